@@ -1,0 +1,280 @@
+/* libqasr: speech to text with Qwen3-ASR models, in C.
+ *
+ * A complete program:
+ *
+ *     #include <qasr/qasr.h>
+ *     #include <stdio.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         qasr_error err;
+ *         qasr_model *model = NULL;
+ *         qasr_session *session = NULL;
+ *         qasr_result *result = NULL;
+ *         float *pcm = NULL;
+ *         size_t n_samples = 0;
+ *         int failed = argc != 3
+ *             || qasr_model_open(&model, argv[1], NULL, &err)
+ *             || qasr_session_open(&session, model, NULL, &err)
+ *             || qasr_audio_load(&pcm, &n_samples, argv[2], &err)
+ *             || qasr_transcribe(&result, session, pcm, n_samples, NULL, &err);
+ *         if (failed)
+ *             fprintf(stderr, "%s\n", argc == 3 ? err.message : "usage: example MODEL AUDIO");
+ *         else
+ *             puts(qasr_result_text(result));
+ *         qasr_result_free(result);
+ *         qasr_audio_free(pcm);
+ *         qasr_session_close(session);
+ *         qasr_model_close(model);
+ *         return failed;
+ *     }
+ *
+ * Conventions. Every function that can fail returns qasr_status and takes a qasr_error as its last
+ * argument (NULL allowed); on failure the out-parameter is left NULL or untouched. What comes back
+ * through an out-parameter belongs to the caller; what a getter returns belongs to the handle it was
+ * asked of. Option structs start from their _INIT macro (NULL means all defaults); a zero field means
+ * "default". Strings are UTF-8. A model may be shared by any number of threads; a session serves one
+ * call at a time. The library never prints, exits or aborts. */
+#ifndef QASR_QASR_H
+#define QASR_QASR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "version.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define QASR_API __attribute__((visibility("default")))
+#else
+#define QASR_API
+#endif
+
+/* ---- errors, log, version ---------------------------------------------------------------- */
+
+typedef enum qasr_status {
+    QASR_OK = 0,
+    QASR_E_NOMEM,       /* an allocation failed */
+    QASR_E_IO,          /* a file could not be opened, read, written */
+    QASR_E_FORMAT,      /* a file's content is not what it should be */
+    QASR_E_UNSUPPORTED, /* valid, but not something this build can do */
+    QASR_E_INVALID,     /* an argument is wrong */
+    QASR_E_DEVICE,      /* a compute device failed */
+    QASR_E_CANCELLED    /* a callback asked to stop */
+} qasr_status;
+
+/* Lives on the caller's stack; nothing to free. message is one line, without final newline or stop. */
+typedef struct qasr_error {
+    qasr_status status;
+    char message[508];
+} qasr_error;
+
+typedef enum qasr_log_level { QASR_LOG_WARNING = 1, QASR_LOG_INFO = 2, QASR_LOG_DEBUG = 3 } qasr_log_level;
+typedef void (*qasr_log_fn)(void *user, qasr_log_level level, const char *message);
+
+/* Sets the process-wide log callback; NULL (the default) is silence. Call before other threads start. */
+QASR_API void qasr_log_set(qasr_log_fn fn, void *user);
+
+/* "0.1.0" */
+QASR_API const char *qasr_version(void);
+/* Name of the CPU kernel level in use: "scalar", "avx2", "avx512", "avx512vnni", ... The environment
+ * variable QASR_CPU=LEVEL masks higher levels. */
+QASR_API const char *qasr_cpu_level(void);
+
+/* ---- audio ------------------------------------------------------------------------------- */
+
+/* Reads a file ("-": standard input) of any format, rate and channel count that libsndfile knows and
+ * gives mono float samples at 16 kHz, |x| <= 1. Errors: IO, FORMAT, NOMEM. Free with qasr_audio_free. */
+QASR_API qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
+QASR_API void qasr_audio_free(float *pcm);
+
+/* ---- model ------------------------------------------------------------------------------- */
+
+typedef struct qasr_model qasr_model;     /* weights, tokenizer, configuration; read-only once open */
+typedef struct qasr_session qasr_session; /* KV cache, scratch memory, worker threads */
+typedef struct qasr_result qasr_result;   /* what one transcription gave */
+
+typedef enum qasr_decoder_weights {
+    QASR_DECODER_AUTO = 0,    /* a GGUF in the model directory if there is one, else safetensors */
+    QASR_DECODER_SAFETENSORS, /* ignore GGUF files */
+    QASR_DECODER_GGUF         /* a GGUF must be there */
+} qasr_decoder_weights;
+
+typedef struct qasr_model_options {
+    size_t struct_size;
+    qasr_decoder_weights decoder_weights;
+    const char *decoder_gguf; /* file name, relative to the model directory, or absolute; NULL: the
+                                 first of model-q8_0, model-q6k, model-q6_k, model-q4_0, model (.gguf) */
+} qasr_model_options;
+#define QASR_MODEL_OPTIONS_INIT { sizeof(qasr_model_options), QASR_DECODER_AUTO, 0 }
+
+/* Opens a model directory (config.json, tokenizer files, safetensors, optionally a GGUF with the
+ * decoder). Weights are mapped, not read. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
+QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt,
+                                     qasr_error *err);
+QASR_API void qasr_model_close(qasr_model *model); /* NULL is fine; close its sessions first */
+
+/* Where the decoder's weights came from (a path), and the type of most of them ("q8_0", "bf16"). */
+QASR_API const char *qasr_model_decoder_path(const qasr_model *model);
+QASR_API const char *qasr_model_decoder_type(const qasr_model *model);
+
+/* The languages the model was trained on: English name and ISO 639 code; index from 0 to count - 1. */
+QASR_API size_t qasr_language_count(void);
+QASR_API const char *qasr_language_name(size_t index);
+QASR_API const char *qasr_language_code(size_t index);
+
+/* ---- transcription ----------------------------------------------------------------------- */
+
+typedef enum qasr_encoder_attention {
+    QASR_ENCODER_WINDOWS = 0, /* windows of 104 vectors (8 s), as in training */
+    QASR_ENCODER_FULL         /* every vector sees the whole piece (what some backends do) */
+} qasr_encoder_attention;
+
+typedef struct qasr_session_options {
+    size_t struct_size;
+    int n_threads;      /* 0: one per physical core this process may use */
+    const char *device; /* "auto" (default) or "cpu" */
+} qasr_session_options;
+#define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0 }
+
+QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, const qasr_session_options *opt,
+                                       qasr_error *err);
+QASR_API void qasr_session_close(qasr_session *session); /* NULL is fine */
+QASR_API int qasr_session_threads(const qasr_session *session);
+
+/* Called with each run of complete characters as decoding goes on; non-zero cancels. */
+typedef int (*qasr_text_fn)(void *user, const char *text);
+
+typedef struct qasr_transcribe_options {
+    size_t struct_size;
+    const char *language;  /* English name or ISO code; NULL: detect */
+    const char *context;   /* words or text to expect; NULL: none */
+    int max_new_tokens;    /* per piece; 0: from the duration */
+    int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
+    double max_piece_s;    /* longer audio is cut where it is quiet; 0: 1200 s */
+    qasr_encoder_attention encoder_attention;
+    const char *dump_tensors; /* write mel, audio_embeds, first_logits of the first piece to this
+                                 safetensors file; NULL: no */
+    qasr_text_fn on_text;     /* NULL: none */
+    void *user;
+} qasr_transcribe_options;
+#define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0 }
+
+/* Transcribes mono 16 kHz samples. Errors: INVALID (unknown language, non-finite samples), NOMEM,
+ * DEVICE, CANCELLED, IO (dump). */
+QASR_API qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const float *pcm, size_t n_samples,
+                                     const qasr_transcribe_options *opt, qasr_error *err);
+QASR_API void qasr_result_free(qasr_result *result); /* NULL is fine */
+
+/* The whole text, pieces joined; "" if nothing was said. */
+QASR_API const char *qasr_result_text(const qasr_result *result);
+/* Language(s) as the model named them, "English" or "Chinese,English"; "" if it named none. */
+QASR_API const char *qasr_result_language(const qasr_result *result);
+
+/* Why decoding of a piece ended. */
+typedef enum qasr_stop_reason {
+    QASR_STOP_EOS = 0, /* the model ended its answer */
+    QASR_STOP_LIMIT,   /* the token limit was reached: text is probably missing */
+    QASR_STOP_LOOP,    /* decoding ran in a loop and was stopped */
+    QASR_STOP_EMPTY    /* no samples: the model was not run */
+} qasr_stop_reason;
+QASR_API const char *qasr_stop_reason_name(qasr_stop_reason reason); /* "eos", "limit", "loop", "empty" */
+
+/* Audio is transcribed in pieces; short audio is one piece. */
+typedef struct qasr_piece {
+    double start_s, end_s;
+    const char *text;
+    const char *language;
+    const int32_t *tokens; /* generated ids, without the end token */
+    size_t n_tokens;
+    size_t n_prompt_tokens;
+    size_t n_audio_tokens;
+    qasr_stop_reason stop;
+} qasr_piece;
+QASR_API size_t qasr_result_piece_count(const qasr_result *result);
+QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index); /* NULL if out of range */
+/* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). */
+QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
+
+typedef struct qasr_timings {
+    double audio_s;      /* duration of the input */
+    double mel_s, encode_s, prefill_s, decode_s, total_s;
+    size_t n_decode_steps; /* single-token steps behind decode_s (tokens - 1 per piece) */
+} qasr_timings;
+QASR_API const qasr_timings *qasr_result_timings(const qasr_result *result);
+
+/* ---- quantization ------------------------------------------------------------------------ */
+
+/* Progress of a long call: done of total bytes. Non-zero cancels. */
+typedef int (*qasr_progress_fn)(void *user, uint64_t done, uint64_t total, const char *what);
+
+typedef struct qasr_quantize_options {
+    size_t struct_size;
+    const char *input;       /* model directory, .safetensors file or .safetensors.index.json */
+    const char *output;      /* .gguf file to write */
+    const char *qtype;       /* "q8_0", "q6_k" ("q6k"), "q4_0" */
+    const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model." */
+    int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
+    int n_threads;           /* 0: default */
+    int force;               /* replace an existing output */
+    qasr_progress_fn on_progress;
+    void *user;
+} qasr_quantize_options;
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
+ * got one type. Errors compare the stored values with the source's. */
+typedef struct qasr_quantize_row {
+    const char *kind;
+    const char *type;
+    size_t n_tensors;
+    uint64_t n_values, bytes_before, bytes_after;
+    double max_error, rms_error;
+    size_t n_fallback; /* tensors that got this type because their rows do not fit the wanted one */
+} qasr_quantize_row;
+
+typedef struct qasr_quantize_report {
+    qasr_quantize_row *rows;
+    size_t n_rows;
+    uint64_t file_bytes;
+    double seconds;
+} qasr_quantize_report;
+
+/* Converts safetensors to GGUF. The output appears whole or not at all. report may be NULL; free its
+ * rows with qasr_quantize_report_free. Errors: IO, FORMAT, INVALID, UNSUPPORTED, NOMEM, CANCELLED. */
+QASR_API qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);
+QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
+
+/* ---- looking into files ------------------------------------------------------------------ */
+
+typedef struct qasr_inspect qasr_inspect;
+
+typedef struct qasr_tensor_info {
+    const char *name;
+    const char *type;  /* "bf16", "q8_0", ... */
+    const char *part;  /* "encoder", "decoder", "embedding", "head", "other" */
+    const char *file;  /* base name of the file it lies in */
+    unsigned n_dims;
+    uint64_t shape[4]; /* slowest first */
+    uint64_t n_values, bytes;
+} qasr_tensor_info;
+
+/* Opens a model directory, a .safetensors or a .gguf file of any content for a look; weights are not
+ * read. Errors: IO, FORMAT, NOMEM. */
+QASR_API qasr_status qasr_inspect_open(qasr_inspect **out, const char *path, qasr_error *err);
+QASR_API void qasr_inspect_close(qasr_inspect *info);
+QASR_API size_t qasr_inspect_tensor_count(const qasr_inspect *info);
+QASR_API const qasr_tensor_info *qasr_inspect_tensor(const qasr_inspect *info, size_t index);
+/* Facts as key and printable value, in order of interest: "layout", "container", "model", "encoder.layers",
+ * "tokenizer", "languages", every metadata key of a GGUF ("meta.general.name"), ... */
+QASR_API size_t qasr_inspect_fact_count(const qasr_inspect *info);
+QASR_API const char *qasr_inspect_fact(const qasr_inspect *info, size_t index, const char **value);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,7 @@
+/* Time and memory of this process. */
+#ifndef QASR_BASE_CLOCK_H
+#define QASR_BASE_CLOCK_H
+
+double clock_now_s(void); /* monotonic, seconds */
+
+#endif

@@ -1,0 +1,48 @@
+/* Files: read-only mappings, whole small files, and output that appears whole or not at all. */
+#ifndef QASR_BASE_FILE_H
+#define QASR_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+typedef struct file_map {
+    const unsigned char *data; /* NULL when size is 0 */
+    size_t size;
+} file_map;
+
+/* Maps a regular file. Errors: IO (missing, a directory, not readable), NOMEM. */
+qasr_status file_map_open(file_map *m, const char *path, qasr_error *err);
+void file_map_close(file_map *m);
+/* Tells the kernel that [offset, offset + n) will not be needed soon; memory goes down. */
+void file_map_release(const file_map *m, size_t offset, size_t n);
+
+/* Reads a whole file into out; more than out->max bytes is an error (FORMAT). */
+qasr_status file_read_all(buf *out, const char *path, qasr_error *err);
+bool file_exists(const char *path);
+bool file_is_dir(const char *path);
+/* dir + "/" + name (name alone when absolute). Free with mem_free. */
+qasr_status file_path_join(char **out, const char *dir, const char *name, qasr_error *err);
+/* Last component of a path. */
+const char *file_base_name(const char *path);
+
+/* Atomic output: writes go to a temporary file beside the target; commit does fsync and rename. */
+typedef struct file_writer {
+    int fd;
+    char *path, *tmp_path;
+} file_writer;
+
+/* Without force an existing target is an error (INVALID, "... exists; use --force to replace it").
+ * Errors: IO. The writer must be ended by commit or abort. */
+qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err);
+/* Writes n bytes at an offset; safe from several threads at once. */
+qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, size_t n, qasr_error *err);
+/* fsync, rename over the target, fsync of the directory. On failure the temporary file is removed. */
+qasr_status file_writer_commit(file_writer *w, qasr_error *err);
+/* Removes the temporary file; harmless after commit or on a zeroed struct. */
+void file_writer_abort(file_writer *w);
+
+#endif

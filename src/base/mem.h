@@ -1,0 +1,47 @@
+/* All allocation goes through here: checked sizes, an arena, and a switch that lets tests make the n-th
+ * allocation fail. */
+#ifndef QASR_BASE_MEM_H
+#define QASR_BASE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { MEM_ALIGN = 64 }; /* one cache line, one AVX-512 vector */
+
+/* a * b and a + b into *out; false if that does not fit size_t. */
+static inline bool size_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+static inline bool size_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+static inline size_t size_round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
+
+/* n elements of the given size, MEM_ALIGN-aligned, contents undefined; *out is set only on success.
+ * n * size = 0 gives a valid pointer. Error: NOMEM, with the byte count. Free with mem_free. */
+qasr_status mem_alloc(void **out, size_t n, size_t size, qasr_error *err);
+/* The same, zeroed. */
+qasr_status mem_calloc(void **out, size_t n, size_t size, qasr_error *err);
+void mem_free(void *p); /* NULL is fine */
+/* Copy of a string. */
+qasr_status mem_strdup(char **out, const char *s, qasr_error *err);
+
+/* Typed helpers: float *x; TRY(MEM_ALLOC(&x, n, err)); */
+#define MEM_ALLOC(pp, n, err) mem_alloc((void **)(pp), (n), sizeof(**(pp)), (err))
+#define MEM_CALLOC(pp, n, err) mem_calloc((void **)(pp), (n), sizeof(**(pp)), (err))
+
+/* Tests: the n-th allocation from now on (0 = the next) and all after it fail; SIZE_MAX switches off. */
+void mem_fail_after(size_t n);
+
+/* Arena: one block that hands out aligned parts and is freed, or reset, as a whole. */
+typedef struct arena {
+    unsigned char *base;
+    size_t size, used;
+} arena;
+
+qasr_status arena_init(arena *a, size_t size, qasr_error *err);
+void arena_free(arena *a);
+static inline void arena_reset(arena *a) { a->used = 0; }
+/* n * size bytes, MEM_ALIGN-aligned. Error: NOMEM when the arena is full. */
+qasr_status arena_alloc(void **out, arena *a, size_t n, size_t size, qasr_error *err);
+
+#endif

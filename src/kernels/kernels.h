@@ -1,0 +1,99 @@
+/* The only door between portable code and instruction sets: one table of function pointers per CPU level.
+ *
+ * Kernels are single-threaded, allocate nothing, take any n and any alignment unless a contract below
+ * says otherwise, and never read or write outside the stated ranges. For one output element the order of
+ * summation depends only on k (and the level), never on the number of rows, columns or threads around
+ * it: results do not depend on how work is split. scalar.c is the reference, built without contraction. */
+#ifndef QASR_KERNELS_KERNELS_H
+#define QASR_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+#include "quant/quant.h"
+
+/* Activations for products with block-quantized weights: 16-bit fixed point per 32 elements, split into
+ * two signed bytes so that int8 dot-product instructions apply twice. x[i] ~ d * (256 * hi[i] + lo[i]),
+ * the integer v = 256 hi + lo in [-32639, 32639], d = max|x| / 32639 (0 for a zero block),
+ * v = round to nearest even of x / d. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight offsets
+ * and minima need it. The relative error, 2^-16 of the block's maximum, is far below that of any weight
+ * type, so a quantized model computes as if its activations were float32. */
+typedef struct act_block {
+    float d;
+    int32_t sum[2];
+    int8_t hi[QK];
+    int8_t lo[QK];
+} act_block;
+
+/* A row of activations for weights of type t is k floats for F32, F16, BF16 and k / 32 act_blocks else. */
+static inline size_t act_row_bytes(quant_type t, size_t k)
+{
+    return t <= QUANT_BF16 ? k * sizeof(float) : k / QK * sizeof(act_block);
+}
+
+enum { GEMV_MAX_ROWS = 8 };      /* activation rows per call */
+enum { ATTN_MAX_HEAD_DIM = 256 };
+
+/* out[j * ld_out + r] = sum over k of x[j][k] * w[r][k],  r in [0, n), j in [0, m), m in [1, 8].
+ * w: n rows in file layout, consecutive, each quant_row_bytes(k) long. x: m rows of act_row_bytes. */
+typedef void (*gemv_fn)(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m);
+
+/* Register-blocked float32 product. a: panel [k][mr], b: panel [k][nr] (both 64-byte aligned).
+ * c[i * ldc + j] (+)= sum over k of a[k][i] * b[k][j] for i < m <= mr, j < n <= nr. Sums over k run from
+ * 0 up into one accumulator per element; with accumulate the old c is the accumulator's start. */
+typedef struct gemm_f32 {
+    unsigned mr, nr;
+    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k, unsigned m, unsigned n, int accumulate);
+    /* panel[i * width + r] = rows[r * ld + i] for r < n_rows <= width, i < k; 0 for r in [n_rows, width).
+     * width is mr or nr. */
+    void (*pack)(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k);
+} gemm_f32;
+
+/* One head of attention with online softmax: no score matrix in memory beyond a block.
+ * out[i] = softmax_j(scale * q[i].k[j]) v[j],  j in [0, n_visible(i)),
+ * n_visible(i) = causal ? min(n_kv, first + i + 1) : n_kv (at least 1).
+ * Row strides are in elements. k and v are float32, or float16 when kv_f16. The result for row i must not
+ * depend on n_q. */
+typedef struct attn_args {
+    float *out;      /* [n_q, head_dim], row stride ld_out */
+    const float *q;  /* [n_q, head_dim], row stride ld_q */
+    const void *k;   /* [n_kv, head_dim], row stride ld_kv */
+    const void *v;
+    size_t ld_out, ld_q, ld_kv;
+    size_t n_q, n_kv, head_dim; /* head_dim a multiple of 16, at most ATTN_MAX_HEAD_DIM */
+    size_t first;               /* position of q[0] among the keys (causal only) */
+    float scale;
+    int causal, kv_f16;
+} attn_args;
+
+typedef struct kernels {
+    const char *name;
+    cpu_level level;
+
+    /* ---- rows of numbers ---- */
+    void (*rms_norm)(float *out, const float *x, const float *w, size_t n, float eps);  /* out may be x */
+    void (*layer_norm)(float *out, const float *x, const float *w, const float *b, size_t n, float eps);
+    void (*gelu)(float *x, size_t n);                            /* in place, 0.5 x (1 + erf(x / sqrt 2)), abs error <= 1e-6 (|x| + 1) */
+    void (*silu_mul)(float *gate, const float *up, size_t n);    /* gate = silu(gate) * up */
+    void (*add)(float *y, const float *x, size_t n);             /* y += x */
+    /* x: [2 * half], rotated in place: x[i], x[i + half] by the angle with cos[i], sin[i] */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t half);
+    size_t (*argmax)(const float *x, size_t n);                  /* lowest index on ties; NaN never wins (all NaN: 0) */
+    void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
+    float (*max_abs)(const float *x, size_t n);                  /* NaN or infinity in x gives infinity */
+
+    /* ---- weights ---- */
+    void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks, size_t n); /* exact: equal to quant_info.dequantize */
+    void (*quantize_act)(act_block *out, const float *x, size_t n);                 /* n a multiple of 32; bit-exact at every level */
+    gemv_fn gemv[QUANT_TYPE_COUNT];
+
+    /* ---- blocked products ---- */
+    gemm_f32 gemm;
+    void (*attention)(const attn_args *args);
+} kernels;
+
+/* The table of a level; levels not compiled in or above the machine's give the next lower one. */
+const kernels *kernels_get(cpu_level level);
+
+#endif
