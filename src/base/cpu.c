@@ -1,0 +1,69 @@
+/* CPU levels from CPUID and XCR0: a feature counts only if the operating system saves its registers. */
+#include "base/cpu.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const level_names[CPU_LEVEL_COUNT] = {
+    [CPU_SCALAR] = "scalar", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+};
+
+const char *cpu_level_name(cpu_level level) { return level_names[level]; }
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static uint64_t read_xcr0(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static bool has_all(uint32_t reg, uint32_t bits) { return (reg & bits) == bits; }
+
+cpu_level cpu_detect_machine(void)
+{
+    uint32_t a, b, c, d, b7, c7, d7, a71 = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !has_all(c, bit_OSXSAVE | bit_FMA | bit_F16C | bit_AVX))
+        return CPU_SCALAR;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7))
+        return CPU_SCALAR;
+    if (a >= 1)
+        __get_cpuid_count(7, 1, &a71, &b, &c, &d);
+    enum { XCR0_YMM = 0x6, XCR0_ZMM = 0xE6, BF16_BIT = 1 << 5 };
+    uint64_t saved = read_xcr0();
+    if ((saved & XCR0_YMM) != XCR0_YMM || !(b7 & bit_AVX2))
+        return CPU_SCALAR;
+    if ((saved & XCR0_ZMM) != XCR0_ZMM ||
+        !has_all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL | bit_AVX512CD))
+        return CPU_AVX2;
+    return has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) && (a71 & BF16_BIT) ? CPU_AVX512VNNI : CPU_AVX512;
+}
+#else
+cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }
+#endif
+
+static int level_from_name(const char *name)
+{
+    for (int i = 0; i < CPU_LEVEL_COUNT; i++)
+        if (strcmp(name, level_names[i]) == 0)
+            return i;
+    return -1;
+}
+
+const char *cpu_env_invalid(void)
+{
+    const char *value = getenv("QASR_CPU");
+    return value && *value && level_from_name(value) < 0 ? value : NULL;
+}
+
+cpu_level cpu_detect(void)
+{
+    cpu_level level = cpu_detect_machine();
+    const char *value = getenv("QASR_CPU");
+    int wanted = value ? level_from_name(value) : -1;
+    return wanted >= 0 && wanted < (int)level ? (cpu_level)wanted : level;
+}

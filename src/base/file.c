@@ -1,0 +1,213 @@
+/* Read-only mappings, small whole files, and atomic output (temporary name, fsync, rename). */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static qasr_status open_regular(int *fd, struct stat *st, const char *path, qasr_error *err)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
+        return error_set_errno(err, "cannot open '%s'", path);
+    qasr_status status = QASR_OK;
+    if (fstat(*fd, st) != 0)
+        status = error_set_errno(err, "cannot examine '%s'", path);
+    else if (!S_ISREG(st->st_mode))
+        status = error_set(err, QASR_E_IO, "cannot read '%s': %s, expected a regular file", path,
+                           S_ISDIR(st->st_mode) ? "it is a directory" : "it is a special file");
+    if (status != QASR_OK)
+        close(*fd);
+    return status;
+}
+
+qasr_status file_map_open(file_map *m, const char *path, qasr_error *err)
+{
+    *m = (file_map){ 0 };
+    int fd;
+    struct stat st;
+    TRY(open_regular(&fd, &st, path, err));
+    qasr_status status = QASR_OK;
+    if ((uintmax_t)st.st_size > SIZE_MAX) {
+        status = error_set(err, QASR_E_UNSUPPORTED, "cannot map '%s': it is larger than the address space", path);
+    } else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+            status = error_set_errno(err, "cannot map '%s'", path);
+        else
+            *m = (file_map){ .data = p, .size = (size_t)st.st_size };
+    }
+    close(fd);
+    return status;
+}
+
+void file_map_close(file_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, m->size);
+    *m = (file_map){ 0 };
+}
+
+void file_map_release(const file_map *m, size_t offset, size_t n)
+{
+    if (offset > m->size || n > m->size - offset)
+        return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = size_round_up(offset, page), end = (offset + n) / page * page;
+    if (begin < end)
+        madvise((void *)(uintptr_t)(m->data + begin), end - begin, MADV_DONTNEED);
+}
+
+qasr_status file_read_all(buf *out, const char *path, qasr_error *err)
+{
+    int fd;
+    struct stat st;
+    TRY(open_regular(&fd, &st, path, err));
+    qasr_status status = QASR_OK;
+    char chunk[65536];
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = error_set_errno(err, "cannot read '%s'", path);
+        else if (n > 0 && (size_t)n > out->max - out->len)
+            status = error_set(err, QASR_E_FORMAT, "'%s' is too large: more than %zu bytes", path, out->max);
+        else if (n > 0)
+            status = buf_add(out, chunk, (size_t)n, err);
+        if (n <= 0 || status != QASR_OK)
+            break;
+    }
+    close(fd);
+    return status;
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool file_is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+qasr_status file_path_join(char **out, const char *dir, const char *name, qasr_error *err)
+{
+    if (name[0] == '/')
+        return mem_strdup(out, name, err);
+    size_t n_dir = strlen(dir), n = n_dir + strlen(name) + 2;
+    TRY(mem_alloc((void **)out, n, 1, err));
+    snprintf(*out, n, "%s%s%s", dir, n_dir && dir[n_dir - 1] == '/' ? "" : "/", name);
+    return QASR_OK;
+}
+
+const char *file_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* ---- atomic output ------------------------------------------------------------------------ */
+
+qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err)
+{
+    *w = (file_writer){ .fd = -1 };
+    if (file_is_dir(path))
+        return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a directory, expected a file name", path);
+    if (!force && file_exists(path))
+        return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
+    qasr_status status = QASR_OK;
+    size_t n = strlen(path) + sizeof ".XXXXXX.tmp";
+    TRY_GOTO(mem_strdup(&w->path, path, err));
+    TRY_GOTO(mem_alloc((void **)&w->tmp_path, n, 1, err));
+    snprintf(w->tmp_path, n, "%s.XXXXXX.tmp", path);
+    w->fd = mkostemps(w->tmp_path, 4, O_CLOEXEC);
+    if (w->fd < 0) {
+        status = error_set_errno(err, "cannot create '%s'", path);
+        goto done;
+    }
+    mode_t mask = umask(0); /* mkstemp gives 0600; files for users get the usual mode */
+    umask(mask);
+    fchmod(w->fd, 0666 & ~mask);
+done:
+    if (status != QASR_OK) {
+        mem_free(w->tmp_path); /* nothing was created: nothing to unlink */
+        w->tmp_path = NULL;
+        file_writer_abort(w);
+    }
+    return status;
+}
+
+qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, size_t n, qasr_error *err)
+{
+    const char *p = data;
+    while (n > 0) {
+        ssize_t done = pwrite(w->fd, p, n, (off_t)offset);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0) {
+            if (done == 0)
+                errno = ENOSPC;
+            return error_set_errno(err, "cannot write '%s'", w->path);
+        }
+        p += done;
+        offset += (uint64_t)done;
+        n -= (size_t)done;
+    }
+    return QASR_OK;
+}
+
+/* The rename itself is only durable once the directory is on disk. Failure here is not an error: some
+ * file systems cannot sync directories. */
+static void sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = NULL;
+    if (mem_strdup(&dir, slash ? path : ".", NULL) != QASR_OK)
+        return;
+    if (slash)
+        dir[slash == path ? 1 : slash - path] = 0;
+    int fd = open(dir, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    mem_free(dir);
+}
+
+qasr_status file_writer_commit(file_writer *w, qasr_error *err)
+{
+    qasr_status status = QASR_OK;
+    if (fsync(w->fd) != 0)
+        status = error_set_errno(err, "cannot write '%s'", w->path);
+    else if (rename(w->tmp_path, w->path) != 0)
+        status = error_set_errno(err, "cannot rename the finished file to '%s'", w->path);
+    if (status == QASR_OK) {
+        mem_free(w->tmp_path);
+        w->tmp_path = NULL;
+        sync_parent(w->path);
+    }
+    file_writer_abort(w);
+    return status;
+}
+
+void file_writer_abort(file_writer *w)
+{
+    if (w->path && w->fd >= 0)
+        close(w->fd);
+    if (w->tmp_path)
+        unlink(w->tmp_path);
+    mem_free(w->tmp_path);
+    mem_free(w->path);
+    *w = (file_writer){ .fd = -1 };
+}

@@ -1,0 +1,185 @@
+/* base: error text, memory, buffers, atomic files, the thread pool. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/pool.h"
+
+static void error_text_is_one_clean_line(void **state)
+{
+    qasr_error err;
+    assert_int_equal(error_set(&err, QASR_E_FORMAT, "bad '%s'", "a\nb\tc"), QASR_E_FORMAT);
+    assert_string_equal(err.message, "bad 'a?b?c'");
+    assert_int_equal(error_set(NULL, QASR_E_IO, "nobody listens"), QASR_E_IO);
+    char longtext[2000];
+    for (size_t i = 0; i + 1 < sizeof longtext; i += 2)
+        memcpy(longtext + i, "\xc3\xa9", 2);
+    longtext[sizeof longtext - 2] = 0;
+    error_set(&err, QASR_E_FORMAT, "x%s", longtext);
+    size_t n = strlen(err.message);
+    assert_true(n < sizeof err.message);
+    assert_int_equal((unsigned char)err.message[n - 1], 0xa9); /* not cut inside a character */
+    errno = ENOENT;
+    assert_int_equal(error_set_errno(&err, "cannot open '%s'", "f"), QASR_E_IO);
+    assert_string_equal(err.message, "cannot open 'f': No such file or directory");
+}
+
+static void memory_sizes_are_checked(void **state)
+{
+    qasr_error err;
+    void *p = NULL;
+    assert_int_equal(mem_alloc(&p, SIZE_MAX / 2, 4, &err), QASR_E_NOMEM);
+    assert_int_equal(mem_alloc(&p, SIZE_MAX - 3, 1, &err), QASR_E_NOMEM);
+    assert_null(p);
+    assert_int_equal(mem_alloc(&p, 3, 5, &err), QASR_OK);
+    assert_int_equal((uintptr_t)p % MEM_ALIGN, 0);
+    mem_free(p);
+    mem_fail_after(1);
+    assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_OK);
+    mem_free(p);
+    assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
+    assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
+    mem_fail_after(SIZE_MAX);
+    arena a;
+    assert_int_equal(arena_init(&a, 256, &err), QASR_OK);
+    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
+    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
+    assert_int_equal(arena_alloc(&p, &a, 1, 1, &err), QASR_E_NOMEM);
+    arena_reset(&a);
+    assert_int_equal(arena_alloc(&p, &a, 256, 1, &err), QASR_OK);
+    arena_free(&a);
+}
+
+static void buffers_have_a_maximum(void **state)
+{
+    qasr_error err;
+    buf b;
+    buf_init(&b, 10);
+    assert_string_equal(buf_str(&b), "");
+    assert_int_equal(buf_add_str(&b, "hello", &err), QASR_OK);
+    assert_int_equal(buf_printf(&b, &err, "%d", 12345), QASR_OK);
+    assert_string_equal(buf_str(&b), "hello12345");
+    assert_int_equal(buf_add(&b, "x", 1, &err), QASR_E_NOMEM);
+    assert_int_equal(buf_printf(&b, &err, "y"), QASR_E_NOMEM);
+    assert_int_equal(b.len, 10);
+    char *s;
+    assert_int_equal(buf_take(&b, &s, &err), QASR_OK);
+    assert_string_equal(s, "hello12345");
+    mem_free(s);
+    assert_int_equal(buf_take(&b, &s, &err), QASR_OK);
+    assert_string_equal(s, "");
+    mem_free(s);
+}
+
+static void output_appears_whole_or_not_at_all(void **state)
+{
+    qasr_error err;
+    char dir[] = "/tmp/qasr-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path;
+    assert_int_equal(file_path_join(&path, dir, "out", &err), QASR_OK);
+    file_writer w;
+    assert_int_equal(file_writer_open(&w, path, false, &err), QASR_OK);
+    assert_int_equal(file_writer_put(&w, 3, "def", 3, &err), QASR_OK);
+    assert_int_equal(file_writer_put(&w, 0, "abc", 3, &err), QASR_OK);
+    assert_false(file_exists(path));
+    assert_int_equal(file_writer_commit(&w, &err), QASR_OK);
+    file_map m;
+    assert_int_equal(file_map_open(&m, path, &err), QASR_OK);
+    assert_int_equal(m.size, 6);
+    assert_memory_equal(m.data, "abcdef", 6);
+    file_map_close(&m);
+    assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "--force"));
+    assert_int_equal(file_writer_open(&w, path, true, &err), QASR_OK);
+    assert_int_equal(file_writer_put(&w, 0, "zzz", 3, &err), QASR_OK);
+    file_writer_abort(&w);
+    assert_int_equal(file_map_open(&m, path, &err), QASR_OK);
+    assert_memory_equal(m.data, "abcdef", 6);
+    file_map_close(&m);
+    buf b;
+    buf_init(&b, 5);
+    assert_int_equal(file_read_all(&b, path, &err), QASR_E_FORMAT);
+    buf_free(&b);
+    assert_int_equal(file_writer_open(&w, dir, true, &err), QASR_E_INVALID);
+    assert_int_equal(file_map_open(&m, dir, &err), QASR_E_IO);
+    unlink(path);
+    assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO);
+    assert_int_equal(rmdir(dir), 0); /* empty: no temporary file is left */
+    assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_IO); /* no such directory */
+    mem_free(path);
+}
+
+typedef struct counts { atomic_int seen[1000]; atomic_int bad_thread; unsigned n_threads; } counts;
+
+static void count_task(void *arg, size_t task, unsigned thread)
+{
+    counts *c = arg;
+    atomic_fetch_add(&c->seen[task], 1);
+    if (thread >= c->n_threads)
+        atomic_store(&c->bad_thread, 1);
+}
+
+static void pool_runs_every_task_once(void **state)
+{
+    qasr_error err;
+    for (unsigned n = 1; n <= 5; n++) {
+        pool *p;
+        assert_int_equal(pool_create(&p, n, &err), QASR_OK);
+        assert_int_equal(pool_threads(p), n);
+        for (int round = 0; round < 300; round++) {
+            static counts c;
+            memset(&c, 0, sizeof c);
+            c.n_threads = n;
+            size_t n_tasks = (size_t)(round * 7 % 1000);
+            pool_run(p, count_task, &c, n_tasks);
+            for (size_t i = 0; i < 1000; i++)
+                assert_int_equal(c.seen[i], i < n_tasks);
+            assert_int_equal(c.bad_thread, 0);
+            if (round % 100 == 0)
+                usleep(2000); /* lets the workers fall asleep */
+        }
+        pool_free(p);
+    }
+    pool_free(NULL);
+    assert_true(pool_default_threads() >= 1);
+}
+
+static void cpu_level_can_be_masked(void **state)
+{
+    unsetenv("QASR_CPU");
+    cpu_level top = cpu_detect();
+    assert_int_equal(top, cpu_detect_machine());
+    for (int i = 0; i < CPU_LEVEL_COUNT; i++) {
+        setenv("QASR_CPU", cpu_level_name((cpu_level)i), 1);
+        assert_null(cpu_env_invalid());
+        assert_int_equal(cpu_detect(), i < (int)top ? i : (int)top);
+    }
+    setenv("QASR_CPU", "pentium", 1);
+    assert_string_equal(cpu_env_invalid(), "pentium");
+    assert_int_equal(cpu_detect(), top);
+    unsetenv("QASR_CPU");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(memory_sizes_are_checked),
+        cmocka_unit_test(buffers_have_a_maximum),       cmocka_unit_test(output_appears_whole_or_not_at_all),
+        cmocka_unit_test(pool_runs_every_task_once),    cmocka_unit_test(cpu_level_can_be_masked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
