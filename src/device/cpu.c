@@ -1,0 +1,479 @@
+/* The CPU device: operations run at once, on host memory, rows or heads spread over the pool. Weights are
+ * used where they lie in the mapped file. Everything that is not a product is memory-light; products are
+ * in gemm.c, attention of one head in the kernels. */
+#include "device/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "device/gemm.h"
+
+struct device_mem {
+    unsigned char *data;
+    bool owned;
+    struct device_mem *next; /* mapped files, listed in the device */
+};
+
+typedef struct cpu_device {
+    device base;
+    const kernels *k;
+    pool *pool;
+    gemm_context gemm;
+    device_mem *files;
+    qasr_status status; /* first failure since begin */
+    qasr_error error;
+} cpu_device;
+
+static cpu_device *cpu(device *d) { return (cpu_device *)d; }
+
+static inline float *f32_row(const dmat *m, size_t row)
+{
+    assert(m->type == QUANT_F32);
+    return (float *)(void *)(m->mem->data + m->offset + row * m->stride);
+}
+
+static inline int32_t *i32_row(const dmat *m, size_t row)
+{
+    assert(m->type == DMAT_I32);
+    return (int32_t *)(void *)(m->mem->data + m->offset + row * m->stride);
+}
+
+static inline unsigned char *row_bytes(const dmat *m, size_t row) { return m->mem->data + m->offset + row * m->stride; }
+static inline size_t ld_f32(const dmat *m) { return m->stride / sizeof(float); }
+
+static pool *cpu_host_pool(device *d) { return cpu(d)->pool; }
+
+/* ---- memory -------------------------------------------------------------------------------------- */
+
+static qasr_status cpu_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
+{
+    device_mem *mem;
+    TRY(MEM_CALLOC(&mem, 1, err));
+    qasr_status status = mem_alloc((void **)&mem->data, bytes, 1, err);
+    if (status != QASR_OK) {
+        mem_free(mem);
+        return status;
+    }
+    mem->owned = true;
+    *out = mem;
+    return QASR_OK;
+}
+
+static void cpu_mem_free(device *d, device_mem *mem)
+{
+    if (mem->owned)
+        mem_free(mem->data);
+    mem_free(mem);
+}
+
+/* One device_mem per mapped file serves all its weights. */
+static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
+                                  size_t cols, qasr_error *err)
+{
+    device_mem *mem = cpu(d)->files;
+    while (mem && mem->data != file->data)
+        mem = mem->next;
+    if (!mem) {
+        TRY(MEM_CALLOC(&mem, 1, err));
+        mem->data = (unsigned char *)(uintptr_t)file->data;
+        mem->next = cpu(d)->files;
+        cpu(d)->files = mem;
+    }
+    *out = dmat_make(mem, (size_t)((const unsigned char *)data - file->data), type, rows, cols);
+    return QASR_OK;
+}
+
+static qasr_status cpu_write(device *d, const dmat *dst, const void *src, qasr_error *err)
+{
+    size_t bytes = dmat_row_bytes(dst->type, dst->cols);
+    for (size_t i = 0; i < dst->rows; i++)
+        memcpy(row_bytes(dst, i), (const unsigned char *)src + i * bytes, bytes);
+    return QASR_OK;
+}
+
+static qasr_status cpu_read(device *d, void *dst, const dmat *src, qasr_error *err)
+{
+    size_t bytes = dmat_row_bytes(src->type, src->cols);
+    for (size_t i = 0; i < src->rows; i++)
+        memcpy((unsigned char *)dst + i * bytes, row_bytes(src, i), bytes);
+    return QASR_OK;
+}
+
+static void cpu_begin(device *d) { cpu(d)->status = QASR_OK; }
+
+static qasr_status cpu_end(device *d, qasr_error *err)
+{
+    if (cpu(d)->status != QASR_OK && err)
+        *err = cpu(d)->error;
+    return cpu(d)->status;
+}
+
+static void keep_first(cpu_device *c, qasr_status status)
+{
+    if (c->status == QASR_OK)
+        c->status = status;
+}
+
+/* ---- row-wise operations -------------------------------------------------------------------------- */
+
+typedef struct row_job row_job;
+struct row_job {
+    const cpu_device *c;
+    void (*run)(const row_job *j, size_t row);
+    const dmat *out, *x, *w, *b, *pos;
+    size_t n_rows, rows_per_task, head_dim;
+    float eps;
+};
+
+static void row_task(void *arg, size_t task, unsigned thread)
+{
+    const row_job *j = arg;
+    size_t begin = task * j->rows_per_task;
+    size_t end = begin + j->rows_per_task < j->n_rows ? begin + j->rows_per_task : j->n_rows;
+    for (size_t row = begin; row < end; row++)
+        j->run(j, row);
+}
+
+/* Few rows run on the calling thread: waking the others would cost more than the work. */
+static void run_rows(device *d, row_job j)
+{
+    enum { FEW_ROWS = 4, TASKS_PER_THREAD = 4 };
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    j.c = c;
+    size_t tasks = j.n_rows <= FEW_ROWS ? 1 : TASKS_PER_THREAD * pool_threads(c->pool);
+    j.rows_per_task = (j.n_rows + tasks - 1) / tasks;
+    pool_run(c->pool, row_task, &j, j.rows_per_task ? (j.n_rows + j.rows_per_task - 1) / j.rows_per_task : 0);
+}
+
+static void copy_row(const row_job *j, size_t i) { memcpy(f32_row(j->out, i), f32_row(j->x, i), j->x->cols * sizeof(float)); }
+
+static void cpu_copy(device *d, const dmat *out, const dmat *x)
+{
+    assert(out->rows == x->rows && out->cols == x->cols);
+    run_rows(d, (row_job){ .run = copy_row, .out = out, .x = x, .n_rows = x->rows });
+}
+
+static void embed_row(const row_job *j, size_t i)
+{
+    int32_t id = *i32_row(j->pos, i);
+    assert(id >= 0 && (size_t)id < j->w->rows);
+    j->c->k->dequantize[j->w->type](f32_row(j->out, i), row_bytes(j->w, (size_t)id), j->w->cols);
+}
+
+static void cpu_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
+{
+    assert(out->rows == ids->rows && out->cols == table->cols);
+    run_rows(d, (row_job){ .run = embed_row, .out = out, .w = table, .pos = ids, .n_rows = out->rows });
+}
+
+static void rms_norm_row(const row_job *j, size_t i)
+{
+    j->c->k->rms_norm(f32_row(j->out, i), f32_row(j->x, i), f32_row(j->w, 0), j->x->cols, j->eps);
+}
+
+static void cpu_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
+{
+    assert(out->rows == x->rows && out->cols == x->cols && w->cols == x->cols);
+    run_rows(d, (row_job){ .run = rms_norm_row, .out = out, .x = x, .w = w, .n_rows = x->rows, .eps = eps });
+}
+
+static void layer_norm_row(const row_job *j, size_t i)
+{
+    j->c->k->layer_norm(f32_row(j->out, i), f32_row(j->x, i), f32_row(j->w, 0), f32_row(j->b, 0), j->x->cols, j->eps);
+}
+
+static void cpu_layer_norm(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps)
+{
+    assert(out->rows == x->rows && out->cols == x->cols && w->cols == x->cols && b->cols == x->cols);
+    run_rows(d, (row_job){ .run = layer_norm_row, .out = out, .x = x, .w = w, .b = b, .n_rows = x->rows, .eps = eps });
+}
+
+static void add_cyclic_row(const row_job *j, size_t i)
+{
+    j->c->k->add(f32_row(j->x, i), f32_row(j->w, i % j->w->rows), j->x->cols);
+}
+
+static void cpu_add_cyclic(device *d, const dmat *x, const dmat *table)
+{
+    assert(x->cols == table->cols);
+    run_rows(d, (row_job){ .run = add_cyclic_row, .x = x, .w = table, .n_rows = x->rows });
+}
+
+static void silu_mul_row(const row_job *j, size_t i) { j->c->k->silu_mul(f32_row(j->out, i), f32_row(j->x, i), j->x->cols); }
+
+static void cpu_silu_mul(device *d, const dmat *gate, const dmat *up)
+{
+    assert(gate->rows == up->rows && gate->cols == up->cols);
+    run_rows(d, (row_job){ .run = silu_mul_row, .out = gate, .x = up, .n_rows = up->rows });
+}
+
+static void qk_norm_rope_row(const row_job *j, size_t i)
+{
+    float *x = f32_row(j->x, i);
+    const float *angles = f32_row(j->b, (size_t)*i32_row(j->pos, i)), *w = f32_row(j->w, 0);
+    size_t half = j->head_dim / 2;
+    for (size_t h = 0; h < j->x->cols; h += j->head_dim) {
+        j->c->k->rms_norm(x + h, x + h, w, j->head_dim, j->eps);
+        j->c->k->rope(x + h, angles, angles + half, half);
+    }
+}
+
+static void cpu_qk_norm_rope(device *d, const dmat *x, const dmat *norm, const dmat *rope, const dmat *pos,
+                             size_t head_dim, float eps)
+{
+    assert(x->cols % head_dim == 0 && norm->cols == head_dim && rope->cols == head_dim && pos->rows == x->rows);
+    run_rows(d, (row_job){ .run = qk_norm_rope_row, .x = x, .w = norm, .b = rope, .pos = pos, .n_rows = x->rows,
+                           .head_dim = head_dim, .eps = eps });
+}
+
+static void kv_write_row(const row_job *j, size_t i)
+{
+    size_t n_heads = j->x->cols / j->head_dim, capacity = j->out->rows / n_heads;
+    size_t pos = (size_t)*i32_row(j->pos, i);
+    assert(pos < capacity);
+    const float *x = f32_row(j->x, i);
+    for (size_t h = 0; h < n_heads; h++) {
+        void *row = row_bytes(j->out, h * capacity + pos);
+        if (j->out->type == QUANT_F16)
+            j->c->k->f16_from_f32(row, x + h * j->head_dim, j->head_dim);
+        else
+            memcpy(row, x + h * j->head_dim, j->head_dim * sizeof(float));
+    }
+}
+
+static void cpu_kv_write(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
+{
+    assert(cache->cols == head_dim && x->cols % head_dim == 0 && pos->rows == x->rows);
+    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32);
+    run_rows(d, (row_job){ .run = kv_write_row, .out = cache, .x = x, .pos = pos, .n_rows = x->rows,
+                           .head_dim = head_dim });
+}
+
+/* ---- products ------------------------------------------------------------------------------------- */
+
+static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_t n_parts)
+{
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    assert(n_parts >= 1 && n_parts <= LINEAR_MAX_PARTS);
+    gemm_part g[LINEAR_MAX_PARTS];
+    for (size_t i = 0; i < n_parts; i++) {
+        const linear_part *p = &parts[i];
+        assert(p->w.cols == x->cols && p->out.rows == x->rows && p->out.cols == p->w.rows);
+        assert(!(p->accumulate && p->act != ACT_NONE));
+        g[i] = (gemm_part){ .out = f32_row(&p->out, 0), .ld_out = ld_f32(&p->out), .n = p->w.rows,
+                            .w = row_bytes(&p->w, 0), .type = (quant_type)p->w.type,
+                            .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL, .gelu = p->act == ACT_GELU,
+                            .accumulate = p->accumulate };
+    }
+    keep_first(c, gemm_run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
+}
+
+static size_t cpu_conv_packed_bytes(device *d, size_t c_out, size_t c_in)
+{
+    return conv_packed_floats(cpu(d)->k, c_out, c_in) * sizeof(float);
+}
+
+static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
+{
+    if (cpu(d)->status != QASR_OK)
+        return;
+    assert(w->cols == 9 * c_in);
+    conv_pack_weights(&cpu(d)->gemm, f32_row(packed, 0), row_bytes(w, 0), (quant_type)w->type, w->rows, c_in);
+}
+
+static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
+                            const conv_shape *s)
+{
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
+    assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
+    keep_first(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), f32_row(packed, 0), f32_row(bias, 0), s->n_images,
+                           s->height, s->width, s->c_in, s->c_out, &c->error));
+}
+
+typedef struct flatten_job {
+    const dmat *out, *x;
+    const conv_shape *s;
+} flatten_job;
+
+static void flatten_task(void *arg, size_t row, unsigned thread)
+{
+    const flatten_job *j = arg;
+    const conv_shape *s = j->s;
+    size_t image = row / s->width, t = row % s->width;
+    float *out = f32_row(j->out, row);
+    for (size_t f = 0; f < s->height; f++) {
+        const float *x = f32_row(j->x, (image * s->height + f) * s->width + t);
+        for (size_t c = 0; c < s->c_in; c++)
+            out[c * s->height + f] = x[c];
+    }
+}
+
+static void cpu_conv_to_rows(device *d, const dmat *out, const dmat *x, const conv_shape *s)
+{
+    if (cpu(d)->status != QASR_OK)
+        return;
+    assert(out->rows == s->n_images * s->width && out->cols == s->c_in * s->height);
+    pool_run(cpu(d)->pool, flatten_task, &(flatten_job){ out, x, s }, out->rows);
+}
+
+/* ---- attention ------------------------------------------------------------------------------------ */
+
+enum { ATTN_QUERY_BLOCK = 64 };
+
+typedef struct attn_job {
+    const cpu_device *c;
+    const dmat *out, *q, *k, *v;
+    const attn_heads *heads;
+    size_t window, blocks_per_window, first, n_kv, capacity;
+} attn_job;
+
+static void windows_task(void *arg, size_t task, unsigned thread)
+{
+    const attn_job *j = arg;
+    size_t head = task % j->heads->n_heads, block = task / j->heads->n_heads;
+    size_t w0 = block / j->blocks_per_window * j->window, q0 = w0 + block % j->blocks_per_window * ATTN_QUERY_BLOCK;
+    size_t w1 = j->q->rows - w0 < j->window ? j->q->rows : w0 + j->window;
+    if (q0 >= w1)
+        return;
+    size_t col = head * j->heads->head_dim;
+    attn_args a = { .out = f32_row(j->out, q0) + col, .q = f32_row(j->q, q0) + col, .k = f32_row(j->k, w0) + col,
+                    .v = f32_row(j->v, w0) + col, .ld_out = ld_f32(j->out), .ld_q = ld_f32(j->q), .ld_kv = ld_f32(j->k),
+                    .n_q = w1 - q0 < ATTN_QUERY_BLOCK ? w1 - q0 : ATTN_QUERY_BLOCK, .n_kv = w1 - w0,
+                    .head_dim = j->heads->head_dim, .scale = j->heads->scale };
+    j->c->k->attention(&a);
+}
+
+static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
+                                  const attn_heads *heads, size_t window)
+{
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    assert(k->stride == v->stride && heads->n_heads * heads->head_dim == q->cols && window > 0);
+    attn_job j = { .c = c, .out = out, .q = q, .k = k, .v = v, .heads = heads, .window = window,
+                   .blocks_per_window = (window + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK };
+    size_t n_windows = (q->rows + window - 1) / window;
+    pool_run(c->pool, windows_task, &j, n_windows * j.blocks_per_window * heads->n_heads);
+}
+
+static attn_args cached_args(const attn_job *j, size_t kv_head)
+{
+    return (attn_args){ .k = row_bytes(j->k, kv_head * j->capacity), .v = row_bytes(j->v, kv_head * j->capacity),
+                        .ld_kv = j->heads->head_dim, .head_dim = j->heads->head_dim, .scale = j->heads->scale,
+                        .kv_f16 = j->k->type == QUANT_F16 };
+}
+
+/* One query head, a block of rows. */
+static void cached_task(void *arg, size_t task, unsigned thread)
+{
+    const attn_job *j = arg;
+    size_t n_blocks = (j->q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK;
+    size_t head = task / n_blocks, q0 = (n_blocks - 1 - task % n_blocks) * ATTN_QUERY_BLOCK; /* longest first */
+    size_t n_q = j->q->rows - q0 < ATTN_QUERY_BLOCK ? j->q->rows - q0 : ATTN_QUERY_BLOCK;
+    attn_args a = cached_args(j, head / (j->heads->n_heads / j->heads->n_kv_heads));
+    a.out = f32_row(j->out, q0) + head * j->heads->head_dim;
+    a.q = f32_row(j->q, q0) + head * j->heads->head_dim;
+    a.ld_out = ld_f32(j->out);
+    a.ld_q = ld_f32(j->q);
+    a.n_q = n_q;
+    a.first = j->first + q0;
+    a.n_kv = j->first + q0 + n_q;
+    a.causal = 1;
+    j->c->k->attention(&a);
+}
+
+/* Decoding: the query heads that share a key/value head are the rows of one call. */
+static void cached_single_task(void *arg, size_t kv_head, unsigned thread)
+{
+    const attn_job *j = arg;
+    size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
+    attn_args a = cached_args(j, kv_head);
+    a.out = f32_row(j->out, 0) + kv_head * group * hd;
+    a.q = f32_row(j->q, 0) + kv_head * group * hd;
+    a.ld_out = a.ld_q = hd;
+    a.n_q = group;
+    a.n_kv = j->first + 1;
+    j->c->k->attention(&a);
+}
+
+static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
+                                 const dmat *pos, const attn_heads *heads, size_t n_kv)
+{
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    attn_job j = { .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads,
+                   .first = (size_t)*i32_row(pos, 0), .capacity = k_cache->rows / heads->n_kv_heads };
+    assert((size_t)*i32_row(pos, pos->rows - 1) == j.first + pos->rows - 1 && j.first + pos->rows <= n_kv);
+    assert(n_kv <= j.capacity && heads->n_heads * heads->head_dim == q->cols);
+    if (q->rows == 1)
+        pool_run(c->pool, cached_single_task, &j, heads->n_kv_heads);
+    else
+        pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
+}
+
+/* ---- arg max -------------------------------------------------------------------------------------- */
+
+static void argmax_row(const row_job *j, size_t i)
+{
+    const float *x = f32_row(j->x, i);
+    size_t best = j->c->k->argmax(x, j->x->cols);
+    *i32_row(j->out, i) = isfinite(x[best]) ? (int32_t)best : -1;
+}
+
+static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
+{
+    assert(ids->rows == x->rows && x->cols > 0);
+    run_rows(d, (row_job){ .run = argmax_row, .out = ids, .x = x, .n_rows = x->rows });
+}
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+static void cpu_close(device *d)
+{
+    cpu_device *c = cpu(d);
+    while (c->files) {
+        device_mem *mem = c->files;
+        c->files = mem->next;
+        cpu_mem_free(d, mem);
+    }
+    gemm_context_free(&c->gemm);
+    pool_free(c->pool);
+    mem_free(c);
+}
+
+static const device_ops cpu_ops = {
+    .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
+    .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
+    .copy = cpu_copy, .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm,
+    .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
+    .conv_packed_bytes = cpu_conv_packed_bytes, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
+    .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
+    .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
+    .argmax = cpu_argmax,
+};
+
+qasr_status cpu_device_open(device **out, unsigned n_threads, qasr_error *err)
+{
+    cpu_device *c;
+    TRY(MEM_CALLOC(&c, 1, err));
+    c->base = (device){ &cpu_ops, "cpu" };
+    c->k = kernels_get(cpu_detect());
+    qasr_status status = pool_create(&c->pool, n_threads, err);
+    if (status == QASR_OK)
+        status = gemm_context_init(&c->gemm, c->k, c->pool, err);
+    if (status != QASR_OK) {
+        cpu_close(&c->base);
+        return status;
+    }
+    *out = &c->base;
+    return QASR_OK;
+}

@@ -1,0 +1,10 @@
+/* The CPU device: kernels of the best level, spread over a thread pool. */
+#ifndef QASR_DEVICE_CPU_H
+#define QASR_DEVICE_CPU_H
+
+#include "device/device.h"
+#include "kernels/kernels.h"
+
+qasr_status cpu_device_open(device **out, unsigned n_threads, qasr_error *err);
+
+#endif

@@ -1,0 +1,232 @@
+/* Operations on whole matrices, written so that the encoder and the decoder exist once for every device.
+ *
+ * A device owns memory (device_mem). A dmat is a view of it: rows x cols, row-major. Operations are issued
+ * between device_begin and device_end; a device may run each at once (the CPU does) or record them and run
+ * all at the end. So nothing may be assumed about an operation's result before device_end has returned
+ * QASR_OK, and results leave a device only through device_read. Operations do not return errors: the first
+ * failure is kept, later operations do nothing, device_end reports it. Shapes are the caller's business and
+ * asserted. Operations see the results of those issued before them.
+ *
+ * Values that change from token to token (ids, positions) are I32 matrices in device memory, not
+ * arguments, so a recorded sequence can be replayed. The exception is n_kv of cached attention, an upper
+ * bound that a recording device may round up.
+ *
+ * One device serves one thread at a time. */
+#ifndef QASR_DEVICE_DEVICE_H
+#define QASR_DEVICE_DEVICE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/pool.h"
+#include "quant/quant.h"
+
+typedef struct device device;
+typedef struct device_mem device_mem;
+
+enum { DMAT_I32 = QUANT_TYPE_COUNT }; /* a dmat's type is a quant_type or this */
+
+typedef struct dmat {
+    device_mem *mem; /* NULL: no matrix (an absent bias) */
+    size_t offset;   /* bytes */
+    size_t rows, cols;
+    size_t stride;   /* bytes from one row to the next */
+    int type;
+} dmat;
+
+typedef enum activation { ACT_NONE, ACT_GELU } activation;
+
+/* One product of a group that shares its input: out (+)= act(x w^T + bias).
+ * x [m, k] F32, w [n, k] any type, out [m, n] F32, bias [1, n] F32 or absent. With accumulate the result
+ * is added to out (a residual connection); not together with an activation. */
+typedef struct linear_part {
+    dmat out, w, bias;
+    activation act;
+    bool accumulate;
+} linear_part;
+enum { LINEAR_MAX_PARTS = 4 };
+
+/* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
+typedef struct conv_shape {
+    size_t n_images, height, width; /* input; output is ceil(height / 2) x ceil(width / 2) */
+    size_t c_in, c_out;
+} conv_shape;
+
+typedef struct attn_heads {
+    size_t n_heads, n_kv_heads, head_dim;
+    float scale;
+} attn_heads;
+
+typedef struct device_ops {
+    void (*close)(device *d);
+    pool *(*host_pool)(device *d);
+    qasr_status (*alloc)(device *d, device_mem **out, size_t bytes, qasr_error *err);
+    void (*mem_free)(device *d, device_mem *mem);
+    qasr_status (*map_weight)(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
+                              size_t cols, qasr_error *err);
+    qasr_status (*write)(device *d, const dmat *dst, const void *src, qasr_error *err);
+    qasr_status (*read)(device *d, void *dst, const dmat *src, qasr_error *err);
+    void (*begin)(device *d);
+    qasr_status (*end)(device *d, qasr_error *err);
+
+    void (*copy)(device *d, const dmat *out, const dmat *x);
+    void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
+    void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts);
+    void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
+    void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
+    void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
+    void (*silu_mul)(device *d, const dmat *gate, const dmat *up);
+    size_t (*conv_packed_bytes)(device *d, size_t c_out, size_t c_in);
+    void (*conv_pack)(device *d, const dmat *packed, const dmat *w, size_t c_in);
+    void (*conv2d_gelu)(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
+                        const conv_shape *shape);
+    void (*conv_to_rows)(device *d, const dmat *out, const dmat *x, const conv_shape *shape);
+    void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
+                              const attn_heads *heads, size_t window);
+    void (*qk_norm_rope)(device *d, const dmat *x, const dmat *norm, const dmat *rope, const dmat *pos,
+                         size_t head_dim, float eps);
+    void (*kv_write)(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim);
+    void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
+                             const dmat *pos, const attn_heads *heads, size_t n_kv);
+    void (*argmax)(device *d, const dmat *ids, const dmat *x);
+} device_ops;
+
+struct device {
+    const device_ops *ops;
+    const char *name;
+};
+
+/* name: "auto" or "cpu". n_threads 0: default. Errors: INVALID (unknown name), NOMEM, IO (threads). */
+qasr_status device_open(device **out, const char *name, unsigned n_threads, qasr_error *err);
+static inline void device_close(device *d)
+{
+    if (d)
+        d->ops->close(d);
+}
+/* Host worker threads of the device, for host-side work between device calls (features). */
+static inline pool *device_pool(device *d) { return d->ops->host_pool(d); }
+
+/* Uninitialised memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
+static inline qasr_status device_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
+{
+    return d->ops->alloc(d, out, bytes, err);
+}
+static inline void device_mem_free(device *d, device_mem *mem)
+{
+    if (mem)
+        d->ops->mem_free(d, mem);
+}
+/* A weight that lies in a mapped file, [rows, cols] of a quant_type: used in place where the device can
+ * read host memory, uploaded elsewhere. The file must stay mapped; the memory lives as long as the device. */
+static inline qasr_status device_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
+                                            size_t rows, size_t cols, qasr_error *err)
+{
+    return d->ops->map_weight(d, out, file, data, type, rows, cols, err);
+}
+
+/* Bytes of an element of an unblocked type, and of a row. */
+static inline size_t dmat_row_bytes(int type, size_t cols)
+{
+    return type == DMAT_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get((quant_type)type), cols);
+}
+/* A contiguous matrix at a byte offset of mem. */
+static inline dmat dmat_make(device_mem *mem, size_t offset, int type, size_t rows, size_t cols)
+{
+    return (dmat){ mem, offset, rows, cols, dmat_row_bytes(type, cols), type };
+}
+/* Rows [first, first + n) of m. */
+static inline dmat dmat_rows(dmat m, size_t first, size_t n)
+{
+    assert(first <= m.rows && n <= m.rows - first);
+    m.offset += first * m.stride;
+    m.rows = n;
+    return m;
+}
+
+/* Whole contents from or to host memory, rows packed. Outside begin/end. */
+static inline qasr_status device_write(device *d, dmat dst, const void *src, qasr_error *err)
+{
+    return d->ops->write(d, &dst, src, err);
+}
+static inline qasr_status device_read(device *d, void *dst, dmat src, qasr_error *err)
+{
+    return d->ops->read(d, dst, &src, err);
+}
+static inline void device_begin(device *d) { d->ops->begin(d); }
+static inline qasr_status device_end(device *d, qasr_error *err) { return d->ops->end(d, err); }
+
+/* ---- operations; activations are F32, ids and positions I32 [n, 1] -------------------------------- */
+
+/* out = x, same shape. */
+static inline void op_copy(device *d, dmat out, dmat x) { d->ops->copy(d, &out, &x); }
+/* out[i] = table[ids[i]] as F32; ids in range. */
+static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops->embed(d, &out, &table, &ids); }
+/* One to LINEAR_MAX_PARTS products of the same x. */
+static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t n_parts)
+{
+    d->ops->linear(d, &x, parts, n_parts);
+}
+/* Row-wise; w [1, cols]. out may be x. */
+static inline void op_rms_norm(device *d, dmat out, dmat x, dmat w, float eps)
+{
+    d->ops->rms_norm(d, &out, &x, &w, eps);
+}
+static inline void op_layer_norm(device *d, dmat out, dmat x, dmat w, dmat b, float eps)
+{
+    d->ops->layer_norm(d, &out, &x, &w, &b, eps);
+}
+/* x[i] += table[i mod table.rows] */
+static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cyclic(d, &x, &table); }
+/* gate = silu(gate) * up */
+static inline void op_silu_mul(device *d, dmat gate, dmat up) { d->ops->silu_mul(d, &gate, &up); }
+
+/* Convolution weights [c_out, c_in * 9] (the file's [c_out][c_in][3][3]) are brought into the device's own
+ * order once: device_conv_packed_bytes tells how much memory that takes (as F32 [1, bytes / 4]). */
+static inline size_t device_conv_packed_bytes(device *d, size_t c_out, size_t c_in)
+{
+    return d->ops->conv_packed_bytes(d, c_out, c_in);
+}
+static inline void op_conv_pack(device *d, dmat packed, dmat w, size_t c_in) { d->ops->conv_pack(d, &packed, &w, c_in); }
+/* 3x3 cross-correlation, stride 2, zero padding 1, bias, GELU; images channels-last. */
+static inline void op_conv2d_gelu(device *d, dmat out, dmat x, dmat packed, dmat bias, conv_shape shape)
+{
+    d->ops->conv2d_gelu(d, &out, &x, &packed, &bias, &shape);
+}
+/* Flattens images [n, F, T, C] (shape: n_images, height F, width T, c_in C) to rows
+ * out[n * T + t][c * F + f]: channel-major, as conv_out expects. */
+static inline void op_conv_to_rows(device *d, dmat out, dmat x, conv_shape shape)
+{
+    d->ops->conv_to_rows(d, &out, &x, &shape);
+}
+/* Bidirectional attention inside consecutive windows of rows; q, k, v, out [N, heads * head_dim]. */
+static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dmat v, attn_heads heads, size_t window)
+{
+    d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
+}
+/* Every head_dim-wide part of each row: RMS norm with weight norm [1, head_dim], then half-rotation by
+ * the angles of its position: rope [positions, head_dim], cos in the first half, sin in the second. */
+static inline void op_qk_norm_rope(device *d, dmat x, dmat norm, dmat rope, dmat pos, size_t head_dim, float eps)
+{
+    d->ops->qk_norm_rope(d, &x, &norm, &rope, &pos, head_dim, eps);
+}
+/* cache [n_kv_heads * capacity, head_dim] F16 or F32, head-major: row (head * capacity + pos[i]) = head
+ * part of x[i]. */
+static inline void op_kv_write(device *d, dmat cache, dmat x, dmat pos, size_t head_dim)
+{
+    d->ops->kv_write(d, &cache, &x, &pos, head_dim);
+}
+/* Causal attention over cached keys and values: row i sees positions 0..pos[i]; the positions of the rows
+ * are consecutive; n_kv is at least pos[last] + 1. */
+static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache, dmat v_cache, dmat pos,
+                                       attn_heads heads, size_t n_kv)
+{
+    d->ops->attention_cached(d, &out, &q, &k_cache, &v_cache, &pos, &heads, n_kv);
+}
+/* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if it is not finite. */
+static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
+
+#endif

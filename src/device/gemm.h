@@ -1,0 +1,48 @@
+/* Products of float32 activations with weights of any type, on host memory: blocking, packing and threads
+ * around the register tile of the kernel table (the structure of BLIS: Van Zee and van de Geijn 2015). */
+#ifndef QASR_DEVICE_GEMM_H
+#define QASR_DEVICE_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/pool.h"
+#include "kernels/kernels.h"
+
+/* Scratch memory and threads of the products; buffers grow on demand and stay. */
+typedef struct gemm_context {
+    const kernels *k;
+    pool *pool;
+    void *shared;        /* packed or quantized activations */
+    size_t shared_bytes;
+    float *per_thread;   /* [threads][thread_floats] */
+    size_t thread_floats;
+} gemm_context;
+
+typedef struct gemm_part {
+    float *out;        /* [m, n], row stride ld_out */
+    size_t ld_out, n;
+    const void *w;     /* [n, k] in file layout */
+    quant_type type;
+    const float *bias; /* [n] or NULL */
+    bool gelu, accumulate;
+} gemm_part;
+
+qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, qasr_error *err);
+void gemm_context_free(gemm_context *g);
+
+/* For each part: out (+)= act(x w^T + bias); x [m, k], row stride ld_x. Up to GEMV_MAX_ROWS rows go
+ * through gemv, reading each weight once as it lies in the file; more are packed into panels.
+ * Error: NOMEM (scratch). */
+qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
+                     size_t n_parts, qasr_error *err);
+
+/* 3x3 convolution, stride 2, padding 1, channels-last, as an implicit product: patches are gathered tile by
+ * tile, never as a whole. in [n_images * h * w, c_in], out [n_images * ceil(h/2) * ceil(w/2), c_out].
+ * The packed weights are panels [ceil(c_out / nr)][9 c_in][nr] with k ordered (u, v, c). */
+size_t conv_packed_floats(const kernels *k, size_t c_out, size_t c_in);
+void conv_pack_weights(gemm_context *g, float *packed, const void *w, quant_type type, size_t c_out, size_t c_in);
+qasr_status conv_run(gemm_context *g, float *out, const float *in, const float *packed, const float *bias,
+                     size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out, qasr_error *err);
+
+#endif

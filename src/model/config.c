@@ -1,0 +1,212 @@
+/* config.json -> model_config. Each number is looked up in thinker_config first, then at the top level, so
+ * both layouts read the same; every one is checked against a sane range because shapes, memory sizes and
+ * loops follow from it. */
+#include "model/config.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct reader {
+    const json_t *root;
+    const char *path, *section; /* for messages: "audio_config." */
+    qasr_error *err;
+} reader;
+
+static qasr_status get_size(const reader *r, const json_t *obj, const char *key, size_t min, size_t max, size_t *out)
+{
+    const json_t *v = json_object_get(obj, key);
+    if (!v)
+        return error_set(r->err, QASR_E_FORMAT, "'%s' has no key '%s%s'", r->path, r->section, key);
+    if (!json_is_integer(v))
+        return error_set(r->err, QASR_E_FORMAT, "key '%s%s' in '%s' is not a whole number", r->section, key, r->path);
+    json_int_t n = json_integer_value(v);
+    if (n < (json_int_t)min || n > (json_int_t)max)
+        return error_set(r->err, QASR_E_FORMAT, "key '%s%s' in '%s' is %lld, expected %zu to %zu", r->section, key,
+                         r->path, (long long)n, min, max);
+    *out = (size_t)n;
+    return QASR_OK;
+}
+
+static qasr_status get_number(const reader *r, const json_t *v, const char *key, double min, double max, double *out)
+{
+    if (!v)
+        return error_set(r->err, QASR_E_FORMAT, "'%s' has no key '%s%s'", r->path, r->section, key);
+    double x = json_number_value(v);
+    if (!json_is_number(v) || !(x >= min && x <= max))
+        return error_set(r->err, QASR_E_FORMAT, "key '%s%s' in '%s' is not a number from %g to %g", r->section, key,
+                         r->path, min, max);
+    *out = x;
+    return QASR_OK;
+}
+
+static qasr_status expect_string(const reader *r, const json_t *obj, const char *key, const char *expected)
+{
+    const json_t *v = json_object_get(obj, key);
+    const char *s = json_is_string(v) ? json_string_value(v) : NULL;
+    if (v && (!s || strcmp(s, expected) != 0))
+        return error_set(r->err, QASR_E_UNSUPPORTED, "key '%s%s' in '%s' is '%s', this program knows only '%s'",
+                         r->section, key, r->path, s ? s : "(no string)", expected);
+    return QASR_OK;
+}
+
+static qasr_status parse_encoder(model_config *c, reader *r, const json_t *a)
+{
+    size_t n_window;
+    r->section = "audio_config.";
+    const char *heads = json_object_get(a, "encoder_attention_heads") ? "encoder_attention_heads" : "num_attention_heads";
+    const char *layers = json_object_get(a, "encoder_layers") ? "encoder_layers" : "num_hidden_layers";
+    const struct { const char *key; size_t min, max, *out; } keys[] = {
+        { "num_mel_bins", 128, 128, &c->enc.n_mels },
+        { "downsample_hidden_size", 1, 8192, &c->enc.conv_channels },
+        { "d_model", ENC_HEAD_DIM / 4, 65536, &c->enc.d_model },
+        { layers, 1, 1024, &c->enc.n_layers },
+        { heads, 1, 1024, &c->enc.n_heads },
+        { "encoder_ffn_dim", 1, 1 << 20, &c->enc.d_ffn },
+        { "output_dim", 1, 65536, &c->enc.d_out },
+        { "n_window", 4, 5000, &n_window },
+        { "n_window_infer", 8, 100000, &c->enc.window_frames },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        TRY(get_size(r, a, keys[i].key, keys[i].min, keys[i].max, keys[i].out));
+    TRY(expect_string(r, a, "activation_function", "gelu"));
+    c->enc.chunk_frames = 2 * n_window;
+    if (c->enc.d_model % c->enc.n_heads != 0 || c->enc.d_model / c->enc.n_heads % 16 != 0 ||
+        c->enc.d_model / c->enc.n_heads > 256 || c->enc.d_model % 2 != 0)
+        return error_set(r->err, QASR_E_FORMAT, "'%s': encoder width %zu does not split into %zu heads of a multiple of 16",
+                         r->path, c->enc.d_model, c->enc.n_heads);
+    if (c->enc.window_frames % c->enc.chunk_frames != 0)
+        return error_set(r->err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the piece of %zu",
+                         r->path, c->enc.window_frames, c->enc.chunk_frames);
+    return QASR_OK;
+}
+
+static const json_t *find_rope_theta(const json_t *t)
+{
+    const json_t *v = json_object_get(t, "rope_theta");
+    if (!v)
+        v = json_object_get(json_object_get(t, "rope_parameters"), "rope_theta");
+    return v ? v : json_object_get(json_object_get(t, "rope_scaling"), "rope_theta");
+}
+
+static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, const json_t *outer)
+{
+    r->section = "text_config.";
+    const struct { const char *key; size_t min, max, *out; } keys[] = {
+        { "hidden_size", 16, 65536, &c->dec.d_model },
+        { "num_hidden_layers", 1, 1024, &c->dec.n_layers },
+        { "num_attention_heads", 1, 1024, &c->dec.n_heads },
+        { "num_key_value_heads", 1, 1024, &c->dec.n_kv_heads },
+        { "head_dim", 16, 256, &c->dec.head_dim },
+        { "intermediate_size", 1, 1 << 20, &c->dec.d_ffn },
+        { "vocab_size", 2, 1 << 24, &c->dec.n_vocab },
+        { "max_position_embeddings", 1, 1 << 24, &c->dec.max_positions },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        TRY(get_size(r, t, keys[i].key, keys[i].min, keys[i].max, keys[i].out));
+    TRY(expect_string(r, t, "hidden_act", "silu"));
+    double eps;
+    TRY(get_number(r, json_object_get(t, "rms_norm_eps"), "rms_norm_eps", 1e-12, 1e-1, &eps));
+    TRY(get_number(r, find_rope_theta(t), "rope_theta", 1, 1e12, &c->dec.rope_theta));
+    c->dec.rms_eps = (float)eps;
+    if (c->dec.n_heads % c->dec.n_kv_heads != 0 || c->dec.head_dim % 16 != 0)
+        return error_set(r->err, QASR_E_FORMAT, "'%s': %zu query heads cannot share %zu key/value heads of size %zu",
+                         r->path, c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
+    if (json_is_true(json_object_get(t, "attention_bias")))
+        return error_set(r->err, QASR_E_UNSUPPORTED, "'%s': attention_bias in text_config is not supported", r->path);
+    const json_t *tied = json_object_get(t, "tie_word_embeddings");
+    if (!tied)
+        tied = json_object_get(outer, "tie_word_embeddings");
+    c->dec.tied_head = tied ? json_is_true(tied) : true;
+    return QASR_OK;
+}
+
+static qasr_status parse_eos(model_config *c, const reader *r, const json_t *v)
+{
+    c->n_eos = 0;
+    size_t n = json_is_array(v) ? json_array_size(v) : v && !json_is_null(v) ? 1 : 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+            (size_t)json_integer_value(id) >= c->dec.n_vocab || c->n_eos == CONFIG_MAX_EOS)
+            return error_set(r->err, QASR_E_FORMAT,
+                             "key 'eos_token_id' in '%s' is not one to %d ids below the vocabulary size %zu", r->path,
+                             CONFIG_MAX_EOS, c->dec.n_vocab);
+        c->eos[c->n_eos++] = (int32_t)json_integer_value(id);
+    }
+    return QASR_OK;
+}
+
+static qasr_status load(json_t **root, const char *text, size_t len, const char *path, qasr_error *err)
+{
+    json_error_t je;
+    *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
+    if (!*root)
+        return error_set(err, QASR_E_FORMAT, "'%s' is not valid JSON: line %d: %s", path, je.line, je.text);
+    if (!json_is_object(*root)) {
+        json_decref(*root);
+        return error_set(err, QASR_E_FORMAT, "'%s' holds no JSON object", path);
+    }
+    return QASR_OK;
+}
+
+static qasr_status parse(model_config *c, reader *r)
+{
+    const json_t *thinker = json_object_get(r->root, "thinker_config");
+    const json_t *outer = thinker ? thinker : r->root;
+    const json_t *kind = json_object_get(outer, "model_type"), *audio = json_object_get(outer, "audio_config");
+    if ((json_is_string(kind) && strstr(json_string_value(kind), "forced_aligner")) ||
+        json_object_get(outer, "classify_num"))
+        return error_set(r->err, QASR_E_UNSUPPORTED, "'%s' describes a forced aligner, expected a speech recognition model",
+                         r->path);
+    if (!json_is_object(audio) || !json_is_object(json_object_get(outer, "text_config")))
+        return error_set(r->err, QASR_E_FORMAT, "'%s' has no audio_config and text_config: not a Qwen3-ASR configuration",
+                         r->path);
+    c->hf_layout = !thinker;
+    TRY(parse_encoder(c, r, audio));
+    TRY(parse_decoder(c, r, json_object_get(outer, "text_config"), r->root));
+    if (c->enc.d_out != c->dec.d_model)
+        return error_set(r->err, QASR_E_FORMAT, "'%s': audio_config.output_dim is %zu, text_config.hidden_size %zu: expected equal",
+                         r->path, c->enc.d_out, c->dec.d_model);
+    size_t pad;
+    r->section = "";
+    TRY(get_size(r, outer, "audio_token_id", 0, c->dec.n_vocab - 1, &pad));
+    c->audio_pad_id = (int32_t)pad;
+    return parse_eos(c, r, json_object_get(outer, "eos_token_id"));
+}
+
+qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err)
+{
+    *c = (model_config){ 0 };
+    json_t *root;
+    TRY(load(&root, text, len, path, err));
+    reader r = { .root = root, .path = path, .section = "", .err = err };
+    qasr_status status = parse(c, &r);
+    json_decref(root);
+    return status;
+}
+
+qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err)
+{
+    json_t *root;
+    TRY(load(&root, text, len, path, err));
+    reader r = { .root = root, .path = path, .section = "", .err = err };
+    const json_t *v = json_object_get(root, "eos_token_id");
+    qasr_status status = v ? parse_eos(c, &r, v) : QASR_OK;
+    json_decref(root);
+    return status;
+}
+
+static size_t halve_three_times(size_t n)
+{
+    for (int i = 0; i < 3; i++)
+        n = (n + 1) / 2;
+    return n;
+}
+
+size_t config_tokens_per_chunk(const model_config *c) { return halve_three_times(c->enc.chunk_frames); }
+
+size_t config_audio_tokens(const model_config *c, size_t n_frames)
+{
+    return n_frames / c->enc.chunk_frames * config_tokens_per_chunk(c) + halve_three_times(n_frames % c->enc.chunk_frames);
+}

@@ -1,0 +1,191 @@
+/* Log-mel [128, F] -> pieces of 100 frames -> three strided convolutions (13 vectors per piece) -> positions
+ * that restart in each piece -> transformer layers with attention inside windows of 104 vectors -> two
+ * linear layers -> [N, h]. Mirrors Qwen3ASRAudioEncoder (transformers, models/qwen3_asr).
+ *
+ * A window never looks outside itself, so groups of windows go through the whole encoder one after another:
+ * memory does not grow with the length of the audio. Full attention takes everything as one group. */
+#include "model/encoder.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+enum {
+    GROUP_WINDOWS = 4, /* windows that share one sweep over the weights */
+    CONV_PIECES = 4    /* pieces convolved at a time: the first feature map of a piece has 6 MB */
+};
+static const float layer_norm_eps = 1e-5f;
+
+struct encoder {
+    const net *n;
+    device_mem *scratch, *output;
+    size_t scratch_pieces, output_rows;
+    float *images; /* [CONV_PIECES, n_mels, chunk_frames] */
+    dmat image, map[3], flat, x, norm, q, k, v, hidden;
+};
+
+qasr_status encoder_create(encoder **out, const net *n, qasr_error *err)
+{
+    encoder *e;
+    TRY(MEM_CALLOC(&e, 1, err));
+    e->n = n;
+    qasr_status status = MEM_ALLOC(&e->images, CONV_PIECES * n->config->enc.n_mels * n->config->enc.chunk_frames, err);
+    if (status != QASR_OK) {
+        encoder_free(e);
+        return status;
+    }
+    *out = e;
+    return QASR_OK;
+}
+
+void encoder_free(encoder *e)
+{
+    if (!e)
+        return;
+    device_mem_free(e->n->d, e->scratch);
+    device_mem_free(e->n->d, e->output);
+    mem_free(e->images);
+    mem_free(e);
+}
+
+/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. */
+static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
+{
+    const model_config *c = e->n->config;
+    size_t rows = n_pieces * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
+    size_t h = c->enc.n_mels, w = c->enc.chunk_frames, pieces = n_pieces < CONV_PIECES ? n_pieces : CONV_PIECES;
+    size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2, w3 = (w2 + 1) / 2;
+    const struct { dmat *m; size_t rows, cols; } part[] = {
+        { &e->image, pieces * h * w, 1 },   { &e->map[0], pieces * h1 * w1, ch }, { &e->map[1], pieces * h2 * w2, ch },
+        { &e->map[2], pieces * h3 * w3, ch }, { &e->flat, rows, ch * h3 },        { &e->x, rows, d },
+        { &e->norm, rows, d },              { &e->q, rows, d },                   { &e->k, rows, d },
+        { &e->v, rows, d },                 { &e->hidden, rows, c->enc.d_ffn },
+    };
+    size_t used = 0;
+    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
+        *part[i].m = dmat_make(mem, used, QUANT_F32, part[i].rows, part[i].cols);
+        used += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
+    }
+    return used;
+}
+
+static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qasr_error *err)
+{
+    device *d = e->n->d;
+    if (group_pieces > e->scratch_pieces) {
+        device_mem_free(d, e->scratch);
+        e->scratch = NULL;
+        e->scratch_pieces = 0;
+        TRY(device_alloc(d, &e->scratch, layout_scratch(e, NULL, group_pieces), err));
+        layout_scratch(e, e->scratch, group_pieces);
+        e->scratch_pieces = group_pieces;
+    }
+    if (n_tokens > e->output_rows) {
+        device_mem_free(d, e->output);
+        e->output = NULL;
+        e->output_rows = 0;
+        TRY(device_alloc(d, &e->output, n_tokens * e->n->config->enc.d_out * sizeof(float), err));
+        e->output_rows = n_tokens;
+    }
+    return QASR_OK;
+}
+
+/* Cuts pieces out of the mel; what lies beyond the last frame is 0, the mean of the normalised range. */
+static void cut_images(const encoder *e, const float *mel, size_t n_frames, size_t first, size_t n_pieces)
+{
+    size_t h = e->n->config->enc.n_mels, w = e->n->config->enc.chunk_frames;
+    for (size_t p = 0; p < n_pieces; p++) {
+        size_t t0 = (first + p) * w, n = n_frames - t0 < w ? n_frames - t0 : w;
+        for (size_t f = 0; f < h; f++) {
+            float *row = e->images + (p * h + f) * w;
+            memcpy(row, mel + f * n_frames + t0, n * sizeof(float));
+            memset(row + n, 0, (w - n) * sizeof(float));
+        }
+    }
+}
+
+/* Convolution stem for pieces [first, first + n) of the clip into rows of flat. */
+static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_t first, size_t n, dmat flat,
+                            qasr_error *err)
+{
+    const net *weights = e->n;
+    const model_config *c = weights->config;
+    cut_images(e, mel, n_frames, first, n);
+    dmat in = dmat_rows(e->image, 0, n * c->enc.n_mels * c->enc.chunk_frames);
+    TRY(device_write(weights->d, in, e->images, err));
+    device_begin(weights->d);
+    conv_shape s = { n, c->enc.n_mels, c->enc.chunk_frames, 1, c->enc.conv_channels };
+    for (size_t i = 0; i < 3; i++) {
+        dmat out = dmat_rows(e->map[i], 0, n * ((s.height + 1) / 2) * ((s.width + 1) / 2));
+        op_conv2d_gelu(weights->d, out, in, weights->conv_packed[i], weights->top[TOP_CONV1_B + 2 * i], s);
+        s = (conv_shape){ n, (s.height + 1) / 2, (s.width + 1) / 2, s.c_out, s.c_out };
+        in = out;
+    }
+    op_conv_to_rows(weights->d, flat, in, s);
+    return device_end(weights->d, err);
+}
+
+static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t window)
+{
+    device *d = e->n->d;
+    const model_config *c = e->n->config;
+    size_t n = x.rows;
+    dmat y = dmat_rows(e->norm, 0, n), q = dmat_rows(e->q, 0, n), k = dmat_rows(e->k, 0, n), v = dmat_rows(e->v, 0, n);
+    dmat hidden = dmat_rows(e->hidden, 0, n);
+    size_t head_dim = c->enc.d_model / c->enc.n_heads;
+    attn_heads heads = { c->enc.n_heads, c->enc.n_heads, head_dim, 1.0f / __builtin_sqrtf((float)head_dim) };
+
+    op_layer_norm(d, y, x, w[ENC_LN1_W], w[ENC_LN1_B], layer_norm_eps);
+    const linear_part qkv[] = { { q, w[ENC_Q_W], w[ENC_Q_B], ACT_NONE, false },
+                                { k, w[ENC_K_W], w[ENC_K_B], ACT_NONE, false },
+                                { v, w[ENC_V_W], w[ENC_V_B], ACT_NONE, false } };
+    op_linear(d, y, qkv, 3);
+    op_attention_windows(d, y, q, k, v, heads, window);
+    op_linear(d, y, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
+
+    op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
+    op_linear(d, y, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
+    op_linear(d, hidden, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
+}
+
+/* conv_out, positions, layers, projection for one group: flat rows -> out rows. */
+static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out, qasr_error *err)
+{
+    const net *weights = e->n;
+    device *d = weights->d;
+    dmat flat = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows), y = dmat_rows(e->norm, 0, n_rows);
+    dmat none = { 0 };
+    device_begin(d);
+    op_linear(d, flat, &(linear_part){ x, weights->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+    op_add_cyclic(d, x, weights->positions);
+    for (size_t i = 0; i < weights->config->enc.n_layers; i++)
+        run_layer(e, weights->enc[i], x, window);
+    op_layer_norm(d, y, x, weights->top[TOP_LN_POST_W], weights->top[TOP_LN_POST_B], layer_norm_eps);
+    op_linear(d, y, &(linear_part){ x, weights->top[TOP_PROJ1_W], weights->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
+    op_linear(d, x, &(linear_part){ out, weights->top[TOP_PROJ2_W], weights->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    return device_end(d, err);
+}
+
+qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames, bool full, qasr_error *err)
+{
+    const model_config *c = e->n->config;
+    size_t per_piece = config_tokens_per_chunk(c), n_tokens = config_audio_tokens(c, n_frames);
+    size_t n_pieces = (n_frames + c->enc.chunk_frames - 1) / c->enc.chunk_frames;
+    size_t window_pieces = full ? n_pieces : c->enc.window_frames / c->enc.chunk_frames;
+    size_t group_pieces = full ? n_pieces : GROUP_WINDOWS * window_pieces;
+    group_pieces = group_pieces < n_pieces ? group_pieces : n_pieces;
+    TRY(reserve(e, group_pieces, n_tokens, err));
+    *out = dmat_make(e->output, 0, QUANT_F32, n_tokens, c->enc.d_out);
+
+    for (size_t first = 0; first < n_pieces; first += group_pieces) {
+        size_t n = n_pieces - first < group_pieces ? n_pieces - first : group_pieces;
+        for (size_t p = 0; p < n; p += CONV_PIECES) {
+            size_t m = n - p < CONV_PIECES ? n - p : CONV_PIECES;
+            TRY(convolve(e, mel, n_frames, first + p, m, dmat_rows(e->flat, p * per_piece, m * per_piece), err));
+        }
+        size_t row0 = first * per_piece; /* the last piece may give fewer vectors than it has */
+        size_t n_rows = n_tokens - row0 < n * per_piece ? n_tokens - row0 : n * per_piece;
+        TRY(transform(e, n_rows, window_pieces * per_piece, dmat_rows(*out, row0, n_rows), err));
+    }
+    return QASR_OK;
+}

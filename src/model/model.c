@@ -1,0 +1,285 @@
+/* Opens a model directory: config.json, safetensors, and the GGUF that may replace the decoder's weights.
+ * Every weight of the network is found by its canonical name and checked against the shape that the
+ * configuration implies, before anything is computed. */
+#include "model/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { CONFIG_MAX_BYTES = 16 << 20, NAME_MAX_BYTES = 160 };
+
+/* Sizes that shapes are made of. */
+typedef enum dim {
+    DIM_VECTOR, /* as rows: the weight is a vector of cols elements */
+    DIM_CHANNELS, DIM_CONV1_IN, DIM_CONV_IN, DIM_FLAT, DIM_ENC, DIM_ENC_FFN, DIM_DEC, DIM_DEC_FFN, DIM_Q, DIM_KV, DIM_HEAD,
+    DIM_VOCAB
+} dim;
+
+static size_t dim_size(const model_config *c, dim d)
+{
+    switch (d) {
+    case DIM_VECTOR: return 1;
+    case DIM_CHANNELS: return c->enc.conv_channels;
+    case DIM_CONV1_IN: return 9;
+    case DIM_CONV_IN: return 9 * c->enc.conv_channels;
+    case DIM_FLAT: return c->enc.conv_channels * (c->enc.n_mels / 8);
+    case DIM_ENC: return c->enc.d_model;
+    case DIM_ENC_FFN: return c->enc.d_ffn;
+    case DIM_DEC: return c->dec.d_model;
+    case DIM_DEC_FFN: return c->dec.d_ffn;
+    case DIM_Q: return c->dec.n_heads * c->dec.head_dim;
+    case DIM_KV: return c->dec.n_kv_heads * c->dec.head_dim;
+    case DIM_HEAD: return c->dec.head_dim;
+    case DIM_VOCAB: return c->dec.n_vocab;
+    }
+    return 0;
+}
+
+typedef struct weight_spec { const char *name; dim rows, cols; } weight_spec;
+
+static const weight_spec enc_spec[ENC_WEIGHTS] = {
+    [ENC_LN1_W] = { "self_attn_layer_norm.weight", DIM_VECTOR, DIM_ENC },
+    [ENC_LN1_B] = { "self_attn_layer_norm.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_Q_W] = { "self_attn.q_proj.weight", DIM_ENC, DIM_ENC },
+    [ENC_Q_B] = { "self_attn.q_proj.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_K_W] = { "self_attn.k_proj.weight", DIM_ENC, DIM_ENC },
+    [ENC_K_B] = { "self_attn.k_proj.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_V_W] = { "self_attn.v_proj.weight", DIM_ENC, DIM_ENC },
+    [ENC_V_B] = { "self_attn.v_proj.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_O_W] = { "self_attn.out_proj.weight", DIM_ENC, DIM_ENC },
+    [ENC_O_B] = { "self_attn.out_proj.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_LN2_W] = { "final_layer_norm.weight", DIM_VECTOR, DIM_ENC },
+    [ENC_LN2_B] = { "final_layer_norm.bias", DIM_VECTOR, DIM_ENC },
+    [ENC_FC1_W] = { "fc1.weight", DIM_ENC_FFN, DIM_ENC },
+    [ENC_FC1_B] = { "fc1.bias", DIM_VECTOR, DIM_ENC_FFN },
+    [ENC_FC2_W] = { "fc2.weight", DIM_ENC, DIM_ENC_FFN },
+    [ENC_FC2_B] = { "fc2.bias", DIM_VECTOR, DIM_ENC },
+};
+
+static const weight_spec dec_spec[DEC_WEIGHTS] = {
+    [DEC_NORM1] = { "input_layernorm.weight", DIM_VECTOR, DIM_DEC },
+    [DEC_Q] = { "self_attn.q_proj.weight", DIM_Q, DIM_DEC },
+    [DEC_K] = { "self_attn.k_proj.weight", DIM_KV, DIM_DEC },
+    [DEC_V] = { "self_attn.v_proj.weight", DIM_KV, DIM_DEC },
+    [DEC_O] = { "self_attn.o_proj.weight", DIM_DEC, DIM_Q },
+    [DEC_Q_NORM] = { "self_attn.q_norm.weight", DIM_VECTOR, DIM_HEAD },
+    [DEC_K_NORM] = { "self_attn.k_norm.weight", DIM_VECTOR, DIM_HEAD },
+    [DEC_NORM2] = { "post_attention_layernorm.weight", DIM_VECTOR, DIM_DEC },
+    [DEC_GATE] = { "mlp.gate_proj.weight", DIM_DEC_FFN, DIM_DEC },
+    [DEC_UP] = { "mlp.up_proj.weight", DIM_DEC_FFN, DIM_DEC },
+    [DEC_DOWN] = { "mlp.down_proj.weight", DIM_DEC, DIM_DEC_FFN },
+};
+
+static const weight_spec top_spec[TOP_WEIGHTS] = {
+    [TOP_CONV1_W] = { "thinker.audio_tower.conv2d1.weight", DIM_CHANNELS, DIM_CONV1_IN },
+    [TOP_CONV1_B] = { "thinker.audio_tower.conv2d1.bias", DIM_VECTOR, DIM_CHANNELS },
+    [TOP_CONV2_W] = { "thinker.audio_tower.conv2d2.weight", DIM_CHANNELS, DIM_CONV_IN },
+    [TOP_CONV2_B] = { "thinker.audio_tower.conv2d2.bias", DIM_VECTOR, DIM_CHANNELS },
+    [TOP_CONV3_W] = { "thinker.audio_tower.conv2d3.weight", DIM_CHANNELS, DIM_CONV_IN },
+    [TOP_CONV3_B] = { "thinker.audio_tower.conv2d3.bias", DIM_VECTOR, DIM_CHANNELS },
+    [TOP_CONV_OUT] = { "thinker.audio_tower.conv_out.weight", DIM_ENC, DIM_FLAT },
+    [TOP_LN_POST_W] = { "thinker.audio_tower.ln_post.weight", DIM_VECTOR, DIM_ENC },
+    [TOP_LN_POST_B] = { "thinker.audio_tower.ln_post.bias", DIM_VECTOR, DIM_ENC },
+    [TOP_PROJ1_W] = { "thinker.audio_tower.proj1.weight", DIM_ENC, DIM_ENC },
+    [TOP_PROJ1_B] = { "thinker.audio_tower.proj1.bias", DIM_VECTOR, DIM_ENC },
+    [TOP_PROJ2_W] = { "thinker.audio_tower.proj2.weight", DIM_DEC, DIM_ENC },
+    [TOP_PROJ2_B] = { "thinker.audio_tower.proj2.bias", DIM_VECTOR, DIM_DEC },
+    [TOP_EMBED] = { "thinker.model.embed_tokens.weight", DIM_VOCAB, DIM_DEC },
+    [TOP_NORM] = { "thinker.model.norm.weight", DIM_VECTOR, DIM_DEC },
+    [TOP_HEAD] = { "thinker.lm_head.weight", DIM_VOCAB, DIM_DEC },
+};
+
+/* "480x4320" */
+static const char *shape_text(char *out, size_t size, unsigned n_dims, const uint64_t *shape)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (unsigned i = 0; i < n_dims && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%" PRIu64, i ? "x" : "", shape[i]);
+    return out;
+}
+
+static bool shape_matches(const wtensor *t, size_t rows, size_t cols, bool is_vector)
+{
+    uint64_t first = t->shape[0], rest = 1;
+    for (unsigned i = 1; i < t->n_dims; i++)
+        rest *= t->shape[i];
+    if (is_vector) /* also stored as [n, 1, 1] or [1, 1, n] */
+        return t->n_values == cols && (first == cols || t->shape[t->n_dims ? t->n_dims - 1 : 0] == cols);
+    return t->n_dims >= 2 && first == rows && rest == cols;
+}
+
+static qasr_status bind(weight_ref *ref, const model_config *c, const weights *w, const char *name,
+                        const weight_spec *spec, qasr_error *err)
+{
+    *ref = (weight_ref){ .tensor = weights_find(w, name), .source = w, .rows = dim_size(c, spec->rows),
+                         .cols = dim_size(c, spec->cols), .is_vector = spec->rows == DIM_VECTOR };
+    const wtensor *t = ref->tensor;
+    if (!t)
+        return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0), name);
+    if (!shape_matches(t, ref->rows, ref->cols, ref->is_vector)) {
+        char found[100], wanted[100];
+        uint64_t shape[2] = { ref->is_vector ? ref->cols : ref->rows, ref->cols };
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, config.json expects %s", t->name,
+                         weights_file_path(w, t->file), shape_text(found, sizeof found, t->n_dims, t->shape),
+                         shape_text(wanted, sizeof wanted, ref->is_vector ? 1 : 2, shape));
+    }
+    if (ref->is_vector && t->type > QUANT_BF16)
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, expected f32, f16 or bf16", t->name,
+                         weights_file_path(w, t->file), quant_get(t->type)->name);
+    return QASR_OK;
+}
+
+static qasr_status bind_layers(weight_ref *refs, const model_config *c, const weights *w, const char *prefix,
+                               size_t n_layers, const weight_spec *spec, size_t n_spec, qasr_error *err)
+{
+    char name[NAME_MAX_BYTES];
+    for (size_t i = 0; i < n_layers; i++)
+        for (size_t j = 0; j < n_spec; j++) {
+            snprintf(name, sizeof name, "%s%zu.%s", prefix, i, spec[j].name);
+            TRY(bind(&refs[i * n_spec + j], c, w, name, &spec[j], err));
+        }
+    return QASR_OK;
+}
+
+static qasr_status bind_all(model *m, qasr_error *err)
+{
+    const model_config *c = &m->config;
+    const weights *dec = m->gguf ? m->gguf : m->safetensors;
+    for (int i = 0; i < TOP_HEAD; i++)
+        TRY(bind(&m->top[i], c, i < TOP_EMBED ? m->safetensors : dec, top_spec[i].name, &top_spec[i], err));
+    m->top[TOP_HEAD] = m->top[TOP_EMBED];
+    if (!c->dec.tied_head) {
+        const weights *w = weights_find(dec, top_spec[TOP_HEAD].name) ? dec : m->safetensors;
+        TRY(bind(&m->top[TOP_HEAD], c, w, top_spec[TOP_HEAD].name, &top_spec[TOP_HEAD], err));
+    }
+    TRY(MEM_CALLOC(&m->enc, c->enc.n_layers, err));
+    TRY(MEM_CALLOC(&m->dec, c->dec.n_layers, err));
+    TRY(bind_layers(&m->enc[0][0], c, m->safetensors, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
+    return bind_layers(&m->dec[0][0], c, dec, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
+}
+
+/* ---- which files ---------------------------------------------------------------------------------- */
+
+static const char *const gguf_names[] = { "model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf",
+                                          "model.gguf" };
+
+/* *out is NULL when the decoder stays on safetensors. */
+static qasr_status choose_gguf(char **out, const char *dir, qasr_decoder_weights decoder, const char *name,
+                               qasr_error *err)
+{
+    *out = NULL;
+    if (decoder == QASR_DECODER_SAFETENSORS) {
+        if (name)
+            return error_set(err, QASR_E_INVALID, "decoder file '%s' is given, but the decoder is to be read from safetensors",
+                             name);
+        return QASR_OK;
+    }
+    if (name) {
+        TRY(file_path_join(out, dir, name, err));
+        if (file_exists(*out))
+            return QASR_OK;
+        error_set(err, QASR_E_IO, "there is no decoder file '%s'", *out);
+        mem_free(*out);
+        *out = NULL;
+        return QASR_E_IO;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(gguf_names); i++) {
+        TRY(file_path_join(out, dir, gguf_names[i], err));
+        if (file_exists(*out))
+            return QASR_OK;
+        mem_free(*out);
+        *out = NULL;
+    }
+    if (decoder == QASR_DECODER_GGUF)
+        return error_set(err, QASR_E_IO,
+                         "'%s' has no GGUF file for the decoder (model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, "
+                         "model-q4_0.gguf or model.gguf); make one with: qasr quantize", dir);
+    return QASR_OK;
+}
+
+static qasr_status read_config(model *m, qasr_error *err)
+{
+    const struct { const char *name; bool required; qasr_status (*parse)(model_config *, const char *, size_t, const char *, qasr_error *); }
+        files[] = { { "config.json", true, config_parse }, { "generation_config.json", false, config_parse_generation } };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char *path;
+        TRY(file_path_join(&path, m->dir, files[i].name, err));
+        buf text;
+        buf_init(&text, CONFIG_MAX_BYTES);
+        qasr_status status = QASR_OK;
+        if (files[i].required || file_exists(path)) {
+            status = file_read_all(&text, path, err);
+            if (status == QASR_OK)
+                status = files[i].parse(&m->config, buf_str(&text), text.len, path, err);
+        }
+        buf_free(&text);
+        mem_free(path);
+        TRY(status);
+    }
+    return QASR_OK;
+}
+
+static qasr_status open_all(model *m, qasr_decoder_weights decoder, const char *gguf_name, qasr_error *err)
+{
+    TRY(read_config(m, err));
+    char *gguf_path;
+    TRY(choose_gguf(&gguf_path, m->dir, decoder, gguf_name, err));
+    qasr_status status = gguf_path ? weights_open_gguf(&m->gguf, gguf_path, err) : QASR_OK;
+    if (status == QASR_OK && gguf_path)
+        log_info("decoder weights from '%s'", gguf_path);
+    mem_free(gguf_path);
+    TRY(status);
+    TRY(weights_open_safetensors(&m->safetensors, m->dir, err));
+    return bind_all(m, err);
+}
+
+qasr_status model_open(model **out, const char *dir, qasr_decoder_weights decoder, const char *gguf_name,
+                       qasr_error *err)
+{
+    if (!file_is_dir(dir))
+        return error_set(err, QASR_E_IO, "model '%s' is not a directory; expected one with config.json and safetensors", dir);
+    model *m;
+    TRY(MEM_CALLOC(&m, 1, err));
+    qasr_status status = mem_strdup(&m->dir, dir, err);
+    if (status == QASR_OK)
+        status = open_all(m, decoder, gguf_name, err);
+    if (status != QASR_OK) {
+        model_close(m);
+        return status;
+    }
+    *out = m;
+    return QASR_OK;
+}
+
+void model_close(model *m)
+{
+    if (!m)
+        return;
+    weights_close(m->gguf);
+    weights_close(m->safetensors);
+    mem_free(m->enc);
+    mem_free(m->dec);
+    mem_free(m->dir);
+    mem_free(m);
+}
+
+const char *model_decoder_path(const model *m) { return weights_file_path(m->gguf ? m->gguf : m->safetensors, 0); }
+
+const char *model_decoder_type(const model *m)
+{
+    uint64_t bytes[QUANT_TYPE_COUNT] = { 0 };
+    for (size_t i = 0; i < m->config.dec.n_layers; i++)
+        for (int j = 0; j < DEC_WEIGHTS; j++)
+            bytes[m->dec[i][j].tensor->type] += m->dec[i][j].tensor->n_bytes;
+    int best = 0;
+    for (int t = 1; t < QUANT_TYPE_COUNT; t++)
+        if (bytes[t] > bytes[best])
+            best = t;
+    return quant_get((quant_type)best)->name;
+}

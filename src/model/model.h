@@ -1,0 +1,49 @@
+/* A checkpoint on the host: configuration and, for every weight of the network, where it lies in a mapped
+ * file. Shapes and types are checked when the model is opened; net.h brings the weights to a device. */
+#ifndef QASR_MODEL_MODEL_H
+#define QASR_MODEL_MODEL_H
+
+#include "model/config.h"
+#include "weights/weights.h"
+
+/* Weights of one encoder layer, one decoder layer, and those outside the layers. */
+typedef enum enc_weight {
+    ENC_LN1_W, ENC_LN1_B, ENC_Q_W, ENC_Q_B, ENC_K_W, ENC_K_B, ENC_V_W, ENC_V_B, ENC_O_W, ENC_O_B,
+    ENC_LN2_W, ENC_LN2_B, ENC_FC1_W, ENC_FC1_B, ENC_FC2_W, ENC_FC2_B, ENC_WEIGHTS
+} enc_weight;
+typedef enum dec_weight {
+    DEC_NORM1, DEC_Q, DEC_K, DEC_V, DEC_O, DEC_Q_NORM, DEC_K_NORM, DEC_NORM2, DEC_GATE, DEC_UP, DEC_DOWN, DEC_WEIGHTS
+} dec_weight;
+typedef enum top_weight {
+    TOP_CONV1_W, TOP_CONV1_B, TOP_CONV2_W, TOP_CONV2_B, TOP_CONV3_W, TOP_CONV3_B, TOP_CONV_OUT, TOP_LN_POST_W,
+    TOP_LN_POST_B, TOP_PROJ1_W, TOP_PROJ1_B, TOP_PROJ2_W, TOP_PROJ2_B, TOP_EMBED, TOP_NORM, TOP_HEAD, TOP_WEIGHTS
+} top_weight;
+
+/* A weight as the network sees it: a matrix [rows, cols], or a vector (rows = 1) that is widened to F32. */
+typedef struct weight_ref {
+    const wtensor *tensor;
+    const weights *source;
+    size_t rows, cols;
+    bool is_vector;
+} weight_ref;
+
+typedef struct model {
+    model_config config;
+    char *dir;
+    weights *safetensors;
+    weights *gguf;                      /* NULL: the decoder comes from the safetensors too */
+    weight_ref top[TOP_WEIGHTS];        /* TOP_HEAD is TOP_EMBED when tied */
+    weight_ref (*enc)[ENC_WEIGHTS];     /* [enc.n_layers] */
+    weight_ref (*dec)[DEC_WEIGHTS];     /* [dec.n_layers] */
+} model;
+
+/* decoder, gguf_name: as in qasr_model_options. Errors as qasr_model_open. */
+qasr_status model_open(model **out, const char *dir, qasr_decoder_weights decoder, const char *gguf_name,
+                       qasr_error *err);
+void model_close(model *m); /* NULL is fine */
+/* File that the decoder's weights come from (the first shard of safetensors), and the type that holds most
+ * of its layers' bytes. */
+const char *model_decoder_path(const model *m);
+const char *model_decoder_type(const model *m);
+
+#endif

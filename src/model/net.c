@@ -1,0 +1,135 @@
+/* Brings the weights of a model to a device. Matrices are handed over as they lie in the file. Vectors
+ * (norms, biases: under 0.1 % of the weights), the sinusoid table and the re-ordered convolution weights
+ * share one block of device memory. */
+#include "model/net.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Hands out parts of the block; with mem NULL it only adds up their sizes. */
+typedef struct binder {
+    net *n;
+    device_mem *mem;
+    size_t used;
+    qasr_error *err;
+} binder;
+
+static dmat take(binder *b, size_t rows, size_t cols)
+{
+    dmat m = dmat_make(b->mem, b->used, QUANT_F32, rows, cols);
+    b->used += size_round_up(rows * cols * sizeof(float), MEM_ALIGN);
+    return m;
+}
+
+static qasr_status bind_vector(binder *b, dmat *out, const weight_ref *ref)
+{
+    *out = take(b, 1, ref->cols);
+    if (!b->mem)
+        return QASR_OK;
+    float *x;
+    TRY(MEM_ALLOC(&x, ref->cols, b->err));
+    quant_get(ref->tensor->type)->dequantize(x, ref->tensor->data, ref->cols);
+    qasr_status status = device_write(b->n->d, *out, x, b->err);
+    mem_free(x);
+    return status;
+}
+
+static qasr_status bind_refs(binder *b, dmat *out, const weight_ref *refs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const wtensor *t = refs[i].tensor;
+        if (refs[i].is_vector)
+            TRY(bind_vector(b, &out[i], &refs[i]));
+        else if (b->mem)
+            TRY(device_map_weight(b->n->d, &out[i], weights_file_map(refs[i].source, t->file), t->data, (int)t->type,
+                                  refs[i].rows, refs[i].cols, b->err));
+    }
+    return QASR_OK;
+}
+
+void net_sinusoids(float *out, size_t d_model, size_t p)
+{
+    size_t half = d_model / 2;
+    for (size_t k = 0; k < half; k++) {
+        double angle = (double)p * exp(-(double)k * log(10000.0) / ((double)half - 1));
+        out[k] = (float)sin(angle);
+        out[half + k] = (float)cos(angle);
+    }
+}
+
+static qasr_status bind_positions(binder *b)
+{
+    size_t rows = config_tokens_per_chunk(b->n->config), d = b->n->config->enc.d_model;
+    b->n->positions = take(b, rows, d);
+    if (!b->mem)
+        return QASR_OK;
+    float *table;
+    TRY(MEM_ALLOC(&table, rows * d, b->err));
+    for (size_t p = 0; p < rows; p++)
+        net_sinusoids(table + p * d, d, p);
+    qasr_status status = device_write(b->n->d, b->n->positions, table, b->err);
+    mem_free(table);
+    return status;
+}
+
+static qasr_status bind_all(binder *b)
+{
+    net *n = b->n;
+    TRY(bind_refs(b, n->top, n->model->top, TOP_WEIGHTS));
+    TRY(bind_refs(b, &n->enc[0][0], &n->model->enc[0][0], n->config->enc.n_layers * ENC_WEIGHTS));
+    TRY(bind_refs(b, &n->dec[0][0], &n->model->dec[0][0], n->config->dec.n_layers * DEC_WEIGHTS));
+    TRY(bind_positions(b));
+    for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
+        size_t c = n->config->enc.conv_channels;
+        n->conv_packed[i] = take(b, 1, device_conv_packed_bytes(n->d, c, i == 0 ? 1 : c) / sizeof(float));
+    }
+    return QASR_OK;
+}
+
+static qasr_status pack_convolutions(net *n, qasr_error *err)
+{
+    device_begin(n->d);
+    for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++)
+        op_conv_pack(n->d, n->conv_packed[i], n->top[TOP_CONV1_W + 2 * i], i == 0 ? 1 : n->config->enc.conv_channels);
+    return device_end(n->d, err);
+}
+
+static qasr_status create(net *n, qasr_error *err)
+{
+    TRY(MEM_CALLOC(&n->enc, n->config->enc.n_layers, err));
+    TRY(MEM_CALLOC(&n->dec, n->config->dec.n_layers, err));
+    binder measure = { .n = n, .err = err };
+    TRY(bind_all(&measure));
+    TRY(device_alloc(n->d, &n->vectors, measure.used, err));
+    binder real = { .n = n, .mem = n->vectors, .err = err };
+    TRY(bind_all(&real));
+    return pack_convolutions(n, err);
+}
+
+qasr_status net_create(net **out, const model *m, device *d, qasr_error *err)
+{
+    net *n;
+    TRY(MEM_CALLOC(&n, 1, err));
+    n->model = m;
+    n->config = &m->config;
+    n->d = d;
+    qasr_status status = create(n, err);
+    if (status != QASR_OK) {
+        net_free(n);
+        return status;
+    }
+    *out = n;
+    return QASR_OK;
+}
+
+void net_free(net *n)
+{
+    if (!n)
+        return;
+    device_mem_free(n->d, n->vectors);
+    mem_free(n->enc);
+    mem_free(n->dec);
+    mem_free(n);
+}
