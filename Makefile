@@ -1,0 +1,58 @@
+# The front door: Meson does the building, these targets bring a fresh machine to the point where it can.
+
+BUILD ?= build
+BUILD_ASAN ?= build-asan
+PREFIX ?=
+DEMO_AUDIO ?= models/demo/samples/en.flac
+
+RELEASE = --buildtype=release $(if $(PREFIX),--prefix=$(abspath $(PREFIX)))
+MESON = $$(. tools/common.sh && find_meson)
+SHELL = bash
+
+help:
+	@echo 'make demo       install what is missing, build, transcribe a sample with the demo model'
+	@echo 'make test       the same, then run the tests'
+	@echo 'make test-asan  run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make test-full  transcribe with full-size models of random weights (7 GB of disk, minutes)'
+	@echo 'make build      build library, program and tests'
+	@echo 'make install    build and install; PREFIX=/usr/local, DESTDIR= for packagers'
+	@echo 'make clean      remove the build directories'
+
+demo:
+	@tools/setup.sh
+	@tools/configure.sh $(BUILD)
+	@ninja -C $(BUILD) cli/qasr
+	@echo
+	@$(BUILD)/cli/qasr transcribe --model models/demo $(DEMO_AUDIO)
+
+build:
+	@tools/setup.sh
+	@tools/configure.sh $(BUILD) $(RELEASE)
+	@ninja -C $(BUILD)
+
+install: build
+	@$(MESON) install -C $(BUILD) --no-rebuild
+
+test:
+	@tools/setup.sh --tests
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD) --buildtype=release -Dtests=enabled
+	@tools/run_tests.sh $(BUILD)
+
+test-asan:
+	@tools/setup.sh --tests
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD_ASAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false
+	@tools/run_tests.sh $(BUILD_ASAN) --timeout-multiplier 4
+
+test-full:
+	@tools/setup.sh --tests
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD)
+	@ninja -C $(BUILD) cli/qasr
+	@tools/test_full.sh $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD_ASAN)
+
+.PHONY: help demo build install test test-asan test-full clean

@@ -1,0 +1,31 @@
+# Sourced by the scripts here: where the project is, how they talk, which Meson they call.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=$ROOT/.venv
+
+say() { printf '== %s\n' "$*" >&2; }
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# meson_is_new_enough PROGRAM: meson.build asks for 1.0
+meson_is_new_enough()
+{
+    local version
+    version=$("$1" --version 2>/dev/null) && [ "${version%%.*}" -ge 1 ] 2>/dev/null
+}
+
+# Prints the Meson to call: the system's, or the one that setup.sh put into .venv because the system's is too old.
+find_meson()
+{
+    local program
+    for program in meson "$VENV/bin/meson"; do
+        if meson_is_new_enough "$program"; then
+            printf '%s\n' "$program"
+            return 0
+        fi
+    done
+    return 1
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# configure.sh BUILD_DIR [MESON_OPTION...]: make BUILD_DIR a Meson build directory with these options, be it new or not.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+[ $# -ge 1 ] || fail "usage: configure.sh BUILD_DIR [MESON_OPTION...]"
+build=$1
+shift
+meson=$(find_meson) || fail "Meson 1.0 or newer is missing; run tools/setup.sh"
+cd "$ROOT"
+options=("$@")
+if [ -f "$build/build.ninja" ]; then
+    # a library that was missing the last time is only looked for again when asked to
+    [ ${#options[@]} -gt 0 ] || exit 0
+    options+=(--reconfigure)
+fi
+"$meson" setup "$build" "${options[@]}"

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Install what building qasr needs and this machine lacks; with --tests also what its tests need.
+# Does nothing, and needs no rights, when all is there.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+# what         apt               brew        dnf                  pacman      zypper               apk
+PACKAGES='
+cc             gcc,libc6-dev     -           gcc                  gcc         gcc                  build-base
+pkg-config     pkg-config        pkg-config  pkgconf-pkg-config   pkgconf     pkgconf-pkg-config   pkgconf
+meson          meson             meson       meson                meson       meson                meson
+ninja          ninja-build       ninja       ninja-build          ninja       ninja                samurai
+sndfile        libsndfile1-dev   libsndfile  libsndfile-devel     libsndfile  libsndfile-devel     libsndfile-dev
+soxr           libsoxr-dev       libsoxr     soxr-devel           libsoxr     soxr-devel           soxr-dev
+jansson        libjansson-dev    jansson     jansson-devel        jansson     libjansson-devel     jansson-dev
+libutf8proc    libutf8proc-dev   utf8proc    utf8proc-devel       libutf8proc utf8proc-devel       utf8proc-dev
+libpcre2-8     libpcre2-dev      pcre2       pcre2-devel          pcre2       pcre2-devel          pcre2-dev
+cmocka         libcmocka-dev     cmocka      libcmocka-devel      cmocka      libcmocka-devel      cmocka-dev
+python-venv    python3-venv      python3     python3              python      python3              python3
+certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
+'
+BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
+TEST_NEEDS='cmocka python-venv certificates'
+
+have_command() { command -v "$1" >/dev/null 2>&1; }
+
+# A compiler alone is not enough: a bare gcc package comes without the C library's headers.
+have_compiler()
+{
+    printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
+        ${CC:-cc} -x c -o /dev/null - 2>/dev/null
+}
+
+# have WHAT: is it here? A Meson that is too old counts as here, since the package manager has no newer one.
+have()
+{
+    case $1 in
+    cc) have_compiler ;;
+    pkg-config) have_command pkg-config ;;
+    meson) have_command meson || find_meson >/dev/null ;;
+    ninja) have_command ninja ;;
+    python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+    # only Debian's pip looks for the system's certificates; elsewhere it brings its own
+    certificates) ! have_command apt-get || [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
+    *) have_command pkg-config && pkg-config --exists "$1" ;;
+    esac
+}
+
+missing_of()
+{
+    local what
+    for what in "$@"; do
+        have "$what" || printf '%s ' "$what"
+    done
+}
+
+# packages_for COLUMN WHAT...: the names that one package manager (column of PACKAGES) uses
+packages_for()
+{
+    local column=$1 what
+    shift
+    for what in "$@"; do
+        awk -v what="$what" -v column="$column" '$1 == what && $column != "-" { print $column }' <<<"$PACKAGES"
+    done | tr ',' '\n' | sort -u | tr '\n' ' '
+}
+
+print_all_packages()
+{
+    cat >&2 <<EOF
+Missing: $*
+Please install these packages with your package manager, then try again:
+  Debian, Ubuntu   apt-get install $(packages_for 2 "$@")
+  macOS            brew install $(packages_for 3 "$@")
+  Fedora           dnf install $(packages_for 4 "$@")
+  Arch             pacman -S $(packages_for 5 "$@")
+  openSUSE         zypper install $(packages_for 6 "$@")
+  Alpine           apk add $(packages_for 7 "$@")
+EOF
+}
+
+as_root()
+{
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"            # nobody is there to type a password
+    fi
+}
+
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >&2; }
+
+install_with_apt()
+{
+    local packages updated=no
+    read -r -a packages <<<"$(packages_for 2 "$@")"
+    if [ "$(id -u)" != 0 ] && ! have_command sudo; then
+        fail "these packages are missing and there is no sudo; run as root: apt-get install ${packages[*]}"
+    fi
+    say "installing with apt-get: ${packages[*]}"
+    if ! apt-cache show "${packages[@]}" >/dev/null 2>&1; then
+        apt update || fail "'apt-get update' failed (see above); by hand, as root: apt-get install ${packages[*]}"
+        updated=yes
+    fi
+    apt install --no-install-recommends "${packages[@]}" && return
+    if [ $updated = no ]; then
+        say "the package lists may be old: trying again with new ones"
+        apt update && apt install --no-install-recommends "${packages[@]}" && return
+    fi
+    fail "'apt-get install' failed (see above); by hand, as root: apt-get install ${packages[*]}"
+}
+
+install_with_brew()
+{
+    local packages
+    if [[ " $* " == *" cc "* ]]; then
+        fail "there is no C compiler; run: xcode-select --install"
+    fi
+    read -r -a packages <<<"$(packages_for 3 "$@")"
+    say "installing with brew: ${packages[*]}"
+    brew install "${packages[@]}" >&2 || fail "'brew install ${packages[*]}' failed (see above)"
+}
+
+install_missing()
+{
+    if have_command apt-get; then
+        install_with_apt "$@"
+    elif have_command brew; then
+        install_with_brew "$@"
+    else
+        print_all_packages "$@"
+        exit 1
+    fi
+}
+
+# Ubuntu 22.04 has Meson 0.61: take a newer one from PyPI, for this project alone.
+ensure_new_meson()
+{
+    find_meson >/dev/null && return
+    say "Meson $(meson --version) is too old (1.0 is needed): installing a newer one into .venv"
+    have python-venv || install_missing python-venv certificates
+    { [ -x "$VENV/bin/python3" ] || python3 -m venv "$VENV"; } &&
+        "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check 'meson>=1.0' >&2 ||
+        fail "could not install Meson with pip (see above); install Meson 1.0 or newer yourself"
+}
+
+main()
+{
+    local needs=$BUILD_NEEDS missing
+    case ${1:-} in
+    '') ;;
+    --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
+    *) fail "unknown option '$1', expected --tests or nothing" ;;
+    esac
+    # shellcheck disable=SC2086  # lists of words
+    missing=$(missing_of $needs)
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086
+        install_missing $missing
+        # shellcheck disable=SC2086
+        missing=$(missing_of $needs)
+        [ -z "$missing" ] || fail "still missing after the installation: $missing"
+    fi
+    ensure_new_meson
+}
+
+main "$@"

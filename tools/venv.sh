@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Make .venv with the Python packages of tools/requirements.txt, which the file-format tests compare against.
+# Without access to PyPI it says so and succeeds: the tests that need the packages then skip.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+requirements=$ROOT/tools/requirements.txt
+stamp=$VENV/.qasr-requirements
+
+is_current() { cmp -s "$requirements" "$stamp" && "$VENV/bin/python3" -c 'import gguf, numpy, safetensors' 2>/dev/null; }
+
+if is_current; then
+    exit 0
+fi
+say "installing Python packages for the tests into .venv"
+rm -f "$stamp"
+# a venv whose Python has gone away is made anew
+"$VENV/bin/python3" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv --clear "$VENV" ||
+    fail "could not make a virtual environment in '$VENV'; on Debian and Ubuntu install python3-venv"
+if "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check --retries 2 --only-binary :all: \
+    -r "$requirements" >&2; then
+    cp "$requirements" "$stamp"
+else
+    say "the Python packages could not be installed (is PyPI out of reach?): the tests that need them will be skipped"
+fi
