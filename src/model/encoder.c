@@ -108,21 +108,21 @@ static void cut_images(const encoder *e, const float *mel, size_t n_frames, size
 static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_t first, size_t n, dmat flat,
                             qasr_error *err)
 {
-    const net *weights = e->n;
-    const model_config *c = weights->config;
+    const net *bound = e->n;
+    const model_config *c = bound->config;
     cut_images(e, mel, n_frames, first, n);
     dmat in = dmat_rows(e->image, 0, n * c->enc.n_mels * c->enc.chunk_frames);
-    TRY(device_write(weights->d, in, e->images, err));
-    device_begin(weights->d);
+    TRY(device_write(bound->d, in, e->images, err));
+    device_begin(bound->d);
     conv_shape s = { n, c->enc.n_mels, c->enc.chunk_frames, 1, c->enc.conv_channels };
     for (size_t i = 0; i < 3; i++) {
         dmat out = dmat_rows(e->map[i], 0, n * ((s.height + 1) / 2) * ((s.width + 1) / 2));
-        op_conv2d_gelu(weights->d, out, in, weights->conv_packed[i], weights->top[TOP_CONV1_B + 2 * i], s);
+        op_conv2d_gelu(bound->d, out, in, bound->conv_packed[i], bound->top[TOP_CONV1_B + 2 * i], s);
         s = (conv_shape){ n, (s.height + 1) / 2, (s.width + 1) / 2, s.c_out, s.c_out };
         in = out;
     }
-    op_conv_to_rows(weights->d, flat, in, s);
-    return device_end(weights->d, err);
+    op_conv_to_rows(bound->d, flat, in, s);
+    return device_end(bound->d, err);
 }
 
 static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t window)
@@ -151,18 +151,18 @@ static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t wind
 /* conv_out, positions, layers, projection for one group: flat rows -> out rows. */
 static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out, qasr_error *err)
 {
-    const net *weights = e->n;
-    device *d = weights->d;
+    const net *bound = e->n;
+    device *d = bound->d;
     dmat flat = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows), y = dmat_rows(e->norm, 0, n_rows);
     dmat none = { 0 };
     device_begin(d);
-    op_linear(d, flat, &(linear_part){ x, weights->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
-    op_add_cyclic(d, x, weights->positions);
-    for (size_t i = 0; i < weights->config->enc.n_layers; i++)
-        run_layer(e, weights->enc[i], x, window);
-    op_layer_norm(d, y, x, weights->top[TOP_LN_POST_W], weights->top[TOP_LN_POST_B], layer_norm_eps);
-    op_linear(d, y, &(linear_part){ x, weights->top[TOP_PROJ1_W], weights->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
-    op_linear(d, x, &(linear_part){ out, weights->top[TOP_PROJ2_W], weights->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    op_linear(d, flat, &(linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+    op_add_cyclic(d, x, bound->positions);
+    for (size_t i = 0; i < bound->config->enc.n_layers; i++)
+        run_layer(e, bound->enc[i], x, window);
+    op_layer_norm(d, y, x, bound->top[TOP_LN_POST_W], bound->top[TOP_LN_POST_B], layer_norm_eps);
+    op_linear(d, y, &(linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
+    op_linear(d, x, &(linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
     return device_end(d, err);
 }
 
