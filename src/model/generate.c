@@ -2,6 +2,7 @@
 #include "model/generate.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 static bool is_eos(const generate_args *a, int32_t id)
 {
@@ -41,8 +42,9 @@ static qasr_status decode(decoder *d, const generate_args *a, generate_result *r
 
 qasr_status generate(decoder *d, const generate_args *a, generate_result *r, qasr_error *err)
 {
-    *r = (generate_result){ .ids = r->ids };
+    *r = (generate_result){ 0 };
     TRY(decoder_reserve(d, a->n_prompt + a->max_new_tokens, err));
+    TRY(MEM_ALLOC(&r->ids, a->max_new_tokens, err));
     double t0 = clock_now_s();
     TRY(decoder_prefill(d, a->prompt, a->n_prompt, a->audio_begin, a->embeds, err));
     double t1 = clock_now_s();

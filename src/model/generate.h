@@ -21,13 +21,13 @@ typedef struct generate_args {
 } generate_args;
 
 typedef struct generate_result {
-    int32_t *ids;          /* caller's memory, [max_new_tokens]; without the end token */
+    int32_t *ids;          /* without the end token; free with mem_free, on failure too */
     size_t n_ids, n_steps; /* steps: decoder passes after the prefill */
     qasr_stop_reason stop;
     double prefill_s, decode_s;
 } generate_result;
 
-/* r->ids must be set. Errors: NOMEM, INVALID (too long), DEVICE, CANCELLED. */
+/* Errors: NOMEM, INVALID (too long), DEVICE, CANCELLED. */
 qasr_status generate(decoder *d, const generate_args *a, generate_result *r, qasr_error *err);
 
 #endif

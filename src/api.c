@@ -1,0 +1,105 @@
+/* The public entry points: check arguments, read option structs over their defaults, call one internal
+ * function. */
+#include <math.h>
+#include <string.h>
+
+#include "api_options.h"
+#include "base/cpu.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+
+#define REQUIRE(condition, what)                                                                             \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            return error_set(err, QASR_E_INVALID, "%s: %s", __func__, what);                                 \
+    } while (0)
+
+const char *qasr_version(void) { return QASR_VERSION_STRING; }
+const char *qasr_cpu_level(void) { return cpu_level_name(kernels_get(cpu_detect())->level); }
+
+/* ---- audio ---- */
+
+qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err)
+{
+    REQUIRE(pcm && n_samples && path, "pcm, n_samples and path must not be NULL");
+    return audio_load(pcm, n_samples, path, err);
+}
+
+void qasr_audio_free(float *pcm) { mem_free(pcm); }
+
+/* ---- model ---- */
+
+qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt, qasr_error *err)
+{
+    qasr_model_options own = QASR_MODEL_OPTIONS_INIT;
+    REQUIRE(out && path, "out and path must not be NULL");
+    TRY(options_read(&own, sizeof own, opt, "QASR_MODEL_OPTIONS_INIT", err));
+    REQUIRE(own.decoder_weights >= QASR_DECODER_AUTO && own.decoder_weights <= QASR_DECODER_GGUF,
+            "decoder_weights is out of range");
+    return engine_model_open(out, path, &own, err);
+}
+
+void qasr_model_close(qasr_model *m) { engine_model_close(m); }
+const char *qasr_model_decoder_path(const qasr_model *m) { return model_decoder_path(m->checkpoint); }
+const char *qasr_model_decoder_type(const qasr_model *m) { return model_decoder_type(m->checkpoint); }
+
+size_t qasr_language_count(void) { return lang_count(); }
+const char *qasr_language_name(size_t index) { return index < lang_count() ? lang_at(index)->name : NULL; }
+const char *qasr_language_code(size_t index) { return index < lang_count() ? lang_at(index)->code : NULL; }
+
+/* ---- session ---- */
+
+qasr_status qasr_session_open(qasr_session **out, qasr_model *m, const qasr_session_options *opt, qasr_error *err)
+{
+    qasr_session_options own = QASR_SESSION_OPTIONS_INIT;
+    REQUIRE(out && m, "out and model must not be NULL");
+    TRY(options_read(&own, sizeof own, opt, "QASR_SESSION_OPTIONS_INIT", err));
+    REQUIRE(own.n_threads >= 0 && own.n_threads <= 1024, "n_threads must be from 0 to 1024");
+    return engine_session_open(out, m, &own, err);
+}
+
+void qasr_session_close(qasr_session *session) { engine_session_close(session); }
+int qasr_session_threads(const qasr_session *session) { return (int)pool_threads(device_pool(session->device)); }
+
+qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const float *pcm, size_t n_samples,
+                            const qasr_transcribe_options *opt, qasr_error *err)
+{
+    qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
+    REQUIRE(out && session && (pcm || n_samples == 0), "out, session and pcm must not be NULL");
+    TRY(options_read(&own, sizeof own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
+    REQUIRE(own.max_new_tokens >= 0, "max_new_tokens must not be negative");
+    REQUIRE(own.max_piece_s >= 0 && isfinite(own.max_piece_s), "max_piece_s must be 0 or a positive number");
+    REQUIRE(own.encoder_attention == QASR_ENCODER_WINDOWS || own.encoder_attention == QASR_ENCODER_FULL,
+            "encoder_attention is out of range");
+    return engine_transcribe(out, session, pcm, n_samples, &own, err);
+}
+
+/* ---- result ---- */
+
+void qasr_result_free(qasr_result *result) { engine_result_free(result); }
+const char *qasr_result_text(const qasr_result *result) { return result->text; }
+const char *qasr_result_language(const qasr_result *result) { return result->language; }
+size_t qasr_result_piece_count(const qasr_result *result) { return result->n_pieces; }
+const qasr_timings *qasr_result_timings(const qasr_result *result) { return &result->timings; }
+
+const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index)
+{
+    return index < result->n_pieces ? &result->pieces[index] : NULL;
+}
+
+qasr_stop_reason qasr_result_stop_reason(const qasr_result *result)
+{
+    if (result->n_pieces == 0)
+        return QASR_STOP_EMPTY;
+    for (size_t i = 0; i < result->n_pieces; i++)
+        if (result->pieces[i].stop != QASR_STOP_EOS)
+            return result->pieces[i].stop;
+    return QASR_STOP_EOS;
+}
+
+const char *qasr_stop_reason_name(qasr_stop_reason reason)
+{
+    static const char *const names[] = { "eos", "limit", "loop", "empty" };
+    return reason >= QASR_STOP_EOS && reason <= QASR_STOP_EMPTY ? names[reason] : "unknown";
+}

@@ -1,0 +1,44 @@
+/* The three handles of the public API, and what they do: a model (weights, tokenizer, features), a session
+ * (device, network, caches), a result. */
+#ifndef QASR_ENGINE_ENGINE_H
+#define QASR_ENGINE_ENGINE_H
+
+#include "audio/audio.h"
+#include "model/generate.h"
+#include "model/encoder.h"
+#include "model/model.h"
+#include "text/text.h"
+
+struct qasr_model {
+    model *checkpoint;
+    tokenizer *tokenizer;
+    mel *features;
+    int32_t eos[CONFIG_MAX_EOS]; /* of config or generation_config, else <|im_end|> and <|endoftext|> */
+    size_t n_eos;
+};
+
+struct qasr_session {
+    const qasr_model *model;
+    device *device;
+    net *net;
+    encoder *encoder;
+    decoder *decoder;
+};
+
+struct qasr_result {
+    char *text, *language;
+    qasr_piece *pieces; /* their strings and ids belong to the result */
+    size_t n_pieces;
+    qasr_timings timings;
+};
+
+/* Options are complete (defaults filled in). */
+qasr_status engine_model_open(qasr_model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
+void engine_model_close(qasr_model *m);
+qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err);
+void engine_session_close(qasr_session *s);
+qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *pcm, size_t n_samples,
+                              const qasr_transcribe_options *opt, qasr_error *err);
+void engine_result_free(qasr_result *r);
+
+#endif
