@@ -1,0 +1,12 @@
+/* The commands and what they share. */
+#ifndef QASR_CLI_CMD_H
+#define QASR_CLI_CMD_H
+
+#include "opt.h"
+
+extern const command cmd_transcribe, cmd_quantize, cmd_info;
+
+/* "qasr: MESSAGE" on stderr. */
+void cmd_print_error(const char *message);
+
+#endif

@@ -1,0 +1,118 @@
+/* qasr info: what a model directory, a .safetensors or a .gguf file holds. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "json_util.h"
+#include "qasr/qasr.h"
+
+typedef struct args {
+    opt_files paths;
+    int tensors, format;
+} args;
+
+static const char *const formats[] = { "txt", "json", NULL };
+enum { FORMAT_TXT, FORMAT_JSON };
+
+static const opt opts[] = {
+    { "path", 0, "PATH", "model directory, .safetensors or .gguf file", OPT_FILE, offsetof(args, paths) },
+    { "tensors", 0, NULL, "list the tensors too", OPT_FLAG, offsetof(args, tensors) },
+    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
+};
+
+static void format_shape(char *out, size_t size, const qasr_tensor_info *t)
+{
+    size_t n = (size_t)snprintf(out, size, "[");
+    for (unsigned d = 0; d < t->n_dims && d < 4; d++)
+        n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64, d ? "," : "", t->shape[d]);
+    snprintf(out + n, size - n, "]");
+}
+
+static void print_txt(const qasr_inspect *info, int tensors)
+{
+    char shape[100];
+    const char *value;
+    for (size_t i = 0; i < qasr_inspect_fact_count(info); i++) {
+        const char *key = qasr_inspect_fact(info, i, &value);
+        printf("%-24s %s\n", key, value);
+    }
+    for (size_t i = 0; tensors && i < qasr_inspect_tensor_count(info); i++) {
+        const qasr_tensor_info *t = qasr_inspect_tensor(info, i);
+        format_shape(shape, sizeof shape, t);
+        printf("%s%-60s %-5s %-18s %-9s %12" PRIu64 "  %s\n", i ? "" : "\n", t->name, t->type, shape, t->part,
+               t->bytes, t->file);
+    }
+}
+
+static json_t *tensor_object(const qasr_tensor_info *t)
+{
+    json_t *o = json_object(), *shape = json_array();
+    for (unsigned d = 0; d < t->n_dims && d < 4; d++)
+        json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+    json_object_set_new(o, "name", json_text(t->name));
+    json_object_set_new(o, "type", json_text(t->type));
+    json_object_set_new(o, "shape", shape);
+    json_object_set_new(o, "part", json_text(t->part));
+    json_object_set_new(o, "bytes", json_integer((json_int_t)t->bytes));
+    json_object_set_new(o, "file", json_text(t->file));
+    return o;
+}
+
+static void print_json(const qasr_inspect *info, const char *path, int tensors)
+{
+    json_t *root = json_object(), *facts = json_object(), *list = json_array();
+    const char *value;
+    for (size_t i = 0; i < qasr_inspect_fact_count(info); i++) {
+        const char *key = qasr_inspect_fact(info, i, &value);
+        json_object_set_new(facts, key, json_text(value));
+    }
+    for (size_t i = 0; tensors && i < qasr_inspect_tensor_count(info); i++)
+        json_array_append_new(list, tensor_object(qasr_inspect_tensor(info, i)));
+    json_object_set_new(root, "path", json_text(path));
+    json_object_set_new(root, "facts", facts);
+    if (tensors)
+        json_object_set(root, "tensors", list);
+    json_decref(list);
+    json_print(root, stdout);
+    printf("\n");
+    json_decref(root);
+}
+
+static int info_of(const char *path, const args *a)
+{
+    qasr_inspect *info = NULL;
+    qasr_error err;
+    if (qasr_inspect_open(&info, path, &err) != QASR_OK) {
+        cmd_print_error(err.message);
+        return EXIT_FAILED;
+    }
+    if (a->format == FORMAT_JSON)
+        print_json(info, path, a->tensors);
+    else
+        print_txt(info, a->tensors);
+    qasr_inspect_close(info);
+    return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = { 0 };
+    int status;
+    opt_result parsed = opt_parse(&cmd_info, &a, argc, argv);
+    if (parsed != OPT_PARSED)
+        status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    else if (a.paths.n != 1)
+        status = opt_usage_error(&cmd_info, "expected one path, got %zu", a.paths.n);
+    else
+        status = info_of(a.paths.names[0], &a);
+    opt_files_free(&a.paths);
+    return status;
+}
+
+const command cmd_info = {
+    "info", "show what a model directory, .safetensors or .gguf file holds", "PATH [OPTIONS]", NULL,
+    opts, sizeof opts / sizeof opts[0], run
+};

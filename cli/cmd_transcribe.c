@@ -1,0 +1,298 @@
+/* qasr transcribe: audio files in, text or JSON out. The model and the session are opened once; a file
+ * that fails gets its line on stderr and the others go on. */
+#include <ctype.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "cmd.h"
+#include "out.h"
+#include "qasr/qasr.h"
+
+typedef struct args {
+    const char *model, *decoder_gguf, *language, *context, *output, *dump_tensors;
+    opt_files files;
+    int device, decoder_weights, format, attention; /* indices into the lists below */
+    int max_new_tokens, ignore_eos, n_threads, timings, quiet;
+    double max_piece_s;
+} args;
+
+/* In the order of qasr_decoder_weights and qasr_encoder_attention. */
+static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
+static const char *const attentions[] = { "windows", "full", NULL };
+static const char *const devices[] = { "auto", "cpu", NULL };
+static const char *const format_names[] = { "txt", "json", NULL };
+static const out_format *const formats[] = { &out_txt, &out_json };
+
+static const opt opts[] = {
+    { "model", 'm', "DIR", "model directory: config, tokenizer, safetensors, optionally a GGUF with the decoder",
+      OPT_STRING, offsetof(args, model) },
+    { "audio", 'a', "FILE", "audio file, '-' for standard input; may be repeated, names without --audio work too",
+      OPT_FILE, offsetof(args, files) },
+    { "language", 'l', "LANG", "spoken language, English name or ISO code (default: detected)", OPT_STRING,
+      offsetof(args, language) },
+    { "context", 'c', "TEXT", "words or text to expect", OPT_STRING, offsetof(args, context) },
+    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), format_names },
+    { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
+      offsetof(args, output) },
+    { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
+    { "quiet", 'q', NULL, "no lines on stderr but warnings and errors", OPT_FLAG, offsetof(args, quiet) },
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
+      NULL, 1, 1024 },
+    { "device", 0, "DEVICE", "where to compute (default auto)", OPT_CHOICE, offsetof(args, device), devices },
+    { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
+      offsetof(args, decoder_weights), decoder_weights },
+    { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
+      offsetof(args, decoder_gguf) },
+    { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
+      offsetof(args, attention), attentions },
+    { "max-new-tokens", 0, "N", "token limit per piece (default: from its duration)", OPT_INT,
+      offsetof(args, max_new_tokens), NULL, 1, 1000000 },
+    { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
+      offsetof(args, ignore_eos) },
+    { "max-piece-seconds", 0, "N", "cut longer audio where it is quiet (default 1200)", OPT_NUMBER,
+      offsetof(args, max_piece_s), NULL, 1, 1200 },
+    { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first piece as safetensors", OPT_STRING,
+      offsetof(args, dump_tensors) },
+};
+
+typedef struct run_state {
+    const args *a;
+    qasr_model *model;
+    qasr_session *session;
+    double load_s;
+    out out;
+    size_t n_done;
+} run_state;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- usage ----------------------------------------------------------------------------------- */
+
+static const char *language_name(const void *list, size_t i)
+{
+    (void)list;
+    return qasr_language_name(i);
+}
+
+static bool known_language(const char *text)
+{
+    char word[32];
+    text += strspn(text, " \t");
+    snprintf(word, sizeof word, "%s", text);
+    for (size_t n = strlen(word); n > 0 && isspace((unsigned char)word[n - 1]); n--)
+        word[n - 1] = 0;
+    for (size_t i = 0; i < qasr_language_count(); i++)
+        if (strcasecmp(word, qasr_language_name(i)) == 0 || strcasecmp(word, qasr_language_code(i)) == 0)
+            return true;
+    return false;
+}
+
+static int unknown_language(const char *text)
+{
+    const char *near = opt_nearest(text, language_name, NULL, qasr_language_count());
+    if (near)
+        return opt_usage_error(&cmd_transcribe, "unknown language '%s' (did you mean '%s'?)", text, near);
+    char list[1024] = "";
+    for (size_t i = 0; i < qasr_language_count(); i++) {
+        size_t n = strlen(list);
+        snprintf(list + n, sizeof list - n, "%s%s (%s)", i ? ", " : "", qasr_language_name(i), qasr_language_code(i));
+    }
+    return opt_usage_error(&cmd_transcribe, "unknown language '%s', expected one of %s", text, list);
+}
+
+static int check_args(const args *a)
+{
+    size_t n_stdin = 0;
+    for (size_t i = 0; i < a->files.n; i++)
+        n_stdin += strcmp(a->files.names[i], "-") == 0;
+    if (!a->model)
+        return opt_usage_error(&cmd_transcribe, "option '--model DIR' is missing");
+    if (a->files.n == 0)
+        return opt_usage_error(&cmd_transcribe, "no audio file given");
+    if (n_stdin > 1)
+        return opt_usage_error(&cmd_transcribe, "standard input ('-') can be read only once");
+    if (a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS)
+        return opt_usage_error(&cmd_transcribe, "--decoder-gguf contradicts --decoder-weights safetensors");
+    if (a->ignore_eos && !a->max_new_tokens)
+        return opt_usage_error(&cmd_transcribe, "--ignore-eos needs --max-new-tokens");
+    if (a->dump_tensors && a->files.n > 1)
+        return opt_usage_error(&cmd_transcribe, "--dump-tensors takes one audio file, got %zu", a->files.n);
+    if (a->language && !known_language(a->language))
+        return unknown_language(a->language);
+    return EXIT_DONE;
+}
+
+/* The library ignores a level it does not know; the user should hear of it. */
+static void check_cpu_variable(void)
+{
+    static const char *const levels[] = { "scalar", "avx2", "avx512", "avx512vnni" };
+    const char *value = getenv("QASR_CPU");
+    if (!value || !value[0])
+        return;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (strcmp(value, levels[i]) == 0)
+            return;
+    fprintf(stderr, "qasr: warning: QASR_CPU='%s' is ignored, expected scalar, avx2, avx512 or avx512vnni\n", value);
+}
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+/* Text may be missing: never in silence, whatever the format. */
+static void warn_of_piece(const args *a, const char *file, const qasr_piece *p)
+{
+    const char *what = NULL;
+    if (p->stop == QASR_STOP_LIMIT && !a->ignore_eos)
+        what = "the token limit was reached, text is probably missing; raise --max-new-tokens or lower "
+               "--max-piece-seconds";
+    else if (p->stop == QASR_STOP_LOOP)
+        what = "decoding ran in a loop and was stopped, text is probably missing; lower --max-piece-seconds or give "
+               "--language";
+    if (what)
+        fprintf(stderr, "qasr: warning: '%s' from %.1f to %.1f s: %s\n", file, p->start_s, p->end_s, what);
+}
+
+static void warn(const args *a, const char *file, const qasr_result *r)
+{
+    for (size_t i = 0; i < qasr_result_piece_count(r); i++)
+        warn_of_piece(a, file, qasr_result_piece(r, i));
+    if (qasr_result_stop_reason(r) == QASR_STOP_EMPTY)
+        fprintf(stderr, "qasr: warning: '%s' holds no samples, there is nothing to transcribe\n", file);
+}
+
+static void print_timings(const run_state *s, const char *file, const qasr_timings *t)
+{
+    fprintf(stderr,
+            "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
+            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s\n",
+            file, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
+            t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
+            qasr_cpu_level());
+}
+
+static qasr_status transcribe_file(run_state *s, qasr_result **result, const char *file, qasr_error *err)
+{
+    const args *a = s->a;
+    float *pcm = NULL;
+    size_t n_samples = 0;
+    qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
+    options.language = a->language;
+    options.context = a->context;
+    options.max_new_tokens = a->max_new_tokens;
+    options.ignore_eos = a->ignore_eos;
+    options.max_piece_s = a->max_piece_s;
+    options.encoder_attention = (qasr_encoder_attention)a->attention;
+    options.dump_tensors = a->dump_tensors;
+    qasr_status status = qasr_audio_load(&pcm, &n_samples, file, err);
+    if (status == QASR_OK)
+        status = qasr_transcribe(result, s->session, pcm, n_samples, &options, err);
+    qasr_audio_free(pcm);
+    return status;
+}
+
+static bool do_file(run_state *s, size_t index)
+{
+    const args *a = s->a;
+    const char *file = a->files.names[index];
+    qasr_error err = { .status = QASR_OK };
+    qasr_result *result = NULL;
+    qasr_status status = transcribe_file(s, &result, file, &err);
+    out_item item = { file, s->model, a->model, s->session, result, err.message, s->load_s, index, a->files.n };
+    formats[a->format]->item(s->out.f, &item);
+    if (status != QASR_OK) {
+        cmd_print_error(err.message);
+        return false;
+    }
+    if (!s->out.path)
+        out_flush_stdout(); /* text shows up as it is ready; a failure ends the loop over the files */
+    warn(a, file, result);
+    if (a->timings && !a->quiet)
+        print_timings(s, file, qasr_result_timings(result));
+    qasr_result_free(result);
+    s->n_done++;
+    return true;
+}
+
+/* ---- all files ------------------------------------------------------------------------------- */
+
+static qasr_status open_all(run_state *s, qasr_error *err)
+{
+    double start = now_s();
+    qasr_model_options model_options = QASR_MODEL_OPTIONS_INIT;
+    model_options.decoder_weights = (qasr_decoder_weights)s->a->decoder_weights;
+    model_options.decoder_gguf = s->a->decoder_gguf;
+    qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;
+    session_options.n_threads = s->a->n_threads;
+    session_options.device = devices[s->a->device];
+    qasr_status status = qasr_model_open(&s->model, s->a->model, &model_options, err);
+    if (status == QASR_OK)
+        status = qasr_session_open(&s->session, s->model, &session_options, err);
+    s->load_s = now_s() - start;
+    return status;
+}
+
+/* False if a file failed or the result could not be written. */
+static bool transcribe_all(run_state *s)
+{
+    const args *a = s->a;
+    const out_format *format = formats[a->format];
+    bool good = true;
+    format->begin(s->out.f, a->files.n);
+    for (size_t i = 0; i < a->files.n && !ferror(s->out.f); i++)
+        good = do_file(s, i) && good;
+    format->end(s->out.f, a->files.n);
+    if (s->n_done > 0 || !s->out.path)
+        return out_commit(&s->out) && good;
+    out_abort(&s->out); /* no file went well: leave none behind */
+    return false;
+}
+
+static int transcribe(const args *a)
+{
+    run_state s = { .a = a };
+    qasr_error err;
+    bool good = false;
+    check_cpu_variable();
+    if (!out_open(&s.out, a->output))
+        return EXIT_FAILED;
+    if (open_all(&s, &err) == QASR_OK) {
+        good = transcribe_all(&s);
+    } else {
+        cmd_print_error(err.message);
+        out_abort(&s.out);
+    }
+    qasr_session_close(s.session);
+    qasr_model_close(s.model);
+    return good ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = { 0 };
+    int status;
+    opt_result parsed = opt_parse(&cmd_transcribe, &a, argc, argv);
+    if (parsed != OPT_PARSED)
+        status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    else
+        status = check_args(&a);
+    if (parsed == OPT_PARSED && status == EXIT_DONE)
+        status = transcribe(&a);
+    opt_files_free(&a.files);
+    return status;
+}
+
+const command cmd_transcribe = {
+    "transcribe", "turn speech into text", "--model DIR FILE... [OPTIONS]",
+    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
+    "The environment variable QASR_CPU=scalar|avx2|avx512|avx512vnni masks higher CPU levels.\n",
+    opts, sizeof opts / sizeof opts[0], run
+};

@@ -1,0 +1,31 @@
+/* JSON values that cannot fail on strange input. */
+#include "json_util.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *json_text(const char *s)
+{
+    json_t *text = json_string(s ? s : "");
+    char *copy = text ? NULL : strdup(s);
+    if (copy) {
+        for (char *c = copy; *c; c++)
+            if ((unsigned char)*c >= 0x80)
+                *c = '?';
+        text = json_string(copy);
+        free(copy);
+    }
+    return text;
+}
+
+json_t *json_number(double x, int decimals)
+{
+    double scale = pow(10, decimals);
+    return json_real(isfinite(x) ? round(x * scale) / scale : 0);
+}
+
+void json_print(const json_t *value, FILE *f)
+{
+    json_dumpf(value, f, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+}

@@ -1,0 +1,278 @@
+/* Options: a command's table and argv in, the command's filled struct out. */
+#include "opt.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    MAX_OPTS = 32,
+    MAX_WORD = 48,   /* longest word that is worth a suggestion */
+    FIRST_LONG = 256, /* getopt value of table entry 0; letters stay below */
+    HELP_COLUMN = 31,
+    HELP_WIDTH = 96
+};
+
+int opt_usage_error(const command *cmd, const char *fmt, ...)
+{
+    va_list ap;
+    fprintf(stderr, "qasr: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "; see 'qasr help%s%s'\n", cmd ? " " : "", cmd ? cmd->name : "");
+    return EXIT_USAGE;
+}
+
+/* ---- suggestions ----------------------------------------------------------------------------- */
+
+/* Levenshtein distance, ASCII case ignored; both at most MAX_WORD long. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[MAX_WORD + 1], n = strlen(b);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = diagonal + (strncasecmp(&a[i - 1], &b[j - 1], 1) != 0);
+            size_t edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = change < edit ? change : edit;
+        }
+    }
+    return row[n];
+}
+
+const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
+{
+    const char *best = NULL;
+    size_t best_distance = 3;
+    for (size_t i = 0; i < n && strlen(word) <= MAX_WORD; i++) {
+        const char *name = get(list, i);
+        size_t d = strlen(name) <= MAX_WORD ? distance(word, name) : best_distance;
+        if (d < best_distance && d < strlen(name)) {
+            best = name;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
+/* Prints text in the right column, broken at spaces; the cursor stands in column `at`. */
+static void print_wrapped(const char *text, int at)
+{
+    if (at >= HELP_COLUMN - 1) {
+        printf("\n");
+        at = 0;
+    }
+    printf("%*s", HELP_COLUMN - at, "");
+    size_t width = HELP_WIDTH - HELP_COLUMN;
+    while (strlen(text) > width) {
+        size_t cut = width;
+        while (cut > 0 && text[cut] != ' ')
+            cut--;
+        if (cut == 0)
+            cut = width;
+        printf("%.*s\n%*s", (int)cut, text, HELP_COLUMN, "");
+        text += cut + (text[cut] == ' ');
+    }
+    printf("%s\n", text);
+}
+
+static void print_option(const opt *o)
+{
+    char text[512];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", o->help);
+    if (o->type == OPT_CHOICE) {
+        n += (size_t)snprintf(text + n, sizeof text - n, ": ");
+        for (size_t i = 0; o->choices[i]; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? ", " : "", o->choices[i]);
+    }
+    char letter[] = { '-', o->letter, ',', ' ', 0 };
+    int at = printf("  %s--%s%s%s", o->letter ? letter : "    ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    print_wrapped(text, at);
+}
+
+void opt_print_help(const command *cmd)
+{
+    printf("qasr %s - %s\n\nusage: qasr %s %s\n\noptions:\n", cmd->name, cmd->summary, cmd->name, cmd->usage);
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        print_option(&cmd->opts[i]);
+    print_option(&(opt){ .name = "help", .letter = 'h', .help = "show this text" });
+    if (cmd->notes)
+        printf("\n%s", cmd->notes);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static bool set_number(const command *cmd, const opt *o, void *field, const char *text)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    bool whole = o->type == OPT_NUMBER || value == floor(value);
+    if (end == text || *end || errno || !whole || !(value >= o->min && value <= o->max)) {
+        opt_usage_error(cmd, "--%s '%s': expected a %snumber from %g to %g", o->name, text,
+                        o->type == OPT_INT ? "whole " : "", o->min, o->max);
+        return false;
+    }
+    if (o->type == OPT_INT)
+        *(int *)field = (int)value;
+    else
+        *(double *)field = value;
+    return true;
+}
+
+static bool set_choice(const command *cmd, const opt *o, int *field, const char *text)
+{
+    char allowed[256] = "";
+    for (int i = 0; o->choices[i]; i++) {
+        if (strcasecmp(o->choices[i], text) == 0) {
+            *field = i;
+            return true;
+        }
+        size_t n = strlen(allowed);
+        snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", o->choices[i]);
+    }
+    opt_usage_error(cmd, "--%s '%s': expected one of %s", o->name, text, allowed);
+    return false;
+}
+
+static bool add_file(opt_files *files, const char *name)
+{
+    const char **names = realloc(files->names, (files->n + 1) * sizeof *names);
+    if (!names) {
+        fprintf(stderr, "qasr: out of memory\n");
+        return false;
+    }
+    files->names = names;
+    files->names[files->n++] = name;
+    return true;
+}
+
+void opt_files_free(opt_files *files)
+{
+    free(files->names);
+    *files = (opt_files){ 0 };
+}
+
+static bool set_value(const command *cmd, const opt *o, void *into, const char *text)
+{
+    void *field = (char *)into + o->field;
+    switch (o->type) {
+    case OPT_FLAG: *(int *)field = 1; return true;
+    case OPT_STRING: *(const char **)field = text; return true;
+    case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_FILE: return add_file(field, text);
+    default: return set_number(cmd, o, field, text);
+    }
+}
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+typedef struct getopt_tables {
+    struct option longs[MAX_OPTS + 2];
+    char shorts[2 * MAX_OPTS + 4];
+} getopt_tables;
+
+static void make_tables(getopt_tables *t, const command *cmd)
+{
+    size_t n = 0;
+    t->shorts[n++] = ':'; /* a missing value gives ':' */
+    for (size_t i = 0; i < cmd->n_opts; i++) {
+        const opt *o = &cmd->opts[i];
+        t->longs[i] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, FIRST_LONG + (int)i };
+        if (!o->letter)
+            continue;
+        t->shorts[n++] = o->letter;
+        if (o->arg)
+            t->shorts[n++] = ':';
+    }
+    t->shorts[n++] = 'h';
+    t->shorts[n] = 0;
+    t->longs[cmd->n_opts] = (struct option){ "help", no_argument, NULL, 'h' };
+    t->longs[cmd->n_opts + 1] = (struct option){ 0 };
+}
+
+static const opt *find_opt(const command *cmd, int value)
+{
+    if (value >= FIRST_LONG)
+        return &cmd->opts[value - FIRST_LONG];
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        if (value && cmd->opts[i].letter == value)
+            return &cmd->opts[i];
+    return NULL;
+}
+
+/* word: the argument that getopt stopped at. */
+static void report_unknown(const command *cmd, const char *word)
+{
+    if (optopt >= FIRST_LONG) { /* "--flag=value" */
+        opt_usage_error(cmd, "--%s takes no value", find_opt(cmd, optopt)->name);
+    } else if (optopt) {
+        opt_usage_error(cmd, "unknown option '-%c'", optopt);
+    } else {
+        char name[MAX_WORD + 1];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+        const char *near = opt_nearest(name + 2, option_name, cmd->opts, cmd->n_opts);
+        if (near)
+            opt_usage_error(cmd, "unknown option '%s' (did you mean '--%s'?)", name, near);
+        else
+            opt_usage_error(cmd, "unknown option '%s'", name);
+    }
+}
+
+static bool take_words(const command *cmd, void *into, int argc, char **argv)
+{
+    const opt *files = NULL;
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        if (cmd->opts[i].type == OPT_FILE)
+            files = &cmd->opts[i];
+    for (; optind < argc; optind++) {
+        if (!files) {
+            opt_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
+            return false;
+        }
+        if (!set_value(cmd, files, into, argv[optind]))
+            return false;
+    }
+    return true;
+}
+
+opt_result opt_parse(const command *cmd, void *into, int argc, char **argv)
+{
+    getopt_tables t;
+    make_tables(&t, cmd);
+    optind = 1;
+    opterr = 0;
+    for (int value; (value = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1;) {
+        const opt *o = find_opt(cmd, value == ':' ? optopt : value);
+        if (value == 'h') {
+            opt_print_help(cmd);
+            return OPT_HELP_SHOWN;
+        }
+        if (value == '?') {
+            report_unknown(cmd, argv[optind - 1]);
+            return OPT_WRONG;
+        }
+        if (value == ':') {
+            opt_usage_error(cmd, "--%s needs a value: %s", o->name, o->arg);
+            return OPT_WRONG;
+        }
+        if (!set_value(cmd, o, into, optarg))
+            return OPT_WRONG;
+    }
+    return take_words(cmd, into, argc, argv) ? OPT_PARSED : OPT_WRONG;
+}

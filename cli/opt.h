@@ -1,0 +1,59 @@
+/* Command-line options as tables: parsing, --help, usage errors and allowed values all come from them. */
+#ifndef QASR_CLI_OPT_H
+#define QASR_CLI_OPT_H
+
+#include <stddef.h>
+
+typedef enum opt_type {
+    OPT_FLAG,   /* int: 1 when given */
+    OPT_STRING, /* const char * */
+    OPT_INT,    /* int, from min to max */
+    OPT_NUMBER, /* double, from min to max */
+    OPT_CHOICE, /* int: index into choices */
+    OPT_FILE    /* opt_files: may be repeated; words that are no options land there too */
+} opt_type;
+
+typedef struct opt {
+    const char *name;  /* without the dashes */
+    char letter;       /* 0: none */
+    const char *arg;   /* name of the value in --help; NULL for flags */
+    const char *help;
+    opt_type type;
+    size_t field;      /* offset in the command's struct */
+    const char *const *choices; /* OPT_CHOICE: ends with NULL; the order is that of the enumeration */
+    double min, max;   /* OPT_INT, OPT_NUMBER */
+} opt;
+
+typedef struct opt_files {
+    const char **names; /* pointers into argv */
+    size_t n;
+} opt_files;
+
+typedef struct command {
+    const char *name;
+    const char *summary; /* half a line */
+    const char *usage;   /* what follows the name */
+    const char *notes;   /* after the options; NULL: none */
+    const opt *opts;
+    size_t n_opts;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives the exit status */
+} command;
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
+
+/* Fills the command's struct (zeroed by the caller, OPT_FILE lists freed with opt_files_free). A wrong
+ * option has been reported on stderr; --help has been printed to stdout. Words that are no options are an
+ * error unless the table has an OPT_FILE. */
+opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
+void opt_files_free(opt_files *files);
+void opt_print_help(const command *cmd);
+
+/* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
+int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The entry of a list nearest to a misspelt word (at most two edits away), or NULL. get gives the i-th. */
+const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n);
+
+#endif

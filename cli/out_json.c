@@ -1,0 +1,108 @@
+/* Transcripts as JSON: one object for one file, an array of objects for several. */
+#include "out.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_util.h"
+
+static json_t *tokens_of(const int32_t *ids, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
+static json_t *piece_object(const qasr_piece *p)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "start", json_number(p->start_s, 3));
+    json_object_set_new(o, "end", json_number(p->end_s, 3));
+    json_object_set_new(o, "text", json_text(p->text));
+    json_object_set_new(o, "language", json_text(p->language));
+    json_object_set_new(o, "tokens", tokens_of(p->tokens, p->n_tokens));
+    json_object_set_new(o, "n_prompt_tokens", json_integer((json_int_t)p->n_prompt_tokens));
+    json_object_set_new(o, "n_audio_tokens", json_integer((json_int_t)p->n_audio_tokens));
+    json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(p->stop)));
+    return o;
+}
+
+static void add_pieces(json_t *o, const qasr_result *r)
+{
+    json_t *pieces = json_array(), *tokens = json_array();
+    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
+        const qasr_piece *p = qasr_result_piece(r, i);
+        json_t *ids = tokens_of(p->tokens, p->n_tokens);
+        json_array_extend(tokens, ids);
+        json_decref(ids);
+        json_array_append_new(pieces, piece_object(p));
+    }
+    json_object_set_new(o, "tokens", tokens);
+    json_object_set_new(o, "pieces", pieces);
+}
+
+static json_t *timings_object(const qasr_timings *t, double load_s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "load_s", json_number(load_s, 6));
+    json_object_set_new(o, "mel_s", json_number(t->mel_s, 6));
+    json_object_set_new(o, "encode_s", json_number(t->encode_s, 6));
+    json_object_set_new(o, "prefill_s", json_number(t->prefill_s, 6));
+    json_object_set_new(o, "decode_s", json_number(t->decode_s, 6));
+    json_object_set_new(o, "decode_ms_per_token", json_number(out_ms_per_token(t), 4));
+    json_object_set_new(o, "total_s", json_number(t->total_s, 6));
+    json_object_set_new(o, "real_time_factor", json_number(out_real_time_factor(t), 6));
+    return o;
+}
+
+static void add_result(json_t *o, const out_item *it)
+{
+    const qasr_result *r = it->result;
+    const qasr_timings *t = qasr_result_timings(r);
+    json_object_set_new(o, "text", json_text(qasr_result_text(r)));
+    json_object_set_new(o, "language", json_text(qasr_result_language(r)));
+    json_object_set_new(o, "duration", json_number(t->audio_s, 4));
+    json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(r))));
+    json_object_set_new(o, "model", json_text(it->model_path));
+    json_t *decoder = json_object();
+    json_object_set_new(decoder, "file", json_text(qasr_model_decoder_path(it->model)));
+    json_object_set_new(decoder, "type", json_text(qasr_model_decoder_type(it->model)));
+    json_object_set_new(o, "decoder", decoder);
+    json_object_set_new(o, "threads", json_integer(qasr_session_threads(it->session)));
+    json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
+    add_pieces(o, r);
+    json_object_set_new(o, "timings", timings_object(t, it->load_s));
+    json_object_set_new(o, "peak_rss_mb", json_number(out_peak_rss_mb(), 1));
+}
+
+static void begin(FILE *f, size_t n_files)
+{
+    if (n_files > 1)
+        fputs("[\n", f);
+}
+
+static void item(FILE *f, const out_item *it)
+{
+    if (!it->result && it->n_files == 1)
+        return;
+    json_t *o = json_object();
+    json_object_set_new(o, "file", json_text(it->file));
+    if (it->result)
+        add_result(o, it);
+    else
+        json_object_set_new(o, "error", json_text(it->error));
+    json_print(o, f);
+    json_decref(o);
+    fputs(it->index + 1 < it->n_files ? ",\n" : "\n", f);
+}
+
+static void end(FILE *f, size_t n_files)
+{
+    if (n_files > 1)
+        fputs("]\n", f);
+}
+
+const out_format out_json = { "json", begin, item, end };

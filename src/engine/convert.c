@@ -1,0 +1,506 @@
+/* Quantizes a checkpoint: safetensors (mapped) -> GGUF (streamed, atomic).
+ *
+ * The plan (plan.c) says which tensor gets which type. All values of all planned tensors are then one list
+ * of chunks of CHUNK_VALUES values; the pool's threads take chunks across tensor boundaries, convert them
+ * (source -> float -> blocks), compare the result with the source, write it at its place in the file and
+ * give the mapped pages back. Memory is a few buffers per thread, whatever the size of the model. Chunk
+ * bounds are multiples of every block length, so the bytes do not depend on the number of threads. */
+#include "engine/convert.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "engine/plan.h"
+
+enum {
+    CHUNK_VALUES = 1 << 18, /* 512 KiB of bf16 */
+    BATCH_VALUES = 1 << 12, /* what is converted at once: float copies stay in the L1 cache */
+    MAX_CONFIG_BYTES = 4 << 20,
+    MAX_THREADS = 1024
+};
+
+/* Per thread. */
+typedef struct scratch {
+    float *x, *y;       /* [BATCH_VALUES] source, and what the stored blocks give */
+    unsigned char *out; /* CHUNK_VALUES of the widest output type */
+} scratch;
+
+/* Errors are collected per chunk and added up in order: the report does not depend on the threads. */
+typedef struct chunk_error {
+    double sum_sq;
+    float max;
+} chunk_error;
+
+typedef struct job {
+    const qasr_quantize_options *opt;
+    weights *w;
+    plan plan;
+    char *config; /* text of config.json; NULL: there is none */
+    bool tied;
+    pool *pool;
+    gguf_writer *out;
+    size_t *index;       /* [plan.n] tensor numbers of the writer */
+    size_t *first_chunk; /* [plan.n + 1] */
+    chunk_error *errors; /* [number of chunks] */
+    atomic_size_t *chunks_left; /* [plan.n] */
+    scratch *scratch;    /* [pool threads] */
+    uint64_t bytes_total;
+    atomic_uint_fast64_t bytes_done;
+    atomic_bool stop;    /* an error or a cancellation: skip the rest */
+    pthread_mutex_t mutex;
+    size_t failed_chunk; /* under mutex: the lowest chunk that failed, its error */
+    qasr_error failure;
+} job;
+
+/* ---- input: weights and config --------------------------------------------------------------- */
+
+static qasr_status read_config(job *j, const char *path, qasr_error *err)
+{
+    buf text;
+    buf_init(&text, MAX_CONFIG_BYTES);
+    qasr_status status = file_read_all(&text, path, err);
+    if (status == QASR_OK && strlen(buf_str(&text)) != text.len)
+        status = error_set(err, QASR_E_FORMAT, "'%s' is not text: it contains a zero byte", path);
+    if (status == QASR_OK)
+        status = buf_take(&text, &j->config, err);
+    buf_free(&text);
+    return status;
+}
+
+/* The flag may stand at the level of the text model, of the thinker or of the whole. */
+static bool config_says_tied(const json_t *root)
+{
+    const json_t *thinker = json_object_get(root, "thinker_config");
+    const json_t *at[] = { json_object_get(thinker, "text_config"), thinker, json_object_get(root, "text_config"),
+                           root };
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
+        if (json_is_boolean(flag))
+            return json_is_true(flag);
+    }
+    return false;
+}
+
+static qasr_status parse_config(job *j, const char *path, qasr_error *err)
+{
+    json_error_t where;
+    json_t *root = json_loads(j->config, JSON_REJECT_DUPLICATES, &where);
+    if (!root)
+        return error_set(err, QASR_E_FORMAT, "'%s' line %d: %s", path, where.line, where.text);
+    qasr_status status = QASR_OK;
+    if (json_is_object(root))
+        j->tied = config_says_tied(root);
+    else
+        status = error_set(err, QASR_E_FORMAT, "'%s' is not a JSON object", path);
+    json_decref(root);
+    return status;
+}
+
+/* The directory that holds the input: the input itself, or its parent. */
+static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
+{
+    TRY(mem_strdup(dir, input, err));
+    if (file_is_dir(input))
+        return QASR_OK;
+    const char *name = file_base_name(*dir);
+    if (name == *dir)
+        memcpy(*dir, ".", 2);
+    else
+        (*dir)[name - *dir - (name - *dir > 1)] = 0;
+    return QASR_OK;
+}
+
+static qasr_status open_config(job *j, qasr_error *err)
+{
+    char *dir = NULL, *path = NULL;
+    qasr_status status;
+    TRY_GOTO(input_dir(&dir, j->opt->input, err));
+    TRY_GOTO(file_path_join(&path, dir, "config.json", err));
+    if (file_exists(path)) {
+        TRY_GOTO(read_config(j, path, err));
+        TRY_GOTO(parse_config(j, path, err));
+    }
+done:
+    mem_free(path);
+    mem_free(dir);
+    return status;
+}
+
+/* ---- output: checks, metadata, tensor list --------------------------------------------------- */
+
+static bool same_file(const struct stat *a, const char *path)
+{
+    struct stat b;
+    return stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
+
+static qasr_status check_output(const job *j, qasr_error *err)
+{
+    const char *path = j->opt->output;
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return QASR_OK;
+    for (unsigned i = 0; i < weights_file_count(j->w); i++)
+        if (same_file(&st, weights_file_path(j->w, i)))
+            return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
+    if (same_file(&st, j->opt->input) && !S_ISDIR(st.st_mode))
+        return error_set(err, QASR_E_INVALID, "output '%s' is the input: choose another name", path);
+    if (!S_ISREG(st.st_mode))
+        return error_set(err, QASR_E_INVALID, "cannot write '%s': it is %s, expected a file name", path,
+                         S_ISDIR(st.st_mode) ? "a directory" : "a special file");
+    return QASR_OK;
+}
+
+/* Last component of a path after links and dots are resolved ("." has a name too). */
+static qasr_status resolved_name(char **out, const char *path, qasr_error *err)
+{
+    char *full = realpath(path, NULL);
+    qasr_status status = mem_strdup(out, file_base_name(full ? full : path), err);
+    free(full);
+    return status;
+}
+
+static qasr_status add_names(job *j, qasr_error *err)
+{
+    char *dir = NULL, *model = NULL, *source = NULL;
+    qasr_status status;
+    TRY_GOTO(input_dir(&dir, j->opt->input, err));
+    TRY_GOTO(resolved_name(&model, dir, err));
+    TRY_GOTO(resolved_name(&source, j->opt->input, err));
+    TRY_GOTO(gguf_writer_meta_str(j->out, "general.name", model, err));
+    TRY_GOTO(gguf_writer_meta_str(j->out, "qasr.source", source, err));
+done:
+    mem_free(source);
+    mem_free(model);
+    mem_free(dir);
+    return status;
+}
+
+static qasr_status add_metadata(job *j, const quant_info *q, qasr_error *err)
+{
+    gguf_writer *g = j->out;
+    TRY(gguf_writer_meta_str(g, "general.architecture", "qasr", err));
+    TRY(add_names(j, err));
+    TRY(gguf_writer_meta_u32(g, "general.file_type", q->file_type, err));
+    TRY(gguf_writer_meta_u32(g, "general.quantization_version", 2, err));
+    TRY(gguf_writer_meta_u32(g, "general.alignment", 32, err));
+    TRY(gguf_writer_meta_str(g, "qasr.version", QASR_VERSION_STRING, err));
+    TRY(gguf_writer_meta_str(g, "qasr.scope", j->opt->scope, err));
+    TRY(gguf_writer_meta_str(g, "qasr.qtype", q->name, err));
+    return j->config ? gguf_writer_meta_str(g, "qasr.config", j->config, err) : QASR_OK;
+}
+
+static qasr_status add_tensors(job *j, qasr_error *err)
+{
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (!e->skipped)
+            TRY(gguf_writer_add(j->out, e->t->canonical, e->type, e->t->n_dims, e->t->shape, &j->index[i], err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status open_output(job *j, const quant_info *q, qasr_error *err)
+{
+    TRY(check_output(j, err));
+    TRY(gguf_writer_create(&j->out, j->opt->output, j->opt->force != 0, err));
+    TRY(add_metadata(j, q, err));
+    TRY(add_tensors(j, err));
+    return gguf_writer_begin_data(j->out, err);
+}
+
+/* ---- one chunk ------------------------------------------------------------------------------- */
+
+static bool all_finite(const float *x, size_t n)
+{
+    unsigned bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7F800000u) == 0x7F800000u;
+    }
+    return !bad;
+}
+
+/* Names the first value that breaks: a value of the source, or a stored one (y) that overflowed. */
+static qasr_status report_value(const plan_entry *e, uint64_t at, const float *x, const float *y, size_t n,
+                                qasr_error *err)
+{
+    size_t i = 0;
+    while (i + 1 < n && isfinite(x[i]) && isfinite(y[i]))
+        i++;
+    uint64_t row_length = e->t->shape[e->t->n_dims ? e->t->n_dims - 1 : 0];
+    unsigned long long row = (at + i) / (row_length ? row_length : 1);
+    if (!isfinite(x[i]))
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name, row,
+                         isnan(x[i]) ? "NaN" : "an infinite value");
+    return error_set(err, QASR_E_UNSUPPORTED,
+                     "tensor '%s' row %llu: %g is too large for %s, whose scales are half precision", e->t->name, row,
+                     (double)x[i], quant_get(e->type)->name);
+}
+
+static void compare(chunk_error *ce, const float *x, const float *y, size_t n)
+{
+    double sum = 0;
+    float max = ce->max;
+    for (size_t i = 0; i < n; i++) {
+        float d = fabsf(y[i] - x[i]);
+        max = d > max ? d : max;
+        sum += (double)d * d;
+    }
+    ce->max = max;
+    ce->sum_sq += sum;
+}
+
+/* Converts n values from begin into s->out. */
+static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n, scratch *s, chunk_error *ce,
+                                  qasr_error *err)
+{
+    const quant_info *q = quant_get(e->type);
+    for (size_t i = 0; i < n; i += BATCH_VALUES) {
+        size_t m = n - i < BATCH_VALUES ? n - i : BATCH_VALUES;
+        unsigned char *out = s->out + quant_row_bytes(q, i);
+        plan_read_values(s->x, e->t, begin + i, m);
+        if (!all_finite(s->x, m))
+            return report_value(e, begin + i, s->x, s->x, m, err);
+        q->quantize(out, s->x, m);
+        q->dequantize(s->y, out, m);
+        if (!all_finite(s->y, m))
+            return report_value(e, begin + i, s->x, s->y, m, err);
+        compare(ce, s->x, s->y, m);
+    }
+    return QASR_OK;
+}
+
+static size_t find_entry(const job *j, size_t chunk)
+{
+    size_t lo = 0, hi = j->plan.n; /* first_chunk[lo] <= chunk < first_chunk[hi] */
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (j->first_chunk[mid] <= chunk)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *err)
+{
+    size_t i = find_entry(j, chunk);
+    const plan_entry *e = &j->plan.entries[i];
+    uint64_t begin = (uint64_t)(chunk - j->first_chunk[i]) * CHUNK_VALUES;
+    size_t n = e->t->n_values - begin < CHUNK_VALUES ? (size_t)(e->t->n_values - begin) : CHUNK_VALUES;
+    const quant_info *q = quant_get(e->type);
+    scratch *s = &j->scratch[thread];
+    TRY(convert_values(e, begin, n, s, &j->errors[chunk], err));
+    TRY(gguf_writer_put(j->out, j->index[i], begin / q->block * q->bytes, s->out, quant_row_bytes(q, n), err));
+    plan_release_values(j->w, e->t, begin, n);
+    if (atomic_fetch_sub(&j->chunks_left[i], 1) == 1)
+        plan_release_values(j->w, e->t, 0, e->t->n_values);
+    atomic_fetch_add(&j->bytes_done, (uint64_t)n * quant_get(e->t->type)->bytes);
+    return QASR_OK;
+}
+
+/* ---- all chunks ------------------------------------------------------------------------------ */
+
+static void note_failure(job *j, size_t chunk, const qasr_error *failure)
+{
+    pthread_mutex_lock(&j->mutex);
+    if (j->failure.status == QASR_OK || chunk < j->failed_chunk) {
+        j->failed_chunk = chunk;
+        j->failure = *failure;
+    }
+    pthread_mutex_unlock(&j->mutex);
+    atomic_store(&j->stop, true);
+}
+
+static void report_progress(job *j, size_t chunk)
+{
+    const qasr_quantize_options *opt = j->opt;
+    qasr_error e;
+    if (!opt->on_progress)
+        return;
+    const char *what = j->plan.entries[find_entry(j, chunk)].t->canonical;
+    if (opt->on_progress(opt->user, atomic_load(&j->bytes_done), j->bytes_total, what) != 0) {
+        error_set(&e, QASR_E_CANCELLED, "quantization was cancelled; '%s' was not written", opt->output);
+        note_failure(j, chunk, &e);
+    }
+}
+
+static void chunk_task(void *arg, size_t chunk, unsigned thread)
+{
+    job *j = arg;
+    qasr_error e = { .status = QASR_OK };
+    if (atomic_load(&j->stop))
+        return;
+    if (do_chunk(j, chunk, thread, &e) != QASR_OK)
+        note_failure(j, chunk, &e);
+    else if (thread == 0) /* the caller's own thread, as convert.h promises */
+        report_progress(j, chunk);
+}
+
+static qasr_status alloc_scratch(job *j, qasr_error *err)
+{
+    unsigned n = pool_threads(j->pool);
+    size_t widest = 0;
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        const quant_info *q = quant_get(e->type);
+        size_t values = e->t->n_values < CHUNK_VALUES ? (size_t)e->t->n_values : CHUNK_VALUES;
+        if (!e->skipped && quant_row_bytes(q, values) > widest)
+            widest = quant_row_bytes(q, values);
+    }
+    TRY(MEM_CALLOC(&j->scratch, n, err));
+    for (unsigned i = 0; i < n; i++) {
+        scratch *s = &j->scratch[i];
+        TRY(MEM_ALLOC(&s->x, BATCH_VALUES, err));
+        TRY(MEM_ALLOC(&s->y, BATCH_VALUES, err));
+        TRY(MEM_ALLOC(&s->out, widest, err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status count_chunks(job *j, qasr_error *err)
+{
+    TRY(MEM_ALLOC(&j->index, j->plan.n, err));
+    TRY(MEM_ALLOC(&j->first_chunk, j->plan.n + 1, err));
+    TRY(MEM_ALLOC(&j->chunks_left, j->plan.n, err));
+    size_t n = 0;
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        uint64_t values = e->skipped ? 0 : e->t->n_values;
+        j->first_chunk[i] = n;
+        atomic_init(&j->chunks_left[i], (size_t)((values + CHUNK_VALUES - 1) / CHUNK_VALUES));
+        n += (size_t)((values + CHUNK_VALUES - 1) / CHUNK_VALUES);
+        j->bytes_total += e->skipped ? 0 : e->t->n_bytes;
+    }
+    j->first_chunk[j->plan.n] = n;
+    return MEM_CALLOC(&j->errors, n, err);
+}
+
+static qasr_status convert_all(job *j, qasr_error *err)
+{
+    TRY(alloc_scratch(j, err));
+    report_progress(j, 0);
+    pool_run(j->pool, chunk_task, j, j->first_chunk[j->plan.n]);
+    if (j->failure.status == QASR_OK)
+        return QASR_OK;
+    return error_set(err, j->failure.status, "%s", j->failure.message);
+}
+
+/* ---- report ---------------------------------------------------------------------------------- */
+
+static void add_to_row(qasr_quantize_row *row, const job *j, size_t i, double *sum_sq)
+{
+    const plan_entry *e = &j->plan.entries[i];
+    const quant_info *q = quant_get(e->type);
+    row->n_tensors++;
+    row->n_values += e->t->n_values;
+    row->bytes_before += e->t->n_bytes;
+    row->bytes_after += e->skipped ? 0 : e->t->n_values / q->block * q->bytes;
+    row->n_fallback += e->fallback;
+    for (size_t c = j->first_chunk[i]; c < j->first_chunk[i + 1]; c++) {
+        *sum_sq += j->errors[c].sum_sq;
+        if (j->errors[c].max > row->max_error)
+            row->max_error = j->errors[c].max;
+    }
+}
+
+/* One row for all tensors of a kind with one type; type < 0: the skipped ones. False if there are none. */
+static bool make_row(qasr_quantize_row *row, const job *j, plan_kind kind, int type)
+{
+    double sum_sq = 0;
+    *row = (qasr_quantize_row){ .kind = plan_kind_name(kind), .type = type < 0 ? "skipped" : quant_get(type)->name };
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (e->kind == kind && (e->skipped ? type < 0 : (int)e->type == type))
+            add_to_row(row, j, i, &sum_sq);
+    }
+    row->rms_error = row->n_values ? sqrt(sum_sq / (double)row->n_values) : 0;
+    return row->n_tensors > 0;
+}
+
+static qasr_status make_report(qasr_quantize_report *report, const job *j, qasr_error *err)
+{
+    qasr_quantize_row row;
+    TRY(MEM_ALLOC(&report->rows, (size_t)PLAN_KIND_COUNT * (QUANT_TYPE_COUNT + 1), err));
+    for (int kind = 0; kind < PLAN_KIND_COUNT; kind++)
+        for (int type = -1; type < QUANT_TYPE_COUNT; type++)
+            if (make_row(&row, j, (plan_kind)kind, type))
+                report->rows[report->n_rows++] = row;
+    return QASR_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static qasr_status check_options(const qasr_quantize_options *opt, quant_type *qtype, qasr_error *err)
+{
+    int type = quant_from_name(opt->qtype);
+    if (type != QUANT_Q8_0 && type != QUANT_Q6_K && type != QUANT_Q4_0)
+        return error_set(err, QASR_E_INVALID, "unknown type '%s', expected q8_0, q6_k or q4_0", opt->qtype);
+    if (opt->n_threads < 0 || opt->n_threads > MAX_THREADS)
+        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads, MAX_THREADS);
+    *qtype = (quant_type)type;
+    return QASR_OK;
+}
+
+static void job_free(job *j)
+{
+    gguf_writer_free(j->out);
+    for (unsigned i = 0; j->scratch && i < pool_threads(j->pool); i++) {
+        mem_free(j->scratch[i].x);
+        mem_free(j->scratch[i].y);
+        mem_free(j->scratch[i].out);
+    }
+    mem_free(j->scratch);
+    pool_free(j->pool);
+    mem_free(j->errors);
+    mem_free(j->chunks_left);
+    mem_free(j->first_chunk);
+    mem_free(j->index);
+    plan_free(&j->plan);
+    mem_free(j->config);
+    weights_close(j->w);
+    pthread_mutex_destroy(&j->mutex);
+}
+
+qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
+{
+    double start = clock_now_s();
+    job j = { .opt = opt };
+    qasr_quantize_report made = { 0 };
+    quant_type qtype = QUANT_Q8_0;
+    TRY(check_options(opt, &qtype, err));
+    pthread_mutex_init(&j.mutex, NULL);
+    qasr_status status;
+    TRY_GOTO(weights_open_safetensors(&j.w, opt->input, err));
+    TRY_GOTO(open_config(&j, err));
+    plan_rules rules = { opt->scope, qtype, opt->quantize_embeddings != 0, j.tied };
+    TRY_GOTO(plan_build(&j.plan, j.w, &rules, err));
+    TRY_GOTO(count_chunks(&j, err));
+    TRY_GOTO(pool_create(&j.pool, (unsigned)opt->n_threads, err));
+    TRY_GOTO(open_output(&j, quant_get(qtype), err));
+    TRY_GOTO(convert_all(&j, err));
+    TRY_GOTO(make_report(&made, &j, err));
+    TRY_GOTO(gguf_writer_commit(j.out, &made.file_bytes, err));
+    made.seconds = clock_now_s() - start;
+    log_info("wrote '%s'", opt->output);
+    if (report) {
+        *report = made;
+        made.rows = NULL;
+    }
+done:
+    mem_free(made.rows);
+    job_free(&j);
+    return status;
+}
