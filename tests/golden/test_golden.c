@@ -1,0 +1,212 @@
+/* Parity with the reference implementation (models/demo/README.md, "Checking an implementation"): mel, audio
+ * embeddings, first logits and generated ids of the demo model for every golden clip, through the public
+ * API. Prints the largest difference of each stage; the tolerances are explained in docs/numerics.md.
+ *
+ * Arguments: DATA_DIR MODEL_DIR [QTYPE]; with a type the decoder is quantized first: then only ids that the
+ * reference chose by a clear margin must match. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "qasr/qasr.h"
+#include "weights/weights.h"
+
+enum { MAX_NEW_TOKENS = 200 }; /* as the reference was run */
+
+typedef struct stage {
+    const char *name;
+    double tolerance, worst;
+} stage;
+
+static struct {
+    const char *data_dir, *model_dir, *qtype;
+    char gguf[64];
+    json_t *golden;
+    weights *expected;
+    qasr_model *model;
+    qasr_session *session;
+    /* float32 arithmetic against float32 arithmetic: what is seen is rounding */
+    stage mel, embeds, logits;
+} env = { .mel = { "mel", 1e-4, 0 }, .embeds = { "audio_embeds", 1e-3, 0 }, .logits = { "first_logits", 5e-3, 0 } };
+
+static void must(qasr_status status, const qasr_error *err)
+{
+    if (status != QASR_OK)
+        fail_msg("%s", err->message);
+}
+
+static const float *find(const weights *w, uint64_t *rows, uint64_t *cols, const char *fmt, const char *stem)
+{
+    char name[128];
+    snprintf(name, sizeof name, fmt, stem);
+    const wtensor *t = weights_find(w, name);
+    if (!t)
+        return NULL;
+    *rows = t->n_dims == 2 ? t->shape[0] : 1;
+    *cols = t->shape[t->n_dims - 1];
+    return t->data;
+}
+
+/* Compares the last rows of what was computed with what is expected; true when a tensor was there. */
+static bool compare(stage *s, const weights *dump, const char *stem, const char *key)
+{
+    uint64_t rows, cols, have_rows = 0, have_cols = 0;
+    const float *want = find(env.expected, &rows, &cols, key, stem);
+    if (!want)
+        return false;
+    const float *have = find(dump, &have_rows, &have_cols, "%s", s->name);
+    assert_non_null(have);
+    assert_int_equal(have_cols, cols);
+    assert_true(have_rows >= rows);
+    have += (have_rows - rows) * cols;
+    double worst = 0;
+    for (uint64_t i = 0; i < rows * cols; i++) {
+        double diff = fabs((double)have[i] - (double)want[i]);
+        worst = diff > worst || isnan(diff) ? diff : worst;
+    }
+    if (!(worst <= s->tolerance))
+        fail_msg("%s of %s differs by %g, tolerance %g", s->name, stem, worst, s->tolerance);
+    s->worst = worst > s->worst ? worst : s->worst;
+    return true;
+}
+
+/* Where the reference itself is nearly undecided, other rounding may decide otherwise. */
+static bool ids_must_match(const char *stem, double min_margin)
+{
+    if (!env.qtype)
+        return min_margin >= 0.5;
+    return min_margin >= 4.6;
+}
+
+static void check_ids(const char *stem, const json_t *clip, const qasr_piece *piece)
+{
+    const json_t *want = json_object_get(clip, "output_ids");
+    size_t n = json_array_size(want) - 1; /* without the end token */
+    assert_int_equal(piece->n_tokens, n);
+    for (size_t i = 0; i < n; i++)
+        if (piece->tokens[i] != json_integer_value(json_array_get(want, i)))
+            fail_msg("%s: token %zu is %d, expected %lld", stem, i, piece->tokens[i],
+                     (long long)json_integer_value(json_array_get(want, i)));
+    assert_int_equal(piece->stop, QASR_STOP_EOS);
+    /* the reference's text: "language X<asr_text>TEXT<|im_end|>" */
+    const char *text = strstr(json_string_value(json_object_get(clip, "output")), "<asr_text>");
+    assert_non_null(text);
+    text += strlen("<asr_text>");
+    const char *end = strstr(text, "<|im_end|>");
+    assert_non_null(end);
+    assert_int_equal(strlen(piece->text), end - text);
+    assert_memory_equal(piece->text, text, (size_t)(end - text));
+}
+
+static void clip_matches(void **state)
+{
+    const char *stem = *state;
+    char key[64], path[1024], dump_path[] = "/tmp/qasr-golden-XXXXXX";
+    qasr_error err;
+    snprintf(key, sizeof key, "%s.wav", stem);
+    const json_t *clip = json_object_get(json_object_get(env.golden, "clips"), key);
+    assert_non_null(clip);
+    snprintf(path, sizeof path, strcmp(stem, "jfk") ? "%s/golden/clips/%s.flac" : "%s/audio/%s.wav", env.data_dir, stem);
+    close(mkstemp(dump_path));
+
+    float *pcm = NULL;
+    size_t n = 0;
+    must(qasr_audio_load(&pcm, &n, path, &err), &err);
+    assert_int_equal(n, json_integer_value(json_object_get(clip, "samples")));
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.dump_tensors = dump_path;
+    opt.max_new_tokens = MAX_NEW_TOKENS;
+    qasr_result *result = NULL;
+    must(qasr_transcribe(&result, env.session, pcm, n, &opt, &err), &err);
+    assert_int_equal(qasr_result_piece_count(result), 1);
+    const qasr_piece *piece = qasr_result_piece(result, 0);
+    assert_int_equal(piece->n_audio_tokens, json_integer_value(json_object_get(clip, "audio_tokens")));
+
+    weights *dump = NULL;
+    must(weights_open_safetensors(&dump, dump_path, &err), &err);
+    compare(&env.mel, dump, stem, "%s.mel");
+    assert_true(compare(&env.embeds, dump, stem, "%s.audio_embeds") ||
+                compare(&env.embeds, dump, stem, "%s.audio_embeds_tail"));
+    if (!env.qtype)
+        assert_true(compare(&env.logits, dump, stem, "%s.first_logits"));
+    if (ids_must_match(stem, json_number_value(json_object_get(clip, "min_margin"))))
+        check_ids(stem, clip, piece);
+
+    weights_close(dump);
+    qasr_result_free(result);
+    qasr_audio_free(pcm);
+    unlink(dump_path);
+}
+
+static void print_worst(void **state)
+{
+    print_message("# level %s, largest differences: mel %.2e, audio_embeds %.2e, first_logits %.2e\n", qasr_cpu_level(),
+                  env.mel.worst, env.embeds.worst, env.logits.worst);
+    assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* something was compared */
+}
+
+static qasr_status quantize_decoder(qasr_error *err)
+{
+    qasr_quantize_options opt = QASR_QUANTIZE_OPTIONS_INIT;
+    snprintf(env.gguf, sizeof env.gguf, "/tmp/qasr-golden-XXXXXX");
+    close(mkstemp(env.gguf));
+    opt.input = env.model_dir;
+    opt.output = env.gguf;
+    opt.qtype = env.qtype;
+    opt.quantize_embeddings = 1;
+    opt.force = 1;
+    return qasr_quantize(&opt, NULL, err);
+}
+
+static int open_all(void **state)
+{
+    char path[1024];
+    qasr_error err = { QASR_OK, "golden files are missing" };
+    snprintf(path, sizeof path, "%s/golden/demo.json", env.data_dir);
+    env.golden = json_load_file(path, 0, NULL);
+    snprintf(path, sizeof path, "%s/golden/demo.safetensors", env.data_dir);
+    qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
+    opt.decoder_weights = env.qtype ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
+    opt.decoder_gguf = env.qtype ? env.gguf : NULL;
+    if (!env.golden || (env.qtype && quantize_decoder(&err)) || weights_open_safetensors(&env.expected, path, &err) ||
+        qasr_model_open(&env.model, env.model_dir, &opt, &err) ||
+        qasr_session_open(&env.session, env.model, NULL, &err)) {
+        print_error("cannot set up: %s\n", err.message);
+        return -1;
+    }
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    qasr_session_close(env.session);
+    qasr_model_close(env.model);
+    weights_close(env.expected);
+    json_decref(env.golden);
+    if (env.qtype)
+        unlink(env.gguf);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    env.data_dir = argv[1];
+    env.model_dir = argv[2];
+    env.qtype = argc > 3 ? argv[3] : NULL;
+    static const char *const stems[] = { "en-000", "en-001", "en-002", "en-long-12s", "en-long-61s", "jfk", "ru-000",
+                                         "ru-001", "ru-002", "ru-long-31s", "short-200ms", "silence-1s" };
+    enum { N = sizeof stems / sizeof *stems };
+    struct CMUnitTest tests[N + 1] = { [N] = { "largest differences", print_worst, NULL, NULL, NULL } };
+    for (size_t i = 0; i < N; i++)
+        tests[i] = (struct CMUnitTest){ stems[i], clip_matches, NULL, NULL, (void *)(uintptr_t)stems[i] };
+    return _cmocka_run_group_tests("golden", tests, N + 1, open_all, close_all);
+}

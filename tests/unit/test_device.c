@@ -1,0 +1,445 @@
+/* The CPU device against plain loops in double: products with every weight type at decode and prefill sizes,
+ * convolution, attention, cache, arg max; and the same bits for any number of threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "device/device.h"
+
+static uint32_t seed = 12345;
+
+static float next_random(void) /* -1 .. 1 */
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(int32_t)seed / 2147483648.0f;
+}
+
+/* A device, and matrices with host copies. */
+static device *d;
+static device_mem *blocks[64];
+static size_t n_blocks;
+
+static void open_device(unsigned n_threads)
+{
+    qasr_error err;
+    assert_int_equal(device_open(&d, "cpu", n_threads, &err), QASR_OK);
+    n_blocks = 0;
+    seed = 12345;
+}
+
+static void close_device(void)
+{
+    while (n_blocks)
+        device_mem_free(d, blocks[--n_blocks]);
+    device_close(d);
+}
+
+static dmat new_mat(int type, size_t rows, size_t cols, const void *host)
+{
+    assert_true(n_blocks < ARRAY_LEN(blocks));
+    assert_int_equal(device_alloc(d, &blocks[n_blocks], rows * dmat_row_bytes(type, cols) + 64, NULL), QASR_OK);
+    dmat m = dmat_make(blocks[n_blocks++], 0, type, rows, cols);
+    if (host)
+        assert_int_equal(device_write(d, m, host, NULL), QASR_OK);
+    return m;
+}
+
+static float *random_host(size_t n, float scale)
+{
+    float *x = malloc((n ? n : 1) * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = scale * next_random();
+    return x;
+}
+
+static float *fetch(dmat m)
+{
+    float *x = malloc(m.rows * m.cols * sizeof *x);
+    assert_int_equal(device_read(d, x, m, NULL), QASR_OK);
+    return x;
+}
+
+static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
+
+/* Weights of a type as stored bytes and as the values they stand for. Types that are only read are filled
+ * with random bytes whose scales are then made harmless. */
+static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, float **values)
+{
+    const quant_info *q = quant_get(t);
+    size_t row_bytes = quant_row_bytes(q, cols);
+    unsigned char *bytes = malloc(rows * row_bytes);
+    *values = random_host(rows * cols, 0.5f);
+    for (size_t r = 0; r < rows; r++) {
+        if (q->quantize) {
+            q->quantize(bytes + r * row_bytes, *values + r * cols, cols);
+        } else {
+            uint16_t small = f16_from_f32(0.02f);
+            for (size_t i = 0; i < row_bytes; i++)
+                bytes[r * row_bytes + i] = (unsigned char)(next_random() * 127 + 128);
+            for (size_t b = 0; b < cols / q->block; b++) { /* d and m lead the block of both types */
+                memcpy(bytes + r * row_bytes + b * q->bytes, &small, 2);
+                memcpy(bytes + r * row_bytes + b * q->bytes + 2, &small, 2);
+            }
+        }
+        q->dequantize(*values + r * cols, bytes + r * row_bytes, cols);
+    }
+    return bytes;
+}
+
+static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, activation act, bool accumulate)
+{
+    float *values, *x = random_host(m * k, 1), *b = random_host(n, 1), *old = random_host(m * n, 1);
+    unsigned char *w = random_weights(t, n, k, &values);
+    file_map map = { w, n * quant_row_bytes(quant_get(t), k) };
+    dmat mw, mx = new_mat(QUANT_F32, m, k, x), mb = bias ? new_mat(QUANT_F32, 1, n, b) : (dmat){ 0 };
+    dmat out = new_mat(QUANT_F32, m, n, old);
+    assert_int_equal(device_map_weight(d, &mw, &map, w, (int)t, n, k, NULL), QASR_OK);
+    device_begin(d);
+    op_linear(d, mx, &(linear_part){ out, mw, mb, act, accumulate }, 1);
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    float *got = fetch(out);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0, size = 0;
+            for (size_t c = 0; c < k; c++) {
+                sum += (double)x[i * k + c] * (double)values[j * k + c];
+                size += fabs((double)x[i * k + c] * (double)values[j * k + c]);
+            }
+            sum += (bias ? (double)b[j] : 0) + (accumulate ? (double)old[i * n + j] : 0);
+            sum = act == ACT_GELU ? gelu(sum) : sum;
+            /* rounding of a float32 sum, and 16-bit activations for quantized types */
+            double bound = 2e-6 * (size + 1) + (t > QUANT_BF16 ? 4e-5 * size : 0);
+            if (!(fabs((double)got[i * n + j] - sum) <= bound))
+                fail_msg("%s %zux%zux%zu (%zu,%zu): %g, expected %g +- %g", quant_get(t)->name, m, n, k, i, j,
+                         (double)got[i * n + j], sum, bound);
+        }
+    free(got), free(x), free(b), free(old), free(values), free(w);
+}
+
+static void products_match_for_every_type(void **state)
+{
+    static const size_t rows[] = { 1, 2, 5, 8, 9, 37 };
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            open_device(3);
+            size_t block = quant_get((quant_type)t)->block;
+            check_linear((quant_type)t, rows[i], 70, block == 1 ? 100 : 2 * block, true, ACT_GELU, false);
+            check_linear((quant_type)t, rows[i], 129, 768, i % 2, ACT_NONE, true);
+            check_linear((quant_type)t, rows[i], 1, block == 1 ? 1 : block, false, ACT_NONE, false);
+            close_device();
+        }
+}
+
+static void several_parts_share_their_input(void **state)
+{
+    open_device(2);
+    size_t k = 256, n[3] = { 40, 300, 16 };
+    for (size_t m = 1; m <= 20; m += 19) {
+        float *x = random_host(m * k, 1);
+        dmat mx = new_mat(QUANT_F32, m, k, x), none = { 0 };
+        linear_part parts[3];
+        dmat alone[3];
+        unsigned char *w[3];
+        float *values;
+        static const quant_type types[3] = { QUANT_Q8_0, QUANT_BF16, QUANT_Q6_K };
+        for (size_t i = 0; i < 3; i++) {
+            w[i] = random_weights(types[i], n[i], k, &values);
+            free(values);
+            file_map map = { w[i], n[i] * quant_row_bytes(quant_get(types[i]), k) };
+            parts[i] = (linear_part){ new_mat(QUANT_F32, m, n[i], NULL), none, none, ACT_NONE, false };
+            alone[i] = new_mat(QUANT_F32, m, n[i], NULL);
+            assert_int_equal(device_map_weight(d, &parts[i].w, &map, w[i], (int)types[i], n[i], k, NULL), QASR_OK);
+        }
+        device_begin(d);
+        op_linear(d, mx, parts, 3);
+        for (size_t i = 0; i < 3; i++)
+            op_linear(d, mx, &(linear_part){ alone[i], parts[i].w, none, ACT_NONE, false }, 1);
+        assert_int_equal(device_end(d, NULL), QASR_OK);
+        for (size_t i = 0; i < 3; i++) {
+            float *a = fetch(parts[i].out), *b = fetch(alone[i]);
+            assert_memory_equal(a, b, m * n[i] * sizeof *a);
+            free(a), free(b), free(w[i]);
+        }
+        free(x);
+    }
+    close_device();
+}
+
+static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t c_out)
+{
+    size_t ho = (h + 1) / 2, wo = (w + 1) / 2;
+    float *x = random_host(n_images * h * w * c_in, 1), *b = random_host(c_out, 1), *weights;
+    unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &weights);
+    file_map map = { stored, c_out * 9 * c_in * 2 };
+    dmat mw, packed = new_mat(QUANT_F32, 1, device_conv_packed_bytes(d, c_out, c_in) / sizeof(float), NULL);
+    dmat out = new_mat(QUANT_F32, n_images * ho * wo, c_out, NULL), rows = new_mat(QUANT_F32, n_images * wo, c_out * ho, NULL);
+    assert_int_equal(device_map_weight(d, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
+    device_begin(d);
+    op_conv_pack(d, packed, mw, c_in);
+    op_conv2d_gelu(d, out, new_mat(QUANT_F32, n_images * h * w, c_in, x), packed, new_mat(QUANT_F32, 1, c_out, b),
+                   (conv_shape){ n_images, h, w, c_in, c_out });
+    op_conv_to_rows(d, rows, out, (conv_shape){ n_images, ho, wo, c_out, c_out });
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    float *got = fetch(out), *flat = fetch(rows);
+    for (size_t i = 0; i < n_images; i++)
+        for (size_t y = 0; y < ho; y++)
+            for (size_t t = 0; t < wo; t++)
+                for (size_t o = 0; o < c_out; o++) {
+                    double sum = (double)b[o];
+                    for (size_t c = 0; c < c_in; c++)
+                        for (size_t u = 0; u < 3; u++)
+                            for (size_t v = 0; v < 3; v++) {
+                                size_t iy = 2 * y + u - 1, ix = 2 * t + v - 1; /* wraps below 0 */
+                                if (iy < h && ix < w)
+                                    sum += (double)x[((i * h + iy) * w + ix) * c_in + c] *
+                                           (double)weights[(o * c_in + c) * 9 + u * 3 + v];
+                            }
+                    float value = got[((i * ho + y) * wo + t) * c_out + o];
+                    assert_float_equal(value, gelu(sum), 2e-5);
+                    assert_float_equal(value, flat[(i * wo + t) * c_out * ho + o * ho + y], 0);
+                }
+    free(got), free(flat), free(x), free(b), free(weights), free(stored);
+}
+
+static void convolution_matches(void **state)
+{
+    open_device(3);
+    check_conv(2, 16, 13, 1, 40);
+    check_conv(1, 128, 100, 1, 16);
+    check_conv(3, 9, 25, 40, 70);
+    check_conv(1, 1, 1, 33, 1);
+    close_device();
+}
+
+/* softmax(scale q k^T) v for one row over keys [0, n). */
+static void attend(double *out, const float *q, const float *k, const float *v, size_t ld, size_t n, size_t hd, double scale)
+{
+    double *p = malloc(n * sizeof *p), max = -1e300, sum = 0;
+    for (size_t j = 0; j < n; j++) {
+        p[j] = 0;
+        for (size_t c = 0; c < hd; c++)
+            p[j] += (double)q[c] * (double)k[j * ld + c];
+        p[j] *= scale;
+        max = p[j] > max ? p[j] : max;
+    }
+    for (size_t j = 0; j < n; j++)
+        sum += p[j] = exp(p[j] - max);
+    for (size_t c = 0; c < hd; c++) {
+        out[c] = 0;
+        for (size_t j = 0; j < n; j++)
+            out[c] += p[j] / sum * (double)v[j * ld + c];
+    }
+    free(p);
+}
+
+static void window_attention_matches(void **state)
+{
+    enum { HEADS = 3, HD = 64, D = HEADS * HD };
+    static const size_t cases[][2] = { { 130, 104 }, { 104, 104 }, { 7, 104 }, { 150, 150 }, { 33, 10 } };
+    for (size_t t = 0; t < ARRAY_LEN(cases); t++) {
+        open_device(2);
+        size_t n = cases[t][0], window = cases[t][1];
+        float *q = random_host(n * D, 2), *k = random_host(n * D, 2), *v = random_host(n * D, 1);
+        dmat out = new_mat(QUANT_F32, n, D, NULL);
+        device_begin(d);
+        op_attention_windows(d, out, new_mat(QUANT_F32, n, D, q), new_mat(QUANT_F32, n, D, k), new_mat(QUANT_F32, n, D, v),
+                             (attn_heads){ HEADS, HEADS, HD, 0.125f }, window);
+        assert_int_equal(device_end(d, NULL), QASR_OK);
+        float *got = fetch(out);
+        for (size_t i = 0; i < n; i++)
+            for (size_t h = 0; h < HEADS; h++) {
+                size_t w0 = i / window * window, w1 = w0 + window < n ? w0 + window : n;
+                double want[HD];
+                attend(want, q + i * D + h * HD, k + w0 * D + h * HD, v + w0 * D + h * HD, D, w1 - w0, HD, 0.125);
+                for (size_t c = 0; c < HD; c++)
+                    assert_float_equal(got[i * D + h * HD + c], want[c], 2e-5);
+            }
+        free(got), free(q), free(k), free(v);
+        close_device();
+    }
+}
+
+/* Prompt in blocks, then single tokens: what the decoder does. */
+static void cached_attention_matches(void **state)
+{
+    enum { HEADS = 4, KV = 2, HD = 128, N = 150, CAPACITY = 192 };
+    for (int f16 = 0; f16 < 2; f16++) {
+        open_device(2);
+        float *q = random_host(N * HEADS * HD, 1), *k = random_host(N * KV * HD, 1), *v = random_host(N * KV * HD, 1);
+        int type = f16 ? QUANT_F16 : QUANT_F32;
+        dmat out = new_mat(QUANT_F32, N, HEADS * HD, NULL), mq = new_mat(QUANT_F32, N, HEADS * HD, q);
+        dmat mk = new_mat(QUANT_F32, N, KV * HD, k), mv = new_mat(QUANT_F32, N, KV * HD, v);
+        dmat kc = new_mat(type, KV * CAPACITY, HD, NULL), vc = new_mat(type, KV * CAPACITY, HD, NULL);
+        int32_t positions[N];
+        for (int i = 0; i < N; i++)
+            positions[i] = i;
+        dmat pos = new_mat(DMAT_I32, N, 1, positions);
+        static const size_t ends[] = { 70, 147, 148, 149, 150 };
+        for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
+            size_t n = ends[s] - first;
+            device_begin(d);
+            op_kv_write(d, kc, dmat_rows(mk, first, n), dmat_rows(pos, first, n), HD);
+            op_kv_write(d, vc, dmat_rows(mv, first, n), dmat_rows(pos, first, n), HD);
+            op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), kc, vc, dmat_rows(pos, first, n),
+                                (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
+            assert_int_equal(device_end(d, NULL), QASR_OK);
+        }
+        float *got = fetch(out);
+        for (size_t i = 0; i < N; i++)
+            for (size_t h = 0; h < HEADS; h++) {
+                double want[HD];
+                attend(want, q + (i * HEADS + h) * HD, k + h / 2 * HD, v + h / 2 * HD, KV * HD, i + 1, HD, 0.088388);
+                for (size_t c = 0; c < HD; c++)
+                    assert_float_equal(got[(i * HEADS + h) * HD + c], want[c], f16 ? 2e-3 : 2e-5);
+            }
+        free(got), free(q), free(k), free(v);
+        close_device();
+    }
+}
+
+static void small_operations_match(void **state)
+{
+    open_device(2);
+    enum { N = 11, HD = 32, COLS = 64 };
+    float *x = random_host(N * COLS, 3), *w = random_host(COLS, 1), *table = random_host(3 * COLS, 1);
+    float rope[5 * HD];
+    for (size_t p = 0; p < 5; p++)
+        for (size_t i = 0; i < HD / 2; i++) {
+            rope[p * HD + i] = cosf((float)p * 0.3f + (float)i);
+            rope[p * HD + HD / 2 + i] = sinf((float)p * 0.3f + (float)i);
+        }
+    int32_t ids[N], pos[N];
+    for (int i = 0; i < N; i++) {
+        ids[i] = i % 3;
+        pos[i] = i % 5;
+    }
+    dmat mx = new_mat(QUANT_F32, N, COLS, x), added = new_mat(QUANT_F32, N, COLS, x), mt = new_mat(QUANT_F32, 3, COLS, table);
+    dmat turned = new_mat(QUANT_F32, N, COLS, x), norm = new_mat(QUANT_F32, N, COLS, NULL), emb = new_mat(QUANT_F32, N, COLS, NULL);
+    dmat gate = new_mat(QUANT_F32, N, COLS, x), copy = new_mat(QUANT_F32, N, COLS, NULL), best = new_mat(DMAT_I32, N, 1, NULL);
+    device_begin(d);
+    op_rms_norm(d, norm, mx, new_mat(QUANT_F32, 1, COLS, w), 1e-6f);
+    op_add_cyclic(d, added, mt);
+    op_embed(d, emb, mt, new_mat(DMAT_I32, N, 1, ids));
+    op_silu_mul(d, gate, mx);
+    op_copy(d, copy, mx);
+    op_qk_norm_rope(d, turned, new_mat(QUANT_F32, 1, HD, w), new_mat(QUANT_F32, 5, HD, rope), new_mat(DMAT_I32, N, 1, pos), HD, 1e-6f);
+    op_argmax(d, best, mx);
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    float *g_norm = fetch(norm), *g_add = fetch(added), *g_emb = fetch(emb), *g_gate = fetch(gate), *g_copy = fetch(copy),
+          *g_turned = fetch(turned);
+    int32_t g_best[N];
+    device_read(d, g_best, best, NULL);
+    assert_memory_equal(g_copy, x, sizeof(float) * N * COLS);
+    for (size_t i = 0; i < N; i++) {
+        double sum = 0;
+        size_t arg = 0;
+        for (size_t c = 0; c < COLS; c++) {
+            sum += (double)x[i * COLS + c] * (double)x[i * COLS + c];
+            arg = x[i * COLS + c] > x[i * COLS + arg] ? c : arg;
+        }
+        assert_int_equal(g_best[i], arg);
+        for (size_t c = 0; c < COLS; c++) {
+            double v = (double)x[i * COLS + c];
+            assert_float_equal(g_norm[i * COLS + c], v / sqrt(sum / COLS + 1e-6) * (double)w[c], 1e-5);
+            assert_float_equal(g_add[i * COLS + c], x[i * COLS + c] + table[i % 3 * COLS + c], 1e-6);
+            assert_float_equal(g_emb[i * COLS + c], table[i % 3 * COLS + c], 0);
+            assert_float_equal(g_gate[i * COLS + c], v / (1 + exp(-v)) * v, 1e-5);
+        }
+        for (size_t h = 0; h < COLS; h += HD) {
+            double part = 0;
+            for (size_t c = 0; c < HD; c++)
+                part += pow((double)x[i * COLS + h + c], 2);
+            for (size_t c = 0; c < HD / 2; c++) {
+                double r = 1 / sqrt(part / HD + 1e-6), a = (double)x[i * COLS + h + c] * r * (double)w[c];
+                double b = (double)x[i * COLS + h + c + HD / 2] * r * (double)w[c + HD / 2];
+                double co = (double)rope[i % 5 * HD + c], si = (double)rope[i % 5 * HD + HD / 2 + c];
+                assert_float_equal(g_turned[i * COLS + h + c], a * co - b * si, 1e-5);
+                assert_float_equal(g_turned[i * COLS + h + c + HD / 2], b * co + a * si, 1e-5);
+            }
+        }
+    }
+    free(g_norm), free(g_add), free(g_emb), free(g_gate), free(g_copy), free(g_turned), free(x), free(w), free(table);
+    close_device();
+}
+
+static void logits_that_are_not_finite_are_reported(void **state)
+{
+    open_device(1);
+    float rows[4][3] = { { NAN, NAN, NAN }, { 1, INFINITY, 2 }, { NAN, 3, 1 }, { -INFINITY, -INFINITY, -INFINITY } };
+    dmat ids = new_mat(DMAT_I32, 4, 1, NULL);
+    int32_t got[4];
+    device_begin(d);
+    op_argmax(d, ids, new_mat(QUANT_F32, 4, 3, rows));
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    device_read(d, got, ids, NULL);
+    assert_int_equal(got[0], -1);
+    assert_int_equal(got[1], -1);
+    assert_int_equal(got[2], 1);
+    assert_int_equal(got[3], -1);
+    close_device();
+}
+
+/* One product of each shape and a convolution with n threads; bits are compared between thread counts. */
+static float *run_with_threads(unsigned n_threads, size_t *n)
+{
+    open_device(n_threads);
+    enum { K = 768, ROWS = 500 };
+    static const size_t m[] = { 1, 6, 50 };
+    float *all = malloc(sizeof(float) * 57 * ROWS);
+    *n = 0;
+    for (size_t t = 0; t < 3; t++) {
+        float *values, *x = random_host(m[t] * K, 1);
+        unsigned char *w = random_weights(QUANT_Q8_0, ROWS, K, &values);
+        file_map map = { w, ROWS * quant_row_bytes(quant_get(QUANT_Q8_0), K) };
+        dmat mw, out = new_mat(QUANT_F32, m[t], ROWS, NULL);
+        assert_int_equal(device_map_weight(d, &mw, &map, w, QUANT_Q8_0, ROWS, K, NULL), QASR_OK);
+        device_begin(d);
+        op_linear(d, new_mat(QUANT_F32, m[t], K, x), &(linear_part){ out, mw, { 0 }, ACT_NONE, false }, 1);
+        assert_int_equal(device_end(d, NULL), QASR_OK);
+        float *got = fetch(out);
+        memcpy(all + *n, got, m[t] * ROWS * sizeof(float));
+        *n += m[t] * ROWS;
+        free(got), free(x), free(values), free(w);
+    }
+    close_device();
+    return all;
+}
+
+static void threads_do_not_change_results(void **state)
+{
+    size_t n;
+    float *one = run_with_threads(1, &n);
+    for (unsigned t = 2; t <= 5; t++) {
+        float *more = run_with_threads(t, &n);
+        assert_memory_equal(one, more, n * sizeof *one);
+        free(more);
+    }
+    free(one);
+}
+
+static void unknown_devices_are_refused(void **state)
+{
+    qasr_error err;
+    device *none = NULL;
+    assert_int_equal(device_open(&none, "abacus", 1, &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "'abacus'"));
+    assert_null(none);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_match_for_every_type),  cmocka_unit_test(several_parts_share_their_input),
+        cmocka_unit_test(convolution_matches),            cmocka_unit_test(window_attention_matches),
+        cmocka_unit_test(cached_attention_matches),       cmocka_unit_test(small_operations_match),
+        cmocka_unit_test(logits_that_are_not_finite_are_reported),
+        cmocka_unit_test(threads_do_not_change_results),  cmocka_unit_test(unknown_devices_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
