@@ -1,0 +1,100 @@
+/* Floating-point element types: float32, IEEE half and bfloat16.
+ *
+ * In: n float32 values, or n stored values of 2 or 4 bytes at any alignment. Out: the other form. Half and
+ * bfloat16 round to nearest even. The conversions have no branches, so that the loops over rows vectorise.
+ */
+#include "quant/formats.h"
+
+static uint32_t bits_of(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static float float_of(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static inline uint16_t half_from_float(float x)
+{
+    const uint32_t u = bits_of(x), a = u & 0x7fffffff;
+    /* Normal halves: round at bit 13, move the exponent bias from 127 to 15. A carry out of the mantissa
+     * goes into the exponent, as it should; from 65520 on that reaches infinity. */
+    const uint32_t rounded = ((a + 0xfff + ((a >> 13) & 1)) >> 13) - (112u << 10);
+    const uint32_t normal = rounded < 0x7c00 ? rounded : 0x7c00;
+    /* Below 2^-14: 0.5f has a last place of 2^-24, the step of subnormal halves, so the sum rounds there. */
+    const uint32_t subnormal = bits_of(float_of(a) + 0.5f) - 0x3f000000;
+    /* NaN: quiet, with the upper bits of its payload. */
+    const uint32_t nan = 0x7e00 | ((a >> 13) & 0x3ff);
+    uint32_t h = a < 0x38800000 ? subnormal : normal;
+    h = a > 0x7f800000 ? nan : h;
+    return (uint16_t)((u >> 16 & 0x8000) | h);
+}
+
+static inline float float_from_half(uint16_t h)
+{
+    const uint32_t a = h & 0x7fff, wide = a << 13;
+    const uint32_t normal = wide + (112u << 23);
+    const uint32_t special = wide | 0x7f800000 | (a > 0x7c00 ? 0x400000 : 0);
+    const uint32_t subnormal = bits_of((float)(int32_t)a * 0x1p-24f);
+    uint32_t u = a < 0x400 ? subnormal : normal;
+    u = a >= 0x7c00 ? special : u;
+    return float_of((uint32_t)(h & 0x8000) << 16 | u);
+}
+
+static inline uint16_t bfloat_from_float(float x)
+{
+    const uint32_t u = bits_of(x);
+    const uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+    const uint32_t nan = u >> 16 | 64;
+    return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
+
+uint16_t f16_from_f32(float x) { return half_from_float(x); }
+float f32_from_f16(uint16_t h) { return float_from_half(h); }
+uint16_t bf16_from_f32(float x) { return bfloat_from_float(x); }
+
+void f32_quantize(void *out, const float *x, size_t n) { memcpy(out, x, n * sizeof *x); }
+void f32_dequantize(float *out, const void *blocks, size_t n) { memcpy(out, blocks, n * sizeof *out); }
+
+void f16_quantize(void *out, const float *x, size_t n)
+{
+    unsigned char *p = out;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t h = half_from_float(x[i]);
+        memcpy(p + 2 * i, &h, 2);
+    }
+}
+
+void f16_dequantize(float *out, const void *blocks, size_t n)
+{
+    const unsigned char *p = blocks;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2);
+        out[i] = float_from_half(h);
+    }
+}
+
+void bf16_quantize(void *out, const float *x, size_t n)
+{
+    unsigned char *p = out;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t b = bfloat_from_float(x[i]);
+        memcpy(p + 2 * i, &b, 2);
+    }
+}
+
+void bf16_dequantize(float *out, const void *blocks, size_t n)
+{
+    const unsigned char *p = blocks;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t b;
+        memcpy(&b, p + 2 * i, 2);
+        out[i] = f32_from_bf16(b);
+    }
+}

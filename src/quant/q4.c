@@ -1,0 +1,59 @@
+/* Q4_0 and Q4_1: blocks of 32 weights with 4 bits each, element j in the low half of byte j and element
+ * j + 16 in the high half. Q4_0: weight = d * (q - 8). Q4_1, which is only read: weight = d * q + m.
+ *
+ * In: rows of float32. Out: 18 bytes per 32 weights. The value of the largest magnitude, whatever its sign,
+ * becomes quant 0; so d has the opposite sign. */
+#include "quant/formats.h"
+
+static inline uint8_t round_up_from(float v)
+{
+    const int32_t q = (int32_t)(v + 8.5f);
+    return (uint8_t)(q < 15 ? q : 15);
+}
+
+static void quantize_block(block_q4_0 *b, const float x[QK])
+{
+    const float d = block_extreme(x) / -8, inverse = block_inverse(d);
+    b->d = f16_from_f32(d);
+    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, and the quants as the reference leaves them */
+        memset(b->qs, 0, sizeof b->qs);
+        return;
+    }
+    for (int j = 0; j < QK / 2; j++)
+        b->qs[j] = (uint8_t)(round_up_from(x[j] * inverse) | round_up_from(x[j + QK / 2] * inverse) << 4);
+}
+
+void q4_0_quantize(void *out, const float *x, size_t n)
+{
+    for (unsigned char *p = out; n >= QK; n -= QK, x += QK, p += sizeof(block_q4_0)) {
+        block_q4_0 b;
+        quantize_block(&b, x);
+        memcpy(p, &b, sizeof b);
+    }
+}
+
+void q4_0_dequantize(float *out, const void *blocks, size_t n)
+{
+    for (const unsigned char *p = blocks; n >= QK; n -= QK, out += QK, p += sizeof(block_q4_0)) {
+        block_q4_0 b;
+        memcpy(&b, p, sizeof b);
+        const float d = f32_from_f16(b.d);
+        for (int j = 0; j < QK / 2; j++) {
+            out[j] = (float)((b.qs[j] & 15) - 8) * d;
+            out[j + QK / 2] = (float)((b.qs[j] >> 4) - 8) * d;
+        }
+    }
+}
+
+void q4_1_dequantize(float *out, const void *blocks, size_t n)
+{
+    for (const unsigned char *p = blocks; n >= QK; n -= QK, out += QK, p += sizeof(block_q4_1)) {
+        block_q4_1 b;
+        memcpy(&b, p, sizeof b);
+        const float d = f32_from_f16(b.d), m = f32_from_f16(b.m);
+        for (int j = 0; j < QK / 2; j++) {
+            out[j] = (float)(b.qs[j] & 15) * d + m;
+            out[j + QK / 2] = (float)(b.qs[j] >> 4) * d + m;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/* Q8_0: blocks of 32 weights, weight = d * q with q in -127..127.
+ *
+ * In: rows of float32. Out: 34 bytes per 32 weights. The quants come from the scale before it is rounded to
+ * a half. */
+#include "quant/formats.h"
+
+/* Half away from zero, for |v| < 2^22: with the largest float below one half the sum reaches the next integer
+ * exactly when the fraction is at least one half. */
+static inline int8_t round_away(float v) { return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v)); }
+
+static void quantize_block(block_q8_0 *b, const float x[QK])
+{
+    const float d = fabsf(block_extreme(x)) / 127, inverse = block_inverse(d);
+    b->d = f16_from_f32(d);
+    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, and the quants as the reference leaves them */
+        memset(b->qs, 0, sizeof b->qs);
+        return;
+    }
+    for (int i = 0; i < QK; i++)
+        b->qs[i] = round_away(x[i] * inverse);
+}
+
+void q8_0_quantize(void *out, const float *x, size_t n)
+{
+    for (unsigned char *p = out; n >= QK; n -= QK, x += QK, p += sizeof(block_q8_0)) {
+        block_q8_0 b;
+        quantize_block(&b, x);
+        memcpy(p, &b, sizeof b);
+    }
+}
+
+void q8_0_dequantize(float *out, const void *blocks, size_t n)
+{
+    for (const unsigned char *p = blocks; n >= QK; n -= QK, out += QK, p += sizeof(block_q8_0)) {
+        block_q8_0 b;
+        memcpy(&b, p, sizeof b);
+        const float d = f32_from_f16(b.d);
+        for (int i = 0; i < QK; i++)
+            out[i] = (float)b.qs[i] * d;
+    }
+}
