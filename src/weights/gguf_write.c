@@ -13,8 +13,8 @@
 
 typedef struct out_tensor {
     char name[GGUF_MAX_NAME + 1];
-    wtensor t;       /* type, shape and sizes; name and data are not used */
-    uint64_t offset; /* relative to the data */
+    wtensor t;              /* type, shape and sizes; name and data are not used */
+    uint64_t offset;        /* relative to the data */
     _Atomic uint64_t n_put; /* bytes of data received */
 } out_tensor;
 
@@ -31,7 +31,10 @@ struct gguf_writer {
 
 enum { MAX_META_BYTES = 1 << 30 };
 
-static uint64_t padded(uint64_t n) { return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT; }
+static uint64_t padded(uint64_t n)
+{
+    return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
+}
 
 static qasr_status put_string(buf *b, const char *s, qasr_error *err)
 {
@@ -87,7 +90,8 @@ static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qas
     if (g->begun)
         return too_late("metadata key", key, err);
     if (!*key || has_key(g, key))
-        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key, *key ? "is there twice" : "is empty");
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key,
+                         *key ? "is there twice" : "is empty");
     uint32_t id = type;
     TRY(buf_add(&g->keys, key, strlen(key) + 1, err));
     TRY(put_string(&g->meta, key, err));
@@ -105,8 +109,9 @@ qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *va
 qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err)
 {
     if (strcmp(key, GGUF_ALIGNMENT_KEY) == 0 && value != GGUF_ALIGNMENT)
-        return error_set(err, QASR_E_INVALID, GGUF_ALIGNMENT_KEY " cannot be %" PRIu32 ": files are written with %d",
-                         value, GGUF_ALIGNMENT);
+        return error_set(err, QASR_E_INVALID,
+                         GGUF_ALIGNMENT_KEY " cannot be %" PRIu32 ": files are written with %d", value,
+                         GGUF_ALIGNMENT);
     TRY(add_key(g, key, WMETA_U32, err));
     return buf_add(&g->meta, &value, sizeof value, err);
 }
@@ -147,7 +152,8 @@ static qasr_status check_tensor_name(const gguf_writer *g, const char *name, qas
     if (n == 0)
         return error_set(err, QASR_E_INVALID, "a tensor has an empty name");
     if (n > GGUF_MAX_NAME)
-        return error_set(err, QASR_E_INVALID, "tensor name '%.100s' has %zu bytes, GGUF files allow at most %d", name, n,
+        return error_set(err, QASR_E_INVALID,
+                         "tensor name '%.100s' has %zu bytes, GGUF files allow at most %d", name, n,
                          GGUF_MAX_NAME);
     for (size_t i = 0; i < g->n_tensors; i++)
         if (strcmp(g->tensors[i].name, name) == 0)
@@ -162,8 +168,9 @@ qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, u
         return too_late("tensor", name, err);
     TRY(check_tensor_name(g, name, err));
     if ((unsigned)type >= QUANT_TYPE_COUNT || n_dims > WEIGHTS_MAX_DIMS)
-        return error_set(err, QASR_E_INVALID, "tensor '%s' has type %d and %u dimensions, at most %d and %d are known",
-                         name, (int)type, n_dims, QUANT_TYPE_COUNT - 1, WEIGHTS_MAX_DIMS);
+        return error_set(err, QASR_E_INVALID,
+                         "tensor '%s' has type %d and %u dimensions, at most %d and %d are known", name,
+                         (int)type, n_dims, QUANT_TYPE_COUNT - 1, WEIGHTS_MAX_DIMS);
     TRY(grow_tensors(g, err));
     out_tensor *o = &g->tensors[g->n_tensors];
     *o = (out_tensor){ .t = { .type = type, .n_dims = n_dims }, .offset = g->n_data };
@@ -175,7 +182,8 @@ qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, u
     if (!wrong && (__builtin_add_overflow(g->n_data, o->t.n_bytes, &end) || end > INT64_MAX))
         wrong = "lies at an offset that overflows";
     if (wrong)
-        return error_set(err, QASR_E_INVALID, "tensor '%s' (type '%s') %s", name, quant_get(type)->name, wrong);
+        return error_set(err, QASR_E_INVALID, "tensor '%s' (type '%s') %s", name, quant_get(type)->name,
+                         wrong);
     g->n_data = padded(end);
     *index = g->n_tensors++;
     return QASR_OK;
@@ -246,15 +254,17 @@ qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err)
     return status;
 }
 
-qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n, qasr_error *err)
+qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n,
+                            qasr_error *err)
 {
     if (!g->begun || index >= g->n_tensors)
         return error_set(err, QASR_E_INVALID, "data for tensor %zu of %zu %s", index, g->n_tensors,
                          g->begun ? "that was not declared" : "before the header was written");
     out_tensor *o = &g->tensors[index];
     if (offset > o->t.n_bytes || n > o->t.n_bytes - offset)
-        return error_set(err, QASR_E_INVALID, "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64,
-                         o->name, n, offset, o->t.n_bytes);
+        return error_set(err, QASR_E_INVALID,
+                         "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64, o->name, n,
+                         offset, o->t.n_bytes);
     TRY(file_writer_put(&g->file, g->data_start + o->offset + offset, data, n, err));
     atomic_fetch_add_explicit(&o->n_put, n, memory_order_relaxed);
     return QASR_OK;
@@ -269,8 +279,9 @@ static qasr_status check_complete(gguf_writer *g, qasr_error *err)
         out_tensor *o = &g->tensors[i];
         uint64_t n_put = atomic_load(&o->n_put);
         if (n_put != o->t.n_bytes)
-            return error_set(err, QASR_E_INVALID, "tensor '%s' got %" PRIu64 " bytes of data, expected %" PRIu64,
-                             o->name, n_put, o->t.n_bytes);
+            return error_set(err, QASR_E_INVALID,
+                             "tensor '%s' got %" PRIu64 " bytes of data, expected %" PRIu64, o->name, n_put,
+                             o->t.n_bytes);
     }
     return QASR_OK;
 }
