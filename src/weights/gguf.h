@@ -1,0 +1,12 @@
+/* Limits and constants of the GGUF container that reader and writer share. */
+#ifndef QASR_WEIGHTS_GGUF_H
+#define QASR_WEIGHTS_GGUF_H
+
+enum {
+    GGUF_ALIGNMENT = 32, /* when the file does not say otherwise */
+    GGUF_MAX_NAME = 63,  /* bytes of a tensor name, as in ggml */
+};
+
+#define GGUF_ALIGNMENT_KEY "general.alignment"
+
+#endif

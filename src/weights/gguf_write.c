@@ -1,0 +1,296 @@
+/* GGUF writer, version 3: metadata and tensor descriptions go in, then the data of the tensors in pieces
+ * from any thread; out comes a file that appears whole or not at all.
+ *
+ * Tensors lie in the order of their declaration, each padded with zeros to the alignment, the last one
+ * too, and every offset is the running sum of the padded sizes: the one layout that all readers accept. */
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "weights/container.h"
+#include "weights/gguf.h"
+
+typedef struct out_tensor {
+    char name[GGUF_MAX_NAME + 1];
+    wtensor t;              /* type, shape and sizes; name and data are not used */
+    uint64_t offset;        /* relative to the data */
+    _Atomic uint64_t n_put; /* bytes of data received */
+} out_tensor;
+
+struct gguf_writer {
+    file_writer file;
+    buf meta; /* key-value pairs as they stand in the file */
+    uint64_t n_meta;
+    buf keys; /* the keys, each with its NUL, to find duplicates */
+    out_tensor *tensors;
+    size_t n_tensors, cap_tensors;
+    uint64_t data_start, n_data; /* bytes; set by begin_data */
+    bool begun;
+};
+
+enum { MAX_META_BYTES = 1 << 30 };
+
+static uint64_t padded(uint64_t n)
+{
+    return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
+}
+
+static qasr_status put_string(buf *b, const char *s, qasr_error *err)
+{
+    uint64_t n = strlen(s);
+    TRY(buf_add(b, &n, sizeof n, err));
+    return buf_add(b, s, (size_t)n, err);
+}
+
+qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, qasr_error *err)
+{
+    gguf_writer *g;
+    TRY(MEM_CALLOC(&g, 1, err));
+    buf_init(&g->meta, MAX_META_BYTES);
+    buf_init(&g->keys, MAX_META_BYTES);
+    qasr_status status = file_writer_open(&g->file, path, force, err);
+    if (status != QASR_OK) {
+        gguf_writer_free(g);
+        return status;
+    }
+    *out = g;
+    return QASR_OK;
+}
+
+void gguf_writer_free(gguf_writer *g)
+{
+    if (!g)
+        return;
+    file_writer_abort(&g->file);
+    buf_free(&g->meta);
+    buf_free(&g->keys);
+    mem_free(g->tensors);
+    mem_free(g);
+}
+
+/* ---- metadata --------------------------------------------------------------------------------- */
+
+static bool has_key(const gguf_writer *g, const char *key)
+{
+    for (size_t pos = 0; pos < g->keys.len; pos += strlen(g->keys.data + pos) + 1)
+        if (strcmp(g->keys.data + pos, key) == 0)
+            return true;
+    return false;
+}
+
+static qasr_status too_late(const char *what, const char *name, qasr_error *err)
+{
+    return error_set(err, QASR_E_INVALID, "%s '%.100s' comes after the header was written", what, name);
+}
+
+/* Key and type; the value follows. */
+static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qasr_error *err)
+{
+    if (g->begun)
+        return too_late("metadata key", key, err);
+    if (!*key || has_key(g, key))
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key,
+                         *key ? "is there twice" : "is empty");
+    uint32_t id = type;
+    TRY(buf_add(&g->keys, key, strlen(key) + 1, err));
+    TRY(put_string(&g->meta, key, err));
+    TRY(buf_add(&g->meta, &id, sizeof id, err));
+    g->n_meta++;
+    return QASR_OK;
+}
+
+qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *value, qasr_error *err)
+{
+    TRY(add_key(g, key, WMETA_STRING, err));
+    return put_string(&g->meta, value, err);
+}
+
+qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err)
+{
+    if (strcmp(key, GGUF_ALIGNMENT_KEY) == 0 && value != GGUF_ALIGNMENT)
+        return error_set(err, QASR_E_INVALID,
+                         GGUF_ALIGNMENT_KEY " cannot be %" PRIu32 ": files are written with %d", value,
+                         GGUF_ALIGNMENT);
+    TRY(add_key(g, key, WMETA_U32, err));
+    return buf_add(&g->meta, &value, sizeof value, err);
+}
+
+qasr_status gguf_writer_meta_f32(gguf_writer *g, const char *key, float value, qasr_error *err)
+{
+    TRY(add_key(g, key, WMETA_F32, err));
+    return buf_add(&g->meta, &value, sizeof value, err);
+}
+
+qasr_status gguf_writer_meta_bool(gguf_writer *g, const char *key, bool value, qasr_error *err)
+{
+    TRY(add_key(g, key, WMETA_BOOL, err));
+    unsigned char byte = value;
+    return buf_add(&g->meta, &byte, sizeof byte, err);
+}
+
+/* ---- tensors ------------------------------------------------------------------------------------ */
+
+static qasr_status grow_tensors(gguf_writer *g, qasr_error *err)
+{
+    if (g->n_tensors < g->cap_tensors)
+        return QASR_OK;
+    size_t cap = g->cap_tensors ? 2 * g->cap_tensors : 64;
+    out_tensor *bigger;
+    TRY(MEM_CALLOC(&bigger, cap, err));
+    if (g->n_tensors)
+        memcpy(bigger, g->tensors, g->n_tensors * sizeof *bigger);
+    mem_free(g->tensors);
+    g->tensors = bigger;
+    g->cap_tensors = cap;
+    return QASR_OK;
+}
+
+static qasr_status check_tensor_name(const gguf_writer *g, const char *name, qasr_error *err)
+{
+    size_t n = strlen(name);
+    if (n == 0)
+        return error_set(err, QASR_E_INVALID, "a tensor has an empty name");
+    if (n > GGUF_MAX_NAME)
+        return error_set(err, QASR_E_INVALID,
+                         "tensor name '%.100s' has %zu bytes, GGUF files allow at most %d", name, n,
+                         GGUF_MAX_NAME);
+    for (size_t i = 0; i < g->n_tensors; i++)
+        if (strcmp(g->tensors[i].name, name) == 0)
+            return error_set(err, QASR_E_INVALID, "tensor '%s' is there twice", name);
+    return QASR_OK;
+}
+
+qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
+                            const uint64_t *shape, size_t *index, qasr_error *err)
+{
+    if (g->begun)
+        return too_late("tensor", name, err);
+    TRY(check_tensor_name(g, name, err));
+    if ((unsigned)type >= QUANT_TYPE_COUNT || n_dims > WEIGHTS_MAX_DIMS)
+        return error_set(err, QASR_E_INVALID,
+                         "tensor '%s' has type %d and %u dimensions, at most %d and %d are known", name,
+                         (int)type, n_dims, QUANT_TYPE_COUNT - 1, WEIGHTS_MAX_DIMS);
+    TRY(grow_tensors(g, err));
+    out_tensor *o = &g->tensors[g->n_tensors];
+    *o = (out_tensor){ .t = { .type = type, .n_dims = n_dims }, .offset = g->n_data };
+    memcpy(o->name, name, strlen(name) + 1);
+    for (unsigned i = 0; i < n_dims; i++)
+        o->t.shape[i] = shape[i];
+    const char *wrong = wtensor_measure(&o->t);
+    uint64_t end = 0;
+    if (!wrong && (__builtin_add_overflow(g->n_data, o->t.n_bytes, &end) || end > INT64_MAX))
+        wrong = "lies at an offset that overflows";
+    if (wrong)
+        return error_set(err, QASR_E_INVALID, "tensor '%s' (type '%s') %s", name, quant_get(type)->name,
+                         wrong);
+    g->n_data = padded(end);
+    *index = g->n_tensors++;
+    return QASR_OK;
+}
+
+/* ---- the file ------------------------------------------------------------------------------------- */
+
+/* Fastest dimension first, without trailing dimensions of 1; never less than one dimension. */
+static qasr_status put_shape(buf *b, const wtensor *t, qasr_error *err)
+{
+    uint64_t ne[WEIGHTS_MAX_DIMS] = { 1 };
+    uint32_t n = 1;
+    for (unsigned i = 0; i < t->n_dims; i++) {
+        ne[i] = t->shape[t->n_dims - 1 - i];
+        if (ne[i] != 1)
+            n = i + 1;
+    }
+    TRY(buf_add(b, &n, sizeof n, err));
+    return buf_add(b, ne, n * sizeof ne[0], err);
+}
+
+static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
+{
+    uint32_t version = 3;
+    uint64_t n_tensors = g->n_tensors;
+    TRY(buf_add(b, "GGUF", 4, err));
+    TRY(buf_add(b, &version, sizeof version, err));
+    TRY(buf_add(b, &n_tensors, sizeof n_tensors, err));
+    TRY(buf_add(b, &g->n_meta, sizeof g->n_meta, err));
+    TRY(buf_add(b, g->meta.data, g->meta.len, err));
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const out_tensor *o = &g->tensors[i];
+        uint32_t id = quant_get(o->t.type)->ggml_id;
+        TRY(put_string(b, o->name, err));
+        TRY(put_shape(b, &o->t, err));
+        TRY(buf_add(b, &id, sizeof id, err));
+        TRY(buf_add(b, &o->offset, sizeof o->offset, err));
+    }
+    return QASR_OK;
+}
+
+static const unsigned char zeros[GGUF_ALIGNMENT];
+
+/* Header, its padding, and the padding behind every tensor: after this the file has its final size. */
+static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
+{
+    TRY(file_writer_put(&g->file, 0, head->data, head->len, err));
+    TRY(file_writer_put(&g->file, head->len, zeros, (size_t)(g->data_start - head->len), err));
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const out_tensor *o = &g->tensors[i];
+        uint64_t n = o->t.n_bytes;
+        TRY(file_writer_put(&g->file, g->data_start + o->offset + n, zeros, (size_t)(padded(n) - n), err));
+    }
+    return QASR_OK;
+}
+
+qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err)
+{
+    buf head;
+    buf_init(&head, 2 * (size_t)MAX_META_BYTES);
+    qasr_status status = build_head(g, &head, err);
+    if (status == QASR_OK) {
+        g->data_start = padded(head.len);
+        status = put_head(g, &head, err);
+    }
+    g->begun = status == QASR_OK;
+    buf_free(&head);
+    return status;
+}
+
+qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n,
+                            qasr_error *err)
+{
+    if (!g->begun || index >= g->n_tensors)
+        return error_set(err, QASR_E_INVALID, "data for tensor %zu of %zu %s", index, g->n_tensors,
+                         g->begun ? "that was not declared" : "before the header was written");
+    out_tensor *o = &g->tensors[index];
+    if (offset > o->t.n_bytes || n > o->t.n_bytes - offset)
+        return error_set(err, QASR_E_INVALID,
+                         "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64, o->name, n,
+                         offset, o->t.n_bytes);
+    TRY(file_writer_put(&g->file, g->data_start + o->offset + offset, data, n, err));
+    atomic_fetch_add_explicit(&o->n_put, n, memory_order_relaxed);
+    return QASR_OK;
+}
+
+/* A tensor that did not get its data must not end up as silent zeros in a finished file. */
+static qasr_status check_complete(gguf_writer *g, qasr_error *err)
+{
+    if (!g->begun)
+        return error_set(err, QASR_E_INVALID, "the GGUF header was not written");
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        out_tensor *o = &g->tensors[i];
+        uint64_t n_put = atomic_load(&o->n_put);
+        if (n_put != o->t.n_bytes)
+            return error_set(err, QASR_E_INVALID,
+                             "tensor '%s' got %" PRIu64 " bytes of data, expected %" PRIu64, o->name, n_put,
+                             o->t.n_bytes);
+    }
+    return QASR_OK;
+}
+
+qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err)
+{
+    TRY(check_complete(g, err));
+    TRY(file_writer_commit(&g->file, err));
+    if (file_bytes)
+        *file_bytes = g->data_start + g->n_data;
+    return QASR_OK;
+}
