@@ -315,7 +315,7 @@ static qasr_status add_type_facts(qasr_inspect *in, const weights *w, qasr_error
         char key[32];
         snprintf(key, sizeof key, "type.%s", quant_get((quant_type)type)->name);
         if (n)
-            TRY(add_fact(in, err, key, "%zu tensors, %" PRIu64 " bytes", n, bytes));
+            TRY(add_fact(in, err, key, "%zu tensor%s, %" PRIu64 " bytes", n, n == 1 ? "" : "s", bytes));
     }
     return QASR_OK;
 }
@@ -549,7 +549,8 @@ static qasr_status add_gguf_line(qasr_inspect *in, const char *dir, const char *
     if (status != QASR_OK)
         return add_fact(in, err, key, "not readable: %s", why.message);
     TRY(keep_weights(in, w, err));
-    return add_fact(in, err, key, "%s layout, %zu tensors, %zu bytes", layout_of(w), weights_count(w),
+    size_t n = weights_count(w);
+    return add_fact(in, err, key, "%s layout, %zu tensor%s, %zu bytes", layout_of(w), n, n == 1 ? "" : "s",
                     weights_file_map(w, 0)->size);
 }
 

@@ -1,0 +1,22 @@
+clip=$DATA/golden/clips/en-000.flac
+t() { must_fail 1 "$QASR" transcribe --model m $clip; }
+fresh() { rm -rf m; demo_links m; }
+one=m/model-00001-of-00002.safetensors two=m/model-00002-of-00002.safetensors index=m/model.safetensors.index.json
+fresh; rm m/config.json; t
+fresh; own m/config.json; truncate -s 500 m/config.json; t
+fresh; own m/config.json; tool sub m/config.json '"encoder_ffn_dim": 1024' '"encoder_ffn_dim": 1000'; t
+fresh; own m/config.json; tool sub m/config.json '"d_model": 256' '"d_model": 0'; t
+fresh; own m/config.json; tool sub m/config.json '"vocab_size": 1024' '"vocab_size": 2048'; t
+fresh; own m/config.json; tool sub m/config.json '"hidden_size": 256,' ''; t
+fresh; rm $two; t
+fresh; own $index; tool sub $index model-00002-of-00002.safetensors ../x.safetensors; t
+fresh; own $index; echo '{}' >$index; t
+fresh; own $one; truncate -s -1000 $one; t
+fresh; own $one; truncate -s 6 $one; t
+fresh; own $two; tool header $two thinker.model.norm.weight shape '[128]'; t
+fresh; own $two; tool header $two thinker.model.norm.weight shape '[2,128]'; t
+fresh; own $two; tool header $two thinker.model.norm.weight dtype '"I16"'; t 2>&1
+fresh; rm m/vocab.json; t
+fresh; own m/vocab.json; truncate -s 1000 m/vocab.json; t
+fresh; own m/merges.txt; echo 'nosuch token' >>m/merges.txt; t
+must_fail 1 "$QASR" transcribe --model $clip $clip

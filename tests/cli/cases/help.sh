@@ -1,0 +1,4 @@
+"$QASR" --help
+"$QASR" help transcribe
+"$QASR" quantize --help
+"$QASR" info -h

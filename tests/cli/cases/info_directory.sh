@@ -1,0 +1,1 @@
+"$QASR" info "$DEMO"

@@ -1,0 +1,15 @@
+q() { must_fail 1 "$QASR" quantize "$@"; }
+echo precious >there.gguf
+q --input "$DEMO" --output there.gguf
+cat there.gguf
+q --input "$DEMO" --output missing/x.gguf
+q --input "$DEMO" --output /dev/full
+q --input "$DEMO" --output . --force
+q --input missing --output x.gguf
+q --input "$DEMO/config.json" --output x.gguf
+q --input "$DEMO" --output x.gguf --scope nothing.
+q --input there.gguf --output x.gguf
+cp "$DEMO/model-00001-of-00002.safetensors" one.safetensors
+q --input one.safetensors --output one.safetensors --force
+rm one.safetensors
+ls

@@ -1,0 +1,1 @@
+"$QASR" quantize --input "$DEMO" --output x.gguf --qtype q8_0 --scope thinker.

@@ -1,0 +1,14 @@
+clip=$DATA/golden/clips/en-000.flac
+"$QASR" transcribe --model "$DEMO" $clip >wanted
+"$QASR" transcribe --model "$DEMO" $clip --output -  | cmp - wanted
+echo old >out.txt
+ln -s out.txt link.txt
+"$QASR" transcribe --model "$DEMO" $clip --output link.txt
+cmp out.txt wanted
+[ -L link.txt ] || echo "the link was replaced"
+must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output missing/out.txt
+must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output .
+must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output /dev/full
+must_fail 1 "$QASR" transcribe --model "$DEMO" missing.wav --output none.txt
+must_fail 1 "$QASR" transcribe --model missing $clip --output none.txt
+ls

@@ -1,0 +1,2 @@
+"$QASR" --version
+"$QASR" -V

@@ -1,0 +1,30 @@
+# Read in before every case. QASR is the program, DEMO the demo model, DATA the test data, TOOL tool.py.
+
+# must_fail STATUS COMMAND...: the command must end with that status, print nothing on standard output and one
+# line that starts with "qasr: " on standard error. Prints that line.
+must_fail() {
+    local wanted=$1 status=0
+    shift
+    "$@" >stdout.tmp 2>stderr.tmp || status=$?
+    [ "$status" = "$wanted" ] || echo "WRONG: status $status, expected $wanted, of: $*"
+    [ ! -s stdout.tmp ] || { echo "WRONG: standard output of: $*"; cat stdout.tmp; }
+    [ "$(wc -l <stderr.tmp)" = 1 ] && grep -q '^qasr: ' stderr.tmp || echo "WRONG: not one line of error of: $*"
+    cat stderr.tmp
+    rm -f stdout.tmp stderr.tmp
+}
+
+# The demo model as links, so that a case can replace single files.
+demo_links() {
+    mkdir "$1"
+    ln -s "$DEMO"/*.json "$DEMO"/*.txt "$DEMO"/*.safetensors "$1"
+}
+
+# own FILE: turn a link into a file of its own.
+own() {
+    cp -L "$1" own.tmp
+    rm "$1"
+    mv own.tmp "$1"
+    chmod u+w "$1"
+}
+
+tool() { python3 "$TOOL" "$@"; }

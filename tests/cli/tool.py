@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Makes and damages files for the command-line cases.
+
+tool.py wav FILE N_SAMPLES                 a 16 kHz mono wav file with a quiet tone
+tool.py set FILE.safetensors TENSOR INDEX VALUE   overwrite one bf16 value: nan, inf or a number
+tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's header
+tool.py sub FILE OLD NEW                   replace text, which must be there
+tool.py keys                               paths and types of the JSON on standard input
+tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes: the command must end with
+                                           status 0, or with 1 and one line of error; a report of what does not
+"""
+import json
+import math
+import random
+import struct
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+
+def make_wav(path, n_samples):
+    with wave.open(path, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16000)
+        tone = [int(1000 * math.sin(i / 8)) for i in range(int(n_samples))]
+        out.writeframes(struct.pack(f"<{len(tone)}h", *tone))
+
+
+def read_header(path):
+    with open(path, "rb") as f:
+        size = struct.unpack("<Q", f.read(8))[0]
+        return size, json.loads(f.read(size))
+
+
+def set_value(path, tensor, index, value):
+    size, header = read_header(path)
+    bits = struct.unpack("<I", struct.pack("<f", float(value)))[0] >> 16
+    with open(path, "r+b") as f:
+        f.seek(8 + size + header[tensor]["data_offsets"][0] + 2 * int(index))
+        f.write(struct.pack("<H", bits))
+
+
+def set_header(path, tensor, key, value):
+    size, header = read_header(path)
+    header[tensor][key] = json.loads(value)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    data = Path(path).read_bytes()
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
+
+
+def substitute(path, old, new):
+    data = Path(path).read_bytes()
+    assert old.encode() in data, f"'{old}' is not in {path}"
+    Path(path).write_bytes(data.replace(old.encode(), new.encode()))
+
+
+def print_keys(value, path=""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            print_keys(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        print(f"{path}[]")
+        if value:
+            print_keys(value[0], path + "[0]")
+    else:
+        print(path, type(value).__name__)
+
+
+def fuzz(path, count, size, command):
+    good = Path(path).read_bytes()
+    rng = random.Random(1)
+    for _ in range(int(count)):
+        position, bit = rng.randrange(min(int(size), len(good))), rng.randrange(8)
+        bad = bytearray(good)
+        bad[position] ^= 1 << bit
+        Path(path).write_bytes(bad)
+        done = subprocess.run(command, capture_output=True, timeout=120)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith(b"qasr: warning: ")]
+        clean = done.returncode == 0 and not lines
+        refused = done.returncode == 1 and len(lines) == 1 and lines[0].startswith(b"qasr: ")
+        if not clean and not refused:
+            print(f"byte {position} bit {bit}: status {done.returncode}, {lines[:3]}")
+    Path(path).write_bytes(good)
+
+
+def main():
+    what, *args = sys.argv[1:]
+    if what == "keys":
+        print_keys(json.load(sys.stdin))
+    elif what == "fuzz":
+        fuzz(args[0], args[1], args[2], args[3:])
+    else:
+        {"wav": make_wav, "set": set_value, "header": set_header, "sub": substitute}[what](*args)
+
+
+if __name__ == "__main__":
+    main()
