@@ -18,7 +18,7 @@ base=${2:-}
 command -v debootstrap >/dev/null || fail "debootstrap is missing"
 
 work=$(mktemp -d)
-root=$work/root
+system=$work/root
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 host_mirror()
@@ -37,14 +37,14 @@ make_base()
         { tail "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
 }
 
-make_root()
+make_system()
 {
     if [ -z "$base" ]; then
-        make_base "$root"
+        make_base "$system"
         return
     fi
     [ -e "$base/etc/debian_version" ] || make_base "$base"
-    cp -a --reflink=auto "$base" "$root"
+    cp -a --reflink=auto "$base" "$system"
 }
 
 # What this machine needs to reach mirror and PyPI, the system inside needs too.
@@ -52,14 +52,14 @@ copy_network_settings()
 {
     local file
     for file in /etc/resolv.conf /etc/hosts /etc/pip.conf; do
-        [ ! -e $file ] || cp -L $file "$root$file"
+        [ ! -e $file ] || cp -L $file "$system$file"
     done
-    apt-config dump | { grep -E '^Acquire::(http|https|ftp|Check-[A-Za-z-]+)[: ]' || true; } >"$root/etc/apt/apt.conf.d/99host"
+    apt-config dump | { grep -E '^Acquire::(http|https|ftp|Check-[A-Za-z-]+)[: ]' || true; } >"$system/etc/apt/apt.conf.d/99host"
     if [ -d /usr/local/share/ca-certificates ]; then
-        mkdir -p "$root/usr/local/share"
-        cp -aL /usr/local/share/ca-certificates "$root/usr/local/share/"
+        mkdir -p "$system/usr/local/share"
+        cp -aL /usr/local/share/ca-certificates "$system/usr/local/share/"
     fi
-    cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/host-certificates.crt"
+    cp -L /etc/ssl/certs/ca-certificates.crt "$system/etc/host-certificates.crt"
 }
 
 # inside USER COMMAND: run a shell command there; its processes and mounts end with it
@@ -71,15 +71,15 @@ inside()
     unshare --mount --pid --ipc --fork --kill-child bash -c '
         mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" && mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts" &&
         exec chroot --userspec="$2" "$1" env -i "${@:4}" bash -c "$3"' \
-        - "$root" "$user" "cd /home/user/qasr 2>/dev/null; $command" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        - "$system" "$user" "cd /home/user/qasr 2>/dev/null; $command" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/home/user LANG=C.UTF-8 PIP_CERT=/etc/host-certificates.crt "${settings[@]}" </dev/null
 }
 
 clone_project()
 {
-    rm -rf "$root/home/user/qasr"
-    git clone --quiet --no-hardlinks "$ROOT" "$root/home/user/qasr"
-    chown -R "$1" "$root/home/user"
+    rm -rf "$system/home/user/qasr"
+    git clone --quiet --no-hardlinks "$ROOT" "$system/home/user/qasr"
+    chown -R "$1" "$system/home/user"
 }
 
 check_demo()
@@ -90,9 +90,9 @@ check_demo()
     [ "$last" = "$DEMO_TEXT" ] || fail "$suite: make demo ended with '$last', expected '$DEMO_TEXT'"
 }
 
-make_root
+make_system
 copy_network_settings
-mkdir -p "$root/home/user"
+mkdir -p "$system/home/user"
 say "$suite: installing make and git"
 inside 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends make git' >"$work/apt.log" 2>&1 ||
     { tail "$work/apt.log" >&2; fail "could not install make and git"; }
