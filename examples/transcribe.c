@@ -1,4 +1,4 @@
-/* The smallest complete program: ./transcribe MODEL_DIR AUDIO */
+/* Transcribe one file: MODEL AUDIO in, its text out. The program at the head of qasr.h. */
 #include <qasr/qasr.h>
 #include <stdio.h>
 
@@ -16,7 +16,7 @@ int main(int argc, char **argv)
         || qasr_audio_load(&pcm, &n_samples, argv[2], &err)
         || qasr_transcribe(&result, session, pcm, n_samples, NULL, &err);
     if (failed)
-        fprintf(stderr, "%s\n", argc == 3 ? err.message : "usage: transcribe MODEL_DIR AUDIO");
+        fprintf(stderr, "%s\n", argc == 3 ? err.message : "usage: example MODEL AUDIO");
     else
         puts(qasr_result_text(result));
     qasr_result_free(result);

@@ -140,8 +140,8 @@ ensure_new_meson()
     find_meson >/dev/null && return
     say "Meson $(meson --version) is too old (1.0 is needed): installing a newer one into .venv"
     have python-venv || install_missing python-venv certificates
-    { [ -x "$VENV/bin/python3" ] || python3 -m venv "$VENV"; } &&
-        "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check 'meson>=1.0' >&2 ||
+    [ -x "$VENV/bin/python3" ] || python3 -m venv "$VENV" || fail "could not make '$VENV' (see above)"
+    "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check 'meson>=1.0' >&2 ||
         fail "could not install Meson with pip (see above); install Meson 1.0 or newer yourself"
 }
 

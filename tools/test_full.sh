@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# test_full.sh BUILD_DIR: quantize and transcribe with models of full size and random weights, and check and tabulate each run.
+# Needs 10 GB of disk and of memory; the models stay in models/random-* for the next time.
+# The last line is 'N passed, N failed'.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+SIZES=${SIZES:-"0.6b 1.7b"}
+TYPES=${TYPES:-"q8_0 q6_k q4_0"}
+
+[ $# = 1 ] || fail "usage: test_full.sh BUILD_DIR"
+cd "$ROOT"
+qasr=$1/cli/qasr
+python=$VENV/bin/python3
+[ -x "$qasr" ] || fail "'$qasr' is missing; run make build"
+"$python" -c 'import numpy' 2>/dev/null || fail "numpy is missing in .venv; run tools/venv.sh"
+
+# Written under another name first: what an interrupted run leaves is not taken for a checkpoint.
+make_checkpoint()
+{
+    local dir=models/random-$1
+    [ -d "$dir" ] && return
+    say "making $dir"
+    rm -rf "$dir.partial"
+    "$python" tools/make_random_checkpoint.py --size "$1" --out "$dir.partial"
+    mv "$dir.partial" "$dir"
+}
+
+failed=0 quantized=0
+for size in $SIZES; do
+    make_checkpoint "$size"
+    for type in $TYPES; do
+        output=models/random-$size/model-$type.gguf
+        say "quantizing to $output"
+        if "$qasr" quantize --input "models/random-$size" --output "$output" --qtype "$type" --force --quiet; then
+            quantized=$((quantized + 1))
+        else
+            failed=$((failed + 1))
+            rm -f "$output"     # an older one must not stand in for it
+        fi
+    done
+done
+
+# shellcheck disable=SC2086  # lists of words
+exec "$python" tools/test_full.py --qasr "$qasr" --sizes $SIZES --types $TYPES --passed $quantized --failed $failed
