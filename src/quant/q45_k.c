@@ -100,41 +100,90 @@ static void search_start(search *s)
     }
 }
 
-/* Quants for steps over the range, the line that fits them best, and its error; kept where it is smaller. */
-static void search_try(search *s, float steps)
+/* One trial: quants and what follows from them. */
+typedef struct trial {
+    float l[GROUP_LEN][GROUPS]; /* the quants */
+    float inverse[GROUPS];
+    float sum_l[GROUPS], sum_ll[GROUPS], sum_xl[GROUPS]; /* all weighted */
+    float det[GROUPS];                                   /* of the fit; not positive: no line */
+    float scale[GROUPS], low[GROUPS];                    /* the line that fits the quants best */
+    float error[GROUPS];
+} trial;
+
+static void trial_round(trial *restrict t, const search *restrict s, float steps)
 {
     const float q_max = s->q_max;
     for (int g = 0; g < GROUPS; g++) {
         const float low = s->low[g], is = steps / (s->high[g] - low);
-        const float sum_w = s->sum_w[g], sum_wx = s->sum_wx[g];
         float sum_l = 0, sum_ll = 0, sum_xl = 0;
-        float l[GROUP_LEN];
 #pragma GCC unroll 32
         for (int i = 0; i < GROUP_LEN; i++) {
             const float x = s->x[i][g], w = s->w[i][g];
-            l[i] = round_clamped(is * (x - low), q_max);
-            sum_l += w * l[i];
-            sum_ll += w * l[i] * l[i];
-            sum_xl += w * l[i] * x;
+            const float l = round_clamped(is * (x - low), q_max);
+            sum_l += w * l;
+            sum_ll += w * l * l;
+            sum_xl += w * l * x;
+            t->l[i][g] = l;
         }
+        t->inverse[g] = is;
+        t->sum_l[g] = sum_l;
+        t->sum_ll[g] = sum_ll;
+        t->sum_xl[g] = sum_xl;
+    }
+}
+
+static void trial_fit(trial *restrict t, const search *restrict s)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const float sum_w = s->sum_w[g], sum_wx = s->sum_wx[g];
+        const float sum_l = t->sum_l[g], sum_ll = t->sum_ll[g], sum_xl = t->sum_xl[g];
         const float det = sum_w * sum_ll - sum_l * sum_l;
-        const float free_scale = (sum_w * sum_xl - sum_wx * sum_l) / det;
-        const float free_low = (sum_ll * sum_wx - sum_l * sum_xl) / det;
-        const float zero_scale = sum_xl / sum_ll; /* of the line through 0: minima are not negative */
-        const float fit_scale = free_low > 0 ? zero_scale : free_scale;
-        const float fit_low = free_low > 0 ? 0 : free_low;
+        const float scale = (sum_w * sum_xl - sum_wx * sum_l) / det;
+        const float low = (sum_ll * sum_wx - sum_l * sum_xl) / det;
+        const float scale_through_0 = sum_xl / sum_ll; /* minima are not negative, so low is not positive */
+        t->det[g] = det;
+        t->scale[g] = low > 0 ? scale_through_0 : scale;
+        t->low[g] = low > 0 ? 0 : low;
+    }
+}
+
+static void trial_measure(trial *restrict t, const search *restrict s)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const float scale = t->scale[g], low = t->low[g];
         float error = 0;
 #pragma GCC unroll 32
         for (int i = 0; i < GROUP_LEN; i++) {
-            const float diff = fit_scale * l[i] + fit_low - s->x[i][g];
+            const float diff = scale * t->l[i][g] + low - s->x[i][g];
             error += s->w[i][g] * (diff * diff);
         }
-        const int better = (det > 0) & (error < s->error[g]);
-        s->inverse[g] = better ? is : s->inverse[g];
-        s->origin[g] = better ? low : s->origin[g];
-        s->scale[g] = better ? fit_scale : s->scale[g];
-        s->low[g] = better ? fit_low : s->low[g];
-        s->error[g] = better ? error : s->error[g];
+        t->error[g] = error;
+    }
+}
+
+/* Takes the trial for the groups where it has the smaller error. The new low is also the one from which the
+ * next trials measure the range. */
+static void search_take(search *restrict s, const trial *restrict t)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        const int better = (t->det[g] > 0) & (t->error[g] < s->error[g]);
+        s->inverse[g] = better ? t->inverse[g] : s->inverse[g];
+        s->origin[g] = better ? s->low[g] : s->origin[g];
+        s->scale[g] = better ? t->scale[g] : s->scale[g];
+        s->low[g] = better ? t->low[g] : s->low[g];
+        s->error[g] = better ? t->error[g] : s->error[g];
+    }
+}
+
+static void search_run(search *s, const format *f)
+{
+    search_start(s);
+    trial t;
+    for (int i = 0; i <= f->last_step; i++) {
+        trial_round(&t, s, f->first_offset + 0.1f * (float)i + s->q_max);
+        trial_fit(&t, s);
+        trial_measure(&t, s);
+        search_take(s, &t);
     }
 }
 
@@ -172,9 +221,7 @@ static void quantize_superblock(superblock *b, const float *x, const format *f)
 {
     search s;
     search_load(&s, x, f);
-    search_start(&s);
-    for (int i = 0; i <= f->last_step; i++)
-        search_try(&s, f->first_offset + 0.1f * (float)i + s.q_max);
+    search_run(&s, f);
 
     uint8_t scale[GROUPS], min[GROUPS];
     float minima[GROUPS];

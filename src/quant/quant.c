@@ -1,0 +1,75 @@
+/* The type table: what a stored tensor's type is called, how large its blocks are, how to convert them. */
+#include "quant/formats.h"
+
+#include <assert.h>
+
+#include "base/error.h"
+
+static const quant_info types[QUANT_TYPE_COUNT] = {
+    [QUANT_F32] = {"f32", 0, 0, 1, 4, f32_quantize, f32_dequantize},
+    [QUANT_F16] = {"f16", 1, 1, 1, 2, f16_quantize, f16_dequantize},
+    [QUANT_BF16] = {"bf16", 30, 32, 1, 2, bf16_quantize, bf16_dequantize},
+    [QUANT_Q8_0] = {"q8_0", 8, 7, QK, sizeof(block_q8_0), q8_0_quantize, q8_0_dequantize},
+    [QUANT_Q4_0] = {"q4_0", 2, 2, QK, sizeof(block_q4_0), q4_0_quantize, q4_0_dequantize},
+    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, sizeof(block_q4_1), NULL, q4_1_dequantize},
+    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, sizeof(block_q5_0), q5_0_quantize, q5_0_dequantize},
+    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, sizeof(block_q5_1), NULL, q5_1_dequantize},
+    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, sizeof(block_q6_k), q6_k_quantize, q6_k_dequantize},
+    /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
+    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, sizeof(block_q4_k), q4_k_quantize, q4_k_dequantize},
+    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, sizeof(block_q5_k), q5_k_quantize, q5_k_dequantize},
+};
+
+/* Every type id that GGUF files may hold. Those missing were given out once and withdrawn. */
+static const char *const ggml_names[] = {
+    [0] = "f32",      [1] = "f16",      [2] = "q4_0",     [3] = "q4_1",    [6] = "q5_0",     [7] = "q5_1",
+    [8] = "q8_0",     [9] = "q8_1",     [10] = "q2_k",    [11] = "q3_k",   [12] = "q4_k",    [13] = "q5_k",
+    [14] = "q6_k",    [15] = "q8_k",    [16] = "iq2_xxs", [17] = "iq2_xs", [18] = "iq3_xxs", [19] = "iq1_s",
+    [20] = "iq4_nl",  [21] = "iq3_s",   [22] = "iq2_s",   [23] = "iq4_xs", [24] = "i8",      [25] = "i16",
+    [26] = "i32",     [27] = "i64",     [28] = "f64",     [29] = "iq1_m",  [30] = "bf16",    [34] = "tq1_0",
+    [35] = "tq2_0",   [39] = "mxfp4",   [40] = "nvfp4",   [41] = "q1_0",
+};
+
+const quant_info *quant_get(quant_type type)
+{
+    assert((unsigned)type < QUANT_TYPE_COUNT);
+    return &types[type];
+}
+
+/* ASCII only: what counts as upper case must not depend on the locale. */
+static int same_name(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        const int ca = *a >= 'A' && *a <= 'Z' ? *a - 'A' + 'a' : *a;
+        if (ca != *b)
+            return 0;
+        if (ca == 0)
+            return 1;
+    }
+}
+
+int quant_from_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        quant_type type;
+    } aliases[] = {{"q4k", QUANT_Q4_K}, {"q5k", QUANT_Q5_K}, {"q6k", QUANT_Q6_K}};
+
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+        if (same_name(name, types[t].name))
+            return t;
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (same_name(name, aliases[i].name))
+            return (int)aliases[i].type;
+    return -1;
+}
+
+int quant_from_ggml_id(uint32_t id)
+{
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+        if (types[t].ggml_id == id)
+            return t;
+    return -1;
+}
+
+const char *quant_ggml_name(uint32_t id) { return id < ARRAY_LEN(ggml_names) ? ggml_names[id] : NULL; }
