@@ -231,21 +231,33 @@ static bool all_finite(const float *x, size_t n)
     return !bad;
 }
 
-/* Names the first value that breaks: a value of the source, or a stored one (y) that overflowed. */
-static qasr_status report_value(const plan_entry *e, uint64_t at, const float *x, const float *y, size_t n,
-                                qasr_error *err)
+static unsigned long long row_of(const wtensor *t, uint64_t value)
+{
+    uint64_t row_length = t->shape[t->n_dims ? t->n_dims - 1 : 0];
+    return value / (row_length ? row_length : 1);
+}
+
+/* x holds a value that is not finite; at: index of x[0] in the tensor. */
+static qasr_status report_source(const wtensor *t, uint64_t at, const float *x, size_t n, qasr_error *err)
 {
     size_t i = 0;
-    while (i + 1 < n && isfinite(x[i]) && isfinite(y[i]))
+    while (i + 1 < n && isfinite(x[i]))
         i++;
-    uint64_t row_length = e->t->shape[e->t->n_dims ? e->t->n_dims - 1 : 0];
-    unsigned long long row = (at + i) / (row_length ? row_length : 1);
-    if (!isfinite(x[i]))
-        return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name, row,
-                         isnan(x[i]) ? "NaN" : "an infinite value");
+    return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", t->name,
+                     row_of(t, at + i), isnan(x[i]) ? "NaN" : "an infinite value");
+}
+
+/* y, the stored form of x, is not finite somewhere; the largest x there is what does not fit. */
+static qasr_status report_overflow(const plan_entry *e, uint64_t at, const float *x, const float *y, size_t n,
+                                   qasr_error *err)
+{
+    size_t worst = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(y[i]) && (isfinite(y[worst]) || fabsf(x[i]) > fabsf(x[worst])))
+            worst = i;
     return error_set(err, QASR_E_UNSUPPORTED,
-                     "tensor '%s' row %llu: %g is too large for %s, whose scales are half precision", e->t->name, row,
-                     (double)x[i], quant_get(e->type)->name);
+                     "tensor '%s' row %llu: %g is too large for %s, which stores half-precision numbers", e->t->name,
+                     row_of(e->t, at + worst), (double)x[worst], quant_get(e->type)->name);
 }
 
 static void compare(chunk_error *ce, const float *x, const float *y, size_t n)
@@ -271,11 +283,11 @@ static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n,
         unsigned char *out = s->out + quant_row_bytes(q, i);
         plan_read_values(s->x, e->t, begin + i, m);
         if (!all_finite(s->x, m))
-            return report_value(e, begin + i, s->x, s->x, m, err);
+            return report_source(e->t, begin + i, s->x, m, err);
         q->quantize(out, s->x, m);
         q->dequantize(s->y, out, m);
         if (!all_finite(s->y, m))
-            return report_value(e, begin + i, s->x, s->y, m, err);
+            return report_overflow(e, begin + i, s->x, s->y, m, err);
         compare(ce, s->x, s->y, m);
     }
     return QASR_OK;
