@@ -106,9 +106,10 @@ static float *tone(size_t n, int rate, double hz, double amplitude)
     return x;
 }
 
+/* 440 Hz, quiet enough that no codec overshoots 1 at the ends, which would scale the whole file. */
 static void write_tone(const char *path, int format, int rate, size_t n)
 {
-    float *x = tone(n, rate, 440, 0.5);
+    float *x = tone(n, rate, 440, 0.25);
     write_sound(path, format, rate, 1, x, n);
     mem_free(x);
 }
@@ -175,7 +176,7 @@ static void formats_give_the_same_samples(void **state)
         size_t n;
         float *x = load(path, &n);
         assert_int_equal(n, 16000);
-        double worst = tone_error(x, n, 2000, 440, 0.5); /* codecs blur the ends */
+        double worst = tone_error(x, n, 2000, 440, 0.25); /* codecs blur the ends */
         if (worst > cases[i].tolerance)
             fail_msg("%s: error %g above %g", cases[i].name, worst, cases[i].tolerance);
         mem_free(x);
@@ -381,7 +382,7 @@ static void truncated_files_give_what_is_there(void **state)
         size_t n;
         float *x = load(path, &n);
         assert_in_range(n, 8000, 16000);
-        assert_true(tone_error(x, n, 0, 440, 0.5) < 1e-4);
+        assert_true(tone_error(x, n, 0, 440, 0.25) < 1e-4);
         if (!strstr(warning, "ends early") || !strstr(warning, cases[i].name))
             fail_msg("%s: warning '%s'", cases[i].name, warning);
         mem_free(x);
