@@ -32,7 +32,7 @@ static void set_v(qasr_error *err, qasr_status status, const char *suffix, const
     clean_message(err->message, sizeof err->message);
 }
 
-qasr_status error_set(qasr_error *err, qasr_status status, const char *fmt, ...)
+void error_write(qasr_error *err, qasr_status status, const char *fmt, ...)
 {
     if (err) {
         va_list ap;
@@ -40,7 +40,6 @@ qasr_status error_set(qasr_error *err, qasr_status status, const char *fmt, ...)
         set_v(err, status, NULL, fmt, ap);
         va_end(ap);
     }
-    return status;
 }
 
 qasr_status error_set_errno(qasr_error *err, const char *fmt, ...)

@@ -6,10 +6,13 @@
 
 #include "qasr/qasr.h"
 
-/* Writes status and message into *err (NULL allowed) and returns status. A message that is too long is
- * cut at a UTF-8 boundary; control characters (from file names or file contents) become '?'. */
-qasr_status error_set(qasr_error *err, qasr_status status, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Writes status and message into *err (NULL allowed). A message that is too long is cut at a UTF-8 boundary;
+ * control characters (from file names or file contents) become '?'. */
+void error_write(qasr_error *err, qasr_status status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* error_write as an expression with the status as its value, which the compiler can then see: what is only
+ * set on success is never used after a failure. */
+#define error_set(err, status, ...) (error_write((err), (status), __VA_ARGS__), (status))
 
 /* The same for a failed system call: appends ": " and strerror(errno). Status QASR_E_IO, or
  * QASR_E_NOMEM for ENOMEM. */
