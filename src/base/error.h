@@ -12,7 +12,8 @@ void error_write(qasr_error *err, qasr_status status, const char *fmt, ...) __at
 
 /* error_write as an expression with the status as its value, which the compiler can then see: what is only
  * set on success is never used after a failure. */
-#define error_set(err, status, ...) (error_write((err), (status), __VA_ARGS__), (status))
+#define error_set(err, status, ...) (error_write((err), (status), __VA_ARGS__), error_status(status))
+static inline qasr_status error_status(qasr_status status) { return status; }
 
 /* The same for a failed system call: appends ": " and strerror(errno). Status QASR_E_IO, or
  * QASR_E_NOMEM for ENOMEM. */
