@@ -15,10 +15,14 @@
 
 /* Activations for products with block-quantized weights: 16-bit fixed point per 32 elements, split into
  * two signed bytes so that int8 dot-product instructions apply twice. x[i] ~ d * (256 * hi[i] + lo[i]),
- * the integer v = 256 hi + lo in [-32639, 32639], d = max|x| / 32639 (0 for a zero block),
- * v = round to nearest even of x / d. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight offsets
+ * the integer v = 256 hi + lo in [-32639, 32639]. With a = max|x| of the block, in float32: d = a / 32639 and
+ * v = round to nearest even of x * (32639 / a); a block with a < 2^-100 counts as zero (d = 0, v = 0). x must
+ * be finite. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight offsets
  * and minima need it. The relative error, 2^-16 of the block's maximum, is far below that of any weight
  * type, so a quantized model computes as if its activations were float32. */
+#define ACT_MAX 32639.0f  /* = 127 * 256 + 127: hi and lo both reach 127 */
+#define ACT_MIN 0x1p-100f
+
 typedef struct act_block {
     float d;
     int32_t sum[2];
@@ -53,8 +57,9 @@ typedef struct gemm_f32 {
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
  * out[i] = softmax_j(scale * q[i].k[j]) v[j],  j in [0, n_visible(i)),
  * n_visible(i) = causal ? min(n_kv, first + i + 1) : n_kv (at least 1).
- * Row strides are in elements. k and v are float32, or float16 when kv_f16. The result for row i must not
- * depend on n_q. */
+ * Row strides are in elements. k and v are float32, or float16 when kv_f16; the keys that the last row sees
+ * must be finite. The result for row i does not depend on n_q. Keys are read once for about 48 rows: give
+ * query heads that share a key head as rows of one call where the strides and causal allow it. */
 typedef struct attn_args {
     float *out;      /* [n_q, head_dim], row stride ld_out */
     const float *q;  /* [n_q, head_dim], row stride ld_q */

@@ -1,0 +1,181 @@
+/* One head of attention. Included by the file of a level after gemm.inc.h.
+ *
+ * Keys go by in blocks of KEYS, transposed on the stack to [head_dim][KEYS], so that scores are the register
+ * tile (queries x keys, summed over head_dim from 0 upwards) and weighted values the same tile again
+ * (queries x head_dim, summed over keys). A block of keys serves up to GROUP queries before the next one is
+ * transposed. Per query: the running maximum, the sum of exponentials and the weighted values; they are
+ * rescaled when a block raises the maximum. Blocks start at key 0 and a key that a query does not see has
+ * weight exactly 0, so a query's result does not depend on which others are computed with it.
+ * Stack: at most 64 KB keys, 64 KB values (float16 only), 48 KB results. */
+
+enum { KEYS = 64, KEY_VECS = KEYS / VL, GROUP = 48 };
+
+typedef struct attn_state {
+    float max[GROUP], sum[GROUP];                /* of the group's queries */
+    _Alignas(64) float acc[GROUP * ATTN_MAX_HEAD_DIM]; /* [GROUP][head_dim], not yet divided by sum */
+    _Alignas(64) float keys[ATTN_MAX_HEAD_DIM * KEYS]; /* [head_dim][KEYS], 0 beyond the block's keys */
+    _Alignas(64) float values[KEYS * ATTN_MAX_HEAD_DIM]; /* [KEYS][head_dim] */
+} attn_state;
+
+static inline size_t attn_visible(const attn_args *a, size_t i) /* keys that query i sees */
+{
+    return a->causal && a->first + i + 1 < a->n_kv ? a->first + i + 1 : a->n_kv;
+}
+
+static inline vf attn_load(const attn_args *a, const void *base, size_t row, size_t col)
+{
+    size_t at = row * a->ld_kv + col;
+    return a->kv_f16 ? vf_load_f16((const uint16_t *)base + at) : vf_load((const float *)base + at);
+}
+
+static void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size_t n)
+{
+    for (size_t j = 0; j < KEYS; j += VL)
+        for (size_t d = 0; d < a->head_dim; d += VL) {
+            vf r[VL];
+            if (j + VL <= n) {
+#pragma GCC unroll 16
+                for (size_t u = 0; u < VL; u++)
+                    r[u] = attn_load(a, a->k, start + j + u, d);
+            } else {
+                for (size_t u = 0; u < VL; u++)
+                    r[u] = j + u < n ? attn_load(a, a->k, start + j + u, d) : vf_zero();
+            }
+            vf_transpose(r);
+#pragma GCC unroll 16
+            for (size_t u = 0; u < VL; u++)
+                vf_store(s->keys + (d + u) * KEYS + j, r[u]);
+        }
+}
+
+static void attn_load_values(const attn_args *a, attn_state *s, size_t start, size_t n)
+{
+    for (size_t j = 0; j < n; j++)
+        for (size_t d = 0; d < a->head_dim; d += VL)
+            vf_store(s->values + j * a->head_dim + d, attn_load(a, a->v, start + j, d));
+}
+
+/* p[rows][KEYS] = scale * q . k for the block's keys */
+static inline __attribute__((always_inline)) void attn_scores(const attn_args *a, const attn_state *s, float *p,
+                                                              size_t first, unsigned rows)
+{
+    for (unsigned half = 0; half < KEY_VECS; half += TILE_VECS) {
+        vf acc[TILE_ROWS][TILE_VECS];
+#pragma GCC unroll 8
+        for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (unsigned v = 0; v < TILE_VECS; v++)
+                acc[r][v] = vf_zero();
+        tile_run(acc, a->q + first * a->ld_q, a->ld_q, 1, s->keys + half * VL, KEYS, a->head_dim, rows, TILE_VECS);
+#pragma GCC unroll 8
+        for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (unsigned v = 0; v < TILE_VECS; v++)
+                vf_store(p + r * KEYS + (half + v) * VL, acc[r][v] * vf_set1(a->scale));
+    }
+}
+
+/* Scores of one query become exponentials (0 from n_seen on); returns the factor for what is summed so far. */
+static inline float attn_softmax(float *p, ptrdiff_t n_seen, float *max, float *sum)
+{
+    vf x[KEY_VECS], top = vf_set1(*max);
+#pragma GCC unroll 8
+    for (int v = 0; v < KEY_VECS; v++) {
+        x[v] = vf_cols_before(vf_load(p + v * VL), n_seen - v * VL, -INFINITY);
+        top = vf_max(top, x[v]);
+    }
+    float new_max = vf_hmax(top);
+    float factor = vf_first(vf_exp(vf_set1(*max - new_max)));
+    vf total = vf_zero(), m = vf_set1(new_max);
+#pragma GCC unroll 8
+    for (int v = 0; v < KEY_VECS; v++) {
+        x[v] = vf_exp(x[v] - m);
+        vf_store(p + v * VL, x[v]);
+        total += x[v];
+    }
+    *sum = *sum * factor + vf_sum(total);
+    *max = new_max;
+    return factor;
+}
+
+/* acc = factor * acc + p . values, columns col .. col + vecs * VL */
+static inline __attribute__((always_inline)) void attn_weigh(float *acc, size_t head_dim, const float *factor, const float *p,
+                                                             const float *values, size_t ld_values, size_t n_keys,
+                                                             size_t col, unsigned rows, unsigned vecs)
+{
+    vf t[TILE_ROWS][TILE_VECS];
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < vecs; v++)
+            t[r][v] = vf_load(acc + r * head_dim + col + v * VL) * vf_set1(factor[r]);
+    tile_run(t, p, KEYS, 1, values + col, ld_values, n_keys, rows, vecs);
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < vecs; v++)
+            vf_store(acc + r * head_dim + col + v * VL, t[r][v]);
+}
+
+/* One block of keys, from start, n of them, for queries first .. first + rows of the group at group. */
+static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, attn_state *s, size_t group, size_t first,
+                                                            size_t start, size_t n, unsigned rows)
+{
+    size_t query = group + first, seen = attn_visible(a, query + rows - 1);
+    if (seen <= start)
+        return;
+    n = seen - start < n ? seen - start : n;
+    _Alignas(64) float p[TILE_ROWS * KEYS];
+    float factor[TILE_ROWS];
+    attn_scores(a, s, p, query, rows);
+    for (unsigned r = 0; r < rows; r++) {
+        size_t end = attn_visible(a, query + r);
+        ptrdiff_t n_seen = end <= start ? 0 : end - start < n ? (ptrdiff_t)(end - start) : (ptrdiff_t)n;
+        factor[r] = attn_softmax(p + r * KEYS, n_seen, &s->max[first + r], &s->sum[first + r]);
+    }
+    const float *values = a->kv_f16 ? s->values : (const float *)a->v + start * a->ld_kv;
+    size_t ld = a->kv_f16 ? a->head_dim : a->ld_kv, col = 0;
+    float *acc = s->acc + first * a->head_dim;
+    for (; col + TILE_COLS <= a->head_dim; col += TILE_COLS)
+        attn_weigh(acc, a->head_dim, factor, p, values, ld, n, col, rows, TILE_VECS);
+    for (; col < a->head_dim; col += VL)
+        attn_weigh(acc, a->head_dim, factor, p, values, ld, n, col, rows, 1);
+}
+
+static void attn_block(const attn_args *a, attn_state *s, size_t group, size_t n_group, size_t start, size_t n)
+{
+    attn_load_keys(a, s, start, n);
+    if (a->kv_f16)
+        attn_load_values(a, s, start, n);
+    size_t i = 0;
+    for (; i + TILE_ROWS <= n_group; i += TILE_ROWS)
+        attn_tile(a, s, group, i, start, n, TILE_ROWS);
+    for (; i + 2 <= n_group; i += 2)
+        attn_tile(a, s, group, i, start, n, 2);
+    if (i < n_group)
+        attn_tile(a, s, group, i, start, n, 1);
+}
+
+static void attn_group(const attn_args *a, attn_state *s, size_t group, size_t n_group)
+{
+    size_t n_seen = attn_visible(a, group + n_group - 1);
+    for (size_t i = 0; i < n_group; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0.0f;
+    }
+    memset(s->acc, 0, n_group * a->head_dim * sizeof(float));
+    for (size_t start = 0; start < n_seen; start += KEYS)
+        attn_block(a, s, group, n_group, start, n_seen - start < KEYS ? n_seen - start : KEYS);
+    for (size_t i = 0; i < n_group; i++) {
+        vf inverse = vf_set1(1.0f / s->sum[i]);
+        for (size_t d = 0; d < a->head_dim; d += VL)
+            vf_store(a->out + (group + i) * a->ld_out + d, vf_load(s->acc + i * a->head_dim + d) * inverse);
+    }
+}
+
+static void attention(const attn_args *a)
+{
+    attn_state s;
+    for (size_t group = 0; group < a->n_q; group += GROUP)
+        attn_group(a, &s, group, a->n_q - group < GROUP ? a->n_q - group : GROUP);
+}

@@ -1,0 +1,133 @@
+/* The register tile of products in float32, and the packing of its panels; attention uses the same tile.
+ * Included by the file of a level after its vec.h, with
+ *   TILE_ROWS  rows of a full tile, TILE_VECS  its columns in vectors. */
+
+enum { TILE_COLS = TILE_VECS * VL };
+
+/* acc[r][v] += sum over i < k of a[r * a_row + i * a_col] * b[i * ldb + v * VL ..], i from 0 upwards.
+ * rows and vecs are constants where it is called: everything unrolls and acc stays in registers. */
+static inline __attribute__((always_inline)) void tile_run(vf acc[TILE_ROWS][TILE_VECS], const float *a, size_t a_row,
+                                                           size_t a_col, const float *b, size_t ldb, size_t k,
+                                                           unsigned rows, unsigned vecs)
+{
+    for (size_t i = 0; i < k; i++, a += a_col, b += ldb) {
+        vf bv[TILE_VECS];
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < vecs; v++)
+            bv[v] = vf_load(b + v * VL);
+#pragma GCC unroll 8
+        for (unsigned r = 0; r < rows; r++) {
+            vf x = vf_set1(a[r * a_row]);
+#pragma GCC unroll 8
+            for (unsigned v = 0; v < vecs; v++)
+                acc[r][v] = vf_fma(x, bv[v], acc[r][v]);
+        }
+    }
+}
+
+static inline size_t lanes_of(unsigned n, unsigned v) /* lanes of vector v among n columns */
+{
+    return n <= v * VL ? 0 : n - v * VL < VL ? n - v * VL : VL;
+}
+
+static inline __attribute__((always_inline)) void tile_rows(float *c, size_t ldc, const float *a, const float *b,
+                                                            size_t k, unsigned n, int accumulate, unsigned rows)
+{
+    vf acc[TILE_ROWS][TILE_VECS];
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < TILE_VECS; v++)
+            acc[r][v] = accumulate ? vf_load_part(c + r * ldc + v * VL, lanes_of(n, v)) : vf_zero();
+    tile_run(acc, a, 1, TILE_ROWS, b, TILE_COLS, k, rows, TILE_VECS);
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < TILE_VECS; v++)
+            vf_store_part(c + r * ldc + v * VL, acc[r][v], lanes_of(n, v));
+}
+
+static void gemm_tile(float *c, size_t ldc, const float *a, const float *b, size_t k, unsigned m, unsigned n,
+                      int accumulate)
+{
+    _Static_assert(TILE_ROWS == 6, "one case per number of rows");
+    switch (m) {
+    case 6: tile_rows(c, ldc, a, b, k, n, accumulate, 6); break;
+    case 5: tile_rows(c, ldc, a, b, k, n, accumulate, 5); break;
+    case 4: tile_rows(c, ldc, a, b, k, n, accumulate, 4); break;
+    case 3: tile_rows(c, ldc, a, b, k, n, accumulate, 3); break;
+    case 2: tile_rows(c, ldc, a, b, k, n, accumulate, 2); break;
+    case 1: tile_rows(c, ldc, a, b, k, n, accumulate, 1); break;
+    default: break;
+    }
+}
+
+/* VL rows (those from n_rows on are 0) become VL columns of a panel of the given width. */
+static void pack_vector_rows(float *panel, size_t width, const float *rows, size_t ld, size_t n_rows, size_t k)
+{
+    for (size_t i = 0; i < k; i += VL) {
+        size_t part = k - i < VL ? k - i : VL;
+        vf r[VL];
+        if (part == VL && n_rows >= VL) {
+#pragma GCC unroll 16
+            for (size_t j = 0; j < VL; j++)
+                r[j] = vf_load(rows + j * ld + i);
+        } else {
+            for (size_t j = 0; j < VL; j++)
+                r[j] = j < n_rows ? vf_load_part(rows + j * ld + i, part) : vf_zero();
+        }
+        vf_transpose(r);
+        if (part == VL) {
+#pragma GCC unroll 16
+            for (size_t j = 0; j < VL; j++)
+                vf_store(panel + (i + j) * width, r[j]);
+        } else {
+            for (size_t j = 0; j < part; j++)
+                vf_store(panel + (i + j) * width, r[j]);
+        }
+    }
+}
+
+/* TILE_ROWS = 6 rows: a 4 x 4 transpose for rows 0 to 3, pairs for rows 4 and 5. */
+static void pack_six_rows(float *panel, const float *rows, size_t ld, size_t k)
+{
+    size_t i = 0;
+    for (; i + 4 <= k; i += 4) {
+        __m128 r0 = _mm_loadu_ps(rows + i), r1 = _mm_loadu_ps(rows + ld + i);
+        __m128 r2 = _mm_loadu_ps(rows + 2 * ld + i), r3 = _mm_loadu_ps(rows + 3 * ld + i);
+        __m128 r4 = _mm_loadu_ps(rows + 4 * ld + i), r5 = _mm_loadu_ps(rows + 5 * ld + i);
+        _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+        __m128 lo = _mm_unpacklo_ps(r4, r5), hi = _mm_unpackhi_ps(r4, r5);
+        float *p = panel + i * 6;
+        _mm_storeu_ps(p, r0);
+        _mm_storel_pi((__m64 *)(p + 4), lo);
+        _mm_storeu_ps(p + 6, r1);
+        _mm_storeh_pi((__m64 *)(p + 10), lo);
+        _mm_storeu_ps(p + 12, r2);
+        _mm_storel_pi((__m64 *)(p + 16), hi);
+        _mm_storeu_ps(p + 18, r3);
+        _mm_storeh_pi((__m64 *)(p + 22), hi);
+    }
+    for (; i < k; i++)
+        for (size_t r = 0; r < 6; r++)
+            panel[i * 6 + r] = rows[r * ld + i];
+}
+
+static void gemm_pack(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k)
+{
+    if (width % VL == 0) {
+        for (unsigned r = 0; r < width; r += VL)
+            pack_vector_rows(panel + r, width, rows + (r < n_rows ? r * ld : 0), ld, n_rows > r ? n_rows - r : 0, k);
+    } else if (width == 6 && n_rows == 6) {
+        pack_six_rows(panel, rows, ld, k);
+    } else {
+        for (size_t i = 0; i < k; i++)
+            for (unsigned r = 0; r < width; r++)
+                panel[i * width + r] = r < n_rows ? rows[r * ld + i] : 0.0f;
+    }
+}
+
+static void gemm_fill(kernels *k)
+{
+    k->gemm = (gemm_f32){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack = gemm_pack };
+}

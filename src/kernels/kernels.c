@@ -1,0 +1,39 @@
+/* The tables: one per CPU level, each filled from the scalar reference upwards, once per process. */
+#include "kernels/kernels.h"
+
+#include <pthread.h>
+
+#include "kernels/levels.h"
+
+static kernels tables[CPU_LEVEL_COUNT];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+/* NULL: not built for this architecture. */
+static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
+    [CPU_SCALAR] = kernels_fill_scalar,
+#ifdef KERNELS_X86
+    [CPU_AVX2] = kernels_fill_avx2,
+    [CPU_AVX512] = kernels_fill_avx512,
+    [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
+#endif
+};
+
+static void fill_tables(void)
+{
+    for (int i = 0; i < CPU_LEVEL_COUNT; i++) {
+        if (i > 0)
+            tables[i] = tables[i - 1];
+        if (fill_level[i]) {
+            fill_level[i](&tables[i]);
+            tables[i].level = (cpu_level)i;
+            tables[i].name = cpu_level_name((cpu_level)i);
+        }
+    }
+}
+
+const kernels *kernels_get(cpu_level level)
+{
+    pthread_once(&tables_once, fill_tables);
+    cpu_level machine = cpu_detect_machine();
+    return &tables[level < machine ? level : machine];
+}

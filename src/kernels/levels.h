@@ -1,0 +1,12 @@
+/* Between kernels.c and the files of the levels: each function overrides in k what its level does better. */
+#ifndef QASR_KERNELS_LEVELS_H
+#define QASR_KERNELS_LEVELS_H
+
+#include "kernels/kernels.h"
+
+void kernels_fill_scalar(kernels *k);
+void kernels_fill_avx2(kernels *k);
+void kernels_fill_avx512(kernels *k);
+void kernels_fill_avx512vnni(kernels *k);
+
+#endif

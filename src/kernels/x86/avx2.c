@@ -1,0 +1,227 @@
+/* AVX2, FMA and F16C: the templates with vectors of 8 floats, and everything about quantized blocks that needs no byte
+ * products: dequantization, quantization of activations, and products on 16-bit integers. */
+#if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
+#error "build with the AVX2 flags of src/kernels/meson.build"
+#endif
+
+#include "kernels/levels.h"
+#include "kernels/x86/vec.h"
+
+#include "kernels/rows.inc.h"
+
+enum { TILE_ROWS = 6, TILE_VECS = 2 };
+#include "kernels/gemm.inc.h"
+
+#include "kernels/attention.inc.h"
+
+enum { GEMV_FLOAT_ROWS = 2 };
+#include "kernels/gemv_float.inc.h"
+
+#include "kernels/x86/blocks_avx2.h"
+
+/* ---- activations to fixed point ---- */
+
+static inline __m128i pack_bytes(__m256i words) /* the low byte of each */
+{
+    __m256i low = _mm256_and_si256(words, _mm256_set1_epi16(255));
+    return _mm_packus_epi16(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+}
+
+static inline int32_t sum_words(__m256i words)
+{
+    __m256i pairs = _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+    __m128i q = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+    q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xb1)));
+}
+
+static void quantize_act_block(act_block *out, const float *x)
+{
+    vf f[4];
+    for (size_t i = 0; i < 4; i++)
+        f[i] = vf_load(x + i * VL);
+    float top = vf_hmax(vf_max(vf_max(vf_abs(f[0]), vf_abs(f[1])), vf_max(vf_abs(f[2]), vf_abs(f[3]))));
+    if (!(top >= ACT_MIN)) {
+        *out = (act_block){ 0 };
+        return;
+    }
+    vf inverse = vf_set1(ACT_MAX / top);
+    out->d = top / ACT_MAX;
+    for (size_t h = 0; h < 2; h++) {
+        __m256i a = _mm256_cvtps_epi32(f[2 * h] * inverse), b = _mm256_cvtps_epi32(f[2 * h + 1] * inverse);
+        __m256i v = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+        __m256i hi = _mm256_srai_epi16(_mm256_add_epi16(v, _mm256_set1_epi16(128)), 8); /* v + 128 <= 32767 */
+        _mm_storeu_si128((__m128i *)(out->hi + 16 * h), pack_bytes(hi));
+        _mm_storeu_si128((__m128i *)(out->lo + 16 * h), pack_bytes(v)); /* v - 256 hi, modulo 256 */
+        out->sum[h] = sum_words(v);
+    }
+}
+
+static void quantize_act(act_block *out, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += QK)
+        quantize_act_block(out++, x + i);
+}
+
+/* ---- dequantization ---- */
+
+static inline vf bytes_to_float(__m128i q) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)); }
+
+/* The products and sums of the scalar reference, in its order and uncontracted: the same bits. */
+static inline __attribute__((always_inline)) void dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack,
+                                                             unsigned bytes, unsigned parts, int has_min)
+{
+    for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++, out += QK) {
+            unpacked u = unpack(blocks, part);
+            __m128i lo = _mm256_castsi256_si128(u.q), hi = _mm256_extracti128_si256(u.q, 1);
+            vf v[4] = { bytes_to_float(lo), bytes_to_float(_mm_srli_si128(lo, 8)), bytes_to_float(hi),
+                        bytes_to_float(_mm_srli_si128(hi, 8)) };
+            for (size_t j = 0; j < 4; j++) {
+                vf value = v[j] * vf_set1(u.scale[j / 2]);
+                if (has_min)
+                    value += vf_set1(u.min);
+                vf_store(out + j * VL, value);
+            }
+        }
+    }
+}
+
+static void dequantize_f32(float *out, const void *blocks, size_t n) { memcpy(out, blocks, n * sizeof *out); }
+
+static void dequantize_f16(float *out, const void *blocks, size_t n)
+{
+    const uint16_t *h = blocks;
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(out + i, vf_load_f16(h + i));
+    if (i < n)
+        vf_store_part(out + i, vf_load_f16_part(h + i, n - i), n - i);
+}
+
+static void dequantize_bf16(float *out, const void *blocks, size_t n)
+{
+    const uint16_t *h = blocks;
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(out + i, vf_load_bf16(h + i));
+    if (i < n)
+        vf_store_part(out + i, vf_load_bf16_part(h + i, n - i), n - i);
+}
+
+/* ---- products with quantized rows ---- */
+
+enum { ROWS = 2 }; /* weight rows taken at once: they share the widening of activations */
+
+typedef struct act_words {
+    __m256i v[2]; /* the 32 integers, 16 bits each */
+    float d, d_sum; /* scale; scale * sum of the integers */
+} act_words;
+
+static inline act_words act_load(const act_block *x)
+{
+    act_words a;
+    for (int h = 0; h < 2; h++) {
+        __m256i hi = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x->hi + 16 * h)));
+        __m256i lo = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x->lo + 16 * h)));
+        a.v[h] = _mm256_add_epi16(_mm256_slli_epi16(hi, 8), lo);
+    }
+    a.d = x->d;
+    a.d_sum = x->d * (float)(x->sum[0] + x->sum[1]);
+    return a;
+}
+
+/* acc += w . x of 32 elements. A 32-bit lane sums at most 4 products of a byte and 15 bits: no overflow, and below
+ * 2^24, so that its conversion to float is exact too. */
+static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked *w, const act_words *x, int two_scales)
+{
+    __m256i p0 = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(w->q)), x->v[0]);
+    __m256i p1 = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_extracti128_si256(w->q, 1)), x->v[1]);
+    if (two_scales) {
+        acc = vf_fma(_mm256_cvtepi32_ps(p0), vf_set1(w->scale[0] * x->d), acc);
+        return vf_fma(_mm256_cvtepi32_ps(p1), vf_set1(w->scale[1] * x->d), acc);
+    }
+    return vf_fma(_mm256_cvtepi32_ps(_mm256_add_epi32(p0, p1)), vf_set1(w->scale[0] * x->d), acc);
+}
+
+static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
+                                                            const act_block *x, size_t k, unsigned rows, unpack_fn unpack,
+                                                            unsigned bytes, unsigned parts, int has_min, int two_scales)
+{
+    vf acc[ROWS];
+    float min_acc[ROWS];
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++) {
+        acc[r] = vf_zero();
+        min_acc[r] = 0.0f;
+    }
+    for (size_t i = 0; i < k; i += parts * QK, w += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++) {
+            act_words a = act_load(x++);
+#pragma GCC unroll 8
+            for (unsigned r = 0; r < rows; r++) {
+                unpacked u = unpack(w + r * row_bytes, part);
+                acc[r] = dot_block(acc[r], &u, &a, two_scales);
+                if (has_min)
+                    min_acc[r] += u.min * a.d_sum;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+        out[r] = has_min ? vf_sum(acc[r]) + min_acc[r] : vf_sum(acc[r]);
+}
+
+#define QUANTIZED(type, bytes, parts, has_min, two_scales)                                                             \
+    static void dequantize_##type(float *out, const void *blocks, size_t n)                                            \
+    {                                                                                                                  \
+        dequantize(out, blocks, n, unpack_##type, bytes, parts, has_min);                                              \
+    }                                                                                                                  \
+    static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
+    {                                                                                                                  \
+        size_t row_bytes = k / ((parts) * QK) * (bytes), r = 0;                                                        \
+        const act_block *a = x;                                                                                        \
+        for (; r + ROWS <= n; r += ROWS)                                                                               \
+            for (size_t j = 0; j < m; j++)                                                                             \
+                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
+                          ROWS, unpack_##type, bytes, parts, has_min, two_scales);                                     \
+        for (; r < n; r++)                                                                                             \
+            for (size_t j = 0; j < m; j++)                                                                             \
+                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
+                          unpack_##type, bytes, parts, has_min, two_scales);                                           \
+    }
+
+QUANTIZED(q8_0, sizeof(block_q8_0), 1, 0, 0)
+QUANTIZED(q4_0, sizeof(block_q4_0), 1, 0, 0)
+QUANTIZED(q4_1, sizeof(block_q4_1), 1, 1, 0)
+QUANTIZED(q5_0, sizeof(block_q5_0), 1, 0, 0)
+QUANTIZED(q5_1, sizeof(block_q5_1), 1, 1, 0)
+QUANTIZED(q6_k, sizeof(block_q6_k), 8, 0, 1)
+QUANTIZED(q4_k, sizeof(block_q4_k), 8, 1, 0)
+QUANTIZED(q5_k, sizeof(block_q5_k), 8, 1, 0)
+
+void kernels_fill_avx2(kernels *k)
+{
+    rows_fill(k);
+    gemm_fill(k);
+    gemv_float_fill(k);
+    k->attention = attention;
+    k->quantize_act = quantize_act;
+    k->dequantize[QUANT_F32] = dequantize_f32;
+    k->dequantize[QUANT_F16] = dequantize_f16;
+    k->dequantize[QUANT_BF16] = dequantize_bf16;
+#define USE(id, type)                                                                                                  \
+    k->dequantize[id] = dequantize_##type;                                                                             \
+    k->gemv[id] = gemv_##type
+    USE(QUANT_Q8_0, q8_0);
+    USE(QUANT_Q4_0, q4_0);
+    USE(QUANT_Q4_1, q4_1);
+    USE(QUANT_Q5_0, q5_0);
+    USE(QUANT_Q5_1, q5_1);
+    USE(QUANT_Q6_K, q6_k);
+    USE(QUANT_Q4_K, q4_k);
+    USE(QUANT_Q5_K, q5_k);
+#undef USE
+}
