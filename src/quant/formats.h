@@ -5,8 +5,8 @@
  * -ffast-math, and where loops are vectorised, one lane is one whole group of the scalar rule.
  *
  * Preconditions of every quantizer, the caller's business: inputs are finite (a NaN or an infinity gives some
- * block, never an error), and small enough that the scale of a block fits a half (|x| below 65504 times the
- * largest |quant| is safe; beyond that the scale is stored as infinity). */
+ * block, never an error) and moderate: up to 500000 is safe in all block formats, beyond that the scale of a
+ * block may be stored as infinity. Subnormals must not be flushed to zero. */
 #ifndef QASR_QUANT_FORMATS_H
 #define QASR_QUANT_FORMATS_H
 
@@ -66,7 +66,10 @@ static inline float block_extreme(const float x[QK])
 }
 
 /* 1/d for a scale, 0 for none. */
-static inline float block_inverse(float d) { return d != 0 ? 1 / d : 0; }
+static inline float block_inverse(float d)
+{
+    return d != 0 ? 1 / d : 0;
+}
 
 static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high)
 {

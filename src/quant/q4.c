@@ -15,7 +15,7 @@ static void quantize_block(block_q4_0 *b, const float x[QK])
 {
     const float d = block_extreme(x) / -8, inverse = block_inverse(d);
     b->d = f16_from_f32(d);
-    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, and the quants as the reference leaves them */
+    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, the quants as the reference leaves them */
         memset(b->qs, 0, sizeof b->qs);
         return;
     }

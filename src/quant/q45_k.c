@@ -71,7 +71,7 @@ static inline float round_clamped(float v, float q_max)
     float t = v + ROUND_MAGIC;
     uint32_t u;
     memcpy(&u, &t, sizeof u);
-    u = (u & 0x7fffff) | 0x4b000000; /* back into [2^23, 2^24) should v have been too large for the magic number */
+    u = (u & 0x7fffff) | 0x4b000000; /* in [2^23, 2^24) also for a v that is too large for the magic number */
     memcpy(&t, &u, sizeof t);
     t -= ROUND_MAGIC;
     t = t > 0 ? t : 0;
@@ -285,7 +285,8 @@ void q5_k_quantize(void *out, const float *x, size_t n)
 }
 
 /* Scale and minimum of a group as floats. */
-static void group_line(const uint8_t scales[12], uint16_t d, uint16_t dmin, unsigned g, float *scale, float *min)
+static void group_line(const uint8_t scales[12], uint16_t d, uint16_t dmin, unsigned g, float *scale,
+                       float *min)
 {
     uint8_t sc, m;
     quant_k_scale_min(scales, g, &sc, &m);

@@ -4,9 +4,9 @@
  * weighted with x^2, among the one that maps its largest value to -32 and 18 near it; the scales then get 8
  * bits of their own and the weights are rounded again with the scales as stored.
  *
- * Nearly all the time goes into the 19 trials. They run with one lane per group: all sums of a group are still
- * made from its element 0 upwards, so the result is the one of the plain loop, while the loops over g are
- * ones that compilers vectorise. */
+ * Nearly all the time goes into the 19 trials. They run with one lane per group: all sums of a group are
+ * still made from its element 0 upwards, so the result is the one of the plain loop, while the loops over g
+ * are ones that compilers vectorise. */
 #include "quant/formats.h"
 
 #include <math.h>
@@ -26,8 +26,8 @@ typedef struct search {
     float inverse[GROUPS];       /* best inverse scale so far */
     float scale[GROUPS];         /* and the scale that fits the quants it gives */
     float merit[GROUPS];         /* how much of the weighted energy it explains */
-    /* ROUND_MAGIC plus the least and the largest quant. Not constants in the loop: choosing the larger of two
-     * variables is one instruction, while gcc compares with a constant and then blends. */
+    /* ROUND_MAGIC plus the least and the largest quant. Not constants in the loop: choosing the larger of
+     * two variables is one instruction, while gcc compares with a constant and then blends. */
     float low, high;
 } search;
 
@@ -139,7 +139,8 @@ static void pack(block_q6_k *b, const uint8_t q[QK_K])
             const uint8_t *p = q + 128 * h + l;
             b->ql[64 * h + l] = (uint8_t)((p[0] & 15) | (p[64] & 15) << 4);
             b->ql[64 * h + 32 + l] = (uint8_t)((p[32] & 15) | (p[96] & 15) << 4);
-            b->qh[32 * h + l] = (uint8_t)(p[0] >> 4 | (p[32] >> 4) << 2 | (p[64] >> 4) << 4 | (p[96] >> 4) << 6);
+            b->qh[32 * h + l] =
+                (uint8_t)(p[0] >> 4 | (p[32] >> 4) << 2 | (p[64] >> 4) << 4 | (p[96] >> 4) << 6);
         }
 }
 

@@ -6,13 +6,16 @@
 
 /* Half away from zero, for |v| < 2^22: with the largest float below one half the sum reaches the next integer
  * exactly when the fraction is at least one half. */
-static inline int8_t round_away(float v) { return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v)); }
+static inline int8_t round_away(float v)
+{
+    return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v));
+}
 
 static void quantize_block(block_q8_0 *b, const float x[QK])
 {
     const float d = fabsf(block_extreme(x)) / 127, inverse = block_inverse(d);
     b->d = f16_from_f32(d);
-    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, and the quants as the reference leaves them */
+    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, the quants as the reference leaves them */
         memset(b->qs, 0, sizeof b->qs);
         return;
     }

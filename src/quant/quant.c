@@ -22,12 +22,12 @@ static const quant_info types[QUANT_TYPE_COUNT] = {
 
 /* Every type id that GGUF files may hold. Those missing were given out once and withdrawn. */
 static const char *const ggml_names[] = {
-    [0] = "f32",      [1] = "f16",      [2] = "q4_0",     [3] = "q4_1",    [6] = "q5_0",     [7] = "q5_1",
-    [8] = "q8_0",     [9] = "q8_1",     [10] = "q2_k",    [11] = "q3_k",   [12] = "q4_k",    [13] = "q5_k",
-    [14] = "q6_k",    [15] = "q8_k",    [16] = "iq2_xxs", [17] = "iq2_xs", [18] = "iq3_xxs", [19] = "iq1_s",
-    [20] = "iq4_nl",  [21] = "iq3_s",   [22] = "iq2_s",   [23] = "iq4_xs", [24] = "i8",      [25] = "i16",
-    [26] = "i32",     [27] = "i64",     [28] = "f64",     [29] = "iq1_m",  [30] = "bf16",    [34] = "tq1_0",
-    [35] = "tq2_0",   [39] = "mxfp4",   [40] = "nvfp4",   [41] = "q1_0",
+    [0] = "f32",     [1] = "f16",    [2] = "q4_0",     [3] = "q4_1",    [6] = "q5_0",     [7] = "q5_1",
+    [8] = "q8_0",    [9] = "q8_1",   [10] = "q2_k",    [11] = "q3_k",   [12] = "q4_k",    [13] = "q5_k",
+    [14] = "q6_k",   [15] = "q8_k",  [16] = "iq2_xxs", [17] = "iq2_xs", [18] = "iq3_xxs", [19] = "iq1_s",
+    [20] = "iq4_nl", [21] = "iq3_s", [22] = "iq2_s",   [23] = "iq4_xs", [24] = "i8",      [25] = "i16",
+    [26] = "i32",    [27] = "i64",   [28] = "f64",     [29] = "iq1_m",  [30] = "bf16",    [34] = "tq1_0",
+    [35] = "tq2_0",  [39] = "mxfp4", [40] = "nvfp4",   [41] = "q1_0",
 };
 
 const quant_info *quant_get(quant_type type)
@@ -72,4 +72,7 @@ int quant_from_ggml_id(uint32_t id)
     return -1;
 }
 
-const char *quant_ggml_name(uint32_t id) { return id < ARRAY_LEN(ggml_names) ? ggml_names[id] : NULL; }
+const char *quant_ggml_name(uint32_t id)
+{
+    return id < ARRAY_LEN(ggml_names) ? ggml_names[id] : NULL;
+}

@@ -132,12 +132,9 @@ static const struct {
     quant_type type;
     const char *hex;
 } golden[] = {
-    {QUANT_Q4_0,
-     "402ef258be1379df359bf147ac0268ce248a"},
-    {QUANT_Q5_0,
-     "402ab4b4a525f4bf7b27e3ae5a16d19d4904c08c38f4"},
-    {QUANT_Q8_0,
-     "4d1e9dfb59b61472d02e8be947a50361be1c7ad73593f14fac0a68c62481df3d9af8"},
+    {QUANT_Q4_0, "402ef258be1379df359bf147ac0268ce248a"},
+    {QUANT_Q5_0, "402ab4b4a525f4bf7b27e3ae5a16d19d4904c08c38f4"},
+    {QUANT_Q8_0, "4d1e9dfb59b61472d02e8be947a50361be1c7ad73593f14fac0a68c62481df3d9af8"},
     {QUANT_Q4_K,
      "de168022fffffffafff8fafaceafbfbcc2278dd3499e055ab1167cc2388de449af056bb1277cd3389ee45aa0166bc227"
      "48ad0469c0157bd1379cf358ae046ac0268be2379df359be157ad1268ce248ada0156bc1278cd3489e045ab0167bc237"
@@ -194,11 +191,21 @@ static void test_golden_values(void **state)
         float value[5];
     } cases[] = {
         {QUANT_Q4_0, {0, 1, 16, 31, 31}, {-0.5859375f, 0, 0.68359375f, 0, 0}},
-        {QUANT_Q5_0, {0, 1, 16, 31, 31}, {-0.5859375f, -0.048828125f, 0.732421875f, -0.048828125f, -0.048828125f}},
-        {QUANT_Q8_0, {0, 1, 16, 31, 31}, {-0.609157562f, -0.0307655334f, 0.750679016f, -0.0492248535f, -0.0492248535f}},
-        {QUANT_Q4_K, {0, 1, 32, 128, 255}, {-0.588558197f, -0.0604419708f, 0.556541443f, -0.76171875f, 0.0557250977f}},
-        {QUANT_Q5_K, {0, 1, 32, 128, 255}, {-0.62009716f, -0.0371923447f, 0.534193039f, -0.778175354f, 0.0476064682f}},
-        {QUANT_Q6_K, {0, 1, 32, 128, 255}, {-0.611849427f, -0.0226610899f, 0.524554968f, -0.781906128f, 0.0476868153f}},
+        {QUANT_Q5_0,
+         {0, 1, 16, 31, 31},
+         {-0.5859375f, -0.048828125f, 0.732421875f, -0.048828125f, -0.048828125f}},
+        {QUANT_Q8_0,
+         {0, 1, 16, 31, 31},
+         {-0.609157562f, -0.0307655334f, 0.750679016f, -0.0492248535f, -0.0492248535f}},
+        {QUANT_Q4_K,
+         {0, 1, 32, 128, 255},
+         {-0.588558197f, -0.0604419708f, 0.556541443f, -0.76171875f, 0.0557250977f}},
+        {QUANT_Q5_K,
+         {0, 1, 32, 128, 255},
+         {-0.62009716f, -0.0371923447f, 0.534193039f, -0.778175354f, 0.0476064682f}},
+        {QUANT_Q6_K,
+         {0, 1, 32, 128, 255},
+         {-0.611849427f, -0.0226610899f, 0.524554968f, -0.781906128f, 0.0476868153f}},
     };
     float x[QK_K], y[QK_K];
     golden_input(x);
@@ -218,8 +225,9 @@ static void test_zeros(void **state)
         quant_type type;
         const char *head; /* the first bytes; the last of them repeats to the end */
     } cases[] = {
-        {QUANT_Q4_0, "008088"}, {QUANT_Q5_0, "0080ffffffff00"}, {QUANT_Q8_0, "00"},
-        {QUANT_Q4_K, "00"},     {QUANT_Q5_K, "00"},             {QUANT_Q6_K, "00"},
+        {QUANT_Q4_0, "008088"}, {QUANT_Q5_0, "0080ffffffff00"},
+        {QUANT_Q8_0, "00"},     {QUANT_Q4_K, "00"},
+        {QUANT_Q5_K, "00"},     {QUANT_Q6_K, "00"},
     };
     const float zeros[QK_K] = {0};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -240,7 +248,8 @@ static void test_zeros(void **state)
 
 /* ---- the cases of tools/make_quant_cases.py */
 
-static const quant_type case_types[] = {QUANT_Q8_0, QUANT_Q4_0, QUANT_Q5_0, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
+static const quant_type case_types[] = {QUANT_Q8_0, QUANT_Q4_0, QUANT_Q5_0,
+                                        QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
 enum { MAX_CASE_BYTES = 512 }; /* Q8_0 needs 272 for 256 weights */
 
 typedef void (*case_fn)(int index, const quant_info *q, const float *x, const uint8_t *expected);
@@ -280,10 +289,14 @@ static void check_bytes(int index, const quant_info *q, const float *x, const ui
     q->quantize(found, x, QK_K);
     for (size_t i = 0; i < quant_row_bytes(q, QK_K); i++)
         if (found[i] != expected[i])
-            fail_msg("%s, case %d: byte %zu is %02x, expected %02x", q->name, index, i, found[i], expected[i]);
+            fail_msg("%s, case %d: byte %zu is %02x, expected %02x", q->name, index, i, found[i],
+                     expected[i]);
 }
 
-static void test_bytes_of_cases(void **state) { for_each_case(check_bytes); }
+static void test_bytes_of_cases(void **state)
+{
+    for_each_case(check_bytes);
+}
 
 /* One weight, straight from the definition of its format. */
 static float value_at(quant_type type, const uint8_t *row, int i)
@@ -310,7 +323,7 @@ static float value_at(quant_type type, const uint8_t *row, int i)
         const int low = qs[j / 64 * 32 + j % 32] >> (g % 2 ? 4 : 0) & 15;
         const int high = five ? b[16 + j % 32] >> g & 1 : 0;
         const float scale = d * (float)sc, min = dmin * (float)m;
-        const float scaled = scale * (float)(low + 16 * high);
+        const volatile float scaled = scale * (float)(low + 16 * high); /* no fused multiply-add */
         return scaled - min;
     }
     default: { /* Q6_K */
@@ -335,7 +348,10 @@ static void check_values(int index, const quant_info *q, const float *x, const u
     }
 }
 
-static void test_values_of_cases(void **state) { for_each_case(check_values); }
+static void test_values_of_cases(void **state)
+{
+    for_each_case(check_values);
+}
 
 /* Largest error, relative to the largest magnitude of a block, and root of the mean squared error, relative
  * to that of the weights, on a bell-shaped row. */
@@ -345,9 +361,9 @@ static void test_error_bounds(void **state)
         quant_type type;
         float max_error, rms_error;
     } bounds[] = {
-        {QUANT_F16, 0.0005f, 0.0003f},  {QUANT_BF16, 0.004f, 0.0023f}, {QUANT_Q8_0, 0.0045f, 0.008f},
-        {QUANT_Q4_0, 0.126f, 0.1f},     {QUANT_Q5_0, 0.063f, 0.05f},   {QUANT_Q4_K, 0.11f, 0.09f},
-        {QUANT_Q5_K, 0.055f, 0.045f},   {QUANT_Q6_K, 0.05f, 0.025f},
+        {QUANT_F16, 0.0005f, 0.0003f}, {QUANT_BF16, 0.004f, 0.0023f}, {QUANT_Q8_0, 0.0045f, 0.008f},
+        {QUANT_Q4_0, 0.126f, 0.1f},    {QUANT_Q5_0, 0.063f, 0.05f},   {QUANT_Q4_K, 0.11f, 0.09f},
+        {QUANT_Q5_K, 0.055f, 0.045f},  {QUANT_Q6_K, 0.05f, 0.025f},
     };
     enum { N = 64 * QK_K };
     static float x[N], y[N];
@@ -446,10 +462,10 @@ static void test_table(void **state)
         uint32_t id, file_type;
         unsigned block, bytes;
     } expected[] = {
-        {QUANT_F32, "f32", 0, 0, 1, 4},        {QUANT_F16, "f16", 1, 1, 1, 2},
-        {QUANT_BF16, "bf16", 30, 32, 1, 2},    {QUANT_Q8_0, "q8_0", 8, 7, 32, 34},
-        {QUANT_Q4_0, "q4_0", 2, 2, 32, 18},    {QUANT_Q4_1, "q4_1", 3, 3, 32, 20},
-        {QUANT_Q5_0, "q5_0", 6, 8, 32, 22},    {QUANT_Q5_1, "q5_1", 7, 9, 32, 24},
+        {QUANT_F32, "f32", 0, 0, 1, 4},         {QUANT_F16, "f16", 1, 1, 1, 2},
+        {QUANT_BF16, "bf16", 30, 32, 1, 2},     {QUANT_Q8_0, "q8_0", 8, 7, 32, 34},
+        {QUANT_Q4_0, "q4_0", 2, 2, 32, 18},     {QUANT_Q4_1, "q4_1", 3, 3, 32, 20},
+        {QUANT_Q5_0, "q5_0", 6, 8, 32, 22},     {QUANT_Q5_1, "q5_1", 7, 9, 32, 24},
         {QUANT_Q6_K, "q6_k", 14, 18, 256, 210}, {QUANT_Q4_K, "q4_k", 12, 15, 256, 144},
         {QUANT_Q5_K, "q5_k", 13, 17, 256, 176},
     };
@@ -477,7 +493,8 @@ static void test_names(void **state)
     assert_int_equal(quant_from_name("Q6K"), QUANT_Q6_K);
     assert_int_equal(quant_from_name("q4k"), QUANT_Q4_K);
     assert_int_equal(quant_from_name("Q5k"), QUANT_Q5_K);
-    static const char *const wrong[] = {"", "q", "q8", "q8_", "q8_00", "q8_0 ", " q8_0", "q2_k", "iq2_xxs", "float32"};
+    static const char *const wrong[] = {"",      "q",     "q8",   "q8_",     "q8_00",
+                                        "q8_0 ", " q8_0", "q2_k", "iq2_xxs", "float32"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_int_equal(quant_from_name(wrong[i]), -1);
 }
@@ -488,10 +505,10 @@ static void test_type_ids_we_cannot_read(void **state)
         uint32_t id;
         const char *name;
     } known[] = {
-        {9, "q8_1"},     {10, "q2_k"},   {11, "q3_k"},  {15, "q8_k"},   {16, "iq2_xxs"}, {17, "iq2_xs"},
-        {18, "iq3_xxs"}, {19, "iq1_s"},  {20, "iq4_nl"}, {21, "iq3_s"},  {22, "iq2_s"},   {23, "iq4_xs"},
-        {24, "i8"},      {25, "i16"},    {26, "i32"},   {27, "i64"},    {28, "f64"},     {29, "iq1_m"},
-        {34, "tq1_0"},   {35, "tq2_0"},  {39, "mxfp4"},
+        {9, "q8_1"},     {10, "q2_k"},  {11, "q3_k"},   {15, "q8_k"},  {16, "iq2_xxs"}, {17, "iq2_xs"},
+        {18, "iq3_xxs"}, {19, "iq1_s"}, {20, "iq4_nl"}, {21, "iq3_s"}, {22, "iq2_s"},   {23, "iq4_xs"},
+        {24, "i8"},      {25, "i16"},   {26, "i32"},    {27, "i64"},   {28, "f64"},     {29, "iq1_m"},
+        {34, "tq1_0"},   {35, "tq2_0"}, {39, "mxfp4"},  {40, "nvfp4"}, {41, "q1_0"},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         assert_int_equal(quant_from_ggml_id(known[i].id), -1);
