@@ -11,7 +11,7 @@
 #include "kernels/levels.h"
 #include "kernels/x86/vec.h"
 
-enum { ROWS = 4 }; /* weight rows taken at once: they share the work on activations */
+enum { MAX_ROWS = 8 }; /* weight rows taken at once: they share the work on activations */
 
 /* Inline assembly: gcc 12 copies accumulators around the intrinsic. */
 static inline __m512i dot_bytes(__m512i acc, __m512i u, __m512i s)
@@ -68,15 +68,21 @@ typedef weight_pair (*load_fn)(const uint8_t *block, unsigned pair, const super_
 
 static inline super_scales prepare_none(const uint8_t *b) { return (super_scales){ vf_zero(), vf_zero() }; }
 
-/* Lanes 0 .. 7 the half at low, 8 .. 15 that at high (NULL: 0). */
-static inline vf halves(const uint8_t *low, const uint8_t *high)
+/* Lanes 0 .. 7 the half at b + at, lanes 8 .. 15 that of the second block, bytes further on (0 without second). at and
+ * bytes are even, and a pair of blocks has at least 36 bytes: one load and one shuffle fetch both. */
+static inline vf halves(const uint8_t *b, int at, int bytes, int second)
 {
-    uint16_t a, b = 0;
-    memcpy(&a, low, sizeof a);
-    if (high)
-        memcpy(&b, high, sizeof b);
-    __m256i h = _mm256_castsi128_si256(_mm_set1_epi16((short)a));
-    return _mm512_cvtph_ps(_mm256_inserti128_si256(h, _mm_set1_epi16((short)b), 1));
+    if (!second) {
+        uint16_t h;
+        memcpy(&h, b + at, sizeof h);
+        return _mm512_cvtph_ps(_mm256_zextsi128_si256(_mm_set1_epi16((short)h)));
+    }
+    short u = (short)(at / 2), v = (short)((at + bytes) / 2);
+    __m256i index = _mm256_set_epi16(v, v, v, v, v, v, v, v, u, u, u, u, u, u, u, u);
+    if (v < 16)
+        return _mm512_cvtph_ps(_mm256_permutexvar_epi16(index, load_bytes(b)));
+    __m512i all = _mm512_permutexvar_epi16(_mm512_castsi256_si512(index), _mm512_loadu_si512(b));
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(all));
 }
 
 /* Two blocks' 16 bytes of nibbles: low nibbles are elements 0 .. 15 of a block, high ones 16 .. 31. */
@@ -104,34 +110,34 @@ static inline weight_pair load_q8_0(const uint8_t *b, unsigned pair, const super
 {
     const uint8_t *c = second ? b + sizeof(block_q8_0) : NULL;
     __m512i q = join(load_bytes(b + 2), second ? load_bytes(c + 2) : _mm256_setzero_si256());
-    return (weight_pair){ _mm512_xor_si512(q, _mm512_set1_epi8(-128)), halves(b, c), vf_zero() };
+    return (weight_pair){ _mm512_xor_si512(q, _mm512_set1_epi8(-128)), halves(b, 0, sizeof(block_q8_0), second), vf_zero() };
 }
 
 static inline weight_pair load_q4_0(const uint8_t *b, unsigned pair, const super_scales *s, int second)
 {
     const uint8_t *c = second ? b + sizeof(block_q4_0) : NULL;
-    return (weight_pair){ nibble_pair(b + 2, second ? c + 2 : NULL), halves(b, c), vf_zero() };
+    return (weight_pair){ nibble_pair(b + 2, second ? c + 2 : NULL), halves(b, 0, sizeof(block_q4_0), second), vf_zero() };
 }
 
 static inline weight_pair load_q4_1(const uint8_t *b, unsigned pair, const super_scales *s, int second)
 {
     const uint8_t *c = second ? b + sizeof(block_q4_1) : NULL;
-    return (weight_pair){ nibble_pair(b + 4, second ? c + 4 : NULL), halves(b, c),
-                          halves(b + 2, second ? c + 2 : NULL) };
+    return (weight_pair){ nibble_pair(b + 4, second ? c + 4 : NULL), halves(b, 0, sizeof(block_q4_1), second),
+                          halves(b, 2, sizeof(block_q4_1), second) };
 }
 
 static inline weight_pair load_q5_0(const uint8_t *b, unsigned pair, const super_scales *s, int second)
 {
     const uint8_t *c = second ? b + sizeof(block_q5_0) : NULL;
     __m512i q = with_fifth_bits(nibble_pair(b + 6, second ? c + 6 : NULL), b + 2, second ? c + 2 : NULL);
-    return (weight_pair){ q, halves(b, c), vf_zero() };
+    return (weight_pair){ q, halves(b, 0, sizeof(block_q5_0), second), vf_zero() };
 }
 
 static inline weight_pair load_q5_1(const uint8_t *b, unsigned pair, const super_scales *s, int second)
 {
     const uint8_t *c = second ? b + sizeof(block_q5_1) : NULL;
     __m512i q = with_fifth_bits(nibble_pair(b + 8, second ? c + 8 : NULL), b + 4, second ? c + 4 : NULL);
-    return (weight_pair){ q, halves(b, c), halves(b + 2, second ? c + 2 : NULL) };
+    return (weight_pair){ q, halves(b, 0, sizeof(block_q5_1), second), halves(b, 2, sizeof(block_q5_1), second) };
 }
 
 /* ---- superblocks of 256: four pairs ---- */
@@ -235,12 +241,12 @@ static inline __attribute__((always_inline)) vf dot_pair(vf acc, const weight_pa
 static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
                                                             const act_block *x, size_t k, unsigned rows, block_kind kind)
 {
-    vf acc[ROWS];
+    vf acc[MAX_ROWS];
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
         acc[r] = vf_zero();
     for (size_t n = k / (2 * QK * kind.pairs); n > 0; n--, w += kind.bytes) {
-        super_scales s[ROWS];
+        super_scales s[MAX_ROWS];
 #pragma GCC unroll 8
         for (unsigned r = 0; r < rows; r++)
             s[r] = kind.prepare(w + r * row_bytes);
@@ -267,30 +273,30 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
         out[r] = vf_sum(acc[r]);
 }
 
-#define GEMV(type, step_bytes, step_pairs, weight_offset, with_min, prepare_scales)                                    \
+#define GEMV(type, rows, step_bytes, step_pairs, weight_offset, with_min, prepare_scales)                              \
     static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
     {                                                                                                                  \
         const block_kind kind = { prepare_scales, load_##type, step_bytes, step_pairs, weight_offset, with_min };      \
         size_t row_bytes = k / QK * (step_bytes) / (2 * (step_pairs)), r = 0;                                          \
         const act_block *a = x;                                                                                        \
-        for (; r + ROWS <= n; r += ROWS)                                                                               \
+        for (; r + (rows) <= n; r += (rows))                                                                           \
             for (size_t j = 0; j < m; j++)                                                                             \
                 gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
-                          ROWS, kind);                                                                                 \
+                          rows, kind);                                                                                 \
         for (; r < n; r++)                                                                                             \
             for (size_t j = 0; j < m; j++)                                                                             \
                 gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
                           kind);                                                                                       \
     }
 
-GEMV(q8_0, 2 * sizeof(block_q8_0), 1, 128, 0, prepare_none)
-GEMV(q4_0, 2 * sizeof(block_q4_0), 1, 8, 0, prepare_none)
-GEMV(q4_1, 2 * sizeof(block_q4_1), 1, 0, 1, prepare_none)
-GEMV(q5_0, 2 * sizeof(block_q5_0), 1, 16, 0, prepare_none)
-GEMV(q5_1, 2 * sizeof(block_q5_1), 1, 0, 1, prepare_none)
-GEMV(q6_k, sizeof(block_q6_k), 4, 32, 0, prepare_q6_k)
-GEMV(q4_k, sizeof(block_q4_k), 4, 0, 1, prepare_k)
-GEMV(q5_k, sizeof(block_q5_k), 4, 0, 1, prepare_k)
+GEMV(q8_0, 8, 2 * sizeof(block_q8_0), 1, 128, 0, prepare_none)
+GEMV(q4_0, 8, 2 * sizeof(block_q4_0), 1, 8, 0, prepare_none)
+GEMV(q4_1, 8, 2 * sizeof(block_q4_1), 1, 0, 1, prepare_none)
+GEMV(q5_0, 8, 2 * sizeof(block_q5_0), 1, 16, 0, prepare_none)
+GEMV(q5_1, 8, 2 * sizeof(block_q5_1), 1, 0, 1, prepare_none)
+GEMV(q6_k, 4, sizeof(block_q6_k), 4, 32, 0, prepare_q6_k)
+GEMV(q4_k, 4, sizeof(block_q4_k), 4, 0, 1, prepare_k)
+GEMV(q5_k, 4, sizeof(block_q5_k), 4, 0, 1, prepare_k)
 
 void kernels_fill_avx512vnni(kernels *k)
 {
