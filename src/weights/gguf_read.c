@@ -49,7 +49,7 @@ static qasr_status take(cursor *c, void *out, size_t n, qasr_error *err)
 /* A length and that many bytes, left in place. */
 static qasr_status take_string(cursor *c, const char **s, size_t *len, qasr_error *err)
 {
-    uint64_t n;
+    uint64_t n = 0;
     TRY(take(c, &n, sizeof n, err));
     if (n > MAX_STRING)
         return error_set(err, QASR_E_FORMAT,
@@ -194,7 +194,7 @@ static qasr_status skip_elements(cursor *c, const wmeta *m, qasr_error *err)
 
 static qasr_status read_array(cursor *c, wmeta *m, qasr_error *err)
 {
-    uint32_t elem_type;
+    uint32_t elem_type = 0;
     TRY(take(c, &elem_type, sizeof elem_type, err));
     TRY(take(c, &m->n_elems, sizeof m->n_elems, err));
     if (elem_type == WMETA_ARRAY)
@@ -218,7 +218,7 @@ static qasr_status read_array(cursor *c, wmeta *m, qasr_error *err)
 static qasr_status read_key_value(cursor *c, weights *w, qasr_error *err)
 {
     wmeta m = { 0 };
-    uint32_t type;
+    uint32_t type = 0;
     TRY(take_name(c, w, &m.key, err));
     snprintf(c->what, sizeof c->what, "metadata key '%.100s'", m.key);
     TRY(take(c, &type, sizeof type, err));
@@ -286,7 +286,7 @@ static qasr_status parse_type(wtensor *t, uint32_t id, const char *file, qasr_er
 /* GGUF lists the fastest dimension first. */
 static qasr_status read_shape(cursor *c, wtensor *t, qasr_error *err)
 {
-    uint32_t n;
+    uint32_t n = 0;
     TRY(take(c, &n, sizeof n, err));
     if (n > WEIGHTS_MAX_DIMS)
         return error_set(err, QASR_E_UNSUPPORTED,
@@ -301,7 +301,7 @@ static qasr_status read_shape(cursor *c, wtensor *t, qasr_error *err)
 /* One line of the tensor list. *offset is relative to the data, whose start is not known yet. */
 static qasr_status read_tensor(cursor *c, wtensor *t, uint64_t *offset, weights *w, qasr_error *err)
 {
-    uint32_t type_id;
+    uint32_t type_id = 0;
     TRY(take_name(c, w, &t->name, err));
     if (strlen(t->name) > GGUF_MAX_NAME)
         return error_set(err, QASR_E_FORMAT,

@@ -15,11 +15,24 @@ typedef struct example {
     uint64_t shape[WEIGHTS_MAX_DIMS]; /* slowest first */
 } example;
 
-#define MATRIX(type) { "matrix." #type, type, 2, { N_ROWS, ROW } }
+#define MATRIX(type)                                                                                         \
+    {                                                                                                        \
+        "matrix." #type, type, 2,                                                                            \
+        {                                                                                                    \
+            N_ROWS, ROW                                                                                      \
+        }                                                                                                    \
+    }
 
 static const example examples[] = {
-    MATRIX(QUANT_F32),  MATRIX(QUANT_F16),  MATRIX(QUANT_BF16), MATRIX(QUANT_Q8_0), MATRIX(QUANT_Q4_0),
-    MATRIX(QUANT_Q5_0), MATRIX(QUANT_Q6_K), MATRIX(QUANT_Q4_K), MATRIX(QUANT_Q5_K),
+    MATRIX(QUANT_F32),
+    MATRIX(QUANT_F16),
+    MATRIX(QUANT_BF16),
+    MATRIX(QUANT_Q8_0),
+    MATRIX(QUANT_Q4_0),
+    MATRIX(QUANT_Q5_0),
+    MATRIX(QUANT_Q6_K),
+    MATRIX(QUANT_Q4_K),
+    MATRIX(QUANT_Q5_K),
     { "vector", QUANT_F32, 1, { 7 } },
     { "bias", QUANT_F16, 3, { 5, 1, 1 } },
     { "conv", QUANT_BF16, 4, { 2, 1, 3, 3 } },
@@ -68,8 +81,8 @@ static qasr_status write_file(const char *path, qasr_error *err)
     TRY_GOTO(gguf_writer_create(&g, path, true, err));
     TRY_GOTO(add_metadata(g, err));
     for (size_t i = 0; i < ARRAY_LEN(examples); i++)
-        TRY_GOTO(gguf_writer_add(g, examples[i].name, examples[i].type, examples[i].n_dims, examples[i].shape, &index,
-                                 err));
+        TRY_GOTO(gguf_writer_add(g, examples[i].name, examples[i].type, examples[i].n_dims, examples[i].shape,
+                                 &index, err));
     TRY_GOTO(gguf_writer_begin_data(g, err));
     for (size_t i = 0; i < ARRAY_LEN(examples); i++)
         TRY_GOTO(put_example(g, i, err));

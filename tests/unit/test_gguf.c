@@ -7,10 +7,22 @@
 
 /* ---- building files --------------------------------------------------------------------------- */
 
-static void add(buf *b, const void *data, size_t n) { assert_int_equal(buf_add(b, data, n, NULL), QASR_OK); }
-static void add_u8(buf *b, uint8_t v) { add(b, &v, sizeof v); }
-static void add_u32(buf *b, uint32_t v) { add(b, &v, sizeof v); }
-static void add_u64(buf *b, uint64_t v) { add(b, &v, sizeof v); }
+static void add(buf *b, const void *data, size_t n)
+{
+    assert_int_equal(buf_add(b, data, n, NULL), QASR_OK);
+}
+static void add_u8(buf *b, uint8_t v)
+{
+    add(b, &v, sizeof v);
+}
+static void add_u32(buf *b, uint32_t v)
+{
+    add(b, &v, sizeof v);
+}
+static void add_u64(buf *b, uint64_t v)
+{
+    add(b, &v, sizeof v);
+}
 
 static void add_string(buf *b, const char *s)
 {
@@ -40,7 +52,8 @@ static void add_array(buf *b, const char *key, uint32_t elem_type, uint64_t n)
 }
 
 /* ne: fastest dimension first. */
-static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t *ne, uint32_t type, uint64_t offset)
+static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t *ne, uint32_t type,
+                       uint64_t offset)
 {
     add_string(b, name);
     add_u32(b, n_dims);
@@ -49,7 +62,11 @@ static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t
     add_u64(b, offset);
 }
 
-#define NE(...) sizeof((uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t), (uint64_t[]){ __VA_ARGS__ }
+#define NE(...)                                                                                              \
+    sizeof((uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t), (uint64_t[])                                     \
+    {                                                                                                        \
+        __VA_ARGS__                                                                                          \
+    }
 
 /* Zeros up to a multiple of the alignment, then n bytes 1, 2, 3, ... */
 static void add_data(buf *b, size_t alignment, size_t n)
@@ -164,7 +181,8 @@ static void test_reads_everything(void **state)
     assert_true(t->type == QUANT_Q8_0 && t->shape[0] == 2 && t->shape[1] == 32 && t->n_bytes == 68);
     assert_ptr_equal(t->data, data + 32);
     t = weights_find(w, "conv");
-    assert_true(t->n_dims == 4 && t->shape[0] == 1 && t->shape[1] == 4 && t->shape[2] == 1 && t->shape[3] == 1);
+    assert_true(t->n_dims == 4 && t->shape[0] == 1 && t->shape[1] == 4 && t->shape[2] == 1
+                && t->shape[3] == 1);
     t = weights_find(w, "scalar");
     assert_true(t->n_dims == 0 && t->n_values == 1);
     assert_ptr_equal(t->data, data + 128);
@@ -205,6 +223,28 @@ static void test_reads_empty_files_and_tensors(void **state)
     assert_sound(w);
     assert_true(weights_find(w, "x")->n_bytes == 0 && weights_find(w, "x")->shape[0] == 4);
     weights_close(w);
+}
+
+/* Data start at the next multiple of whatever alignment the file names, wherever its list ends. */
+static void test_reads_any_alignment(void **state)
+{
+    (void)state;
+    for (uint32_t alignment = 1; alignment <= 4096; alignment *= 2)
+        for (size_t n_name = 1; n_name <= 63; n_name += 2) {
+            char name[64] = { 0 };
+            memset(name, 'x', n_name);
+            buf b;
+            buf_init(&b, 1 << 20);
+            add_header(&b, 3, 1, 1);
+            add_key(&b, "general.alignment", WMETA_U32), add_u32(&b, alignment);
+            add_tensor(&b, name, NE(4), F32, 0);
+            add_data(&b, alignment, 16);
+            write_buf("m.gguf", &b);
+            weights *w = assert_opens(scratch_path("m.gguf"));
+            assert_sound(w);
+            assert_int_equal(*(const unsigned char *)weights_find(w, name)->data, 1);
+            weights_close(w);
+        }
 }
 
 /* ---- refusing --------------------------------------------------------------------------------- */
@@ -272,7 +312,8 @@ static void key_twice(buf *b)
 #define NAME63 "123456789012345678901234567890123456789012345678901234567890123"
 TENSOR_CASE(name_of_64, add_tensor(b, NAME63 "4", NE(1), F32, 0))
 TENSOR_CASE(name_empty, add_tensor(b, "", NE(1), F32, 0))
-TENSOR_CASE(name_with_nul, (add_u64(b, 2), add(b, "a", 2), add_u32(b, 1), add_u64(b, 1), add_u32(b, 0), add_u64(b, 0)))
+TENSOR_CASE(name_with_nul,
+            (add_u64(b, 2), add(b, "a", 2), add_u32(b, 1), add_u64(b, 1), add_u32(b, 0), add_u64(b, 0)))
 TENSOR_CASE(dims_5, add_tensor(b, "x", NE(1, 1, 1, 1, 1), F32, 0))
 TENSOR_CASE(dims_most, (add_string(b, "x"), add_u32(b, UINT32_MAX)))
 TENSOR_CASE(type_iq2, add_tensor(b, "x", NE(256), IQ2_XXS, 0))
@@ -332,7 +373,8 @@ static void test_refuses_bad_files(void **state)
         { most_keys, QASR_E_FORMAT, "says that it holds 18446744073709551615 metadata keys" },
         { key_empty, QASR_E_FORMAT, "metadata key 1 of 1 has a name that is empty" },
         { key_with_nul, QASR_E_FORMAT, "metadata key 1 of 1 has a name that contains a zero byte" },
-        { key_without_end, QASR_E_FORMAT, "cut short or damaged: its 96 bytes end inside metadata key 1 of 1" },
+        { key_without_end, QASR_E_FORMAT,
+          "cut short or damaged: its 96 bytes end inside metadata key 1 of 1" },
         { key_too_long, QASR_E_FORMAT, "string of 18446744073709551615 bytes, at most 1073741824" },
         { value_unknown, QASR_E_FORMAT, "metadata key 'k' has unknown type 13" },
         { value_unknown_huge, QASR_E_FORMAT, "metadata key 'k' has unknown type 2147483652" },
@@ -439,7 +481,10 @@ static void test_allocation_failures(void **state)
 enum { ROW = 512, N_ROWS = 3 };
 
 /* Byte i of tensor t; never 0, so that padding can be told from data. */
-static unsigned char pattern(size_t t, uint64_t i) { return (unsigned char)(1 + (t * 31 + i * 7) % 255); }
+static unsigned char pattern(size_t t, uint64_t i)
+{
+    return (unsigned char)(1 + (t * 31 + i * 7) % 255);
+}
 
 typedef struct put_job {
     gguf_writer *g;
@@ -490,7 +535,8 @@ static gguf_writer *create(const char *path, bool force)
     return g;
 }
 
-static size_t declare(gguf_writer *g, const char *name, quant_type type, unsigned n_dims, const uint64_t *shape)
+static size_t declare(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
+                      const uint64_t *shape)
 {
     size_t index = SIZE_MAX;
     assert_int_equal(gguf_writer_add(g, name, type, n_dims, shape, &index, NULL), QASR_OK);
@@ -507,7 +553,8 @@ static uint64_t write_all_types(const char *path)
     assert_int_equal(gguf_writer_meta_bool(g, "b.true", true, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_bool(g, "b.false", false, NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
-        assert_int_equal(declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
+        assert_int_equal(
+            declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
     assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
     put_from_threads(g, QUANT_TYPE_COUNT);
     uint64_t file_bytes = 0;
@@ -546,7 +593,8 @@ static void test_writes_all_types(void **state)
     for (size_t t = 0; t < QUANT_TYPE_COUNT; t++) {
         const wtensor *x = weights_at(w, t);
         const unsigned char *data = x->data;
-        assert_true(x->type == (quant_type)t && x->n_dims == 2 && x->shape[0] == N_ROWS && x->shape[1] == ROW);
+        assert_true(x->type == (quant_type)t && x->n_dims == 2 && x->shape[0] == N_ROWS
+                    && x->shape[1] == ROW);
         assert_ptr_equal(data, expected);
         uint64_t i = 0;
         for (; i < x->n_bytes; i++)
@@ -569,12 +617,9 @@ static void test_writes_shapes(void **state)
         unsigned n_dims_read;
         uint64_t shape_read[4];
     } cases[] = {
-        { "vector", 1, { 3 }, 1, { 3, 1, 1, 1 } },
-        { "bias", 3, { 2, 1, 1 }, 3, { 2, 1, 1, 1 } },
-        { "row", 2, { 1, 5 }, 1, { 5, 1, 1, 1 } },
-        { "conv", 4, { 2, 1, 3, 1 }, 4, { 2, 1, 3, 1 } },
-        { "ones", 4, { 1, 1, 1, 1 }, 1, { 1, 1, 1, 1 } },
-        { "scalar", 0, { 0 }, 1, { 1, 1, 1, 1 } },
+        { "vector", 1, { 3 }, 1, { 3, 1, 1, 1 } },        { "bias", 3, { 2, 1, 1 }, 3, { 2, 1, 1, 1 } },
+        { "row", 2, { 1, 5 }, 1, { 5, 1, 1, 1 } },        { "conv", 4, { 2, 1, 3, 1 }, 4, { 2, 1, 3, 1 } },
+        { "ones", 4, { 1, 1, 1, 1 }, 1, { 1, 1, 1, 1 } }, { "scalar", 0, { 0 }, 1, { 1, 1, 1, 1 } },
         { NAME63, 2, { 0, 7 }, 2, { 0, 7, 1, 1 } },
     };
     const char *path = scratch_path("out.gguf");
@@ -624,13 +669,15 @@ static void test_writer_refuses(void **state)
     REFUSES(gguf_writer_add(g, "x", QUANT_F32, 1, shape, &i, &err_), "tensor 'x' is there twice");
     REFUSES(gguf_writer_add(g, "", QUANT_F32, 1, shape, &i, &err_), "a tensor has an empty name");
     REFUSES(gguf_writer_add(g, NAME63 "4", QUANT_F32, 1, shape, &i, &err_), "has 64 bytes");
-    REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_), "'q' (type 'q8_0') has rows that are not");
+    REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_),
+            "'q' (type 'q8_0') has rows that are not");
     REFUSES(gguf_writer_add(g, "d", QUANT_F32, 5, shape, &i, &err_), "5 dimensions");
     REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type 11");
     shape[0] = UINT64_MAX / 8;
     REFUSES(gguf_writer_add(g, "o", QUANT_F32, 2, shape, &i, &err_), "overflows");
     shape[0] = INT64_MAX / 4;
-    REFUSES(gguf_writer_add(g, "p", QUANT_F32, 1, shape, &i, &err_), "'p' (type 'f32') lies at an offset that");
+    REFUSES(gguf_writer_add(g, "p", QUANT_F32, 1, shape, &i, &err_),
+            "'p' (type 'f32') lies at an offset that");
     REFUSES(gguf_writer_put(g, 0, 0, shape, 4, &err_), "before the header was written");
     REFUSES(gguf_writer_commit(g, NULL, &err_), "header was not written");
 
@@ -719,6 +766,7 @@ int main(void)
         CASE(test_reads_everything),
         CASE(test_reads_version_2_without_metadata),
         CASE(test_reads_empty_files_and_tensors),
+        CASE(test_reads_any_alignment),
         CASE(test_refuses_bad_files),
         CASE(test_refuses_other_files),
         CASE(test_every_truncation),

@@ -21,15 +21,21 @@ static void write_st(const char *name, const char *json, size_t n_data)
     buf_free(&b);
 }
 
-static void write_text(const char *name, const char *text) { write_bytes(name, text, strlen(text)); }
+static void write_text(const char *name, const char *text)
+{
+    write_bytes(name, text, strlen(text));
+}
 
 #define ENTRY(name, dtype, shape, begin, end)                                                                \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 
 static const char small_json[] =
-    "{\"__metadata__\":{\"format\":\"pt\",\"made by\":\"a \\\"test\\\"\"}," ENTRY("last", "BF16", "[2,1,3]", 32, 44) ","
-    ENTRY("first", "F32", "[2,3]", 0, 24) "," ENTRY("scalar", "F32", "[]", 24, 28) ","
-    ENTRY("none", "F16", "[0,7]", 12, 12) "," ENTRY("half", "F16", "[2]", 28, 32) "}   ";
+    "{\"__metadata__\":{\"format\":\"pt\",\"made by\":\"a \\\"test\\\"\"}," ENTRY(
+        "last", "BF16", "[2,1,3]", 32,
+        44) "," ENTRY("first", "F32", "[2,3]", 0,
+                      24) "," ENTRY("scalar", "F32", "[]", 24,
+                                    28) "," ENTRY("none", "F16", "[0,7]", 12,
+                                                  12) "," ENTRY("half", "F16", "[2]", 28, 32) "}   ";
 
 static int n_warnings;
 
@@ -111,36 +117,48 @@ static void test_refuses_bad_entries(void **state)
         const char *json, *says;
         qasr_status status;
     } cases[] = {
-        { "{" ENTRY("x", "F32", "[3]", 0, 8) "}", "tensor 'x' has 8 bytes of data, expected 12", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 8, 0) "}", "'m.safetensors': tensor 'x' lies at bytes 8 to 0", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[4]", 4, 20) "}", "bytes 4 to 20, but the file has 16 bytes", QASR_E_FORMAT },
-        { "{" ENTRY("x", "I64", "[4]", 0, 32) "}", "bytes 0 to 32, but the file has 16 bytes", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[3]", 0, 8) "}", "tensor 'x' has 8 bytes of data, expected 12",
+          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 8, 0) "}", "'m.safetensors': tensor 'x' lies at bytes 8 to 0",
+          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[4]", 4, 20) "}", "bytes 4 to 20, but the file has 16 bytes",
+          QASR_E_FORMAT },
+        { "{" ENTRY("x", "I64", "[4]", 0, 32) "}", "bytes 0 to 32, but the file has 16 bytes",
+          QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", -8, 0) "}", "data_offsets is not a pair", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0.0, 8) "}", "data_offsets is not a pair", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775807) "}", "lies at bytes 0 to 9223", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775808) "}", "not valid JSON: too big integer", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775807) "}", "lies at bytes 0 to 9223",
+          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775808) "}", "not valid JSON: too big integer",
+          QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", "not a pair", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":4}}", "not a pair", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", "not a pair", QASR_E_FORMAT },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", "'x' has no shape", QASR_E_FORMAT },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", "'x' has no shape",
+          QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "'x' has no shape", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", "'x' has no dtype", QASR_E_FORMAT },
         { "{\"x\":[]}", "'x' has no dtype", QASR_E_FORMAT },
         { "{\"x\":null}", "'x' has no dtype", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[-1]", 0, 4) "}", "dimension 0 of the shape is not a count", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1,\"1\"]", 0, 4) "}", "dimension 1 of the shape is not a count", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1,1,1,1,1]", 0, 4) "}", "'x' has 5 dimensions, at most 4", QASR_E_UNSUPPORTED },
+        { "{" ENTRY("x", "F32", "[1,\"1\"]", 0, 4) "}", "dimension 1 of the shape is not a count",
+          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[1,1,1,1,1]", 0, 4) "}", "'x' has 5 dimensions, at most 4",
+          QASR_E_UNSUPPORTED },
         { "{" ENTRY("x", "F32", "[4294967296,4294967296]", 0, 4) "}", "product overflows", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[4611686018427387904,2]", 0, 0) "}", "product overflows", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[4611686018427387904]", 0, 0) "}", "size in bytes overflows", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[4611686018427387904]", 0, 0) "}", "size in bytes overflows",
+          QASR_E_FORMAT },
         { "{" ENTRY("", "F32", "[1]", 0, 4) "}", "a tensor has an empty name", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0, 8) "," ENTRY("y", "F32", "[2]", 4, 12) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0, 8) "," ENTRY("y", "F32", "[2]", 0, 8) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[3]", 0, 12) "," ENTRY("e", "F32", "[0]", 4, 4) "," ENTRY("y", "I8", "[1]", 8, 9) "}",
+        { "{" ENTRY("x", "F32", "[3]", 0, 12) "," ENTRY("e", "F32", "[0]", 4, 4) "," ENTRY("y", "I8", "[1]",
+                                                                                           8, 9) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1]", 0, 4) "," ENTRY("x", "F32", "[1]", 4, 8) "}", "duplicate", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[1]", 0, 4) "," ENTRY("x", "F32", "[1]", 4, 8) "}", "duplicate",
+          QASR_E_FORMAT },
         { "{" ENTRY("score.weight", "F32", "[1]", 0, 4) "," ENTRY("lm_head.weight", "F32", "[1]", 4, 8) "}",
           "'score.weight' and 'lm_head.weight' are two names for one", QASR_E_FORMAT },
         { "{\"__metadata__\":[]}", "__metadata__ is not a JSON object", QASR_E_FORMAT },
@@ -201,7 +219,8 @@ static void test_refuses_deep_json(void **state)
     json[DEPTH + 5] = 0;
     write_st("m.safetensors", json, 0);
     free(json);
-    assert_refused(scratch_path("m.safetensors"), QASR_E_FORMAT, "header is not valid JSON: maximum parsing depth");
+    assert_refused(scratch_path("m.safetensors"), QASR_E_FORMAT,
+                   "header is not valid JSON: maximum parsing depth");
 }
 
 /* ---- several files ------------------------------------------------------------------------ */
@@ -212,18 +231,23 @@ static void test_refuses_deep_json(void **state)
 
 static void write_shards(void)
 {
-    write_st(SHARD1, "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("both", "F32", "[1]", 0, 4) ","
-                     ENTRY("model.language_model.norm.weight", "F32", "[2]", 4, 12) "}", 12);
-    write_st(SHARD2, "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("both", "F32", "[1]", 4, 8) ","
-                     ENTRY("b", "F16", "[2]", 0, 4) "," ENTRY("i", "I32", "[1]", 8, 12) "}", 12);
+    write_st(SHARD1,
+             "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("both", "F32", "[1]", 0, 4) "," ENTRY(
+                 "model.language_model.norm.weight", "F32", "[2]", 4, 12) "}",
+             12);
+    write_st(SHARD2,
+             "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("both", "F32", "[1]", 4, 8) "," ENTRY(
+                 "b", "F16", "[2]", 0, 4) "," ENTRY("i", "I32", "[1]", 8, 12) "}",
+             12);
 }
 
 static void test_reads_shards_by_index(void **state)
 {
     (void)state;
     write_shards();
-    write_text(INDEX, "{\"metadata\":{\"total_size\":16},\"weight_map\":{\"both\":\"" SHARD2 "\",\"b\":\"" SHARD2
-                      "\",\"i\":\"" SHARD2 "\",\"model.language_model.norm.weight\":\"" SHARD1 "\"}}");
+    write_text(INDEX,
+               "{\"metadata\":{\"total_size\":16},\"weight_map\":{\"both\":\"" SHARD2 "\",\"b\":\"" SHARD2
+               "\",\"i\":\"" SHARD2 "\",\"model.language_model.norm.weight\":\"" SHARD1 "\"}}");
     const char *paths[] = { scratch, scratch_path(INDEX) };
     for (size_t i = 0; i < 2; i++) {
         weights *w = assert_opens(paths[i]);
@@ -260,9 +284,10 @@ static void test_refuses_bad_indexes(void **state)
     } cases[] = {
         { "{\"weight_map\":{\"both\":\"" SHARD1 "\",\"lost\":\"" SHARD2 "\"}}",
           "'" SHARD2 "' lacks tensor 'lost', which the index expects there", QASR_E_FORMAT },
-        { "{\"weight_map\":{\"b\":\"model-3.safetensors\"}}", "model-3.safetensors' is missing: '" INDEX
-          "' places tensor 'b' there", QASR_E_IO },
-        { "{\"weight_map\":{\"b\":\"/etc/passwd\"}}", "placed in '/etc/passwd', expected a file name", QASR_E_FORMAT },
+        { "{\"weight_map\":{\"b\":\"model-3.safetensors\"}}",
+          "model-3.safetensors' is missing: '" INDEX "' places tensor 'b' there", QASR_E_IO },
+        { "{\"weight_map\":{\"b\":\"/etc/passwd\"}}", "placed in '/etc/passwd', expected a file name",
+          QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"../" SHARD1 "\"}}", "tensor 'b' is placed in '../model", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"..\"}}", "placed in '..'", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"a\\\\b\"}}", "placed in 'a\\b'", QASR_E_FORMAT },
@@ -289,7 +314,8 @@ static void test_shards_without_index(void **state)
     (void)state;
     assert_refused(scratch, QASR_E_IO, "holds no weights: expected model.safetensors");
     write_shards();
-    assert_refused(scratch, QASR_E_FORMAT, "tensor 'both' is there twice, in '" SHARD1 "' and in '" SHARD2 "'");
+    assert_refused(scratch, QASR_E_FORMAT,
+                   "tensor 'both' is there twice, in '" SHARD1 "' and in '" SHARD2 "'");
     write_st(SHARD1, "{" ENTRY("a", "F32", "[1]", 0, 4) "}", 4);
     weights *w = assert_opens(scratch);
     assert_sound(w);
@@ -439,7 +465,9 @@ static void test_writer_refuses(void **state)
         { { { "__metadata__", 1, { 1 }, x } }, 1, "reserved" },
         { { { "a", 5, { 1, 1, 1, 1 }, x } }, 1, "5 dimensions" },
         { { { "a", 2, { UINT64_MAX, 2 }, x } }, 1, "overflows" },
-        { { { "a", 1, { INT64_MAX / 4 }, x }, { "b", 1, { 4 }, x } }, 2, "'b' lies at an offset that overflows" },
+        { { { "a", 1, { INT64_MAX / 4 }, x }, { "b", 1, { 4 }, x } },
+          2,
+          "'b' lies at an offset that overflows" },
         { { { "\xff", 1, { 1 }, x } }, 1, "not UTF-8" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
