@@ -1,0 +1,575 @@
+/* vocab.json, merges.txt and tokenizer_config.json in; a tokenizer's tables out.
+ *
+ * vocab.json is one flat object {"piece": id}. It has its own scanner because it has 150,000 members: a
+ * general JSON reader spends most of the loading time of a model on building a tree of it. The pieces are
+ * written in the byte alphabet of GPT-2, where each character stands for one byte: printable Latin-1 for
+ * itself, the other 68 bytes as U+0100 and up. Anything else in a piece is an error, so escapes, lone
+ * surrogates and control characters need no cases of their own.
+ *
+ * That ids 0..255 are the bytes and 256 + i is the result of merge i holds for the published files, but
+ * nothing here relies on it: ids and results come from the maps of the files. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+enum {
+    TOKEN_IDS_MAX = 1 << 22, /* a table of that many ids is 48 MiB; published ones have 151,706 */
+    ADDED_MAX = 4096,        /* they are searched one by one; published ones have 62 */
+    FILE_BYTES_MAX = 32 << 20, /* each of vocab.json and merges.txt */
+    CONFIG_BYTES_MAX = 4 << 20,
+    ALPHABET_SIZE = 0x100 + 68,
+    INDEX_EMPTY = -1
+};
+
+typedef struct loader {
+    tokenizer *t;
+    size_t n_bytes;    /* of t->bytes in use */
+    size_t cap_tokens; /* of t->tokens */
+    int16_t byte_of[ALPHABET_SIZE]; /* character of the byte alphabet to byte, -1: none */
+    int32_t *index;                 /* hash table of base tokens by content */
+    size_t index_mask;
+} loader;
+
+/* ---- a file being read -------------------------------------------------------------------- */
+
+typedef struct scanner {
+    const char *path;
+    const unsigned char *begin, *p, *end;
+} scanner;
+
+__attribute__((format(printf, 3, 4))) static qasr_status scan_error(const scanner *s, qasr_error *err,
+                                                                    const char *fmt, ...)
+{
+    char what[192];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    return error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at byte %zu", s->path, what,
+                     (size_t)(s->p - s->begin));
+}
+
+static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_error *err)
+{
+    TRY(file_map_open(m, path, err));
+    if (m->size > FILE_BYTES_MAX) {
+        size_t size = m->size;
+        file_map_close(m);
+        return error_set(err, QASR_E_FORMAT, "'%s' is too large: %zu bytes, expected at most %d", path, size,
+                         FILE_BYTES_MAX);
+    }
+    *s = (scanner){ .path = path, .begin = m->data, .p = m->data, .end = m->data + m->size };
+    return QASR_OK;
+}
+
+/* ---- byte alphabet ------------------------------------------------------------------------ */
+
+static bool is_printable_latin1(int b)
+{
+    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+}
+
+static void fill_alphabet(int16_t byte_of[ALPHABET_SIZE])
+{
+    for (int i = 0; i < ALPHABET_SIZE; i++)
+        byte_of[i] = -1;
+    int next = 0x100;
+    for (int b = 0; b < 256; b++)
+        byte_of[is_printable_latin1(b) ? b : next++] = (int16_t)b;
+}
+
+/* Writes the byte that one character stands for. */
+static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s, qasr_error *err)
+{
+    if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
+        return scan_error(s, err, "malformed UTF-8");
+    if (cp >= ALPHABET_SIZE || l->byte_of[cp] < 0)
+        return scan_error(s, err, "U+%04" PRIX32 " is not a character of the byte alphabet", cp);
+    *to = (unsigned char)l->byte_of[cp];
+    return QASR_OK;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------- */
+
+static qasr_status reserve_tokens(loader *l, size_t n, qasr_error *err)
+{
+    if (n <= l->cap_tokens)
+        return QASR_OK;
+    size_t cap = l->cap_tokens ? l->cap_tokens : 4096;
+    while (cap < n)
+        cap *= 2;
+    token *grown;
+    TRY(MEM_CALLOC(&grown, cap, err));
+    if (l->t->n_tokens)
+        memcpy(grown, l->t->tokens, l->t->n_tokens * sizeof *grown);
+    mem_free(l->t->tokens);
+    l->t->tokens = grown;
+    l->cap_tokens = cap;
+    return QASR_OK;
+}
+
+/* Gives an id in [0, TOKEN_IDS_MAX) the n bytes at l->n_bytes, which are in place already. */
+static qasr_status add_token(loader *l, int32_t id, size_t n, token_kind kind, const char *path, qasr_error *err)
+{
+    TRY(reserve_tokens(l, (size_t)id + 1, err));
+    token *k = &l->t->tokens[id];
+    const unsigned char *bytes = l->t->bytes;
+    bool same = k->kind == TOKEN_BASE && kind != TOKEN_BASE && k->length == n &&
+                memcmp(bytes + k->offset, bytes + l->n_bytes, n) == 0; /* listed in both files */
+    if (k->kind != TOKEN_NONE && !same)
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': id %" PRId32 " is used twice", path, id);
+    *k = (token){ .offset = (uint32_t)l->n_bytes, .length = (uint32_t)n, .kind = kind };
+    l->n_bytes += n;
+    if ((size_t)id >= l->t->n_tokens)
+        l->t->n_tokens = (size_t)id + 1;
+    return QASR_OK;
+}
+
+/* ---- vocab.json --------------------------------------------------------------------------- */
+
+static void skip_space(scanner *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r'))
+        s->p++;
+}
+
+static bool take(scanner *s, char c)
+{
+    skip_space(s);
+    if (s->p == s->end || *s->p != (unsigned char)c)
+        return false;
+    s->p++;
+    return true;
+}
+
+static int hex_digit(unsigned char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* After a backslash. */
+static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
+{
+    unsigned char c = s->p < s->end ? *s->p : 0;
+    *cp = c;
+    if (c != 'u') {
+        if (c == 0 || !strchr("\"\\/bfnrt", c))
+            return scan_error(s, err, "unknown escape");
+        if (c >= 'b') /* a control character: in no piece */
+            return scan_error(s, err, "'\\%c' is not a character of the byte alphabet", c);
+        s->p++;
+        return QASR_OK;
+    }
+    if (s->end - s->p < 5)
+        return scan_error(s, err, "unfinished escape");
+    *cp = 0;
+    for (int i = 1; i <= 4; i++) {
+        int digit = hex_digit(s->p[i]);
+        if (digit < 0)
+            return scan_error(s, err, "escape is not hexadecimal");
+        *cp = *cp << 4 | (uint32_t)digit;
+    }
+    s->p += 5;
+    return QASR_OK;
+}
+
+/* A string, as *n bytes at to. */
+static qasr_status scan_piece(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
+{
+    if (!take(s, '"'))
+        return scan_error(s, err, "expected a string");
+    for (*n = 0; s->p < s->end && *s->p != '"'; ++*n) {
+        uint32_t cp;
+        if (*s->p == '\\') {
+            s->p++;
+            TRY(scan_escape(&cp, s, err));
+        } else {
+            s->p += utf8_read(&cp, s->p, (size_t)(s->end - s->p));
+        }
+        TRY(put_letter(l, to + *n, cp, s, err));
+    }
+    if (!take(s, '"'))
+        return scan_error(s, err, "string does not end");
+    if (*n == 0)
+        return scan_error(s, err, "empty token");
+    return QASR_OK;
+}
+
+static qasr_status scan_id(int32_t *id, scanner *s, qasr_error *err)
+{
+    skip_space(s);
+    const unsigned char *first = s->p;
+    int32_t value = 0;
+    while (s->p < s->end && *s->p >= '0' && *s->p <= '9') {
+        value = value * 10 + (*s->p++ - '0');
+        if (value >= TOKEN_IDS_MAX)
+            return scan_error(s, err, "id is too large, expected less than %d", TOKEN_IDS_MAX);
+    }
+    if (s->p == first || (*first == '0' && s->p - first > 1))
+        return scan_error(s, err, "expected an id (a whole number)");
+    *id = value;
+    return QASR_OK;
+}
+
+static qasr_status scan_vocab(loader *l, scanner *s, qasr_error *err)
+{
+    if (!take(s, '{'))
+        return scan_error(s, err, "expected an object");
+    bool more = !take(s, '}');
+    while (more) {
+        size_t n = 0;
+        int32_t id = 0;
+        TRY(scan_piece(l, l->t->bytes + l->n_bytes, &n, s, err));
+        if (!take(s, ':'))
+            return scan_error(s, err, "expected ':'");
+        TRY(scan_id(&id, s, err));
+        TRY(add_token(l, id, n, TOKEN_BASE, s->path, err));
+        more = take(s, ',');
+        if (!more && !take(s, '}'))
+            return scan_error(s, err, "expected ',' or '}'");
+    }
+    skip_space(s);
+    if (s->p != s->end)
+        return scan_error(s, err, "text after the object");
+    return QASR_OK;
+}
+
+/* extra_bytes: room to leave for the added tokens. */
+static qasr_status load_vocab(loader *l, const char *path, size_t extra_bytes, qasr_error *err)
+{
+    file_map m;
+    scanner s;
+    TRY(map_text(&m, &s, path, err));
+    qasr_status status = MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err); /* JSON is longer than its pieces */
+    if (status == QASR_OK)
+        status = scan_vocab(l, &s, err);
+    file_map_close(&m);
+    return status;
+}
+
+/* ---- base tokens by content, needed while the merges are read ------------------------------ */
+
+static size_t hash_bytes(const unsigned char *p, size_t n)
+{
+    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x100000001B3u;
+    return (size_t)(h ^ h >> 32);
+}
+
+/* The slot that holds the id of these bytes, or the empty slot where it would go. */
+static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
+{
+    for (size_t i = hash_bytes(p, n);; i++) {
+        int32_t *slot = &l->index[i & l->index_mask];
+        if (*slot == INDEX_EMPTY)
+            return slot;
+        const token *k = &l->t->tokens[*slot];
+        if (k->length == n && memcmp(l->t->bytes + k->offset, p, n) == 0)
+            return slot;
+    }
+}
+
+static size_t power_of_two_above(size_t n)
+{
+    size_t p = 16;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+static qasr_status build_index(loader *l, const char *path, qasr_error *err)
+{
+    const tokenizer *t = l->t;
+    size_t n = power_of_two_above(t->n_tokens * 2);
+    TRY(MEM_ALLOC(&l->index, n, err));
+    memset(l->index, 0xFF, n * sizeof *l->index); /* INDEX_EMPTY */
+    l->index_mask = n - 1;
+    for (size_t id = 0; id < t->n_tokens; id++) {
+        const token *k = &t->tokens[id];
+        if (k->kind == TOKEN_NONE)
+            continue;
+        int32_t *slot = index_find(l, t->bytes + k->offset, k->length);
+        if (*slot != INDEX_EMPTY)
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': ids %" PRId32 " and %zu have the same token",
+                             path, *slot, id);
+        *slot = (int32_t)id;
+    }
+    return QASR_OK;
+}
+
+static qasr_status find_byte_tokens(loader *l, const char *path, qasr_error *err)
+{
+    for (int b = 0; b < 256; b++) {
+        unsigned char byte = (unsigned char)b;
+        l->t->byte_id[b] = *index_find(l, &byte, 1);
+        if (l->t->byte_id[b] == INDEX_EMPTY)
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path, (unsigned)b);
+    }
+    return QASR_OK;
+}
+
+/* ---- merges.txt --------------------------------------------------------------------------- */
+
+/* Decodes up to a blank or the end of the line. */
+static qasr_status scan_half(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
+{
+    for (*n = 0; s->p < s->end && *s->p != ' '; ++*n) {
+        uint32_t cp;
+        s->p += utf8_read(&cp, s->p, (size_t)(s->end - s->p));
+        TRY(put_letter(l, to + *n, cp, s, err));
+    }
+    return QASR_OK;
+}
+
+/* s ends with the line; scratch holds it. */
+static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, uint32_t rank, qasr_error *err)
+{
+    size_t n_left, n_right;
+    TRY(scan_half(l, scratch, &n_left, s, err));
+    bool blank = s->p < s->end;
+    s->p += blank;
+    TRY(scan_half(l, scratch + n_left, &n_right, s, err));
+    if (n_left == 0 || n_right == 0 || s->p < s->end)
+        return scan_error(s, err, "expected two tokens and one blank");
+    int32_t left = *index_find(l, scratch, n_left), right = *index_find(l, scratch + n_left, n_right);
+    int32_t result = *index_find(l, scratch, n_left + n_right);
+    if (left == INDEX_EMPTY || right == INDEX_EMPTY || result == INDEX_EMPTY)
+        return scan_error(s, err, "merge %" PRIu32 " has a token that is not in the vocabulary", rank);
+    merge *slot = merge_find(l->t, left, right);
+    if (slot->left >= 0)
+        return scan_error(s, err, "merge %" PRIu32 " is the same as merge %" PRIu32, rank, slot->rank);
+    *slot = (merge){ .left = left, .right = right, .result = result, .rank = rank };
+    return QASR_OK;
+}
+
+/* Takes the next line out of s, without its end. */
+static scanner next_line(scanner *s)
+{
+    scanner line = *s;
+    const unsigned char *newline = memchr(s->p, '\n', (size_t)(s->end - s->p));
+    line.end = newline ? newline : s->end;
+    s->p = newline ? newline + 1 : s->end;
+    if (line.end > line.p && line.end[-1] == '\r')
+        line.end--;
+    return line;
+}
+
+static size_t count_lines(scanner s)
+{
+    size_t n = 0;
+    while (s.p < s.end) {
+        scanner line = next_line(&s);
+        n += line.p < line.end;
+    }
+    return n;
+}
+
+static qasr_status make_merge_table(tokenizer *t, size_t n_merges, qasr_error *err)
+{
+    size_t n = power_of_two_above(n_merges + n_merges / 2);
+    TRY(MEM_ALLOC(&t->merges, n, err));
+    memset(t->merges, 0xFF, n * sizeof *t->merges); /* left = -1: empty */
+    t->merge_shift = 64 - (unsigned)__builtin_ctzll(n);
+    return QASR_OK;
+}
+
+static qasr_status scan_merges(loader *l, scanner *s, unsigned char *scratch, qasr_error *err)
+{
+    static const char version[] = "#version";
+    uint32_t rank = 0;
+    for (bool first = true; s->p < s->end; first = false) {
+        scanner line = next_line(s);
+        size_t n = (size_t)(line.end - line.p);
+        if (n == 0 || (first && n >= sizeof version - 1 && memcmp(line.p, version, sizeof version - 1) == 0))
+            continue;
+        TRY(scan_merge(l, &line, scratch, rank++, err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status load_merges(loader *l, const char *path, qasr_error *err)
+{
+    file_map m;
+    scanner s;
+    unsigned char *scratch = NULL; /* holds a line, so at most the file */
+    TRY(map_text(&m, &s, path, err));
+    qasr_status status = make_merge_table(l->t, count_lines(s), err);
+    if (status == QASR_OK)
+        status = MEM_ALLOC(&scratch, m.size, err);
+    if (status == QASR_OK)
+        status = scan_merges(l, &s, scratch, err);
+    mem_free(scratch);
+    file_map_close(&m);
+    return status;
+}
+
+/* ---- added tokens ------------------------------------------------------------------------- */
+
+static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
+{
+    buf text;
+    buf_init(&text, CONFIG_BYTES_MAX);
+    qasr_status status = file_read_all(&text, path, err);
+    if (status == QASR_OK) {
+        json_error_t e;
+        *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &e);
+        if (!*root)
+            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text, e.line,
+                               e.column);
+    }
+    buf_free(&text);
+    return status;
+}
+
+/* The id in a member's name: decimal, nothing else. */
+static bool parse_id(int32_t *id, const char *name)
+{
+    scanner s = { .begin = (const unsigned char *)name, .p = (const unsigned char *)name };
+    s.end = s.begin + strlen(name);
+    return *name >= '0' && *name <= '9' && scan_id(id, &s, NULL) == QASR_OK && s.p == s.end;
+}
+
+static qasr_status check_added(const json_t *spec, const char *name, const char *path, qasr_error *err)
+{
+    if (json_string_length(json_object_get(spec, "content")) == 0)
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' has no 'content'", path, name);
+    const json_t *special = json_object_get(spec, "special");
+    if (special && !json_is_boolean(special))
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': 'special' of added token '%s' is not true or false",
+                         path, name);
+    static const char *const unsupported[] = { "lstrip", "rstrip", "single_word" };
+    for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
+        if (json_is_true(json_object_get(spec, unsupported[i])))
+            return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': added token '%s' has '%s', expected none that has",
+                             path, name, unsupported[i]);
+    return QASR_OK;
+}
+
+/* The object added_tokens_decoder, its members checked, and the length of their contents. */
+static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path, qasr_error *err)
+{
+    *added = json_object_get(root, "added_tokens_decoder");
+    if (!json_is_object(*added))
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': no object 'added_tokens_decoder'", path);
+    if (json_object_size(*added) > ADDED_MAX)
+        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d", path,
+                         json_object_size(*added), ADDED_MAX);
+    const char *name;
+    json_t *spec;
+    *n_bytes = 0;
+    json_object_foreach (*added, name, spec) {
+        TRY(check_added(spec, name, path, err));
+        *n_bytes += json_string_length(json_object_get(spec, "content"));
+    }
+    return QASR_OK;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const added_token *x = a, *y = b;
+    return x->length != y->length ? (x->length < y->length ? 1 : -1) : (x->id > y->id) - (x->id < y->id);
+}
+
+static qasr_status add_added(loader *l, json_t *added, const char *path, qasr_error *err)
+{
+    tokenizer *t = l->t;
+    TRY(MEM_ALLOC(&t->added, json_object_size(added), err));
+    const char *name;
+    json_t *spec;
+    json_object_foreach (added, name, spec) {
+        int32_t id;
+        if (!parse_id(&id, name))
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token id '%s', expected a whole number less than %d",
+                             path, name, TOKEN_IDS_MAX);
+        const json_t *content = json_object_get(spec, "content");
+        const char *text = json_string_value(content);
+        size_t n = json_string_length(content);
+        if (tokenizer_added_id(t, text) >= 0)
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' is given twice", path, text);
+        memcpy(t->bytes + l->n_bytes, text, n);
+        bool special = json_is_true(json_object_get(spec, "special"));
+        TRY(add_token(l, id, n, special ? TOKEN_SPECIAL : TOKEN_ADDED, path, err));
+        t->added[t->n_added++] = (added_token){ .length = (uint32_t)n, .id = id };
+        t->added_first[(unsigned char)text[0]] = true;
+    }
+    qsort(t->added, t->n_added, sizeof *t->added, longest_first);
+    return QASR_OK;
+}
+
+/* ---- all together ------------------------------------------------------------------------- */
+
+typedef struct paths {
+    char *vocab, *merges, *config;
+} paths;
+
+static qasr_status load_files(loader *l, const paths *p, json_t **root, qasr_error *err)
+{
+    json_t *added = NULL;
+    size_t n_added_bytes = 0;
+    TRY(load_config(root, p->config, err));
+    TRY(check_config(&added, &n_added_bytes, *root, p->config, err));
+    TRY(load_vocab(l, p->vocab, n_added_bytes, err));
+    TRY(build_index(l, p->vocab, err));
+    TRY(find_byte_tokens(l, p->vocab, err));
+    TRY(load_merges(l, p->merges, err));
+    TRY(add_added(l, added, p->config, err));
+    return pretok_create(&l->t->pretok, err);
+}
+
+qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err)
+{
+    loader l = { 0 };
+    paths p = { 0 };
+    json_t *root = NULL;
+    qasr_status status;
+    fill_alphabet(l.byte_of);
+    TRY_GOTO(MEM_CALLOC(&l.t, 1, err));
+    TRY_GOTO(file_path_join(&p.vocab, dir, "vocab.json", err));
+    TRY_GOTO(file_path_join(&p.merges, dir, "merges.txt", err));
+    TRY_GOTO(file_path_join(&p.config, dir, "tokenizer_config.json", err));
+    TRY_GOTO(load_files(&l, &p, &root, err));
+    *out = l.t;
+    l.t = NULL;
+done:
+    json_decref(root);
+    mem_free(p.vocab);
+    mem_free(p.merges);
+    mem_free(p.config);
+    mem_free(l.index);
+    tokenizer_free(l.t);
+    return status;
+}
+
+void tokenizer_free(tokenizer *t)
+{
+    if (!t)
+        return;
+    pretok_free(t->pretok);
+    mem_free(t->added);
+    mem_free(t->merges);
+    mem_free(t->tokens);
+    mem_free(t->bytes);
+    mem_free(t);
+}
+
+size_t tokenizer_size(const tokenizer *t) { return t->n_tokens; }
+
+int32_t tokenizer_added_id(const tokenizer *t, const char *content)
+{
+    size_t n = strlen(content);
+    for (size_t i = 0; i < t->n_added; i++) {
+        const added_token *a = &t->added[i];
+        if (a->length == n && memcmp(t->bytes + t->tokens[a->id].offset, content, n) == 0)
+            return a->id;
+    }
+    return -1;
+}

@@ -1,0 +1,856 @@
+/* text: the tokenizer, with the published vocabulary and that of the demo model. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <utf8proc.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "text/pretok.h"
+#include "text/text.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+static tokenizer *real, *demo;
+
+static int open_tokenizers(void **state)
+{
+    qasr_error err;
+    if (tokenizer_open_dir(&real, TOKENIZER_DIR, &err) || tokenizer_open_dir(&demo, MODEL_DIR, &err)) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    return 0;
+}
+
+static int free_tokenizers(void **state)
+{
+    tokenizer_free(real);
+    tokenizer_free(demo);
+    return 0;
+}
+
+static uint64_t random_state = 20260117;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)((random_state >> 20) % n);
+}
+
+static void check_ids(const tokenizer *t, const char *text, size_t len, bool trusted, const int32_t *want, size_t n)
+{
+    qasr_error err;
+    token_ids got = { 0 };
+    assert_int_equal(tokenizer_encode(t, text, len, trusted, &got, &err), QASR_OK);
+    for (size_t i = 0; i < n && i < got.n; i++)
+        if (got.ids[i] != want[i])
+            fail_msg("'%s': id %zu is %d, expected %d", text, i, got.ids[i], want[i]);
+    assert_int_equal(got.n, n);
+    token_ids_free(&got);
+}
+
+/* ---- known ids ---------------------------------------------------------------------------- */
+
+static const struct {
+    const char *text;
+    int32_t ids[32];
+    size_t n;
+} known[] = {
+    { "hello world", { 14990, 1879 }, 2 },
+    { "it's a test, isn't it?", { 275, 594, 264, 1273, 11, 4436, 944, 432, 30 }, 9 },
+    { "I'LL don't", { 40, 6, 4086, 1513, 944 }, 5 },
+    { "   trailing   spaces   ", { 256, 27748, 256, 12621, 262 }, 5 },
+    { "line1\nline2", { 1056, 16, 198, 1056, 17 }, 5 },
+    { "line1\r\n\r\nline2", { 1056, 16, 871, 1056, 17 }, 5 },
+    { "  two  spaces\n\n next", { 220, 1378, 220, 12621, 271, 1790 }, 6 },
+    { "x = y+1;\n\n\n", { 87, 284, 379, 10, 16, 5210 }, 6 },
+    { "\tTab\tsep", { 197, 8582, 197, 28036 }, 4 },
+    { "a\u00A0b", { 64, 4102, 65 }, 3 },
+    { "digits: 12345 and 678", { 60770, 25, 220, 16, 17, 18, 19, 20, 323, 220, 21, 22, 23 }, 13 },
+    { "emoji: 😀 🎉", { 37523, 25, 90316, 11162, 236, 231 }, 6 },
+    { "\u00E9\u00E9", { 963, 963 }, 2 },
+    { "e\u0301", { 963 }, 1 },
+    { "你好，世界。", { 108386, 3837, 99489, 1773 }, 4 },
+    { "今天天气怎么样？", { 100644, 104307, 104472, 11319 }, 4 },
+    { "こんにちは", { 89015 }, 1 },
+    { "안녕하세요", { 126246, 144370, 91145 }, 3 },
+    { "Привет, мир!", { 53645, 26991, 8178, 11, 137144, 0 }, 6 },
+    { "สวัสดี", { 143126, 23271, 125136, 28319 }, 4 },
+    { "नमस्ते", { 60096, 87244, 78368, 30484, 97, 34370 }, 6 },
+    { "مرحبا", { 124122, 29825, 124671 }, 3 },
+    { "①②½", { 48312, 254, 48312, 94, 26062 }, 5 },
+    { "👨\u200D👩\u200D👧", { 145367, 378, 235, 145233, 378, 235, 145665 }, 7 },
+    { "<asr_text>hi", { 151704, 6023 }, 2 },
+    { "<ASR_TEXT>", { 27, 1911, 49, 10243, 29 }, 5 },
+    { "language English<asr_text>And so, my fellow Americans, ask not what your country can do for you. Ask what "
+      "you can do for your country.",
+      { 11528, 6364, 151704, 3036, 773, 11,  847, 12357, 8877, 11,  2548, 537, 1128, 697, 3146, 646,
+        653,   369,  498,    13,   20437, 1128, 498, 646,   653,  369, 697,  3146, 13 },
+      29 },
+    { "", { 0 }, 0 },
+    /* white space is Unicode's: U+0085 is, U+180E is not; U+017F is "s" when case is ignored */
+    { "a \xC2\x85\xC2\x85" "b", { 64, 2139, 227, 126, 227, 65 }, 6 },
+    { "x\u180E\u180Ey", { 87, 123970, 236, 123970, 236, 88 }, 6 },
+    { "a'\u017Fx", { 64, 6, 144815, 87 }, 4 },
+};
+
+static void published_ids_come_out(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        check_ids(real, known[i].text, strlen(known[i].text), true, known[i].ids, known[i].n);
+}
+
+static void published_ids_decode_to_their_text(void **state)
+{
+    qasr_error err;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        utf8proc_uint8_t *nfc = utf8proc_NFC((const utf8proc_uint8_t *)known[i].text);
+        buf text;
+        buf_init(&text, 1000);
+        assert_int_equal(tokenizer_decode(real, known[i].ids, known[i].n, true, &text, &err), QASR_OK);
+        assert_string_equal(buf_str(&text), nfc);
+        buf_free(&text);
+        free(nfc);
+    }
+}
+
+static void tables_have_the_published_shape(void **state)
+{
+    assert_int_equal(tokenizer_size(real), 151705);
+    assert_int_equal(tokenizer_size(demo), 1023);
+    assert_int_equal(tokenizer_added_id(real, "<|endoftext|>"), 151643);
+    assert_int_equal(tokenizer_added_id(real, "<|audio_pad|>"), 151676);
+    assert_int_equal(tokenizer_added_id(real, "<asr_text>"), 151704);
+    assert_int_equal(tokenizer_added_id(real, "<asr_text"), -1);
+    assert_int_equal(tokenizer_added_id(real, "hello"), -1);
+    assert_int_equal(tokenizer_added_id(demo, "<asr_text>"), 1022);
+    static const unsigned char first[] = { 33, 126, 161, 172, 174, 255, 0, 32, 127, 160, 173 };
+    static const int32_t id[] = { 0, 93, 94, 105, 106, 187, 188, 220, 221, 254, 255 };
+    for (size_t i = 0; i < ARRAY_LEN(first); i++)
+        assert_int_equal(real->byte_id[first[i]], id[i]);
+}
+
+static void added_tokens_need_trust(void **state)
+{
+    static const char text[] = "a<|im_end|><asr_text><|im_end";
+    check_ids(real, text, sizeof text - 1, true, (const int32_t[]){ 64, 151645, 151704, 27, 91, 318, 6213 }, 7);
+    qasr_error err;
+    token_ids ids = { 0 };
+    assert_int_equal(tokenizer_encode(real, text, sizeof text - 1, false, &ids, &err), QASR_OK);
+    for (size_t i = 0; i < ids.n; i++)
+        assert_true(ids.ids[i] < 151643);
+    token_ids_free(&ids);
+}
+
+static void decoding_skips_special_and_unknown_ids(void **state)
+{
+    static const int32_t ids[] = { 151644, 14990, -1, 151704, INT32_MIN, 151645, 151705, 1879, INT32_MAX };
+    static const char *const want[] = { "<|im_start|>hello<asr_text><|im_end|> world", "hello<asr_text> world" };
+    qasr_error err;
+    for (int skip = 0; skip < 2; skip++) {
+        buf text;
+        buf_init(&text, 100);
+        assert_int_equal(tokenizer_decode(real, ids, ARRAY_LEN(ids), skip, &text, &err), QASR_OK);
+        assert_string_equal(buf_str(&text), want[skip]);
+        buf_free(&text);
+    }
+}
+
+static void golden_answers_decode(void **state)
+{
+    json_t *root = json_load_file(TEST_DATA "/golden/demo.json", 0, NULL), *clip;
+    assert_non_null(root);
+    const char *name;
+    size_t n_clips = 0;
+    json_object_foreach (json_object_get(root, "clips"), name, clip) {
+        json_t *list = json_object_get(clip, "output_ids");
+        qasr_error err;
+        token_ids ids = { 0 };
+        buf text;
+        buf_init(&text, 10000);
+        for (size_t i = 0; i < json_array_size(list); i++)
+            assert_int_equal(token_ids_add(&ids, (int32_t)json_integer_value(json_array_get(list, i)), &err), QASR_OK);
+        assert_int_equal(tokenizer_decode(demo, ids.ids, ids.n, false, &text, &err), QASR_OK);
+        assert_string_equal(buf_str(&text), json_string_value(json_object_get(clip, "output")));
+        token_ids_free(&ids);
+        buf_free(&text);
+        n_clips++;
+    }
+    assert_true(n_clips >= 10);
+    json_decref(root);
+}
+
+/* ---- random text -------------------------------------------------------------------------- */
+
+/* A character of one of the kinds that the split and NFC tell apart. */
+static uint32_t random_character(void)
+{
+    static const uint32_t pool[] = { ' ',    ' ',    '\n',   '\r',   '\t',   0x85,   0xA0,   0x3000, '\'',   's',    'T',
+                                     'l',    'L',    'r',    'e',    '1',    '9',    0xBD,   0x2460, '.',    ',',    '-',
+                                     0xE9,   0x301,  0x327,  0x323,  0x315,  0x1100, 0x1161, 0x11A8, 0xAC00, 0x4E2D, 0x928,
+                                     0x94D,  0xE31,  0x200D, 0x180E, 0x2028, 0x1F389, 0xFFFD, 0,      0x212B, 0xFB01, 0x958,
+                                     0x17F,  0x1D15E, 0x10FFFF };
+    switch (random_below(4)) {
+    case 0:
+        return 'a' + random_below(26);
+    case 1: { /* anything but surrogates */
+        uint32_t cp = random_below(0x110000 - 0x800);
+        return cp < 0xD800 ? cp : cp + 0x800;
+    }
+    default:
+        return pool[random_below(ARRAY_LEN(pool))];
+    }
+}
+
+static void random_text(buf *text, size_t n_characters)
+{
+    qasr_error err;
+    buf_clear(text);
+    for (size_t i = 0; i < n_characters; i++)
+        assert_int_equal(utf8_add(text, random_character(), &err), QASR_OK);
+}
+
+/* utf8proc's own NFC. */
+static void check_is_nfc_of(const buf *got, const buf *text)
+{
+    utf8proc_uint8_t *nfc;
+    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)buf_str(text), (utf8proc_ssize_t)text->len, &nfc,
+                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    assert_true(n >= 0);
+    assert_int_equal(got->len, n);
+    assert_memory_equal(buf_str(got), nfc, (size_t)n);
+    free(nfc);
+}
+
+static void decode_of_encode_is_nfc(void **state)
+{
+    qasr_error err;
+    buf text, again;
+    buf_init(&text, 10000);
+    buf_init(&again, 10000);
+    token_ids ids = { 0 };
+    for (int i = 0; i < 4000; i++) {
+        const tokenizer *t = i % 4 ? real : demo;
+        random_text(&text, random_below(40));
+        ids.n = 0;
+        buf_clear(&again);
+        assert_int_equal(tokenizer_encode(t, buf_str(&text), text.len, i % 2, &ids, &err), QASR_OK);
+        assert_int_equal(tokenizer_decode(t, ids.ids, ids.n, false, &again, &err), QASR_OK);
+        check_is_nfc_of(&again, &text);
+    }
+    token_ids_free(&ids);
+    buf_free(&text);
+    buf_free(&again);
+}
+
+/* ---- the split, against a scanner written from its rules ---------------------------------- */
+
+typedef struct characters {
+    uint32_t cp[64];
+    size_t n;
+} characters;
+
+static uint32_t at(const characters *c, size_t i) { return i < c->n ? c->cp[i] : UTF8_MALFORMED; }
+
+static bool is_category(uint32_t cp, utf8proc_category_t first, utf8proc_category_t last)
+{
+    if (cp == UTF8_MALFORMED)
+        return false;
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)cp);
+    return category >= first && category <= last;
+}
+static bool is_letter(uint32_t cp) { return is_category(cp, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO); }
+static bool is_number(uint32_t cp) { return is_category(cp, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO); }
+static bool is_space(uint32_t cp)
+{
+    return (cp >= 9 && cp <= 13) || cp == 0x85 || is_category(cp, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP);
+}
+static bool is_newline(uint32_t cp) { return cp == '\r' || cp == '\n'; }
+static bool is_other(uint32_t cp)
+{
+    return cp != UTF8_MALFORMED && !is_letter(cp) && !is_number(cp) && !is_space(cp);
+}
+
+static uint32_t fold(uint32_t cp) { return cp == 0x17F ? 's' : cp >= 'A' && cp <= 'Z' ? cp + 32 : cp; }
+
+static size_t contraction(const characters *c, size_t p)
+{
+    uint32_t a = fold(at(c, p + 1)), b = fold(at(c, p + 2));
+    if (c->cp[p] != '\'')
+        return 0;
+    if (a == 's' || a == 't')
+        return 2;
+    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l'))
+        return 3;
+    return a == 'm' || a == 'd' ? 2 : 0;
+}
+
+static size_t scan_white(const characters *c, size_t p)
+{
+    size_t n = 0, newline = 0;
+    while (is_space(at(c, p + n)))
+        newline = is_newline(at(c, p + n++)) ? n : newline;
+    if (newline)
+        return newline;
+    return p + n == c->n || n == 1 ? n : n - 1;
+}
+
+/* Number of characters of the word at p. */
+static size_t scan_word(const characters *c, size_t p)
+{
+    size_t n = contraction(c, p);
+    uint32_t first = c->cp[p];
+    if (n)
+        return n;
+    if (is_letter(first) || (!is_newline(first) && !is_number(first) && is_letter(at(c, p + 1)))) {
+        for (n = 1; is_letter(at(c, p + n));)
+            n++;
+        return n;
+    }
+    if (is_number(first))
+        return 1;
+    if (is_other(first) || (first == ' ' && is_other(at(c, p + 1)))) {
+        for (n = 1; is_other(at(c, p + n));)
+            n++;
+        while (is_newline(at(c, p + n)))
+            n++;
+        return n;
+    }
+    return scan_white(c, p);
+}
+
+/* Cuts lengths of words off the front of the list that the scanner made. */
+typedef struct expected_words {
+    size_t length[64], n, next;
+} expected_words;
+
+static qasr_status check_word(void *arg, const char *word, size_t len, qasr_error *err)
+{
+    expected_words *e = arg;
+    assert_true(e->next < e->n);
+    assert_int_equal(len, e->length[e->next]);
+    e->next++;
+    return QASR_OK;
+}
+
+static void split_follows_its_rules(void **state)
+{
+    qasr_error err;
+    buf text;
+    buf_init(&text, 10000);
+    for (int i = 0; i < 20000; i++) {
+        characters c = { .n = random_below(24) };
+        expected_words e = { 0 };
+        buf_clear(&text);
+        for (size_t j = 0; j < c.n; j++) {
+            do
+                c.cp[j] = random_character();
+            while (utf8proc_category((utf8proc_int32_t)c.cp[j]) == UTF8PROC_CATEGORY_CN ||
+                   (c.cp[j] > 0x2FF && c.cp[j] < 0xFB00 && random_below(2))); /* assigned in every version */
+            assert_int_equal(utf8_add(&text, c.cp[j], &err), QASR_OK);
+        }
+        for (size_t p = 0, n; p < c.n; p += n) {
+            unsigned char bytes[4];
+            n = scan_word(&c, p);
+            for (size_t j = p; j < p + n; j++)
+                e.length[e.n] += utf8_write(bytes, c.cp[j]);
+            e.n++;
+        }
+        assert_int_equal(pretok_split(real->pretok, buf_str(&text), text.len, check_word, &e, &err), QASR_OK);
+        assert_int_equal(e.next, e.n);
+    }
+    buf_free(&text);
+}
+
+/* ---- merging, against the textbook -------------------------------------------------------- */
+
+/* All occurrences of the best pair from left to right, until there is none. */
+static size_t merge_naively(const tokenizer *t, int32_t *ids, size_t n)
+{
+    for (;;) {
+        merge best = { .left = -1, .rank = UINT32_MAX };
+        for (size_t i = 0; i + 1 < n; i++) {
+            const merge *m = merge_find(t, ids[i], ids[i + 1]);
+            if (m->left >= 0 && m->rank < best.rank)
+                best = *m;
+        }
+        if (best.left < 0)
+            return n;
+        size_t n_out = 0;
+        for (size_t i = 0; i < n; i++) {
+            bool hit = i + 1 < n && ids[i] == best.left && ids[i + 1] == best.right;
+            ids[n_out++] = hit ? best.result : ids[i];
+            i += hit;
+        }
+        n = n_out;
+    }
+}
+
+static void merging_follows_the_textbook(void **state)
+{
+    for (int i = 0; i < 5000; i++) {
+        char word[200];
+        int32_t ids[200];
+        size_t n = 1 + random_below(i % 50 ? 20 : sizeof word - 1);
+        uint32_t n_letters = 1 + random_below(26); /* few letters: runs and overlaps */
+        const tokenizer *t = i % 3 ? real : demo;
+        for (size_t j = 0; j < n; j++) {
+            word[j] = (char)('a' + random_below(n_letters));
+            ids[j] = t->byte_id[(unsigned char)word[j]];
+        }
+        word[n] = 0;
+        check_ids(t, word, n, false, ids, merge_naively(t, ids, n));
+    }
+}
+
+/* A million bytes that are hard on the split, on NFC or on the merging. */
+static void long_text_takes_no_quadratic_time(void **state)
+{
+    static const char *const unit[] = { "a", " ", "\u0315\u0300", ".", "\n ", "\xFF", "中", "1", "' ", "\u0301" };
+    enum { N = 1000000 };
+    char *text = malloc(N);
+    qasr_error err;
+    for (size_t i = 0; i < ARRAY_LEN(unit); i++) {
+        size_t n_unit = strlen(unit[i]), n = N / n_unit * n_unit;
+        for (size_t j = 0; j < n; j++)
+            text[j] = unit[i][j % n_unit];
+        token_ids ids = { 0 };
+        buf again;
+        buf_init(&again, N * 4);
+        assert_int_equal(tokenizer_encode(real, text, n, false, &ids, &err), QASR_OK);
+        assert_int_equal(tokenizer_decode(real, ids.ids, ids.n, false, &again, &err), QASR_OK);
+        assert_int_equal(again.len, unit[i][0] == '\xFF' ? n * 3 : n);
+        token_ids_free(&ids);
+        buf_free(&again);
+    }
+    free(text);
+    token_ids ids = { 0 };
+    assert_int_equal(tokenizer_encode(real, "", (size_t)1 << 40, false, &ids, &err), QASR_E_INVALID);
+    assert_int_equal(ids.n, 0);
+}
+
+/* ---- malformed UTF-8 ---------------------------------------------------------------------- */
+
+/* What Python's bytes.decode(errors="replace") gives. */
+static const struct {
+    const char *bytes, *text;
+} malformed[] = {
+    { "a\x80z", "a\uFFFDz" },
+    { "\xC0\x80", "\uFFFD\uFFFD" },
+    { "\xC3z", "\uFFFDz" },
+    { "\xC3", "\uFFFD" },
+    { "\xE2\x82z", "\uFFFDz" },
+    { "\xE2\x82", "\uFFFD" },
+    { "\xE0\x80\x80", "\uFFFD\uFFFD\uFFFD" },
+    { "\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD" }, /* a surrogate */
+    { "\xF0\x9F\x98z", "\uFFFDz" },
+    { "\xF0\x9F\x98", "\uFFFD" },
+    { "\xF0\x9F\xF0\x9F\x98\x80", "\uFFFD😀" },
+    { "\xF0\x80\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD" },
+    { "\xF4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD" }, /* U+110000 */
+    { "\xF8\x88\x80\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD" },
+    { "\xE2\xE2\x82\xAC", "\uFFFD€" },
+    { "\xFE\xFF", "\uFFFD\uFFFD" },
+};
+
+static void malformed_bytes_are_replaced(void **state)
+{
+    qasr_error err;
+    for (size_t i = 0; i < ARRAY_LEN(malformed); i++) {
+        const char *bytes = malformed[i].bytes, *want = malformed[i].text;
+        token_ids raw = { 0 }, clean = { 0 };
+        buf text;
+        buf_init(&text, 100);
+        for (const char *p = bytes; *p; p++)
+            assert_int_equal(token_ids_add(&raw, real->byte_id[(unsigned char)*p], &err), QASR_OK);
+        assert_int_equal(tokenizer_decode(real, raw.ids, raw.n, true, &text, &err), QASR_OK);
+        assert_string_equal(buf_str(&text), want);
+        assert_int_equal(tokenizer_encode(real, want, strlen(want), false, &clean, &err), QASR_OK);
+        check_ids(real, bytes, strlen(bytes), false, clean.ids, clean.n);
+        token_ids_free(&raw);
+        token_ids_free(&clean);
+        buf_free(&text);
+    }
+}
+
+static bool is_well_formed(const buf *b)
+{
+    uint32_t cp = 0;
+    for (size_t i = 0; i < b->len;) {
+        i += utf8_read(&cp, (const unsigned char *)b->data + i, b->len - i);
+        if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
+            return false;
+    }
+    return true;
+}
+
+static void streaming_gives_the_text_of_the_whole(void **state)
+{
+    qasr_error err;
+    buf streamed, whole;
+    buf_init(&streamed, 10000);
+    buf_init(&whole, 10000);
+    for (int i = 0; i < 3000; i++) {
+        int32_t ids[30];
+        size_t n = random_below(30);
+        text_stream s = { 0 };
+        buf_clear(&streamed);
+        buf_clear(&whole);
+        for (size_t j = 0; j < n; j++) {
+            ids[j] = (int32_t)random_below(j % 2 ? 256 : 151710); /* many lone bytes */
+            assert_int_equal(text_stream_add(&s, real, ids[j], &streamed, &err), QASR_OK);
+            assert_true(is_well_formed(&streamed));
+            assert_true(s.n_tail <= 3);
+        }
+        assert_int_equal(text_stream_end(&s, &streamed, &err), QASR_OK);
+        assert_int_equal(tokenizer_decode(real, ids, n, true, &whole, &err), QASR_OK);
+        assert_int_equal(streamed.len, whole.len);
+        assert_memory_equal(buf_str(&streamed), buf_str(&whole), whole.len);
+    }
+    buf_free(&streamed);
+    buf_free(&whole);
+}
+
+static void stream_waits_for_the_whole_character(void **state)
+{
+    static const int32_t party[] = { 11162, 236, 231 }; /* " 🎉" */
+    static const char *const so_far[] = { " ", " ", " 🎉" };
+    qasr_error err;
+    text_stream s = { 0 };
+    buf text;
+    buf_init(&text, 100);
+    for (size_t i = 0; i < ARRAY_LEN(party); i++) {
+        assert_int_equal(text_stream_add(&s, real, party[i], &text, &err), QASR_OK);
+        assert_string_equal(buf_str(&text), so_far[i]);
+    }
+    assert_int_equal(text_stream_add(&s, real, party[0], &text, &err), QASR_OK);
+    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK);
+    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK); /* nothing is left */
+    assert_string_equal(buf_str(&text), " 🎉 \uFFFD");
+    buf_free(&text);
+    buf_init(&text, 1);
+    assert_int_equal(tokenizer_decode(real, party, 3, true, &text, &err), QASR_E_NOMEM);
+    buf_free(&text);
+}
+
+/* ---- threads ------------------------------------------------------------------------------ */
+
+static void *encode_known(void *failed)
+{
+    qasr_error err;
+    for (int round = 0; round < 50; round++)
+        for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+            token_ids ids = { 0 };
+            if (tokenizer_encode(real, known[i].text, strlen(known[i].text), true, &ids, &err) != QASR_OK ||
+                ids.n != known[i].n || (ids.n && memcmp(ids.ids, known[i].ids, ids.n * sizeof *ids.ids) != 0))
+                *(bool *)failed = true;
+            token_ids_free(&ids);
+        }
+    return NULL;
+}
+
+static void four_threads_share_a_tokenizer(void **state)
+{
+    pthread_t thread[4];
+    bool failed[4] = { 0 };
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, encode_known, &failed[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(thread[i], NULL);
+        assert_false(failed[i]);
+    }
+}
+
+/* ---- hostile files ------------------------------------------------------------------------ */
+
+enum { VOCAB, MERGES, CONFIG, N_FILES };
+static const char *const file_name[N_FILES] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
+
+static void write_file(const char *dir, int which, const char *text, size_t n)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", dir, file_name[which]);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    fclose(f);
+}
+
+/* The demo model's file with the first occurrence of from replaced, or all of it when from is NULL. */
+static void write_edited(const char *dir, int which, const char *from, const char *to)
+{
+    qasr_error err;
+    char *path;
+    buf text, edited;
+    buf_init(&text, 1 << 20);
+    buf_init(&edited, 1 << 20);
+    assert_int_equal(file_path_join(&path, MODEL_DIR, file_name[which], &err), QASR_OK);
+    assert_int_equal(file_read_all(&text, path, &err), QASR_OK);
+    const char *found = from ? strstr(text.data, from) : text.data;
+    if (!found)
+        fail_msg("'%s' is not in %s", from, path);
+    assert_int_equal(buf_add(&edited, text.data, (size_t)(found - text.data), &err), QASR_OK);
+    assert_int_equal(buf_add_str(&edited, to, &err), QASR_OK);
+    assert_int_equal(buf_add_str(&edited, from ? found + strlen(from) : "", &err), QASR_OK);
+    write_file(dir, which, edited.data, edited.len);
+    buf_free(&text);
+    buf_free(&edited);
+    mem_free(path);
+}
+
+static void make_dir(char dir[64])
+{
+    snprintf(dir, 64, "/tmp/qasr-tokenizer-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    for (int i = 0; i < N_FILES; i++)
+        write_edited(dir, i, "", "");
+}
+
+static void remove_dir(const char *dir)
+{
+    char path[300];
+    for (int i = 0; i < N_FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, file_name[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+static const struct {
+    int which;
+    const char *from, *to, *message; /* part of the error message; NULL: the file is good */
+} edits[] = {
+    { VOCAB, "", " \n", NULL },
+    { VOCAB, "\"B\": 33", "\"\\u0042\" :\t33\r\n", NULL },
+    { VOCAB, "\"!\": 0", "\"\\u0021\": 0", NULL },
+    { VOCAB, NULL, "", "expected an object at byte 0" },
+    { VOCAB, NULL, "{}", "byte 0x00 has no token" },
+    { VOCAB, NULL, "[]", "expected an object" },
+    { VOCAB, NULL, "{", "expected a string at byte 1" },
+    { VOCAB, NULL, "{\"a\"", "expected ':'" },
+    { VOCAB, NULL, "{\"a\":", "expected an id" },
+    { VOCAB, NULL, "{\"a\":1", "expected ',' or '}'" },
+    { VOCAB, NULL, "{\"a\":1,}", "expected a string" },
+    { VOCAB, NULL, "{\"a\":1}x", "text after the object" },
+    { VOCAB, NULL, "{\"a", "string does not end" },
+    { VOCAB, NULL, "{\"a\\", "unknown escape" },
+    { VOCAB, NULL, "{\"\\x\":1}", "unknown escape" },
+    { VOCAB, NULL, "{\"\\n\":1}", "not a character of the byte alphabet" },
+    { VOCAB, NULL, "{\"\\u00", "unfinished escape" },
+    { VOCAB, NULL, "{\"\\u00g0\":1}", "escape is not hexadecimal" },
+    { VOCAB, NULL, "{\"\\ud83d\\ude00\":1}", "U+D83D is not a character of the byte alphabet" },
+    { VOCAB, NULL, "{\"\\udc00\":1}", "U+DC00" },
+    { VOCAB, NULL, "{\"😀\":1}", "U+1F600" },
+    { VOCAB, NULL, "{\"a b\":1}", "U+0020" },
+    { VOCAB, NULL, "{\"\xFF\":1}", "malformed UTF-8" },
+    { VOCAB, NULL, "{\"\xC4", "malformed UTF-8" },
+    { VOCAB, NULL, "{\"\":1}", "empty token" },
+    { VOCAB, "\"!\": 0", "\"!\": -1", "expected an id" },
+    { VOCAB, "\"!\": 0", "\"!\": 00", "expected an id" },
+    { VOCAB, "\"!\": 0", "\"!\": 0.5", "expected ',' or '}'" },
+    { VOCAB, "\"!\": 0", "\"!\": 1e9", "expected ',' or '}'" },
+    { VOCAB, "\"!\": 0", "\"!\": null", "expected an id" },
+    { VOCAB, "\"!\": 0", "\"!\": 4194304", "id is too large" },
+    { VOCAB, "\"!\": 0", "\"!\": 99999999999999999999999", "id is too large" },
+    { VOCAB, "\"!\": 0", "\"!\": 1", "id 1 is used twice" },
+    { VOCAB, "\"!\": 0", "\"!\": 0, \"!\": 2000", "ids 0 and 2000 have the same token" },
+    { VOCAB, "\"!\": 0, ", "", "byte 0x21 has no token" },
+    { VOCAB, "\"!\": 0", "\"!\": 1016", "id 1016 is used twice" },
+    { VOCAB, "\"!\": 0", "\"!\": 0, \"<asr_text>\": 1022", NULL },
+    { VOCAB, "\"!\": 0", "\"!\": 0, \"<asr_text\": 1022", "id 1022 is used twice" },
+    { MERGES, "#version: 0.2\n", "", NULL },
+    { MERGES, "#version: 0.2\n", "\n\n", NULL },
+    { MERGES, NULL, "", NULL },
+    { MERGES, NULL, "Ġ Ð\r\n\r\n", NULL },
+    { MERGES, "#version: 0.2\n", "Ġ Ð\n", "is the same as merge 0" },
+    { MERGES, "#version: 0.2\n", "zz z\n", "merge 0 has a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "z zz\n", "merge 0 has a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "~ ~\n", "merge 0 has a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "a\n", "expected two tokens and one blank" },
+    { MERGES, "#version: 0.2\n", "a \n", "expected two tokens and one blank" },
+    { MERGES, "#version: 0.2\n", " a\n", "expected two tokens and one blank" },
+    { MERGES, "#version: 0.2\n", "a b c\n", "expected two tokens and one blank" },
+    { MERGES, "#version: 0.2\n", "a  b\n", "expected two tokens and one blank" },
+    { MERGES, "#version: 0.2\n", "a \xFF\n", "malformed UTF-8" },
+    { MERGES, "#version: 0.2\n", "a 😀\n", "U+1F600" },
+    { MERGES, "Ñ Ĥ\n", "#version: 0.2\n", "not in the vocabulary" },
+    { CONFIG, NULL, "", "tokenizer_config.json': " },
+    { CONFIG, NULL, "{", "line 1" },
+    { CONFIG, NULL, "[]", "no object 'added_tokens_decoder'" },
+    { CONFIG, NULL, "{}", "no object 'added_tokens_decoder'" },
+    { CONFIG, NULL, "{\"added_tokens_decoder\":[]}", "no object 'added_tokens_decoder'" },
+    { CONFIG, NULL, "{\"added_tokens_decoder\":{}}", NULL },
+    { CONFIG, NULL, "{\"added_tokens_decoder\":{\"1016\":1}}", "added token '1016' has no 'content'" },
+    { CONFIG, NULL, "{\"added_tokens_decoder\":{\"1016\":{\"content\":\"\"}}}", "has no 'content'" },
+    { CONFIG, NULL, "{\"added_tokens_decoder\":{\"1016\":{\"content\":\"\\u0000\"}}}", "line 1" },
+    { CONFIG, "\"1016\"", "\"1017\"", "duplicate" },
+    { CONFIG, "\"1016\"", "\"0\"", "id 0 is used twice" },
+    { CONFIG, "\"1016\"", "\"-1\"", "added token id '-1'" },
+    { CONFIG, "\"1016\"", "\"01016\"", "added token id '01016'" },
+    { CONFIG, "\"1016\"", "\"1016 \"", "added token id '1016 '" },
+    { CONFIG, "\"1016\"", "\"\"", "added token id ''" },
+    { CONFIG, "\"1016\"", "\"99999999999\"", "added token id '99999999999'" },
+    { CONFIG, "<|endoftext|>", "<|im_start|>", "'<|im_start|>' is given twice" },
+    { CONFIG, "\"special\": true", "\"special\": 1", "is not true or false" },
+    { CONFIG, "\"lstrip\": false", "\"lstrip\": true", "has 'lstrip'" },
+    { CONFIG, "\"single_word\": false", "\"single_word\": true", "has 'single_word'" },
+};
+
+static void hostile_files_are_refused(void **state)
+{
+    char dir[64];
+    make_dir(dir);
+    for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
+        qasr_error err = { 0 };
+        tokenizer *t = NULL;
+        write_edited(dir, edits[i].which, edits[i].from, edits[i].to);
+        qasr_status status = tokenizer_open_dir(&t, dir, &err);
+        if (edits[i].message) {
+            if (status == QASR_OK || !strstr(err.message, edits[i].message))
+                fail_msg("edit %zu (%s): '%s', expected '%s'", i, edits[i].to, err.message, edits[i].message);
+            assert_true(status == QASR_E_FORMAT || status == QASR_E_UNSUPPORTED);
+            assert_null(t);
+        } else if (status != QASR_OK) {
+            fail_msg("edit %zu (%s): '%s'", i, edits[i].to, err.message);
+        }
+        tokenizer_free(t);
+        write_edited(dir, edits[i].which, "", "");
+    }
+    remove_dir(dir);
+}
+
+/* Every beginning of vocab.json and merges.txt, cut at any byte, is refused or gives a usable tokenizer. */
+static void truncated_files_do_no_harm(void **state)
+{
+    qasr_error err;
+    char dir[64];
+    make_dir(dir);
+    for (int which = 0; which < N_FILES; which++) {
+        char *path;
+        buf text;
+        buf_init(&text, 1 << 20);
+        assert_int_equal(file_path_join(&path, MODEL_DIR, file_name[which], &err), QASR_OK);
+        assert_int_equal(file_read_all(&text, path, &err), QASR_OK);
+        for (size_t n = random_below(64); n + 1 < text.len; n += 1 + random_below(128)) {
+            tokenizer *t = NULL;
+            write_file(dir, which, text.data, n);
+            if (tokenizer_open_dir(&t, dir, &err) == QASR_OK) {
+                assert_int_equal(which, MERGES); /* cut at the end of a line, or within "a bc" when "ab" is a token */
+                check_ids(t, "?", 1, true, (const int32_t[]){ 30 }, 1);
+            }
+            tokenizer_free(t);
+        }
+        write_file(dir, which, text.data, text.len);
+        buf_free(&text);
+        mem_free(path);
+    }
+    remove_dir(dir);
+}
+
+static void missing_files_are_named(void **state)
+{
+    char dir[64];
+    for (int i = 0; i < N_FILES; i++) {
+        qasr_error err;
+        tokenizer *t = NULL;
+        char path[300];
+        make_dir(dir);
+        snprintf(path, sizeof path, "%s/%s", dir, file_name[i]);
+        unlink(path);
+        assert_int_equal(tokenizer_open_dir(&t, dir, &err), QASR_E_IO);
+        assert_non_null(strstr(err.message, file_name[i]));
+        assert_null(t);
+        remove_dir(dir);
+    }
+}
+
+static void ids_need_not_be_in_order(void **state)
+{
+    char dir[64];
+    make_dir(dir);
+    static const char text[] = "! language English";
+    write_edited(dir, VOCAB, "\"!\": 0", "\"!\": 3000"); /* holes at 0 and 1023..2999 */
+    qasr_error err;
+    tokenizer *t = NULL;
+    assert_int_equal(tokenizer_open_dir(&t, dir, &err), QASR_OK);
+    assert_int_equal(tokenizer_size(t), 3001);
+    token_ids ids = { 0 };
+    buf again;
+    buf_init(&again, 100);
+    assert_int_equal(tokenizer_encode(t, text, sizeof text - 1, false, &ids, &err), QASR_OK);
+    assert_int_equal(ids.ids[0], 3000);
+    assert_int_equal(token_ids_add(&ids, 0, &err), QASR_OK);
+    assert_int_equal(token_ids_add(&ids, 2999, &err), QASR_OK);
+    assert_int_equal(tokenizer_decode(t, ids.ids, ids.n, false, &again, &err), QASR_OK);
+    assert_string_equal(buf_str(&again), text);
+    token_ids_free(&ids);
+    buf_free(&again);
+    tokenizer_free(t);
+    remove_dir(dir);
+}
+
+/* ---- out of memory ------------------------------------------------------------------------ */
+
+static void every_failed_allocation_is_reported(void **state)
+{
+    qasr_error err;
+    qasr_status status = QASR_E_NOMEM;
+    tokenizer *t = NULL;
+    size_t n = 0;
+    for (; status != QASR_OK; n++) {
+        mem_fail_after(n);
+        status = tokenizer_open_dir(&t, MODEL_DIR, &err);
+        mem_fail_after(SIZE_MAX);
+        assert_true(status == QASR_OK || (status == QASR_E_NOMEM && !t));
+    }
+    assert_true(n > 10);
+    static const char text[] = "language English<asr_text> e\u0315\u0300 and then some";
+    status = QASR_E_NOMEM;
+    for (n = 0; status != QASR_OK; n++) {
+        token_ids ids = { 0 };
+        mem_fail_after(n);
+        status = tokenizer_encode(t, text, sizeof text - 1, true, &ids, &err);
+        mem_fail_after(SIZE_MAX);
+        assert_true(status == QASR_OK || status == QASR_E_NOMEM);
+        token_ids_free(&ids);
+    }
+    assert_true(n > 5);
+    tokenizer_free(t);
+    tokenizer_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(published_ids_come_out),
+        cmocka_unit_test(published_ids_decode_to_their_text),
+        cmocka_unit_test(tables_have_the_published_shape),
+        cmocka_unit_test(added_tokens_need_trust),
+        cmocka_unit_test(decoding_skips_special_and_unknown_ids),
+        cmocka_unit_test(golden_answers_decode),
+        cmocka_unit_test(decode_of_encode_is_nfc),
+        cmocka_unit_test(split_follows_its_rules),
+        cmocka_unit_test(merging_follows_the_textbook),
+        cmocka_unit_test(long_text_takes_no_quadratic_time),
+        cmocka_unit_test(malformed_bytes_are_replaced),
+        cmocka_unit_test(streaming_gives_the_text_of_the_whole),
+        cmocka_unit_test(stream_waits_for_the_whole_character),
+        cmocka_unit_test(four_threads_share_a_tokenizer),
+        cmocka_unit_test(hostile_files_are_refused),
+        cmocka_unit_test(truncated_files_do_no_harm),
+        cmocka_unit_test(missing_files_are_named),
+        cmocka_unit_test(ids_need_not_be_in_order),
+        cmocka_unit_test(every_failed_allocation_is_reported),
+    };
+    return cmocka_run_group_tests(tests, open_tokenizers, free_tokenizers);
+}
