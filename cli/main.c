@@ -83,7 +83,8 @@ static void print_log(void *user, qasr_log_level level, const char *message)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write like any other */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file-size limit are failed writes like any other */
+    signal(SIGXFSZ, SIG_IGN);
     qasr_log_set(print_log, NULL);
     int status = dispatch(argc, argv);
     if (!out_flush_stdout() && status == EXIT_DONE)

@@ -12,4 +12,5 @@ q --input there.gguf --output x.gguf
 cp "$DEMO/model-00002-of-00002.safetensors" one.safetensors
 q --input one.safetensors --output one.safetensors --force
 rm one.safetensors
+(ulimit -f 1000; q --input "$DEMO" --output toolarge.gguf)
 ls
