@@ -84,6 +84,7 @@ static int quantize(const args *a)
     struct sigaction cancel = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND }; /* a second one kills */
     sigaction(SIGINT, &cancel, NULL);
     sigaction(SIGTERM, &cancel, NULL);
+    sigaction(SIGHUP, &cancel, NULL);
     progress_begin(&bar, a->quiet);
     qasr_status status = qasr_quantize(&options, &report, &err);
     progress_end(&bar);

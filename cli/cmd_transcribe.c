@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "out.h"
@@ -40,7 +41,7 @@ static const opt opts[] = {
     { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
       offsetof(args, output) },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
-    { "quiet", 'q', NULL, "no lines on stderr but warnings and errors", OPT_FLAG, offsetof(args, quiet) },
+    { "quiet", 'q', NULL, "do not name the files as they begin (several files, on a terminal)", OPT_FLAG, offsetof(args, quiet) },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
     { "device", 0, "DEVICE", "where to compute (default auto)", OPT_CHOICE, offsetof(args, device), devices },
@@ -205,6 +206,8 @@ static bool do_file(run_state *s, size_t index)
     const char *file = a->files.names[index];
     qasr_error err = { .status = QASR_OK };
     qasr_result *result = NULL;
+    if (a->files.n > 1 && !a->quiet && isatty(STDERR_FILENO))
+        fprintf(stderr, "[%zu/%zu] %s\n", index + 1, a->files.n, file);
     qasr_status status = transcribe_file(s, &result, file, &err);
     out_item item = { file, s->model, a->model, s->session, result, err.message, s->load_s, index, a->files.n };
     formats[a->format]->item(s->out.f, &item);
@@ -215,7 +218,7 @@ static bool do_file(run_state *s, size_t index)
     if (!s->out.path)
         out_flush_stdout(); /* text shows up as it is ready; a failure ends the loop over the files */
     warn(a, file, result);
-    if (a->timings && !a->quiet)
+    if (a->timings)
         print_timings(s, file, qasr_result_timings(result));
     qasr_result_free(result);
     s->n_done++;

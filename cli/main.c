@@ -37,11 +37,12 @@ static const char *command_name(const void *list, size_t i) { return ((const com
 
 static int unknown_command(const char *name)
 {
+    if (name[0] == '-')
+        return opt_usage_error(NULL, "unknown option '%s', expected a command, --help or --version", name);
     const char *near = opt_nearest(name, command_name, commands, N_COMMANDS);
-    const char *kind = name[0] == '-' ? "option" : "command";
     if (near)
-        return opt_usage_error(NULL, "unknown %s '%s' (did you mean '%s'?)", kind, name, near);
-    return opt_usage_error(NULL, "unknown %s '%s', expected one of transcribe, quantize, info, help", kind, name);
+        return opt_usage_error(NULL, "unknown command '%s' (did you mean '%s'?)", name, near);
+    return opt_usage_error(NULL, "unknown command '%s', expected one of transcribe, quantize, info, help", name);
 }
 
 static int run_help(const char *name)
@@ -82,7 +83,8 @@ static void print_log(void *user, qasr_log_level level, const char *message)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write like any other */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file-size limit are failed writes like any other */
+    signal(SIGXFSZ, SIG_IGN);
     qasr_log_set(print_log, NULL);
     int status = dispatch(argc, argv);
     if (!out_flush_stdout() && status == EXIT_DONE)

@@ -124,7 +124,7 @@ static bool set_number(const command *cmd, const opt *o, void *field, const char
     double value = strtod(text, &end);
     bool whole = o->type == OPT_NUMBER || value == floor(value);
     if (end == text || *end || errno || !whole || !(value >= o->min && value <= o->max)) {
-        opt_usage_error(cmd, "--%s '%s': expected a %snumber from %g to %g", o->name, text,
+        opt_usage_error(cmd, "--%s '%s': expected a %snumber from %.10g to %.10g", o->name, text,
                         o->type == OPT_INT ? "whole " : "", o->min, o->max);
         return false;
     }

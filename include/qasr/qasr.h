@@ -208,14 +208,14 @@ QASR_API const qasr_timings *qasr_result_timings(const qasr_result *result);
 
 /* ---- quantization ------------------------------------------------------------------------ */
 
-/* Progress of a long call: done of total bytes. Non-zero cancels. */
+/* Progress of a long call: done of total bytes; comes on the thread that made the call. Non-zero cancels. */
 typedef int (*qasr_progress_fn)(void *user, uint64_t done, uint64_t total, const char *what);
 
 typedef struct qasr_quantize_options {
     size_t struct_size;
     const char *input;       /* model directory, .safetensors file or .safetensors.index.json */
     const char *output;      /* .gguf file to write */
-    const char *qtype;       /* "q8_0", "q6_k" ("q6k"), "q4_0" */
+    const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q4_0" */
     const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model." */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
     int n_threads;           /* 0: default */
@@ -229,7 +229,7 @@ typedef struct qasr_quantize_options {
  * got one type. Errors compare the stored values with the source's. */
 typedef struct qasr_quantize_row {
     const char *kind;
-    const char *type;
+    const char *type; /* "skipped": not written (a head that the config says is the embedding) */
     size_t n_tensors;
     uint64_t n_values, bytes_before, bytes_after;
     double max_error, rms_error;

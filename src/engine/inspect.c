@@ -332,13 +332,14 @@ static qasr_status add_container_fact(qasr_inspect *in, const weights *w, qasr_e
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
-/* Looks a key up in section of thinker_config, then of the root (the second layout is flat). */
+/* Looks a key up in a section of thinker_config, of the root (the second layout is flat), then in both. */
 static const json_t *config_get(const json_t *root, const char *section, const char *key)
 {
-    const json_t *bases[] = { json_object_get(root, "thinker_config"), root };
-    for (size_t i = 0; i < ARRAY_LEN(bases); i++) {
-        const json_t *in = section ? json_object_get(bases[i], section) : bases[i];
-        const json_t *value = json_object_get(in, key);
+    const json_t *thinker = json_object_get(root, "thinker_config");
+    const json_t *places[] = { section ? json_object_get(thinker, section) : NULL,
+                               section ? json_object_get(root, section) : NULL, thinker, root };
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const json_t *value = json_object_get(places[i], key);
         if (value && !json_is_null(value))
             return value;
     }

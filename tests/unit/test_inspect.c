@@ -134,7 +134,7 @@ static void test_own_gguf(void **state)
         { "container", "GGUF version 3" },
         { "tensors", "68" },
         { "parameters.decoder", "4723456" },
-        { "type.f32", "25 tensors, 18432 bytes" },
+        { "type.f32", "25 tensors, 19456 bytes" },
         { "type.q8_0", "42 tensors, 5013504 bytes" },
         { "type.bf16", "1 tensor, 524288 bytes" },
         { "decoder.width", "256" },

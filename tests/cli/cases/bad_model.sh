@@ -15,7 +15,7 @@ fresh; own $one; truncate -s -1000 $one; t
 fresh; own $one; truncate -s 6 $one; t
 fresh; own $two; tool header $two thinker.model.norm.weight shape '[128]'; t
 fresh; own $two; tool header $two thinker.model.norm.weight shape '[2,128]'; t
-fresh; own $two; tool header $two thinker.model.norm.weight dtype '"I16"'; t 2>&1
+fresh; own $two; tool header $two thinker.model.norm.weight dtype '"I16"'; t
 fresh; rm m/vocab.json; t
 fresh; own m/vocab.json; truncate -s 1000 m/vocab.json; t
 fresh; own m/merges.txt; echo 'nosuch token' >>m/merges.txt; t

@@ -3,7 +3,7 @@
 echo $?
 "$QASR" info "$DEMO" --tensors >/dev/full
 echo $?
-{ "$QASR" info "$DEMO" --tensors; echo $? >status; } | true
+{ sleep 0.3; "$QASR" info "$DEMO" --tensors; echo $? >status; } | true
 cat status
 "$QASR" transcribe --model "$DEMO" "$DATA/golden/clips/en-000.flac" >/dev/full
 echo $?
