@@ -242,11 +242,19 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
                                                             const act_block *x, size_t k, unsigned rows, block_kind kind)
 {
     vf acc[MAX_ROWS];
+    /* Many rows at once are many streams, which the hardware follows badly. So the next rows are fetched ahead, as
+     * one stream, while these are computed. */
+    const uint8_t *ahead = w + rows * row_bytes;
+    unsigned step = rows * kind.bytes;
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
         acc[r] = vf_zero();
     for (size_t n = k / (2 * QK * kind.pairs); n > 0; n--, w += kind.bytes) {
         super_scales s[MAX_ROWS];
+#pragma GCC unroll 16
+        for (unsigned at = 0; at < step; at += 64)
+            _mm_prefetch(ahead + at, _MM_HINT_T0);
+        ahead += step;
 #pragma GCC unroll 8
         for (unsigned r = 0; r < rows; r++)
             s[r] = kind.prepare(w + r * row_bytes);
