@@ -1,9 +1,11 @@
 /* AVX-512 with VNNI and BF16: products with block-quantized weights by vpdpbusd, 64 elements (a pair of blocks of
  * 32) at a time. Weights are made unsigned, u = w + offset; the activations' integer is 256 hi + lo, so
  *   sum u v = 256 sum u hi + sum u lo,  sum w v = sum u v - offset sum v
- * hold exactly in 32-bit lanes of 4 elements each (4 * 255 * 32639 < 2^25), and each lane of the result, below 4 * 128 *
+ * hold exactly in 32-bit lanes of 4 elements each (4 * 255 * 32639 < 2^25), and each lane of the result, at most 4 * 128 *
  * 32639 < 2^24, converts to float exactly. Then one multiply-add per lane with weight scale * activation scale. Types
- * with a minimum add minimum * activation scale * sum v instead of the offset. */
+ * with a minimum add minimum * activation scale * sum v instead of the offset.
+ *
+ * Rows go by in runs of 8 blocks (256 elements): scales are gathered, converted and multiplied once per run. */
 #if !defined(__AVX512VNNI__) || !defined(__AVX512VBMI__)
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif
@@ -11,7 +13,10 @@
 #include "kernels/levels.h"
 #include "kernels/x86/vec.h"
 
-enum { MAX_ROWS = 8 }; /* weight rows taken at once: they share the work on activations */
+enum {
+    RUN = 8,       /* blocks of 32 in a run */
+    MAX_ROWS = 8,  /* weight rows taken at once: they share the work on activations */
+};
 
 /* Inline assembly: gcc 12 copies accumulators around the intrinsic. */
 static inline __m512i dot_bytes(__m512i acc, __m512i u, __m512i s)
@@ -20,135 +25,158 @@ static inline __m512i dot_bytes(__m512i acc, __m512i u, __m512i s)
     return acc;
 }
 
-/* ---- two blocks of activations ---- */
+static inline __m256i load_bytes(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline __m512i load_64(const void *p) { return _mm512_loadu_si512(p); }
+static inline __m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
+static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i64x4(load_bytes(p)); }
 
-typedef struct act_pair {
+/* 16-bit shift counts: a in the lower 32 bytes, b in the upper */
+static inline __m512i counts(int a, int b) { return join(_mm256_set1_epi16((short)a), _mm256_set1_epi16((short)b)); }
+
+/* ---- activations ---- */
+
+typedef struct act_run { /* lane i and lane i + 8 belong to block i of the run */
+    vf d;
+    vf d_sum; /* d * sum v of the block; lanes 8 .. 15 are 0 */
+} act_run;
+
+/* n blocks, the others count as 0. */
+static inline __attribute__((always_inline)) act_run act_load_run(const act_block *x, size_t n, int has_min)
+{
+    float d[RUN];
+    int32_t sum[RUN];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < RUN; i++) {
+        d[i] = i < n ? x[i].d : 0.0f;
+        sum[i] = i < n ? x[i].sum[0] + x[i].sum[1] : 0;
+    }
+    __m256 dv = _mm256_setr_ps(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]);
+    act_run a = { _mm512_broadcast_f32x8(dv), vf_zero() };
+    if (has_min) {
+        __m256i s = _mm256_setr_epi32(sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]);
+        a.d_sum = _mm512_zextps256_ps512(_mm256_mul_ps(dv, _mm256_cvtepi32_ps(s)));
+    }
+    return a;
+}
+
+typedef struct act_pair { /* two blocks */
     __m512i hi, lo;
     __m512i fix; /* -offset * sum v of each lane's four elements */
-    vf d;        /* scale of each lane's block */
-    vf d_sum;    /* d * sum v of each lane's four elements */
 } act_pair;
 
-static inline __m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
-
-static inline __m256i load_bytes(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-
 /* Without second the upper half is 0. */
-static inline __attribute__((always_inline)) act_pair act_load(const act_block *x, int second, int offset, int has_min)
+static inline __attribute__((always_inline)) act_pair act_load_pair(const act_block *x, int second, int offset)
 {
     act_pair a;
     __m256i none = _mm256_setzero_si256();
     a.hi = join(load_bytes(x->hi), second ? load_bytes(x[1].hi) : none);
     a.lo = join(load_bytes(x->lo), second ? load_bytes(x[1].lo) : none);
-    a.d = _mm512_mask_blend_ps(0xff00, vf_set1(x->d), second ? vf_set1(x[1].d) : vf_zero());
-    __m512i unit = _mm512_set1_epi8(has_min ? 1 : (char)offset), zero = _mm512_setzero_si512();
-    __m512i sum = dot_bytes(_mm512_slli_epi32(dot_bytes(zero, unit, a.hi), 8), unit, a.lo);
-    a.fix = zero;
-    a.d_sum = vf_zero();
-    if (has_min)
-        a.d_sum = _mm512_cvtepi32_ps(sum) * a.d;
-    else
-        a.fix = _mm512_sub_epi32(zero, sum);
+    a.fix = _mm512_setzero_si512();
+    if (offset) {
+        __m512i unit = _mm512_set1_epi8((char)offset);
+        __m512i hi = dot_bytes(a.fix, unit, a.hi);
+        a.fix = _mm512_sub_epi32(a.fix, dot_bytes(_mm512_slli_epi32(hi, 8), unit, a.lo));
+    }
     return a;
 }
 
-/* ---- pairs of weight blocks ---- */
+/* ---- weights ---- */
 
-typedef struct weight_pair {
-    __m512i u;     /* 64 unsigned bytes, elements in order */
-    vf scale, min; /* of each lane's four elements */
-} weight_pair;
-
-typedef struct super_scales { /* of a superblock: lane i belongs to group i */
+/* Of a run. Blocks of 32: lanes i and i + 8 belong to block i. Q6_K: lane i to group i of 16 elements. */
+typedef struct weight_scales {
     vf scale, min;
-} super_scales;
+} weight_scales;
 
-typedef super_scales (*prepare_fn)(const uint8_t *block);
-typedef weight_pair (*load_fn)(const uint8_t *block, unsigned pair, const super_scales *s, int second);
+/* Scales of a run of n blocks; n is RUN where scales_fn is called for a constant n. */
+typedef weight_scales (*scales_fn)(const uint8_t *blocks, size_t n);
+/* Quants of pair 0 .. 3 of a run as 64 unsigned bytes, elements in order; without second the upper half is 0. */
+typedef __m512i (*quants_fn)(const uint8_t *blocks, unsigned pair, int second);
 
-static inline super_scales prepare_none(const uint8_t *b) { return (super_scales){ vf_zero(), vf_zero() }; }
-
-/* Lanes 0 .. 7 the half at b + at, lanes 8 .. 15 that of the second block, bytes further on (0 without second). at and
- * bytes are even, and a pair of blocks has at least 36 bytes: one load and one shuffle fetch both. */
-static inline vf halves(const uint8_t *b, int at, int bytes, int second)
+/* The halves at byte at of n blocks of the given size, in lanes i and i + 8. A full run of 8 * bytes >= 144 is fetched
+ * by shuffling words out of its first 128 bytes (blocks 0 .. 3) and of 128 bytes that hold blocks 4 .. 7. */
+static inline __attribute__((always_inline)) vf block_halves(const uint8_t *b, int at, int bytes, size_t n)
 {
-    if (!second) {
-        uint16_t h;
-        memcpy(&h, b + at, sizeof h);
-        return _mm512_cvtph_ps(_mm256_zextsi128_si256(_mm_set1_epi16((short)h)));
+    if (n < RUN) {
+        uint16_t h[RUN] = { 0 };
+        for (size_t i = 0; i < n; i++)
+            memcpy(&h[i], b + at + i * (size_t)bytes, sizeof *h);
+        return _mm512_cvtph_ps(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)h)));
     }
-    short u = (short)(at / 2), v = (short)((at + bytes) / 2);
-    __m256i index = _mm256_set_epi16(v, v, v, v, v, v, v, v, u, u, u, u, u, u, u, u);
-    if (v < 16)
-        return _mm512_cvtph_ps(_mm256_permutexvar_epi16(index, load_bytes(b)));
-    __m512i all = _mm512_permutexvar_epi16(_mm512_castsi256_si512(index), _mm512_loadu_si512(b));
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(all));
+    int skip = 4 * bytes < 8 * bytes - 128 ? 4 * bytes : 8 * bytes - 128, u = at / 2, s = bytes / 2, v = u - skip / 2;
+    __m512i first = _mm512_castsi256_si512(_mm256_broadcastsi128_si256(
+        _mm_setr_epi16((short)u, (short)(u + s), (short)(u + 2 * s), (short)(u + 3 * s), 0, 0, 0, 0)));
+    __m512i last = _mm512_castsi256_si512(_mm256_broadcastsi128_si256(_mm_setr_epi16(
+        0, 0, 0, 0, (short)(v + 4 * s), (short)(v + 5 * s), (short)(v + 6 * s), (short)(v + 7 * s))));
+    __m512i low = _mm512_permutex2var_epi16(load_64(b), first, load_64(b + 64));
+    __m512i high = _mm512_permutex2var_epi16(load_64(b + skip), last, load_64(b + skip + 64));
+    return _mm512_cvtph_ps(_mm256_blend_epi16(_mm512_castsi512_si256(low), _mm512_castsi512_si256(high), 0xf0));
 }
 
+#define SCALES_32(type, with_min)                                                                                      \
+    static inline __attribute__((always_inline)) weight_scales scales_##type(const uint8_t *b, size_t n)               \
+    {                                                                                                                  \
+        weight_scales s = { block_halves(b, 0, sizeof(block_##type), n), vf_zero() };                                  \
+        if (with_min)                                                                                                  \
+            s.min = block_halves(b, 2, sizeof(block_##type), n);                                                       \
+        return s;                                                                                                      \
+    }
+SCALES_32(q8_0, 0)
+SCALES_32(q4_0, 0)
+SCALES_32(q4_1, 1)
+SCALES_32(q5_0, 0)
+SCALES_32(q5_1, 1)
+
 /* Two blocks' 16 bytes of nibbles: low nibbles are elements 0 .. 15 of a block, high ones 16 .. 31. */
-static inline __m512i nibble_pair(const uint8_t *low, const uint8_t *high)
+static inline __m512i nibble_pair(const uint8_t *b, size_t bytes, int second)
 {
     const __m512i shifts = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
                                             0x0004000400040004, 0, 0);
-    __m512i q = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)low));
-    q = high ? _mm512_mask_broadcast_i32x4(q, 0xff00, _mm_loadu_si128((const __m128i *)high))
-             : _mm512_zextsi256_si512(_mm512_castsi512_si256(q));
+    __m512i q = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)b));
+    q = second ? _mm512_mask_broadcast_i32x4(q, 0xff00, _mm_loadu_si128((const __m128i *)(b + bytes)))
+               : _mm512_zextsi256_si512(_mm512_castsi512_si256(q));
     return _mm512_and_si512(_mm512_srlv_epi16(q, shifts), _mm512_set1_epi8(15));
 }
 
 /* Adds 16 where the bits of two blocks' 32-bit words are set. */
-static inline __m512i with_fifth_bits(__m512i q, const uint8_t *low, const uint8_t *high)
+static inline __m512i with_fifth_bits(__m512i q, const uint8_t *b, size_t bytes, int second)
 {
-    uint32_t a, b = 0;
-    memcpy(&a, low, sizeof a);
-    if (high)
-        memcpy(&b, high, sizeof b);
-    return _mm512_mask_add_epi8(q, (uint64_t)b << 32 | a, q, _mm512_set1_epi8(16));
+    uint32_t low, high = 0;
+    memcpy(&low, b, sizeof low);
+    if (second)
+        memcpy(&high, b + bytes, sizeof high);
+    return _mm512_mask_add_epi8(q, (uint64_t)high << 32 | low, q, _mm512_set1_epi8(16));
 }
 
-static inline weight_pair load_q8_0(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q8_0(const uint8_t *b, unsigned pair, int second)
 {
-    const uint8_t *c = second ? b + sizeof(block_q8_0) : NULL;
-    __m512i q = join(load_bytes(b + 2), second ? load_bytes(c + 2) : _mm256_setzero_si256());
-    return (weight_pair){ _mm512_xor_si512(q, _mm512_set1_epi8(-128)), halves(b, 0, sizeof(block_q8_0), second), vf_zero() };
+    b += 2 * pair * sizeof(block_q8_0) + 2;
+    __m512i q = join(load_bytes(b), second ? load_bytes(b + sizeof(block_q8_0)) : _mm256_setzero_si256());
+    return _mm512_xor_si512(q, _mm512_set1_epi8(-128));
 }
 
-static inline weight_pair load_q4_0(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q4_0(const uint8_t *b, unsigned pair, int second)
 {
-    const uint8_t *c = second ? b + sizeof(block_q4_0) : NULL;
-    return (weight_pair){ nibble_pair(b + 2, second ? c + 2 : NULL), halves(b, 0, sizeof(block_q4_0), second), vf_zero() };
+    return nibble_pair(b + 2 * pair * sizeof(block_q4_0) + 2, sizeof(block_q4_0), second);
 }
 
-static inline weight_pair load_q4_1(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q4_1(const uint8_t *b, unsigned pair, int second)
 {
-    const uint8_t *c = second ? b + sizeof(block_q4_1) : NULL;
-    return (weight_pair){ nibble_pair(b + 4, second ? c + 4 : NULL), halves(b, 0, sizeof(block_q4_1), second),
-                          halves(b, 2, sizeof(block_q4_1), second) };
+    return nibble_pair(b + 2 * pair * sizeof(block_q4_1) + 4, sizeof(block_q4_1), second);
 }
 
-static inline weight_pair load_q5_0(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q5_0(const uint8_t *b, unsigned pair, int second)
 {
-    const uint8_t *c = second ? b + sizeof(block_q5_0) : NULL;
-    __m512i q = with_fifth_bits(nibble_pair(b + 6, second ? c + 6 : NULL), b + 2, second ? c + 2 : NULL);
-    return (weight_pair){ q, halves(b, 0, sizeof(block_q5_0), second), vf_zero() };
+    b += 2 * pair * sizeof(block_q5_0);
+    return with_fifth_bits(nibble_pair(b + 6, sizeof(block_q5_0), second), b + 2, sizeof(block_q5_0), second);
 }
 
-static inline weight_pair load_q5_1(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q5_1(const uint8_t *b, unsigned pair, int second)
 {
-    const uint8_t *c = second ? b + sizeof(block_q5_1) : NULL;
-    __m512i q = with_fifth_bits(nibble_pair(b + 8, second ? c + 8 : NULL), b + 4, second ? c + 4 : NULL);
-    return (weight_pair){ q, halves(b, 0, sizeof(block_q5_1), second), halves(b, 2, sizeof(block_q5_1), second) };
+    b += 2 * pair * sizeof(block_q5_1);
+    return with_fifth_bits(nibble_pair(b + 8, sizeof(block_q5_1), second), b + 4, sizeof(block_q5_1), second);
 }
 
-/* ---- superblocks of 256: four pairs ---- */
-
-static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i64x4(load_bytes(p)); }
-
-/* 16-bit shift counts: a in the lower 32 bytes, b in the upper */
-static inline __m512i counts(int a, int b)
-{
-    return join(_mm256_set1_epi16((short)a), _mm256_set1_epi16((short)b));
-}
+/* ---- superblocks of 256 are runs ---- */
 
 static inline vf half_everywhere(const uint8_t *p)
 {
@@ -157,17 +185,17 @@ static inline vf half_everywhere(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_set1_epi16((short)h));
 }
 
-static inline super_scales prepare_q6_k(const uint8_t *b)
+static inline weight_scales scales_q6_k(const uint8_t *b, size_t n)
 {
     __m128i sc = _mm_loadu_si128((const __m128i *)(b + offsetof(block_q6_k, scales)));
     vf scale = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sc)) * half_everywhere(b + offsetof(block_q6_k, d));
-    return (super_scales){ scale, vf_zero() };
+    return (weight_scales){ scale, vf_zero() };
 }
 
-static inline weight_pair load_q6_k(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q6_k(const uint8_t *b, unsigned pair, int second)
 {
     unsigned half = pair / 2; /* 128 elements: pair 0 the low nibbles of 64 bytes, pair 1 the high ones */
-    __m512i low = _mm512_loadu_si512(b + 64 * half);
+    __m512i low = load_64(b + 64 * half);
     __m512i high = both_halves(b + offsetof(block_q6_k, qh) + 32 * half); /* bits 5 and 6 of quarter i: 2 i, 2 i + 1 */
     if (pair % 2) {
         low = _mm512_srli_epi16(low, 4);
@@ -176,14 +204,11 @@ static inline weight_pair load_q6_k(const uint8_t *b, unsigned pair, const super
         high = _mm512_sllv_epi16(high, counts(4, 2));
     }
     high = _mm512_and_si512(high, _mm512_set1_epi8(0x30));
-    __m512i q = _mm512_ternarylogic_epi32(high, low, _mm512_set1_epi8(15), 0xf8); /* high | (low & 15) */
-    const __m512i group = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    __m512i at = _mm512_add_epi32(group, _mm512_set1_epi32((int)(4 * pair)));
-    return (weight_pair){ q, _mm512_permutexvar_ps(at, s->scale), vf_zero() };
+    return _mm512_ternarylogic_epi32(high, low, _mm512_set1_epi8(15), 0xf8); /* high | (low & 15) */
 }
 
 /* Q4_K and Q5_K begin alike: d, dmin, 12 bytes with eight 6-bit scales and minima (quant_k_scale_min). */
-static inline super_scales prepare_k(const uint8_t *b)
+static inline weight_scales scales_k(const uint8_t *b, size_t n)
 {
     uint32_t s[3];
     memcpy(s, b + offsetof(block_q4_k, scales), sizeof s);
@@ -191,25 +216,18 @@ static inline super_scales prepare_k(const uint8_t *b)
                      (uint64_t)((s[2] & 0x0f0f0f0f) | (s[0] >> 6 & 0x03030303) << 4) << 32;
     uint64_t min = (s[1] & 0x3f3f3f3f) |
                    (uint64_t)((s[2] >> 4 & 0x0f0f0f0f) | (s[1] >> 6 & 0x03030303) << 4) << 32;
-    vf sv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_cvtsi64_si128((long long)scale)));
-    vf mv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_cvtsi64_si128((long long)min)));
-    return (super_scales){ sv * half_everywhere(b), vf_zero() - mv * half_everywhere(b + 2) };
+    vf sv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set1_epi64x((long long)scale)));
+    vf mv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set1_epi64x((long long)min)));
+    return (weight_scales){ sv * half_everywhere(b), vf_zero() - mv * half_everywhere(b + 2) };
 }
 
-static inline weight_pair pair_k(__m512i q, unsigned pair, const super_scales *s)
-{
-    const __m512i group = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    __m512i at = _mm512_add_epi32(group, _mm512_set1_epi32((int)(2 * pair)));
-    return (weight_pair){ q, _mm512_permutexvar_ps(at, s->scale), _mm512_permutexvar_ps(at, s->min) };
-}
-
-static inline weight_pair load_q4_k(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q4_k(const uint8_t *b, unsigned pair, int second)
 {
     __m512i q = both_halves(b + offsetof(block_q4_k, qs) + 32 * pair);
-    return pair_k(_mm512_and_si512(_mm512_srlv_epi16(q, counts(0, 4)), _mm512_set1_epi8(15)), pair, s);
+    return _mm512_and_si512(_mm512_srlv_epi16(q, counts(0, 4)), _mm512_set1_epi8(15));
 }
 
-static inline weight_pair load_q5_k(const uint8_t *b, unsigned pair, const super_scales *s, int second)
+static inline __m512i quants_q5_k(const uint8_t *b, unsigned pair, int second)
 {
     __m512i q = _mm512_srlv_epi16(both_halves(b + offsetof(block_q5_k, qs) + 32 * pair), counts(0, 4));
     __m512i high = both_halves(b + offsetof(block_q5_k, qh)); /* bit 5 of block j: bit j */
@@ -218,66 +236,81 @@ static inline weight_pair load_q5_k(const uint8_t *b, unsigned pair, const super
     else
         high = _mm512_srlv_epi16(high, counts(2 * (int)pair - 4, 2 * (int)pair - 3));
     high = _mm512_and_si512(high, _mm512_set1_epi8(16));
-    return pair_k(_mm512_ternarylogic_epi32(high, q, _mm512_set1_epi8(15), 0xf8), pair, s);
+    return _mm512_ternarylogic_epi32(high, q, _mm512_set1_epi8(15), 0xf8); /* high | (q & 15) */
 }
 
 /* ---- rows ---- */
 
 typedef struct block_kind {
-    prepare_fn prepare;
-    load_fn load;
-    unsigned bytes; /* per step: a pair of blocks of 32, or a superblock */
-    unsigned pairs; /* per step */
-    int offset, has_min;
+    scales_fn scales;
+    quants_fn quants;
+    unsigned bytes; /* of a run */
+    int offset, has_min, groups_of_16;
 } block_kind;
 
-static inline __attribute__((always_inline)) vf dot_pair(vf acc, const weight_pair *w, const act_pair *x, int has_min)
+/* acc[r] += w_r . x over a run of n blocks, w_r = w + r * row_bytes. rows and kind are constants at the call, and n
+ * too but for the last run of a row. Fetches what lies ahead, as many bytes as it uses. */
+static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], const uint8_t *w, size_t row_bytes,
+                                                          const act_block *x, size_t n, const uint8_t *ahead,
+                                                          unsigned rows, block_kind kind)
 {
-    __m512i hi = dot_bytes(_mm512_setzero_si512(), w->u, x->hi), lo = dot_bytes(x->fix, w->u, x->lo);
-    acc = vf_fma(_mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(hi, 8), lo)), w->scale * x->d, acc);
-    return has_min ? vf_fma(w->min, x->d_sum, acc) : acc;
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    act_run a = act_load_run(x, n, kind.has_min);
+    if (kind.groups_of_16)
+        a.d = _mm512_permutexvar_ps(_mm512_srli_epi32(lane, 1), a.d);
+    vf scale[MAX_ROWS];
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++) {
+        weight_scales s = kind.scales(w + r * row_bytes, n);
+        scale[r] = s.scale * a.d;
+        if (kind.has_min)
+            acc[r] = vf_fma(s.min, a.d_sum, acc[r]);
+    }
+    /* of each lane among 16 of 4 elements: its block or its group of 16 */
+    const __m512i unit = kind.groups_of_16 ? _mm512_srli_epi32(lane, 2) : _mm512_srli_epi32(lane, 3);
+#pragma GCC unroll 4
+    for (unsigned pair = 0; pair < (n + 1) / 2; pair++) {
+#pragma GCC unroll 16
+        for (unsigned at = 0; at < rows * kind.bytes / 4; at += 64)
+            _mm_prefetch(ahead + pair * (rows * kind.bytes / 4) + at, _MM_HINT_T0);
+        int second = 2 * pair + 1 < n;
+        act_pair p = act_load_pair(x + 2 * pair, second, kind.offset);
+        __m512i at = _mm512_add_epi32(unit, _mm512_set1_epi32((int)(pair * (kind.groups_of_16 ? 4 : 2))));
+#pragma GCC unroll 8
+        for (unsigned r = 0; r < rows; r++) {
+            __m512i u = kind.quants(w + r * row_bytes, pair, second);
+            __m512i hi = dot_bytes(_mm512_setzero_si512(), u, p.hi), lo = dot_bytes(p.fix, u, p.lo);
+            vf sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(hi, 8), lo));
+            acc[r] = vf_fma(sum, _mm512_permutexvar_ps(at, scale[r]), acc[r]);
+        }
+    }
 }
 
+/* Many rows at once are many streams, which the hardware follows badly. So the rows after these are fetched, as one
+ * stream, while these are computed. */
 static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
                                                             const act_block *x, size_t k, unsigned rows, block_kind kind)
 {
     vf acc[MAX_ROWS];
+    const uint8_t *ahead = w + rows * row_bytes;
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
         acc[r] = vf_zero();
-    for (size_t n = k / (2 * QK * kind.pairs); n > 0; n--, w += kind.bytes) {
-        super_scales s[MAX_ROWS];
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < rows; r++)
-            s[r] = kind.prepare(w + r * row_bytes);
-#pragma GCC unroll 8
-        for (unsigned pair = 0; pair < kind.pairs; pair++, x += 2) {
-            act_pair a = act_load(x, 1, kind.offset, kind.has_min);
-#pragma GCC unroll 8
-            for (unsigned r = 0; r < rows; r++) {
-                weight_pair p = kind.load(w + r * row_bytes, pair, &s[r], 1);
-                acc[r] = dot_pair(acc[r], &p, &a, kind.has_min);
-            }
-        }
-    }
-    if (kind.pairs == 1 && k % (2 * QK)) { /* an odd block of 32 */
-        act_pair a = act_load(x, 0, kind.offset, kind.has_min);
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < rows; r++) {
-            weight_pair p = kind.load(w + r * row_bytes, 0, NULL, 0);
-            acc[r] = dot_pair(acc[r], &p, &a, kind.has_min);
-        }
-    }
+    size_t n = k / QK;
+    for (; n >= RUN; n -= RUN, w += kind.bytes, x += RUN, ahead += rows * kind.bytes)
+        dot_run(acc, w, row_bytes, x, RUN, ahead, rows, kind);
+    if (n > 0)
+        dot_run(acc, w, row_bytes, x, n, ahead, rows, kind);
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
         out[r] = vf_sum(acc[r]);
 }
 
-#define GEMV(type, rows, step_bytes, step_pairs, weight_offset, with_min, prepare_scales)                              \
+#define GEMV(type, rows, run_bytes, weight_offset, with_min, of_16, scales)                                            \
     static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
     {                                                                                                                  \
-        const block_kind kind = { prepare_scales, load_##type, step_bytes, step_pairs, weight_offset, with_min };      \
-        size_t row_bytes = k / QK * (step_bytes) / (2 * (step_pairs)), r = 0;                                          \
+        const block_kind kind = { scales, quants_##type, run_bytes, weight_offset, with_min, of_16 };                  \
+        size_t row_bytes = k / QK * ((run_bytes) / RUN) + k / (RUN * QK) * ((run_bytes) % RUN), r = 0;                 \
         const act_block *a = x;                                                                                        \
         for (; r + (rows) <= n; r += (rows))                                                                           \
             for (size_t j = 0; j < m; j++)                                                                             \
@@ -289,14 +322,14 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
                           kind);                                                                                       \
     }
 
-GEMV(q8_0, 8, 2 * sizeof(block_q8_0), 1, 128, 0, prepare_none)
-GEMV(q4_0, 8, 2 * sizeof(block_q4_0), 1, 8, 0, prepare_none)
-GEMV(q4_1, 8, 2 * sizeof(block_q4_1), 1, 0, 1, prepare_none)
-GEMV(q5_0, 8, 2 * sizeof(block_q5_0), 1, 16, 0, prepare_none)
-GEMV(q5_1, 8, 2 * sizeof(block_q5_1), 1, 0, 1, prepare_none)
-GEMV(q6_k, 4, sizeof(block_q6_k), 4, 32, 0, prepare_q6_k)
-GEMV(q4_k, 4, sizeof(block_q4_k), 4, 0, 1, prepare_k)
-GEMV(q5_k, 4, sizeof(block_q5_k), 4, 0, 1, prepare_k)
+GEMV(q8_0, 8, RUN * sizeof(block_q8_0), 128, 0, 0, scales_q8_0)
+GEMV(q4_0, 8, RUN * sizeof(block_q4_0), 8, 0, 0, scales_q4_0)
+GEMV(q4_1, 8, RUN * sizeof(block_q4_1), 0, 1, 0, scales_q4_1)
+GEMV(q5_0, 8, RUN * sizeof(block_q5_0), 16, 0, 0, scales_q5_0)
+GEMV(q5_1, 8, RUN * sizeof(block_q5_1), 0, 1, 0, scales_q5_1)
+GEMV(q6_k, 8, sizeof(block_q6_k), 32, 0, 1, scales_q6_k)
+GEMV(q4_k, 8, sizeof(block_q4_k), 0, 1, 0, scales_k)
+GEMV(q5_k, 8, sizeof(block_q5_k), 0, 1, 0, scales_k)
 
 void kernels_fill_avx512vnni(kernels *k)
 {
