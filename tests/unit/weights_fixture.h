@@ -64,6 +64,7 @@ static inline const char *scratch_path(const char *name)
 
 static inline void write_bytes(const char *name, const void *data, size_t n)
 {
+    unlink(scratch_path(name)); /* rewriting an old file in place can wait for the disk */
     FILE *f = fopen(scratch_path(name), "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(data, 1, n, f), n);
