@@ -265,6 +265,12 @@ static size_t hash_bytes(const unsigned char *p, size_t n)
     return (size_t)(h ^ h >> 32);
 }
 
+static bool is_token(const tokenizer *t, size_t id, const unsigned char *p, size_t n)
+{
+    return id < t->n_tokens && t->tokens[id].kind != TOKEN_NONE && t->tokens[id].length == n &&
+           memcmp(t->bytes + t->tokens[id].offset, p, n) == 0;
+}
+
 /* The slot that holds the id of these bytes, or the empty slot where it would go. */
 static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
 {
@@ -272,8 +278,7 @@ static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
         int32_t *slot = &l->index[i & l->index_mask];
         if (*slot == INDEX_EMPTY)
             return slot;
-        const token *k = &l->t->tokens[*slot];
-        if (k->length == n && memcmp(l->t->bytes + k->offset, p, n) == 0)
+        if (is_token(l->t, (size_t)*slot, p, n))
             return slot;
     }
 }
@@ -341,7 +346,9 @@ static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, uin
     if (n_left == 0 || n_right == 0 || s->p < s->end)
         return scan_error(s, err, "expected two tokens and one blank");
     int32_t left = *index_find(l, scratch, n_left), right = *index_find(l, scratch + n_left, n_right);
-    int32_t result = *index_find(l, scratch, n_left + n_right);
+    int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
+    if (!is_token(l->t, 256 + (size_t)rank, scratch, n_left + n_right))
+        result = *index_find(l, scratch, n_left + n_right);
     if (left == INDEX_EMPTY || right == INDEX_EMPTY || result == INDEX_EMPTY)
         return scan_error(s, err, "merge %" PRIu32 " has a token that is not in the vocabulary", rank);
     merge *slot = merge_find(l->t, left, right);
