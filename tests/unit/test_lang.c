@@ -28,7 +28,7 @@ static void case_and_outer_space_do_not_matter(void **state)
     for (size_t i = 0; i < ARRAY_LEN(english); i++)
         assert_string_equal(lang_find(english[i])->name, "English");
     assert_string_equal(lang_find("YUE")->name, "Cantonese");
-    static const char *const unknown[] = { "", " ", "Englis", "Englishh", "e n", "eng", "None", "Klingon", "\xFF", "fil " "x" };
+    static const char *const unknown[] = { "", " ", "Englis", "Englishh", "e n", "eng", "None", "Klingon", "\xFF", "fil x" };
     for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
         assert_null(lang_find(unknown[i]));
 }

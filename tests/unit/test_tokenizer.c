@@ -138,6 +138,13 @@ static void tables_have_the_published_shape(void **state)
     static const int32_t id[] = { 0, 93, 94, 105, 106, 187, 188, 220, 221, 254, 255 };
     for (size_t i = 0; i < ARRAY_LEN(first); i++)
         assert_int_equal(real->byte_id[first[i]], id[i]);
+    size_t n_merges = 0;
+    for (size_t i = 0; i < (size_t)1 << (64 - real->merge_shift); i++) {
+        const merge *m = &real->merges[i];
+        n_merges += m->left >= 0;
+        assert_true(m->left < 0 || m->result == 256 + (int32_t)m->rank);
+    }
+    assert_int_equal(n_merges, 151387);
 }
 
 static void added_tokens_need_trust(void **state)
