@@ -12,9 +12,9 @@
 /* ---- repetitions -------------------------------------------------------------------------- */
 
 enum {
-    COPIES_MIN = 20,      /* of a pattern, for it to count as a repetition */
-    PATTERN_MAX = 20,     /* code points */
-    PATTERN_TAIL = 40     /* patterns are looked for only that far from the end */
+    COPIES_MIN = 20,  /* of a pattern, for it to count as a repetition */
+    PATTERN_MAX = 20, /* code points */
+    PATTERN_TAIL = 40 /* patterns are looked for only that far from the end */
 };
 
 /* Runs of more than 20 equal code points become one; gives the new length. */
@@ -116,7 +116,8 @@ static bool contains(const char *text, size_t n, const char *word)
 /* Where Python's splitlines breaks. */
 static bool is_line_break(uint32_t cp)
 {
-    return (cp >= 0x0A && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
+    return (cp >= 0x0A && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 ||
+           cp == 0x2029;
 }
 
 /* Length of the first line, and with its line break. */
@@ -164,7 +165,8 @@ static qasr_status add_meta_language(buf *lang, const char *meta, size_t n, qasr
 }
 
 /* fixed: trimmed, repetitions removed. */
-static qasr_status parse_fixed(buf *lang, buf *text, const char *fixed, size_t n, const char *forced, qasr_error *err)
+static qasr_status parse_fixed(buf *lang, buf *text, const char *fixed, size_t n, const char *forced,
+                               qasr_error *err)
 {
     if (forced)
         TRY(buf_add_str(lang, forced, err));
@@ -222,9 +224,11 @@ bool answer_is_loop(const int32_t *ids, size_t n)
     const int32_t *end = ids + n;
     if (few_different(end - LOOP_WINDOW, LOOP_WINDOW, LOOP_DISTINCT))
         return true;
-    for (size_t p = 1; p <= LOOP_PERIOD_MAX; p++)
-        if (memcmp(end - LOOP_COPIES * p, end - (LOOP_COPIES - 1) * p, (LOOP_COPIES - 1) * p * sizeof *ids) == 0)
+    for (size_t p = 1; p <= LOOP_PERIOD_MAX; p++) {
+        size_t n_same = (LOOP_COPIES - 1) * p; /* ids that equal the one p places on */
+        if (memcmp(end - LOOP_COPIES * p, end - n_same, n_same * sizeof *ids) == 0)
             return true;
+    }
     return false;
 }
 
@@ -234,10 +238,12 @@ bool answer_is_loop(const int32_t *ids, size_t n)
  * symbols, full-width forms. Not Hangul: Korean puts spaces. */
 static bool is_cjk(uint32_t cp)
 {
-    static const struct { uint32_t first, last; } range[] = {
-        { 0x2E80, 0x2FDF },   { 0x2FF0, 0x312F }, { 0x3190, 0x31FF }, { 0x3400, 0x4DBF }, { 0x4E00, 0x9FFF },
-        { 0xF900, 0xFAFF },   { 0xFE30, 0xFE4F }, { 0xFF00, 0xFF9F }, { 0xFFE0, 0xFFEF }, { 0x1AFF0, 0x1B16F },
-        { 0x20000, 0x3FFFF },
+    static const struct {
+        uint32_t first, last;
+    } range[] = {
+        { 0x2E80, 0x2FDF }, { 0x2FF0, 0x312F },   { 0x3190, 0x31FF },   { 0x3400, 0x4DBF },
+        { 0x4E00, 0x9FFF }, { 0xF900, 0xFAFF },   { 0xFE30, 0xFE4F },   { 0xFF00, 0xFF9F },
+        { 0xFFE0, 0xFFEF }, { 0x1AFF0, 0x1B16F }, { 0x20000, 0x3FFFF },
     };
     for (size_t i = 0; i < ARRAY_LEN(range); i++)
         if (cp >= range[i].first && cp <= range[i].last)

@@ -50,9 +50,9 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err)
 /* A token of the word; positions are those of its first byte. */
 typedef struct symbol {
     int32_t id;
-    int32_t prev, next;   /* NO_SYMBOL at the ends */
-    int64_t rank;         /* of the pair with next, NO_RANK if there is none or this one was merged away */
-    int32_t result;       /* what the pair becomes */
+    int32_t prev, next; /* NO_SYMBOL at the ends */
+    int64_t rank;       /* of the pair with next, NO_RANK if there is none or this one was merged away */
+    int32_t result;     /* what the pair becomes */
 } symbol;
 
 /* Scratch of one call; the heap holds rank << 32 | position, smallest first. Entries whose rank is no
@@ -127,7 +127,8 @@ static qasr_status reserve_word(encoder *e, size_t n, qasr_error *err)
     e->heap = NULL;
     e->cap = 0;
     TRY(MEM_ALLOC(&e->symbols, cap, err));
-    TRY(MEM_ALLOC(&e->heap, cap * 2, err)); /* n - 1 pairs at first; each of n - 1 merges takes one, adds two */
+    /* n - 1 pairs at first; each of n - 1 merges takes one, adds two */
+    TRY(MEM_ALLOC(&e->heap, cap * 2, err));
     e->cap = cap;
     return QASR_OK;
 }
@@ -201,7 +202,8 @@ qasr_status tokenizer_encode(const tokenizer *t, const char *text, size_t len, b
                              qasr_error *err)
 {
     if (len > TEXT_BYTES_MAX)
-        return error_set(err, QASR_E_INVALID, "text is too long: %zu bytes, expected at most %d", len, TEXT_BYTES_MAX);
+        return error_set(err, QASR_E_INVALID, "text is too long: %zu bytes, expected at most %d", len,
+                         TEXT_BYTES_MAX);
     encoder e = { .t = t, .out = out };
     qasr_status status = trusted ? encode_trusted(&e, text, len, err) : encode_plain(&e, text, len, err);
     mem_free(e.symbols);

@@ -8,13 +8,13 @@
 enum { NAME_BYTES_MAX = 10, DISTANCE_MAX = 2 };
 
 static const language languages[] = {
-    { "Chinese", "zh" },    { "English", "en" },    { "Cantonese", "yue" },  { "Arabic", "ar" },
-    { "German", "de" },     { "French", "fr" },     { "Spanish", "es" },     { "Portuguese", "pt" },
-    { "Indonesian", "id" }, { "Italian", "it" },    { "Korean", "ko" },      { "Russian", "ru" },
-    { "Thai", "th" },       { "Vietnamese", "vi" }, { "Japanese", "ja" },    { "Turkish", "tr" },
-    { "Hindi", "hi" },      { "Malay", "ms" },      { "Dutch", "nl" },       { "Swedish", "sv" },
-    { "Danish", "da" },     { "Finnish", "fi" },    { "Polish", "pl" },      { "Czech", "cs" },
-    { "Filipino", "fil" },  { "Persian", "fa" },    { "Greek", "el" },       { "Romanian", "ro" },
+    { "Chinese", "zh" },    { "English", "en" },    { "Cantonese", "yue" }, { "Arabic", "ar" },
+    { "German", "de" },     { "French", "fr" },     { "Spanish", "es" },    { "Portuguese", "pt" },
+    { "Indonesian", "id" }, { "Italian", "it" },    { "Korean", "ko" },     { "Russian", "ru" },
+    { "Thai", "th" },       { "Vietnamese", "vi" }, { "Japanese", "ja" },   { "Turkish", "tr" },
+    { "Hindi", "hi" },      { "Malay", "ms" },      { "Dutch", "nl" },      { "Swedish", "sv" },
+    { "Danish", "da" },     { "Finnish", "fi" },    { "Polish", "pl" },     { "Czech", "cs" },
+    { "Filipino", "fil" },  { "Persian", "fa" },    { "Greek", "el" },      { "Romanian", "ro" },
     { "Hungarian", "hu" },  { "Macedonian", "mk" },
 };
 
@@ -39,7 +39,8 @@ const language *lang_find(const char *name_or_code)
     size_t n = strlen(name_or_code);
     const char *text = utf8_trim(name_or_code, &n);
     for (size_t i = 0; i < ARRAY_LEN(languages); i++)
-        if (equals_ignoring_case(languages[i].name, text, n) || equals_ignoring_case(languages[i].code, text, n))
+        if (equals_ignoring_case(languages[i].name, text, n) ||
+            equals_ignoring_case(languages[i].code, text, n))
             return &languages[i];
     return NULL;
 }
@@ -50,7 +51,8 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
  * NAME_BYTES_MAX + DISTANCE_MAX bytes. */
 static size_t edit_distance(const char *name, const char *text, size_t n)
 {
-    size_t row[NAME_BYTES_MAX + DISTANCE_MAX + 1]; /* from the first i letters of name to the first j of text */
+    /* From the first i letters of name to the first j of text. */
+    size_t row[NAME_BYTES_MAX + DISTANCE_MAX + 1];
     for (size_t j = 0; j <= n; j++)
         row[j] = j;
     for (size_t i = 1; name[i - 1]; i++) {

@@ -102,7 +102,8 @@ static qasr_status normalize(buf *out, code_points *c, const char *text, size_t 
 {
     TRY(decompose(c, (const unsigned char *)text, len, err));
     TRY(order_marks(c, err));
-    utf8proc_ssize_t n = utf8proc_normalize_utf32(c->cp, (utf8proc_ssize_t)c->n, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+    utf8proc_ssize_t n =
+        utf8proc_normalize_utf32(c->cp, (utf8proc_ssize_t)c->n, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
     if (n < 0)
         return error_set(err, QASR_E_UNSUPPORTED, "cannot compose text: %s", utf8proc_errmsg(n));
     for (utf8proc_ssize_t i = 0; i < n; i++)

@@ -36,7 +36,8 @@ static qasr_status add_parts(token_ids *ids, const tokenizer *t, const part *par
         int32_t id = tokenizer_added_id(t, parts[i].added);
         if (id < 0)
             return error_set(err, QASR_E_FORMAT,
-                             "tokenizer has no added token '%s', which the prompt needs; use the tokenizer files of the model",
+                             "tokenizer has no added token '%s', which the prompt needs; use the tokenizer "
+                             "files of the model",
                              parts[i].added);
         TRY(token_ids_add(ids, id, err));
     }
@@ -52,7 +53,8 @@ static qasr_status repeat_last(token_ids *ids, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const char *forced, qasr_error *err)
+static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const char *forced,
+                                       qasr_error *err)
 {
     buf text;
     buf_init(&text, 256);
@@ -64,15 +66,18 @@ static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const
     return status;
 }
 
-static qasr_status build(prompt *p, const tokenizer *t, const char *system, const char *forced, size_t n_audio,
-                         qasr_error *err)
+static qasr_status build(prompt *p, const tokenizer *t, const char *system, const char *forced,
+                         size_t n_audio, qasr_error *err)
 {
-    const part before[] = { { .added = "<|im_start|>" }, { .text = system },   { .added = "<|im_end|>" },
-                            { .text = "\n" },            { .added = "<|im_start|>" },
-                            { .text = "user\n" },        { .added = "<|audio_start|>" },
-                            { .added = "<|audio_pad|>" } };
-    const part after[] = { { .added = "<|audio_end|>" }, { .added = "<|im_end|>" }, { .text = "\n" },
-                           { .added = "<|im_start|>" },  { .text = "assistant\n" } };
+    const part before[] = { { .added = "<|im_start|>" },    { .text = system },
+                            { .added = "<|im_end|>" },      { .text = "\n" },
+                            { .added = "<|im_start|>" },    { .text = "user\n" },
+                            { .added = "<|audio_start|>" }, { .added = "<|audio_pad|>" } };
+    const part after[] = { { .added = "<|audio_end|>" },
+                           { .added = "<|im_end|>" },
+                           { .text = "\n" },
+                           { .added = "<|im_start|>" },
+                           { .text = "assistant\n" } };
     TRY(add_parts(&p->ids, t, before, ARRAY_LEN(before), err));
     p->audio_begin = p->ids.n - 1;
     p->n_audio = n_audio;
@@ -81,8 +86,8 @@ static qasr_status build(prompt *p, const tokenizer *t, const char *system, cons
     return forced ? add_forced_language(&p->ids, t, forced, err) : QASR_OK;
 }
 
-qasr_status prompt_build(prompt *p, const tokenizer *t, const char *context, const char *forced, size_t n_audio,
-                         qasr_error *err)
+qasr_status prompt_build(prompt *p, const tokenizer *t, const char *context, const char *forced,
+                         size_t n_audio, qasr_error *err)
 {
     *p = (prompt){ 0 };
     if (n_audio > PROMPT_AUDIO_MAX)

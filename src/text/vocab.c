@@ -21,8 +21,8 @@
 #include "text/utf8.h"
 
 enum {
-    TOKEN_IDS_MAX = 1 << 22, /* a table of that many ids is 48 MiB; published ones have 151,706 */
-    ADDED_MAX = 4096,        /* they are searched one by one; published ones have 62 */
+    TOKEN_IDS_MAX = 1 << 22,   /* a table of that many ids is 48 MiB; published ones have 151,706 */
+    ADDED_MAX = 4096,          /* they are searched one by one; published ones have 62 */
     FILE_BYTES_MAX = 32 << 20, /* each of vocab.json and merges.txt */
     CONFIG_BYTES_MAX = 4 << 20,
     ALPHABET_SIZE = 0x100 + 68,
@@ -31,8 +31,8 @@ enum {
 
 typedef struct loader {
     tokenizer *t;
-    size_t n_bytes;    /* of t->bytes in use */
-    size_t cap_tokens; /* of t->tokens */
+    size_t n_bytes;                 /* of t->bytes in use */
+    size_t cap_tokens;              /* of t->tokens */
     int16_t byte_of[ALPHABET_SIZE]; /* character of the byte alphabet to byte, -1: none */
     int32_t *index;                 /* hash table of base tokens by content */
     size_t index_mask;
@@ -72,10 +72,7 @@ static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_erro
 
 /* ---- byte alphabet ------------------------------------------------------------------------ */
 
-static bool is_printable_latin1(int b)
-{
-    return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-}
+static bool is_printable_latin1(int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; }
 
 static void fill_alphabet(int16_t byte_of[ALPHABET_SIZE])
 {
@@ -87,7 +84,8 @@ static void fill_alphabet(int16_t byte_of[ALPHABET_SIZE])
 }
 
 /* Writes the byte that one character stands for. */
-static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s, qasr_error *err)
+static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s,
+                              qasr_error *err)
 {
     if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
         return scan_error(s, err, "malformed UTF-8");
@@ -117,7 +115,8 @@ static qasr_status reserve_tokens(loader *l, size_t n, qasr_error *err)
 }
 
 /* Gives an id in [0, TOKEN_IDS_MAX) the n bytes at l->n_bytes, which are in place already. */
-static qasr_status add_token(loader *l, int32_t id, size_t n, token_kind kind, const char *path, qasr_error *err)
+static qasr_status add_token(loader *l, int32_t id, size_t n, token_kind kind, const char *path,
+                             qasr_error *err)
 {
     TRY(reserve_tokens(l, (size_t)id + 1, err));
     token *k = &l->t->tokens[id];
@@ -152,7 +151,10 @@ static bool take(scanner *s, char c)
 
 static int hex_digit(unsigned char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* After a backslash. */
@@ -248,7 +250,8 @@ static qasr_status load_vocab(loader *l, const char *path, size_t extra_bytes, q
     file_map m;
     scanner s;
     TRY(map_text(&m, &s, path, err));
-    qasr_status status = MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err); /* JSON is longer than its pieces */
+    qasr_status status =
+        MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err); /* JSON is longer than its pieces */
     if (status == QASR_OK)
         status = scan_vocab(l, &s, err);
     file_map_close(&m);
@@ -265,6 +268,12 @@ static size_t hash_bytes(const unsigned char *p, size_t n)
     return (size_t)(h ^ h >> 32);
 }
 
+static bool is_token(const tokenizer *t, size_t id, const unsigned char *p, size_t n)
+{
+    return id < t->n_tokens && t->tokens[id].kind != TOKEN_NONE && t->tokens[id].length == n &&
+           memcmp(t->bytes + t->tokens[id].offset, p, n) == 0;
+}
+
 /* The slot that holds the id of these bytes, or the empty slot where it would go. */
 static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
 {
@@ -272,8 +281,7 @@ static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
         int32_t *slot = &l->index[i & l->index_mask];
         if (*slot == INDEX_EMPTY)
             return slot;
-        const token *k = &l->t->tokens[*slot];
-        if (k->length == n && memcmp(l->t->bytes + k->offset, p, n) == 0)
+        if (is_token(l->t, (size_t)*slot, p, n))
             return slot;
     }
 }
@@ -299,8 +307,9 @@ static qasr_status build_index(loader *l, const char *path, qasr_error *err)
             continue;
         int32_t *slot = index_find(l, t->bytes + k->offset, k->length);
         if (*slot != INDEX_EMPTY)
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': ids %" PRId32 " and %zu have the same token",
-                             path, *slot, id);
+            return error_set(err, QASR_E_FORMAT,
+                             "cannot read '%s': ids %" PRId32 " and %zu have the same token", path, *slot,
+                             id);
         *slot = (int32_t)id;
     }
     return QASR_OK;
@@ -312,7 +321,8 @@ static qasr_status find_byte_tokens(loader *l, const char *path, qasr_error *err
         unsigned char byte = (unsigned char)b;
         l->t->byte_id[b] = *index_find(l, &byte, 1);
         if (l->t->byte_id[b] == INDEX_EMPTY)
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path, (unsigned)b);
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path,
+                             (unsigned)b);
     }
     return QASR_OK;
 }
@@ -341,7 +351,9 @@ static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, uin
     if (n_left == 0 || n_right == 0 || s->p < s->end)
         return scan_error(s, err, "expected two tokens and one blank");
     int32_t left = *index_find(l, scratch, n_left), right = *index_find(l, scratch + n_left, n_right);
-    int32_t result = *index_find(l, scratch, n_left + n_right);
+    int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
+    if (!is_token(l->t, 256 + (size_t)rank, scratch, n_left + n_right))
+        result = *index_find(l, scratch, n_left + n_right);
     if (left == INDEX_EMPTY || right == INDEX_EMPTY || result == INDEX_EMPTY)
         return scan_error(s, err, "merge %" PRIu32 " has a token that is not in the vocabulary", rank);
     merge *slot = merge_find(l->t, left, right);
@@ -423,8 +435,8 @@ static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
         json_error_t e;
         *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &e);
         if (!*root)
-            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text, e.line,
-                               e.column);
+            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text,
+                               e.line, e.column);
     }
     buf_free(&text);
     return status;
@@ -441,28 +453,31 @@ static bool parse_id(int32_t *id, const char *name)
 static qasr_status check_added(const json_t *spec, const char *name, const char *path, qasr_error *err)
 {
     if (json_string_length(json_object_get(spec, "content")) == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' has no 'content'", path, name);
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' has no 'content'", path,
+                         name);
     const json_t *special = json_object_get(spec, "special");
     if (special && !json_is_boolean(special))
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': 'special' of added token '%s' is not true or false",
-                         path, name);
+        return error_set(err, QASR_E_FORMAT,
+                         "cannot read '%s': 'special' of added token '%s' is not true or false", path, name);
     static const char *const unsupported[] = { "lstrip", "rstrip", "single_word" };
     for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
         if (json_is_true(json_object_get(spec, unsupported[i])))
-            return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': added token '%s' has '%s', expected none that has",
-                             path, name, unsupported[i]);
+            return error_set(err, QASR_E_UNSUPPORTED,
+                             "cannot use '%s': added token '%s' has '%s', expected none that has", path, name,
+                             unsupported[i]);
     return QASR_OK;
 }
 
 /* The object added_tokens_decoder, its members checked, and the length of their contents. */
-static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path, qasr_error *err)
+static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path,
+                                qasr_error *err)
 {
     *added = json_object_get(root, "added_tokens_decoder");
     if (!json_is_object(*added))
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': no object 'added_tokens_decoder'", path);
     if (json_object_size(*added) > ADDED_MAX)
-        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d", path,
-                         json_object_size(*added), ADDED_MAX);
+        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d",
+                         path, json_object_size(*added), ADDED_MAX);
     const char *name;
     json_t *spec;
     *n_bytes = 0;
@@ -488,13 +503,15 @@ static qasr_status add_added(loader *l, json_t *added, const char *path, qasr_er
     json_object_foreach (added, name, spec) {
         int32_t id;
         if (!parse_id(&id, name))
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token id '%s', expected a whole number less than %d",
+            return error_set(err, QASR_E_FORMAT,
+                             "cannot read '%s': added token id '%s', expected a whole number less than %d",
                              path, name, TOKEN_IDS_MAX);
         const json_t *content = json_object_get(spec, "content");
         const char *text = json_string_value(content);
         size_t n = json_string_length(content);
         if (tokenizer_added_id(t, text) >= 0)
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' is given twice", path, text);
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' is given twice", path,
+                             text);
         memcpy(t->bytes + l->n_bytes, text, n);
         bool special = json_is_true(json_object_get(spec, "special"));
         TRY(add_token(l, id, n, special ? TOKEN_SPECIAL : TOKEN_ADDED, path, err));
