@@ -1,6 +1,7 @@
 /* JSON values that cannot fail on strange input. */
 #include "json_util.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

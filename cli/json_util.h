@@ -2,14 +2,15 @@
 #ifndef QASR_CLI_JSON_UTIL_H
 #define QASR_CLI_JSON_UTIL_H
 
-#include <jansson.h>
 #include <stdio.h>
 
+struct json_t; /* jansson.h: for the .c files */
+
 /* A string; bytes that are not UTF-8 (file names may be anything) become '?'. NULL gives "". */
-json_t *json_text(const char *s);
+struct json_t *json_text(const char *s);
 /* A number rounded to so many decimals; 0 if it is not finite. */
-json_t *json_number(double x, int decimals);
+struct json_t *json_number(double x, int decimals);
 /* Indented, in order of insertion, UTF-8 as it is, no final newline. Failure shows in ferror(f). */
-void json_print(const json_t *value, FILE *f);
+void json_print(const struct json_t *value, FILE *f);
 
 #endif
