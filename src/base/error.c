@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Text from files ends up in messages: no control characters, no cut inside a UTF-8 sequence. */
-static void clean_message(char *s, size_t capacity)
+void error_clean_line(char *s, size_t capacity)
 {
     size_t n = strlen(s);
     if (n == capacity - 1) { /* possibly cut: drop an incomplete last character */
@@ -29,7 +29,7 @@ static void set_v(qasr_error *err, qasr_status status, const char *suffix, const
     size_t used = n < 0 ? 0 : (size_t)n < sizeof err->message ? (size_t)n : sizeof err->message - 1;
     if (suffix)
         snprintf(err->message + used, sizeof err->message - used, ": %s", suffix);
-    clean_message(err->message, sizeof err->message);
+    error_clean_line(err->message, sizeof err->message);
 }
 
 void error_write(qasr_error *err, qasr_status status, const char *fmt, ...)

@@ -19,6 +19,9 @@ static inline qasr_status error_status(qasr_status status) { return status; }
  * QASR_E_NOMEM for ENOMEM. */
 qasr_status error_set_errno(qasr_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes a printf result of the given buffer size one clean line, as above. */
+void error_clean_line(char *text, size_t capacity);
+
 /* Return early on error. */
 #define TRY(call)                                                                                            \
     do {                                                                                                     \

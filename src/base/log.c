@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/error.h"
+
 static qasr_log_fn log_fn;
 static void *log_user;
 
@@ -22,5 +24,6 @@ void log_message(qasr_log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    error_clean_line(line, sizeof line);
     log_fn(log_user, level, line);
 }

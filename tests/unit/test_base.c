@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
@@ -35,6 +36,18 @@ static void error_text_is_one_clean_line(void **state)
     errno = ENOENT;
     assert_int_equal(error_set_errno(&err, "cannot open '%s'", "f"), QASR_E_IO);
     assert_string_equal(err.message, "cannot open 'f': No such file or directory");
+}
+
+static void keep_line(void *user, qasr_log_level level, const char *message) { snprintf(user, 100, "%d %s", level, message); }
+
+static void log_lines_are_clean_too(void **state)
+{
+    char line[100] = "";
+    log_warning("nobody hears '%s'", "this");
+    qasr_log_set(keep_line, line);
+    log_warning("tensor '%s'", "a\nb");
+    qasr_log_set(NULL, NULL);
+    assert_string_equal(line, "1 tensor 'a?b'");
 }
 
 static void memory_sizes_are_checked(void **state)
@@ -177,7 +190,8 @@ static void cpu_level_can_be_masked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(memory_sizes_are_checked),
+        cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(log_lines_are_clean_too),
+        cmocka_unit_test(memory_sizes_are_checked),
         cmocka_unit_test(buffers_have_a_maximum),       cmocka_unit_test(output_appears_whole_or_not_at_all),
         cmocka_unit_test(pool_runs_every_task_once),    cmocka_unit_test(cpu_level_can_be_masked),
     };
