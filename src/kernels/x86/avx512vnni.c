@@ -5,6 +5,7 @@
  * 32639 < 2^24, converts to float exactly. Then one multiply-add per lane with weight scale * activation scale. Types
  * with a minimum add minimum * activation scale * sum v instead of the offset.
  *
+ * (A high nibble left in place is 16 u, its lane 16 times the sum of at most 15 u: the same bounds hold.)
  * Rows go by in runs of 8 blocks (256 elements): scales are gathered, converted and multiplied once per run. */
 #if !defined(__AVX512VNNI__) || !defined(__AVX512VBMI__)
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
@@ -32,6 +33,14 @@ static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i6
 
 /* 16-bit shift counts: a in the lower 32 bytes, b in the upper */
 static inline __m512i counts(int a, int b) { return join(_mm256_set1_epi16((short)a), _mm256_set1_epi16((short)b)); }
+
+/* Which of a run's 16 scales belongs to a lane of a pair, and what it is multiplied by. */
+typedef enum lane_plan {
+    LANES_BLOCKS,        /* 8 lanes per block */
+    LANES_GROUPS_16,     /* 4 lanes per group of 16: scales 0 .. 15 are groups (Q6_K) */
+    LANES_NIBBLES_16,    /* of a block's 8 lanes the last 4 hold 16 u (Q4_0, Q4_1) */
+    LANES_NIBBLES_BLOCK, /* odd blocks hold 16 u (Q4_K) */
+} lane_plan;
 
 /* ---- activations ---- */
 
@@ -65,7 +74,8 @@ typedef struct act_pair { /* two blocks */
 } act_pair;
 
 /* Without second the upper half is 0. */
-static inline __attribute__((always_inline)) act_pair act_load_pair(const act_block *x, int second, int offset)
+static inline __attribute__((always_inline)) act_pair act_load_pair(const act_block *x, int second, int offset,
+                                                                    lane_plan lanes)
 {
     act_pair a;
     __m256i none = _mm256_setzero_si256();
@@ -74,6 +84,8 @@ static inline __attribute__((always_inline)) act_pair act_load_pair(const act_bl
     a.fix = _mm512_setzero_si512();
     if (offset) {
         __m512i unit = _mm512_set1_epi8((char)offset);
+        if (lanes == LANES_NIBBLES_16)
+            unit = _mm512_mask_slli_epi32(unit, 0xf0f0, unit, 4); /* offset < 16 */
         __m512i hi = dot_bytes(a.fix, unit, a.hi);
         a.fix = _mm512_sub_epi32(a.fix, dot_bytes(_mm512_slli_epi32(hi, 8), unit, a.lo));
     }
@@ -126,15 +138,30 @@ SCALES_32(q4_1, 1)
 SCALES_32(q5_0, 0)
 SCALES_32(q5_1, 1)
 
-/* Two blocks' 16 bytes of nibbles: low nibbles are elements 0 .. 15 of a block, high ones 16 .. 31. */
+/* 4-bit types leave high nibbles where they are, 16 u: their lanes' scales are divided by 16, which is exact. */
+
+/* Two blocks' 16 bytes of nibbles twice each. */
+static inline __m512i twice_16(const uint8_t *b, size_t bytes, int second)
+{
+    __m512i q = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)b));
+    return second ? _mm512_mask_broadcast_i32x4(q, 0xff00, _mm_loadu_si128((const __m128i *)(b + bytes)))
+                  : _mm512_zextsi256_si512(_mm512_castsi512_si256(q));
+}
+
+/* Low nibbles are elements 0 .. 15 of a block, high ones 16 .. 31. */
 static inline __m512i nibble_pair(const uint8_t *b, size_t bytes, int second)
 {
     const __m512i shifts = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
                                             0x0004000400040004, 0, 0);
-    __m512i q = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)b));
-    q = second ? _mm512_mask_broadcast_i32x4(q, 0xff00, _mm_loadu_si128((const __m128i *)(b + bytes)))
-               : _mm512_zextsi256_si512(_mm512_castsi512_si256(q));
-    return _mm512_and_si512(_mm512_srlv_epi16(q, shifts), _mm512_set1_epi8(15));
+    return _mm512_and_si512(_mm512_srlv_epi16(twice_16(b, bytes, second), shifts), _mm512_set1_epi8(15));
+}
+
+static inline __m512i nibble_pair_in_place(const uint8_t *b, size_t bytes, int second)
+{
+    const __m512i mask = _mm512_set_epi64((long long)0xf0f0f0f0f0f0f0f0, (long long)0xf0f0f0f0f0f0f0f0, 0x0f0f0f0f0f0f0f0f,
+                                          0x0f0f0f0f0f0f0f0f, (long long)0xf0f0f0f0f0f0f0f0,
+                                          (long long)0xf0f0f0f0f0f0f0f0, 0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f);
+    return _mm512_and_si512(twice_16(b, bytes, second), mask);
 }
 
 /* Adds 16 where the bits of two blocks' 32-bit words are set. */
@@ -156,12 +183,12 @@ static inline __m512i quants_q8_0(const uint8_t *b, unsigned pair, int second)
 
 static inline __m512i quants_q4_0(const uint8_t *b, unsigned pair, int second)
 {
-    return nibble_pair(b + 2 * pair * sizeof(block_q4_0) + 2, sizeof(block_q4_0), second);
+    return nibble_pair_in_place(b + 2 * pair * sizeof(block_q4_0) + 2, sizeof(block_q4_0), second);
 }
 
 static inline __m512i quants_q4_1(const uint8_t *b, unsigned pair, int second)
 {
-    return nibble_pair(b + 2 * pair * sizeof(block_q4_1) + 4, sizeof(block_q4_1), second);
+    return nibble_pair_in_place(b + 2 * pair * sizeof(block_q4_1) + 4, sizeof(block_q4_1), second);
 }
 
 static inline __m512i quants_q5_0(const uint8_t *b, unsigned pair, int second)
@@ -224,7 +251,7 @@ static inline weight_scales scales_k(const uint8_t *b, size_t n)
 static inline __m512i quants_q4_k(const uint8_t *b, unsigned pair, int second)
 {
     __m512i q = both_halves(b + offsetof(block_q4_k, qs) + 32 * pair);
-    return _mm512_and_si512(_mm512_srlv_epi16(q, counts(0, 4)), _mm512_set1_epi8(15));
+    return _mm512_and_si512(q, join(_mm256_set1_epi8(0x0f), _mm256_set1_epi8((char)0xf0)));
 }
 
 static inline __m512i quants_q5_k(const uint8_t *b, unsigned pair, int second)
@@ -245,8 +272,32 @@ typedef struct block_kind {
     scales_fn scales;
     quants_fn quants;
     unsigned bytes; /* of a run */
-    int offset, has_min, groups_of_16;
+    int offset, has_min;
+    lane_plan lanes;
 } block_kind;
+
+/* Activation scales as they meet the scales of a run of weights. */
+static inline vf plan_scales(vf d, lane_plan lanes)
+{
+    const vf part = vf_set1(1.0f / 16);
+    switch (lanes) {
+    case LANES_GROUPS_16: return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), d);
+    case LANES_NIBBLES_16: return _mm512_mask_mul_ps(d, 0xff00, d, part); /* blocks again in lanes 8 .. 15 */
+    case LANES_NIBBLES_BLOCK: return _mm512_mask_mul_ps(d, 0xaaaa, d, part);
+    default: return d;
+    }
+}
+
+/* Of each lane of a pair: the lane of its scale. */
+static inline __m512i plan_lanes(unsigned pair, lane_plan lanes)
+{
+    __m512i at = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+    if (lanes == LANES_GROUPS_16)
+        at = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    else if (lanes == LANES_NIBBLES_16)
+        at = _mm512_setr_epi32(0, 0, 0, 0, 8, 8, 8, 8, 1, 1, 1, 1, 9, 9, 9, 9);
+    return _mm512_add_epi32(at, _mm512_set1_epi32((int)(pair * (lanes == LANES_GROUPS_16 ? 4 : 2))));
+}
 
 /* acc[r] += w_r . x over a run of n blocks, w_r = w + r * row_bytes. rows and kind are constants at the call, and n
  * too but for the last run of a row. Fetches what lies ahead, as many bytes as it uses. */
@@ -254,10 +305,8 @@ static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], cons
                                                           const act_block *x, size_t n, const uint8_t *ahead,
                                                           unsigned rows, block_kind kind)
 {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     act_run a = act_load_run(x, n, kind.has_min);
-    if (kind.groups_of_16)
-        a.d = _mm512_permutexvar_ps(_mm512_srli_epi32(lane, 1), a.d);
+    a.d = plan_scales(a.d, kind.lanes);
     vf scale[MAX_ROWS];
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++) {
@@ -266,16 +315,14 @@ static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], cons
         if (kind.has_min)
             acc[r] = vf_fma(s.min, a.d_sum, acc[r]);
     }
-    /* of each lane among 16 of 4 elements: its block or its group of 16 */
-    const __m512i unit = kind.groups_of_16 ? _mm512_srli_epi32(lane, 2) : _mm512_srli_epi32(lane, 3);
 #pragma GCC unroll 4
     for (unsigned pair = 0; pair < (n + 1) / 2; pair++) {
 #pragma GCC unroll 16
         for (unsigned at = 0; at < rows * kind.bytes / 4; at += 64)
             _mm_prefetch(ahead + pair * (rows * kind.bytes / 4) + at, _MM_HINT_T0);
         int second = 2 * pair + 1 < n;
-        act_pair p = act_load_pair(x + 2 * pair, second, kind.offset);
-        __m512i at = _mm512_add_epi32(unit, _mm512_set1_epi32((int)(pair * (kind.groups_of_16 ? 4 : 2))));
+        act_pair p = act_load_pair(x + 2 * pair, second, kind.offset, kind.lanes);
+        __m512i at = plan_lanes(pair, kind.lanes);
 #pragma GCC unroll 8
         for (unsigned r = 0; r < rows; r++) {
             __m512i u = kind.quants(w + r * row_bytes, pair, second);
@@ -306,10 +353,10 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
         out[r] = vf_sum(acc[r]);
 }
 
-#define GEMV(type, rows, run_bytes, weight_offset, with_min, of_16, scales)                                            \
+#define GEMV(type, rows, run_bytes, weight_offset, with_min, lanes, scales)                                            \
     static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
     {                                                                                                                  \
-        const block_kind kind = { scales, quants_##type, run_bytes, weight_offset, with_min, of_16 };                  \
+        const block_kind kind = { scales, quants_##type, run_bytes, weight_offset, with_min, lanes };                  \
         size_t row_bytes = k / QK * ((run_bytes) / RUN) + k / (RUN * QK) * ((run_bytes) % RUN), r = 0;                 \
         const act_block *a = x;                                                                                        \
         for (; r + (rows) <= n; r += (rows))                                                                           \
@@ -322,14 +369,14 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
                           kind);                                                                                       \
     }
 
-GEMV(q8_0, 8, RUN * sizeof(block_q8_0), 128, 0, 0, scales_q8_0)
-GEMV(q4_0, 8, RUN * sizeof(block_q4_0), 8, 0, 0, scales_q4_0)
-GEMV(q4_1, 8, RUN * sizeof(block_q4_1), 0, 1, 0, scales_q4_1)
-GEMV(q5_0, 8, RUN * sizeof(block_q5_0), 16, 0, 0, scales_q5_0)
-GEMV(q5_1, 8, RUN * sizeof(block_q5_1), 0, 1, 0, scales_q5_1)
-GEMV(q6_k, 8, sizeof(block_q6_k), 32, 0, 1, scales_q6_k)
-GEMV(q4_k, 8, sizeof(block_q4_k), 0, 1, 0, scales_k)
-GEMV(q5_k, 8, sizeof(block_q5_k), 0, 1, 0, scales_k)
+GEMV(q8_0, 8, RUN * sizeof(block_q8_0), 128, 0, LANES_BLOCKS, scales_q8_0)
+GEMV(q4_0, 8, RUN * sizeof(block_q4_0), 8, 0, LANES_NIBBLES_16, scales_q4_0)
+GEMV(q4_1, 8, RUN * sizeof(block_q4_1), 0, 1, LANES_NIBBLES_16, scales_q4_1)
+GEMV(q5_0, 8, RUN * sizeof(block_q5_0), 16, 0, LANES_BLOCKS, scales_q5_0)
+GEMV(q5_1, 8, RUN * sizeof(block_q5_1), 0, 1, LANES_BLOCKS, scales_q5_1)
+GEMV(q6_k, 8, sizeof(block_q6_k), 32, 0, LANES_GROUPS_16, scales_q6_k)
+GEMV(q4_k, 8, sizeof(block_q4_k), 0, 1, LANES_NIBBLES_BLOCK, scales_k)
+GEMV(q5_k, 8, sizeof(block_q5_k), 0, 1, LANES_BLOCKS, scales_k)
 
 void kernels_fill_avx512vnni(kernels *k)
 {
