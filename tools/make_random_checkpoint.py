@@ -25,19 +25,18 @@ of a matrix are equal. --full-random draws every tensor freshly (default for sha
 Rows of embed_tokens/lm_head of ids >= 151643 (the special tokens) are multiplied by --special-scale (0.05): greedy
 decoding then hardly ever picks an end-of-text token. With --special-scale 1 they are like any other row.
 
-vocab.json and merges.txt are taken from --tokenizer DIR if it has them (as they are, or compressed as .gz or .xz),
-else a syntactically valid stand-in with the 256 byte tokens, a few merges (enough for the words that the prompt
-needs) and unique filler strings is written. The ids that the prompt uses (system 8948, user 872, assistant 77091,
+The tokenizer files are taken from --tokenizer DIR if it has them (as they are, or packed with an unpack.py as in
+tests/data/tokenizer), else a syntactically valid stand-in with the 256 byte tokens, a few merges (enough for the words
+that the prompt needs) and unique filler strings is written. The ids that the prompt uses (system 8948, user 872, assistant 77091,
 language 11528, newline 198, space 220) are right in the stand-in too.
 """
 import argparse
-import gzip
 import hashlib
 import json
-import lzma
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import time
 
@@ -248,15 +247,22 @@ def byte_chars():
 
 
 def copy_if_there(name, out, *dirs):
-    """Copy NAME, or unpack NAME.gz or NAME.xz, from the first of the directories that has it."""
+    """Copy NAME from the first of the directories that has it."""
     for d in filter(None, dirs):
-        for suffix, opener in (("", open), (".gz", gzip.open), (".xz", lzma.open)):
-            path = os.path.join(d, name + suffix)
-            if os.path.exists(path):
-                with opener(path, "rb") as src, open(os.path.join(out, name), "wb") as dst:
-                    shutil.copyfileobj(src, dst)
-                return True
+        path = os.path.join(d, name)
+        if os.path.exists(path):
+            shutil.copyfile(path, os.path.join(out, name))
+            return True
     return False
+
+
+def unpack_if_there(out, src):
+    """Write the tokenizer files that SRC holds in packed form; returns their names."""
+    parts = [os.path.join(src, n) for n in ("unpack.py", "merges.txt.xz", "tokenizer_config.json")]
+    if not all(map(os.path.exists, parts)):
+        return []
+    subprocess.run([sys.executable, *parts, out], check=True)
+    return ["vocab.json", "merges.txt", "tokenizer_config.json"]
 
 
 def write_tokenizer(out, src, common, seed):
@@ -266,8 +272,9 @@ def write_tokenizer(out, src, common, seed):
     added[151704] = "<asr_text>"
     dec = {str(i): dict(content=s, lstrip=False, normalized=False, rstrip=False, single_word=False,
                         special=s not in NOT_SPECIAL) for i, s in sorted(added.items())}
-    copied = [n for n in ("vocab.json", "merges.txt") if copy_if_there(n, out, src)]
-    copied += [n for n in ("tokenizer_config.json", "chat_template.json") if copy_if_there(n, out, src, common)]
+    copied = unpack_if_there(out, src)
+    copied += [n for n in ("vocab.json", "merges.txt", "tokenizer_config.json", "chat_template.json")
+               if n not in copied and copy_if_there(n, out, src, common)]
     if "vocab.json" not in copied or "merges.txt" not in copied:
         chars = byte_chars()
         vocab = {c: i for i, c in enumerate(chars)}     # ids 0..255: "\n" -> 198, " " -> 220, as in the original
