@@ -318,8 +318,11 @@ static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], cons
 #pragma GCC unroll 4
     for (unsigned pair = 0; pair < (n + 1) / 2; pair++) {
 #pragma GCC unroll 16
-        for (unsigned at = 0; at < rows * kind.bytes / 4; at += 64)
-            _mm_prefetch(ahead + pair * (rows * kind.bytes / 4) + at, _MM_HINT_T0);
+        for (unsigned at = 0; at < rows * kind.bytes / 4; at += 64) {
+            const uint8_t *line = ahead + pair * (rows * kind.bytes / 4) + at;
+            _mm_prefetch(line, _MM_HINT_T0);
+            _mm_prefetch(line + 3 * rows * row_bytes, _MM_HINT_T1);
+        }
         int second = 2 * pair + 1 < n;
         act_pair p = act_load_pair(x + 2 * pair, second, kind.offset, kind.lanes);
         __m512i at = plan_lanes(pair, kind.lanes);
@@ -333,8 +336,8 @@ static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], cons
     }
 }
 
-/* Many rows at once are many streams, which the hardware follows badly. So the rows after these are fetched, as one
- * stream, while these are computed. */
+/* Many rows at once are many streams, which the hardware follows badly. So while these rows are computed, those three
+ * steps further on come to the second cache and the next ones to the first, each as one stream. */
 static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
                                                             const act_block *x, size_t k, unsigned rows, block_kind kind)
 {
