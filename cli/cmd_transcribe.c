@@ -133,19 +133,6 @@ static int check_args(const args *a)
     return EXIT_DONE;
 }
 
-/* The library ignores a level it does not know; the user should hear of it. */
-static void check_cpu_variable(void)
-{
-    static const char *const levels[] = { "scalar", "avx2", "avx512", "avx512vnni" };
-    const char *value = getenv("QASR_CPU");
-    if (!value || !value[0])
-        return;
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        if (strcmp(value, levels[i]) == 0)
-            return;
-    fprintf(stderr, "qasr: warning: QASR_CPU='%s' is ignored, expected scalar, avx2, avx512 or avx512vnni\n", value);
-}
-
 /* ---- one file -------------------------------------------------------------------------------- */
 
 /* Text may be missing: never in silence, whatever the format. */
@@ -264,7 +251,6 @@ static int transcribe(const args *a)
     run_state s = { .a = a };
     qasr_error err;
     bool good = false;
-    check_cpu_variable();
     if (!out_open(&s.out, a->output))
         return EXIT_FAILED;
     if (open_all(&s, &err) == QASR_OK) {

@@ -1,6 +1,7 @@
 /* Opens and closes models and sessions: a model is what threads can share, a session what one call needs. */
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
@@ -67,6 +68,9 @@ void engine_model_close(qasr_model *m)
 
 static qasr_status open_session(qasr_session *s, const qasr_session_options *opt, qasr_error *err)
 {
+    const char *level = cpu_env_invalid();
+    if (level)
+        log_warning("QASR_CPU='%s' is ignored, expected scalar, avx2, avx512 or avx512vnni", level);
     TRY(device_open(&s->device, opt->device, (unsigned)opt->n_threads, err));
     TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
     TRY(encoder_create(&s->encoder, s->net, err));
