@@ -77,8 +77,8 @@ def problems(code, stdout, seconds):
         found.append(f"{len(tokens)} token ids, expected {N_TOKENS}")
     if not all(isinstance(token, int) and 0 <= token < VOCAB_SIZE for token in tokens):
         found.append("a token id is out of range")
-    if answer["stop_reason"] != "limit":
-        found.append(f"stop reason '{answer['stop_reason']}', expected 'limit'")
+    if answer["stop_reason"] not in ("eos", "limit"):
+        found.append(f"stop reason '{answer['stop_reason']}', expected 'eos' or 'limit'")
     if abs(answer["duration"] - seconds) > 0.01:
         found.append(f"duration {answer['duration']}, expected {seconds}")
     return found, answer
