@@ -156,7 +156,13 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
         acc[r] = vf_zero();
         min_acc[r] = 0.0f;
     }
-    for (size_t i = 0; i < k; i += parts * QK, w += bytes) {
+    const uint8_t *ahead = w + rows * row_bytes; /* the next rows, fetched as one stream: see avx512vnni.c */
+    for (size_t i = 0; i < k; i += parts * QK, w += bytes, ahead += rows * bytes) {
+#pragma GCC unroll 8
+        for (unsigned at = 0; at < rows * bytes; at += 64) {
+            _mm_prefetch(ahead + at, _MM_HINT_T0);
+            _mm_prefetch(ahead + 3 * rows * row_bytes + at, _MM_HINT_T1);
+        }
 #pragma GCC unroll 8
         for (unsigned part = 0; part < parts; part++) {
             act_words a = act_load(x++);
