@@ -343,7 +343,22 @@ def check_refused(program, path, text):
         raise SystemExit(f"{path}: exit code {done.returncode}, message '{done.stderr}', expected '{text}'")
 
 
-def check_all(dump_weights, write_gguf_program):
+def check_quantized(qasr, model, dump_weights, folder):
+    """Files of `qasr quantize`: the official package and our reader dequantize them to the same bits."""
+    for qtype in ("q8_0", "q6_k", "q4_0"):
+        path, values = folder / f"{qtype}.gguf", folder / f"{qtype}.safetensors"
+        subprocess.run([qasr, "quantize", "--input", model, "--output", str(path), "--qtype", qtype, "--scope", "thinker.",
+                        "--quantize-embeddings"], check=True, stdout=subprocess.DEVNULL)
+        dump(dump_weights, path, folder / f"{qtype}.jsonl", values)
+        n = read_gguf(path, values)
+        n_wanted = sum(t.tensor_type.name == qtype.upper() for t in gguf.GGUFReader(path).tensors)
+        if n_wanted < 80:
+            raise SystemExit(f"{path}: only {n_wanted} of {n} tensors are {qtype}")
+        print(f"quantized {qtype}: {n} tensors agree, {n_wanted} of that type")
+
+
+def check_all(options):
+    dump_weights = options.dump_weights
     with tempfile.TemporaryDirectory(prefix="qasr-formats-") as temporary:
         folder = Path(temporary)
         for name, path in {**write_safetensors(folder / "st"), **write_gguf(folder / "gguf")}.items():
@@ -353,11 +368,12 @@ def check_all(dump_weights, write_gguf_program):
             print(f"{name}: {n} tensors and keys agree")
         check_refused(dump_weights, folder / "gguf" / "swapped.gguf", "big-endian byte order")
         ours, values = folder / "ours.gguf", folder / "ours.safetensors"
-        subprocess.run([write_gguf_program, str(ours)], check=True)
+        subprocess.run([options.write_gguf, str(ours)], check=True)
         dump(dump_weights, ours, folder / "ours.jsonl", values)
         print(f"our GGUF file: {read_gguf(ours, values)} tensors agree")
         check_our_keys(ours)
         check_our_header(ours)
+        check_quantized(options.qasr, options.model, dump_weights, folder)
 
 
 def main():
@@ -366,6 +382,8 @@ def main():
     command = commands.add_parser("all")
     command.add_argument("--dump-weights", required=True)
     command.add_argument("--write-gguf", required=True)
+    command.add_argument("--qasr", required=True)
+    command.add_argument("--model", required=True)
     for name in ("write-safetensors", "write-gguf"):
         commands.add_parser(name).add_argument("folder", type=Path)
     command = commands.add_parser("compare")
@@ -376,7 +394,7 @@ def main():
     command.add_argument("reference")
     options = parser.parse_args()
     if options.command == "all":
-        check_all(options.dump_weights, options.write_gguf)
+        check_all(options)
     elif options.command == "write-safetensors":
         write_safetensors(options.folder)
     elif options.command == "write-gguf":
