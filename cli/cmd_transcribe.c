@@ -17,14 +17,15 @@
 typedef struct args {
     const char *model, *decoder_gguf, *language, *context, *output, *dump_tensors;
     opt_files files;
-    int device, decoder_weights, format, attention; /* indices into the lists below */
+    int device, decoder_weights, format, attention, precision; /* indices into the lists below */
     int max_new_tokens, ignore_eos, n_threads, timings, quiet;
     double max_piece_s;
 } args;
 
-/* In the order of qasr_decoder_weights and qasr_encoder_attention. */
+/* In the order of qasr_decoder_weights, qasr_encoder_attention and qasr_precision. */
 static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
 static const char *const attentions[] = { "windows", "full", NULL };
+static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const devices[] = { "auto", "cpu", NULL };
 static const char *const format_names[] = { "txt", "json", NULL };
 static const out_format *const formats[] = { &out_txt, &out_json };
@@ -51,6 +52,8 @@ static const opt opts[] = {
       offsetof(args, decoder_gguf) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
       offsetof(args, attention), attentions },
+    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster)", OPT_CHOICE,
+      offsetof(args, precision), precisions },
     { "max-new-tokens", 0, "N", "token limit per piece (default: from its duration)", OPT_INT,
       offsetof(args, max_new_tokens), NULL, 1, 1000000 },
     { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
@@ -222,6 +225,7 @@ static qasr_status open_all(run_state *s, qasr_error *err)
     model_options.decoder_gguf = s->a->decoder_gguf;
     qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;
     session_options.n_threads = s->a->n_threads;
+    session_options.precision = (qasr_precision)s->a->precision;
     session_options.device = devices[s->a->device];
     qasr_status status = qasr_model_open(&s->model, s->a->model, &model_options, err);
     if (status == QASR_OK)

@@ -56,6 +56,7 @@ qasr_status qasr_session_open(qasr_session **out, qasr_model *m, const qasr_sess
     REQUIRE(out && m, "out and model must not be NULL");
     TRY(options_read(&own, sizeof own, opt, "QASR_SESSION_OPTIONS_INIT", err));
     REQUIRE(own.n_threads >= 0 && own.n_threads <= 1024, "n_threads must be from 0 to 1024");
+    REQUIRE(own.precision == QASR_PRECISION_AUTO || own.precision == QASR_PRECISION_F32, "precision is out of range");
     return engine_session_open(out, m, &own, err);
 }
 

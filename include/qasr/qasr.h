@@ -133,12 +133,19 @@ typedef enum qasr_encoder_attention {
     QASR_ENCODER_FULL         /* every vector sees the whole piece (what some backends do) */
 } qasr_encoder_attention;
 
+/* Arithmetic of the encoder and of reading the prompt. */
+typedef enum qasr_precision {
+    QASR_PRECISION_AUTO = 0, /* activations may be rounded to bfloat16, as the published model's own code does */
+    QASR_PRECISION_F32       /* float32 throughout: slower where the CPU has bfloat16 instructions */
+} qasr_precision;
+
 typedef struct qasr_session_options {
     size_t struct_size;
     int n_threads;      /* 0: one per physical core this process may use */
     const char *device; /* "auto" (default) or "cpu" */
+    qasr_precision precision;
 } qasr_session_options;
-#define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0 }
+#define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO }
 
 QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, const qasr_session_options *opt,
                                        qasr_error *err);

@@ -273,9 +273,11 @@ static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_
     keep_first(c, gemm_run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
 }
 
-static size_t cpu_conv_packed_bytes(device *d, size_t c_out, size_t c_in)
+static dmat cpu_conv_packed(device *d, int type, size_t c_out, size_t c_in)
 {
-    return conv_packed_floats(cpu(d)->k, c_out, c_in) * sizeof(float);
+    quant_type packed = conv_pack_type(&cpu(d)->gemm, (quant_type)type, c_in);
+    size_t bytes = conv_packed_bytes(&cpu(d)->gemm, packed, c_out, c_in);
+    return dmat_make(NULL, 0, (int)packed, 1, bytes / quant_get(packed)->bytes);
 }
 
 static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
@@ -283,7 +285,8 @@ static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c
     if (cpu(d)->status != QASR_OK)
         return;
     assert(w->cols == 9 * c_in);
-    conv_pack_weights(&cpu(d)->gemm, f32_row(packed, 0), row_bytes(w, 0), (quant_type)w->type, w->rows, c_in);
+    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), (quant_type)packed->type, row_bytes(w, 0), (quant_type)w->type,
+                      w->rows, c_in);
 }
 
 static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
@@ -294,8 +297,8 @@ static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dma
         return;
     assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
-    keep_first(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), f32_row(packed, 0), f32_row(bias, 0), s->n_images,
-                           s->height, s->width, s->c_in, s->c_out, &c->error));
+    keep_first(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
+                           f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
 }
 
 typedef struct flatten_job {
@@ -455,13 +458,13 @@ static const device_ops cpu_ops = {
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
     .copy = cpu_copy, .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm,
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
-    .conv_packed_bytes = cpu_conv_packed_bytes, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
+    .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
     .argmax = cpu_argmax,
 };
 
-qasr_status cpu_device_open(device **out, unsigned n_threads, qasr_error *err)
+qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)
 {
     cpu_device *c;
     TRY(MEM_CALLOC(&c, 1, err));
@@ -469,7 +472,7 @@ qasr_status cpu_device_open(device **out, unsigned n_threads, qasr_error *err)
     c->k = kernels_get(cpu_detect());
     qasr_status status = pool_create(&c->pool, n_threads, err);
     if (status == QASR_OK)
-        status = gemm_context_init(&c->gemm, c->k, c->pool, err);
+        status = gemm_context_init(&c->gemm, c->k, c->pool, precision == DEVICE_FAST, err);
     if (status != QASR_OK) {
         cpu_close(&c->base);
         return status;

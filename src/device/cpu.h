@@ -5,6 +5,6 @@
 #include "device/device.h"
 #include "kernels/kernels.h"
 
-qasr_status cpu_device_open(device **out, unsigned n_threads, qasr_error *err);
+qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err);
 
 #endif

@@ -5,9 +5,9 @@
 
 #include "device/cpu.h"
 
-qasr_status device_open(device **out, const char *name, unsigned n_threads, qasr_error *err)
+qasr_status device_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
 {
     if (!name || strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0)
-        return cpu_device_open(out, n_threads, err);
+        return cpu_device_open(out, n_threads, precision, err);
     return error_set(err, QASR_E_INVALID, "unknown device '%s', expected auto or cpu", name);
 }

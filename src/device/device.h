@@ -80,7 +80,7 @@ typedef struct device_ops {
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
     void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
     void (*silu_mul)(device *d, const dmat *gate, const dmat *up);
-    size_t (*conv_packed_bytes)(device *d, size_t c_out, size_t c_in);
+    dmat (*conv_packed)(device *d, int type, size_t c_out, size_t c_in);
     void (*conv_pack)(device *d, const dmat *packed, const dmat *w, size_t c_in);
     void (*conv2d_gelu)(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
                         const conv_shape *shape);
@@ -100,8 +100,12 @@ struct device {
     const char *name;
 };
 
+/* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
+ * itself computes) where that is faster; DEVICE_EXACT keeps float32. */
+typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
+
 /* name: "auto" or "cpu". n_threads 0: default. Errors: INVALID (unknown name), NOMEM, IO (threads). */
-qasr_status device_open(device **out, const char *name, unsigned n_threads, qasr_error *err);
+qasr_status device_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err);
 static inline void device_close(device *d)
 {
     if (d)
@@ -184,11 +188,11 @@ static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cy
 /* gate = silu(gate) * up */
 static inline void op_silu_mul(device *d, dmat gate, dmat up) { d->ops->silu_mul(d, &gate, &up); }
 
-/* Convolution weights [c_out, c_in * 9] (the file's [c_out][c_in][3][3]) are brought into the device's own
- * order once: device_conv_packed_bytes tells how much memory that takes (as F32 [1, bytes / 4]). */
-static inline size_t device_conv_packed_bytes(device *d, size_t c_out, size_t c_in)
+/* Convolution weights [c_out, c_in * 9] of a type (the file's [c_out][c_in][3][3]) are brought into the device's
+ * own order and precision once: shape and type of the matrix to allocate for that, mem still to be set. */
+static inline dmat device_conv_packed(device *d, int type, size_t c_out, size_t c_in)
 {
-    return d->ops->conv_packed_bytes(d, c_out, c_in);
+    return d->ops->conv_packed(d, type, c_out, c_in);
 }
 static inline void op_conv_pack(device *d, dmat packed, dmat w, size_t c_in) { d->ops->conv_pack(d, &packed, &w, c_in); }
 /* 3x3 cross-correlation, stride 2, zero padding 1, bias, GELU; images channels-last. */

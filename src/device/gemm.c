@@ -6,6 +6,7 @@
  *    all activation panels;
  *  - convolution: weights are packed beforehand; a task takes a block of output positions, gathers the
  *    patches of one kernel position at a time and runs the tile over all weight panels.
+ * The last two come in two precisions: panel cells are float32 or pairs of bfloat16 (gemm_kernels).
  * An output element is always summed by one thread in the same order along k. */
 #include "device/gemm.h"
 
@@ -17,15 +18,15 @@ enum {
     K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
     CONV_BLOCK_PANELS = 8, /* activation panels of one convolution task */
-    GEMV_CHUNK_BYTES = 256 * 1024 /* shorter runs of weights cost memory bandwidth */
+    GEMV_CHUNK_BYTES = 256 * 1024, /* shorter runs of weights cost memory bandwidth */
+    LINEAR_PARTS = 8       /* parts of one call at the most */
 };
 
-qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, qasr_error *err)
+qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err)
 {
-    *g = (gemm_context){ .k = k, .pool = p };
+    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm.tile_bf16 };
     size_t n_block = size_round_up(N_BLOCK, k->gemm.nr);
-    size_t linear_floats = 2 * n_block * K_SLICE;
-    g->thread_floats = linear_floats;
+    g->thread_floats = 2 * n_block * K_SLICE + K_SLICE; /* rows, panels, one dequantized row */
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
 }
 
@@ -83,7 +84,7 @@ typedef struct gemv_job {
     const float *x;
     size_t ld_x, m, k;
     const unsigned char *acts;                /* quantized rows, if any part wants them */
-    size_t chunk_rows[8], first_task[8 + 1];  /* per part */
+    size_t chunk_rows[LINEAR_PARTS], first_task[LINEAR_PARTS + 1];  /* per part */
     size_t n_parts;
 } gemv_job;
 
@@ -152,30 +153,63 @@ typedef struct gemm_job {
     const gemm_part *parts;
     const float *x;
     size_t ld_x, m, k, n_block;
-    float *panels; /* [ceil(m / mr)][k][mr] */
-    size_t first_task[8 + 1];
+    unsigned pack; /* elements per panel cell: 1 float32 or 2 bfloat16 */
+    float *panels; /* [ceil(m / mr)][k / pack][mr] cells */
+    size_t first_task[LINEAR_PARTS + 1];
 } gemm_job;
+
+/* bfloat16 loses nothing of bf16 weights and little of quantized ones; wider types keep their precision. */
+static bool part_uses_bf16(const gemm_context *g, quant_type type, size_t k)
+{
+    return g->use_bf16 && k % 2 == 0 && type != QUANT_F32 && type != QUANT_F16;
+}
+
+/* Rows of float32 -> the cells of a panel; scratch holds rows * k bfloat16 when pack is 2. */
+static void pack_cells(const kernels *kn, float *panel, unsigned width, const float *rows, size_t ld, size_t n_rows,
+                       size_t k, unsigned pack, float *scratch)
+{
+    if (pack == 2) {
+        for (size_t r = 0; r < n_rows; r++)
+            kn->bf16_from_f32((uint16_t *)(void *)(scratch + r * (k / 2)), rows + r * ld, k);
+        rows = scratch;
+        ld = k / 2;
+    }
+    kn->gemm.pack(panel, width, rows, ld, (unsigned)n_rows, k / pack);
+}
 
 static void pack_rows_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
-    const gemm_f32 *gk = &j->g->k->gemm;
-    size_t r0 = task * gk->mr, rows = j->m - r0 < gk->mr ? j->m - r0 : gk->mr;
-    gk->pack(j->panels + r0 * j->k, gk->mr, j->x + r0 * j->ld_x, j->ld_x, (unsigned)rows, j->k);
+    const kernels *kn = j->g->k;
+    size_t mr = kn->gemm.mr, r0 = task * mr, rows = j->m - r0 < mr ? j->m - r0 : mr;
+    float *panel = j->panels + r0 * (j->k / j->pack), *scratch = j->g->per_thread + thread * j->g->thread_floats;
+    for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
+        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE;
+        pack_cells(kn, panel + k0 / j->pack * mr, (unsigned)mr, j->x + r0 * j->ld_x + k0, j->ld_x, rows, kc, j->pack,
+                   scratch);
+    }
 }
 
-/* Dequantizes columns [k0, k0 + kc) of weight rows into panels [kc][nr]. */
+/* Columns [k0, k0 + kc) of weight rows -> panels [kc / pack][nr]. */
 static void pack_weight_slice(const gemm_job *j, const gemm_part *part, size_t n0, size_t n, size_t k0, size_t kc,
-                              float *rows, float *panels)
+                              float *rows, float *row, float *panels)
 {
     const kernels *kn = j->g->k;
     const quant_info *q = quant_get(part->type);
-    size_t row_bytes = quant_row_bytes(q, j->k), nr = kn->gemm.nr;
-    for (size_t r = 0; r < n; r++)
-        kn->dequantize[part->type](rows + r * kc,
-                                   (const unsigned char *)part->w + (n0 + r) * row_bytes + quant_row_bytes(q, k0), kc);
+    size_t row_bytes = quant_row_bytes(q, j->k), nr = kn->gemm.nr, cells = kc / j->pack;
+    const unsigned char *w = (const unsigned char *)part->w + n0 * row_bytes + quant_row_bytes(q, k0);
+    for (size_t r = 0; r < n; r++) {
+        uint16_t *half_row = (uint16_t *)(void *)(rows + r * cells);
+        if (j->pack == 2 && part->type == QUANT_BF16) {
+            memcpy(half_row, w + r * row_bytes, kc * sizeof *half_row);
+            continue;
+        }
+        kn->dequantize[part->type](j->pack == 2 ? row : rows + r * cells, w + r * row_bytes, kc);
+        if (j->pack == 2)
+            kn->bf16_from_f32(half_row, row, kc);
+    }
     for (size_t r = 0; r < n; r += nr)
-        kn->gemm.pack(panels + r * kc, (unsigned)nr, rows + r * kc, kc, (unsigned)(n - r < nr ? n - r : nr), kc);
+        kn->gemm.pack(panels + r * cells, (unsigned)nr, rows + r * cells, cells, (unsigned)(n - r < nr ? n - r : nr), cells);
 }
 
 static void gemm_task(void *arg, size_t task, unsigned thread)
@@ -190,15 +224,39 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
     size_t n = part->n - n0 < j->n_block ? part->n - n0 : j->n_block;
     float *rows = j->g->per_thread + thread * j->g->thread_floats, *panels = rows + j->n_block * K_SLICE;
     for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
-        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE;
-        pack_weight_slice(j, part, n0, n, k0, kc, rows, panels);
+        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE, cells = kc / j->pack;
+        pack_weight_slice(j, part, n0, n, k0, kc, rows, panels + j->n_block * K_SLICE, panels);
         for (size_t c = 0; c < n; c += nr)
             for (size_t r = 0; r < j->m; r += mr)
-                kn->gemm.tile(part->out + r * part->ld_out + n0 + c, part->ld_out, j->panels + r * j->k + k0 * mr,
-                              panels + c * kc, kc, (unsigned)(j->m - r < mr ? j->m - r : mr),
-                              (unsigned)(n - c < nr ? n - c : nr), k0 > 0 || part->accumulate);
+                (j->pack == 2 ? kn->gemm.tile_bf16 : kn->gemm.tile)(
+                    part->out + r * part->ld_out + n0 + c, part->ld_out, j->panels + r * (j->k / j->pack) + k0 / j->pack * mr,
+                    panels + c * cells, cells, (unsigned)(j->m - r < mr ? j->m - r : mr),
+                    (unsigned)(n - c < nr ? n - c : nr), k0 > 0 || part->accumulate);
     }
     finish_block(kn, part->out + n0, part->ld_out, j->m, n, part->bias ? part->bias + n0 : NULL, part->gelu);
+}
+
+/* Parts that want the same precision. */
+static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
+                                  size_t n_parts, bool bf16, qasr_error *err)
+{
+    gemm_part own[LINEAR_PARTS];
+    gemm_job j = { .g = g, .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k, .pack = bf16 ? 2 : 1,
+                   .n_block = size_round_up(N_BLOCK, g->k->gemm.nr) };
+    size_t n = 0, n_panels = (m + g->k->gemm.mr - 1) / g->k->gemm.mr;
+    for (size_t p = 0; p < n_parts; p++)
+        if (part_uses_bf16(g, parts[p].type, k) == bf16) {
+            own[n] = parts[p];
+            j.first_task[n + 1] = j.first_task[n] + (parts[p].n + j.n_block - 1) / j.n_block;
+            n++;
+        }
+    if (n == 0)
+        return QASR_OK;
+    TRY(reserve_shared(g, n_panels * g->k->gemm.mr * (k / j.pack) * sizeof(float), err));
+    j.panels = g->shared;
+    pool_run(g->pool, pack_rows_task, &j, n_panels);
+    pool_run(g->pool, gemm_task, &j, j.first_task[n]);
+    return QASR_OK;
 }
 
 qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
@@ -206,69 +264,78 @@ qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, siz
 {
     if (m <= GEMV_MAX_ROWS)
         return gemv_run(g, x, ld_x, m, k, parts, n_parts, err);
-    gemm_job j = { .g = g, .parts = parts, .x = x, .ld_x = ld_x, .m = m, .k = k,
-                   .n_block = size_round_up(N_BLOCK, g->k->gemm.nr) };
-    for (size_t p = 0; p < n_parts; p++)
-        j.first_task[p + 1] = j.first_task[p] + (parts[p].n + j.n_block - 1) / j.n_block;
-    size_t n_panels = (m + g->k->gemm.mr - 1) / g->k->gemm.mr;
-    TRY(reserve_shared(g, n_panels * g->k->gemm.mr * k * sizeof(float), err));
-    j.panels = g->shared;
-    pool_run(g->pool, pack_rows_task, &j, n_panels);
-    pool_run(g->pool, gemm_task, &j, j.first_task[n_parts]);
-    return QASR_OK;
+    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, true, err));
+    return gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, false, err);
 }
 
 /* ---- convolution --------------------------------------------------------------------------------- */
 
-size_t conv_packed_floats(const kernels *k, size_t c_out, size_t c_in)
+/* With few channels all nine kernel positions make one slice, else each is its own. */
+static size_t conv_taps_per_slice(size_t c_in) { return c_in < 32 ? 9 : 1; }
+
+quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in)
 {
-    return size_round_up(c_out, k->gemm.nr) * 9 * c_in;
+    return part_uses_bf16(g, type, conv_taps_per_slice(c_in) * c_in) ? QUANT_BF16 : QUANT_F32;
+}
+
+size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in)
+{
+    return size_round_up(c_out, g->k->gemm.nr) * 9 * c_in * quant_get(packed_type)->bytes;
 }
 
 typedef struct conv_pack_job {
     const gemm_context *g;
-    float *packed;
+    void *packed;
+    quant_type packed_type;
     const void *w;
     quant_type type;
     size_t c_out, c_in;
 } conv_pack_job;
 
-/* One panel: nr output channels, [9 c_in][nr]. */
+static void put_cell(const conv_pack_job *j, size_t panel0, size_t r, size_t i, float value)
+{
+    size_t nr = j->g->k->gemm.nr;
+    if (j->packed_type == QUANT_BF16)
+        ((uint16_t *)j->packed)[panel0 + (i / 2 * nr + r) * 2 + i % 2] = bf16_from_f32(value);
+    else
+        ((float *)j->packed)[panel0 + i * nr + r] = value;
+}
+
+/* One panel: nr output channels. */
 static void conv_pack_task(void *arg, size_t task, unsigned thread)
 {
     const conv_pack_job *j = arg;
-    const kernels *kn = j->g->k;
-    size_t nr = kn->gemm.nr, k = 9 * j->c_in, o0 = task * nr;
-    size_t row_bytes = quant_row_bytes(quant_get(j->type), k);
-    float *panel = j->packed + o0 * k;
+    size_t nr = j->g->k->gemm.nr, k = 9 * j->c_in, o0 = task * nr;
+    const quant_info *q = quant_get(j->type);
     for (size_t r = 0; r < nr; r++) {
         if (o0 + r >= j->c_out) {
             for (size_t i = 0; i < k; i++)
-                panel[i * nr + r] = 0;
+                put_cell(j, o0 * k, r, i, 0);
             continue;
         }
-        const unsigned char *src = (const unsigned char *)j->w + (o0 + r) * row_bytes;
+        const unsigned char *src = (const unsigned char *)j->w + (o0 + r) * quant_row_bytes(q, k);
         float chunk[9 * 32]; /* 32 input channels, [c][3][3] */
         for (size_t c0 = 0; c0 < j->c_in; c0 += 32) {
             size_t n = j->c_in - c0 < 32 ? j->c_in - c0 : 32;
-            kn->dequantize[j->type](chunk, src + quant_row_bytes(quant_get(j->type), 9 * c0), 9 * n);
-            for (size_t c = 0; c < n; c++)
-                for (size_t uv = 0; uv < 9; uv++)
-                    panel[(uv * j->c_in + c0 + c) * nr + r] = chunk[c * 9 + uv];
+            j->g->k->dequantize[j->type](chunk, src + quant_row_bytes(q, 9 * c0), 9 * n);
+            for (size_t i = 0; i < 9 * n; i++)
+                put_cell(j, o0 * k, r, i % 9 * j->c_in + c0 + i / 9, chunk[i]);
         }
     }
 }
 
-void conv_pack_weights(gemm_context *g, float *packed, const void *w, quant_type type, size_t c_out, size_t c_in)
+void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
+                       size_t c_in)
 {
-    conv_pack_job j = { g, packed, w, type, c_out, c_in };
+    conv_pack_job j = { g, packed, packed_type, w, type, c_out, c_in };
     pool_run(g->pool, conv_pack_task, &j, (c_out + g->k->gemm.nr - 1) / g->k->gemm.nr);
 }
 
 typedef struct conv_job {
     const gemm_context *g;
     float *out;
-    const float *in, *packed, *bias;
+    const float *in, *bias, *packed; /* packed: cells */
+    unsigned pack;
     size_t height, width, c_in, c_out, h_out, w_out, m;
 } conv_job;
 
@@ -296,41 +363,42 @@ static void conv_gather(const conv_job *j, float *rows, size_t p, size_t n_rows,
         }
 }
 
-/* With few channels all nine kernel positions make one slice, else each is its own. */
-static size_t conv_taps_per_slice(size_t c_in) { return c_in < 32 ? 9 : 1; }
-
 static void conv_task(void *arg, size_t task, unsigned thread)
 {
     const conv_job *j = arg;
     const kernels *kn = j->g->k;
     size_t mr = kn->gemm.mr, nr = kn->gemm.nr, k = 9 * j->c_in;
-    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in;
+    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, cells = kc / j->pack;
     size_t p0 = task * mr * CONV_BLOCK_PANELS;
     size_t n_pos = j->m - p0 < mr * CONV_BLOCK_PANELS ? j->m - p0 : mr * CONV_BLOCK_PANELS;
-    float *panels = j->g->per_thread + thread * j->g->thread_floats, *rows = panels + CONV_BLOCK_PANELS * mr * kc;
+    float *panels = j->g->per_thread + thread * j->g->thread_floats;
+    float *rows = panels + CONV_BLOCK_PANELS * mr * kc, *scratch = rows + mr * kc;
     for (size_t uv = 0; uv < 9; uv += taps) {
         for (size_t r = 0; r < n_pos; r += mr) {
             size_t n_rows = n_pos - r < mr ? n_pos - r : mr;
             conv_gather(j, rows, p0 + r, n_rows, uv, taps);
-            kn->gemm.pack(panels + r * kc, (unsigned)mr, rows, kc, (unsigned)n_rows, kc);
+            pack_cells(kn, panels + r * cells, (unsigned)mr, rows, kc, n_rows, kc, j->pack, scratch);
         }
         for (size_t c = 0; c < j->c_out; c += nr)
             for (size_t r = 0; r < n_pos; r += mr)
-                kn->gemm.tile(j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * kc,
-                              j->packed + c * k + uv * j->c_in * nr, kc, (unsigned)(n_pos - r < mr ? n_pos - r : mr),
-                              (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
+                (j->pack == 2 ? kn->gemm.tile_bf16 : kn->gemm.tile)(
+                    j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * cells,
+                    j->packed + (c * k + uv * j->c_in * nr) / j->pack, cells,
+                    (unsigned)(n_pos - r < mr ? n_pos - r : mr), (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
     }
     finish_block(kn, j->out + p0 * j->c_out, j->c_out, n_pos, j->c_out, j->bias, true);
 }
 
-qasr_status conv_run(gemm_context *g, float *out, const float *in, const float *packed, const float *bias,
-                     size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out, qasr_error *err)
+qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *packed, quant_type packed_type,
+                     const float *bias, size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out,
+                     qasr_error *err)
 {
-    conv_job j = { .g = g, .out = out, .in = in, .packed = packed, .bias = bias, .height = height, .width = width,
-                   .c_in = c_in, .c_out = c_out, .h_out = (height + 1) / 2, .w_out = (width + 1) / 2 };
+    conv_job j = { .g = g, .out = out, .in = in, .packed = packed, .pack = packed_type == QUANT_BF16 ? 2 : 1, .bias = bias,
+                   .height = height, .width = width, .c_in = c_in, .c_out = c_out, .h_out = (height + 1) / 2,
+                   .w_out = (width + 1) / 2 };
     j.m = n_images * j.h_out * j.w_out;
     size_t mr = g->k->gemm.mr, block = mr * CONV_BLOCK_PANELS, kc = conv_taps_per_slice(c_in) * c_in;
-    TRY(reserve_per_thread(g, (CONV_BLOCK_PANELS + 1) * mr * kc, err));
+    TRY(reserve_per_thread(g, (CONV_BLOCK_PANELS + 2) * mr * kc, err));
     pool_run(g->pool, conv_task, &j, (j.m + block - 1) / block);
     return QASR_OK;
 }

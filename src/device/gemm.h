@@ -13,6 +13,8 @@
 typedef struct gemm_context {
     const kernels *k;
     pool *pool;
+    bool use_bf16;       /* many-row products of bf16 and block-quantized weights round activations and
+                            weights to bfloat16 and run twice as fast, where the CPU can */
     void *shared;        /* packed or quantized activations */
     size_t shared_bytes;
     float *per_thread;   /* [threads][thread_floats] */
@@ -28,7 +30,8 @@ typedef struct gemm_part {
     bool gelu, accumulate;
 } gemm_part;
 
-qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, qasr_error *err);
+/* fast: allow use_bf16. */
+qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err);
 void gemm_context_free(gemm_context *g);
 
 /* For each part: out (+)= act(x w^T + bias); x [m, k], row stride ld_x. Up to GEMV_MAX_ROWS rows go
@@ -39,10 +42,14 @@ qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, siz
 
 /* 3x3 convolution, stride 2, padding 1, channels-last, as an implicit product: patches are gathered tile by
  * tile, never as a whole. in [n_images * h * w, c_in], out [n_images * ceil(h/2) * ceil(w/2), c_out].
- * The packed weights are panels [ceil(c_out / nr)][9 c_in][nr] with k ordered (u, v, c). */
-size_t conv_packed_floats(const kernels *k, size_t c_out, size_t c_in);
-void conv_pack_weights(gemm_context *g, float *packed, const void *w, quant_type type, size_t c_out, size_t c_in);
-qasr_status conv_run(gemm_context *g, float *out, const float *in, const float *packed, const float *bias,
-                     size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out, qasr_error *err);
+ * The packed weights are panels [ceil(c_out / nr)][steps][nr] with k ordered (u, v, c), as bfloat16 pairs or as
+ * float32: conv_pack_type says which, from the type in the file. */
+quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in);
+size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in);
+void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
+                       size_t c_in);
+qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *packed, quant_type packed_type,
+                     const float *bias, size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out,
+                     qasr_error *err);
 
 #endif

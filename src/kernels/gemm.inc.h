@@ -129,5 +129,5 @@ static void gemm_pack(float *panel, unsigned width, const float *rows, size_t ld
 
 static void gemm_fill(kernels *k)
 {
-    k->gemm = (gemm_f32){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack = gemm_pack };
+    k->gemm = (gemm_kernels){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack = gemm_pack };
 }

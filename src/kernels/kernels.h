@@ -43,16 +43,23 @@ enum { ATTN_MAX_HEAD_DIM = 256 };
  * w: n rows in file layout, consecutive, each quant_row_bytes(k) long. x: m rows of act_row_bytes. */
 typedef void (*gemv_fn)(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m);
 
-/* Register-blocked float32 product. a: panel [k][mr], b: panel [k][nr] (both 64-byte aligned).
- * c[i * ldc + j] (+)= sum over k of a[k][i] * b[k][j] for i < m <= mr, j < n <= nr. Sums over k run from
- * 0 up into one accumulator per element; with accumulate the old c is the accumulator's start. */
-typedef struct gemm_f32 {
+/* Register-blocked products. A panel is a sequence of steps along k; a step has one 32-bit cell per row: a
+ * float32, or a pair of consecutive bfloat16 (the lower k in the lower half).
+ * a: panel [steps][mr], b: panel [steps][nr] (b 64-byte aligned).
+ * c[i * ldc + j] (+)= sum over k of a[i][k] * b[j][k] for i < m <= mr, j < n <= nr. Sums run from step 0 up
+ * into one accumulator per element; with accumulate the old c is the accumulator's start. */
+typedef struct gemm_kernels {
     unsigned mr, nr;
-    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k, unsigned m, unsigned n, int accumulate);
-    /* panel[i * width + r] = rows[r * ld + i] for r < n_rows <= width, i < k; 0 for r in [n_rows, width).
+    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate);
+    /* The same for bfloat16 pairs, products and sums in float32; subnormals count as 0. NULL where the CPU has
+     * no instruction for it. */
+    void (*tile_bf16)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
+                      int accumulate);
+    /* Cells are moved, not computed with:
+     * panel[i * width + r] = rows[r * ld + i] for r < n_rows <= width, i < steps; 0 for r in [n_rows, width).
      * width is mr or nr. */
-    void (*pack)(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k);
-} gemm_f32;
+    void (*pack)(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t steps);
+} gemm_kernels;
 
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
  * out[i] = softmax_j(scale * q[i].k[j]) v[j],  j in [0, n_visible(i)),
@@ -86,6 +93,7 @@ typedef struct kernels {
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);
     size_t (*argmax)(const float *x, size_t n);                  /* lowest index on ties; NaN never wins (all NaN: 0) */
     void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
+    void (*bf16_from_f32)(uint16_t *out, const float *x, size_t n); /* nearest even; subnormals may become 0 */
     float (*max_abs)(const float *x, size_t n);                  /* NaN or infinity in x gives infinity */
 
     /* ---- weights ---- */
@@ -94,7 +102,7 @@ typedef struct kernels {
     gemv_fn gemv[QUANT_TYPE_COUNT];
 
     /* ---- blocked products ---- */
-    gemm_f32 gemm;
+    gemm_kernels gemm;
     void (*attention)(const attn_args *args);
 } kernels;
 

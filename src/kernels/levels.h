@@ -8,5 +8,6 @@ void kernels_fill_scalar(kernels *k);
 void kernels_fill_avx2(kernels *k);
 void kernels_fill_avx512(kernels *k);
 void kernels_fill_avx512vnni(kernels *k);
+void kernels_fill_avx512bf16(kernels *k); /* part of the level above */
 
 #endif

@@ -73,6 +73,12 @@ static void f16_row_from_f32(uint16_t *out, const float *x, size_t n)
         out[i] = f16_from_f32(x[i]);
 }
 
+static void bf16_row_from_f32(uint16_t *out, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = bf16_from_f32(x[i]);
+}
+
 static float max_abs(const float *x, size_t n)
 {
     float top = 0;
@@ -244,7 +250,8 @@ void kernels_fill_scalar(kernels *k)
 {
     *k = (kernels){
         .rms_norm = rms_norm, .layer_norm = layer_norm, .gelu = gelu, .silu_mul = silu_mul, .add = add, .rope = rope,
-        .argmax = argmax, .f16_from_f32 = f16_row_from_f32, .max_abs = max_abs, .quantize_act = quantize_act,
+        .argmax = argmax, .f16_from_f32 = f16_row_from_f32,
+        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .quantize_act = quantize_act,
         .gemv = { [QUANT_F32] = gemv_f32, [QUANT_F16] = gemv_f16, [QUANT_BF16] = gemv_bf16, [QUANT_Q8_0] = gemv_q8_0,
                   [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
                   [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,

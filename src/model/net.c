@@ -16,16 +16,16 @@ typedef struct binder {
     qasr_error *err;
 } binder;
 
-static dmat take(binder *b, size_t rows, size_t cols)
+static dmat take(binder *b, int type, size_t rows, size_t cols)
 {
-    dmat m = dmat_make(b->mem, b->used, QUANT_F32, rows, cols);
-    b->used += size_round_up(rows * cols * sizeof(float), MEM_ALIGN);
+    dmat m = dmat_make(b->mem, b->used, type, rows, cols);
+    b->used += size_round_up(rows * m.stride, MEM_ALIGN);
     return m;
 }
 
 static qasr_status bind_vector(binder *b, dmat *out, const weight_ref *ref)
 {
-    *out = take(b, 1, ref->cols);
+    *out = take(b, QUANT_F32, 1, ref->cols);
     if (!b->mem)
         return QASR_OK;
     float *x;
@@ -62,7 +62,7 @@ void net_sinusoids(float *out, size_t d_model, size_t p)
 static qasr_status bind_positions(binder *b)
 {
     size_t rows = config_tokens_per_chunk(b->n->config), d = b->n->config->enc.d_model;
-    b->n->positions = take(b, rows, d);
+    b->n->positions = take(b, QUANT_F32, rows, d);
     if (!b->mem)
         return QASR_OK;
     float *table;
@@ -83,7 +83,8 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        n->conv_packed[i] = take(b, 1, device_conv_packed_bytes(n->d, c, i == 0 ? 1 : c) / sizeof(float));
+        dmat shape = device_conv_packed(n->d, (int)n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        n->conv_packed[i] = take(b, shape.type, 1, shape.cols);
     }
     return QASR_OK;
 }

@@ -10,15 +10,46 @@ static guarded ga, gb, gc, gr;
 
 enum { LDC_EXTRA = 3 };
 
+/* A kind of tile: cells of one float32 or of two bfloat16. */
+typedef struct tile_kind {
+    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate);
+    unsigned mr, nr, parts;
+} tile_kind;
+
+static void fill_cells(float *cells, size_t n, int how, unsigned parts)
+{
+    if (parts == 1) {
+        fill_floats(cells, n, how);
+        return;
+    }
+    float *x = malloc(2 * n * sizeof *x);
+    fill_floats(x, 2 * n, how);
+    for (size_t i = 0; i < 2 * n; i++) {
+        uint16_t h = bf16_from_f32(x[i]);
+        memcpy((char *)cells + 2 * i, &h, sizeof h);
+    }
+    free(x);
+}
+
+static double cell_value(const float *cell, unsigned part, unsigned parts)
+{
+    uint16_t h[2];
+    if (parts == 1)
+        return (double)*cell;
+    memcpy(h, cell, sizeof h);
+    float x = f32_from_bf16(h[part]);
+    return fabsf(x) < 0x1p-126f ? 0.0 : (double)x; /* subnormals count as 0 */
+}
+
 /* One tile against sums in double; out is [m][ldc]. */
-static void check_tile(const gemm_f32 *g, size_t k, unsigned m, unsigned n, int accumulate, int how, bool at_start)
+static void check_tile(const tile_kind *g, size_t k, unsigned m, unsigned n, int accumulate, int how, bool at_start)
 {
     float *a = guarded_place(&ga, k * g->mr * sizeof *a, 64, at_start);
     float *b = guarded_place(&gb, k * g->nr * sizeof *b, 64, at_start);
     size_t ldc = n + LDC_EXTRA, c_len = (m - 1) * ldc + n;
     float *c = guarded_place(&gc, c_len * sizeof *c, sizeof *c, at_start);
-    fill_floats(a, k * g->mr, how);
-    fill_floats(b, k * g->nr, FILL_RANDOM);
+    fill_cells(a, k * g->mr, how, g->parts);
+    fill_cells(b, k * g->nr, FILL_RANDOM, g->parts);
     float *start = malloc(c_len * sizeof *start);
     for (unsigned i = 0; accumulate && i < m; i++)
         fill_floats(c + i * ldc, n, FILL_RANDOM);
@@ -27,12 +58,15 @@ static void check_tile(const gemm_f32 *g, size_t k, unsigned m, unsigned n, int 
     for (unsigned i = 0; i < m; i++) {
         for (unsigned j = 0; j < n; j++) {
             double sum = accumulate ? start[i * ldc + j] : 0.0, size = fabs(sum);
-            for (size_t u = 0; u < k; u++) {
-                sum += (double)a[u * g->mr + i] * b[u * g->nr + j];
-                size += fabs((double)a[u * g->mr + i] * b[u * g->nr + j]);
-            }
-            /* one accumulator: errors add up along k, those of subnormal sums too */
-            double chain = 4 + (double)k / 4, bound = chain * EPS * size + (double)(k + 1) * 0x1p-149;
+            for (size_t u = 0; u < k; u++)
+                for (unsigned p = 0; p < g->parts; p++) {
+                    double product = cell_value(a + u * g->mr + i, p, g->parts) * cell_value(b + u * g->nr + j, p, g->parts);
+                    sum += product;
+                    size += fabs(product);
+                }
+            /* one accumulator: errors add up along k, those of subnormal sums too (bfloat16: they become 0) */
+            double chain = 4 + (double)(k * g->parts) / 4, tiny = g->parts == 1 ? 0x1p-149 : 0x1p-125;
+            double bound = chain * EPS * size + (double)(k + 1) * tiny;
             check_close(c[i * ldc + j], sum, bound, "c[%u][%u] of m %u n %u k %zu", i, j, m, n, k);
         }
         if (i + 1 < m)
@@ -43,13 +77,13 @@ static void check_tile(const gemm_f32 *g, size_t k, unsigned m, unsigned n, int 
 }
 
 /* An element has the same bits whatever m and n are computed with it. */
-static void check_tile_split(const gemm_f32 *g)
+static void check_tile_split(const tile_kind *g)
 {
     enum { K = 129 };
     float *a = guarded_place(&ga, K * g->mr * sizeof *a, 64, false);
     float *b = guarded_place(&gb, K * g->nr * sizeof *b, 64, false);
-    fill_floats(a, K * g->mr, FILL_RANDOM);
-    fill_floats(b, K * g->nr, FILL_RANDOM);
+    fill_cells(a, K * g->mr, FILL_RANDOM, g->parts);
+    fill_cells(b, K * g->nr, FILL_RANDOM, g->parts);
     float *all = calloc(g->mr * g->nr, sizeof *all), *some = calloc(g->mr * g->nr, sizeof *some);
     g->tile(all, g->nr, a, b, K, g->mr, g->nr, 0);
     for (unsigned m = 1; m <= g->mr; m++)
@@ -69,7 +103,7 @@ static void check_tile_split(const gemm_f32 *g)
     free(some);
 }
 
-static void check_pack(const gemm_f32 *g, unsigned width, unsigned n_rows, size_t k, size_t ld, bool at_start)
+static void check_pack(const gemm_kernels *g, unsigned width, unsigned n_rows, size_t k, size_t ld, bool at_start)
 {
     float *rows = guarded_place(&gr, ((n_rows - 1) * ld + k) * sizeof *rows, sizeof *rows, at_start);
     float *panel = guarded_place(&ga, k * width * sizeof *panel, 64, at_start);
@@ -83,20 +117,26 @@ static void check_pack(const gemm_f32 *g, unsigned width, unsigned n_rows, size_
     check_true(guarded_intact(&ga), "wrote outside the panel: width %u, %u rows, k %zu", width, n_rows, k);
 }
 
-void check_gemm(const kernels *k, const kernels *lower)
+static void check_tile_kind(const tile_kind *g)
 {
     static const size_t ks[] = { 1, 2, 7, 8, 64, 257, 512 };
-    const gemm_f32 *g = &k->gemm;
-    if (check_kernel("gemm_tile", lower && g->tile == lower->gemm.tile)) {
-        for (unsigned m = 1; m <= g->mr; m++)
-            for (unsigned n = 1; n <= g->nr; n = n + 1 + n / 4 == g->nr + 1 ? g->nr : n + 1 + n / 4)
-                for (size_t i = 0; i < ARRAY_LEN(ks); i++)
-                    check_tile(g, ks[i], m, n, (int)(i + n) % 2, (int)(random_u32() % FILL_COUNT), n % 2);
-        for (unsigned n = g->nr - 17 % g->nr; n <= g->nr; n++)
-            check_tile(g, 64, g->mr, n, 1, FILL_RANDOM, false);
-        check_tile_split(g);
-        verdict();
-    }
+    for (unsigned m = 1; m <= g->mr; m++)
+        for (unsigned n = 1; n <= g->nr; n = n + 1 + n / 4 == g->nr + 1 ? g->nr : n + 1 + n / 4)
+            for (size_t i = 0; i < ARRAY_LEN(ks); i++)
+                check_tile(g, ks[i], m, n, (int)(i + n) % 2, (int)(random_u32() % FILL_COUNT), n % 2);
+    for (unsigned n = g->nr - 17 % g->nr; n <= g->nr; n++)
+        check_tile(g, 64, g->mr, n, 1, FILL_RANDOM, false);
+    check_tile_split(g);
+    verdict();
+}
+
+void check_gemm(const kernels *k, const kernels *lower)
+{
+    const gemm_kernels *g = &k->gemm;
+    if (check_kernel("gemm_tile", lower && g->tile == lower->gemm.tile))
+        check_tile_kind(&(tile_kind){ g->tile, g->mr, g->nr, 1 });
+    if (g->tile_bf16 && check_kernel("gemm_tile_bf16", lower && g->tile_bf16 == lower->gemm.tile_bf16))
+        check_tile_kind(&(tile_kind){ g->tile_bf16, g->mr, g->nr, 2 });
     if (check_kernel("gemm_pack", lower && g->pack == lower->gemm.pack)) {
         const unsigned widths[] = { g->mr, g->nr };
         for (size_t w = 0; w < 2; w++)
@@ -112,7 +152,7 @@ void check_gemm(const kernels *k, const kernels *lower)
 }
 
 typedef struct gemm_bench {
-    const gemm_f32 *g;
+    const gemm_kernels *g;
     float *a, *b, *c;
     size_t k;
     unsigned width;
@@ -124,6 +164,12 @@ static void run_tile(void *arg)
     b->g->tile(b->c, b->g->nr, b->a, b->b, b->k, b->g->mr, b->g->nr, 1);
 }
 
+static void run_tile_bf16(void *arg)
+{
+    gemm_bench *b = arg;
+    b->g->tile_bf16(b->c, b->g->nr, b->a, b->b, b->k, b->g->mr, b->g->nr, 1);
+}
+
 static void run_pack(void *arg)
 {
     gemm_bench *b = arg;
@@ -132,7 +178,7 @@ static void run_pack(void *arg)
 
 void bench_gemm(const kernels *k)
 {
-    const gemm_f32 *g = &k->gemm;
+    const gemm_kernels *g = &k->gemm;
     for (size_t kk = 256; kk <= 1024; kk *= 2) {
         gemm_bench b = { .g = g, .k = kk };
         b.a = aligned_alloc(64, kk * g->mr * sizeof(float));
@@ -144,6 +190,12 @@ void bench_gemm(const kernels *k)
         char name[48];
         snprintf(name, sizeof name, "gemm_tile %ux%u k %zu", g->mr, g->nr, kk);
         bench(name, run_tile, &b, (double)(kk * (g->mr + g->nr) * sizeof(float)), 2.0 * g->mr * g->nr * (double)kk);
+        if (g->tile_bf16) {
+            fill_cells(b.a, kk * g->mr, FILL_RANDOM, 2);
+            fill_cells(b.b, kk * g->nr, FILL_RANDOM, 2);
+            snprintf(name, sizeof name, "gemm_tile_bf16 %ux%u k %zu", g->mr, g->nr, 2 * kk);
+            bench(name, run_tile_bf16, &b, (double)(kk * (g->mr + g->nr) * sizeof(float)), 4.0 * g->mr * g->nr * (double)kk);
+        }
         const unsigned widths[] = { g->mr, g->nr };
         for (size_t w = 0; w < 2; w++) {
             b.width = widths[w];

@@ -155,6 +155,24 @@ static void f16_case(const kernels *k, size_t n, int how, bool at_start)
     check_true(guarded_intact(&g[1]), "wrote outside, n %zu", n);
 }
 
+static void bf16_case(const kernels *k, size_t n, int how, bool at_start)
+{
+    float *x = place_filled(0, n, how, at_start);
+    uint16_t *out = guarded_place(&g[1], n * sizeof *out, sizeof *out, at_start);
+    for (size_t i = 0; i < n && how == FILL_SAME; i++) { /* any bits, and ties */
+        uint32_t bits = i % 2 ? random_u32() : random_u32() / 0x8000 * 0x8000;
+        memcpy(x + i, &bits, sizeof bits);
+    }
+    k->bf16_from_f32(out, x, n);
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h = bf16_from_f32(x[i]);
+        bool both_nan = isnan(x[i]) && (out[i] & 0x7fff) > 0x7f80;
+        bool flushed = fabsf(x[i]) < 0x1p-126f && (out[i] & 0x7fff) == 0;
+        check_true(out[i] == h || both_nan || flushed, "%a gives %04x, expected %04x", x[i], out[i], h);
+    }
+    check_true(guarded_intact(&g[1]), "wrote outside, n %zu", n);
+}
+
 static void max_abs_case(const kernels *k, size_t n, int how, bool at_start)
 {
     float *x = place_filled(0, n, how, at_start), top = 0;
@@ -181,6 +199,7 @@ static const row_kernel rows[] = {
     { "rope", rope_case, offsetof(kernels, rope) },
     { "argmax", argmax_case, offsetof(kernels, argmax) },
     { "f16_from_f32", f16_case, offsetof(kernels, f16_from_f32) },
+    { "bf16_from_f32", bf16_case, offsetof(kernels, bf16_from_f32) },
     { "max_abs", max_abs_case, offsetof(kernels, max_abs) },
 };
 
