@@ -252,6 +252,7 @@ static void the_token_limit_is_reported(void **state)
     opt.ignore_eos = 1;
     transcribe(&r, russian, &opt);
     assert_int_equal(qasr_result_piece(r.result, 0)->n_tokens, 40);
+    assert_int_equal(qasr_result_stop_reason(r.result), QASR_STOP_LIMIT);
     assert_int_equal(qasr_result_timings(r.result)->n_decode_steps, 39);
     close_run(&r);
 }
