@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -114,6 +115,18 @@ static int unknown_language(const char *text)
     return opt_usage_error(&cmd_transcribe, "unknown language '%s', expected one of %s", text, list);
 }
 
+/* True if a result written to path would overwrite a sound that is to be read. */
+static bool is_audio_file(const args *a, const char *path)
+{
+    struct stat out, in;
+    if (!path || stat(path, &out) != 0 || !S_ISREG(out.st_mode))
+        return false;
+    for (size_t i = 0; i < a->files.n; i++)
+        if (stat(a->files.names[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+            return true;
+    return false;
+}
+
 static int check_args(const args *a)
 {
     size_t n_stdin = 0;
@@ -131,6 +144,10 @@ static int check_args(const args *a)
         return opt_usage_error(&cmd_transcribe, "--ignore-eos needs --max-new-tokens");
     if (a->dump_tensors && a->files.n > 1)
         return opt_usage_error(&cmd_transcribe, "--dump-tensors takes one audio file, got %zu", a->files.n);
+    if (is_audio_file(a, a->output))
+        return opt_usage_error(&cmd_transcribe, "--output '%s' is an audio file to be read", a->output);
+    if (is_audio_file(a, a->dump_tensors))
+        return opt_usage_error(&cmd_transcribe, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
     if (a->language && !known_language(a->language))
         return unknown_language(a->language);
     return EXIT_DONE;

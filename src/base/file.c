@@ -14,7 +14,7 @@
 
 static qasr_status open_regular(int *fd, struct stat *st, const char *path, qasr_error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe that nobody writes to is refused, not waited for */
     if (*fd < 0)
         return error_set_errno(err, "cannot open '%s'", path);
     qasr_status status = QASR_OK;
@@ -122,9 +122,12 @@ const char *file_base_name(const char *path)
 qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err)
 {
     *w = (file_writer){ .fd = -1 };
-    if (file_is_dir(path))
-        return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a directory, expected a file name", path);
-    if (!force && file_exists(path))
+    struct stat st;
+    const bool exists = stat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode)) /* the rename would put a file in the place of the device or pipe */
+        return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
+                         S_ISDIR(st.st_mode) ? "directory" : "special file");
+    if (!force && exists)
         return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
     qasr_status status = QASR_OK;
     size_t n = strlen(path) + sizeof ".XXXXXX.tmp";

@@ -35,7 +35,8 @@ typedef struct file_writer {
     char *path, *tmp_path;
 } file_writer;
 
-/* Without force an existing target is an error (INVALID, "... exists; use --force to replace it").
+/* Without force an existing target is an error (INVALID, "... exists; use --force to replace it"); so is, with and
+ * without, a target that is no regular file: it would be replaced, not written to.
  * Errors: IO. The writer must be ended by commit or abort. */
 qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err);
 /* Writes n bytes at an offset; safe from several threads at once. */

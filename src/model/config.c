@@ -89,6 +89,18 @@ static const json_t *find_rope_theta(const json_t *t)
     return v ? v : json_object_get(json_object_get(t, "rope_scaling"), "rope_theta");
 }
 
+/* Stands in text_config, in thinker_config or at the top level; tied where none says a word. */
+static bool find_tied(const json_t *text, const json_t *outer, const json_t *root)
+{
+    const json_t *at[] = { text, outer, root };
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
+        if (flag)
+            return json_is_true(flag);
+    }
+    return true;
+}
+
 static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, const json_t *outer)
 {
     r->section = "text_config.";
@@ -114,10 +126,7 @@ static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, co
                          r->path, c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
     if (json_is_true(json_object_get(t, "attention_bias")))
         return error_set(r->err, QASR_E_UNSUPPORTED, "'%s': attention_bias in text_config is not supported", r->path);
-    const json_t *tied = json_object_get(t, "tie_word_embeddings");
-    if (!tied)
-        tied = json_object_get(outer, "tie_word_embeddings");
-    c->dec.tied_head = tied ? json_is_true(tied) : true;
+    c->dec.tied_head = find_tied(t, outer, r->root);
     return QASR_OK;
 }
 
@@ -164,7 +173,7 @@ static qasr_status parse(model_config *c, reader *r)
                          r->path);
     c->hf_layout = !thinker;
     TRY(parse_encoder(c, r, audio));
-    TRY(parse_decoder(c, r, json_object_get(outer, "text_config"), r->root));
+    TRY(parse_decoder(c, r, json_object_get(outer, "text_config"), outer));
     if (c->enc.d_out != c->dec.d_model)
         return error_set(r->err, QASR_E_FORMAT, "'%s': audio_config.output_dim is %zu, text_config.hidden_size %zu: expected equal",
                          r->path, c->enc.d_out, c->dec.d_model);

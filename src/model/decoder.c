@@ -84,8 +84,8 @@ static qasr_status write_rope(decoder *d, qasr_error *err)
     float *rows;
     TRY(MEM_ALLOC(&rows, BLOCK * hd, err));
     qasr_status status = QASR_OK;
-    for (size_t p0 = 0; p0 < d->capacity && status == QASR_OK; p0 += BLOCK) {
-        size_t n = d->capacity - p0 < BLOCK ? d->capacity - p0 : BLOCK;
+    for (size_t p0 = 0; p0 < d->rope.rows && status == QASR_OK; p0 += BLOCK) {
+        size_t n = d->rope.rows - p0 < BLOCK ? d->rope.rows - p0 : BLOCK;
         for (size_t i = 0; i < half; i++) {
             float inv = (float)(1.0 / pow(d->n->config->dec.rope_theta, 2.0 * (double)i / (double)hd));
             for (size_t p = 0; p < n; p++) {
@@ -119,8 +119,9 @@ qasr_status decoder_reserve(decoder *d, size_t n_positions, qasr_error *err)
     d->rope = dmat_make(d->cache, 0, QUANT_F32, capacity, hd);
     for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
         d->kv[i / 2][i % 2] = dmat_make(d->cache, rope_bytes + i * kv_bytes, (int)d->kv_type, kv_rows, hd);
+    TRY(write_rope(d, err));
     d->capacity = capacity;
-    return write_rope(d, err);
+    return QASR_OK;
 }
 
 static void run_layer(decoder *d, const dmat w[DEC_WEIGHTS], const dmat kv[2], dmat x, dmat pos)

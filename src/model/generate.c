@@ -33,8 +33,10 @@ static qasr_status decode(decoder *d, const generate_args *a, generate_result *r
             r->stop = QASR_STOP_LOOP;
             return QASR_OK;
         }
-        if (a->ignore_eos && r->n_ids == a->max_new_tokens)
+        if (a->ignore_eos && r->n_ids == a->max_new_tokens) { /* no need to know what it wanted */
+            r->stop = QASR_STOP_LIMIT;
             return QASR_OK;
+        }
         TRY(decoder_step(d, err));
         r->n_steps++;
     }

@@ -131,6 +131,12 @@ static void output_appears_whole_or_not_at_all(void **state)
     assert_int_equal(file_map_open(&m, dir, &err), QASR_E_IO);
     unlink(path);
     assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO);
+    struct stat st;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(file_writer_open(&w, path, true, &err), QASR_E_INVALID);
+    assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
+    assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO); /* and does not wait for a writer */
+    unlink(path);
     assert_int_equal(rmdir(dir), 0); /* empty: no temporary file is left */
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_IO); /* no such directory */
     mem_free(path);

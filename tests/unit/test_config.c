@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -100,6 +101,33 @@ static void bad_configurations_are_named(void **state)
     assert_int_equal(config_parse(&c, "", 0, "c.json", &err), QASR_E_FORMAT);
 }
 
+static void the_head_is_tied_where_the_nearest_flag_says_so(void **state)
+{
+    static const struct { const char *flags[3]; bool tied; } cases[] = { /* text_config, thinker_config, top level */
+        { { NULL, NULL, NULL }, true },     { { NULL, NULL, "false" }, false },   { { NULL, "false", NULL }, false },
+        { { NULL, "false", "true" }, false }, { { "true", "false", "false" }, true }, { { "false", "true", "true" }, false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf text;
+        qasr_error err;
+        model_config c;
+        read_demo(&text, "config.json");
+        json_t *root = json_loads(buf_str(&text), 0, NULL), *thinker = json_object_get(root, "thinker_config");
+        json_t *at[] = { json_object_get(thinker, "text_config"), thinker, root };
+        for (size_t k = 0; k < ARRAY_LEN(at); k++) {
+            json_object_del(at[k], "tie_word_embeddings");
+            if (cases[i].flags[k])
+                json_object_set_new(at[k], "tie_word_embeddings", json_boolean(cases[i].flags[k][0] == 't'));
+        }
+        char *changed = json_dumps(root, 0);
+        assert_int_equal(config_parse(&c, changed, strlen(changed), "config.json", &err), QASR_OK);
+        assert_int_equal(c.dec.tied_head, cases[i].tied);
+        free(changed);
+        json_decref(root);
+        buf_free(&text);
+    }
+}
+
 static void end_tokens_are_a_number_or_a_list(void **state)
 {
     qasr_error err;
@@ -146,7 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_layouts_say_the_same),         cmocka_unit_test(bad_configurations_are_named),
         cmocka_unit_test(end_tokens_are_a_number_or_a_list), cmocka_unit_test(audio_tokens_of_the_specification),
-        cmocka_unit_test(sinusoids_of_the_specification),
+        cmocka_unit_test(sinusoids_of_the_specification),    cmocka_unit_test(the_head_is_tied_where_the_nearest_flag_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,7 @@ static void the_token_limit_is_reported(void **state)
     opt.ignore_eos = 1;
     transcribe(&r, russian, &opt);
     assert_int_equal(qasr_result_piece(r.result, 0)->n_tokens, 40);
+    assert_int_equal(qasr_result_stop_reason(r.result), QASR_STOP_LIMIT);
     assert_int_equal(qasr_result_timings(r.result)->n_decode_steps, 39);
     close_run(&r);
 }
@@ -604,6 +605,24 @@ static void every_failing_allocation_is_an_error(void **state)
     assert_true(failed_allocations("transcription", whole_run) > 50);
 }
 
+/* One session all along: what a failed call leaves half done must not reach the text of a later one. */
+static void a_session_survives_failing_allocations(void **state)
+{
+    run r;
+    qasr_error err;
+    qasr_status status = QASR_E_NOMEM;
+    open_run(&r, MODEL_DIR, NULL, 2);
+    must(qasr_audio_load(&r.pcm, &r.n, russian, &err), &err);
+    for (size_t n = 0; status == QASR_E_NOMEM; n++) {
+        mem_fail_after(n);
+        status = qasr_transcribe(&r.result, r.session, r.pcm, r.n, NULL, &err);
+        mem_fail_after(SIZE_MAX);
+    }
+    must(status, &err);
+    assert_string_equal(qasr_result_text(r.result), russian_text);
+    close_run(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +642,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_weights_do_not_become_text, make_dir, remove_dir),
         cmocka_unit_test(sessions_share_a_model),
         cmocka_unit_test(every_failing_allocation_is_an_error),
+        cmocka_unit_test(a_session_survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
