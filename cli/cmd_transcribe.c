@@ -118,11 +118,11 @@ static int unknown_language(const char *text)
 /* True if a result written to path would overwrite a sound that is to be read. */
 static bool is_audio_file(const args *a, const char *path)
 {
-    struct stat out, in;
-    if (!path || stat(path, &out) != 0 || !S_ISREG(out.st_mode))
+    struct stat target, in;
+    if (!path || stat(path, &target) != 0 || !S_ISREG(target.st_mode))
         return false;
     for (size_t i = 0; i < a->files.n; i++)
-        if (stat(a->files.names[i], &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        if (stat(a->files.names[i], &in) == 0 && in.st_dev == target.st_dev && in.st_ino == target.st_ino)
             return true;
     return false;
 }
