@@ -13,9 +13,9 @@
 enum { PREFILL_ROWS = 512 };
 
 struct decoder {
-    const net *n;
+    net *n;
     quant_type kv_type;
-    device_mem *cache, *scratch;
+    device_mem *cache;
     dmat (*kv)[2];      /* per layer: keys, values [n_kv_heads * capacity, head_dim] */
     dmat rope;          /* [capacity, head_dim] */
     size_t capacity;
@@ -44,7 +44,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
     return used;
 }
 
-qasr_status decoder_create(decoder **out, const net *n, quant_type kv_type, qasr_error *err)
+qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, qasr_error *err)
 {
     decoder *d;
     TRY(MEM_CALLOC(&d, 1, err));
@@ -53,13 +53,10 @@ qasr_status decoder_create(decoder **out, const net *n, quant_type kv_type, qasr
     qasr_status status = MEM_CALLOC(&d->kv, n->config->dec.n_layers, err);
     if (status == QASR_OK)
         status = MEM_ALLOC(&d->host_pos, PREFILL_ROWS, err);
-    if (status == QASR_OK)
-        status = device_alloc(n->d, &d->scratch, layout_scratch(d, NULL), err);
     if (status != QASR_OK) {
         decoder_free(d);
         return status;
     }
-    layout_scratch(d, d->scratch);
     *out = d;
     return QASR_OK;
 }
@@ -69,7 +66,6 @@ void decoder_free(decoder *d)
     if (!d)
         return;
     device_mem_free(d->n->d, d->cache);
-    device_mem_free(d->n->d, d->scratch);
     mem_free(d->kv);
     mem_free(d->host_pos);
     mem_free(d);
@@ -193,6 +189,9 @@ qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t aud
 {
     assert(n >= 1 && n <= d->capacity && audio_begin + embeds.rows <= n);
     device *dev = d->n->d;
+    device_mem *scratch;
+    TRY(net_scratch(d->n, &scratch, layout_scratch(d, NULL), err));
+    layout_scratch(d, scratch);
     d->n_past = 0;
     for (size_t first = 0; first < n; first += PREFILL_ROWS) {
         size_t rows = n - first < PREFILL_ROWS ? n - first : PREFILL_ROWS;

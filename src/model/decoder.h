@@ -7,7 +7,7 @@
 typedef struct decoder decoder;
 
 /* kv_type: QUANT_F16 or QUANT_F32. */
-qasr_status decoder_create(decoder **out, const net *n, quant_type kv_type, qasr_error *err);
+qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, qasr_error *err);
 void decoder_free(decoder *d); /* NULL is fine */
 
 /* Makes room for n positions; contents are lost when the cache has to grow. Errors: NOMEM, INVALID (more
@@ -15,7 +15,8 @@ void decoder_free(decoder *d); /* NULL is fine */
 qasr_status decoder_reserve(decoder *d, size_t n_positions, qasr_error *err);
 
 /* Runs the prompt from position 0: ids [n]; rows [audio_begin, audio_begin + embeds.rows) take their
- * vectors from embeds [., d_model] instead of the embedding. Leaves the first token chosen. */
+ * vectors from embeds [., d_model] instead of the embedding. Leaves the first token chosen. Until the last step no
+ * other user of net_scratch may run. */
 qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds, qasr_error *err);
 /* The id chosen by the last prefill or step: arg max of the logits, lowest id on ties.
  * Error: DEVICE when the logits are not finite (damaged weights). */

@@ -17,14 +17,14 @@ enum {
 static const float layer_norm_eps = 1e-5f;
 
 struct encoder {
-    const net *n;
-    device_mem *scratch, *output;
-    size_t scratch_pieces, output_rows;
+    net *n;
+    device_mem *output;
+    size_t output_rows;
     float *images; /* [CONV_PIECES, n_mels, chunk_frames] */
     dmat image, map[3], flat, x, norm, q, k, v, hidden;
 };
 
-qasr_status encoder_create(encoder **out, const net *n, qasr_error *err)
+qasr_status encoder_create(encoder **out, net *n, qasr_error *err)
 {
     encoder *e;
     TRY(MEM_CALLOC(&e, 1, err));
@@ -42,7 +42,6 @@ void encoder_free(encoder *e)
 {
     if (!e)
         return;
-    device_mem_free(e->n->d, e->scratch);
     device_mem_free(e->n->d, e->output);
     mem_free(e->images);
     mem_free(e);
@@ -72,14 +71,9 @@ static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
 static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qasr_error *err)
 {
     device *d = e->n->d;
-    if (group_pieces > e->scratch_pieces) {
-        device_mem_free(d, e->scratch);
-        e->scratch = NULL;
-        e->scratch_pieces = 0;
-        TRY(device_alloc(d, &e->scratch, layout_scratch(e, NULL, group_pieces), err));
-        layout_scratch(e, e->scratch, group_pieces);
-        e->scratch_pieces = group_pieces;
-    }
+    device_mem *scratch;
+    TRY(net_scratch(e->n, &scratch, layout_scratch(e, NULL, group_pieces), err));
+    layout_scratch(e, scratch, group_pieces);
     if (n_tokens > e->output_rows) {
         device_mem_free(d, e->output);
         e->output = NULL;

@@ -6,7 +6,7 @@
 
 typedef struct encoder encoder;
 
-qasr_status encoder_create(encoder **out, const net *n, qasr_error *err);
+qasr_status encoder_create(encoder **out, net *n, qasr_error *err);
 void encoder_free(encoder *e); /* NULL is fine */
 
 /* mel: [n_mels, n_frames] on the host, n_frames >= 1. *out: [config_audio_tokens(n_frames), dec.d_model] F32 in

@@ -49,6 +49,19 @@ static qasr_status bind_refs(binder *b, dmat *out, const weight_ref *refs, size_
     return QASR_OK;
 }
 
+qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err)
+{
+    if (bytes > n->scratch_bytes) {
+        device_mem_free(n->d, n->scratch);
+        n->scratch = NULL;
+        n->scratch_bytes = 0;
+        TRY(device_alloc(n->d, &n->scratch, bytes, err));
+        n->scratch_bytes = bytes;
+    }
+    *out = n->scratch;
+    return QASR_OK;
+}
+
 void net_sinusoids(float *out, size_t d_model, size_t p)
 {
     size_t half = d_model / 2;
@@ -130,6 +143,7 @@ void net_free(net *n)
     if (!n)
         return;
     device_mem_free(n->d, n->vectors);
+    device_mem_free(n->d, n->scratch);
     mem_free(n->enc);
     mem_free(n->dec);
     mem_free(n);

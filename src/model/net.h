@@ -15,11 +15,17 @@ typedef struct net {
     dmat (*dec)[DEC_WEIGHTS];
     dmat positions;       /* sinusoids [tokens per chunk, enc.d_model] */
     dmat conv_packed[3];  /* convolution weights in the device's order */
+    device_mem *scratch;  /* activations: see net_scratch */
+    size_t scratch_bytes;
 } net;
 
 /* The model and the device must outlive the net. Errors: NOMEM, DEVICE, FORMAT (non-finite vectors). */
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
+
+/* Memory for activations, at least so many bytes. Encoder and decoder take turns in the same block: contents are
+ * lost at the other's turn, and so is the block itself when it has to grow. Error: NOMEM. */
+qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);
