@@ -1,4 +1,4 @@
-/* The tables: one per CPU level, each filled from the scalar reference upwards, once per process. */
+/* The tables: one per CPU level of this machine, each filled from the scalar reference upwards, once per process. */
 #include "kernels/kernels.h"
 
 #include <pthread.h>
@@ -18,9 +18,11 @@ static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
 #endif
 };
 
+/* Filling is compiled with a level's instructions too: what the machine lacks must not even be called. */
 static void fill_tables(void)
 {
-    for (int i = 0; i < CPU_LEVEL_COUNT; i++) {
+    int machine = cpu_detect_machine();
+    for (int i = 0; i <= machine; i++) {
         if (i > 0)
             tables[i] = tables[i - 1];
         if (fill_level[i]) {

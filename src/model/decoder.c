@@ -100,8 +100,8 @@ qasr_status decoder_reserve(decoder *d, size_t n_positions, qasr_error *err)
 {
     const model_config *c = d->n->config;
     if (n_positions > c->dec.max_positions)
-        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio",
-                         n_positions, c->dec.max_positions);
+        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio, a shorter "
+                         "context or a lower token limit", n_positions, c->dec.max_positions);
     if (n_positions <= d->capacity)
         return QASR_OK;
     size_t capacity = size_round_up(n_positions, 64), hd = c->dec.head_dim;

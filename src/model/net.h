@@ -19,7 +19,7 @@ typedef struct net {
     size_t scratch_bytes;
 } net;
 
-/* The model and the device must outlive the net. Errors: NOMEM, DEVICE, FORMAT (non-finite vectors). */
+/* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
