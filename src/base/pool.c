@@ -1,10 +1,14 @@
 /* Worker threads for one loop at a time.
  *
- * pool_run publishes a job under a new generation number; workers take task indices from a shared counter
- * and report when the counter is exhausted. Between jobs a worker spins for a short while (the next
- * matrix of the same token comes within microseconds), then sleeps on a condition variable. */
+ * pool_run fills in a job and opens it under a new generation number. A worker that sees a new generation
+ * takes a seat if the job is still open, takes task indices from a shared counter until none is left, and
+ * gives the seat back. The caller works too; when the counter is exhausted it closes the job and waits for
+ * the taken seats only. So a worker that the system did not run in time holds up nobody: with more threads
+ * than cores the caller simply does more of the work. Between jobs a worker spins for a short while (the
+ * next matrix of the same token comes within microseconds), then sleeps on a condition variable. */
 #include "base/pool.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -15,14 +19,16 @@
 #include "base/mem.h"
 
 enum { SPIN_ROUNDS = 4000, CACHE_LINE = 64 };
+#define JOB_OPEN 0x80000000u /* in seats: workers may still join */
 
 struct pool {
     _Alignas(CACHE_LINE) atomic_size_t next_task;
     _Alignas(CACHE_LINE) atomic_uint generation; /* bumped for every job */
-    _Alignas(CACHE_LINE) atomic_uint n_running;  /* workers not yet done with the current job */
+    _Alignas(CACHE_LINE) atomic_uint seats;      /* JOB_OPEN and the number of workers in the job */
     pool_fn fn;
     void *arg;
     size_t n_tasks;
+    int spin_rounds; /* 0 with more threads than cores: spinning would take the core from one that works */
     atomic_bool stop;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -57,7 +63,7 @@ static void run_tasks(pool *p, unsigned thread)
 /* Returns the new generation once it differs from seen. */
 static unsigned wait_for_job(pool *p, unsigned seen)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
+    for (int i = 0; i < p->spin_rounds; i++) {
         unsigned now = atomic_load_explicit(&p->generation, memory_order_acquire);
         if (now != seen)
             return now;
@@ -72,6 +78,16 @@ static unsigned wait_for_job(pool *p, unsigned seen)
     return atomic_load(&p->generation);
 }
 
+/* The job's fields may be read only between joining and leaving: then it is not over. */
+static bool join_job(pool *p)
+{
+    unsigned seats = atomic_load(&p->seats);
+    while (seats & JOB_OPEN)
+        if (atomic_compare_exchange_weak(&p->seats, &seats, seats + 1))
+            return true;
+    return false;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -81,8 +97,10 @@ static void *worker_main(void *arg)
         seen = wait_for_job(p, seen);
         if (atomic_load(&p->stop))
             return NULL;
-        run_tasks(p, w->index);
-        atomic_fetch_sub_explicit(&p->n_running, 1, memory_order_release);
+        if (join_job(p)) {
+            run_tasks(p, w->index);
+            atomic_fetch_sub_explicit(&p->seats, 1, memory_order_release);
+        }
     }
 }
 
@@ -106,14 +124,15 @@ void pool_run(pool *p, pool_fn fn, void *arg, size_t n_tasks)
     p->arg = arg;
     p->n_tasks = n_tasks;
     atomic_store(&p->next_task, 0);
-    atomic_store(&p->n_running, p->n_workers);
+    atomic_store(&p->seats, JOB_OPEN);
     publish(p);
     run_tasks(p, 0);
-    for (int i = 0; atomic_load_explicit(&p->n_running, memory_order_acquire) > 0; i++) {
-        if (i < SPIN_ROUNDS)
+    atomic_fetch_and(&p->seats, ~JOB_OPEN);
+    for (int i = 0; atomic_load_explicit(&p->seats, memory_order_acquire) > 0; i++) {
+        if (i < p->spin_rounds)
             cpu_relax();
         else
-            sched_yield(); /* more threads than cores: let the others finish */
+            sched_yield(); /* let the others finish */
     }
 }
 
@@ -133,10 +152,12 @@ void pool_free(pool *p)
 
 qasr_status pool_create(pool **out, unsigned n_threads, qasr_error *err)
 {
+    unsigned n_cores = pool_default_threads();
     if (n_threads == 0)
-        n_threads = pool_default_threads();
+        n_threads = n_cores;
     pool *p;
     TRY(MEM_CALLOC(&p, 1, err));
+    p->spin_rounds = n_threads <= n_cores ? SPIN_ROUNDS : 0;
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->wake, NULL);
     qasr_status status = MEM_CALLOC(&p->workers, n_threads, err);
@@ -184,15 +205,41 @@ static bool is_first_sibling(int cpu, const cpu_set_t *mask)
     return first == cpu;
 }
 
+/* Processors that a container's quota amounts to, rounded up; UINT_MAX without a quota. A container sees its own
+ * group as the root of the file system: cgroup version 2 first, then version 1. */
+static unsigned quota_cpus(void)
+{
+    long long quota = -1, period = 0;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (f) {
+        if (fscanf(f, "%lld %lld", &quota, &period) != 2) /* "max 100000" */
+            quota = -1;
+        fclose(f);
+    } else {
+        static const char *const files[] = { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us" };
+        long long *values[] = { &quota, &period };
+        for (int i = 0; i < 2; i++)
+            if ((f = fopen(files[i], "re"))) {
+                if (fscanf(f, "%lld", values[i]) != 1)
+                    quota = -1;
+                fclose(f);
+            }
+    }
+    if (quota <= 0 || period <= 0 || quota / period >= CPU_SETSIZE)
+        return UINT_MAX;
+    return (unsigned)((quota + period - 1) / period);
+}
+
 unsigned pool_default_threads(void)
 {
     cpu_set_t mask;
     if (sched_getaffinity(0, sizeof mask, &mask) != 0)
         return 1;
-    unsigned n = 0;
+    unsigned n = 0, quota = quota_cpus();
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &mask) && is_first_sibling(cpu, &mask))
             n++;
+    n = n < quota ? n : quota;
     return n ? n : 1;
 }
 #else

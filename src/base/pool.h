@@ -21,7 +21,7 @@ unsigned pool_threads(const pool *p);
  * One pool_run at a time per pool; not to be nested. p NULL: runs on the calling thread. */
 void pool_run(pool *p, pool_fn fn, void *arg, size_t n_tasks);
 
-/* Physical cores that this process may run on, at least 1. */
+/* Physical cores that this process may run on (affinity, container quota), at least 1. */
 unsigned pool_default_threads(void);
 
 #endif

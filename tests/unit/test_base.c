@@ -155,7 +155,9 @@ static void count_task(void *arg, size_t task, unsigned thread)
 static void pool_runs_every_task_once(void **state)
 {
     qasr_error err;
-    for (unsigned n = 1; n <= 5; n++) {
+    static const unsigned counts_of_threads[] = { 1, 2, 3, 5, 40 };
+    for (size_t t = 0; t < ARRAY_LEN(counts_of_threads); t++) {
+        unsigned n = counts_of_threads[t];
         pool *p;
         assert_int_equal(pool_create(&p, n, &err), QASR_OK);
         assert_int_equal(pool_threads(p), n);
