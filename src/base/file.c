@@ -119,6 +119,20 @@ const char *file_base_name(const char *path)
 
 /* ---- atomic output ------------------------------------------------------------------------ */
 
+/* Copy of path; of what it points to if it is a symbolic link. */
+static qasr_status resolve_link(char **out, const char *path, qasr_error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
+        return mem_strdup(out, path, err);
+    char *target = realpath(path, NULL);
+    if (!target)
+        return error_set_errno(err, "cannot follow the link '%s'", path);
+    qasr_status status = mem_strdup(out, target, err);
+    free(target);
+    return status;
+}
+
 qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err)
 {
     *w = (file_writer){ .fd = -1 };
@@ -130,10 +144,10 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_
     if (!force && exists)
         return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
     qasr_status status = QASR_OK;
-    size_t n = strlen(path) + sizeof ".XXXXXX.tmp";
-    TRY_GOTO(mem_strdup(&w->path, path, err));
+    TRY_GOTO(resolve_link(&w->path, path, err)); /* a link stays a link: its target is replaced */
+    size_t n = strlen(w->path) + sizeof ".XXXXXX.tmp";
     TRY_GOTO(mem_alloc((void **)&w->tmp_path, n, 1, err));
-    snprintf(w->tmp_path, n, "%s.XXXXXX.tmp", path);
+    snprintf(w->tmp_path, n, "%s.XXXXXX.tmp", w->path);
     w->fd = mkostemps(w->tmp_path, 4, O_CLOEXEC);
     if (w->fd < 0) {
         status = error_set_errno(err, "cannot create '%s'", path);

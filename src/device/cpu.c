@@ -428,8 +428,8 @@ static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, cons
 static void argmax_row(const row_job *j, size_t i)
 {
     const float *x = f32_row(j->x, i);
-    size_t best = j->c->k->argmax(x, j->x->cols);
-    *i32_row(j->out, i) = isfinite(x[best]) ? (int32_t)best : -1;
+    /* one damaged row of the head gives one NaN, which arg max passes over */
+    *i32_row(j->out, i) = isfinite(j->c->k->max_abs(x, j->x->cols)) ? (int32_t)j->c->k->argmax(x, j->x->cols) : -1;
 }
 
 static void cpu_argmax(device *d, const dmat *ids, const dmat *x)

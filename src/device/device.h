@@ -230,7 +230,8 @@ static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache
 {
     d->ops->attention_cached(d, &out, &q, &k_cache, &v_cache, &pos, &heads, n_kv);
 }
-/* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if it is not finite. */
+/* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if any element is not
+ * finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
 
 #endif

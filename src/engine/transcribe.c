@@ -126,6 +126,24 @@ done:
     return status;
 }
 
+/* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
+static void blame_encoder(call *c, dmat embeds, qasr_error *err)
+{
+    const weights *w = c->s->model->checkpoint->safetensors;
+    size_t n = embeds.rows * embeds.cols;
+    float *host;
+    if (MEM_ALLOC(&host, n, NULL) != QASR_OK)
+        return;
+    if (device_read(c->s->device, host, embeds, NULL) == QASR_OK)
+        for (size_t i = 0; i < n; i++)
+            if (!isfinite(host[i])) {
+                error_write(err, QASR_E_DEVICE, "the audio encoder's output is not finite: damaged weights in '%s'?",
+                            weights_file_path(w, 0));
+                break;
+            }
+    mem_free(host);
+}
+
 /* Encoder output and prompt -> tokens. */
 static qasr_status run_decoder(call *c, qasr_piece *piece, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
 {
@@ -142,6 +160,8 @@ static qasr_status run_decoder(call *c, qasr_piece *piece, dmat embeds, size_t n
     c->stream = (text_stream){ 0 };
     c->in_text = c->forced != NULL;
     status = generate(c->s->decoder, &args, &r, err);
+    if (status == QASR_E_DEVICE)
+        blame_encoder(c, embeds, err);
     if (status == QASR_E_CANCELLED && c->callback_status != QASR_OK)
         status = error_set(err, c->callback_status, "cannot show text: out of memory");
     if (status != QASR_OK)

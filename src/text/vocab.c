@@ -542,6 +542,19 @@ static qasr_status load_files(loader *l, const paths *p, json_t **root, qasr_err
     return pretok_create(&l->t->pretok, err);
 }
 
+/* The other form in which tokenizers are published deserves a word of its own. */
+static qasr_status check_present(const char *dir, const char *vocab, qasr_error *err)
+{
+    char *single;
+    if (file_exists(vocab))
+        return QASR_OK;
+    TRY(file_path_join(&single, dir, "tokenizer.json", err));
+    bool has_single = file_exists(single);
+    mem_free(single);
+    return error_set(err, QASR_E_IO, "'%s' has no vocab.json%s", dir,
+                     has_single ? "; tokenizer.json alone is not supported: add vocab.json and merges.txt of the same model" : "");
+}
+
 qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err)
 {
     loader l = { 0 };
@@ -553,6 +566,7 @@ qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err
     TRY_GOTO(file_path_join(&p.vocab, dir, "vocab.json", err));
     TRY_GOTO(file_path_join(&p.merges, dir, "merges.txt", err));
     TRY_GOTO(file_path_join(&p.config, dir, "tokenizer_config.json", err));
+    TRY_GOTO(check_present(dir, p.vocab, err));
     TRY_GOTO(load_files(&l, &p, &root, err));
     *out = l.t;
     l.t = NULL;

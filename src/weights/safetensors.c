@@ -61,11 +61,12 @@ static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *
         return error_set(err, QASR_E_FORMAT, "'%.200s' has %zu bytes, too few for a safetensors file", file,
                          m->size);
     memcpy(&n, m->data, sizeof n);
+    if (n > m->size - sizeof n && (m->size == sizeof n || m->data[sizeof n] != '{'))
+        return error_set(err, QASR_E_FORMAT, "'%.200s' is neither a safetensors nor a GGUF file", file);
     if (n > m->size - sizeof n)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.200s' is no safetensors file or is cut short: header of %" PRIu64
-                         " bytes, file of %zu bytes",
-                         file, n, m->size);
+                         "'%.200s' is cut short: a safetensors header of %" PRIu64 " bytes in a file of %zu bytes", file, n,
+                         m->size);
     if (n > MAX_JSON_BYTES)
         return error_set(err, QASR_E_FORMAT, "'%.200s': header of %" PRIu64 " bytes, at most %d are read",
                          file, n, MAX_JSON_BYTES);

@@ -191,9 +191,13 @@ static void test_refuses_bad_files(void **state)
     write_text("m.safetensors", "1234567");
     assert_refused(path, QASR_E_FORMAT, "has 7 bytes, too few");
     write_header_length(9, 16);
-    assert_refused(path, QASR_E_FORMAT, "header of 9 bytes, file of 16 bytes");
-    write_header_length(UINT64_MAX, 16);
-    assert_refused(path, QASR_E_FORMAT, "header of 18446744073709551615 bytes");
+    assert_refused(path, QASR_E_FORMAT, "is neither a safetensors nor a GGUF file");
+    write_header_length(UINT64_MAX, 8);
+    assert_refused(path, QASR_E_FORMAT, "is neither a safetensors nor a GGUF file");
+    write_bytes("m.safetensors", "\x09\0\0\0\0\0\0\0{\"a\": 1", 16);
+    assert_refused(path, QASR_E_FORMAT, "is cut short: a safetensors header of 9 bytes in a file of 16 bytes");
+    write_bytes("m.safetensors", "\xff\xff\xff\xff\xff\xff\xff\xff{\"a\": 1", 16);
+    assert_refused(path, QASR_E_FORMAT, "a safetensors header of 18446744073709551615 bytes");
     write_header_length(100000001, 100000100); /* a sparse file */
     assert_refused(path, QASR_E_FORMAT, "header of 100000001 bytes, at most 100000000");
     write_text("m.safetensors", "version https://git-lfs and so on");

@@ -496,6 +496,14 @@ static void wrong_models_are_refused(void **state)
     assert_int_equal(qasr_model_open(&m, dir, &mo, &err), QASR_E_INVALID);
     assert_int_equal(qasr_model_open(&m, "/nonexistent", NULL, &err), QASR_E_IO);
     assert_int_equal(qasr_model_open(&m, NULL, NULL, &err), QASR_E_INVALID);
+    unlink(in_dir("vocab.json"));
+    assert_int_equal(qasr_model_open(&m, dir, NULL, &err), QASR_E_IO);
+    assert_non_null(strstr(err.message, "has no vocab.json"));
+    assert_int_equal(rename(in_dir("merges.txt"), in_dir("tokenizer.json")), 0);
+    assert_int_equal(qasr_model_open(&m, dir, NULL, &err), QASR_E_IO);
+    assert_non_null(strstr(err.message, "tokenizer.json alone is not supported"));
+    assert_int_equal(rename(in_dir("tokenizer.json"), in_dir("merges.txt")), 0);
+    assert_int_equal(symlink(MODEL_DIR "/vocab.json", in_dir("vocab.json")), 0);
     change_text("config.json", "\"intermediate_size\": 768", "\"intermediate_size\": 1024");
     assert_int_equal(qasr_model_open(&m, dir, NULL, &err), QASR_E_FORMAT);
     assert_non_null(strstr(err.message, "is 768x256, config.json expects 1024x256"));
@@ -506,24 +514,38 @@ static void wrong_models_are_refused(void **state)
     assert_null(m);
 }
 
-static void damaged_weights_do_not_become_text(void **state)
+/* Fills the first values of a tensor with NaN and transcribes. */
+/* The shard that holds a tensor. */
+static const char *find_shard(const char *tensor)
+{
+    qasr_error err;
+    weights *w = NULL;
+    must(weights_open_safetensors(&w, dir, &err), &err);
+    const wtensor *t = weights_find(w, tensor);
+    assert_non_null(t);
+    const char *name = strstr(weights_file_path(w, t->file), "00001") ? model_files[5] : model_files[6];
+    weights_close(w);
+    return name;
+}
+
+static void transcribe_damaged(const char *tensor, const char *file, const char *message)
 {
     qasr_error err;
     buf bytes;
     buf_init(&bytes, 64 << 20);
-    must(file_read_all(&bytes, in_dir(model_files[6]), &err), &err);
+    must(file_read_all(&bytes, in_dir(file), &err), &err);
     weights *w = NULL;
-    must(weights_open_safetensors(&w, in_dir(model_files[6]), &err), &err);
-    const wtensor *t = weights_find(w, "thinker.model.norm.weight");
+    must(weights_open_safetensors(&w, in_dir(file), &err), &err);
+    const wtensor *t = weights_find(w, tensor);
     assert_non_null(t);
     size_t at = (size_t)((const unsigned char *)t->data - weights_file_map(w, t->file)->data);
     weights_close(w);
-    for (uint64_t i = 0; i < 512; i += 2) { /* bf16 NaN */
+    for (uint64_t i = 0; i < 16; i += 2) { /* bf16 NaN */
         bytes.data[at + i] = (char)0xC0;
         bytes.data[at + i + 1] = 0x7F;
     }
-    unlink(in_dir(model_files[6]));
-    FILE *f = fopen(in_dir(model_files[6]), "wb");
+    unlink(in_dir(file));
+    FILE *f = fopen(in_dir(file), "wb");
     fwrite(bytes.data, 1, bytes.len, f);
     fclose(f);
     buf_free(&bytes);
@@ -531,8 +553,24 @@ static void damaged_weights_do_not_become_text(void **state)
     open_run(&r, dir, NULL, 1);
     must(qasr_audio_load(&r.pcm, &r.n, russian, &err), &err);
     assert_int_equal(qasr_transcribe(&r.result, r.session, r.pcm, r.n, NULL, &err), QASR_E_DEVICE);
-    assert_non_null(strstr(err.message, "not finite"));
+    if (!strstr(err.message, message))
+        fail_msg("'%s' does not say '%s'", err.message, message);
     close_run(&r);
+}
+
+static void damaged_weights_do_not_become_text(void **state)
+{
+    transcribe_damaged("thinker.model.norm.weight", find_shard("thinker.model.norm.weight"), "the model's output is not finite");
+}
+
+static void a_damaged_embedding_row_is_noticed(void **state)
+{
+    transcribe_damaged("thinker.model.embed_tokens.weight", find_shard("thinker.model.embed_tokens.weight"), "the model's output is not finite");
+}
+
+static void a_damaged_encoder_is_named(void **state)
+{
+    transcribe_damaged("thinker.audio_tower.proj2.bias", find_shard("thinker.audio_tower.proj2.bias"), "the audio encoder's output is not finite");
 }
 
 /* One model, sessions in several threads at once. */
@@ -640,6 +678,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_gguf_without_metadata_loads, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(wrong_models_are_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(damaged_weights_do_not_become_text, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_damaged_embedding_row_is_noticed, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_damaged_encoder_is_named, make_dir, remove_dir),
         cmocka_unit_test(sessions_share_a_model),
         cmocka_unit_test(every_failing_allocation_is_an_error),
         cmocka_unit_test(a_session_survives_failing_allocations),
