@@ -6,8 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 static const char *const level_names[CPU_LEVEL_COUNT] = {
     [CPU_SCALAR] = "scalar", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+    [CPU_AMX] = "amx",
 };
 
 const char *cpu_level_name(cpu_level level) { return level_names[level]; }
@@ -23,6 +29,17 @@ static uint64_t read_xcr0(void)
 }
 
 static bool has_all(uint32_t reg, uint32_t bits) { return (reg & bits) == bits; }
+
+/* Tile registers are large, so Linux gives them to a process that asks; threads started later have them too. */
+static bool tiles_granted(void)
+{
+#if defined(__linux__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
 
 cpu_level cpu_detect_machine(void)
 {
@@ -40,9 +57,19 @@ cpu_level cpu_detect_machine(void)
     if ((saved & XCR0_ZMM) != XCR0_ZMM ||
         !has_all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL | bit_AVX512CD))
         return CPU_AVX2;
-    return has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) && (a71 & BF16_BIT) ? CPU_AVX512VNNI : CPU_AVX512;
+    if (!has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) || !(a71 & BF16_BIT))
+        return CPU_AVX512;
+    enum { XCR0_TILES = 3 << 17, AMX_BF16_TILE_BITS = 1 << 22 | 1 << 24 };
+    return (saved & XCR0_TILES) == XCR0_TILES && has_all(d7, AMX_BF16_TILE_BITS) && tiles_granted() ? CPU_AMX : CPU_AVX512VNNI;
+}
+
+bool cpu_has_fast_bf16(void)
+{
+    uint32_t a, b, c, d;
+    return __get_cpuid(0, &a, &b, &c, &d) && !(b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx);
 }
 #else
+bool cpu_has_fast_bf16(void) { return false; }
 cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }
 #endif
 

@@ -17,15 +17,15 @@
 enum {
     K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
-    CONV_BLOCK_PANELS = 8, /* activation panels of one convolution task */
+    CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
     GEMV_CHUNK_BYTES = 256 * 1024, /* shorter runs of weights cost memory bandwidth */
     LINEAR_PARTS = 8       /* parts of one call at the most */
 };
 
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err)
 {
-    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm.tile_bf16 };
-    size_t n_block = size_round_up(N_BLOCK, k->gemm.nr);
+    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile };
+    size_t n_block = size_round_up(N_BLOCK, k->gemm.nr > k->gemm_bf16.nr ? k->gemm.nr : k->gemm_bf16.nr);
     g->thread_floats = 2 * n_block * K_SLICE + K_SLICE; /* rows, panels, one dequantized row */
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
 }
@@ -150,6 +150,7 @@ static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t
 
 typedef struct gemm_job {
     const gemm_context *g;
+    const gemm_kernels *t;
     const gemm_part *parts;
     const float *x;
     size_t ld_x, m, k, n_block;
@@ -164,9 +165,11 @@ static bool part_uses_bf16(const gemm_context *g, quant_type type, size_t k)
     return g->use_bf16 && k % 2 == 0 && type != QUANT_F32 && type != QUANT_F16;
 }
 
-/* Rows of float32 -> the cells of a panel; scratch holds rows * k bfloat16 when pack is 2. */
-static void pack_cells(const kernels *kn, float *panel, unsigned width, const float *rows, size_t ld, size_t n_rows,
-                       size_t k, unsigned pack, float *scratch)
+static const gemm_kernels *tile_kernels(const kernels *kn, unsigned pack) { return pack == 2 ? &kn->gemm_bf16 : &kn->gemm; }
+
+/* Rows of float32 -> a panel of activations; scratch holds rows * k bfloat16 when pack is 2. */
+static void pack_activations(const kernels *kn, float *panel, const float *rows, size_t ld, size_t n_rows, size_t k,
+                             unsigned pack, float *scratch)
 {
     if (pack == 2) {
         for (size_t r = 0; r < n_rows; r++)
@@ -174,19 +177,18 @@ static void pack_cells(const kernels *kn, float *panel, unsigned width, const fl
         rows = scratch;
         ld = k / 2;
     }
-    kn->gemm.pack(panel, width, rows, ld, (unsigned)n_rows, k / pack);
+    tile_kernels(kn, pack)->pack_a(panel, rows, ld, (unsigned)n_rows, k / pack);
 }
 
 static void pack_rows_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
     const kernels *kn = j->g->k;
-    size_t mr = kn->gemm.mr, r0 = task * mr, rows = j->m - r0 < mr ? j->m - r0 : mr;
+    size_t mr = j->t->mr, r0 = task * mr, rows = j->m - r0 < mr ? j->m - r0 : mr;
     float *panel = j->panels + r0 * (j->k / j->pack), *scratch = j->g->per_thread + thread * j->g->thread_floats;
     for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
         size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE;
-        pack_cells(kn, panel + k0 / j->pack * mr, (unsigned)mr, j->x + r0 * j->ld_x + k0, j->ld_x, rows, kc, j->pack,
-                   scratch);
+        pack_activations(kn, panel + k0 / j->pack * mr, j->x + r0 * j->ld_x + k0, j->ld_x, rows, kc, j->pack, scratch);
     }
 }
 
@@ -196,7 +198,7 @@ static void pack_weight_slice(const gemm_job *j, const gemm_part *part, size_t n
 {
     const kernels *kn = j->g->k;
     const quant_info *q = quant_get(part->type);
-    size_t row_bytes = quant_row_bytes(q, j->k), nr = kn->gemm.nr, cells = kc / j->pack;
+    size_t row_bytes = quant_row_bytes(q, j->k), nr = j->t->nr, cells = kc / j->pack;
     const unsigned char *w = (const unsigned char *)part->w + n0 * row_bytes + quant_row_bytes(q, k0);
     for (size_t r = 0; r < n; r++) {
         uint16_t *half_row = (uint16_t *)(void *)(rows + r * cells);
@@ -209,14 +211,14 @@ static void pack_weight_slice(const gemm_job *j, const gemm_part *part, size_t n
             kn->bf16_from_f32(half_row, row, kc);
     }
     for (size_t r = 0; r < n; r += nr)
-        kn->gemm.pack(panels + r * cells, (unsigned)nr, rows + r * cells, cells, (unsigned)(n - r < nr ? n - r : nr), cells);
+        j->t->pack_b(panels + r * cells, rows + r * cells, cells, (unsigned)(n - r < nr ? n - r : nr), cells);
 }
 
 static void gemm_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
     const kernels *kn = j->g->k;
-    size_t mr = kn->gemm.mr, nr = kn->gemm.nr, p = 0;
+    size_t mr = j->t->mr, nr = j->t->nr, p = 0;
     while (task >= j->first_task[p + 1])
         p++;
     const gemm_part *part = &j->parts[p];
@@ -228,7 +230,7 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
         pack_weight_slice(j, part, n0, n, k0, kc, rows, panels + j->n_block * K_SLICE, panels);
         for (size_t c = 0; c < n; c += nr)
             for (size_t r = 0; r < j->m; r += mr)
-                (j->pack == 2 ? kn->gemm.tile_bf16 : kn->gemm.tile)(
+                j->t->tile(
                     part->out + r * part->ld_out + n0 + c, part->ld_out, j->panels + r * (j->k / j->pack) + k0 / j->pack * mr,
                     panels + c * cells, cells, (unsigned)(j->m - r < mr ? j->m - r : mr),
                     (unsigned)(n - c < nr ? n - c : nr), k0 > 0 || part->accumulate);
@@ -241,9 +243,10 @@ static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, 
                                   size_t n_parts, bool bf16, qasr_error *err)
 {
     gemm_part own[LINEAR_PARTS];
-    gemm_job j = { .g = g, .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k, .pack = bf16 ? 2 : 1,
-                   .n_block = size_round_up(N_BLOCK, g->k->gemm.nr) };
-    size_t n = 0, n_panels = (m + g->k->gemm.mr - 1) / g->k->gemm.mr;
+    gemm_job j = { .g = g, .t = tile_kernels(g->k, bf16 ? 2 : 1), .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k,
+                   .pack = bf16 ? 2 : 1 };
+    j.n_block = size_round_up(N_BLOCK, j.t->nr);
+    size_t n = 0, n_panels = (m + j.t->mr - 1) / j.t->mr;
     for (size_t p = 0; p < n_parts; p++)
         if (part_uses_bf16(g, parts[p].type, k) == bf16) {
             own[n] = parts[p];
@@ -252,7 +255,7 @@ static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, 
         }
     if (n == 0)
         return QASR_OK;
-    TRY(reserve_shared(g, n_panels * g->k->gemm.mr * (k / j.pack) * sizeof(float), err));
+    TRY(reserve_shared(g, n_panels * j.t->mr * (k / j.pack) * sizeof(float), err));
     j.panels = g->shared;
     pool_run(g->pool, pack_rows_task, &j, n_panels);
     pool_run(g->pool, gemm_task, &j, j.first_task[n]);
@@ -264,7 +267,8 @@ qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, siz
 {
     if (m <= GEMV_MAX_ROWS)
         return gemv_run(g, x, ld_x, m, k, parts, n_parts, err);
-    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, true, err));
+    if (g->use_bf16)
+        TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, true, err));
     return gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, false, err);
 }
 
@@ -280,11 +284,12 @@ quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in)
 
 size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in)
 {
-    return size_round_up(c_out, g->k->gemm.nr) * 9 * c_in * quant_get(packed_type)->bytes;
+    return size_round_up(c_out, tile_kernels(g->k, packed_type == QUANT_BF16 ? 2 : 1)->nr) * 9 * c_in * quant_get(packed_type)->bytes;
 }
 
 typedef struct conv_pack_job {
     const gemm_context *g;
+    const gemm_kernels *t;
     void *packed;
     quant_type packed_type;
     const void *w;
@@ -294,7 +299,7 @@ typedef struct conv_pack_job {
 
 static void put_cell(const conv_pack_job *j, size_t panel0, size_t r, size_t i, float value)
 {
-    size_t nr = j->g->k->gemm.nr;
+    size_t nr = j->t->nr;
     if (j->packed_type == QUANT_BF16)
         ((uint16_t *)j->packed)[panel0 + (i / 2 * nr + r) * 2 + i % 2] = bf16_from_f32(value);
     else
@@ -305,7 +310,7 @@ static void put_cell(const conv_pack_job *j, size_t panel0, size_t r, size_t i, 
 static void conv_pack_task(void *arg, size_t task, unsigned thread)
 {
     const conv_pack_job *j = arg;
-    size_t nr = j->g->k->gemm.nr, k = 9 * j->c_in, o0 = task * nr;
+    size_t nr = j->t->nr, k = 9 * j->c_in, o0 = task * nr;
     const quant_info *q = quant_get(j->type);
     for (size_t r = 0; r < nr; r++) {
         if (o0 + r >= j->c_out) {
@@ -327,12 +332,13 @@ static void conv_pack_task(void *arg, size_t task, unsigned thread)
 void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
                        size_t c_in)
 {
-    conv_pack_job j = { g, packed, packed_type, w, type, c_out, c_in };
-    pool_run(g->pool, conv_pack_task, &j, (c_out + g->k->gemm.nr - 1) / g->k->gemm.nr);
+    conv_pack_job j = { g, tile_kernels(g->k, packed_type == QUANT_BF16 ? 2 : 1), packed, packed_type, w, type, c_out, c_in };
+    pool_run(g->pool, conv_pack_task, &j, (c_out + j.t->nr - 1) / j.t->nr);
 }
 
 typedef struct conv_job {
     const gemm_context *g;
+    const gemm_kernels *t;
     float *out;
     const float *in, *bias, *packed; /* packed: cells */
     unsigned pack;
@@ -367,21 +373,20 @@ static void conv_task(void *arg, size_t task, unsigned thread)
 {
     const conv_job *j = arg;
     const kernels *kn = j->g->k;
-    size_t mr = kn->gemm.mr, nr = kn->gemm.nr, k = 9 * j->c_in;
+    size_t mr = j->t->mr, nr = j->t->nr, k = 9 * j->c_in;
     size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, cells = kc / j->pack;
-    size_t p0 = task * mr * CONV_BLOCK_PANELS;
-    size_t n_pos = j->m - p0 < mr * CONV_BLOCK_PANELS ? j->m - p0 : mr * CONV_BLOCK_PANELS;
+    size_t block = size_round_up(CONV_BLOCK, mr), p0 = task * block, n_pos = j->m - p0 < block ? j->m - p0 : block;
     float *panels = j->g->per_thread + thread * j->g->thread_floats;
-    float *rows = panels + CONV_BLOCK_PANELS * mr * kc, *scratch = rows + mr * kc;
+    float *rows = panels + block * kc, *scratch = rows + mr * kc;
     for (size_t uv = 0; uv < 9; uv += taps) {
         for (size_t r = 0; r < n_pos; r += mr) {
             size_t n_rows = n_pos - r < mr ? n_pos - r : mr;
             conv_gather(j, rows, p0 + r, n_rows, uv, taps);
-            pack_cells(kn, panels + r * cells, (unsigned)mr, rows, kc, n_rows, kc, j->pack, scratch);
+            pack_activations(kn, panels + r * cells, rows, kc, n_rows, kc, j->pack, scratch);
         }
         for (size_t c = 0; c < j->c_out; c += nr)
             for (size_t r = 0; r < n_pos; r += mr)
-                (j->pack == 2 ? kn->gemm.tile_bf16 : kn->gemm.tile)(
+                j->t->tile(
                     j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * cells,
                     j->packed + (c * k + uv * j->c_in * nr) / j->pack, cells,
                     (unsigned)(n_pos - r < mr ? n_pos - r : mr), (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
@@ -397,8 +402,9 @@ qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *p
                    .height = height, .width = width, .c_in = c_in, .c_out = c_out, .h_out = (height + 1) / 2,
                    .w_out = (width + 1) / 2 };
     j.m = n_images * j.h_out * j.w_out;
-    size_t mr = g->k->gemm.mr, block = mr * CONV_BLOCK_PANELS, kc = conv_taps_per_slice(c_in) * c_in;
-    TRY(reserve_per_thread(g, (CONV_BLOCK_PANELS + 2) * mr * kc, err));
+    j.t = tile_kernels(g->k, j.pack);
+    size_t mr = j.t->mr, block = size_round_up(CONV_BLOCK, mr), kc = conv_taps_per_slice(c_in) * c_in;
+    TRY(reserve_per_thread(g, (block + 2 * mr) * kc, err));
     pool_run(g->pool, conv_task, &j, (j.m + block - 1) / block);
     return QASR_OK;
 }

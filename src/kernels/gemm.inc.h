@@ -1,6 +1,11 @@
-/* The register tile of products in float32, and the packing of its panels; attention uses the same tile.
+/* The register tile of products, and the packing of its panels; attention uses the same tile.
  * Included by the file of a level after its vec.h, with
- *   TILE_ROWS  rows of a full tile, TILE_VECS  its columns in vectors. */
+ *   TILE_ROWS  rows of a full tile, TILE_VECS  its columns in vectors,
+ *   TILE_MADD(x, b, c)  what a step does: c + x b of cells; not defined: float32. */
+
+#ifndef TILE_MADD
+#define TILE_MADD(x, b, c) vf_fma(x, b, c)
+#endif
 
 enum { TILE_COLS = TILE_VECS * VL };
 
@@ -20,7 +25,7 @@ static inline __attribute__((always_inline)) void tile_run(vf acc[TILE_ROWS][TIL
             vf x = vf_set1(a[r * a_row]);
 #pragma GCC unroll 8
             for (unsigned v = 0; v < vecs; v++)
-                acc[r][v] = vf_fma(x, bv[v], acc[r][v]);
+                acc[r][v] = TILE_MADD(x, bv[v], acc[r][v]);
         }
     }
 }
@@ -127,7 +132,17 @@ static void gemm_pack(float *panel, unsigned width, const float *rows, size_t ld
     }
 }
 
-static void gemm_fill(kernels *k)
+static void gemm_pack_a(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
 {
-    k->gemm = (gemm_kernels){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack = gemm_pack };
+    gemm_pack(panel, TILE_ROWS, rows, ld, n_rows, steps);
+}
+
+static void gemm_pack_b(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
+{
+    gemm_pack(panel, TILE_COLS, rows, ld, n_rows, steps);
+}
+
+static void gemm_fill(gemm_kernels *g)
+{
+    *g = (gemm_kernels){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a, .pack_b = gemm_pack_b };
 }

@@ -15,6 +15,7 @@ static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
     [CPU_AVX2] = kernels_fill_avx2,
     [CPU_AVX512] = kernels_fill_avx512,
     [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
+    [CPU_AMX] = kernels_fill_amx,
 #endif
 };
 

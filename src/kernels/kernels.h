@@ -43,22 +43,20 @@ enum { ATTN_MAX_HEAD_DIM = 256 };
  * w: n rows in file layout, consecutive, each quant_row_bytes(k) long. x: m rows of act_row_bytes. */
 typedef void (*gemv_fn)(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m);
 
-/* Register-blocked products. A panel is a sequence of steps along k; a step has one 32-bit cell per row: a
- * float32, or a pair of consecutive bfloat16 (the lower k in the lower half).
- * a: panel [steps][mr], b: panel [steps][nr] (b 64-byte aligned).
- * c[i * ldc + j] (+)= sum over k of a[i][k] * b[j][k] for i < m <= mr, j < n <= nr. Sums run from step 0 up
- * into one accumulator per element; with accumulate the old c is the accumulator's start. */
+/* Register-blocked products: out[m][n] = sum over k of a[m][k] * b[n][k], a block of mr x nr at a time. Along k
+ * data goes in steps of one 32-bit cell: a float32, or a pair of consecutive bfloat16 (the lower k in the lower
+ * half). The driver packs rows into panels and hands matching slices of them to tile. */
 typedef struct gemm_kernels {
     unsigned mr, nr;
+    /* c[i * ldc + j] (+)= sum over k of a[i][k] * b[j][k] for i < m <= mr, j < n <= nr; products and sums in
+     * float32, subnormal bfloat16 count as 0. Sums run from step 0 up into one accumulator per element; with
+     * accumulate the old c is the accumulator's start. b is 64-byte aligned. */
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate);
-    /* The same for bfloat16 pairs, products and sums in float32; subnormals count as 0. NULL where the CPU has
-     * no instruction for it. */
-    void (*tile_bf16)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
-                      int accumulate);
-    /* Cells are moved, not computed with:
-     * panel[i * width + r] = rows[r * ld + i] for r < n_rows <= width, i < steps; 0 for r in [n_rows, width).
-     * width is mr or nr. */
-    void (*pack)(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t steps);
+    /* Rows [n_rows][steps] of cells, row stride ld -> one panel of mr (pack_a) or nr (pack_b) rows, missing rows 0.
+     * Cells are moved, not computed with. A panel takes steps * mr or steps * nr cells. That of pack_b is
+     * [steps][nr]; that of pack_a is the tile's own business. */
+    void (*pack_a)(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps);
+    void (*pack_b)(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps);
 } gemm_kernels;
 
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
@@ -102,7 +100,8 @@ typedef struct kernels {
     gemv_fn gemv[QUANT_TYPE_COUNT];
 
     /* ---- blocked products ---- */
-    gemm_kernels gemm;
+    gemm_kernels gemm;      /* cells are float32 */
+    gemm_kernels gemm_bf16; /* cells are bfloat16 pairs; tile is NULL where that would not be faster */
     void (*attention)(const attn_args *args);
 } kernels;
 

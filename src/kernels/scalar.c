@@ -190,11 +190,21 @@ static void gemm_tile(float *c, size_t ldc, const float *a, const float *b, size
             c[r * ldc + j] = acc[r][j];
 }
 
-static void gemm_pack(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k)
+static void gemm_pack(float *panel, unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t steps)
 {
-    for (size_t i = 0; i < k; i++)
+    for (size_t i = 0; i < steps; i++)
         for (unsigned r = 0; r < width; r++)
             panel[i * width + r] = r < n_rows ? rows[r * ld + i] : 0.0f;
+}
+
+static void gemm_pack_a(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
+{
+    gemm_pack(panel, TILE_ROWS, rows, ld, n_rows, steps);
+}
+
+static void gemm_pack_b(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
+{
+    gemm_pack(panel, TILE_COLS, rows, ld, n_rows, steps);
 }
 
 enum { KEYS = 64 };
@@ -256,7 +266,8 @@ void kernels_fill_scalar(kernels *k)
                   [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
                   [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,
                   [QUANT_Q5_K] = gemv_q5_k },
-        .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack = gemm_pack },
+        .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a,
+                  .pack_b = gemm_pack_b },
         .attention = attention,
     };
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)

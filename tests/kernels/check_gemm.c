@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static guarded ga, gb, gc, gr;
+static guarded ga, gb, gc, gr, gs;
 
 enum { LDC_EXTRA = 3 };
 
-/* A kind of tile: cells of one float32 or of two bfloat16. */
+/* What is tested: tile and packing of one kind, cells of one float32 or of two bfloat16. */
 typedef struct tile_kind {
-    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate);
-    unsigned mr, nr, parts;
+    const gemm_kernels *g;
+    unsigned parts;
 } tile_kind;
 
 static void fill_cells(float *cells, size_t n, int how, unsigned parts)
@@ -41,15 +41,28 @@ static double cell_value(const float *cell, unsigned part, unsigned parts)
     return fabsf(x) < 0x1p-126f ? 0.0 : (double)x; /* subnormals count as 0 */
 }
 
-/* One tile against sums in double; out is [m][ldc]. */
-static void check_tile(const tile_kind *g, size_t k, unsigned m, unsigned n, int accumulate, int how, bool at_start)
+/* Rows of cells packed into guarded panels: a into ga, b into gb. */
+static const float *pack_guarded(guarded *to, void (*pack)(float *, const float *, size_t, unsigned, size_t), unsigned width,
+                                 const float *rows, size_t ld, unsigned n_rows, size_t k, bool at_start)
 {
-    float *a = guarded_place(&ga, k * g->mr * sizeof *a, 64, at_start);
-    float *b = guarded_place(&gb, k * g->nr * sizeof *b, 64, at_start);
-    size_t ldc = n + LDC_EXTRA, c_len = (m - 1) * ldc + n;
+    float *panel = guarded_place(to, k * width * sizeof *panel, 64, at_start);
+    pack(panel, rows, ld, n_rows, k);
+    check_true(guarded_intact(to), "packing wrote outside the panel: width %u, %u rows, k %zu", width, n_rows, k);
+    return panel;
+}
+
+/* Packed rows through one tile, against sums in double; out is [m][ldc]. */
+static void check_tile(const tile_kind *t, size_t k, unsigned m, unsigned n, int accumulate, int how, bool at_start)
+{
+    const gemm_kernels *g = t->g;
+    size_t lda = k + (m + k) % 3, ldb = k + (n * k) % 5, ldc = n + LDC_EXTRA, c_len = (m - 1) * ldc + n;
+    float *rows_a = guarded_place(&gr, ((m - 1) * lda + k) * sizeof *rows_a, sizeof *rows_a, !at_start);
+    float *rows_b = guarded_place(&gs, ((n - 1) * ldb + k) * sizeof *rows_b, sizeof *rows_b, at_start);
+    fill_cells(rows_a, (m - 1) * lda + k, how, t->parts);
+    fill_cells(rows_b, (n - 1) * ldb + k, FILL_RANDOM, t->parts);
+    const float *a = pack_guarded(&ga, g->pack_a, g->mr, rows_a, lda, m, k, at_start);
+    const float *b = pack_guarded(&gb, g->pack_b, g->nr, rows_b, ldb, n, k, at_start);
     float *c = guarded_place(&gc, c_len * sizeof *c, sizeof *c, at_start);
-    fill_cells(a, k * g->mr, how, g->parts);
-    fill_cells(b, k * g->nr, FILL_RANDOM, g->parts);
     float *start = malloc(c_len * sizeof *start);
     for (unsigned i = 0; accumulate && i < m; i++)
         fill_floats(c + i * ldc, n, FILL_RANDOM);
@@ -59,13 +72,13 @@ static void check_tile(const tile_kind *g, size_t k, unsigned m, unsigned n, int
         for (unsigned j = 0; j < n; j++) {
             double sum = accumulate ? start[i * ldc + j] : 0.0, size = fabs(sum);
             for (size_t u = 0; u < k; u++)
-                for (unsigned p = 0; p < g->parts; p++) {
-                    double product = cell_value(a + u * g->mr + i, p, g->parts) * cell_value(b + u * g->nr + j, p, g->parts);
+                for (unsigned p = 0; p < t->parts; p++) {
+                    double product = cell_value(rows_a + i * lda + u, p, t->parts) * cell_value(rows_b + j * ldb + u, p, t->parts);
                     sum += product;
                     size += fabs(product);
                 }
             /* one accumulator: errors add up along k, those of subnormal sums too (bfloat16: they become 0) */
-            double chain = 4 + (double)(k * g->parts) / 4, tiny = g->parts == 1 ? 0x1p-149 : 0x1p-125;
+            double chain = 4 + (double)k / (t->parts == 1 ? 4 : 1), tiny = t->parts == 1 ? 0x1p-149 : 0x1p-125;
             double bound = chain * EPS * size + (double)(k + 1) * tiny;
             check_close(c[i * ldc + j], sum, bound, "c[%u][%u] of m %u n %u k %zu", i, j, m, n, k);
         }
@@ -76,14 +89,15 @@ static void check_tile(const tile_kind *g, size_t k, unsigned m, unsigned n, int
     free(start);
 }
 
-/* An element has the same bits whatever m and n are computed with it. */
-static void check_tile_split(const tile_kind *g)
+/* An element has the same bits whatever m and n are computed with it, and however k is cut into calls. */
+static void check_tile_split(const tile_kind *t)
 {
-    enum { K = 129 };
-    float *a = guarded_place(&ga, K * g->mr * sizeof *a, 64, false);
-    float *b = guarded_place(&gb, K * g->nr * sizeof *b, 64, false);
-    fill_cells(a, K * g->mr, FILL_RANDOM, g->parts);
-    fill_cells(b, K * g->nr, FILL_RANDOM, g->parts);
+    enum { K = 144, SPLIT = 48 };
+    const gemm_kernels *g = t->g;
+    float *rows = malloc((g->mr + g->nr) * K * sizeof *rows), *rows_b = rows + g->mr * K;
+    fill_cells(rows, (g->mr + g->nr) * K, FILL_RANDOM, t->parts);
+    const float *a = pack_guarded(&ga, g->pack_a, g->mr, rows, K, g->mr, K, false);
+    const float *b = pack_guarded(&gb, g->pack_b, g->nr, rows_b, K, g->nr, K, false);
     float *all = calloc(g->mr * g->nr, sizeof *all), *some = calloc(g->mr * g->nr, sizeof *some);
     g->tile(all, g->nr, a, b, K, g->mr, g->nr, 0);
     for (unsigned m = 1; m <= g->mr; m++)
@@ -93,69 +107,66 @@ static void check_tile_split(const tile_kind *g)
                 check_true(memcmp(some + i * g->nr, all + i * g->nr, n * sizeof *all) == 0, "m %u n %u changes row %u", m, n,
                            i);
         }
-    /* k in two calls with accumulate is the same sum too */
-    size_t split = K / 3;
-    g->tile(some, g->nr, a, b, split, g->mr, g->nr, 0);
-    g->tile(some, g->nr, a + split * g->mr, b + split * g->nr, K - split, g->mr, g->nr, 1);
-    if ((split * g->mr * sizeof *a) % 64 == 0)
-        check_true(memcmp(some, all, g->mr * g->nr * sizeof *all) == 0, "splitting k changes the sum");
+    for (size_t k0 = 0; k0 < K; k0 += SPLIT) {
+        a = pack_guarded(&ga, g->pack_a, g->mr, rows + k0, K, g->mr, SPLIT, false);
+        b = pack_guarded(&gb, g->pack_b, g->nr, rows_b + k0, K, g->nr, SPLIT, false);
+        g->tile(some, g->nr, a, b, SPLIT, g->mr, g->nr, k0 > 0);
+    }
+    check_true(memcmp(some, all, g->mr * g->nr * sizeof *all) == 0, "splitting k changes the sum");
+    free(rows);
     free(all);
     free(some);
 }
 
-static void check_pack(const gemm_kernels *g, unsigned width, unsigned n_rows, size_t k, size_t ld, bool at_start)
+/* Panels of weights are packed beforehand for convolutions: their order is part of the contract. */
+static void check_pack_b(const gemm_kernels *g, unsigned n_rows, size_t k, size_t ld, bool at_start)
 {
     float *rows = guarded_place(&gr, ((n_rows - 1) * ld + k) * sizeof *rows, sizeof *rows, at_start);
-    float *panel = guarded_place(&ga, k * width * sizeof *panel, 64, at_start);
     fill_floats(rows, (n_rows - 1) * ld + k, FILL_RANDOM);
-    g->pack(panel, width, rows, ld, n_rows, k);
+    const float *panel = pack_guarded(&ga, g->pack_b, g->nr, rows, ld, n_rows, k, at_start);
     bool same = true;
     for (size_t i = 0; i < k; i++)
-        for (unsigned r = 0; r < width; r++)
-            same &= panel[i * width + r] == (r < n_rows ? rows[r * ld + i] : 0.0f);
-    check_true(same, "wrong panel: width %u, %u rows, k %zu", width, n_rows, k);
-    check_true(guarded_intact(&ga), "wrote outside the panel: width %u, %u rows, k %zu", width, n_rows, k);
+        for (unsigned r = 0; r < g->nr; r++)
+            same &= panel[i * g->nr + r] == (r < n_rows ? rows[r * ld + i] : 0.0f);
+    check_true(same, "wrong panel: %u rows, k %zu", n_rows, k);
 }
 
-static void check_tile_kind(const tile_kind *g)
+static void check_tile_kind(const tile_kind *t)
 {
-    static const size_t ks[] = { 1, 2, 7, 8, 64, 257, 512 };
-    for (unsigned m = 1; m <= g->mr; m++)
+    static const size_t ks[] = { 1, 2, 7, 8, 16, 33, 64, 257, 512 };
+    const gemm_kernels *g = t->g;
+    for (unsigned m = 1; m <= g->mr; m += m < 8 || m + 5 > g->mr ? 1 : 5)
         for (unsigned n = 1; n <= g->nr; n = n + 1 + n / 4 == g->nr + 1 ? g->nr : n + 1 + n / 4)
             for (size_t i = 0; i < ARRAY_LEN(ks); i++)
-                check_tile(g, ks[i], m, n, (int)(i + n) % 2, (int)(random_u32() % FILL_COUNT), n % 2);
+                check_tile(t, ks[i], m, n, (int)(i + n) % 2, (int)(random_u32() % FILL_COUNT), n % 2);
     for (unsigned n = g->nr - 17 % g->nr; n <= g->nr; n++)
-        check_tile(g, 64, g->mr, n, 1, FILL_RANDOM, false);
-    check_tile_split(g);
+        check_tile(t, 64, g->mr, n, 1, FILL_RANDOM, false);
+    check_tile_split(t);
+    for (unsigned n_rows = 1; n_rows <= g->nr; n_rows++)
+        for (size_t kk = 1; kk < 70; kk += kk < 18 ? 1 : 13)
+            check_pack_b(g, n_rows, kk, kk + (n_rows * kk) % 5, (n_rows + kk) % 2);
     verdict();
 }
 
 void check_gemm(const kernels *k, const kernels *lower)
 {
-    const gemm_kernels *g = &k->gemm;
-    if (check_kernel("gemm_tile", lower && g->tile == lower->gemm.tile))
-        check_tile_kind(&(tile_kind){ g->tile, g->mr, g->nr, 1 });
-    if (g->tile_bf16 && check_kernel("gemm_tile_bf16", lower && g->tile_bf16 == lower->gemm.tile_bf16))
-        check_tile_kind(&(tile_kind){ g->tile_bf16, g->mr, g->nr, 2 });
-    if (check_kernel("gemm_pack", lower && g->pack == lower->gemm.pack)) {
-        const unsigned widths[] = { g->mr, g->nr };
-        for (size_t w = 0; w < 2; w++)
-            for (unsigned n_rows = 1; n_rows <= widths[w]; n_rows++)
-                for (size_t kk = 1; kk < 70; kk += kk < 18 ? 1 : 13)
-                    check_pack(g, widths[w], n_rows, kk, kk + (n_rows * kk) % 5, (n_rows + kk) % 2);
-        verdict();
-    }
+    if (check_kernel("gemm", lower && k->gemm.tile == lower->gemm.tile))
+        check_tile_kind(&(tile_kind){ &k->gemm, 1 });
+    if (k->gemm_bf16.tile && check_kernel("gemm_bf16", lower && k->gemm_bf16.tile == lower->gemm_bf16.tile))
+        check_tile_kind(&(tile_kind){ &k->gemm_bf16, 2 });
     guarded_free(&ga);
     guarded_free(&gb);
     guarded_free(&gc);
     guarded_free(&gr);
+    guarded_free(&gs);
 }
+
+/* ---- bench ---- */
 
 typedef struct gemm_bench {
     const gemm_kernels *g;
-    float *a, *b, *c;
+    float *a, *b, *c, *rows;
     size_t k;
-    unsigned width;
 } gemm_bench;
 
 static void run_tile(void *arg)
@@ -164,46 +175,47 @@ static void run_tile(void *arg)
     b->g->tile(b->c, b->g->nr, b->a, b->b, b->k, b->g->mr, b->g->nr, 1);
 }
 
-static void run_tile_bf16(void *arg)
+static void run_pack_a(void *arg)
 {
     gemm_bench *b = arg;
-    b->g->tile_bf16(b->c, b->g->nr, b->a, b->b, b->k, b->g->mr, b->g->nr, 1);
+    b->g->pack_a(b->a, b->rows, b->k, b->g->mr, b->k);
 }
 
-static void run_pack(void *arg)
+static void run_pack_b(void *arg)
 {
     gemm_bench *b = arg;
-    b->g->pack(b->b, b->width, b->c, b->k, b->width, b->k);
+    b->g->pack_b(b->b, b->rows, b->k, b->g->nr, b->k);
+}
+
+static void bench_kind(const char *what, const gemm_kernels *g, unsigned parts)
+{
+    for (size_t k = 256; k <= 512; k *= 2) {
+        gemm_bench b = { .g = g, .k = k };
+        float **buffers[] = { &b.a, &b.b, &b.c, &b.rows };
+        size_t sizes[] = { k * g->mr, k * g->nr, g->mr * g->nr, k * (g->mr > g->nr ? g->mr : g->nr) };
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            *buffers[i] = aligned_alloc(64, (sizes[i] * sizeof(float) + 63) / 64 * 64);
+            fill_cells(*buffers[i], sizes[i], i == 2 ? FILL_ZERO : FILL_RANDOM, parts);
+        }
+        const double mr = g->mr, nr = g->nr, steps = (double)k;
+        const struct { const char *name; void (*run)(void *); double bytes, ops; } cases[] = {
+            { "tile", run_tile, steps * (mr + nr) * sizeof(float), 2.0 * parts * mr * nr * steps },
+            { "pack_a", run_pack_a, steps * mr * 2 * sizeof(float), 0 },
+            { "pack_b", run_pack_b, steps * nr * 2 * sizeof(float), 0 },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s %s %ux%u k %zu", what, cases[i].name, g->mr, g->nr, k * parts);
+            bench(name, cases[i].run, &b, cases[i].bytes, cases[i].ops);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+            free(*buffers[i]);
+    }
 }
 
 void bench_gemm(const kernels *k)
 {
-    const gemm_kernels *g = &k->gemm;
-    for (size_t kk = 256; kk <= 1024; kk *= 2) {
-        gemm_bench b = { .g = g, .k = kk };
-        b.a = aligned_alloc(64, kk * g->mr * sizeof(float));
-        b.b = aligned_alloc(64, kk * g->nr * sizeof(float));
-        b.c = aligned_alloc(64, kk * g->nr * sizeof(float));
-        fill_floats(b.a, kk * g->mr, FILL_RANDOM);
-        fill_floats(b.b, kk * g->nr, FILL_RANDOM);
-        fill_floats(b.c, kk * g->nr, FILL_ZERO);
-        char name[48];
-        snprintf(name, sizeof name, "gemm_tile %ux%u k %zu", g->mr, g->nr, kk);
-        bench(name, run_tile, &b, (double)(kk * (g->mr + g->nr) * sizeof(float)), 2.0 * g->mr * g->nr * (double)kk);
-        if (g->tile_bf16) {
-            fill_cells(b.a, kk * g->mr, FILL_RANDOM, 2);
-            fill_cells(b.b, kk * g->nr, FILL_RANDOM, 2);
-            snprintf(name, sizeof name, "gemm_tile_bf16 %ux%u k %zu", g->mr, g->nr, 2 * kk);
-            bench(name, run_tile_bf16, &b, (double)(kk * (g->mr + g->nr) * sizeof(float)), 4.0 * g->mr * g->nr * (double)kk);
-        }
-        const unsigned widths[] = { g->mr, g->nr };
-        for (size_t w = 0; w < 2; w++) {
-            b.width = widths[w];
-            snprintf(name, sizeof name, "gemm_pack %u rows k %zu", b.width, kk);
-            bench(name, run_pack, &b, (double)(kk * b.width * 2 * sizeof(float)), 0);
-        }
-        free(b.a);
-        free(b.b);
-        free(b.c);
-    }
+    bench_kind("gemm", &k->gemm, 1);
+    if (k->gemm_bf16.tile)
+        bench_kind("gemm_bf16", &k->gemm_bf16, 2);
 }

@@ -211,7 +211,7 @@ QUANTIZED(q5_k, sizeof(block_q5_k), 8, 1, 0)
 void kernels_fill_avx2(kernels *k)
 {
     rows_fill(k);
-    gemm_fill(k);
+    gemm_fill(&k->gemm);
     gemv_float_fill(k);
     k->attention = attention;
     k->quantize_act = quantize_act;

@@ -20,7 +20,7 @@ enum { GEMV_FLOAT_ROWS = 4 };
 void kernels_fill_avx512(kernels *k)
 {
     rows_fill(k);
-    gemm_fill(k);
+    gemm_fill(&k->gemm);
     gemv_float_fill(k);
     k->attention = attention;
 }

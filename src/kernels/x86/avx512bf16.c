@@ -1,5 +1,5 @@
 /* AVX-512 BF16: the register tile on pairs of bfloat16 (vdpbf16ps: two products and their sum a lane), twice the
- * rate of float32, and the conversion of rows. */
+ * rate of float32 where the instruction has a unit of its own, and the conversion of rows. */
 #ifndef __AVX512BF16__
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif
@@ -7,61 +7,11 @@
 #include "kernels/levels.h"
 #include "kernels/x86/vec.h"
 
-enum { TILE_ROWS = 6, TILE_VECS = 4, TILE_COLS = TILE_VECS * VL };
+static inline vf dot_pairs(vf x, vf b, vf c) { return _mm512_dpbf16_ps(c, (__m512bh)x, (__m512bh)b); }
 
-static inline vf dot_pairs(vf acc, vf a, vf b)
-{
-    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
-}
-
-static inline size_t lanes_of(unsigned n, unsigned v) /* lanes of vector v among n columns */
-{
-    return n <= v * VL ? 0 : n - v * VL < VL ? n - v * VL : VL;
-}
-
-/* rows is a constant where it is called: everything unrolls and acc stays in registers. */
-static inline __attribute__((always_inline)) void tile_rows(float *c, size_t ldc, const float *a, const float *b,
-                                                            size_t steps, unsigned n, int accumulate, unsigned rows)
-{
-    vf acc[TILE_ROWS][TILE_VECS];
-#pragma GCC unroll 8
-    for (unsigned r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (unsigned v = 0; v < TILE_VECS; v++)
-            acc[r][v] = accumulate ? vf_load_part(c + r * ldc + v * VL, lanes_of(n, v)) : vf_zero();
-    for (size_t i = 0; i < steps; i++, a += TILE_ROWS, b += TILE_COLS) {
-        vf bv[TILE_VECS];
-#pragma GCC unroll 8
-        for (unsigned v = 0; v < TILE_VECS; v++)
-            bv[v] = vf_load(b + v * VL);
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < rows; r++) {
-            vf x = vf_set1(a[r]);
-#pragma GCC unroll 8
-            for (unsigned v = 0; v < TILE_VECS; v++)
-                acc[r][v] = dot_pairs(acc[r][v], x, bv[v]);
-        }
-    }
-#pragma GCC unroll 8
-    for (unsigned r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (unsigned v = 0; v < TILE_VECS; v++)
-            vf_store_part(c + r * ldc + v * VL, acc[r][v], lanes_of(n, v));
-}
-
-static void tile_bf16(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
-                      int accumulate)
-{
-    switch (m) {
-    case 6: tile_rows(c, ldc, a, b, steps, n, accumulate, 6); break;
-    case 5: tile_rows(c, ldc, a, b, steps, n, accumulate, 5); break;
-    case 4: tile_rows(c, ldc, a, b, steps, n, accumulate, 4); break;
-    case 3: tile_rows(c, ldc, a, b, steps, n, accumulate, 3); break;
-    case 2: tile_rows(c, ldc, a, b, steps, n, accumulate, 2); break;
-    case 1: tile_rows(c, ldc, a, b, steps, n, accumulate, 1); break;
-    default: break;
-    }
-}
+enum { TILE_ROWS = 6, TILE_VECS = 4 };
+#define TILE_MADD(x, b, c) dot_pairs(x, b, c)
+#include "kernels/gemm.inc.h"
 
 static void bf16_from_f32_row(uint16_t *out, const float *x, size_t n)
 {
@@ -74,9 +24,14 @@ static void bf16_from_f32_row(uint16_t *out, const float *x, size_t n)
     }
 }
 
+void kernels_pack_b_32(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
+{
+    gemm_pack(panel, 32, rows, ld, n_rows, steps);
+}
+
 void kernels_fill_avx512bf16(kernels *k)
 {
-    _Static_assert((int)TILE_ROWS == 6, "one case per number of rows");
-    k->gemm.tile_bf16 = tile_bf16; /* panels of the same width as the float32 tile's */
     k->bf16_from_f32 = bf16_from_f32_row;
+    if (cpu_has_fast_bf16())
+        gemm_fill(&k->gemm_bf16);
 }
