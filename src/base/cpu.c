@@ -1,16 +1,34 @@
-/* CPU levels from CPUID and XCR0: a feature counts only if the operating system saves its registers. */
+/* CPU levels. On x86 from CPUID and XCR0: a feature counts only if the operating system saves its registers. On ARM the
+ * operating system tells. */
 #include "base/cpu.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const level_names[CPU_LEVEL_COUNT] = {
-    [CPU_SCALAR] = "scalar", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+    [CPU_SCALAR] = "scalar",
+#if defined(__x86_64__)
+    [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+#elif defined(__aarch64__)
+    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod",
+#endif
 };
 
 const char *cpu_level_name(cpu_level level) { return level_names[level]; }
+
+const char *cpu_level_choices(void)
+{
+#if defined(__x86_64__)
+    return "scalar, avx2, avx512 or avx512vnni";
+#elif defined(__aarch64__)
+    return "scalar, neon or dotprod";
+#else
+    return "scalar";
+#endif
+}
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -41,6 +59,26 @@ cpu_level cpu_detect_machine(void)
         !has_all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL | bit_AVX512CD))
         return CPU_AVX2;
     return has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) && (a71 & BF16_BIT) ? CPU_AVX512VNNI : CPU_AVX512;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+cpu_level cpu_detect_machine(void)
+{
+    unsigned long has = getauxval(AT_HWCAP);
+    if (!(has & HWCAP_ASIMD))
+        return CPU_SCALAR;
+    return has & HWCAP_ASIMDDP ? CPU_DOTPROD : CPU_NEON;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+{
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has ? CPU_DOTPROD : CPU_NEON;
 }
 #else
 cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }

@@ -10,4 +10,7 @@ void kernels_fill_avx512(kernels *k);
 void kernels_fill_avx512vnni(kernels *k);
 void kernels_fill_avx512bf16(kernels *k); /* part of the level above */
 
+void kernels_fill_neon(kernels *k);
+void kernels_fill_dotprod(kernels *k);
+
 #endif
