@@ -2,6 +2,7 @@
 
 BUILD ?= build
 BUILD_ASAN ?= build-asan
+BUILD_AARCH64 ?= build-aarch64
 PREFIX ?=
 DEMO_AUDIO ?= models/demo/samples/en.flac
 
@@ -10,13 +11,14 @@ MESON = $$(. tools/common.sh && find_meson)
 SHELL = bash
 
 help:
-	@echo 'make demo       install what is missing, build, transcribe a sample with the demo model'
-	@echo 'make test       the same, then run the tests'
-	@echo 'make test-asan  run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make test-full  transcribe with full-size models of random weights (7 GB of disk, minutes)'
-	@echo 'make build      build library, program and tests'
-	@echo 'make install    build and install; PREFIX=/usr/local, DESTDIR= for packagers'
-	@echo 'make clean      remove the build directories'
+	@echo 'make demo          install what is missing, build, transcribe a sample with the demo model'
+	@echo 'make test          the same, then run the tests'
+	@echo 'make test-asan     run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make test-aarch64  test the ARM kernels under emulation'
+	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
+	@echo 'make build         build library, program and tests'
+	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
+	@echo 'make clean         remove the build directories'
 
 demo:
 	@tools/setup.sh
@@ -45,6 +47,9 @@ test-asan:
 	@tools/configure.sh $(BUILD_ASAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/run_tests.sh $(BUILD_ASAN) --timeout-multiplier 4
 
+test-aarch64:
+	@tools/test_aarch64.sh $(BUILD_AARCH64)
+
 test-full:
 	@tools/setup.sh --tests
 	@tools/venv.sh
@@ -53,6 +58,6 @@ test-full:
 	@tools/test_full.sh $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(BUILD_ASAN)
+	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-full clean
+.PHONY: help demo build install test test-asan test-aarch64 test-full clean

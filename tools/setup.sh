@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what building qasr needs and this machine lacks; with --tests also what its tests need.
+# Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --aarch64 instead
+# what testing the ARM kernels on another machine needs.
 # Does nothing, and needs no rights, when all is there.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -18,9 +19,12 @@ libpcre2-8     libpcre2-dev      pcre2       pcre2-devel          pcre2       pc
 cmocka         libcmocka-dev     cmocka      libcmocka-devel      cmocka      libcmocka-devel      cmocka-dev
 python-venv    python3-venv      python3     python3              python      python3              python3
 certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
+aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
+aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
 TEST_NEEDS='cmocka python-venv certificates'
+AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
 
@@ -28,14 +32,19 @@ have_command() { command -v "$1" >/dev/null 2>&1; }
 have_compiler()
 {
     printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
-        ${CC:-cc} -x c -o /dev/null - 2>/dev/null
+        "$@" -x c -o /dev/null - 2>/dev/null
 }
 
 # have WHAT: is it here? A Meson that is too old counts as here, since the package manager has no newer one.
 have()
 {
     case $1 in
-    cc) have_compiler ;;
+    cc) # CC may hold options
+        # shellcheck disable=SC2086
+        have_compiler ${CC:-cc}
+        ;;
+    aarch64-cc) have_compiler aarch64-linux-gnu-gcc ;;
+    aarch64-run) have_command qemu-aarch64-static ;;
     pkg-config) have_command pkg-config ;;
     meson) have_command meson || find_meson >/dev/null ;;
     ninja) have_command ninja ;;
@@ -151,7 +160,8 @@ main()
     case ${1:-} in
     '') ;;
     --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
-    *) fail "unknown option '$1', expected --tests or nothing" ;;
+    --aarch64) needs=$AARCH64_NEEDS ;;
+    *) fail "unknown option '$1', expected --tests, --aarch64 or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
     missing=$(missing_of $needs)

@@ -1,22 +1,40 @@
-/* CPU levels from CPUID and XCR0: a feature counts only if the operating system saves its registers. */
+/* CPU levels. On x86 from CPUID and XCR0: a feature counts only if the operating system saves its registers. On ARM the
+ * operating system tells. */
 #include "base/cpu.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__linux__)
+#if defined(__linux__) && defined(__x86_64__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
 static const char *const level_names[CPU_LEVEL_COUNT] = {
-    [CPU_SCALAR] = "scalar", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+    [CPU_SCALAR] = "scalar",
+#if defined(__x86_64__)
+    [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
     [CPU_AMX] = "amx",
+#elif defined(__aarch64__)
+    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod",
+#endif
 };
 
 const char *cpu_level_name(cpu_level level) { return level_names[level]; }
+
+const char *cpu_level_choices(void)
+{
+#if defined(__x86_64__)
+    return "scalar, avx2, avx512, avx512vnni or amx";
+#elif defined(__aarch64__)
+    return "scalar, neon or dotprod";
+#else
+    return "scalar";
+#endif
+}
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -68,9 +86,32 @@ bool cpu_has_fast_bf16(void)
     uint32_t a, b, c, d;
     return __get_cpuid(0, &a, &b, &c, &d) && !(b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx);
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+cpu_level cpu_detect_machine(void)
+{
+    unsigned long has = getauxval(AT_HWCAP);
+    if (!(has & HWCAP_ASIMD))
+        return CPU_SCALAR;
+    return has & HWCAP_ASIMDDP ? CPU_DOTPROD : CPU_NEON;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+{
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has ? CPU_DOTPROD : CPU_NEON;
+}
 #else
-bool cpu_has_fast_bf16(void) { return false; }
 cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }
+#endif
+
+#if !defined(__x86_64__)
+bool cpu_has_fast_bf16(void) { return false; }
 #endif
 
 static int level_from_name(const char *name)

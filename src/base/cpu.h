@@ -1,5 +1,5 @@
-/* What the CPU can do, checked against what the operating system saves (XCR0). A few named levels rather
- * than every CPUID bit; each includes the ones before it. */
+/* What the CPU can do. A few named levels per architecture rather than every feature bit; each includes the ones before
+ * it. On x86 a level also needs an operating system that saves its registers (XCR0). */
 #ifndef QASR_BASE_CPU_H
 #define QASR_BASE_CPU_H
 
@@ -7,19 +7,26 @@
 
 typedef enum cpu_level {
     CPU_SCALAR = 0,
+#if defined(__x86_64__)
     CPU_AVX2,       /* AVX2, FMA, F16C */
     CPU_AVX512,     /* F, BW, DQ, VL, CD */
     CPU_AVX512VNNI, /* + VNNI, BF16, VBMI */
     CPU_AMX,        /* + AMX tiles for bfloat16, which the kernel must grant */
+#elif defined(__aarch64__)
+    CPU_NEON,    /* ARMv8.0 with Advanced SIMD */
+    CPU_DOTPROD, /* + FEAT_DotProd */
+#endif
     CPU_LEVEL_COUNT
 } cpu_level;
 
 /* Highest level of this machine, lowered by the environment variable QASR_CPU=LEVEL when that names a
- * level (an unknown name is ignored: see cpu_env_valid). */
+ * level of this architecture (another name is ignored: see cpu_env_invalid). */
 cpu_level cpu_detect(void);
 /* The same without regard to QASR_CPU. */
 cpu_level cpu_detect_machine(void);
 const char *cpu_level_name(cpu_level level);
+/* The names as a phrase for messages: "scalar, avx2 or ...". */
+const char *cpu_level_choices(void);
 /* NULL if QASR_CPU is unset or valid, else its value. */
 const char *cpu_env_invalid(void);
 

@@ -70,7 +70,7 @@ static qasr_status open_session(qasr_session *s, const qasr_session_options *opt
 {
     const char *level = cpu_env_invalid();
     if (level)
-        log_warning("QASR_CPU='%s' is ignored, expected scalar, avx2, avx512 or avx512vnni", level);
+        log_warning("QASR_CPU='%s' is ignored, expected %s", level, cpu_level_choices());
     TRY(device_open(&s->device, opt->device, (unsigned)opt->n_threads,
                     opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
     TRY(net_create(&s->net, s->model->checkpoint, s->device, err));

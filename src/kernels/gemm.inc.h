@@ -93,26 +93,11 @@ static void pack_vector_rows(float *panel, size_t width, const float *rows, size
     }
 }
 
-/* TILE_ROWS = 6 rows: a 4 x 4 transpose for rows 0 to 3, pairs for rows 4 and 5. */
 static void pack_six_rows(float *panel, const float *rows, size_t ld, size_t k)
 {
     size_t i = 0;
-    for (; i + 4 <= k; i += 4) {
-        __m128 r0 = _mm_loadu_ps(rows + i), r1 = _mm_loadu_ps(rows + ld + i);
-        __m128 r2 = _mm_loadu_ps(rows + 2 * ld + i), r3 = _mm_loadu_ps(rows + 3 * ld + i);
-        __m128 r4 = _mm_loadu_ps(rows + 4 * ld + i), r5 = _mm_loadu_ps(rows + 5 * ld + i);
-        _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-        __m128 lo = _mm_unpacklo_ps(r4, r5), hi = _mm_unpackhi_ps(r4, r5);
-        float *p = panel + i * 6;
-        _mm_storeu_ps(p, r0);
-        _mm_storel_pi((__m64 *)(p + 4), lo);
-        _mm_storeu_ps(p + 6, r1);
-        _mm_storeh_pi((__m64 *)(p + 10), lo);
-        _mm_storeu_ps(p + 12, r2);
-        _mm_storel_pi((__m64 *)(p + 16), hi);
-        _mm_storeu_ps(p + 18, r3);
-        _mm_storeh_pi((__m64 *)(p + 22), hi);
-    }
+    for (; i + 4 <= k; i += 4)
+        pack_six_by_four(panel + i * 6, rows + i, ld);
     for (; i < k; i++)
         for (size_t r = 0; r < 6; r++)
             panel[i * 6 + r] = rows[r * ld + i];

@@ -8,14 +8,16 @@
 static kernels tables[CPU_LEVEL_COUNT];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-/* NULL: not built for this architecture. */
 static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
     [CPU_SCALAR] = kernels_fill_scalar,
-#ifdef KERNELS_X86
+#if defined(__x86_64__)
     [CPU_AVX2] = kernels_fill_avx2,
     [CPU_AVX512] = kernels_fill_avx512,
     [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
     [CPU_AMX] = kernels_fill_amx,
+#elif defined(__aarch64__)
+    [CPU_NEON] = kernels_fill_neon,
+    [CPU_DOTPROD] = kernels_fill_dotprod,
 #endif
 };
 
@@ -26,11 +28,9 @@ static void fill_tables(void)
     for (int i = 0; i <= machine; i++) {
         if (i > 0)
             tables[i] = tables[i - 1];
-        if (fill_level[i]) {
-            fill_level[i](&tables[i]);
-            tables[i].level = (cpu_level)i;
-            tables[i].name = cpu_level_name((cpu_level)i);
-        }
+        fill_level[i](&tables[i]);
+        tables[i].level = (cpu_level)i;
+        tables[i].name = cpu_level_name((cpu_level)i);
     }
 }
 

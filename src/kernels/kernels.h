@@ -105,7 +105,7 @@ typedef struct kernels {
     void (*attention)(const attn_args *args);
 } kernels;
 
-/* The table of a level; levels not compiled in or above the machine's give the next lower one. */
+/* The table of a level; levels above the machine's give the machine's. */
 const kernels *kernels_get(cpu_level level);
 
 #endif

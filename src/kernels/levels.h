@@ -13,4 +13,7 @@ void kernels_fill_amx(kernels *k);
 /* pack_b of a panel of 32 rows, with AVX-512 */
 void kernels_pack_b_32(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps);
 
+void kernels_fill_neon(kernels *k);
+void kernels_fill_dotprod(kernels *k);
+
 #endif

@@ -1,12 +1,27 @@
 /* Rows of numbers, for vectors of any length: norms, activations, sums, maxima, conversion to half. Included by the
- * file of a level after its vec.h. Sums run in four vector accumulators: their order depends on n alone. */
+ * file of a level after its vec.h. Sums run in several vector accumulators: their order depends on n alone. */
+
+enum { ROW_SUMS = VL < 8 ? 8 : 4 }; /* at least 32 lanes: long rows would lose accuracy in fewer */
+
+static inline __attribute__((always_inline)) float sum_accumulators(const vf acc[ROW_SUMS])
+{
+    vf total = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+#pragma GCC unroll 8
+    for (int u = 4; u < ROW_SUMS; u += 4)
+        total += (acc[u] + acc[u + 1]) + (acc[u + 2] + acc[u + 3]);
+    return vf_sum(total);
+}
 
 static inline float sum_of_squares(const float *x, float minus, size_t n)
 {
-    vf acc[4] = { vf_zero(), vf_zero(), vf_zero(), vf_zero() }, mean = vf_set1(minus);
+    vf acc[ROW_SUMS], mean = vf_set1(minus);
+#pragma GCC unroll 8
+    for (int u = 0; u < ROW_SUMS; u++)
+        acc[u] = vf_zero();
     size_t i = 0;
-    for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int u = 0; u < 4; u++) {
+    for (; i + ROW_SUMS * VL <= n; i += ROW_SUMS * VL)
+#pragma GCC unroll 8
+        for (int u = 0; u < ROW_SUMS; u++) {
             vf d = vf_load(x + i + (size_t)u * VL) - mean;
             acc[u] = vf_fma(d, d, acc[u]);
         }
@@ -15,19 +30,23 @@ static inline float sum_of_squares(const float *x, float minus, size_t n)
         vf d = vf_cols_before(vf_load_part(x + i, part) - mean, (ptrdiff_t)part, 0.0f);
         acc[0] = vf_fma(d, d, acc[0]);
     }
-    return vf_sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
+    return sum_accumulators(acc);
 }
 
 static inline float sum_of(const float *x, size_t n)
 {
-    vf acc[4] = { vf_zero(), vf_zero(), vf_zero(), vf_zero() };
+    vf acc[ROW_SUMS];
+#pragma GCC unroll 8
+    for (int u = 0; u < ROW_SUMS; u++)
+        acc[u] = vf_zero();
     size_t i = 0;
-    for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int u = 0; u < 4; u++)
+    for (; i + ROW_SUMS * VL <= n; i += ROW_SUMS * VL)
+#pragma GCC unroll 8
+        for (int u = 0; u < ROW_SUMS; u++)
             acc[u] += vf_load(x + i + (size_t)u * VL);
     for (; i < n; i += VL)
         acc[0] += vf_load_part(x + i, n - i < VL ? n - i : VL);
-    return vf_sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
+    return sum_accumulators(acc);
 }
 
 static void rms_norm(float *out, const float *x, const float *w, size_t n, float eps)

@@ -7,6 +7,7 @@
 #include "kernels/levels.h"
 #include "kernels/x86/vec.h"
 
+#include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
 
 enum { TILE_ROWS = 6, TILE_VECS = 2 };
@@ -16,6 +17,7 @@ enum { TILE_ROWS = 6, TILE_VECS = 2 };
 
 enum { GEMV_FLOAT_ROWS = 2 };
 #include "kernels/gemv_float.inc.h"
+#include "kernels/dequantize_float.inc.h"
 
 #include "kernels/x86/blocks_avx2.h"
 
@@ -86,28 +88,6 @@ static inline __attribute__((always_inline)) void dequantize(float *out, const u
             }
         }
     }
-}
-
-static void dequantize_f32(float *out, const void *blocks, size_t n) { memcpy(out, blocks, n * sizeof *out); }
-
-static void dequantize_f16(float *out, const void *blocks, size_t n)
-{
-    const uint16_t *h = blocks;
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(out + i, vf_load_f16(h + i));
-    if (i < n)
-        vf_store_part(out + i, vf_load_f16_part(h + i, n - i), n - i);
-}
-
-static void dequantize_bf16(float *out, const void *blocks, size_t n)
-{
-    const uint16_t *h = blocks;
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(out + i, vf_load_bf16(h + i));
-    if (i < n)
-        vf_store_part(out + i, vf_load_bf16_part(h + i, n - i), n - i);
 }
 
 /* ---- products with quantized rows ---- */
@@ -213,11 +193,9 @@ void kernels_fill_avx2(kernels *k)
     rows_fill(k);
     gemm_fill(&k->gemm);
     gemv_float_fill(k);
+    dequantize_float_fill(k);
     k->attention = attention;
     k->quantize_act = quantize_act;
-    k->dequantize[QUANT_F32] = dequantize_f32;
-    k->dequantize[QUANT_F16] = dequantize_f16;
-    k->dequantize[QUANT_BF16] = dequantize_bf16;
 #define USE(id, type)                                                                                                  \
     k->dequantize[id] = dequantize_##type;                                                                             \
     k->gemv[id] = gemv_##type

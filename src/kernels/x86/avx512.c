@@ -7,6 +7,7 @@
 #include "kernels/levels.h"
 #include "kernels/x86/vec.h"
 
+#include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
 
 enum { TILE_ROWS = 6, TILE_VECS = 4 };

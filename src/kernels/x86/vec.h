@@ -222,21 +222,22 @@ static inline void vf_transpose(vf r[VL])
 
 #endif
 
-/* e^x with a relative error of about 1e-7; 0 where it would fall below EXP_LOWEST's, large but finite above
- * 88.3. NaN stays NaN. x = n ln 2 + r, a polynomial for e^r (minimax on |r| <= ln 2 / 2), times 2^n. */
-static inline vf vf_exp(vf x)
+/* Four steps of a panel of six rows: a 4 x 4 transpose for rows 0 to 3, pairs for rows 4 and 5. */
+static inline void pack_six_by_four(float *panel, const float *rows, size_t ld)
 {
-    vf c = vf_min(vf_set1(88.3f), vf_max(vf_set1(EXP_LOWEST), x));
-    vf n = vf_round(c * vf_set1(1.44269504f));
-    vf r = vf_fnma(n, vf_set1(0x1.62e4p-1f), c); /* ln 2 in two parts; the first times n is exact */
-    r = vf_fnma(n, vf_set1(1.42860677e-6f), r);
-    vf q = vf_set1(0x1.6a1a72p-10f);
-    q = vf_fma(q, r, vf_set1(0x1.123fc6p-7f));
-    q = vf_fma(q, r, vf_set1(0x1.555916p-5f));
-    q = vf_fma(q, r, vf_set1(0x1.55548ap-3f));
-    q = vf_fma(q, r, vf_set1(0x1.fffffcp-2f));
-    q = vf_fma(q * r, r, r) + vf_set1(1.0f);
-    return vf_exp_underflow(vf_scale2(q, n), x);
+    __m128 r0 = _mm_loadu_ps(rows), r1 = _mm_loadu_ps(rows + ld);
+    __m128 r2 = _mm_loadu_ps(rows + 2 * ld), r3 = _mm_loadu_ps(rows + 3 * ld);
+    __m128 r4 = _mm_loadu_ps(rows + 4 * ld), r5 = _mm_loadu_ps(rows + 5 * ld);
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    __m128 lo = _mm_unpacklo_ps(r4, r5), hi = _mm_unpackhi_ps(r4, r5);
+    _mm_storeu_ps(panel, r0);
+    _mm_storel_pi((__m64 *)(panel + 4), lo);
+    _mm_storeu_ps(panel + 6, r1);
+    _mm_storeh_pi((__m64 *)(panel + 10), lo);
+    _mm_storeu_ps(panel + 12, r2);
+    _mm_storel_pi((__m64 *)(panel + 16), hi);
+    _mm_storeu_ps(panel + 18, r3);
+    _mm_storeh_pi((__m64 *)(panel + 22), hi);
 }
 
 #endif

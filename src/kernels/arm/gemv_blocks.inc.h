@@ -1,0 +1,74 @@
+/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after
+ * blocks_neon.h, with
+ *   act_bytes  32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
+ *   act_load   makes one from an act_block
+ *   dot_block  acc + scale * d * w . x of 32 elements, in four lanes
+ * An element is summed in one vector, block after block, whatever rows are computed beside it. */
+
+enum { ROWS = 4 }; /* weight rows taken at once: they share the work on activations */
+
+static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
+                                                            const act_block *x, size_t k, unsigned rows, unpack_fn unpack,
+                                                            unsigned bytes, unsigned parts, int has_min, int two_scales)
+{
+    vf acc[ROWS];
+    float min_acc[ROWS];
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++) {
+        acc[r] = vf_zero();
+        min_acc[r] = 0.0f;
+    }
+    for (size_t i = 0; i < k; i += parts * QK, w += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++) {
+            act_bytes a = act_load(x++);
+#pragma GCC unroll 8
+            for (unsigned r = 0; r < rows; r++) {
+                unpacked u = unpack(w + r * row_bytes, part);
+                acc[r] = dot_block(acc[r], &u, &a, two_scales);
+                if (has_min)
+                    min_acc[r] += u.min * a.d_sum;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < rows; r++)
+        out[r] = has_min ? vf_sum(acc[r]) + min_acc[r] : vf_sum(acc[r]);
+}
+
+#define GEMV(type, parts, has_min, two_scales)                                                                         \
+    static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
+    {                                                                                                                  \
+        const unsigned bytes = sizeof(block_##type);                                                                   \
+        size_t row_bytes = k / ((parts) * QK) * bytes, r = 0;                                                          \
+        const act_block *a = x;                                                                                        \
+        for (; r + ROWS <= n; r += ROWS)                                                                               \
+            for (size_t j = 0; j < m; j++)                                                                             \
+                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
+                          ROWS, unpack_##type, bytes, parts, has_min, two_scales);                                     \
+        for (; r < n; r++)                                                                                             \
+            for (size_t j = 0; j < m; j++)                                                                             \
+                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
+                          unpack_##type, bytes, parts, has_min, two_scales);                                           \
+    }
+
+GEMV(q8_0, 1, 0, 0)
+GEMV(q4_0, 1, 0, 0)
+GEMV(q4_1, 1, 1, 0)
+GEMV(q5_0, 1, 0, 0)
+GEMV(q5_1, 1, 1, 0)
+GEMV(q6_k, 8, 0, 1)
+GEMV(q4_k, 8, 1, 0)
+GEMV(q5_k, 8, 1, 0)
+
+static void gemv_blocks_fill(kernels *k)
+{
+    k->gemv[QUANT_Q8_0] = gemv_q8_0;
+    k->gemv[QUANT_Q4_0] = gemv_q4_0;
+    k->gemv[QUANT_Q4_1] = gemv_q4_1;
+    k->gemv[QUANT_Q5_0] = gemv_q5_0;
+    k->gemv[QUANT_Q5_1] = gemv_q5_1;
+    k->gemv[QUANT_Q6_K] = gemv_q6_k;
+    k->gemv[QUANT_Q4_K] = gemv_q4_k;
+    k->gemv[QUANT_Q5_K] = gemv_q5_k;
+}
