@@ -164,6 +164,11 @@ static bool part_uses_bf16(const gemm_context *g, quant_type type, size_t k)
     return g->use_bf16 && k % 2 == 0 && type != QUANT_F32 && type != QUANT_F16;
 }
 
+quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
+{
+    return part_uses_bf16(g, type, k) ? QUANT_BF16 : QUANT_F32;
+}
+
 /* Rows of float32 -> the cells of a panel; scratch holds rows * k bfloat16 when pack is 2. */
 static void pack_cells(const kernels *kn, float *panel, unsigned width, const float *rows, size_t ld, size_t n_rows,
                        size_t k, unsigned pack, float *scratch)
