@@ -221,8 +221,9 @@ typedef struct qasr_limits {
     double read_gb_s;  /* reading memory in order */
     double f32_gop_s;  /* the library's innermost product on data in the near caches, float32 */
     double bf16_gop_s; /* the same with bfloat16 factors; 0 where the CPU level has none */
+    int n_threads;     /* how many took part */
 } qasr_limits;
-#define QASR_LIMITS_INIT { sizeof(qasr_limits), 0, 0, 0 }
+#define QASR_LIMITS_INIT { sizeof(qasr_limits), 0, 0, 0, 0 }
 
 /* Measures; out starts from QASR_LIMITS_INIT. n_threads 0: the default of sessions. Takes about a second and a
  * GiB of memory or 8 times the last cache. Errors: INVALID, NOMEM, IO (threads). */

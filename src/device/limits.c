@@ -159,7 +159,7 @@ qasr_status limits_measure(device_limits *out, unsigned n_threads, qasr_error *e
 {
     pool *p;
     TRY(pool_create(&p, n_threads, err));
-    device_limits limits = { 0 };
+    device_limits limits = { .n_threads = pool_threads(p) };
     qasr_status status = measure_reading(&limits.read_gb_s, p, err);
     if (status == QASR_OK)
         status = measure_tiles(&limits, p, err);

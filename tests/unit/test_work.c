@@ -250,6 +250,7 @@ static void limits_are_measured(void **state)
     assert_true(limits.read_gb_s > 0.05 && limits.read_gb_s < 1e4);
     assert_true(limits.f32_gop_s > 0.05 && limits.f32_gop_s < 1e5);
     assert_int_equal(limits.bf16_gop_s > 0, has_bf16);
+    assert_int_equal(limits.n_threads, 2);
     assert_int_equal(qasr_measure_limits(&limits, -1, &err), QASR_E_INVALID);
     limits.struct_size = 0;
     assert_int_equal(qasr_measure_limits(&limits, 1, &err), QASR_E_INVALID);
