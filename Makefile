@@ -14,6 +14,7 @@ help:
 	@echo 'make test       the same, then run the tests'
 	@echo 'make test-asan  run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-full  transcribe with full-size models of random weights (7 GB of disk, minutes)'
+	@echo 'make results    measure full-size models of random weights against the machine, write docs/results.md'
 	@echo 'make build      build library, program and tests'
 	@echo 'make install    build and install; PREFIX=/usr/local, DESTDIR= for packagers'
 	@echo 'make clean      remove the build directories'
@@ -52,7 +53,14 @@ test-full:
 	@ninja -C $(BUILD) cli/qasr
 	@tools/test_full.sh $(BUILD)
 
+results:
+	@tools/setup.sh
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD) $(RELEASE)
+	@ninja -C $(BUILD) cli/qasr
+	@tools/results.sh $(BUILD)
+
 clean:
 	rm -rf $(BUILD) $(BUILD_ASAN)
 
-.PHONY: help demo build install test test-asan test-full clean
+.PHONY: help demo build install test test-asan test-full results clean

@@ -53,6 +53,7 @@ typedef struct bench_report {
     const bench_row *rows;
     size_t n_rows;
     qasr_limits limits;    /* medians */
+    size_t n_limits;       /* of so many */
     int repeat, n_tokens;
 } bench_report;
 

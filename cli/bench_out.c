@@ -72,8 +72,8 @@ static void md_report(FILE *f, const bench_report *r)
         print_phases(f, &r->rows[i]);
     fputs("\n", f);
     print_limit_line(f, &r->limits);
-    fprintf(f, "Limits are medians of %d measurements before, between and after the rounds; times and memory are medians of %d "
-               "%s, each in a process of its own. MB and GB are 10^6 and 10^9 bytes.\n", r->repeat + 1, r->repeat,
+    fprintf(f, "Limits are medians of %zu measurements, before each run and after the last; times and memory are medians of %d "
+               "%s, each in a process of its own. MB and GB are 10^6 and 10^9 bytes.\n", r->n_limits, r->repeat,
             r->repeat == 1 ? "run" : "runs");
     fprintf(f, "Per cent of limit: encode %.1f Gop against %s products; prefill %.1f Gop (%s, attention as its causal half); "
                "decode the bytes of weights, keys and values that a token reads (in the middle of the answer) against reading "

@@ -1,7 +1,7 @@
 /* qasr bench: how fast a model runs here with its decoder stored in several ways, against what the machine can do.
  * Every run is a process of its own, so that its memory and its load time are nobody else's; this one opens
- * nothing. The variants take turns, and the limits are measured before, between and after the rounds, so that what
- * changes on a shared machine changes for all. */
+ * nothing. The variants take turns, and the limits are measured between the runs, so that what changes on a shared
+ * machine changes for all. */
 #include <dirent.h>
 #include <limits.h>
 #include <math.h>
@@ -62,7 +62,8 @@ typedef struct bench {
     const args *a;
     entry entries[N_VARIANTS];
     size_t n;
-    qasr_limits *limits;   /* [repeat + 1] */
+    qasr_limits *limits;   /* [n_limits]: before each run and after the last */
+    size_t n_limits;
     char tmp[PATH_MAX];    /* directory for what is quantized here; empty: none yet */
 } bench;
 
@@ -202,10 +203,10 @@ static bool prepare(bench *b, entry *e)
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
-static bool measure_limits(const bench *b, int index)
+static bool measure_limits(bench *b)
 {
     bench_job job = job_of(b, NULL);
-    return child_run_fixed(bench_limits, &job, &b->limits[index], sizeof b->limits[index]);
+    return child_run_fixed(bench_limits, &job, &b->limits[b->n_limits++], sizeof *b->limits);
 }
 
 static bool measure(bench *b, entry *e, int index)
@@ -231,16 +232,11 @@ static bool measure(bench *b, entry *e, int index)
 
 static bool measure_all(bench *b)
 {
-    if (!measure_limits(b, 0))
-        return false;
-    for (int r = 0; r < b->a->repeat; r++) {
+    for (int r = 0; r < b->a->repeat; r++)
         for (size_t i = 0; i < b->n; i++)
-            if (!measure(b, &b->entries[i], r))
+            if (!measure_limits(b) || !measure(b, &b->entries[i], r))
                 return false;
-        if (!measure_limits(b, r + 1))
-            return false;
-    }
-    return true;
+    return measure_limits(b);
 }
 
 /* ---- medians --------------------------------------------------------------------------------- */
@@ -318,12 +314,11 @@ static bool write_report(const bench *b, const bench_report *report)
 static bool report(bench *b)
 {
     bench_row rows[N_VARIANTS];
-    size_t n_limits = (size_t)b->a->repeat + 1;
-    double *scratch = calloc(n_limits, sizeof *scratch);
+    double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();
-    bench_report r = { .rows = rows, .n_rows = b->n, .repeat = b->a->repeat, .n_tokens = b->a->n_tokens };
-    r.limits = median_limits(b->limits, n_limits, scratch);
+    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .n_tokens = b->a->n_tokens };
+    r.limits = median_limits(b->limits, b->n_limits, scratch);
     const char *reference = NULL;
     for (size_t i = 0; i < b->n; i++)
         if (!b->entries[i].row.variant->qtype)
@@ -340,7 +335,7 @@ static bool report(bench *b)
 
 static bool allocate(bench *b)
 {
-    b->limits = calloc((size_t)b->a->repeat + 1, sizeof *b->limits);
+    b->limits = calloc(b->n * (size_t)b->a->repeat + 1, sizeof *b->limits);
     bool good = b->limits != NULL;
     for (size_t i = 0; i < b->n; i++) {
         b->entries[i].samples = calloc((size_t)b->a->repeat, sizeof *b->entries[i].samples);

@@ -21,7 +21,7 @@ enum {
     TILE_TASKS_PER_THREAD = 8     /* threads that are held up for a while leave tasks to the others */
 };
 static const size_t read_min_bytes = (size_t)1 << 30;
-static const double tile_pass_s = 0.05;
+static const double tile_pass_s = 0.03;
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
