@@ -16,6 +16,7 @@ help:
 	@echo 'make test-asan     run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
+	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
 	@echo 'make clean         remove the build directories'
@@ -57,7 +58,14 @@ test-full:
 	@ninja -C $(BUILD) cli/qasr
 	@tools/test_full.sh $(BUILD)
 
+results:
+	@tools/setup.sh
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD) $(RELEASE)
+	@ninja -C $(BUILD) cli/qasr
+	@tools/results.sh $(BUILD)
+
 clean:
 	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-aarch64 test-full clean
+.PHONY: help demo build install test test-asan test-aarch64 test-full results clean

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,11 +117,8 @@ static int unknown_language(const char *text)
 /* True if a result written to path would overwrite a sound that is to be read. */
 static bool is_audio_file(const args *a, const char *path)
 {
-    struct stat target, in;
-    if (!path || stat(path, &target) != 0 || !S_ISREG(target.st_mode))
-        return false;
     for (size_t i = 0; i < a->files.n; i++)
-        if (stat(a->files.names[i], &in) == 0 && in.st_dev == target.st_dev && in.st_ino == target.st_ino)
+        if (out_is_input(path, a->files.names[i]))
             return true;
     return false;
 }

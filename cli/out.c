@@ -59,6 +59,13 @@ static bool writable(const char *path)
     return access(dir, W_OK | X_OK) == 0;
 }
 
+bool out_is_input(const char *path, const char *input)
+{
+    struct stat target, in;
+    return path && stat(path, &target) == 0 && S_ISREG(target.st_mode) && stat(input, &in) == 0 &&
+           in.st_dev == target.st_dev && in.st_ino == target.st_ino;
+}
+
 bool out_open(out *o, const char *path)
 {
     *o = (out){ 0 };

@@ -24,6 +24,9 @@ bool out_open(out *o, const char *path);
 bool out_commit(out *o);
 void out_abort(out *o);
 
+/* True if a result written to path (NULL: standard output) would overwrite the file that is to be read. */
+bool out_is_input(const char *path, const char *input);
+
 /* Flushes standard output; false if anything written to it was lost (printed, but for a closed pipe). */
 bool out_flush_stdout(void);
 

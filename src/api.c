@@ -6,6 +6,7 @@
 #include "api_options.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "device/limits.h"
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
@@ -74,6 +75,34 @@ qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const floa
     REQUIRE(own.encoder_attention == QASR_ENCODER_WINDOWS || own.encoder_attention == QASR_ENCODER_FULL,
             "encoder_attention is out of range");
     return engine_transcribe(out, session, pcm, n_samples, &own, err);
+}
+
+/* ---- measuring ---- */
+
+qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err)
+{
+    REQUIRE(out, "out must not be NULL");
+    REQUIRE(n_threads >= 0 && n_threads <= 1024, "n_threads must be from 0 to 1024");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_LIMITS_INIT");
+    device_limits found;
+    TRY(limits_measure(&found, (unsigned)n_threads, err));
+    qasr_limits own = { out->struct_size, found.read_gb_s, found.f32_gop_s, found.bf16_gop_s,
+                        (int)found.n_threads };
+    options_write(out, out->struct_size, &own, sizeof own);
+    return QASR_OK;
+}
+
+qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_work *out,
+                              qasr_error *err)
+{
+    REQUIRE(session && out, "session and out must not be NULL");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_WORK_INIT");
+    REQUIRE(n_samples > 0 && n_samples <= (size_t)1 << 40, "n_samples must be from 1 to 2^40");
+    REQUIRE(n_tokens <= (size_t)1 << 40, "n_tokens must be at most 2^40");
+    qasr_work own = { out->struct_size };
+    TRY(engine_session_work(session, n_samples, n_tokens, &own, err));
+    options_write(out, out->struct_size, &own, sizeof own);
+    return QASR_OK;
 }
 
 /* ---- result ---- */

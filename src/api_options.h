@@ -1,4 +1,4 @@
-/* How the library reads an option struct of the caller: an old program may pass a shorter struct, a newer
+/* How the library reads an option struct of the caller, and fills a result struct: an old program may pass a shorter struct, a newer
  * one a longer struct than this library knows. */
 #ifndef QASR_API_OPTIONS_H
 #define QASR_API_OPTIONS_H
@@ -22,6 +22,12 @@ static inline qasr_status options_read(void *own, size_t own_size, const void *g
     memcpy(own, given, n < own_size ? n : own_size);
     memcpy(own, &own_size, sizeof own_size);
     return QASR_OK;
+}
+
+/* The other way: the part of a result that the caller's struct of given_size bytes has room for. */
+static inline void options_write(void *given, size_t given_size, const void *own, size_t own_size)
+{
+    memcpy(given, own, given_size < own_size ? given_size : own_size);
 }
 
 #endif

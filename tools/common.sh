@@ -29,3 +29,16 @@ find_meson()
     done
     return 1
 }
+
+# make_checkpoint SIZE: models/random-SIZE, made if it is not there; the current directory is the project's. Written under
+# another name first: what an interrupted run leaves is not taken for a checkpoint.
+make_checkpoint()
+{
+    local dir=models/random-$1 python=$VENV/bin/python3
+    [ -d "$dir" ] && return
+    "$python" -c 'import numpy' 2>/dev/null || fail "numpy is missing in .venv; run tools/venv.sh"
+    say "making $dir"
+    rm -rf "$dir.partial"
+    "$python" tools/make_random_checkpoint.py --size "$1" --out "$dir.partial"
+    mv "$dir.partial" "$dir"
+}

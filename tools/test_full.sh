@@ -11,20 +11,7 @@ TYPES=${TYPES:-"q8_0 q6_k q4_0"}
 [ $# = 1 ] || fail "usage: test_full.sh BUILD_DIR"
 cd "$ROOT"
 qasr=$1/cli/qasr
-python=$VENV/bin/python3
 [ -x "$qasr" ] || fail "'$qasr' is missing; run make build"
-"$python" -c 'import numpy' 2>/dev/null || fail "numpy is missing in .venv; run tools/venv.sh"
-
-# Written under another name first: what an interrupted run leaves is not taken for a checkpoint.
-make_checkpoint()
-{
-    local dir=models/random-$1
-    [ -d "$dir" ] && return
-    say "making $dir"
-    rm -rf "$dir.partial"
-    "$python" tools/make_random_checkpoint.py --size "$1" --out "$dir.partial"
-    mv "$dir.partial" "$dir"
-}
 
 failed=0 quantized=0
 for size in $SIZES; do
@@ -42,4 +29,4 @@ for size in $SIZES; do
 done
 
 # shellcheck disable=SC2086  # lists of words
-exec "$python" tools/test_full.py --qasr "$qasr" --sizes $SIZES --types $TYPES --passed $quantized --failed $failed
+exec "$VENV/bin/python3" tools/test_full.py --qasr "$qasr" --sizes $SIZES --types $TYPES --passed $quantized --failed $failed

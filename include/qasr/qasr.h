@@ -213,6 +213,42 @@ typedef struct qasr_timings {
 } qasr_timings;
 QASR_API const qasr_timings *qasr_result_timings(const qasr_result *result);
 
+/* ---- measuring ---------------------------------------------------------------------------- */
+
+/* What the machine can do at best, with all threads. GB and Gop are 10^9; a multiply-add is two operations. */
+typedef struct qasr_limits {
+    size_t struct_size;
+    double read_gb_s;  /* reading memory in order */
+    double f32_gop_s;  /* the library's innermost product on data in the near caches, float32 */
+    double bf16_gop_s; /* the same with bfloat16 factors; 0 where the CPU level has none */
+    int n_threads;     /* how many took part */
+} qasr_limits;
+#define QASR_LIMITS_INIT { sizeof(qasr_limits), 0, 0, 0, 0 }
+
+/* Measures; out starts from QASR_LIMITS_INIT. n_threads 0: the default of sessions. Takes about a second and a
+ * GiB of memory or 8 times the last cache. Errors: INVALID, NOMEM, IO (threads). */
+QASR_API qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err);
+
+/* What one piece of audio takes. Products and attention are counted, a multiply-add as two operations;
+ * the decoder's attention as the causal half that is needed. */
+typedef struct qasr_work {
+    size_t struct_size;
+    double encode_gop, prefill_gop;
+    uint64_t decode_bytes_per_token; /* weights read for each token, and keys and values of the prompt and of half
+                                        the answer */
+    uint64_t kv_bytes_per_position;  /* the share of one position in that */
+    uint64_t weights_bytes;          /* of encoder and decoder as they lie in the files, those not used left out */
+    const char *encode_precision, *prefill_precision; /* of most operations: "bf16" or "f32" */
+    const char *embedding_type;      /* "bf16", "q8_0", ... */
+    size_t n_prompt_tokens;
+} qasr_work;
+#define QASR_WORK_INIT { sizeof(qasr_work), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* For n_samples as one piece, default options and n_tokens of answer; out starts from QASR_WORK_INIT. Nothing is
+ * run. Errors: INVALID, NOMEM. */
+QASR_API qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_work *out,
+                                       qasr_error *err);
+
 /* ---- quantization ------------------------------------------------------------------------ */
 
 /* Progress of a long call: done of total bytes; comes on the thread that made the call. Non-zero cancels. */

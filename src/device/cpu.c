@@ -273,6 +273,11 @@ static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_
     keep_first(c, gemm_run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
 }
 
+static int cpu_product_type(device *d, int type, size_t k)
+{
+    return (int)gemm_product_type(&cpu(d)->gemm, (quant_type)type, k);
+}
+
 static dmat cpu_conv_packed(device *d, int type, size_t c_out, size_t c_in)
 {
     quant_type packed = conv_pack_type(&cpu(d)->gemm, (quant_type)type, c_in);
@@ -456,7 +461,7 @@ static void cpu_close(device *d)
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .embed = cpu_embed, .linear = cpu_linear, .rms_norm = cpu_rms_norm,
+    .copy = cpu_copy, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type, .rms_norm = cpu_rms_norm,
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,

@@ -76,6 +76,7 @@ typedef struct device_ops {
     void (*copy)(device *d, const dmat *out, const dmat *x);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
     void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts);
+    int (*product_type)(device *d, int type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
     void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
@@ -174,6 +175,8 @@ static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t
 {
     d->ops->linear(d, &x, parts, n_parts);
 }
+/* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32 or BF16. */
+static inline int device_product_type(device *d, int type, size_t k) { return d->ops->product_type(d, type, k); }
 /* Row-wise; w [1, cols]. out may be x. */
 static inline void op_rms_norm(device *d, dmat out, dmat x, dmat w, float eps)
 {

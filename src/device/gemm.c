@@ -165,6 +165,11 @@ static bool part_uses_bf16(const gemm_context *g, quant_type type, size_t k)
     return g->use_bf16 && k % 2 == 0 && type != QUANT_F32 && type != QUANT_F16;
 }
 
+quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
+{
+    return part_uses_bf16(g, type, k) ? QUANT_BF16 : QUANT_F32;
+}
+
 static const gemm_kernels *tile_kernels(const kernels *kn, unsigned pack) { return pack == 2 ? &kn->gemm_bf16 : &kn->gemm; }
 
 /* Rows of float32 -> a panel of activations; scratch holds rows * k bfloat16 when pack is 2. */

@@ -40,6 +40,9 @@ void gemm_context_free(gemm_context *g);
 qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
                      size_t n_parts, qasr_error *err);
 
+/* Type of the factors in products of many rows with weights of a type, rows of k: F32 or BF16. */
+quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k);
+
 /* 3x3 convolution, stride 2, padding 1, channels-last, as an implicit product: patches are gathered tile by
  * tile, never as a whole. in [n_images * h * w, c_in], out [n_images * ceil(h/2) * ceil(w/2), c_out].
  * The packed weights are panels [ceil(c_out / nr)][steps][nr] with k ordered (u, v, c), as bfloat16 pairs or as

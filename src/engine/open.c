@@ -75,7 +75,7 @@ static qasr_status open_session(qasr_session *s, const qasr_session_options *opt
                     opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
     TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
     TRY(encoder_create(&s->encoder, s->net, err));
-    return decoder_create(&s->decoder, s->net, QUANT_F16, err);
+    return decoder_create(&s->decoder, s->net, ENGINE_KV_TYPE, err);
 }
 
 qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err)

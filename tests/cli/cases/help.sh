@@ -2,3 +2,4 @@
 "$QASR" help transcribe
 "$QASR" quantize --help
 "$QASR" info -h
+"$QASR" help bench

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# results.sh BUILD_DIR: run 'qasr bench' with models of full size and random weights and write what it says to docs/results.md.
+# Needs 10 GB of disk and of memory, and 8 GB in TMPDIR for the GGUF files that the model directories do not have; the models stay
+# in models/random-* for the next time. Leave the machine alone meanwhile.
+# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS as the options of bench; RESULTS the file to write.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+SIZES=${SIZES:-"0.6b 1.7b"}
+REPEAT=${REPEAT:-3}
+TOKENS=${TOKENS:-100}
+SECONDS_OF_AUDIO=${SECONDS_OF_AUDIO:-30}
+VARIANTS=${VARIANTS:-fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb}
+THREADS=${THREADS:-}
+RESULTS=${RESULTS:-docs/results.md}
+
+[ $# = 1 ] || fail "usage: results.sh BUILD_DIR"
+cd "$ROOT"
+qasr=$1/cli/qasr
+[ -x "$qasr" ] || fail "'$qasr' is missing; run make build"
+
+options=(--seconds "$SECONDS_OF_AUDIO" --tokens "$TOKENS" --repeat "$REPEAT" --variants "$VARIANTS")
+[ -z "$THREADS" ] || options+=(--threads "$THREADS")
+
+cpu_model()
+{
+    local name
+    name=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
+    [ -n "$name" ] || name=$(sysctl -n machdep.cpu.brand_string 2>/dev/null) || name=
+    printf '%s\n' "${name:-unknown}"
+}
+
+# A section of the report: the command as one can type it, then what it prints.
+section()
+{
+    local size=$1
+    printf '\n## %s\n\n```\nbuild/cli/qasr bench --model models/random-%s %s\n```\n\n' "$size" "$size" "${options[*]}"
+    "$qasr" bench --model "models/random-$size" "${options[@]}"
+}
+
+report()
+{
+    cat <<END
+# Results
+
+Written by \`make results\`. The models have the shapes of the published checkpoints and random weights (tools/make_random_checkpoint.py):
+that decides speed and memory, but not text. CER and WER against the unquantized decoder say nothing here, as random weights have no
+preferences for quantization to keep.
+
+The audio is a generated signal. Load is the time until a session is ready; files are mapped, so their pages are first read during
+the phases after it. Peak RSS counts the pages of mapped files that were read.
+
+## Machine
+
+CPU: $(cpu_model), $(getconf _NPROCESSORS_ONLN) logical processors.
+END
+    "$qasr" bench --limits ${THREADS:+--threads "$THREADS"} || return
+    for size in $SIZES; do
+        say "measuring $size"
+        section "$size" || return
+    done
+}
+
+for size in $SIZES; do
+    make_checkpoint "$size"
+done
+report >"$RESULTS.partial" || { rm -f "$RESULTS.partial"; fail "bench failed"; }
+mv "$RESULTS.partial" "$RESULTS"
+say "wrote $RESULTS"
