@@ -59,7 +59,7 @@ static qasr_status parse_encoder(model_config *c, reader *r, const json_t *a)
     const struct { const char *key; size_t min, max, *out; } keys[] = {
         { "num_mel_bins", 128, 128, &c->enc.n_mels },
         { "downsample_hidden_size", 1, 8192, &c->enc.conv_channels },
-        { "d_model", ENC_HEAD_DIM / 4, 65536, &c->enc.d_model },
+        { "d_model", 16, 65536, &c->enc.d_model },
         { layers, 1, 1024, &c->enc.n_layers },
         { heads, 1, 1024, &c->enc.n_heads },
         { "encoder_ffn_dim", 1, 1 << 20, &c->enc.d_ffn },

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-enum { CONFIG_MAX_EOS = 8, ENC_HEAD_DIM = 64 };
+enum { CONFIG_MAX_EOS = 8 };
 
 typedef struct model_config {
     struct {
