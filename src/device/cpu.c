@@ -239,15 +239,17 @@ static void kv_write_row(const row_job *j, size_t i)
         void *row = row_bytes(j->out, h * capacity + pos);
         if (j->out->type == QUANT_F16)
             j->c->k->f16_from_f32(row, x + h * j->head_dim, j->head_dim);
-        else
+        else if (j->out->type == QUANT_F32)
             memcpy(row, x + h * j->head_dim, j->head_dim * sizeof(float));
+        else
+            quant_get((quant_type)j->out->type)->quantize(row, x + h * j->head_dim, j->head_dim);
     }
 }
 
 static void cpu_kv_write(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
 {
     assert(cache->cols == head_dim && x->cols % head_dim == 0 && pos->rows == x->rows);
-    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32);
+    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
     run_rows(d, (row_job){ .run = kv_write_row, .out = cache, .x = x, .pos = pos, .n_rows = x->rows,
                            .head_dim = head_dim });
 }
@@ -353,7 +355,7 @@ static void windows_task(void *arg, size_t task, unsigned thread)
         return;
     size_t col = head * j->heads->head_dim;
     attn_args a = { .out = f32_row(j->out, q0) + col, .q = f32_row(j->q, q0) + col, .k = f32_row(j->k, w0) + col,
-                    .v = f32_row(j->v, w0) + col, .ld_out = ld_f32(j->out), .ld_q = ld_f32(j->q), .ld_kv = ld_f32(j->k),
+                    .v = f32_row(j->v, w0) + col, .ld_out = ld_f32(j->out), .ld_q = ld_f32(j->q), .kv_stride = j->k->stride, .kv_type = QUANT_F32,
                     .n_q = w1 - q0 < ATTN_QUERY_BLOCK ? w1 - q0 : ATTN_QUERY_BLOCK, .n_kv = w1 - w0,
                     .head_dim = j->heads->head_dim, .scale = j->heads->scale };
     j->c->k->attention(&a);
@@ -375,8 +377,8 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
 static attn_args cached_args(const attn_job *j, size_t kv_head)
 {
     return (attn_args){ .k = row_bytes(j->k, kv_head * j->capacity), .v = row_bytes(j->v, kv_head * j->capacity),
-                        .ld_kv = j->heads->head_dim, .head_dim = j->heads->head_dim, .scale = j->heads->scale,
-                        .kv_f16 = j->k->type == QUANT_F16 };
+                        .kv_stride = j->k->stride, .kv_type = (quant_type)j->k->type, .head_dim = j->heads->head_dim,
+                        .scale = j->heads->scale };
 }
 
 /* One query head, a block of rows. */
@@ -409,7 +411,7 @@ static void cached_single_task(void *arg, size_t kv_head, unsigned thread)
     a.ld_out = a.ld_q = hd;
     a.n_q = group;
     a.n_kv = j->first + 1;
-    j->c->k->attention(&a);
+    j->c->k->attention_step(&a);
 }
 
 static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,

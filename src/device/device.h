@@ -220,7 +220,7 @@ static inline void op_qk_norm_rope(device *d, dmat x, dmat norm, dmat rope, dmat
 {
     d->ops->qk_norm_rope(d, &x, &norm, &rope, &pos, head_dim, eps);
 }
-/* cache [n_kv_heads * capacity, head_dim] F16 or F32, head-major: row (head * capacity + pos[i]) = head
+/* cache [n_kv_heads * capacity, head_dim] F16, F32 or Q8_0, head-major: row (head * capacity + pos[i]) = head
  * part of x[i]. */
 static inline void op_kv_write(device *d, dmat cache, dmat x, dmat pos, size_t head_dim)
 {

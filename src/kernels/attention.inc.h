@@ -1,12 +1,18 @@
 /* One head of attention. Included by the file of a level after gemm.inc.h.
  *
- * Keys go by in blocks of KEYS, transposed on the stack to [head_dim][KEYS], so that scores are the register
+ * attention: keys go by in blocks of KEYS, transposed on the stack to [head_dim][KEYS], so that scores are the register
  * tile (queries x keys, summed over head_dim from 0 upwards) and weighted values the same tile again
  * (queries x head_dim, summed over keys). A block of keys serves up to GROUP queries before the next one is
  * transposed. Per query: the running maximum, the sum of exponentials and the weighted values; they are
  * rescaled when a block raises the maximum. Blocks start at key 0 and a key that a query does not see has
  * weight exactly 0, so a query's result does not depend on which others are computed with it.
- * Stack: at most 64 KB keys, 64 KB values (float16 only), 48 KB results. */
+ * Stack: at most 64 KB keys, 64 KB values (unless float32), 48 KB results.
+ *
+ * attention_step: with one or a few queries the transposition would cost more than the products. The queries meet each
+ * key as it lies in the cache, and while they do, the block's values are fetched, and then the next keys: reading
+ * is what takes the time. */
+
+#include <stdbool.h>
 
 enum { KEYS = 64, KEY_VECS = KEYS / VL, GROUP = 48 };
 
@@ -22,13 +28,25 @@ static inline size_t attn_visible(const attn_args *a, size_t i) /* keys that que
     return a->causal && a->first + i + 1 < a->n_kv ? a->first + i + 1 : a->n_kv;
 }
 
-static inline vf attn_load(const attn_args *a, const void *base, size_t row, size_t col)
+/* VL elements from col on of a key or value row. */
+static inline vf attn_load(const unsigned char *row, size_t col, quant_type type)
 {
-    size_t at = row * a->ld_kv + col;
-    return a->kv_f16 ? vf_load_f16((const uint16_t *)base + at) : vf_load((const float *)base + at);
+    if (type == QUANT_F16)
+        return vf_load_f16((const uint16_t *)(const void *)row + col);
+    if (type == QUANT_F32)
+        return vf_load((const float *)(const void *)row + col);
+    const block_q8_0 *block = (const block_q8_0 *)(const void *)row + col / QK;
+    return vf_load_i8(block->qs + col % QK) * vf_set1_f16(block->d);
 }
 
-static void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size_t n)
+static inline const unsigned char *attn_row(const attn_args *a, const void *base, size_t row)
+{
+    return (const unsigned char *)base + row * a->kv_stride;
+}
+
+/* type is a constant where it is called. */
+static inline __attribute__((always_inline)) void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size_t n,
+                                                                 quant_type type)
 {
     for (size_t j = 0; j < KEYS; j += VL)
         for (size_t d = 0; d < a->head_dim; d += VL) {
@@ -36,10 +54,10 @@ static void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size
             if (j + VL <= n) {
 #pragma GCC unroll 16
                 for (size_t u = 0; u < VL; u++)
-                    r[u] = attn_load(a, a->k, start + j + u, d);
+                    r[u] = attn_load(attn_row(a, a->k, start + j + u), d, type);
             } else {
                 for (size_t u = 0; u < VL; u++)
-                    r[u] = j + u < n ? attn_load(a, a->k, start + j + u, d) : vf_zero();
+                    r[u] = j + u < n ? attn_load(attn_row(a, a->k, start + j + u), d, type) : vf_zero();
             }
             vf_transpose(r);
 #pragma GCC unroll 16
@@ -48,11 +66,28 @@ static void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size
         }
 }
 
-static void attn_load_values(const attn_args *a, attn_state *s, size_t start, size_t n)
+static inline __attribute__((always_inline)) void attn_load_values(const attn_args *a, attn_state *s, size_t start, size_t n,
+                                                                   quant_type type)
 {
     for (size_t j = 0; j < n; j++)
         for (size_t d = 0; d < a->head_dim; d += VL)
-            vf_store(s->values + j * a->head_dim + d, attn_load(a, a->v, start + j, d));
+            vf_store(s->values + j * a->head_dim + d, attn_load(attn_row(a, a->v, start + j), d, type));
+}
+
+static void attn_load_block(const attn_args *a, attn_state *s, size_t start, size_t n)
+{
+    switch (a->kv_type) {
+    case QUANT_F32: /* values are used where they lie */
+        attn_load_keys(a, s, start, n, QUANT_F32);
+        break;
+    case QUANT_F16:
+        attn_load_keys(a, s, start, n, QUANT_F16);
+        attn_load_values(a, s, start, n, QUANT_F16);
+        break;
+    default:
+        attn_load_keys(a, s, start, n, QUANT_Q8_0);
+        attn_load_values(a, s, start, n, QUANT_Q8_0);
+    }
 }
 
 /* p[rows][KEYS] = scale * q . k for the block's keys */
@@ -133,8 +168,9 @@ static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, 
         ptrdiff_t n_seen = end <= start ? 0 : end - start < n ? (ptrdiff_t)(end - start) : (ptrdiff_t)n;
         factor[r] = attn_softmax(p + r * KEYS, n_seen, &s->max[first + r], &s->sum[first + r]);
     }
-    const float *values = a->kv_f16 ? s->values : (const float *)a->v + start * a->ld_kv;
-    size_t ld = a->kv_f16 ? a->head_dim : a->ld_kv, col = 0;
+    bool in_place = a->kv_type == QUANT_F32;
+    const float *values = in_place ? (const float *)(const void *)attn_row(a, a->v, start) : s->values;
+    size_t ld = in_place ? a->kv_stride / sizeof(float) : a->head_dim, col = 0;
     float *acc = s->acc + first * a->head_dim;
     for (; col + TILE_COLS <= a->head_dim; col += TILE_COLS)
         attn_weigh(acc, a->head_dim, factor, p, values, ld, n, col, rows, TILE_VECS);
@@ -144,9 +180,7 @@ static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, 
 
 static void attn_block(const attn_args *a, attn_state *s, size_t group, size_t n_group, size_t start, size_t n)
 {
-    attn_load_keys(a, s, start, n);
-    if (a->kv_f16)
-        attn_load_values(a, s, start, n);
+    attn_load_block(a, s, start, n);
     size_t i = 0;
     for (; i + TILE_ROWS <= n_group; i += TILE_ROWS)
         attn_tile(a, s, group, i, start, n, TILE_ROWS);
@@ -178,4 +212,122 @@ static void attention(const attn_args *a)
     attn_state s;
     for (size_t group = 0; group < a->n_q; group += GROUP)
         attn_group(a, &s, group, a->n_q - group < GROUP ? a->n_q - group : GROUP);
+}
+
+/* ---- few queries ---- */
+
+enum { STEP_ROWS = 2, STEP_VECS = 4 };
+
+typedef struct step_state {
+    float max[STEP_ROWS], sum[STEP_ROWS];
+    _Alignas(64) float acc[STEP_ROWS * ATTN_MAX_HEAD_DIM];
+} step_state;
+
+static inline void attn_fetch(const unsigned char *row, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch(row + at);
+}
+
+/* p[rows][KEYS] = scale * q . k for keys start .. start + n; fetches their values. rows, type: constants. */
+static inline __attribute__((always_inline)) void step_scores(const attn_args *a, float *p, size_t first, size_t start,
+                                                              size_t n, unsigned rows, quant_type type)
+{
+    for (size_t j = 0; j < n; j++) {
+        const unsigned char *key = attn_row(a, a->k, start + j);
+        attn_fetch(attn_row(a, a->v, start + j), a->kv_stride);
+        vf acc[STEP_ROWS];
+#pragma GCC unroll 2
+        for (unsigned r = 0; r < rows; r++)
+            acc[r] = vf_zero();
+        for (size_t d = 0; d < a->head_dim; d += VL) {
+            vf x = attn_load(key, d, type);
+#pragma GCC unroll 2
+            for (unsigned r = 0; r < rows; r++)
+                acc[r] = vf_fma(vf_load(a->q + (first + r) * a->ld_q + d), x, acc[r]);
+        }
+#pragma GCC unroll 2
+        for (unsigned r = 0; r < rows; r++)
+            p[r * KEYS + j] = vf_sum(acc[r]) * a->scale;
+    }
+}
+
+/* acc[rows][head_dim] = factor * acc + p . values, columns col .. col + vecs * VL; fetches keys next .. next + n. */
+static inline __attribute__((always_inline)) void step_weigh(const attn_args *a, float *acc, const float *factor,
+                                                             const float *p, size_t start, size_t n, size_t next, size_t col,
+                                                             unsigned rows, unsigned vecs, quant_type type)
+{
+    vf t[STEP_ROWS][STEP_VECS];
+#pragma GCC unroll 2
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (unsigned v = 0; v < vecs; v++)
+            t[r][v] = vf_load(acc + r * a->head_dim + col + v * VL) * vf_set1(factor[r]);
+    for (size_t j = 0; j < n; j++) {
+        const unsigned char *value = attn_row(a, a->v, start + j);
+        if (next + j < a->n_kv && col == 0)
+            attn_fetch(attn_row(a, a->k, next + j), a->kv_stride);
+#pragma GCC unroll 4
+        for (unsigned v = 0; v < vecs; v++) {
+            vf x = attn_load(value, col + v * VL, type);
+#pragma GCC unroll 2
+            for (unsigned r = 0; r < rows; r++)
+                t[r][v] = vf_fma(vf_set1(p[r * KEYS + j]), x, t[r][v]);
+        }
+    }
+#pragma GCC unroll 2
+    for (unsigned r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (unsigned v = 0; v < vecs; v++)
+            vf_store(acc + r * a->head_dim + col + v * VL, t[r][v]);
+}
+
+static inline __attribute__((always_inline)) void step_rows(const attn_args *a, size_t first, unsigned rows, quant_type type)
+{
+    step_state s;
+    for (unsigned r = 0; r < rows; r++) {
+        s.max[r] = -INFINITY;
+        s.sum[r] = 0.0f;
+        memset(s.acc + r * a->head_dim, 0, a->head_dim * sizeof(float));
+    }
+    for (size_t start = 0; start < a->n_kv; start += KEYS) {
+        size_t n = a->n_kv - start < KEYS ? a->n_kv - start : KEYS, col = 0;
+        _Alignas(64) float p[STEP_ROWS * KEYS] = { 0 };
+        float factor[STEP_ROWS];
+        step_scores(a, p, first, start, n, rows, type);
+        for (unsigned r = 0; r < rows; r++)
+            factor[r] = attn_softmax(p + r * KEYS, (ptrdiff_t)n, &s.max[r], &s.sum[r]);
+        for (; col + STEP_VECS * VL <= a->head_dim; col += STEP_VECS * VL)
+            step_weigh(a, s.acc, factor, p, start, n, start + n, col, rows, STEP_VECS, type);
+        for (; col < a->head_dim; col += VL)
+            step_weigh(a, s.acc, factor, p, start, n, start + n, col, rows, 1, type);
+    }
+    for (unsigned r = 0; r < rows; r++) {
+        vf inverse = vf_set1(1.0f / s.sum[r]);
+        for (size_t d = 0; d < a->head_dim; d += VL)
+            vf_store(a->out + (first + r) * a->ld_out + d, vf_load(s.acc + r * a->head_dim + d) * inverse);
+    }
+}
+
+static inline __attribute__((always_inline)) void step_all(const attn_args *a, quant_type type)
+{
+    size_t i = 0;
+    for (; i + 2 <= a->n_q; i += 2)
+        step_rows(a, i, 2, type);
+    if (i < a->n_q)
+        step_rows(a, i, 1, type);
+}
+
+static void attention_step(const attn_args *a)
+{
+    switch (a->kv_type) {
+    case QUANT_F32:
+        step_all(a, QUANT_F32);
+        break;
+    case QUANT_F16:
+        step_all(a, QUANT_F16);
+        break;
+    default:
+        step_all(a, QUANT_Q8_0);
+    }
 }

@@ -62,19 +62,20 @@ typedef struct gemm_kernels {
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
  * out[i] = softmax_j(scale * q[i].k[j]) v[j],  j in [0, n_visible(i)),
  * n_visible(i) = causal ? min(n_kv, first + i + 1) : n_kv (at least 1).
- * Row strides are in elements. k and v are float32, or float16 when kv_f16; the keys that the last row sees
- * must be finite. The result for row i does not depend on n_q. Keys are read once for about 48 rows: give
- * query heads that share a key head as rows of one call where the strides and causal allow it. */
+ * Row strides of q and out are in elements. The keys that the last row sees must be finite. The result for row i does
+ * not depend on n_q. */
 typedef struct attn_args {
     float *out;      /* [n_q, head_dim], row stride ld_out */
     const float *q;  /* [n_q, head_dim], row stride ld_q */
-    const void *k;   /* [n_kv, head_dim], row stride ld_kv */
+    const void *k;   /* [n_kv, head_dim] of kv_type */
     const void *v;
-    size_t ld_out, ld_q, ld_kv;
+    size_t ld_out, ld_q;
+    size_t kv_stride;   /* bytes from one key or value to the next */
+    quant_type kv_type; /* F32, F16, or Q8_0 (head_dim a multiple of 32) */
     size_t n_q, n_kv, head_dim; /* head_dim a multiple of 16, at most ATTN_MAX_HEAD_DIM */
     size_t first;               /* position of q[0] among the keys (causal only) */
     float scale;
-    int causal, kv_f16;
+    int causal;
 } attn_args;
 
 typedef struct kernels {
@@ -102,7 +103,8 @@ typedef struct kernels {
     /* ---- blocked products ---- */
     gemm_kernels gemm;      /* cells are float32 */
     gemm_kernels gemm_bf16; /* cells are bfloat16 pairs; tile is NULL where that would not be faster */
-    void (*attention)(const attn_args *args);
+    void (*attention)(const attn_args *args);      /* many queries: keys are read once for about 48 */
+    void (*attention_step)(const attn_args *args); /* decoding: the few query heads that share a key head; not causal */
 } kernels;
 
 /* The table of a level; levels above the machine's give the machine's. */

@@ -209,10 +209,16 @@ static void gemm_pack_b(float *panel, const float *rows, size_t ld, unsigned n_r
 
 enum { KEYS = 64 };
 
-static float key_element(const attn_args *a, const void *base, size_t row, size_t col)
+/* Element col of key or value row. */
+static float kv_element(const attn_args *a, const void *base, size_t row, size_t col)
 {
-    size_t at = row * a->ld_kv + col;
-    return a->kv_f16 ? f32_from_f16(((const uint16_t *)base)[at]) : ((const float *)base)[at];
+    const unsigned char *p = (const unsigned char *)base + row * a->kv_stride;
+    if (a->kv_type == QUANT_F16)
+        return f32_from_f16(((const uint16_t *)(const void *)p)[col]);
+    if (a->kv_type == QUANT_F32)
+        return ((const float *)(const void *)p)[col];
+    const block_q8_0 *block = (const block_q8_0 *)(const void *)p + col / QK;
+    return f32_from_f16(block->d) * block->qs[col % QK];
 }
 
 typedef struct attn_row {
@@ -227,7 +233,7 @@ static void attn_keys(const attn_args *a, attn_row *s, size_t i, size_t start, s
     for (size_t j = 0; j < n; j++) {
         p[j] = 0;
         for (size_t d = 0; d < a->head_dim; d++)
-            p[j] += (double)a->q[i * a->ld_q + d] * key_element(a, a->k, start + j, d);
+            p[j] += (double)a->q[i * a->ld_q + d] * kv_element(a, a->k, start + j, d);
         p[j] *= a->scale;
         max = p[j] > max ? p[j] : max;
     }
@@ -240,7 +246,7 @@ static void attn_keys(const attn_args *a, attn_row *s, size_t i, size_t start, s
         double weight = exp(p[j] - max);
         s->sum += weight;
         for (size_t d = 0; d < a->head_dim; d++)
-            s->acc[d] += weight * key_element(a, a->v, start + j, d);
+            s->acc[d] += weight * kv_element(a, a->v, start + j, d);
     }
 }
 
@@ -268,7 +274,7 @@ void kernels_fill_scalar(kernels *k)
                   [QUANT_Q5_K] = gemv_q5_k },
         .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a,
                   .pack_b = gemm_pack_b },
-        .attention = attention,
+        .attention = attention, .attention_step = attention,
     };
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         k->dequantize[t] = quant_get((quant_type)t)->dequantize;

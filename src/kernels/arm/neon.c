@@ -156,6 +156,7 @@ void kernels_fill_neon(kernels *k)
     dequantize_float_fill(k);
     gemv_blocks_fill(k);
     k->attention = attention;
+    k->attention_step = attention_step;
     k->quantize_act = quantize_act;
     k->dequantize[QUANT_Q8_0] = dequantize_q8_0;
     k->dequantize[QUANT_Q4_0] = dequantize_q4_0;

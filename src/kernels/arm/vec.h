@@ -46,6 +46,13 @@ static inline uint16x4_t load_part_16(const uint16_t *p, size_t n)
 static inline vf vf_from_f16(uint16x4_t h) { return vcvt_f32_f16(vreinterpret_f16_u16(h)); }
 static inline vf vf_load_f16(const uint16_t *p) { return vf_from_f16(vld1_u16(p)); }
 static inline vf vf_load_f16_part(const uint16_t *p, size_t n) { return vf_from_f16(load_part_16(p, n)); }
+static inline vf vf_set1_f16(uint16_t h) { return vf_from_f16(vdup_n_u16(h)); }
+static inline vf vf_load_i8(const int8_t *p)
+{
+    int32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(bytes))))));
+}
 static inline vf vf_from_bf16(uint16x4_t h) { return vreinterpretq_f32_u32(vshll_n_u16(h, 16)); }
 static inline vf vf_load_bf16(const uint16_t *p) { return vf_from_bf16(vld1_u16(p)); }
 static inline vf vf_load_bf16_part(const uint16_t *p, size_t n) { return vf_from_bf16(load_part_16(p, n)); }

@@ -195,6 +195,7 @@ void kernels_fill_avx2(kernels *k)
     gemv_float_fill(k);
     dequantize_float_fill(k);
     k->attention = attention;
+    k->attention_step = attention_step;
     k->quantize_act = quantize_act;
 #define USE(id, type)                                                                                                  \
     k->dequantize[id] = dequantize_##type;                                                                             \

@@ -24,4 +24,5 @@ void kernels_fill_avx512(kernels *k)
     gemm_fill(&k->gemm);
     gemv_float_fill(k);
     k->attention = attention;
+    k->attention_step = attention_step;
 }
