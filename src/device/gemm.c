@@ -10,6 +10,7 @@
  * An output element is always summed by one thread in the same order along k. */
 #include "device/gemm.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -18,8 +19,17 @@ enum {
     K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
     CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
-    GEMV_CHUNK_BYTES = 256 * 1024, /* shorter runs of weights cost memory bandwidth */
+    GEMV_UNIT_ROWS = 16,           /* weight rows that stay together */
+    GEMV_PIECE_BYTES = 256 * 1024, /* of weights, the most that a thread takes at a time */
     LINEAR_PARTS = 8       /* parts of one call at the most */
+};
+
+/* Weight rows go by in units. Each thread has a lane, a contiguous run of them, and takes pieces from its front, smaller
+ * ones towards the end; then it helps in the lanes of the others. So memory is read in few long streams and all
+ * threads finish together. */
+struct gemv_lane {
+    _Alignas(64) atomic_size_t next; /* a cache line each */
+    size_t end;
 };
 
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err)
@@ -27,6 +37,7 @@ qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool f
     *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile };
     size_t n_block = size_round_up(N_BLOCK, k->gemm.nr > k->gemm_bf16.nr ? k->gemm.nr : k->gemm_bf16.nr);
     g->thread_floats = 2 * n_block * K_SLICE + K_SLICE; /* rows, panels, one dequantized row */
+    TRY(MEM_CALLOC(&g->lanes, pool_threads(p), err));
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
 }
 
@@ -34,6 +45,7 @@ void gemm_context_free(gemm_context *g)
 {
     mem_free(g->shared);
     mem_free(g->per_thread);
+    mem_free(g->lanes);
     *g = (gemm_context){ 0 };
 }
 
@@ -82,23 +94,18 @@ typedef struct gemv_job {
     const gemm_context *g;
     const gemm_part *parts;
     const float *x;
-    size_t ld_x, m, k;
-    const unsigned char *acts;                /* quantized rows, if any part wants them */
-    size_t chunk_rows[LINEAR_PARTS], first_task[LINEAR_PARTS + 1];  /* per part */
-    size_t n_parts;
+    size_t m, k;
+    const unsigned char *acts;            /* quantized rows, if any part wants them */
+    size_t first_unit[LINEAR_PARTS + 1];  /* per part */
+    size_t n_parts, piece_units;
 } gemv_job;
 
-static void gemv_task(void *arg, size_t task, unsigned thread)
+/* Rows [r0, r0 + n) of a part. */
+static void gemv_rows(const gemv_job *j, const gemm_part *part, size_t r0, size_t n)
 {
-    const gemv_job *j = arg;
     const kernels *kn = j->g->k;
-    size_t p = 0;
-    while (task >= j->first_task[p + 1])
-        p++;
-    const gemm_part *part = &j->parts[p];
-    size_t r0 = (task - j->first_task[p]) * j->chunk_rows[p];
-    size_t n = part->n - r0 < j->chunk_rows[p] ? part->n - r0 : j->chunk_rows[p];
-    const unsigned char *w = (const unsigned char *)part->w + r0 * quant_row_bytes(quant_get(part->type), j->k);
+    size_t row_bytes = quant_row_bytes(quant_get(part->type), j->k);
+    const unsigned char *w = (const unsigned char *)part->w + r0 * row_bytes;
     const void *x = part->type <= QUANT_BF16 ? (const void *)j->x : j->acts;
     if (!part->accumulate) {
         kn->gemv[part->type](part->out + r0, part->ld_out, w, x, n, j->k, j->m);
@@ -108,26 +115,65 @@ static void gemv_task(void *arg, size_t task, unsigned thread)
     float sums[GEMV_MAX_ROWS * 64]; /* added to the old values piece by piece */
     for (size_t r = 0; r < n; r += 64) {
         size_t c = n - r < 64 ? n - r : 64;
-        kn->gemv[part->type](sums, 64, w + r * quant_row_bytes(quant_get(part->type), j->k), x, c, j->k, j->m);
+        kn->gemv[part->type](sums, 64, w + r * row_bytes, x, c, j->k, j->m);
         finish_block(kn, sums, 64, j->m, c, part->bias ? part->bias + r0 + r : NULL, false);
         for (size_t i = 0; i < j->m; i++)
             kn->add(part->out + i * part->ld_out + r0 + r, sums + i * 64, c);
     }
 }
 
+static void gemv_units(const gemv_job *j, size_t unit, size_t end)
+{
+    for (size_t p = 0; p < j->n_parts; p++) {
+        size_t first = j->first_unit[p], last = j->first_unit[p + 1];
+        size_t u0 = unit > first ? unit : first, u1 = end < last ? end : last;
+        if (u0 >= u1)
+            continue;
+        size_t r0 = (u0 - first) * GEMV_UNIT_ROWS, r1 = (u1 - first) * GEMV_UNIT_ROWS;
+        gemv_rows(j, &j->parts[p], r0, (r1 < j->parts[p].n ? r1 : j->parts[p].n) - r0);
+    }
+}
+
+/* The next piece [*unit, *end) of a lane: a quarter of what is left, within limits. */
+static bool gemv_claim(struct gemv_lane *lane, size_t piece_units, size_t *unit, size_t *end)
+{
+    size_t next = atomic_load_explicit(&lane->next, memory_order_relaxed), n;
+    do {
+        if (next >= lane->end)
+            return false;
+        n = (lane->end - next) / 4;
+        n = n > piece_units ? piece_units : n ? n : 1;
+    } while (!atomic_compare_exchange_weak_explicit(&lane->next, &next, next + n, memory_order_relaxed, memory_order_relaxed));
+    *unit = next;
+    *end = next + n;
+    return true;
+}
+
+static void gemv_task(void *arg, size_t task, unsigned thread)
+{
+    const gemv_job *j = arg;
+    size_t n_lanes = pool_threads(j->g->pool), unit, end;
+    for (size_t i = 0; i < n_lanes; i++)
+        while (gemv_claim(&j->g->lanes[(task + i) % n_lanes], j->piece_units, &unit, &end))
+            gemv_units(j, unit, end);
+}
+
 static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
                             size_t n_parts, qasr_error *err)
 {
-    gemv_job j = { .g = g, .parts = parts, .x = x, .ld_x = ld_x, .m = m, .k = k, .n_parts = n_parts };
+    gemv_job j = { .g = g, .parts = parts, .x = x, .m = m, .k = k, .n_parts = n_parts };
     bool quantized = false, floating = false;
+    size_t bytes = 0;
     for (size_t p = 0; p < n_parts; p++) {
-        size_t row_bytes = quant_row_bytes(quant_get(parts[p].type), k);
-        size_t per_thread = (parts[p].n + pool_threads(g->pool) - 1) / pool_threads(g->pool);
-        size_t rows = GEMV_CHUNK_BYTES / (row_bytes ? row_bytes : 1);
-        rows = rows < per_thread ? rows : per_thread;
-        j.chunk_rows[p] = size_round_up(rows ? rows : 1, 16);
-        j.first_task[p + 1] = j.first_task[p] + (parts[p].n + j.chunk_rows[p] - 1) / j.chunk_rows[p];
+        j.first_unit[p + 1] = j.first_unit[p] + (parts[p].n + GEMV_UNIT_ROWS - 1) / GEMV_UNIT_ROWS;
+        bytes += parts[p].n * quant_row_bytes(quant_get(parts[p].type), k);
         *(parts[p].type <= QUANT_BF16 ? &floating : &quantized) = true;
+    }
+    size_t n_units = j.first_unit[n_parts], n_lanes = pool_threads(g->pool);
+    j.piece_units = bytes ? n_units * GEMV_PIECE_BYTES / bytes + 1 : 1;
+    for (size_t i = 0; i < n_lanes; i++) {
+        atomic_store_explicit(&g->lanes[i].next, n_units * i / n_lanes, memory_order_relaxed);
+        g->lanes[i].end = n_units * (i + 1) / n_lanes;
     }
     size_t act_bytes = quantized ? size_round_up(m * act_row_bytes(QUANT_Q8_0, k), MEM_ALIGN) : 0;
     bool gather = floating && m > 1 && ld_x != k; /* gemv wants consecutive rows */
@@ -142,7 +188,7 @@ static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t
             memcpy(rows + i * k, x + i * ld_x, k * sizeof(float));
         j.x = rows;
     }
-    pool_run(g->pool, gemv_task, &j, j.first_task[n_parts]);
+    pool_run(g->pool, gemv_task, &j, n_lanes < n_units ? n_lanes : n_units);
     return QASR_OK;
 }
 

@@ -19,6 +19,7 @@ typedef struct gemm_context {
     size_t shared_bytes;
     float *per_thread;   /* [threads][thread_floats] */
     size_t thread_floats;
+    struct gemv_lane *lanes; /* [threads] */
 } gemm_context;
 
 typedef struct gemm_part {
