@@ -175,13 +175,12 @@ static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t
         atomic_store_explicit(&g->lanes[i].next, n_units * i / n_lanes, memory_order_relaxed);
         g->lanes[i].end = n_units * (i + 1) / n_lanes;
     }
-    size_t act_bytes = quantized ? size_round_up(m * act_row_bytes(QUANT_Q8_0, k), MEM_ALIGN) : 0;
+    size_t act_row = kernels_act_bytes(g->k, QUANT_Q8_0, k), act_bytes = quantized ? size_round_up(m * act_row, MEM_ALIGN) : 0;
     bool gather = floating && m > 1 && ld_x != k; /* gemv wants consecutive rows */
     TRY(reserve_shared(g, act_bytes + (gather ? m * k * sizeof(float) : 0), err));
     j.acts = g->shared;
     for (size_t i = 0; quantized && i < m; i++)
-        g->k->quantize_act((act_block *)(void *)((unsigned char *)g->shared + i * act_row_bytes(QUANT_Q8_0, k)),
-                           x + i * ld_x, k);
+        g->k->quantize_act((unsigned char *)g->shared + i * act_row, x + i * ld_x, k);
     if (gather) {
         float *rows = (float *)(void *)((unsigned char *)g->shared + act_bytes);
         for (size_t i = 0; i < m; i++)

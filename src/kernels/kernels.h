@@ -13,13 +13,16 @@
 #include "base/cpu.h"
 #include "quant/quant.h"
 
-/* Activations for products with block-quantized weights: 16-bit fixed point per 32 elements, split into
- * two signed bytes so that int8 dot-product instructions apply twice. x[i] ~ d * (256 * hi[i] + lo[i]),
- * the integer v = 256 hi + lo in [-32639, 32639]. With a = max|x| of the block, in float32: d = a / 32639 and
- * v = round to nearest even of x * (32639 / a); a block with a < 2^-100 counts as zero (d = 0, v = 0). x must
- * be finite. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight offsets
- * and minima need it. The relative error, 2^-16 of the block's maximum, is far below that of any weight
- * type, so a quantized model computes as if its activations were float32. */
+/* Activations for products with block-quantized weights are 16-bit fixed point, so a quantized model computes as if
+ * they were float32: the error, 2^-16 of the largest in a group, is far below that of any weight type. A level's
+ * kernels take one of two forms (kernels.act_form). x must be finite; a group whose maximum is below ACT_MIN
+ * counts as zero (d = 0, v = 0); v is rounded to nearest even.
+ *
+ * ACT_BLOCKS: groups of 32, split into two signed bytes so that int8 dot-product instructions apply twice. x[i] ~
+ * d * (256 * hi[i] + lo[i]), the integer v = 256 hi + lo in [-32639, 32639]. With a = max|x| of the block, in float32:
+ * d = a / 32639 and v = x * (32639 / a) rounded. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight
+ * offsets and minima need it. */
+typedef enum act_form { ACT_BLOCKS, ACT_RUNS } act_form;
 #define ACT_MAX 32639.0f  /* = 127 * 256 + 127: hi and lo both reach 127 */
 #define ACT_MIN 0x1p-100f
 
@@ -30,17 +33,23 @@ typedef struct act_block {
     int8_t lo[QK];
 } act_block;
 
-/* A row of activations for weights of type t is k floats for F32, F16, BF16 and k / 32 act_blocks else. */
-static inline size_t act_row_bytes(quant_type t, size_t k)
-{
-    return t <= QUANT_BF16 ? k * sizeof(float) : k / QK * sizeof(act_block);
-}
+/* ACT_RUNS: groups of 256, the last one filled up with zeros, as 16-bit words in the order in which words come out of
+ * packed weights: v[q][2 * odd + h][8 * b + i] belongs to element 128 q + 32 b + 16 h + 2 i + odd. d = a / 32767, v = x *
+ * (32767 / a) rounded. sum[q][h][4 * b + i] = v[q][h][8 * b + 2 * i] + [.. + 1] + the same of v[q][2 + h]. */
+enum { ACT_RUN = 256 };
+#define ACT_RUN_MAX 32767.0f
+
+typedef struct act_run {
+    _Alignas(64) int16_t v[2][4][32];
+    int32_t sum[2][2][16];
+    float d;
+} act_run;
 
 enum { GEMV_MAX_ROWS = 8 };      /* activation rows per call */
 enum { ATTN_MAX_HEAD_DIM = 256 };
 
 /* out[j * ld_out + r] = sum over k of x[j][k] * w[r][k],  r in [0, n), j in [0, m), m in [1, 8].
- * w: n rows in file layout, consecutive, each quant_row_bytes(k) long. x: m rows of act_row_bytes. */
+ * w: n rows in file layout, consecutive, each quant_row_bytes(k) long. x: m rows of kernels_act_bytes. */
 typedef void (*gemv_fn)(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m);
 
 /* Register-blocked products: out[m][n] = sum over k of a[m][k] * b[n][k], a block of mr x nr at a time. Along k
@@ -97,7 +106,8 @@ typedef struct kernels {
 
     /* ---- weights ---- */
     void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks, size_t n); /* exact: equal to quant_info.dequantize */
-    void (*quantize_act)(act_block *out, const float *x, size_t n);                 /* n a multiple of 32; bit-exact at every level */
+    act_form act_form;                                          /* of the level's gemv */
+    void (*quantize_act)(void *out, const float *x, size_t n);  /* n a multiple of 32; the same bits at every level of a form */
     gemv_fn gemv[QUANT_TYPE_COUNT];
 
     /* ---- blocked products ---- */
@@ -106,6 +116,14 @@ typedef struct kernels {
     void (*attention)(const attn_args *args);      /* many queries: keys are read once for about 48 */
     void (*attention_step)(const attn_args *args); /* decoding: the few query heads that share a key head; not causal */
 } kernels;
+
+/* Bytes of a row of k activations for weights of a type: k floats for F32, F16 and BF16, else act_blocks or act_runs. */
+static inline size_t kernels_act_bytes(const kernels *kn, quant_type t, size_t k)
+{
+    if (t <= QUANT_BF16)
+        return k * sizeof(float);
+    return kn->act_form == ACT_RUNS ? (k + ACT_RUN - 1) / ACT_RUN * sizeof(act_run) : k / QK * sizeof(act_block);
+}
 
 /* The table of a level; levels above the machine's give the machine's. */
 const kernels *kernels_get(cpu_level level);

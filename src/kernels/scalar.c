@@ -111,10 +111,11 @@ static void quantize_act_block(act_block *out, const float *x)
     }
 }
 
-static void quantize_act(act_block *out, const float *x, size_t n)
+static void quantize_act(void *out, const float *x, size_t n)
 {
+    act_block *block = out;
     for (size_t i = 0; i < n; i += QK)
-        quantize_act_block(out++, x + i);
+        quantize_act_block(block++, x + i);
 }
 
 /* Weights and activations [i, i + n) of a row as numbers; n is the weights' block length or less. */
@@ -138,7 +139,7 @@ static double dot_part(const float *w, const void *x, size_t i, size_t n, int x_
 static void gemv(quant_type type, float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)
 {
     const quant_info *q = quant_get(type);
-    size_t x_bytes = act_row_bytes(type, k), row_bytes = quant_row_bytes(q, k);
+    size_t x_bytes = type <= QUANT_BF16 ? k * sizeof(float) : k / QK * sizeof(act_block), row_bytes = quant_row_bytes(q, k);
     for (size_t r = 0; r < n; r++) {
         const char *row = (const char *)w + r * row_bytes;
         double sum[GEMV_MAX_ROWS] = { 0 };

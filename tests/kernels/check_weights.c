@@ -36,29 +36,89 @@ static void check_dequantize(const kernels *k, quant_type t, size_t n, int how, 
     free(expected);
 }
 
+/* Where element i lies in a row of runs. */
+static const int16_t *run_element(const act_run *runs, size_t i)
+{
+    size_t e = i % ACT_RUN, half = e % QK / 16, odd = e % 2;
+    return &runs[i / ACT_RUN].v[e / 128][2 * odd + half][8 * (e % 128 / QK) + e % 16 / 2];
+}
+
+/* The form's definition in kernels.h, an element at a time. */
+static void reference_runs(act_run *out, const float *x, size_t n)
+{
+    memset(out, 0, (n + ACT_RUN - 1) / ACT_RUN * sizeof *out);
+    for (size_t first = 0; first < n; first += ACT_RUN) {
+        size_t m = n - first < ACT_RUN ? n - first : ACT_RUN;
+        act_run *run = out + first / ACT_RUN;
+        float top = 0;
+        for (size_t i = 0; i < m; i++)
+            top = fmaxf(top, fabsf(x[first + i]));
+        if (top < ACT_MIN)
+            continue;
+        run->d = top / ACT_RUN_MAX;
+        for (size_t i = 0; i < m; i++)
+            *(int16_t *)(uintptr_t)run_element(out, first + i) = (int16_t)rintf(x[first + i] * (ACT_RUN_MAX / top));
+        for (size_t i = 0; i < 2 * 2 * 16; i++) {
+            const int16_t *a = run->v[i / 32][i / 16 % 2] + i % 16 * 2, *b = run->v[i / 32][2 + i / 16 % 2] + i % 16 * 2;
+            run->sum[i / 32][i / 16 % 2][i % 16] = a[0] + a[1] + b[0] + b[1];
+        }
+    }
+}
+
+/* Activations as numbers. */
+static void act_numbers(const kernels *k, quant_type t, double *out, const void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const act_block *b = (const act_block *)x + i / QK;
+        if (t <= QUANT_BF16)
+            out[i] = ((const float *)x)[i];
+        else if (k->act_form == ACT_RUNS)
+            out[i] = (double)((const act_run *)x)[i / ACT_RUN].d * *run_element(x, i);
+        else
+            out[i] = (double)b->d * (256 * b->hi[i % QK] + b->lo[i % QK]);
+    }
+}
+
+static bool same_act(const kernels *k, const void *a, const void *b, size_t n)
+{
+    if (k->act_form == ACT_BLOCKS)
+        return memcmp(a, b, n / QK * sizeof(act_block)) == 0;
+    for (size_t i = 0; i < (n + ACT_RUN - 1) / ACT_RUN; i++) /* not what fills up the struct */
+        if (memcmp((const act_run *)a + i, (const act_run *)b + i, offsetof(act_run, d) + sizeof(float)) != 0)
+            return false;
+    return true;
+}
+
 static void check_quantize_act(const kernels *k, size_t n, int how, bool at_start)
 {
+    size_t bytes = kernels_act_bytes(k, QUANT_Q8_0, n);
     float *x = guarded_place(&gx, n * sizeof *x, sizeof *x, at_start);
-    act_block *out = guarded_place(&go, n / QK * sizeof *out, 4, at_start), *expected = malloc(n / QK * sizeof *expected);
+    void *out = guarded_place(&go, bytes, k->act_form == ACT_RUNS ? 64 : 4, at_start), *expected = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    double *number = malloc(n * sizeof *number);
     fill_floats(x, n, how);
     if (how == FILL_RANDOM)
         for (size_t i = 0; i < n; i += 5) /* ties: halves of the step that belongs to a maximum of 1 */
             x[i] = (float)((int)(random_u32() % 65278) - 32639) / 65278.0f;
     k->quantize_act(out, x, n);
-    kernels_get(CPU_SCALAR)->quantize_act(expected, x, n);
-    check_true(memcmp(out, expected, n / QK * sizeof *out) == 0, "differs from the reference, n %zu, fill %d", n, how);
+    if (k->act_form == ACT_RUNS)
+        reference_runs(expected, x, n);
+    else
+        kernels_get(CPU_SCALAR)->quantize_act(expected, x, n);
+    check_true(same_act(k, out, expected, n), "differs from the reference, n %zu, fill %d", n, how);
     check_true(guarded_intact(&go), "wrote outside, n %zu", n);
+    act_numbers(k, QUANT_Q8_0, number, out, n);
     for (size_t i = 0; i < n; i++) {
-        const act_block *b = out + i / QK;
-        int v = 256 * b->hi[i % QK] + b->lo[i % QK];
-        check_close((double)b->d * v, x[i], b->d == 0.0f ? 0x1p-100 : 0.501 * b->d + 4 * EPS * fabsf(x[i]), "element %zu", i);
+        float d = k->act_form == ACT_RUNS ? ((act_run *)out)[i / ACT_RUN].d : ((act_block *)out)[i / QK].d;
+        check_close(number[i], x[i], d == 0.0f ? 0x1p-100 : 0.501 * d + 4 * EPS * fabsf(x[i]), "element %zu", i);
     }
-    for (size_t i = 0; i < n; i += 16) {
+    for (size_t i = 0; k->act_form == ACT_BLOCKS && i < n; i += 16) {
+        const act_block *b = (const act_block *)out + i / QK;
         int32_t sum = 0;
-        for (size_t u = i; u < i + 16; u++)
-            sum += 256 * out[u / QK].hi[u % QK] + out[u / QK].lo[u % QK];
-        check_true(sum == out[i / QK].sum[i % QK / 16], "sum of elements from %zu", i);
+        for (size_t u = i % QK; u < i % QK + 16; u++)
+            sum += 256 * b->hi[u] + b->lo[u];
+        check_true(sum == b->sum[i % QK / 16], "sum of elements from %zu", i);
     }
+    free(number);
     free(expected);
 }
 
@@ -101,15 +161,6 @@ static void minima(quant_type t, float *out, const uint8_t *blocks, size_t n)
     }
 }
 
-/* Activations as numbers. */
-static void act_numbers(quant_type t, double *out, const void *x, size_t k)
-{
-    for (size_t i = 0; i < k; i++) {
-        const act_block *b = (const act_block *)x + i / QK;
-        out[i] = t <= QUANT_BF16 ? ((const float *)x)[i] : (double)b->d * (256 * b->hi[i % QK] + b->lo[i % QK]);
-    }
-}
-
 static void fill_act(const kernels *k, quant_type t, void *out, size_t n, int how)
 {
     float *x = malloc(n * sizeof *x);
@@ -129,13 +180,13 @@ typedef struct gemv_case {
 } gemv_case;
 
 /* Bound: 48 roundings of every |w x|, which covers the chains of k / 16 sums of the shapes checked. */
-static void compare_product(const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w, const uint8_t *x)
+static void compare_product(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w, const uint8_t *x)
 {
     const quant_info *q = quant_get(c->t);
     float *value = malloc(c->k * sizeof *value), *min = calloc(c->k, sizeof *min);
     double *act = malloc(c->k * sizeof *act);
     for (size_t j = 0; j < c->m; j++) {
-        act_numbers(c->t, act, x + j * act_row_bytes(c->t, c->k), c->k);
+        act_numbers(k, c->t, act, x + j * kernels_act_bytes(k, c->t, c->k), c->k);
         for (size_t r = 0; r < c->n; r++) {
             const uint8_t *row = w + r * quant_row_bytes(q, c->k);
             q->dequantize(value, row, c->k);
@@ -159,7 +210,7 @@ static void compare_product(const gemv_case *c, const float *out, size_t ld_out,
 static void compare_split(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w,
                           const uint8_t *x)
 {
-    size_t row_bytes = quant_row_bytes(quant_get(c->t), c->k), x_bytes = act_row_bytes(c->t, c->k);
+    size_t row_bytes = quant_row_bytes(quant_get(c->t), c->k), x_bytes = kernels_act_bytes(k, c->t, c->k);
     for (size_t j = 0; j < c->m; j++)
         for (size_t r = 0; r < c->n; r++) {
             float alone;
@@ -172,10 +223,10 @@ static void compare_split(const kernels *k, const gemv_case *c, const float *out
 static void check_product(const kernels *k, const gemv_case *c)
 {
     enum { LD_EXTRA = 2 };
-    size_t ld_out = c->n + LD_EXTRA, x_bytes = act_row_bytes(c->t, c->k);
+    size_t ld_out = c->n + LD_EXTRA, x_bytes = kernels_act_bytes(k, c->t, c->k);
     size_t out_len = (c->m - 1) * ld_out + c->n, align = c->t == QUANT_F32 ? 4 : 2;
     uint8_t *w = guarded_place(&gw, c->n * quant_row_bytes(quant_get(c->t), c->k), align, c->at_start);
-    uint8_t *x = guarded_place(&gx, c->m * x_bytes, 4, c->at_start);
+    uint8_t *x = guarded_place(&gx, c->m * x_bytes, k->act_form == ACT_RUNS ? 64 : 4, c->at_start);
     float *out = guarded_place(&go, out_len * sizeof *out, sizeof *out, c->at_start);
     fill_blocks(c->t, w, c->n * c->k, c->how_w);
     for (size_t j = 0; j < c->m; j++)
@@ -184,7 +235,7 @@ static void check_product(const kernels *k, const gemv_case *c)
     check_true(guarded_intact(&go), "wrote outside, n %zu k %zu m %zu", c->n, c->k, c->m);
     for (size_t j = 0; j + 1 < c->m; j++)
         check_true(is_poison(out + j * ld_out + c->n, LD_EXTRA * sizeof *out), "wrote between rows");
-    compare_product(c, out, ld_out, w, x);
+    compare_product(k, c, out, ld_out, w, x);
     compare_split(k, c, out, ld_out, w, x);
 }
 
@@ -259,7 +310,7 @@ void bench_weights(const kernels *k)
     weight_bench b = { .k = k, .kk = K };
     b.w = aligned_alloc(64, LARGE);
     b.out = aligned_alloc(64, 256 * K * sizeof(float));
-    b.x = aligned_alloc(64, GEMV_MAX_ROWS * K * sizeof(float));
+    b.x = aligned_alloc(64, GEMV_MAX_ROWS * K * sizeof(float)); /* no form takes more */
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
         size_t row = quant_row_bytes(q, K), block = 64 * row;
@@ -268,7 +319,7 @@ void bench_weights(const kernels *k)
         for (size_t at = block; at < LARGE; at += block) /* a template, repeated: speed does not depend on values */
             memcpy(b.w + at, b.w, at + block <= LARGE ? block : LARGE - at);
         for (size_t j = 0; j < GEMV_MAX_ROWS; j++)
-            fill_act(k, b.t, (uint8_t *)b.x + j * act_row_bytes(b.t, K), K, FILL_RANDOM);
+            fill_act(k, b.t, (uint8_t *)b.x + j * kernels_act_bytes(k, b.t, K), K, FILL_RANDOM);
         b.m = 1;
         b.n = (256 << 10) / row;
         bench_gemv(&b, "L2");

@@ -59,10 +59,11 @@ static void quantize_act_block(act_block *out, const float *x)
     }
 }
 
-static void quantize_act(act_block *out, const float *x, size_t n)
+static void quantize_act(void *out, const float *x, size_t n)
 {
+    act_block *block = out;
     for (size_t i = 0; i < n; i += QK)
-        quantize_act_block(out++, x + i);
+        quantize_act_block(block++, x + i);
 }
 
 /* ---- dequantization ---- */

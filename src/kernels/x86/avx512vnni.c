@@ -1,12 +1,13 @@
-/* AVX-512 with VNNI and BF16: products with block-quantized weights by vpdpbusd, 64 elements (a pair of blocks of
- * 32) at a time. Weights are made unsigned, u = w + offset; the activations' integer is 256 hi + lo, so
- *   sum u v = 256 sum u hi + sum u lo,  sum w v = sum u v - offset sum v
- * hold exactly in 32-bit lanes of 4 elements each (4 * 255 * 32639 < 2^25), and each lane of the result, at most 4 * 128 *
- * 32639 < 2^24, converts to float exactly. Then one multiply-add per lane with weight scale * activation scale. Types
- * with a minimum add minimum * activation scale * sum v instead of the offset.
+/* AVX-512 with VNNI: products with block-quantized weights by vpdpwssd, 16-bit integers on both sides.
  *
- * (A high nibble left in place is 16 u, its lane 16 times the sum of at most 15 u: the same bounds hold.)
- * Rows go by in runs of 8 blocks (256 elements): scales are gathered, converted and multiplied once per run. */
+ * Weights go by in quads, four blocks of 32. A quad becomes four vectors of 16-bit words, [8 words of each block], so
+ * that four chained vpdpwssd sum 128 products into 16 lanes, four per block, and one conversion and one multiply-add
+ * with the blocks' scales finish them. Which element sits in which word follows from how cheaply words come out of
+ * packed nibbles (act_run in kernels.h): w[2 * odd + half][8 * block + i] is element 16 half + 2 i + odd of the block.
+ * Types whose quants are unsigned, u = w + offset, start the sums from -offset * sum of the activations.
+ *
+ * Exact in 32-bit lanes: 8 products of at most 128 * 32767. Two quads, a run of 256 elements, share a scale of the
+ * activations, which is multiplied in last. A sum over k runs in this order whatever m and the number of rows. */
 #if !defined(__AVX512VNNI__) || !defined(__AVX512VBMI__)
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif
@@ -15,192 +16,233 @@
 #include "kernels/x86/vec.h"
 
 enum {
-    RUN = 8,       /* blocks of 32 in a run */
-    MAX_ROWS = 8,  /* weight rows taken at once: they share the work on activations */
+    BLOCKS = ACT_RUN / QK,  /* in a run */
+    ONE_ROWS = 4,  /* weight rows taken at once with one row of activations: they share its loads */
+    MANY_ROWS = 2, /* with several rows of activations: they share the unpacking of the weights */
 };
 
 /* Inline assembly: gcc 12 copies accumulators around the intrinsic. */
-static inline __m512i dot_bytes(__m512i acc, __m512i u, __m512i s)
+static inline __m512i dot_words(__m512i acc, __m512i a, __m512i b)
 {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
 }
 
-static inline __m256i load_bytes(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline __m512i load_64(const void *p) { return _mm512_loadu_si512(p); }
+static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
 static inline __m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
-static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i64x4(load_bytes(p)); }
-
 /* 16-bit shift counts: a in the lower 32 bytes, b in the upper */
 static inline __m512i counts(int a, int b) { return join(_mm256_set1_epi16((short)a), _mm256_set1_epi16((short)b)); }
 
-/* Which of a run's 16 scales belongs to a lane of a pair, and what it is multiplied by. */
-typedef enum lane_plan {
-    LANES_BLOCKS,        /* 8 lanes per block */
-    LANES_GROUPS_16,     /* 4 lanes per group of 16: scales 0 .. 15 are groups (Q6_K) */
-    LANES_NIBBLES_16,    /* of a block's 8 lanes the last 4 hold 16 u (Q4_0, Q4_1) */
-    LANES_NIBBLES_BLOCK, /* odd blocks hold 16 u (Q4_K) */
-} lane_plan;
-
 /* ---- activations ---- */
 
-typedef struct act_run { /* lane i and lane i + 8 belong to block i of the run */
-    vf d;
-    vf d_sum; /* d * sum v of the block; lanes 8 .. 15 are 0 */
-} act_run;
-
-/* n blocks, the others count as 0. */
-static inline __attribute__((always_inline)) act_run act_load_run(const act_block *x, size_t n, int has_min)
+static vf run_max(const float *x, size_t n)
 {
-    float d[RUN];
-    int32_t sum[RUN];
-#pragma GCC unroll 8
-    for (size_t i = 0; i < RUN; i++) {
-        d[i] = i < n ? x[i].d : 0.0f;
-        sum[i] = i < n ? x[i].sum[0] + x[i].sum[1] : 0;
-    }
-    __m256 dv = _mm256_setr_ps(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]);
-    act_run a = { _mm512_broadcast_f32x8(dv), vf_zero() };
-    if (has_min) {
-        __m256i s = _mm256_setr_epi32(sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]);
-        a.d_sum = _mm512_zextps256_ps512(_mm256_mul_ps(dv, _mm256_cvtepi32_ps(s)));
-    }
-    return a;
+    vf max = vf_zero();
+    for (size_t i = 0; i < n; i += VL)
+        max = vf_max(vf_abs(vf_load(x + i)), max);
+    return max;
 }
 
-typedef struct act_pair { /* two blocks */
-    __m512i hi, lo;
-    __m512i fix; /* -offset * sum v of each lane's four elements */
-} act_pair;
-
-/* Without second the upper half is 0. */
-static inline __attribute__((always_inline)) act_pair act_load_pair(const act_block *x, int second, int offset,
-                                                                    lane_plan lanes)
+/* Words of 16 consecutive elements. */
+static inline __m256i act_words(const float *x, vf inverse)
 {
-    act_pair a;
-    __m256i none = _mm256_setzero_si256();
-    a.hi = join(load_bytes(x->hi), second ? load_bytes(x[1].hi) : none);
-    a.lo = join(load_bytes(x->lo), second ? load_bytes(x[1].lo) : none);
-    a.fix = _mm512_setzero_si512();
-    if (offset) {
-        __m512i unit = _mm512_set1_epi8((char)offset);
-        if (lanes == LANES_NIBBLES_16)
-            unit = _mm512_mask_slli_epi32(unit, 0xf0f0, unit, 4); /* offset < 16 */
-        __m512i hi = dot_bytes(a.fix, unit, a.hi);
-        a.fix = _mm512_sub_epi32(a.fix, dot_bytes(_mm512_slli_epi32(hi, 8), unit, a.lo));
+    return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(vf_load(x) * inverse));
+}
+
+static void quantize_quad(act_run *out, unsigned q, const float *x, vf inverse)
+{
+    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 18,
+                                          16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1)), one = _mm512_set1_epi16(1);
+    for (unsigned h = 0; h < 2; h++) {
+        __m512i ab = join(act_words(x + 16 * h, inverse), act_words(x + QK + 16 * h, inverse));
+        __m512i cd = join(act_words(x + 2 * QK + 16 * h, inverse), act_words(x + 3 * QK + 16 * h, inverse));
+        __m512i v0 = _mm512_permutex2var_epi16(ab, even, cd), v1 = _mm512_permutex2var_epi16(ab, odd, cd);
+        _mm512_storeu_si512(out->v[q][h], v0);
+        _mm512_storeu_si512(out->v[q][2 + h], v1);
+        _mm512_storeu_si512(out->sum[q][h], dot_words(dot_words(_mm512_setzero_si512(), v0, one), v1, one));
     }
-    return a;
+}
+
+static void quantize_act(void *out, const float *x, size_t n)
+{
+    for (act_run *run = out; n > 0; run++) {
+        size_t m = n < ACT_RUN ? n : ACT_RUN;
+        float top = vf_hmax(run_max(x, m)), padded[ACT_RUN] = { 0 };
+        const float *from = x;
+        if (m < ACT_RUN)
+            from = memcpy(padded, x, m * sizeof *x);
+        bool zero = !(top >= ACT_MIN);
+        run->d = zero ? 0.0f : top / ACT_RUN_MAX;
+        vf inverse = vf_set1(zero ? 0.0f : ACT_RUN_MAX / top);
+        quantize_quad(run, 0, from, inverse);
+        quantize_quad(run, 1, from + ACT_RUN / 2, inverse);
+        x += m;
+        n -= m;
+    }
 }
 
 /* ---- weights ---- */
 
-/* Of a run. Blocks of 32: lanes i and i + 8 belong to block i. Q6_K: lane i to group i of 16 elements. */
-typedef struct weight_scales {
-    vf scale, min;
-} weight_scales;
+typedef struct quad {
+    __m512i w[4];
+    vf scale[2]; /* of the blocks' halves where those differ (Q6_K), else [0] of the blocks; 4 lanes each */
+    vf min;      /* of the blocks */
+} quad;
 
-/* Scales of a run of n blocks; n is RUN where scales_fn is called for a constant n. */
-typedef weight_scales (*scales_fn)(const uint8_t *blocks, size_t n);
-/* Quants of pair 0 .. 3 of a run as 64 unsigned bytes, elements in order; without second the upper half is 0. */
-typedef __m512i (*quants_fn)(const uint8_t *blocks, unsigned pair, int second);
+/* What the quads of a superblock have in common: scales (Q6_K: of 16 groups; else of 8 blocks, then 8 minima). */
+typedef vf (*scales_fn)(const uint8_t *run);
+/* Quad q, 0 or 1, of a run. */
+typedef quad (*quad_fn)(const uint8_t *run, unsigned q, vf scales);
 
-/* The halves at byte at of n blocks of the given size, in lanes i and i + 8. A full run of 8 * bytes >= 144 is fetched
- * by shuffling words out of its first 128 bytes (blocks 0 .. 3) and of 128 bytes that hold blocks 4 .. 7. */
-static inline __attribute__((always_inline)) vf block_halves(const uint8_t *b, int at, int bytes, size_t n)
+/* Four blocks of a size as two vectors: the first 64 bytes, and as many of the last as it takes. Loads of 64 bytes nearly
+ * always cross a cache line, which costs twice; so there are no more of them than needed, and what is loaded is kept. */
+typedef struct blocks_4 {
+    __m512i a, b;
+} blocks_4;
+
+/* Where b begins. */
+#define SECOND_AT(size) (4 * (size) <= 80 ? 4 * (size) - 16 : 4 * (size) <= 96 ? 4 * (size) - 32 : 64)
+
+static inline __attribute__((always_inline)) blocks_4 load_blocks(const uint8_t *p, int size)
 {
-    if (n < RUN) {
-        uint16_t h[RUN] = { 0 };
-        for (size_t i = 0; i < n; i++)
-            memcpy(&h[i], b + at + i * (size_t)bytes, sizeof *h);
-        return _mm512_cvtph_ps(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)h)));
-    }
-    int skip = 4 * bytes < 8 * bytes - 128 ? 4 * bytes : 8 * bytes - 128, u = at / 2, s = bytes / 2, v = u - skip / 2;
-    __m512i first = _mm512_castsi256_si512(_mm256_broadcastsi128_si256(
-        _mm_setr_epi16((short)u, (short)(u + s), (short)(u + 2 * s), (short)(u + 3 * s), 0, 0, 0, 0)));
-    __m512i last = _mm512_castsi256_si512(_mm256_broadcastsi128_si256(_mm_setr_epi16(
-        0, 0, 0, 0, (short)(v + 4 * s), (short)(v + 5 * s), (short)(v + 6 * s), (short)(v + 7 * s))));
-    __m512i low = _mm512_permutex2var_epi16(load_64(b), first, load_64(b + 64));
-    __m512i high = _mm512_permutex2var_epi16(load_64(b + skip), last, load_64(b + skip + 64));
-    return _mm512_cvtph_ps(_mm256_blend_epi16(_mm512_castsi512_si256(low), _mm512_castsi512_si256(high), 0xf0));
+    const uint8_t *at = p + SECOND_AT(size);
+    blocks_4 r = { load_64(p), _mm512_setzero_si512() };
+    if (4 * size <= 80)
+        r.b = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)at));
+    else if (4 * size <= 96)
+        r.b = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)at));
+    else
+        r.b = load_64(at);
+    __asm__("" : "+v"(r.a), "+v"(r.b)); /* else gcc loads anew for every use */
+    return r;
 }
 
-#define SCALES_32(type, with_min)                                                                                      \
-    static inline __attribute__((always_inline)) weight_scales scales_##type(const uint8_t *b, size_t n)               \
-    {                                                                                                                  \
-        weight_scales s = { block_halves(b, 0, sizeof(block_##type), n), vf_zero() };                                  \
-        if (with_min)                                                                                                  \
-            s.min = block_halves(b, 2, sizeof(block_##type), n);                                                       \
-        return s;                                                                                                      \
-    }
-SCALES_32(q8_0, 0)
-SCALES_32(q4_0, 0)
-SCALES_32(q4_1, 1)
-SCALES_32(q5_0, 0)
-SCALES_32(q5_1, 1)
+/* Index of the byte at o; bytes that lie in neither vector are left to the caller. */
+#define FROM(o, size) (char)((o) < 64 ? (o) : 64 + (o) - SECOND_AT(size))
+#define FROM_4(o, s) FROM(o, s), FROM((o) + 1, s), FROM((o) + 2, s), FROM((o) + 3, s)
+#define FROM_16(o, s) FROM_4(o, s), FROM_4((o) + 4, s), FROM_4((o) + 8, s), FROM_4((o) + 12, s)
+/* 16 bytes of each block, from at on. */
+#define BYTES_OF_FOUR(at, s) { FROM_16(at, s), FROM_16((at) + (s), s), FROM_16((at) + 2 * (s), s), FROM_16((at) + 3 * (s), s) }
+/* One 16-bit word of each block, eight times. */
+#define TWICE(o, s) FROM(o, s), FROM((o) + 1, s), FROM(o, s), FROM((o) + 1, s)
+#define WORD_8(o, s) TWICE(o, s), TWICE(o, s), TWICE(o, s), TWICE(o, s)
+#define WORD_OF_FOUR(at, s) { WORD_8(at, s), WORD_8((at) + (s), s), WORD_8((at) + 2 * (s), s), WORD_8((at) + 3 * (s), s) }
 
-/* 4-bit types leave high nibbles where they are, 16 u: their lanes' scales are divided by 16, which is exact. */
-
-/* Two blocks' 16 bytes of nibbles twice each. */
-static inline __m512i twice_16(const uint8_t *b, size_t bytes, int second)
+static inline __m512i pick(blocks_4 b, const char index[64])
 {
-    __m512i q = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)b));
-    return second ? _mm512_mask_broadcast_i32x4(q, 0xff00, _mm_loadu_si128((const __m128i *)(b + bytes)))
-                  : _mm512_zextsi256_si512(_mm512_castsi512_si256(q));
+    return _mm512_permutex2var_epi8(b.a, load_64(index), b.b);
+}
+
+/* The half at byte at of four blocks, four lanes each. */
+static inline __attribute__((always_inline)) vf pick_halves(blocks_4 b, int at, int size)
+{
+#define HALF(i) (short)(FROM(at + (i) * size, size) / 2)
+    __m256i index = _mm256_setr_epi16(HALF(0), HALF(0), HALF(0), HALF(0), HALF(1), HALF(1), HALF(1), HALF(1), HALF(2), HALF(2),
+                                      HALF(2), HALF(2), HALF(3), HALF(3), HALF(3), HALF(3));
+#undef HALF
+    __m512i from = _mm512_castsi256_si512(index);
+    __m512i words = at + 3 * size < 64 ? _mm512_permutexvar_epi16(from, b.a) : _mm512_permutex2var_epi16(b.a, from, b.b);
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(words));
+}
+
+/* first and second: the blocks' first and second 16 elements. */
+static inline void words_of_bytes(__m512i w[4], __m512i first, __m512i second)
+{
+    const __m512i low = _mm512_set1_epi16(255);
+    w[0] = _mm512_and_si512(first, low);
+    w[1] = _mm512_and_si512(second, low);
+    w[2] = _mm512_srli_epi16(first, 8);
+    w[3] = _mm512_srli_epi16(second, 8);
 }
 
 /* Low nibbles are elements 0 .. 15 of a block, high ones 16 .. 31. */
-static inline __m512i nibble_pair(const uint8_t *b, size_t bytes, int second)
+static inline void words_of_nibbles(__m512i w[4], __m512i q)
 {
-    const __m512i shifts = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
-                                            0x0004000400040004, 0, 0);
-    return _mm512_and_si512(_mm512_srlv_epi16(twice_16(b, bytes, second), shifts), _mm512_set1_epi8(15));
+    const __m512i low = _mm512_set1_epi16(15);
+    w[0] = _mm512_and_si512(q, low);
+    w[1] = _mm512_and_si512(_mm512_srli_epi16(q, 4), low);
+    w[2] = _mm512_and_si512(_mm512_srli_epi16(q, 8), low);
+    w[3] = _mm512_srli_epi16(q, 12);
 }
 
-static inline __m512i nibble_pair_in_place(const uint8_t *b, size_t bytes, int second)
+/* Adds 16 where an element's bit among its block's 32 is set; bits[h]: 16 of them in every word of the block. */
+static inline void add_fifth_bits(__m512i w[4], const __m512i bits[2])
 {
-    const __m512i mask = _mm512_set_epi64((long long)0xf0f0f0f0f0f0f0f0, (long long)0xf0f0f0f0f0f0f0f0, 0x0f0f0f0f0f0f0f0f,
-                                          0x0f0f0f0f0f0f0f0f, (long long)0xf0f0f0f0f0f0f0f0,
-                                          (long long)0xf0f0f0f0f0f0f0f0, 0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f);
-    return _mm512_and_si512(twice_16(b, bytes, second), mask);
+    const __m512i even = _mm512_set4_epi64(0x4000100004000100, 0x0040001000040001, 0x4000100004000100, 0x0040001000040001);
+    const __m512i sixteen = _mm512_set1_epi16(16);
+    for (int h = 0; h < 2; h++) {
+        w[h] = _mm512_mask_add_epi16(w[h], _mm512_test_epi16_mask(bits[h], even), w[h], sixteen);
+        w[2 + h] = _mm512_mask_add_epi16(w[2 + h], _mm512_test_epi16_mask(bits[h], _mm512_slli_epi16(even, 1)), w[2 + h], sixteen);
+    }
 }
 
-/* Adds 16 where the bits of two blocks' 32-bit words are set. */
-static inline __m512i with_fifth_bits(__m512i q, const uint8_t *b, size_t bytes, int second)
+static inline __attribute__((always_inline)) quad quad_q8_0(const uint8_t *run, unsigned q, vf scales)
 {
-    uint32_t low, high = 0;
-    memcpy(&low, b, sizeof low);
-    if (second)
-        memcpy(&high, b + bytes, sizeof high);
-    return _mm512_mask_add_epi8(q, (uint64_t)high << 32 | low, q, _mm512_set1_epi8(16));
+    enum { SIZE = sizeof(block_q8_0) };
+    static const _Alignas(64) char first_16[64] = BYTES_OF_FOUR(2, SIZE), last_16[64] = BYTES_OF_FOUR(18, SIZE);
+    const uint8_t *p = run + q * 4 * SIZE;
+    blocks_4 b = load_blocks(p, SIZE);
+    __m512i first = pick(b, first_16), second = pick(b, last_16);
+    second = _mm512_inserti32x4(second, _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * SIZE - 16)), 3);
+    quad r;
+    r.w[0] = _mm512_srai_epi16(_mm512_slli_epi16(first, 8), 8);
+    r.w[1] = _mm512_srai_epi16(_mm512_slli_epi16(second, 8), 8);
+    r.w[2] = _mm512_srai_epi16(first, 8);
+    r.w[3] = _mm512_srai_epi16(second, 8);
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    return r;
 }
 
-static inline __m512i quants_q8_0(const uint8_t *b, unsigned pair, int second)
+static inline __attribute__((always_inline)) quad quad_q4_0(const uint8_t *run, unsigned q, vf scales)
 {
-    b += 2 * pair * sizeof(block_q8_0) + 2;
-    __m512i q = join(load_bytes(b), second ? load_bytes(b + sizeof(block_q8_0)) : _mm256_setzero_si256());
-    return _mm512_xor_si512(q, _mm512_set1_epi8(-128));
+    enum { SIZE = sizeof(block_q4_0) };
+    static const _Alignas(64) char index[64] = BYTES_OF_FOUR(2, SIZE);
+    blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
+    quad r;
+    words_of_nibbles(r.w, pick(b, index));
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    return r;
 }
 
-static inline __m512i quants_q4_0(const uint8_t *b, unsigned pair, int second)
+static inline __attribute__((always_inline)) quad quad_q4_1(const uint8_t *run, unsigned q, vf scales)
 {
-    return nibble_pair_in_place(b + 2 * pair * sizeof(block_q4_0) + 2, sizeof(block_q4_0), second);
+    enum { SIZE = sizeof(block_q4_1) };
+    static const _Alignas(64) char index[64] = BYTES_OF_FOUR(4, SIZE);
+    blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
+    quad r;
+    words_of_nibbles(r.w, pick(b, index));
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    r.min = pick_halves(b, 2, SIZE);
+    return r;
 }
 
-static inline __m512i quants_q4_1(const uint8_t *b, unsigned pair, int second)
+static inline __attribute__((always_inline)) quad quad_q5_0(const uint8_t *run, unsigned q, vf scales)
 {
-    return nibble_pair_in_place(b + 2 * pair * sizeof(block_q4_1) + 4, sizeof(block_q4_1), second);
+    enum { SIZE = sizeof(block_q5_0) };
+    static const _Alignas(64) char index[64] = BYTES_OF_FOUR(6, SIZE);
+    static const _Alignas(64) char bits[2][64] = { WORD_OF_FOUR(2, SIZE), WORD_OF_FOUR(4, SIZE) };
+    blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
+    quad r;
+    words_of_nibbles(r.w, pick(b, index));
+    add_fifth_bits(r.w, (const __m512i[]){ pick(b, bits[0]), pick(b, bits[1]) });
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    return r;
 }
 
-static inline __m512i quants_q5_0(const uint8_t *b, unsigned pair, int second)
+static inline __attribute__((always_inline)) quad quad_q5_1(const uint8_t *run, unsigned q, vf scales)
 {
-    b += 2 * pair * sizeof(block_q5_0);
-    return with_fifth_bits(nibble_pair(b + 6, sizeof(block_q5_0), second), b + 2, sizeof(block_q5_0), second);
-}
-
-static inline __m512i quants_q5_1(const uint8_t *b, unsigned pair, int second)
-{
-    b += 2 * pair * sizeof(block_q5_1);
-    return with_fifth_bits(nibble_pair(b + 8, sizeof(block_q5_1), second), b + 4, sizeof(block_q5_1), second);
+    enum { SIZE = sizeof(block_q5_1) };
+    static const _Alignas(64) char index[64] = BYTES_OF_FOUR(8, SIZE);
+    static const _Alignas(64) char bits[2][64] = { WORD_OF_FOUR(4, SIZE), WORD_OF_FOUR(6, SIZE) };
+    blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
+    quad r;
+    words_of_nibbles(r.w, pick(b, index));
+    add_fifth_bits(r.w, (const __m512i[]){ pick(b, bits[0]), pick(b, bits[1]) });
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    r.min = pick_halves(b, 2, SIZE);
+    return r;
 }
 
 /* ---- superblocks of 256 are runs ---- */
@@ -212,177 +254,286 @@ static inline vf half_everywhere(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_set1_epi16((short)h));
 }
 
-static inline weight_scales scales_q6_k(const uint8_t *b, size_t n)
+static inline vf scales_q6_k(const uint8_t *run)
 {
-    __m128i sc = _mm_loadu_si128((const __m128i *)(b + offsetof(block_q6_k, scales)));
-    vf scale = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sc)) * half_everywhere(b + offsetof(block_q6_k, d));
-    return (weight_scales){ scale, vf_zero() };
+    __m128i sc = _mm_loadu_si128((const __m128i *)(const void *)(run + offsetof(block_q6_k, scales)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sc)) * half_everywhere(run + offsetof(block_q6_k, d));
 }
 
-static inline __m512i quants_q6_k(const uint8_t *b, unsigned pair, int second)
+static inline __attribute__((always_inline)) quad quad_q6_k(const uint8_t *run, unsigned q, vf scales)
 {
-    unsigned half = pair / 2; /* 128 elements: pair 0 the low nibbles of 64 bytes, pair 1 the high ones */
-    __m512i low = load_64(b + 64 * half);
-    __m512i high = both_halves(b + offsetof(block_q6_k, qh) + 32 * half); /* bits 5 and 6 of quarter i: 2 i, 2 i + 1 */
-    if (pair % 2) {
-        low = _mm512_srli_epi16(low, 4);
-        high = _mm512_srlv_epi16(high, counts(0, 2));
-    } else {
-        high = _mm512_sllv_epi16(high, counts(4, 2));
-    }
-    high = _mm512_and_si512(high, _mm512_set1_epi8(0x30));
-    return _mm512_ternarylogic_epi32(high, low, _mm512_set1_epi8(15), 0xf8); /* high | (low & 15) */
+    /* 128 elements: low nibbles of 64 bytes, then high ones; bits 5 and 6 of quarter i: 2 i, 2 i + 1 of 32 bytes */
+    const __m512i top = _mm512_set1_epi8(0x30), low = _mm512_set1_epi8(15);
+    __m512i nibbles = load_64(run + 64 * q), bits = both_halves(run + offsetof(block_q6_k, qh) + 32 * q);
+    __m512i ab = _mm512_and_si512(_mm512_sllv_epi16(bits, counts(4, 2)), top);
+    __m512i cd = _mm512_and_si512(_mm512_srlv_epi16(bits, counts(0, 2)), top);
+    ab = _mm512_ternarylogic_epi32(ab, nibbles, low, 0xf8); /* ab | (nibbles & 15) */
+    cd = _mm512_ternarylogic_epi32(cd, _mm512_srli_epi16(nibbles, 4), low, 0xf8);
+    quad r;
+    words_of_bytes(r.w, _mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xdd));
+    __m512i even = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6), _mm512_set1_epi32((int)(8 * q)));
+    r.scale[0] = _mm512_permutexvar_ps(even, scales);
+    r.scale[1] = _mm512_permutexvar_ps(_mm512_add_epi32(even, _mm512_set1_epi32(1)), scales);
+    return r;
 }
 
 /* Q4_K and Q5_K begin alike: d, dmin, 12 bytes with eight 6-bit scales and minima (quant_k_scale_min). */
-static inline weight_scales scales_k(const uint8_t *b, size_t n)
+static inline vf scales_k(const uint8_t *run)
 {
-    uint32_t s[3];
-    memcpy(s, b + offsetof(block_q4_k, scales), sizeof s);
-    uint64_t scale = (s[0] & 0x3f3f3f3f) |
-                     (uint64_t)((s[2] & 0x0f0f0f0f) | (s[0] >> 6 & 0x03030303) << 4) << 32;
-    uint64_t min = (s[1] & 0x3f3f3f3f) |
-                   (uint64_t)((s[2] >> 4 & 0x0f0f0f0f) | (s[1] >> 6 & 0x03030303) << 4) << 32;
-    vf sv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set1_epi64x((long long)scale)));
-    vf mv = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_set1_epi64x((long long)min)));
-    return (weight_scales){ sv * half_everywhere(b), vf_zero() - mv * half_everywhere(b + 2) };
+    /* bytes of the header: 0 d, 2 dmin, 4 .. 15 the packed ones; lanes: scales 0 .. 7, minima 0 .. 7 */
+    const __m128i whole = _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i upper = _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11);
+    const __m128i halves = _mm_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
+    const __m512i shift = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4);
+    const __m512i mask = _mm512_setr_epi32(63, 63, 63, 63, 15, 15, 15, 15, 63, 63, 63, 63, 15, 15, 15, 15);
+    __m128i header = _mm_loadu_si128((const __m128i *)(const void *)run);
+    __m512i low = _mm512_srlv_epi32(_mm512_cvtepu8_epi32(_mm_shuffle_epi8(header, whole)), shift);
+    __m512i high = _mm512_srli_epi32(_mm512_cvtepu8_epi32(_mm_shuffle_epi8(header, upper)), 2);
+    high = _mm512_and_si512(high, _mm512_set1_epi32(0x30));
+    __m256i d = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_shuffle_epi8(header, halves)),
+                                        _mm_shuffle_epi8(_mm_srli_si128(header, 2), halves), 1);
+    d = _mm256_xor_si256(d, _mm256_setr_epi64x(0, 0, (long long)0x8000800080008000, (long long)0x8000800080008000));
+    vf n = _mm512_cvtepi32_ps(_mm512_ternarylogic_epi32(high, low, mask, 0xf8)); /* high | (low & mask) */
+    return n * _mm512_cvtph_ps(d);
 }
 
-static inline __m512i quants_q4_k(const uint8_t *b, unsigned pair, int second)
+static inline void spread_scales_k(quad *r, unsigned q, vf scales)
 {
-    __m512i q = both_halves(b + offsetof(block_q4_k, qs) + 32 * pair);
-    return _mm512_and_si512(q, join(_mm256_set1_epi8(0x0f), _mm256_set1_epi8((char)0xf0)));
+    __m512i at = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), _mm512_set1_epi32((int)(4 * q)));
+    r->scale[0] = _mm512_permutexvar_ps(at, scales);
+    r->min = _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(8)), scales);
 }
 
-static inline __m512i quants_q5_k(const uint8_t *b, unsigned pair, int second)
+/* even: bytes of blocks 0 (32 bytes) and 2, odd: of blocks 1 and 3 */
+static inline void words_of_pairs(__m512i w[4], __m512i even, __m512i odd)
 {
-    __m512i q = _mm512_srlv_epi16(both_halves(b + offsetof(block_q5_k, qs) + 32 * pair), counts(0, 4));
-    __m512i high = both_halves(b + offsetof(block_q5_k, qh)); /* bit 5 of block j: bit j */
-    if (pair < 2)
-        high = _mm512_sllv_epi16(high, counts(4 - 2 * (int)pair, 3 - 2 * (int)pair));
-    else
-        high = _mm512_srlv_epi16(high, counts(2 * (int)pair - 4, 2 * (int)pair - 3));
-    high = _mm512_and_si512(high, _mm512_set1_epi8(16));
-    return _mm512_ternarylogic_epi32(high, q, _mm512_set1_epi8(15), 0xf8); /* high | (q & 15) */
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    words_of_bytes(w, _mm512_permutex2var_epi64(even, first, odd), _mm512_permutex2var_epi64(even, second, odd));
 }
 
-/* ---- rows ---- */
+static inline __attribute__((always_inline)) quad quad_q4_k(const uint8_t *run, unsigned q, vf scales)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512i nibbles = load_64(run + offsetof(block_q4_k, qs) + 64 * q);
+    quad r;
+    words_of_pairs(r.w, _mm512_and_si512(nibbles, low), _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low));
+    spread_scales_k(&r, q, scales);
+    return r;
+}
+
+static inline __attribute__((always_inline)) quad quad_q5_k(const uint8_t *run, unsigned q, vf scales)
+{
+    const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
+    __m512i nibbles = load_64(run + offsetof(block_q5_k, qs) + 64 * q);
+    __m512i bits = both_halves(run + offsetof(block_q5_k, qh)); /* of block j: bit j */
+    __m512i even = q == 0 ? _mm512_sllv_epi16(bits, counts(4, 2)) : _mm512_srlv_epi16(bits, counts(0, 2));
+    __m512i odd = q == 0 ? _mm512_sllv_epi16(bits, counts(3, 1)) : _mm512_srlv_epi16(bits, counts(1, 3));
+    even = _mm512_ternarylogic_epi32(_mm512_and_si512(even, fifth), nibbles, low, 0xf8);
+    odd = _mm512_ternarylogic_epi32(_mm512_and_si512(odd, fifth), _mm512_srli_epi16(nibbles, 4), low, 0xf8);
+    quad r;
+    words_of_pairs(r.w, even, odd);
+    spread_scales_k(&r, q, scales);
+    return r;
+}
+
+/* ---- products ---- */
 
 typedef struct block_kind {
-    scales_fn scales;
-    quants_fn quants;
-    unsigned bytes; /* of a run */
-    int offset, has_min;
-    lane_plan lanes;
+    quad_fn quad;
+    scales_fn scales;      /* of superblocks */
+    unsigned bytes;        /* of a run */
+    unsigned block_bytes;  /* 0: superblocks, a row has no unfinished run */
+    int offset_bits;       /* quants are w + 2^offset_bits; 0: they are w */
+    bool has_min, split;   /* halves of blocks have their own scales */
 } block_kind;
 
-/* Activation scales as they meet the scales of a run of weights. */
-static inline vf plan_scales(vf d, lane_plan lanes)
+/* Activations of a quad as the weights meet them. */
+typedef struct act_quad {
+    __m512i v[4];
+    __m512i start[2]; /* of the sums: that of the whole blocks, or those of their halves */
+    vf sum;           /* of each lane, with minima */
+} act_quad;
+
+static inline __attribute__((always_inline)) act_quad act_load(const act_run *a, unsigned q, block_kind kind)
 {
-    const vf part = vf_set1(1.0f / 16);
-    switch (lanes) {
-    case LANES_GROUPS_16: return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), d);
-    case LANES_NIBBLES_16: return _mm512_mask_mul_ps(d, 0xff00, d, part); /* blocks again in lanes 8 .. 15 */
-    case LANES_NIBBLES_BLOCK: return _mm512_mask_mul_ps(d, 0xaaaa, d, part);
-    default: return d;
-    }
+    act_quad r;
+    for (int i = 0; i < 4; i++)
+        r.v[i] = load_64(a->v[q][i]);
+    __m512i none = _mm512_setzero_si512(), first = load_64(a->sum[q][0]), second = load_64(a->sum[q][1]);
+    __m512i both = _mm512_add_epi32(first, second);
+    unsigned bits = (unsigned)kind.offset_bits;
+    r.start[0] = bits ? _mm512_sub_epi32(none, _mm512_slli_epi32(kind.split ? first : both, bits)) : none;
+    r.start[1] = bits ? _mm512_sub_epi32(none, _mm512_slli_epi32(second, bits)) : none;
+    r.sum = _mm512_cvtepi32_ps(both);
+    __asm__("" : "+v"(r.v[0]), "+v"(r.v[1]), "+v"(r.v[2]), "+v"(r.v[3])); /* loaded once, not for each use */
+    return r;
 }
 
-/* Of each lane of a pair: the lane of its scale. */
-static inline __m512i plan_lanes(unsigned pair, lane_plan lanes)
+/* sum + what a quad adds, still to be multiplied with the activations' scale. */
+static inline __attribute__((always_inline)) vf dot_quad(vf sum, const quad *w, const act_quad *a, block_kind kind)
 {
-    __m512i at = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    if (lanes == LANES_GROUPS_16)
-        at = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    else if (lanes == LANES_NIBBLES_16)
-        at = _mm512_setr_epi32(0, 0, 0, 0, 8, 8, 8, 8, 1, 1, 1, 1, 9, 9, 9, 9);
-    return _mm512_add_epi32(at, _mm512_set1_epi32((int)(pair * (lanes == LANES_GROUPS_16 ? 4 : 2))));
+    __m512i first = dot_words(a->start[0], w->w[0], a->v[0]);
+    if (kind.split) {
+        first = dot_words(first, w->w[2], a->v[2]);
+        __m512i second = dot_words(dot_words(a->start[1], w->w[1], a->v[1]), w->w[3], a->v[3]);
+        sum = vf_fma(_mm512_cvtepi32_ps(second), w->scale[1], sum);
+    } else {
+        first = dot_words(first, w->w[1], a->v[1]);
+        first = dot_words(first, w->w[2], a->v[2]);
+        first = dot_words(first, w->w[3], a->v[3]);
+    }
+    sum = vf_fma(_mm512_cvtepi32_ps(first), w->scale[0], sum);
+    return kind.has_min ? vf_fma(w->min, a->sum, sum) : sum;
 }
 
-/* acc[r] += w_r . x over a run of n blocks, w_r = w + r * row_bytes. rows and kind are constants at the call, and n
- * too but for the last run of a row. Fetches what lies ahead, as many bytes as it uses. */
-static inline __attribute__((always_inline)) void dot_run(vf acc[MAX_ROWS], const uint8_t *w, size_t row_bytes,
-                                                          const act_block *x, size_t n, const uint8_t *ahead,
-                                                          unsigned rows, block_kind kind)
+/* acc[r] += w_r . x over a run, w_r = w + r * stride. rows and kind are constants at the call. */
+static inline __attribute__((always_inline)) void dot_run_one(vf acc[ONE_ROWS], const uint8_t *w, size_t stride,
+                                                              const act_run *x, unsigned rows, block_kind kind)
 {
-    act_run a = act_load_run(x, n, kind.has_min);
-    a.d = plan_scales(a.d, kind.lanes);
-    vf scale[MAX_ROWS];
-#pragma GCC unroll 8
-    for (unsigned r = 0; r < rows; r++) {
-        weight_scales s = kind.scales(w + r * row_bytes, n);
-        scale[r] = s.scale * a.d;
-        if (kind.has_min)
-            acc[r] = vf_fma(s.min, a.d_sum, acc[r]);
-    }
+    act_quad a[2] = { act_load(x, 0, kind), act_load(x, 1, kind) };
+    vf d = vf_set1(x->d);
 #pragma GCC unroll 4
-    for (unsigned pair = 0; pair < (n + 1) / 2; pair++) {
-#pragma GCC unroll 16
-        for (unsigned at = 0; at < rows * kind.bytes / 4; at += 64) {
-            const uint8_t *line = ahead + pair * (rows * kind.bytes / 4) + at;
-            _mm_prefetch(line, _MM_HINT_T0);
-            _mm_prefetch(line + 3 * rows * row_bytes, _MM_HINT_T1);
+    for (unsigned r = 0; r < rows; r++) {
+        vf scales = kind.scales ? kind.scales(w + r * stride) : vf_zero(), sum = vf_zero();
+#pragma GCC unroll 2
+        for (unsigned q = 0; q < 2; q++) {
+            quad weights = kind.quad(w + r * stride, q, scales);
+            sum = dot_quad(sum, &weights, &a[q], kind);
         }
-        int second = 2 * pair + 1 < n;
-        act_pair p = act_load_pair(x + 2 * pair, second, kind.offset, kind.lanes);
-        __m512i at = plan_lanes(pair, kind.lanes);
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < rows; r++) {
-            __m512i u = kind.quants(w + r * row_bytes, pair, second);
-            __m512i hi = dot_bytes(_mm512_setzero_si512(), u, p.hi), lo = dot_bytes(p.fix, u, p.lo);
-            vf sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(hi, 8), lo));
-            acc[r] = vf_fma(sum, _mm512_permutexvar_ps(at, scale[r]), acc[r]);
-        }
+        acc[r] = vf_fma(sum, d, acc[r]);
     }
 }
 
-/* Many rows at once are many streams, which the hardware follows badly. So while these rows are computed, those three
- * steps further on come to the second cache and the next ones to the first, each as one stream. */
-static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
-                                                            const act_block *x, size_t k, unsigned rows, block_kind kind)
+/* The same for m rows of activations, row_runs apart: acc[r * GEMV_MAX_ROWS + j]. */
+static inline __attribute__((always_inline)) void dot_run_many(vf *acc, const uint8_t *w, size_t stride, const act_run *x,
+                                                               size_t row_runs, size_t m, unsigned rows, block_kind kind)
 {
-    vf acc[MAX_ROWS];
+    quad weights[MANY_ROWS][2];
+#pragma GCC unroll 2
+    for (unsigned r = 0; r < rows; r++) {
+        vf scales = kind.scales ? kind.scales(w + r * stride) : vf_zero();
+#pragma GCC unroll 2
+        for (unsigned q = 0; q < 2; q++)
+            weights[r][q] = kind.quad(w + r * stride, q, scales);
+    }
+#pragma GCC unroll 1
+    for (size_t j = 0; j < m; j++, x += row_runs) {
+        vf sum[MANY_ROWS];
+#pragma GCC unroll 2
+        for (unsigned q = 0; q < 2; q++) {
+            act_quad a = act_load(x, q, kind);
+#pragma GCC unroll 2
+            for (unsigned r = 0; r < rows; r++)
+                sum[r] = dot_quad(q == 0 ? vf_zero() : sum[r], &weights[r][q], &a, kind);
+        }
+#pragma GCC unroll 2
+        for (unsigned r = 0; r < rows; r++)
+            acc[r * GEMV_MAX_ROWS + j] = vf_fma(sum[r], vf_set1(x->d), acc[r * GEMV_MAX_ROWS + j]);
+    }
+}
+
+/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those
+ * three steps further on come to the second cache and the next ones to the first, each as one stream. */
+static inline __attribute__((always_inline)) void fetch_ahead(const uint8_t *ahead, size_t bytes, size_t far)
+{
+#pragma GCC unroll 32
+    for (size_t at = 0; at < bytes; at += 64) {
+        _mm_prefetch(ahead + at, _MM_HINT_T0);
+        _mm_prefetch(ahead + at + far, _MM_HINT_T1);
+    }
+}
+
+/* The unfinished run of a row, n blocks, with zeros behind it: those activations are 0, and so must the scales be. */
+static inline void copy_tail(uint8_t *to, const uint8_t *w, size_t row_bytes, size_t n, unsigned rows, block_kind kind)
+{
+    for (unsigned r = 0; r < rows; r++) {
+        memcpy(to + r * kind.bytes, w + r * row_bytes, n * kind.block_bytes);
+        memset(to + r * kind.bytes + n * kind.block_bytes, 0, kind.bytes - n * kind.block_bytes);
+    }
+}
+
+static inline __attribute__((always_inline)) void gemv_one(float *out, const uint8_t *w, size_t row_bytes, const act_run *x,
+                                                           size_t k, unsigned rows, block_kind kind)
+{
+    vf acc[ONE_ROWS];
     const uint8_t *ahead = w + rows * row_bytes;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (unsigned r = 0; r < rows; r++)
         acc[r] = vf_zero();
-    size_t n = k / QK;
-    for (; n >= RUN; n -= RUN, w += kind.bytes, x += RUN, ahead += rows * kind.bytes)
-        dot_run(acc, w, row_bytes, x, RUN, ahead, rows, kind);
-    if (n > 0)
-        dot_run(acc, w, row_bytes, x, n, ahead, rows, kind);
-#pragma GCC unroll 8
+    for (size_t i = 0; i < k / ACT_RUN; i++, w += kind.bytes, x++, ahead += rows * kind.bytes) {
+        fetch_ahead(ahead, rows * kind.bytes, 3 * rows * row_bytes);
+        dot_run_one(acc, w, row_bytes, x, rows, kind);
+    }
+    if (kind.block_bytes && k % ACT_RUN) {
+        uint8_t tail[ONE_ROWS * BLOCKS * sizeof(block_q8_0)];
+        copy_tail(tail, w, row_bytes, k % ACT_RUN / QK, rows, kind);
+        dot_run_one(acc, tail, kind.bytes, x, rows, kind);
+    }
+#pragma GCC unroll 4
     for (unsigned r = 0; r < rows; r++)
         out[r] = vf_sum(acc[r]);
 }
 
-#define GEMV(type, rows, run_bytes, weight_offset, with_min, lanes, scales)                                            \
+static inline __attribute__((always_inline)) void gemv_many(float *out, size_t ld_out, const uint8_t *w, size_t row_bytes,
+                                                            const act_run *x, size_t k, size_t m, unsigned rows, block_kind kind)
+{
+    vf acc[MANY_ROWS * GEMV_MAX_ROWS];
+    size_t row_runs = (k + ACT_RUN - 1) / ACT_RUN;
+    const uint8_t *ahead = w + rows * row_bytes;
+    for (unsigned i = 0; i < MANY_ROWS * GEMV_MAX_ROWS; i++)
+        acc[i] = vf_zero();
+    for (size_t i = 0; i < k / ACT_RUN; i++, w += kind.bytes, x++, ahead += rows * kind.bytes) {
+        fetch_ahead(ahead, rows * kind.bytes, 3 * rows * row_bytes);
+        dot_run_many(acc, w, row_bytes, x, row_runs, m, rows, kind);
+    }
+    if (kind.block_bytes && k % ACT_RUN) {
+        uint8_t tail[MANY_ROWS * BLOCKS * sizeof(block_q8_0)];
+        copy_tail(tail, w, row_bytes, k % ACT_RUN / QK, rows, kind);
+        dot_run_many(acc, tail, kind.bytes, x, row_runs, m, rows, kind);
+    }
+    for (size_t j = 0; j < m; j++)
+#pragma GCC unroll 2
+        for (unsigned r = 0; r < rows; r++)
+            out[j * ld_out + r] = vf_sum(acc[r * GEMV_MAX_ROWS + j]);
+}
+
+static inline __attribute__((always_inline)) void gemv(float *out, size_t ld_out, const uint8_t *w, const act_run *x, size_t n,
+                                                       size_t k, size_t m, block_kind kind)
+{
+    size_t row_bytes = kind.block_bytes ? k / QK * kind.block_bytes : k / ACT_RUN * kind.bytes, r = 0;
+    if (m > 1) {
+        for (; r + MANY_ROWS <= n; r += MANY_ROWS)
+            gemv_many(out + r, ld_out, w + r * row_bytes, row_bytes, x, k, m, MANY_ROWS, kind);
+        for (; r < n; r++)
+            gemv_many(out + r, ld_out, w + r * row_bytes, row_bytes, x, k, m, 1, kind);
+        return;
+    }
+    for (; r + ONE_ROWS <= n; r += ONE_ROWS)
+        gemv_one(out + r, w + r * row_bytes, row_bytes, x, k, ONE_ROWS, kind);
+    for (; r < n; r++)
+        gemv_one(out + r, w + r * row_bytes, row_bytes, x, k, 1, kind);
+}
+
+#define GEMV(type, ...)                                                                                                \
     static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
     {                                                                                                                  \
-        const block_kind kind = { scales, quants_##type, run_bytes, weight_offset, with_min, lanes };                  \
-        size_t row_bytes = k / QK * ((run_bytes) / RUN) + k / (RUN * QK) * ((run_bytes) % RUN), r = 0;                 \
-        const act_block *a = x;                                                                                        \
-        for (; r + (rows) <= n; r += (rows))                                                                           \
-            for (size_t j = 0; j < m; j++)                                                                             \
-                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
-                          rows, kind);                                                                                 \
-        for (; r < n; r++)                                                                                             \
-            for (size_t j = 0; j < m; j++)                                                                             \
-                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
-                          kind);                                                                                       \
+        gemv(out, ld_out, w, x, n, k, m, (block_kind){ .quad = quad_##type, __VA_ARGS__ });                            \
     }
+#define GEMV_32(type, ...) GEMV(type, .bytes = BLOCKS * sizeof(block_##type), .block_bytes = sizeof(block_##type), __VA_ARGS__)
 
-GEMV(q8_0, 8, RUN * sizeof(block_q8_0), 128, 0, LANES_BLOCKS, scales_q8_0)
-GEMV(q4_0, 8, RUN * sizeof(block_q4_0), 8, 0, LANES_NIBBLES_16, scales_q4_0)
-GEMV(q4_1, 8, RUN * sizeof(block_q4_1), 0, 1, LANES_NIBBLES_16, scales_q4_1)
-GEMV(q5_0, 8, RUN * sizeof(block_q5_0), 16, 0, LANES_BLOCKS, scales_q5_0)
-GEMV(q5_1, 8, RUN * sizeof(block_q5_1), 0, 1, LANES_BLOCKS, scales_q5_1)
-GEMV(q6_k, 8, sizeof(block_q6_k), 32, 0, LANES_GROUPS_16, scales_q6_k)
-GEMV(q4_k, 8, sizeof(block_q4_k), 0, 1, LANES_NIBBLES_BLOCK, scales_k)
-GEMV(q5_k, 8, sizeof(block_q5_k), 0, 1, LANES_BLOCKS, scales_k)
+GEMV_32(q8_0, .offset_bits = 0)
+GEMV_32(q4_0, .offset_bits = 3)
+GEMV_32(q4_1, .has_min = true)
+GEMV_32(q5_0, .offset_bits = 4)
+GEMV_32(q5_1, .has_min = true)
+GEMV(q6_k, .bytes = sizeof(block_q6_k), .scales = scales_q6_k, .offset_bits = 5, .split = true)
+GEMV(q4_k, .bytes = sizeof(block_q4_k), .scales = scales_k, .has_min = true)
+GEMV(q5_k, .bytes = sizeof(block_q5_k), .scales = scales_k, .has_min = true)
 
 void kernels_fill_avx512vnni(kernels *k)
 {
+    k->act_form = ACT_RUNS;
+    k->quantize_act = quantize_act;
     k->gemv[QUANT_Q8_0] = gemv_q8_0;
     k->gemv[QUANT_Q4_0] = gemv_q4_0;
     k->gemv[QUANT_Q4_1] = gemv_q4_1;
