@@ -342,7 +342,8 @@ typedef struct block_kind {
     quad_fn quad;
     scales_fn scales;      /* of superblocks */
     unsigned bytes;        /* of a run */
-    unsigned block_bytes;  /* 0: superblocks, a row has no unfinished run */
+    unsigned block_bytes;  /* 0: superblocks */
+    vf (*tail)(vf acc, const uint8_t *w, size_t n, const act_run *x); /* dot_tail; NULL: superblocks, rows are whole runs */
     int offset_bits;       /* quants are w + 2^offset_bits; 0: they are w */
     bool has_min, split;   /* halves of blocks have their own scales */
 } block_kind;
@@ -387,7 +388,7 @@ static inline __attribute__((always_inline)) vf dot_quad(vf sum, const quad *w, 
 }
 
 /* acc[r] += w_r . x over a run, w_r = w + r * stride. rows and kind are constants at the call. */
-static inline __attribute__((always_inline)) void dot_run_one(vf acc[ONE_ROWS], const uint8_t *w, size_t stride,
+static inline __attribute__((always_inline)) void dot_run_one(vf *acc, const uint8_t *w, size_t stride,
                                                               const act_run *x, unsigned rows, block_kind kind)
 {
     act_quad a[2] = { act_load(x, 0, kind), act_load(x, 1, kind) };
@@ -443,13 +444,13 @@ static inline __attribute__((always_inline)) void fetch_ahead(const uint8_t *ahe
     }
 }
 
-/* The unfinished run of a row, n blocks, with zeros behind it: those activations are 0, and so must the scales be. */
-static inline void copy_tail(uint8_t *to, const uint8_t *w, size_t row_bytes, size_t n, unsigned rows, block_kind kind)
+/* acc + the unfinished run of a row, n blocks, which are filled up with zeros as the activations are. */
+static inline __attribute__((always_inline)) vf dot_tail(vf acc, const uint8_t *w, size_t n, const act_run *x, block_kind kind)
 {
-    for (unsigned r = 0; r < rows; r++) {
-        memcpy(to + r * kind.bytes, w + r * row_bytes, n * kind.block_bytes);
-        memset(to + r * kind.bytes + n * kind.block_bytes, 0, kind.bytes - n * kind.block_bytes);
-    }
+    uint8_t whole[BLOCKS * sizeof(block_q8_0)] = { 0 };
+    memcpy(whole, w, n * kind.block_bytes);
+    dot_run_one(&acc, whole, 0, x, 1, kind);
+    return acc;
 }
 
 static inline __attribute__((always_inline)) void gemv_one(float *out, const uint8_t *w, size_t row_bytes, const act_run *x,
@@ -464,11 +465,9 @@ static inline __attribute__((always_inline)) void gemv_one(float *out, const uin
         fetch_ahead(ahead, rows * kind.bytes, 3 * rows * row_bytes);
         dot_run_one(acc, w, row_bytes, x, rows, kind);
     }
-    if (kind.block_bytes && k % ACT_RUN) {
-        uint8_t tail[ONE_ROWS * BLOCKS * sizeof(block_q8_0)];
-        copy_tail(tail, w, row_bytes, k % ACT_RUN / QK, rows, kind);
-        dot_run_one(acc, tail, kind.bytes, x, rows, kind);
-    }
+    if (kind.tail && k % ACT_RUN)
+        for (unsigned r = 0; r < rows; r++)
+            acc[r] = kind.tail(acc[r], w + r * row_bytes, k % ACT_RUN / QK, x);
 #pragma GCC unroll 4
     for (unsigned r = 0; r < rows; r++)
         out[r] = vf_sum(acc[r]);
@@ -486,11 +485,11 @@ static inline __attribute__((always_inline)) void gemv_many(float *out, size_t l
         fetch_ahead(ahead, rows * kind.bytes, 3 * rows * row_bytes);
         dot_run_many(acc, w, row_bytes, x, row_runs, m, rows, kind);
     }
-    if (kind.block_bytes && k % ACT_RUN) {
-        uint8_t tail[MANY_ROWS * BLOCKS * sizeof(block_q8_0)];
-        copy_tail(tail, w, row_bytes, k % ACT_RUN / QK, rows, kind);
-        dot_run_many(acc, tail, kind.bytes, x, row_runs, m, rows, kind);
-    }
+    if (kind.tail && k % ACT_RUN)
+        for (size_t j = 0; j < m; j++)
+            for (unsigned r = 0; r < rows; r++)
+                acc[r * GEMV_MAX_ROWS + j] =
+                    kind.tail(acc[r * GEMV_MAX_ROWS + j], w + r * row_bytes, k % ACT_RUN / QK, x + j * row_runs);
     for (size_t j = 0; j < m; j++)
 #pragma GCC unroll 2
         for (unsigned r = 0; r < rows; r++)
@@ -519,7 +518,13 @@ static inline __attribute__((always_inline)) void gemv(float *out, size_t ld_out
     {                                                                                                                  \
         gemv(out, ld_out, w, x, n, k, m, (block_kind){ .quad = quad_##type, __VA_ARGS__ });                            \
     }
-#define GEMV_32(type, ...) GEMV(type, .bytes = BLOCKS * sizeof(block_##type), .block_bytes = sizeof(block_##type), __VA_ARGS__)
+#define GEMV_32(type, ...)                                                                                             \
+    static __attribute__((noinline)) vf tail_##type(vf acc, const uint8_t *w, size_t n, const act_run *x)              \
+    {                                                                                                                  \
+        return dot_tail(acc, w, n, x,                                                                                  \
+                        (block_kind){ .quad = quad_##type, .block_bytes = sizeof(block_##type), __VA_ARGS__ });        \
+    }                                                                                                                  \
+    GEMV(type, .bytes = BLOCKS * sizeof(block_##type), .block_bytes = sizeof(block_##type), .tail = tail_##type, __VA_ARGS__)
 
 GEMV_32(q8_0, .offset_bits = 0)
 GEMV_32(q4_0, .offset_bits = 3)
