@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "device/gemm.h"
+#include "device/screen.h"
 
 struct device_mem {
     unsigned char *data;
@@ -15,12 +16,23 @@ struct device_mem {
     struct device_mem *next; /* mapped files, listed in the device */
 };
 
+/* Screening of the one matrix that arg maxima are taken of: tried when it has been used often enough to pay for the
+ * copy, dropped for good when it does not help. */
+typedef struct screening {
+    screen *screen;
+    const void *w;       /* the matrix that it was tried for */
+    unsigned n_whole;    /* whole products so far */
+    unsigned n_missed;   /* of the last ones */
+    bool off;
+} screening;
+
 typedef struct cpu_device {
     device base;
     const kernels *k;
     pool *pool;
     gemm_context gemm;
     device_mem *files;
+    screening screening;
     qasr_status status; /* first failure since begin */
     qasr_error error;
 } cpu_device;
@@ -445,6 +457,43 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
     run_rows(d, (row_job){ .run = argmax_row, .out = ids, .x = x, .n_rows = x->rows });
 }
 
+/* Few tokens do not pay for the copy, which takes as long as it saves in about 20. */
+enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
+
+static void screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
+{
+    screening *s = &c->screening;
+    if (s->off || s->screen || ++s->n_whole < SCREEN_AFTER)
+        return;
+    quant_type type = (quant_type)w->type;
+    s->w = row_bytes(w, 0);
+    s->off = !screen_is_smaller(type) || w->cols % QK != 0 ||
+             !screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
+             screen_create(&s->screen, &c->gemm, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
+}
+
+static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
+{
+    cpu_device *c = cpu(d);
+    screening *s = &c->screening;
+    if (c->status == QASR_OK && s->screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
+        bool found = false;
+        keep_first(c, screen_argmax(s->screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
+        s->n_missed = found ? 0 : s->n_missed + 1;
+        if (found)
+            return;
+        if (s->n_missed == SCREEN_MAX_MISSED) {
+            screen_free(s->screen);
+            s->screen = NULL;
+            s->off = true;
+        }
+    }
+    cpu_linear(d, x, &(linear_part){ .out = *scratch, .w = *w }, 1);
+    cpu_argmax(d, ids, scratch);
+    if (c->status == QASR_OK && x->rows == 1)
+        screen_try(c, x, w, scratch);
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 static void cpu_close(device *d)
@@ -455,6 +504,7 @@ static void cpu_close(device *d)
         c->files = mem->next;
         cpu_mem_free(d, mem);
     }
+    screen_free(c->screening.screen);
     gemm_context_free(&c->gemm);
     pool_free(c->pool);
     mem_free(c);
@@ -468,7 +518,7 @@ static const device_ops cpu_ops = {
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
-    .argmax = cpu_argmax,
+    .argmax = cpu_argmax, .linear_argmax = cpu_linear_argmax,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)

@@ -94,6 +94,7 @@ typedef struct device_ops {
     void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
                              const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
+    void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
 } device_ops;
 
 struct device {
@@ -236,5 +237,11 @@ static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache
 /* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if any element is not
  * finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
+/* The same of x w^T, scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a device may find the index without
+ * all products (only those that it computes are looked at for being finite). Meant for the same w again and again. */
+static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat scratch)
+{
+    d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
+}
 
 #endif

@@ -106,6 +106,9 @@ typedef struct kernels {
 
     /* ---- weights ---- */
     void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks, size_t n); /* exact: equal to quant_info.dequantize */
+    /* n numbers as q4_0 blocks, n a multiple of 32: not the format's quantizer, but a fast one. The sums of squares of
+     * the numbers and of what the blocks miss, NaN if a number is not finite. */
+    void (*screen_row)(void *out, const float *x, size_t n, float *norm2, float *error2);
     act_form act_form;                                          /* of the level's gemv */
     void (*quantize_act)(void *out, const float *x, size_t n);  /* n a multiple of 32; the same bits at every level of a form */
     gemv_fn gemv[QUANT_TYPE_COUNT];

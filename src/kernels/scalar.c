@@ -92,6 +92,26 @@ static float max_abs(const float *x, size_t n)
 
 /* ---- weights ---- */
 
+static void screen_row(void *out, const float *x, size_t n, float *norm2, float *error2)
+{
+    double norm = 0, error = 0;
+    for (block_q4_0 *block = out; n > 0; n -= QK, x += QK, block++) {
+        float top = max_abs(x, QK) / 7.5f;
+        block->d = f16_from_f32(top);
+        float step = f32_from_f16(block->d), inverse = step > 0 ? 1 / step : 0;
+        memset(block->qs, 0, sizeof block->qs);
+        for (size_t i = 0; i < QK; i++) {
+            float q = rintf(x[i] * inverse);
+            q = q >= -8 ? q < 7 ? q : 7 : -8; /* NaN: -8 */
+            norm += (double)x[i] * x[i];
+            error += (double)(x[i] - q * step) * (x[i] - q * step);
+            block->qs[i % (QK / 2)] |= (uint8_t)((int)(q + 8) << (i < QK / 2 ? 0 : 4));
+        }
+    }
+    *norm2 = (float)norm;
+    *error2 = (float)error;
+}
+
 static void quantize_act_block(act_block *out, const float *x)
 {
     float top = 0;
@@ -268,7 +288,7 @@ void kernels_fill_scalar(kernels *k)
     *k = (kernels){
         .rms_norm = rms_norm, .layer_norm = layer_norm, .gelu = gelu, .silu_mul = silu_mul, .add = add, .rope = rope,
         .argmax = argmax, .f16_from_f32 = f16_row_from_f32,
-        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .quantize_act = quantize_act,
+        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .screen_row = screen_row, .quantize_act = quantize_act,
         .gemv = { [QUANT_F32] = gemv_f32, [QUANT_F16] = gemv_f16, [QUANT_BF16] = gemv_bf16, [QUANT_Q8_0] = gemv_q8_0,
                   [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
                   [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,

@@ -165,15 +165,18 @@ static void run_layers(decoder *d, dmat x)
         run_layer(d, d->n->dec[i], d->kv[i], x, dmat_rows(d->pos, 0, x.rows));
 }
 
-/* Logits and choice from the last row of x. */
-static void choose(decoder *d, dmat x)
+/* Choice from the last row of x; d->logits become known only if all are asked for. */
+static void choose(decoder *d, dmat x, bool all_logits)
 {
     device *dev = d->n->d;
-    dmat none = { 0 }, last = dmat_rows(x, x.rows - 1, 1);
-    dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, 1, x.cols);
+    dmat last = dmat_rows(x, x.rows - 1, 1), y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, 1, x.cols);
     op_rms_norm(dev, y, last, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
-    op_linear(dev, y, &(linear_part){ d->logits, d->n->top[TOP_HEAD], none, ACT_NONE, false }, 1);
-    op_argmax(dev, d->next, d->logits);
+    if (all_logits) {
+        op_linear(dev, y, &(linear_part){ .out = d->logits, .w = d->n->top[TOP_HEAD] }, 1);
+        op_argmax(dev, d->next, d->logits);
+    } else {
+        op_linear_argmax(dev, d->next, y, d->n->top[TOP_HEAD], d->logits);
+    }
 }
 
 /* Overwrites the rows of the block [first, first + x.rows) that are audio placeholders. */
@@ -203,7 +206,7 @@ qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t aud
         put_audio(d, x, first, audio_begin, embeds);
         run_layers(d, x);
         if (first + rows == n)
-            choose(d, x);
+            choose(d, x, true);
         TRY(device_end(dev, err));
         d->n_past += rows;
     }
@@ -218,7 +221,7 @@ qasr_status decoder_step(decoder *d, qasr_error *err)
     device_begin(d->n->d);
     op_embed(d->n->d, x, d->n->top[TOP_EMBED], d->next);
     run_layers(d, x);
-    choose(d, x);
+    choose(d, x, false);
     TRY(device_end(d->n->d, err));
     d->n_past++;
     return QASR_OK;

@@ -23,7 +23,7 @@ qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t aud
 qasr_status decoder_token(decoder *d, int32_t *id, qasr_error *err);
 /* Appends the chosen token to the sequence and chooses the next. Allocates nothing. */
 qasr_status decoder_step(decoder *d, qasr_error *err);
-/* Logits behind the last chosen token, [dec.n_vocab] to the host. */
+/* Logits behind the token chosen by the last prefill, [dec.n_vocab] to the host; before the next step. */
 qasr_status decoder_logits(decoder *d, float *out, qasr_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
+#include "kernels/screen.inc.h"
 
 /* 24 accumulators, 4 vectors of b and a value of a: 29 of the 32 registers */
 enum { TILE_ROWS = 6, TILE_VECS = 4 };
@@ -157,6 +158,7 @@ void kernels_fill_neon(kernels *k)
     dequantize_float_fill(k);
     gemv_blocks_fill(k);
     k->attention = attention;
+    k->screen_row = screen_row;
     k->attention_step = attention_step;
     k->quantize_act = quantize_act;
     k->dequantize[QUANT_Q8_0] = dequantize_q8_0;

@@ -9,6 +9,7 @@
 
 #include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
+#include "kernels/screen.inc.h"
 
 enum { TILE_ROWS = 6, TILE_VECS = 2 };
 #include "kernels/gemm.inc.h"
@@ -196,6 +197,7 @@ void kernels_fill_avx2(kernels *k)
     gemv_float_fill(k);
     dequantize_float_fill(k);
     k->attention = attention;
+    k->screen_row = screen_row;
     k->attention_step = attention_step;
     k->quantize_act = quantize_act;
 #define USE(id, type)                                                                                                  \

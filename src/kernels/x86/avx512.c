@@ -9,6 +9,7 @@
 
 #include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
+#include "kernels/screen.inc.h"
 
 enum { TILE_ROWS = 6, TILE_VECS = 4 };
 #include "kernels/gemm.inc.h"
@@ -24,5 +25,6 @@ void kernels_fill_avx512(kernels *k)
     gemm_fill(&k->gemm);
     gemv_float_fill(k);
     k->attention = attention;
+    k->screen_row = screen_row;
     k->attention_step = attention_step;
 }
