@@ -66,14 +66,6 @@ static void memory_sizes_are_checked(void **state)
     assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
     assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
     mem_fail_after(SIZE_MAX);
-    arena a;
-    assert_int_equal(arena_init(&a, 256, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 1, 1, &err), QASR_E_NOMEM);
-    arena_reset(&a);
-    assert_int_equal(arena_alloc(&p, &a, 256, 1, &err), QASR_OK);
-    arena_free(&a);
 }
 
 static void buffers_have_a_maximum(void **state)
