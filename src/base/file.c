@@ -65,26 +65,29 @@ void file_map_release(const file_map *m, size_t offset, size_t n)
         madvise((void *)(uintptr_t)(m->data + begin), end - begin, MADV_DONTNEED);
 }
 
-qasr_status file_read_all(buf *out, const char *path, qasr_error *err)
+qasr_status file_read_to_end(buf *out, int fd, const char *name, const char *advice, qasr_error *err)
 {
-    int fd;
-    struct stat st;
-    TRY(open_regular(&fd, &st, path, err));
-    qasr_status status = QASR_OK;
     char chunk[65536];
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            status = error_set_errno(err, "cannot read '%s'", path);
-        else if (n > 0 && (size_t)n > out->max - out->len)
-            status = error_set(err, QASR_E_FORMAT, "'%s' is too large: more than %zu bytes", path, out->max);
-        else if (n > 0)
-            status = buf_add(out, chunk, (size_t)n, err);
-        if (n <= 0 || status != QASR_OK)
-            break;
+            return error_set_errno(err, "cannot read '%s'", name);
+        if (n == 0)
+            return QASR_OK;
+        if ((size_t)n > out->max - out->len)
+            return error_set(err, QASR_E_FORMAT, "'%s' is too large: more than %zu bytes%s", name, out->max, advice);
+        TRY(buf_add(out, chunk, (size_t)n, err));
     }
+}
+
+qasr_status file_read_all(buf *out, const char *path, qasr_error *err)
+{
+    int fd;
+    struct stat st;
+    TRY(open_regular(&fd, &st, path, err));
+    qasr_status status = file_read_to_end(out, fd, path, "", err);
     close(fd);
     return status;
 }

@@ -20,6 +20,9 @@ void file_map_close(file_map *m);
 /* Tells the kernel that [offset, offset + n) will not be needed soon; memory goes down. */
 void file_map_release(const file_map *m, size_t offset, size_t n);
 
+/* Reads from a descriptor to its end, also from a pipe; more than out->max bytes is an error (FORMAT), whose message ends
+ * with the advice ("; ..." or ""). name is for messages. */
+qasr_status file_read_to_end(buf *out, int fd, const char *name, const char *advice, qasr_error *err);
 /* Reads a whole file into out; more than out->max bytes is an error (FORMAT). */
 qasr_status file_read_all(buf *out, const char *path, qasr_error *err);
 bool file_exists(const char *path);
