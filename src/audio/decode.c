@@ -6,7 +6,6 @@
  * (and, for input that cannot seek, the encoded bytes). Nothing is allocated by what a header claims. */
 #include "audio/audio.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -77,26 +77,6 @@ static sf_count_t bytes_tell(void *user)
     return (sf_count_t)((source *)user)->at;
 }
 
-/* Pipes and terminals cannot seek, but decoders must: take everything into memory first. */
-static qasr_status read_to_end(source *s, int fd, qasr_error *err)
-{
-    char chunk[65536];
-    for (;;) {
-        ssize_t n = read(fd, chunk, sizeof chunk);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set_errno(err, "cannot read '%s'", s->name);
-        if (n == 0)
-            return QASR_OK;
-        if ((size_t)n > s->bytes.max - s->bytes.len)
-            return error_set(err, QASR_E_FORMAT,
-                             "'%s' is too long: more than %d bytes; save it as a file first", s->name,
-                             MAX_PIPE_BYTES);
-        TRY(buf_add(&s->bytes, chunk, (size_t)n, err));
-    }
-}
-
 /* What libsndfile says, without its final stop. */
 static const char *library_text(char *to, SNDFILE *file)
 {
@@ -116,9 +96,10 @@ static qasr_status undecodable(const source *s, qasr_error *err)
                      s->name, library_text(text, s->file));
 }
 
+/* Pipes and terminals cannot seek, but decoders must: take everything into memory first. */
 static qasr_status open_bytes(source *s, int fd, qasr_error *err)
 {
-    TRY(read_to_end(s, fd, err));
+    TRY(file_read_to_end(&s->bytes, fd, s->name, "; save it as a file first", err));
     if (s->bytes.len == 0)
         return error_set(err, QASR_E_FORMAT, "'%s' is empty, expected an audio file", s->name);
     SF_VIRTUAL_IO io = {

@@ -48,29 +48,3 @@ qasr_status mem_strdup(char **out, const char *s, qasr_error *err)
     memcpy(*out, s, n);
     return QASR_OK;
 }
-
-qasr_status arena_init(arena *a, size_t size, qasr_error *err)
-{
-    *a = (arena){ 0 };
-    TRY(mem_alloc((void **)&a->base, size, 1, err));
-    a->size = size;
-    return QASR_OK;
-}
-
-void arena_free(arena *a)
-{
-    mem_free(a->base);
-    *a = (arena){ 0 };
-}
-
-qasr_status arena_alloc(void **out, arena *a, size_t n, size_t size, qasr_error *err)
-{
-    size_t bytes;
-    if (!size_mul(n, size, &bytes) || bytes > SIZE_MAX - MEM_ALIGN ||
-        size_round_up(bytes, MEM_ALIGN) > a->size - a->used)
-        return error_set(err, QASR_E_NOMEM, "scratch memory of %zu bytes is too small: %zu x %zu more asked",
-                         a->size, n, size);
-    *out = a->base + a->used;
-    a->used += size_round_up(bytes, MEM_ALIGN);
-    return QASR_OK;
-}

@@ -1,4 +1,4 @@
-/* All allocation goes through here: checked sizes, an arena, and a switch that lets tests make the n-th
+/* All allocation goes through here: checked sizes, and a switch that lets tests make the n-th
  * allocation fail. */
 #ifndef QASR_BASE_MEM_H
 #define QASR_BASE_MEM_H
@@ -31,17 +31,5 @@ qasr_status mem_strdup(char **out, const char *s, qasr_error *err);
 
 /* Tests: the n-th allocation from now on (0 = the next) and all after it fail; SIZE_MAX switches off. */
 void mem_fail_after(size_t n);
-
-/* Arena: one block that hands out aligned parts and is freed, or reset, as a whole. */
-typedef struct arena {
-    unsigned char *base;
-    size_t size, used;
-} arena;
-
-qasr_status arena_init(arena *a, size_t size, qasr_error *err);
-void arena_free(arena *a);
-static inline void arena_reset(arena *a) { a->used = 0; }
-/* n * size bytes, MEM_ALIGN-aligned. Error: NOMEM when the arena is full. */
-qasr_status arena_alloc(void **out, arena *a, size_t n, size_t size, qasr_error *err);
 
 #endif

@@ -50,6 +50,7 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err)
 /* A token of the word; positions are those of its first byte. */
 typedef struct symbol {
     int32_t id;
+    int32_t end;        /* of its bytes */
     int32_t prev, next; /* NO_SYMBOL at the ends */
     int64_t rank;       /* of the pair with next, NO_RANK if there is none or this one was merged away */
     int32_t result;     /* what the pair becomes */
@@ -60,6 +61,7 @@ typedef struct symbol {
 typedef struct encoder {
     const tokenizer *t;
     token_ids *out;
+    const unsigned char *word;
     symbol *symbols;
     uint64_t *heap;
     size_t n_heap, cap;
@@ -95,18 +97,18 @@ static void queue_pair(encoder *e, int32_t at)
     s->rank = NO_RANK;
     if (s->next == NO_SYMBOL)
         return;
-    const merge *m = merge_find(e->t, s->id, e->symbols[s->next].id);
-    if (m->left < 0)
+    uint32_t rank = merge_find(e->t, e->word + at, (size_t)(s->end - at), (size_t)(e->symbols[s->next].end - at), &s->result);
+    if (rank == NO_MERGE)
         return;
-    s->rank = m->rank;
-    s->result = m->result;
-    heap_push(e, (uint64_t)m->rank << 32 | (uint32_t)at);
+    s->rank = rank;
+    heap_push(e, (uint64_t)rank << 32 | (uint32_t)at);
 }
 
 static void merge_pair(encoder *e, int32_t at)
 {
     symbol *s = &e->symbols[at], *gone = &e->symbols[s->next];
     s->id = s->result;
+    s->end = gone->end;
     s->next = gone->next;
     gone->rank = NO_RANK;
     if (s->next != NO_SYMBOL)
@@ -137,8 +139,10 @@ static qasr_status encode_word(void *arg, const char *word, size_t n, qasr_error
 {
     encoder *e = arg;
     TRY(reserve_word(e, n, err));
+    e->word = (const unsigned char *)word;
     for (size_t i = 0; i < n; i++)
-        e->symbols[i] = (symbol){ .id = e->t->byte_id[(unsigned char)word[i]],
+        e->symbols[i] = (symbol){ .id = e->t->byte_id[e->word[i]],
+                                  .end = (int32_t)i + 1,
                                   .prev = (int32_t)i - 1,
                                   .next = i + 1 < n ? (int32_t)i + 1 : NO_SYMBOL };
     e->n_heap = 0;

@@ -5,6 +5,12 @@
 #include "text/pretok.h"
 #include "text/text.h"
 
+enum {
+    TOKEN_IDS_MAX = 1 << 22, /* a table of that many ids is 48 MiB; published ones have 151,706 */
+    NO_TOKEN = -1
+};
+#define NO_MERGE UINT32_MAX
+
 typedef enum token_kind {
     TOKEN_NONE = 0, /* a hole: no token has this id */
     TOKEN_BASE,     /* from vocab.json: made by merging */
@@ -13,14 +19,15 @@ typedef enum token_kind {
 } token_kind;
 
 typedef struct token {
-    uint32_t offset, length; /* into tokenizer.bytes */
-    token_kind kind;
+    uint32_t offset;                /* into tokenizer.bytes */
+    uint32_t length : 30, kind : 2; /* kind: a token_kind */
+    uint32_t merge;                 /* rank of the last of the merges that make it, or NO_MERGE */
 } token;
 
-/* left next to right becomes result; the smallest rank goes first. */
+/* Two tokens become one; which one is known from where the merge is found. The smallest rank goes first. */
 typedef struct merge {
-    int32_t left, right, result; /* left -1: empty slot */
-    uint32_t rank;
+    uint32_t n_left; /* bytes of the left one */
+    uint32_t next;   /* rank of another merge with the same result, or NO_MERGE */
 } merge;
 
 typedef struct added_token {
@@ -32,29 +39,33 @@ struct tokenizer {
     unsigned char *bytes; /* contents of all tokens, one after the other */
     token *tokens;        /* [n_tokens], by id */
     size_t n_tokens;
+    size_t longest;       /* bytes of a token of the index */
     int32_t byte_id[256];
-    merge *merges;        /* open addressing, linear probing */
-    unsigned merge_shift; /* slot = high bits of the hash; 2^(64 - merge_shift) slots */
+    uint32_t *slots;      /* index of tokens.c: open addressing, linear probing, 2^(64 - slot_shift) slots */
+    unsigned slot_shift;
+    merge *merges;        /* [n_merges], by rank */
+    uint32_t n_merges;
     added_token *added;   /* [n_added], longest first */
     size_t n_added;
     bool added_first[256]; /* bytes that an added token begins with */
     pretok *pretok;
 };
 
-/* Home slot of a pair. */
-static inline size_t merge_slot(int32_t left, int32_t right, unsigned shift)
-{
-    return (size_t)((((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9E3779B97F4A7C15u) >> shift);
-}
+/* ---- tokens.c ---- */
 
-/* The slot that holds the pair, or the empty slot where it would go. */
-static inline merge *merge_find(const tokenizer *t, int32_t left, int32_t right)
-{
-    size_t mask = ((size_t)1 << (64 - t->merge_shift)) - 1;
-    size_t i = merge_slot(left, right, t->merge_shift);
-    while (t->merges[i].left >= 0 && (t->merges[i].left != left || t->merges[i].right != right))
-        i = (i + 1) & mask;
-    return &t->merges[i];
-}
+/* Makes the tokens that are there findable by content. *twice: n_tokens, or an id whose content a smaller one has;
+ * then the index is not complete. Error: NOMEM. */
+qasr_status tokens_index(tokenizer *t, size_t *twice, qasr_error *err);
+/* The id with this content (n is at least 1), or NO_TOKEN. */
+int32_t token_find(const tokenizer *t, const unsigned char *p, size_t n);
+/* True if it is the content of this id, which may be any number. */
+bool token_is(const tokenizer *t, size_t id, const unsigned char *p, size_t n);
+
+/* Adds the next merge, for which there must be room: its result and the length of its left part. Returns its rank, or that
+ * of the same merge if it is there already. */
+uint32_t merge_add(tokenizer *t, int32_t result, size_t n_left);
+/* Rank of the merge that makes one token of n bytes at p, of which the first n_left are a token and the rest is one; NO_MERGE
+ * if there is none. *result: the token. */
+uint32_t merge_find(const tokenizer *t, const unsigned char *p, size_t n_left, size_t n, int32_t *result);
 
 #endif

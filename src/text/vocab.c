@@ -7,7 +7,8 @@
  * surrogates and control characters need no cases of their own.
  *
  * That ids 0..255 are the bytes and 256 + i is the result of merge i holds for the published files, but
- * nothing here relies on it: ids and results come from the maps of the files. */
+ * nothing here relies on it: ids and results come from the maps of the files. What merge i makes is looked for
+ * there first. Its halves are not looked up: a merge of what is no token applies to nothing. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -21,12 +22,12 @@
 #include "text/utf8.h"
 
 enum {
-    TOKEN_IDS_MAX = 1 << 22,   /* a table of that many ids is 48 MiB; published ones have 151,706 */
     ADDED_MAX = 4096,          /* they are searched one by one; published ones have 62 */
     FILE_BYTES_MAX = 32 << 20, /* each of vocab.json and merges.txt */
     CONFIG_BYTES_MAX = 4 << 20,
     ALPHABET_SIZE = 0x100 + 68,
-    INDEX_EMPTY = -1
+    TYPICAL_ENTRY_BYTES = 16, /* of a token in vocab.json; published ones take 18 */
+    MIN_MERGE_BYTES = 3       /* and the end of the line, which the last may lack */
 };
 
 typedef struct loader {
@@ -34,8 +35,6 @@ typedef struct loader {
     size_t n_bytes;                 /* of t->bytes in use */
     size_t cap_tokens;              /* of t->tokens */
     int16_t byte_of[ALPHABET_SIZE]; /* character of the byte alphabet to byte, -1: none */
-    int32_t *index;                 /* hash table of base tokens by content */
-    size_t index_mask;
 } loader;
 
 /* ---- a file being read -------------------------------------------------------------------- */
@@ -95,19 +94,64 @@ static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, c
     return QASR_OK;
 }
 
+/* How many of the 8 bytes, from the lowest on, stand for themselves: '!' to '~', but no quote and no backslash. */
+static unsigned count_plain(uint64_t x)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones, low = x & ~high; /* no sum below carries over a byte */
+    uint64_t from_0x21 = low + 0x5F * ones, is_0x7f = low + ones;
+    uint64_t no_quote = (low ^ '"' * ones) + 0x7F * ones, no_backslash = (low ^ '\\' * ones) + 0x7F * ones;
+    uint64_t other = (x | is_0x7f | ~(from_0x21 & no_quote & no_backslash)) & high;
+    return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
+}
+
+/* Takes characters up to a quote, a backslash or what is not in the alphabet, which is for the caller to judge. Here goes
+ * the time of reading both files. There must be room for as many bytes as s has left. Returns where the next one goes. */
+static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *s)
+{
+    const unsigned char *p = s->p, *end = s->end;
+    while (end - p >= 8) {
+        uint32_t cp = *p;
+        if (cp < 0x80) {
+            uint64_t x;
+            memcpy(&x, p, sizeof x);
+            memcpy(to, &x, sizeof x); /* more than is meant: the rest is overwritten */
+            unsigned n = count_plain(x);
+            to += n;
+            p += n;
+            if (n == 8 || *p >= 0x80)
+                continue;
+            break;
+        }
+        cp = (cp & 0x1F) << 6 | (p[1] & 0x3F);
+        if (*p < 0xC2 || *p > 0xDF || (p[1] & 0xC0) != 0x80 || cp >= ALPHABET_SIZE || l->byte_of[cp] < 0)
+            break;
+        *to++ = (unsigned char)l->byte_of[cp];
+        p += 2;
+    }
+    s->p = p;
+    return to;
+}
+
+/* One character, whatever it is. */
+static qasr_status scan_letter(const loader *l, unsigned char *to, scanner *s, qasr_error *err)
+{
+    uint32_t cp;
+    s->p += utf8_read(&cp, s->p, (size_t)(s->end - s->p));
+    return put_letter(l, to, cp, s, err);
+}
+
 /* ---- tokens ------------------------------------------------------------------------------- */
 
 static qasr_status reserve_tokens(loader *l, size_t n, qasr_error *err)
 {
     if (n <= l->cap_tokens)
         return QASR_OK;
-    size_t cap = l->cap_tokens ? l->cap_tokens : 4096;
+    size_t cap = l->cap_tokens;
     while (cap < n)
         cap *= 2;
     token *grown;
-    TRY(MEM_CALLOC(&grown, cap, err));
-    if (l->t->n_tokens)
-        memcpy(grown, l->t->tokens, l->t->n_tokens * sizeof *grown);
+    TRY(MEM_CALLOC(&grown, cap, err)); /* TOKEN_NONE */
+    memcpy(grown, l->t->tokens, l->t->n_tokens * sizeof *grown);
     mem_free(l->t->tokens);
     l->t->tokens = grown;
     l->cap_tokens = cap;
@@ -125,7 +169,8 @@ static qasr_status add_token(loader *l, int32_t id, size_t n, token_kind kind, c
                 memcmp(bytes + k->offset, bytes + l->n_bytes, n) == 0; /* listed in both files */
     if (k->kind != TOKEN_NONE && !same)
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': id %" PRId32 " is used twice", path, id);
-    *k = (token){ .offset = (uint32_t)l->n_bytes, .length = (uint32_t)n, .kind = kind };
+    *k = (token){ .offset = (uint32_t)l->n_bytes, .length = (uint32_t)n, .kind = kind,
+                    .merge = same ? k->merge : NO_MERGE };
     l->n_bytes += n;
     if ((size_t)id >= l->t->n_tokens)
         l->t->n_tokens = (size_t)id + 1;
@@ -183,23 +228,28 @@ static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
     return QASR_OK;
 }
 
-/* A string, as *n bytes at to. */
+/* A string, as *n bytes at to; there must be room for what s has left. */
 static qasr_status scan_piece(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
 {
+    unsigned char *at = to;
     if (!take(s, '"'))
         return scan_error(s, err, "expected a string");
-    for (*n = 0; s->p < s->end && *s->p != '"'; ++*n) {
-        uint32_t cp;
+    for (;;) {
+        at = scan_letters(l, at, s);
+        if (s->p == s->end || *s->p == '"')
+            break;
         if (*s->p == '\\') {
+            uint32_t cp;
             s->p++;
             TRY(scan_escape(&cp, s, err));
+            TRY(put_letter(l, at++, cp, s, err));
         } else {
-            s->p += utf8_read(&cp, s->p, (size_t)(s->end - s->p));
+            TRY(scan_letter(l, at++, s, err));
         }
-        TRY(put_letter(l, to + *n, cp, s, err));
     }
     if (!take(s, '"'))
         return scan_error(s, err, "string does not end");
+    *n = (size_t)(at - to);
     if (*n == 0)
         return scan_error(s, err, "empty token");
     return QASR_OK;
@@ -250,77 +300,33 @@ static qasr_status load_vocab(loader *l, const char *path, size_t extra_bytes, q
     file_map m;
     scanner s;
     TRY(map_text(&m, &s, path, err));
-    qasr_status status =
-        MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err); /* JSON is longer than its pieces */
-    if (status == QASR_OK)
-        status = scan_vocab(l, &s, err);
+    l->cap_tokens = m.size / TYPICAL_ENTRY_BYTES + 64;
+    qasr_status status;
+    TRY_GOTO(MEM_CALLOC(&l->t->tokens, l->cap_tokens, err));
+    TRY_GOTO(MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err)); /* JSON is longer than its pieces */
+    TRY_GOTO(scan_vocab(l, &s, err));
+done:
     file_map_close(&m);
     return status;
 }
 
-/* ---- base tokens by content, needed while the merges are read ------------------------------ */
-
-static size_t hash_bytes(const unsigned char *p, size_t n)
+static qasr_status build_index(tokenizer *t, const char *path, qasr_error *err)
 {
-    uint64_t h = 0xCBF29CE484222325u; /* FNV-1a */
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001B3u;
-    return (size_t)(h ^ h >> 32);
+    size_t twice;
+    TRY(tokens_index(t, &twice, err));
+    if (twice == t->n_tokens)
+        return QASR_OK;
+    const token *k = &t->tokens[twice];
+    return error_set(err, QASR_E_FORMAT, "cannot read '%s': ids %" PRId32 " and %zu have the same token", path,
+                     token_find(t, t->bytes + k->offset, k->length), twice);
 }
 
-static bool is_token(const tokenizer *t, size_t id, const unsigned char *p, size_t n)
-{
-    return id < t->n_tokens && t->tokens[id].kind != TOKEN_NONE && t->tokens[id].length == n &&
-           memcmp(t->bytes + t->tokens[id].offset, p, n) == 0;
-}
-
-/* The slot that holds the id of these bytes, or the empty slot where it would go. */
-static int32_t *index_find(const loader *l, const unsigned char *p, size_t n)
-{
-    for (size_t i = hash_bytes(p, n);; i++) {
-        int32_t *slot = &l->index[i & l->index_mask];
-        if (*slot == INDEX_EMPTY)
-            return slot;
-        if (is_token(l->t, (size_t)*slot, p, n))
-            return slot;
-    }
-}
-
-static size_t power_of_two_above(size_t n)
-{
-    size_t p = 16;
-    while (p < n)
-        p *= 2;
-    return p;
-}
-
-static qasr_status build_index(loader *l, const char *path, qasr_error *err)
-{
-    const tokenizer *t = l->t;
-    size_t n = power_of_two_above(t->n_tokens * 2);
-    TRY(MEM_ALLOC(&l->index, n, err));
-    memset(l->index, 0xFF, n * sizeof *l->index); /* INDEX_EMPTY */
-    l->index_mask = n - 1;
-    for (size_t id = 0; id < t->n_tokens; id++) {
-        const token *k = &t->tokens[id];
-        if (k->kind == TOKEN_NONE)
-            continue;
-        int32_t *slot = index_find(l, t->bytes + k->offset, k->length);
-        if (*slot != INDEX_EMPTY)
-            return error_set(err, QASR_E_FORMAT,
-                             "cannot read '%s': ids %" PRId32 " and %zu have the same token", path, *slot,
-                             id);
-        *slot = (int32_t)id;
-    }
-    return QASR_OK;
-}
-
-static qasr_status find_byte_tokens(loader *l, const char *path, qasr_error *err)
+static qasr_status find_byte_tokens(tokenizer *t, const char *path, qasr_error *err)
 {
     for (int b = 0; b < 256; b++) {
         unsigned char byte = (unsigned char)b;
-        l->t->byte_id[b] = *index_find(l, &byte, 1);
-        if (l->t->byte_id[b] == INDEX_EMPTY)
+        t->byte_id[b] = token_find(t, &byte, 1);
+        if (t->byte_id[b] == NO_TOKEN)
             return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path,
                              (unsigned)b);
     }
@@ -329,82 +335,63 @@ static qasr_status find_byte_tokens(loader *l, const char *path, qasr_error *err
 
 /* ---- merges.txt --------------------------------------------------------------------------- */
 
+static bool at_line_end(const scanner *s)
+{
+    size_t n = (size_t)(s->end - s->p);
+    return n == 0 || *s->p == '\n' || (*s->p == '\r' && (n == 1 || s->p[1] == '\n'));
+}
+
 /* Decodes up to a blank or the end of the line. */
 static qasr_status scan_half(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
 {
-    for (*n = 0; s->p < s->end && *s->p != ' '; ++*n) {
-        uint32_t cp;
-        s->p += utf8_read(&cp, s->p, (size_t)(s->end - s->p));
-        TRY(put_letter(l, to + *n, cp, s, err));
+    unsigned char *at = to;
+    for (;;) {
+        at = scan_letters(l, at, s);
+        if (at_line_end(s) || *s->p == ' ')
+            break;
+        TRY(scan_letter(l, at++, s, err));
     }
+    *n = (size_t)(at - to);
     return QASR_OK;
 }
 
-/* s ends with the line; scratch holds it. */
-static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, uint32_t rank, qasr_error *err)
+/* s stands at the begin of a line that is not empty, and is left at its end. scratch has room for what s has left. */
+static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, qasr_error *err)
 {
     size_t n_left, n_right;
+    tokenizer *t = l->t;
     TRY(scan_half(l, scratch, &n_left, s, err));
-    bool blank = s->p < s->end;
-    s->p += blank;
+    s->p += !at_line_end(s); /* the blank */
     TRY(scan_half(l, scratch + n_left, &n_right, s, err));
-    if (n_left == 0 || n_right == 0 || s->p < s->end)
+    if (n_left == 0 || n_right == 0 || !at_line_end(s))
         return scan_error(s, err, "expected two tokens and one blank");
-    int32_t left = *index_find(l, scratch, n_left), right = *index_find(l, scratch + n_left, n_right);
+    uint32_t rank = t->n_merges;
     int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
-    if (!is_token(l->t, 256 + (size_t)rank, scratch, n_left + n_right))
-        result = *index_find(l, scratch, n_left + n_right);
-    if (left == INDEX_EMPTY || right == INDEX_EMPTY || result == INDEX_EMPTY)
-        return scan_error(s, err, "merge %" PRIu32 " has a token that is not in the vocabulary", rank);
-    merge *slot = merge_find(l->t, left, right);
-    if (slot->left >= 0)
-        return scan_error(s, err, "merge %" PRIu32 " is the same as merge %" PRIu32, rank, slot->rank);
-    *slot = (merge){ .left = left, .right = right, .result = result, .rank = rank };
+    if (!token_is(t, 256 + (size_t)rank, scratch, n_left + n_right))
+        result = token_find(t, scratch, n_left + n_right);
+    if (result == NO_TOKEN)
+        return scan_error(s, err, "merge %" PRIu32 " makes a token that is not in the vocabulary", rank);
+    uint32_t same = merge_add(t, result, n_left);
+    if (same != rank)
+        return scan_error(s, err, "merge %" PRIu32 " is the same as merge %" PRIu32, rank, same);
     return QASR_OK;
 }
 
-/* Takes the next line out of s, without its end. */
-static scanner next_line(scanner *s)
+static void skip_version(scanner *s)
 {
-    scanner line = *s;
-    const unsigned char *newline = memchr(s->p, '\n', (size_t)(s->end - s->p));
-    line.end = newline ? newline : s->end;
-    s->p = newline ? newline + 1 : s->end;
-    if (line.end > line.p && line.end[-1] == '\r')
-        line.end--;
-    return line;
-}
-
-static size_t count_lines(scanner s)
-{
-    size_t n = 0;
-    while (s.p < s.end) {
-        scanner line = next_line(&s);
-        n += line.p < line.end;
-    }
-    return n;
-}
-
-static qasr_status make_merge_table(tokenizer *t, size_t n_merges, qasr_error *err)
-{
-    size_t n = power_of_two_above(n_merges + n_merges / 2);
-    TRY(MEM_ALLOC(&t->merges, n, err));
-    memset(t->merges, 0xFF, n * sizeof *t->merges); /* left = -1: empty */
-    t->merge_shift = 64 - (unsigned)__builtin_ctzll(n);
-    return QASR_OK;
+    static const char version[] = "#version";
+    if ((size_t)(s->end - s->p) < sizeof version - 1 || memcmp(s->p, version, sizeof version - 1) != 0)
+        return;
+    while (!at_line_end(s))
+        s->p++;
 }
 
 static qasr_status scan_merges(loader *l, scanner *s, unsigned char *scratch, qasr_error *err)
 {
-    static const char version[] = "#version";
-    uint32_t rank = 0;
-    for (bool first = true; s->p < s->end; first = false) {
-        scanner line = next_line(s);
-        size_t n = (size_t)(line.end - line.p);
-        if (n == 0 || (first && n >= sizeof version - 1 && memcmp(line.p, version, sizeof version - 1) == 0))
-            continue;
-        TRY(scan_merge(l, &line, scratch, rank++, err));
-    }
+    skip_version(s);
+    for (; s->p < s->end; s->p += s->p < s->end)
+        if (!at_line_end(s))
+            TRY(scan_merge(l, s, scratch, err));
     return QASR_OK;
 }
 
@@ -414,11 +401,11 @@ static qasr_status load_merges(loader *l, const char *path, qasr_error *err)
     scanner s;
     unsigned char *scratch = NULL; /* holds a line, so at most the file */
     TRY(map_text(&m, &s, path, err));
-    qasr_status status = make_merge_table(l->t, count_lines(s), err);
-    if (status == QASR_OK)
-        status = MEM_ALLOC(&scratch, m.size, err);
-    if (status == QASR_OK)
-        status = scan_merges(l, &s, scratch, err);
+    qasr_status status;
+    TRY_GOTO(MEM_ALLOC(&l->t->merges, m.size / MIN_MERGE_BYTES + 1, err)); /* what is not used is never touched */
+    TRY_GOTO(MEM_ALLOC(&scratch, m.size, err));
+    TRY_GOTO(scan_merges(l, &s, scratch, err));
+done:
     mem_free(scratch);
     file_map_close(&m);
     return status;
@@ -535,8 +522,8 @@ static qasr_status load_files(loader *l, const paths *p, json_t **root, qasr_err
     TRY(load_config(root, p->config, err));
     TRY(check_config(&added, &n_added_bytes, *root, p->config, err));
     TRY(load_vocab(l, p->vocab, n_added_bytes, err));
-    TRY(build_index(l, p->vocab, err));
-    TRY(find_byte_tokens(l, p->vocab, err));
+    TRY(build_index(l->t, p->vocab, err));
+    TRY(find_byte_tokens(l->t, p->vocab, err));
     TRY(load_merges(l, p->merges, err));
     TRY(add_added(l, added, p->config, err));
     return pretok_create(&l->t->pretok, err);
@@ -575,7 +562,6 @@ done:
     mem_free(p.vocab);
     mem_free(p.merges);
     mem_free(p.config);
-    mem_free(l.index);
     tokenizer_free(l.t);
     return status;
 }
@@ -587,6 +573,7 @@ void tokenizer_free(tokenizer *t)
     pretok_free(t->pretok);
     mem_free(t->added);
     mem_free(t->merges);
+    mem_free(t->slots);
     mem_free(t->tokens);
     mem_free(t->bytes);
     mem_free(t);

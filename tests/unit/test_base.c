@@ -66,14 +66,6 @@ static void memory_sizes_are_checked(void **state)
     assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
     assert_int_equal(mem_alloc(&p, 1, 1, &err), QASR_E_NOMEM);
     mem_fail_after(SIZE_MAX);
-    arena a;
-    assert_int_equal(arena_init(&a, 256, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 100, 1, &err), QASR_OK);
-    assert_int_equal(arena_alloc(&p, &a, 1, 1, &err), QASR_E_NOMEM);
-    arena_reset(&a);
-    assert_int_equal(arena_alloc(&p, &a, 256, 1, &err), QASR_OK);
-    arena_free(&a);
 }
 
 static void buffers_have_a_maximum(void **state)
@@ -95,6 +87,42 @@ static void buffers_have_a_maximum(void **state)
     assert_int_equal(buf_take(&b, &s, &err), QASR_OK);
     assert_string_equal(s, "");
     mem_free(s);
+}
+
+static void reading_to_the_end_has_a_maximum(void **state)
+{
+    static const struct { size_t max; const char *advice, *message; } cases[] = {
+        { 100000, "", NULL },
+        { 200000, "; shorten it", NULL },
+        { 99999, "; shorten it", "'a file' is too large: more than 99999 bytes; shorten it" },
+    };
+    char *bytes = malloc(100000);
+    for (size_t i = 0; i < 100000; i++)
+        bytes[i] = (char)(i * 7 % 251);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        qasr_error err;
+        buf b;
+        FILE *f = tmpfile();
+        assert_non_null(f);
+        assert_int_equal(fwrite(bytes, 1, 100000, f), 100000);
+        rewind(f);
+        buf_init(&b, cases[i].max);
+        qasr_status status = file_read_to_end(&b, fileno(f), "a file", cases[i].advice, &err);
+        assert_int_equal(status, cases[i].message ? QASR_E_FORMAT : QASR_OK);
+        if (cases[i].message)
+            assert_string_equal(err.message, cases[i].message);
+        else
+            assert_int_equal(b.len, 100000);
+        assert_memory_equal(buf_str(&b), bytes, b.len);
+        fclose(f);
+        buf_free(&b);
+    }
+    free(bytes);
+    qasr_error err;
+    buf b;
+    buf_init(&b, 10);
+    assert_int_equal(file_read_to_end(&b, -1, "nothing", "", &err), QASR_E_IO);
+    assert_string_equal(err.message, "cannot read 'nothing': Bad file descriptor");
 }
 
 static void output_appears_whole_or_not_at_all(void **state)
@@ -212,6 +240,7 @@ int main(void)
         cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(log_lines_are_clean_too),
         cmocka_unit_test(memory_sizes_are_checked),
         cmocka_unit_test(buffers_have_a_maximum),       cmocka_unit_test(output_appears_whole_or_not_at_all),
+        cmocka_unit_test(reading_to_the_end_has_a_maximum),
         cmocka_unit_test(pool_runs_every_task_once),    cmocka_unit_test(cpu_level_can_be_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

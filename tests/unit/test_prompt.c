@@ -12,25 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "text/text.h"
-
-static tokenizer *real, *demo;
-
-static int open_tokenizers(void **state)
-{
-    qasr_error err;
-    if (tokenizer_open_dir(&real, TOKENIZER_DIR, &err) || tokenizer_open_dir(&demo, MODEL_DIR, &err)) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
-    return 0;
-}
-
-static int free_tokenizers(void **state)
-{
-    tokenizer_free(real);
-    tokenizer_free(demo);
-    return 0;
-}
+#include "tokenizer_fixture.h"
 
 static void check_prompt(const tokenizer *t, const char *context, const char *forced, size_t n_audio,
                          const int32_t *want, size_t n)
@@ -159,28 +141,12 @@ static void absurd_lengths_are_refused(void **state)
 /* A copy of the demo tokenizer whose added tokens are only these. */
 static void open_with_added(tokenizer **t, const char *config)
 {
-    static const char *const name[] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
-    char dir[] = "/tmp/qasr-prompt-XXXXXX", path[300];
+    char dir[64];
     qasr_error err;
-    assert_non_null(mkdtemp(dir));
-    for (int i = 0; i < 3; i++) {
-        buf text;
-        buf_init(&text, 1 << 20);
-        snprintf(path, sizeof path, "%s/%s", MODEL_DIR, name[i]);
-        assert_int_equal(i < 2 ? file_read_all(&text, path, &err) : buf_add_str(&text, config, &err), QASR_OK);
-        snprintf(path, sizeof path, "%s/%s", dir, name[i]);
-        FILE *f = fopen(path, "wb");
-        assert_non_null(f);
-        assert_int_equal(fwrite(text.data, 1, text.len, f), text.len);
-        fclose(f);
-        buf_free(&text);
-    }
+    make_dir(dir);
+    write_edited(dir, CONFIG, NULL, config);
     assert_int_equal(tokenizer_open_dir(t, dir, &err), QASR_OK);
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, name[i]);
-        unlink(path);
-    }
-    rmdir(dir);
+    remove_dir(dir);
 }
 
 static void missing_tokens_are_named(void **state)

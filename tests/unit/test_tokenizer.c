@@ -17,25 +17,7 @@
 #include "text/text.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
-
-static tokenizer *real, *demo;
-
-static int open_tokenizers(void **state)
-{
-    qasr_error err;
-    if (tokenizer_open_dir(&real, TOKENIZER_DIR, &err) || tokenizer_open_dir(&demo, MODEL_DIR, &err)) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
-    return 0;
-}
-
-static int free_tokenizers(void **state)
-{
-    tokenizer_free(real);
-    tokenizer_free(demo);
-    return 0;
-}
+#include "tokenizer_fixture.h"
 
 static uint64_t random_state = 20260117;
 
@@ -138,13 +120,39 @@ static void tables_have_the_published_shape(void **state)
     static const int32_t id[] = { 0, 93, 94, 105, 106, 187, 188, 220, 221, 254, 255 };
     for (size_t i = 0; i < ARRAY_LEN(first); i++)
         assert_int_equal(real->byte_id[first[i]], id[i]);
-    size_t n_merges = 0;
-    for (size_t i = 0; i < (size_t)1 << (64 - real->merge_shift); i++) {
-        const merge *m = &real->merges[i];
-        n_merges += m->left >= 0;
-        assert_true(m->left < 0 || m->result == 256 + (int32_t)m->rank);
+}
+
+/* Where the left half of the next line ends, counted in characters, each of which stands for one byte; 0: no line. */
+static size_t next_cut(const char **line)
+{
+    const char *end = strchr(*line, '\n'), *blank = strchr(*line, ' ');
+    size_t n = 0;
+    if (!end)
+        return 0;
+    assert_true(blank && blank < end);
+    for (const char *p = *line; p < blank; p++)
+        n += (*p & 0xC0) != 0x80;
+    *line = end + 1;
+    return n;
+}
+
+static void every_published_merge_is_found_and_no_other(void **state)
+{
+    buf text = read_text(TOKENIZER_DIR, MERGES);
+    const char *line = strchr(text.data, '\n') + 1; /* "#version" */
+    uint32_t rank = 0;
+    for (size_t cut; (cut = next_cut(&line)) > 0; rank++) {
+        const token *k = &real->tokens[256 + rank];
+        for (size_t n_left = 1; n_left < k->length; n_left++) {
+            int32_t result = NO_TOKEN;
+            uint32_t found = merge_find(real, real->bytes + k->offset, n_left, k->length, &result);
+            assert_int_equal(found, n_left == cut ? rank : NO_MERGE);
+            assert_int_equal(result, 256 + rank);
+        }
     }
-    assert_int_equal(n_merges, 151387);
+    assert_int_equal(rank, 151387);
+    assert_int_equal(real->n_merges, rank);
+    buf_free(&text);
 }
 
 static void added_tokens_need_trust(void **state)
@@ -382,43 +390,94 @@ static void split_follows_its_rules(void **state)
 
 /* ---- merging, against the textbook -------------------------------------------------------- */
 
-/* All occurrences of the best pair from left to right, until there is none. */
-static size_t merge_naively(const tokenizer *t, int32_t *ids, size_t n)
+/* The lines of a merges.txt, sorted. */
+typedef struct pair_list {
+    buf text;
+    struct pair_line { const char *text; uint32_t rank; } *lines;
+    size_t n;
+} pair_list;
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct pair_line *)a)->text, ((const struct pair_line *)b)->text);
+}
+
+static pair_list read_pairs(const char *dir)
+{
+    pair_list l = { .text = read_text(dir, MERGES) };
+    l.lines = malloc(l.text.len * sizeof *l.lines);
+    assert_non_null(l.lines);
+    strtok(l.text.data, "\n"); /* "#version" */
+    for (char *line; (line = strtok(NULL, "\n")); l.n++)
+        l.lines[l.n] = (struct pair_line){ line, (uint32_t)l.n };
+    qsort(l.lines, l.n, sizeof *l.lines, by_text);
+    return l;
+}
+
+static void free_pairs(pair_list *l)
+{
+    buf_free(&l->text);
+    free(l->lines);
+}
+
+typedef struct parts {
+    char text[200][200];
+    size_t n;
+} parts;
+
+/* Rank of the pair at i; UINT32_MAX: it is in no line. */
+static uint32_t pair_rank(const pair_list *l, const parts *p, size_t i)
+{
+    char line[401];
+    snprintf(line, sizeof line, "%s %s", p->text[i], p->text[i + 1]);
+    const struct pair_line *found = bsearch(&(struct pair_line){ line, 0 }, l->lines, l->n, sizeof *found, by_text);
+    return found ? found->rank : UINT32_MAX;
+}
+
+/* All occurrences of the best pair from left to right, until there is none. The letters of the word stand for themselves
+ * in the file. */
+static void merge_naively(const pair_list *l, parts *p)
 {
     for (;;) {
-        merge best = { .left = -1, .rank = UINT32_MAX };
-        for (size_t i = 0; i + 1 < n; i++) {
-            const merge *m = merge_find(t, ids[i], ids[i + 1]);
-            if (m->left >= 0 && m->rank < best.rank)
-                best = *m;
-        }
-        if (best.left < 0)
-            return n;
-        size_t n_out = 0;
-        for (size_t i = 0; i < n; i++) {
-            bool hit = i + 1 < n && ids[i] == best.left && ids[i + 1] == best.right;
-            ids[n_out++] = hit ? best.result : ids[i];
-            i += hit;
-        }
-        n = n_out;
+        uint32_t best = UINT32_MAX;
+        for (size_t i = 0; i + 1 < p->n; i++)
+            best = pair_rank(l, p, i) < best ? pair_rank(l, p, i) : best;
+        if (best == UINT32_MAX)
+            return;
+        for (size_t i = 0; i + 1 < p->n; i++)
+            if (pair_rank(l, p, i) == best) {
+                strcat(p->text[i], p->text[i + 1]);
+                memmove(p->text[i + 1], p->text[i + 2], (p->n - i - 2) * sizeof p->text[0]);
+                p->n--;
+            }
     }
 }
 
 static void merging_follows_the_textbook(void **state)
 {
+    pair_list lists[] = { read_pairs(TOKENIZER_DIR), read_pairs(MODEL_DIR) };
+    static parts p;
     for (int i = 0; i < 5000; i++) {
         char word[200];
-        int32_t ids[200];
-        size_t n = 1 + random_below(i % 50 ? 20 : sizeof word - 1);
+        qasr_error err;
+        size_t n = 1 + random_below(i % 50 ? 20 : sizeof word - 2);
         uint32_t n_letters = 1 + random_below(26); /* few letters: runs and overlaps */
         const tokenizer *t = i % 3 ? real : demo;
         for (size_t j = 0; j < n; j++) {
             word[j] = (char)('a' + random_below(n_letters));
-            ids[j] = t->byte_id[(unsigned char)word[j]];
+            snprintf(p.text[j], sizeof p.text[j], "%c", word[j]);
         }
-        word[n] = 0;
-        check_ids(t, word, n, false, ids, merge_naively(t, ids, n));
+        p.n = n;
+        merge_naively(&lists[i % 3 == 0], &p);
+        token_ids ids = { 0 };
+        assert_int_equal(tokenizer_encode(t, word, n, false, &ids, &err), QASR_OK);
+        assert_int_equal(ids.n, p.n);
+        for (size_t j = 0; j < ids.n; j++)
+            assert_true(token_is(t, (size_t)ids.ids[j], (const unsigned char *)p.text[j], strlen(p.text[j])));
+        token_ids_free(&ids);
     }
+    free_pairs(&lists[0]);
+    free_pairs(&lists[1]);
 }
 
 /* A million bytes that are hard on the split, on NFC or on the merging. */
@@ -581,59 +640,6 @@ static void four_threads_share_a_tokenizer(void **state)
 
 /* ---- hostile files ------------------------------------------------------------------------ */
 
-enum { VOCAB, MERGES, CONFIG, N_FILES };
-static const char *const file_name[N_FILES] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
-
-static void write_file(const char *dir, int which, const char *text, size_t n)
-{
-    char path[300];
-    snprintf(path, sizeof path, "%s/%s", dir, file_name[which]);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, n, f), n);
-    fclose(f);
-}
-
-/* The demo model's file with the first occurrence of from replaced, or all of it when from is NULL. */
-static void write_edited(const char *dir, int which, const char *from, const char *to)
-{
-    qasr_error err;
-    char *path;
-    buf text, edited;
-    buf_init(&text, 1 << 20);
-    buf_init(&edited, 1 << 20);
-    assert_int_equal(file_path_join(&path, MODEL_DIR, file_name[which], &err), QASR_OK);
-    assert_int_equal(file_read_all(&text, path, &err), QASR_OK);
-    const char *found = from ? strstr(text.data, from) : text.data;
-    if (!found)
-        fail_msg("'%s' is not in %s", from, path);
-    assert_int_equal(buf_add(&edited, text.data, (size_t)(found - text.data), &err), QASR_OK);
-    assert_int_equal(buf_add_str(&edited, to, &err), QASR_OK);
-    assert_int_equal(buf_add_str(&edited, from ? found + strlen(from) : "", &err), QASR_OK);
-    write_file(dir, which, edited.data, edited.len);
-    buf_free(&text);
-    buf_free(&edited);
-    mem_free(path);
-}
-
-static void make_dir(char dir[64])
-{
-    snprintf(dir, 64, "/tmp/qasr-tokenizer-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    for (int i = 0; i < N_FILES; i++)
-        write_edited(dir, i, "", "");
-}
-
-static void remove_dir(const char *dir)
-{
-    char path[300];
-    for (int i = 0; i < N_FILES; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, file_name[i]);
-        unlink(path);
-    }
-    rmdir(dir);
-}
-
 static const struct {
     int which;
     const char *from, *to, *message; /* part of the error message; NULL: the file is good */
@@ -681,9 +687,9 @@ static const struct {
     { MERGES, NULL, "", NULL },
     { MERGES, NULL, "Ġ Ð\r\n\r\n", NULL },
     { MERGES, "#version: 0.2\n", "Ġ Ð\n", "is the same as merge 0" },
-    { MERGES, "#version: 0.2\n", "zz z\n", "merge 0 has a token that is not in the vocabulary" },
-    { MERGES, "#version: 0.2\n", "z zz\n", "merge 0 has a token that is not in the vocabulary" },
-    { MERGES, "#version: 0.2\n", "~ ~\n", "merge 0 has a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "zz z\n", "merge 0 makes a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "z zz\n", "merge 0 makes a token that is not in the vocabulary" },
+    { MERGES, "#version: 0.2\n", "~ ~\n", "merge 0 makes a token that is not in the vocabulary" },
     { MERGES, "#version: 0.2\n", "a\n", "expected two tokens and one blank" },
     { MERGES, "#version: 0.2\n", "a \n", "expected two tokens and one blank" },
     { MERGES, "#version: 0.2\n", " a\n", "expected two tokens and one blank" },
@@ -744,11 +750,7 @@ static void truncated_files_do_no_harm(void **state)
     char dir[64];
     make_dir(dir);
     for (int which = 0; which < N_FILES; which++) {
-        char *path;
-        buf text;
-        buf_init(&text, 1 << 20);
-        assert_int_equal(file_path_join(&path, MODEL_DIR, file_name[which], &err), QASR_OK);
-        assert_int_equal(file_read_all(&text, path, &err), QASR_OK);
+        buf text = read_text(MODEL_DIR, which);
         for (size_t n = random_below(64); n + 1 < text.len; n += 1 + random_below(128)) {
             tokenizer *t = NULL;
             write_file(dir, which, text.data, n);
@@ -760,7 +762,6 @@ static void truncated_files_do_no_harm(void **state)
         }
         write_file(dir, which, text.data, text.len);
         buf_free(&text);
-        mem_free(path);
     }
     remove_dir(dir);
 }
@@ -807,6 +808,36 @@ static void ids_need_not_be_in_order(void **state)
     remove_dir(dir);
 }
 
+/* Several merges make one token; one has a half that is none and never applies. */
+static void merges_with_one_result_are_told_apart(void **state)
+{
+    static const unsigned char zzzz[] = "zzzz";
+    char dir[64];
+    qasr_error err;
+    tokenizer *t = NULL;
+    int32_t result;
+    make_dir(dir);
+    write_edited(dir, VOCAB, "\"!\": 0", "\"!\": 0, \"zz\": 2000, \"zzzz\": 2001");
+    write_edited(dir, MERGES, "#version: 0.2\n", "z zzz\nzz zz\nz z\n");
+    assert_int_equal(tokenizer_open_dir(&t, dir, &err), QASR_OK);
+    assert_int_equal(merge_find(t, zzzz, 1, 4, &result), 0);
+    assert_int_equal(result, 2001);
+    assert_int_equal(merge_find(t, zzzz, 2, 4, &result), 1);
+    assert_int_equal(result, 2001);
+    assert_int_equal(merge_find(t, zzzz, 1, 2, &result), 2);
+    assert_int_equal(result, 2000);
+    assert_int_equal(merge_find(t, zzzz, 3, 4, &result), NO_MERGE);
+    assert_int_equal(merge_find(t, zzzz, 1, 3, &result), NO_MERGE);
+    int32_t z = t->byte_id['z'];
+    check_ids(t, "zzzzz", 5, false, (const int32_t[]){ 2001, z }, 2);
+    check_ids(t, "zzz", 3, false, (const int32_t[]){ 2000, z }, 2);
+    tokenizer_free(t);
+    write_edited(dir, MERGES, "#version: 0.2\n", "z zzz\nzz zz\nz z\nz zzz\n");
+    assert_int_equal(tokenizer_open_dir(&t, dir, &err), QASR_E_FORMAT);
+    assert_non_null(strstr(err.message, "merge 3 is the same as merge 0"));
+    remove_dir(dir);
+}
+
 /* ---- out of memory ------------------------------------------------------------------------ */
 
 static void every_failed_allocation_is_reported(void **state)
@@ -843,6 +874,7 @@ int main(void)
         cmocka_unit_test(published_ids_come_out),
         cmocka_unit_test(published_ids_decode_to_their_text),
         cmocka_unit_test(tables_have_the_published_shape),
+        cmocka_unit_test(every_published_merge_is_found_and_no_other),
         cmocka_unit_test(added_tokens_need_trust),
         cmocka_unit_test(decoding_skips_special_and_unknown_ids),
         cmocka_unit_test(golden_answers_decode),
@@ -858,6 +890,7 @@ int main(void)
         cmocka_unit_test(truncated_files_do_no_harm),
         cmocka_unit_test(missing_files_are_named),
         cmocka_unit_test(ids_need_not_be_in_order),
+        cmocka_unit_test(merges_with_one_result_are_told_apart),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, open_tokenizers, free_tokenizers);
