@@ -235,6 +235,7 @@ static void run_level(cpu_level level, bool benches)
         bench_rows(k);
         bench_weights(k);
         bench_gemm(k);
+        bench_int8(k);
         bench_attention(k);
         return;
     }
@@ -242,6 +243,7 @@ static void run_level(cpu_level level, bool benches)
     check_weights(k, lower);
     check_gemv(k, lower);
     check_gemm(k, lower);
+    check_int8(k, lower);
     check_attention(k, lower);
 }
 

@@ -65,6 +65,34 @@ static void quantize_act(act_block *out, const float *x, size_t n)
         quantize_act_block(out++, x + i);
 }
 
+/* ---- activations to bytes ---- */
+
+static void quantize_act8_block(act8_block *out, const float *x)
+{
+    vf f[4];
+    for (size_t i = 0; i < 4; i++)
+        f[i] = vf_load(x + i * VL);
+    float top = vf_hmax(vf_max(vf_max(vf_abs(f[0]), vf_abs(f[1])), vf_max(vf_abs(f[2]), vf_abs(f[3]))));
+    if (!(top >= ACT_MIN)) {
+        *out = (act8_block){ 0 };
+        return;
+    }
+    vf inverse = vf_set1(127.0f / top);
+    __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(f[0] * inverse), _mm256_cvtps_epi32(f[1] * inverse));
+    __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(f[2] * inverse), _mm256_cvtps_epi32(f[3] * inverse));
+    __m256i q = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    int32_t sum = sum_words(_mm256_add_epi16(low, high));
+    *out = (act8_block){ .d = top / 127.0f, .start = -128 * sum };
+    out->d_sum = out->d * (float)sum;
+    _mm256_storeu_si256((__m256i *)out->q, q);
+}
+
+static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += QK, out += stride)
+        quantize_act8_block(out, x + i);
+}
+
 /* ---- dequantization ---- */
 
 static inline vf bytes_to_float(__m128i q) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)); }
@@ -89,6 +117,37 @@ static inline __attribute__((always_inline)) void dequantize(float *out, const u
         }
     }
 }
+
+static inline __attribute__((always_inline)) void unpack_int8(int8_t *q, float *scale, float *min, size_t stride,
+                                                              const uint8_t *blocks, size_t n, unpack_fn unpack,
+                                                              unsigned bytes, unsigned parts, int has_min)
+{
+    for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++, q += QK, scale += stride) {
+            unpacked u = unpack(blocks, part);
+            _mm256_storeu_si256((__m256i *)q, u.q);
+            *scale = u.scale[0];
+            if (has_min) {
+                *min = u.min;
+                min += stride;
+            }
+        }
+    }
+}
+
+#define UNPACK_INT8(type, parts, has_min)                                                                              \
+    static void unpack_int8_##type(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)   \
+    {                                                                                                                  \
+        unpack_int8(q, scale, min, stride, blocks, n, unpack_##type, sizeof(block_##type), parts, has_min);            \
+    }
+UNPACK_INT8(q8_0, 1, 0)
+UNPACK_INT8(q4_0, 1, 0)
+UNPACK_INT8(q4_1, 1, 1)
+UNPACK_INT8(q5_0, 1, 0)
+UNPACK_INT8(q5_1, 1, 1)
+UNPACK_INT8(q4_k, 8, 1)
+UNPACK_INT8(q5_k, 8, 1)
 
 /* ---- products with quantized rows ---- */
 
@@ -196,6 +255,14 @@ void kernels_fill_avx2(kernels *k)
     dequantize_float_fill(k);
     k->attention = attention;
     k->quantize_act = quantize_act;
+    k->quantize_act8 = quantize_act8;
+    k->unpack_int8[QUANT_Q8_0] = unpack_int8_q8_0;
+    k->unpack_int8[QUANT_Q4_0] = unpack_int8_q4_0;
+    k->unpack_int8[QUANT_Q4_1] = unpack_int8_q4_1;
+    k->unpack_int8[QUANT_Q5_0] = unpack_int8_q5_0;
+    k->unpack_int8[QUANT_Q5_1] = unpack_int8_q5_1;
+    k->unpack_int8[QUANT_Q4_K] = unpack_int8_q4_k;
+    k->unpack_int8[QUANT_Q5_K] = unpack_int8_q5_k;
 #define USE(id, type)                                                                                                  \
     k->dequantize[id] = dequantize_##type;                                                                             \
     k->gemv[id] = gemv_##type
