@@ -52,7 +52,7 @@ static const opt opts[] = {
       offsetof(args, decoder_gguf) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
       offsetof(args, attention), attentions },
-    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster)", OPT_CHOICE,
+    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster, int8 with q4_0 and the like)", OPT_CHOICE,
       offsetof(args, precision), precisions },
     { "max-new-tokens", 0, "N", "token limit per piece (default: from its duration)", OPT_INT,
       offsetof(args, max_new_tokens), NULL, 1, 1000000 },

@@ -29,8 +29,8 @@ static void check_quantize_act8(const kernels *k, size_t n, size_t stride, int h
         int32_t sum = 0;
         for (size_t i = 0; i < QK; i++) {
             float value = x[b * QK + i];
-            check_close((double)block->d * block->q[i], value, block->d == 0.0f ? 0x1p-100 : 0.501 * block->d + 4 * EPS * fabsf(value),
-                        "element %zu", b * QK + i);
+            double bound = block->d == 0.0f ? 0x1p-100 : 0.501 * block->d + 4 * EPS * fabsf(value);
+            check_close((double)block->d * block->q[i], value, bound, "element %zu", b * QK + i);
             sum += block->q[i];
         }
         check_true(block->start == -128 * sum && block->d_sum == block->d * (float)sum, "sums of block %zu", b);
@@ -274,9 +274,9 @@ static void run_quantize(void *arg)
 static void run_unpack_and_pack(void *arg)
 {
     int8_bench *b = arg;
-    const size_t n = BENCH_BLOCKS * QK, nr = b->k->gemm_int8.nr;
+    const size_t n = BENCH_BLOCKS * QK, nr = b->k->gemm_int8.nr, row_bytes = quant_row_bytes(quant_get(b->t), n);
     for (unsigned r = 0; r < nr; r++)
-        b->k->unpack_int8[b->t](b->rows + r * n, b->scale + r, b->min + r, nr, b->w + r * quant_row_bytes(quant_get(b->t), n), n);
+        b->k->unpack_int8[b->t](b->rows + r * n, b->scale + r, b->min + r, nr, b->w + r * row_bytes, n);
     b->k->gemm_int8.pack_b(b->q, b->rows, n, (unsigned)nr, BENCH_BLOCKS);
 }
 
