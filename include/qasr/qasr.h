@@ -80,7 +80,7 @@ QASR_API void qasr_log_set(qasr_log_fn fn, void *user);
 
 /* "0.1.0" */
 QASR_API const char *qasr_version(void);
-/* Name of the CPU kernel level in use: "scalar", "avx2", "avx512", "avx512vnni", ... The environment
+/* Name of the CPU kernel level in use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", ... The environment
  * variable QASR_CPU=LEVEL masks higher levels. */
 QASR_API const char *qasr_cpu_level(void);
 

@@ -310,8 +310,9 @@ static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float 
         kn->unpack_int8[s->part->type](rows + r * s->kc, scale + at, min + at, nr, slice_row(j, s, r), s->kc);
     }
     for (size_t c = 0; c < s->n; c += nr) {
-        kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr), blocks);
         int8_panel b = { panels + c * cells, scale + c * blocks, quant_has_min(s->part->type) ? min + c * blocks : NULL };
+        kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr), blocks,
+                             b.min != NULL);
         for (size_t r = 0; r < j->m; r += j->mr) {
             tile_output o = output_at(j, s, r, c);
             kn->gemm_int8.tile(o.c, s->part->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks, o.m,

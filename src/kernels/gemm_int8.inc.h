@@ -2,8 +2,8 @@
  *   INT8_ROWS, INT8_VECS  rows of a full tile, its columns in vectors of VL
  *   vi                    a vector of VL integers of 32 bits
  *   vf_from_vi            each converted to float32
- *   dot_block             acc[r][v] = the integer sums of rows blocks of activations with a block of the panel; rows is a
- *                         constant where it is called */
+ *   dot_block             acc[r][v] = the integer sums of rows blocks of activations with a block of the panel; rows and
+ *                         with_min are constants where it is called */
 
 enum { INT8_COLS = INT8_VECS * VL };
 
@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void int8_rows(float *c, size_t ldc
             sum[r][v] = accumulate ? vf_load_part(c + r * ldc + v * VL, int8_lanes_of(n, v)) : vf_zero();
     for (size_t i = 0; i < blocks; i++, a += INT8_ROWS, q += QK / 4 * INT8_COLS, scale += INT8_COLS) {
         vi acc[INT8_ROWS][INT8_VECS];
-        dot_block(acc, a, q, rows);
+        dot_block(acc, a, q, rows, with_min);
 #pragma GCC unroll 8
         for (unsigned r = 0; r < rows; r++) {
             vf d = vf_set1(a[r].d), d_sum = vf_set1(a[r].d_sum);

@@ -84,12 +84,14 @@ typedef struct int8_panel {
  * beyond the rounding of activations to bytes. */
 typedef struct gemm_int8_kernels {
     unsigned mr, nr;
+    unsigned bits; /* of weights at most: 8, or 5, which is [-16, 15] without and [0, 31] with a minimum */
     /* As gemm_kernels.tile; a: [blocks][mr], missing rows 0. The panel's q is 64-byte aligned, what it holds for missing
      * rows does not matter. */
     void (*tile)(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m, unsigned n,
                  int accumulate);
-    /* Rows [n_rows][blocks * QK] of signed bytes, row stride ld bytes, a multiple of 4 -> the panel's q. */
-    void (*pack_b)(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks);
+    /* Rows [n_rows][blocks * QK] of signed bytes, row stride ld bytes, a multiple of 4 -> the panel's q. with_min: that the
+     * panel will have minima. */
+    void (*pack_b)(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks, int with_min);
 } gemm_int8_kernels;
 
 /* n weights (a multiple of the type's block) as signed bytes q[n] and for each 32 of them, i = 0, 1 ..: scale[i * stride]
@@ -146,7 +148,7 @@ typedef struct kernels {
     void (*attention)(const attn_args *args);
 } kernels;
 
-/* The table of a level; levels above the machine's give the machine's. */
+/* The table of a level, or of the next lower one that the machine has. */
 const kernels *kernels_get(cpu_level level);
 
 #endif

@@ -6,6 +6,9 @@
 
 void kernels_fill_scalar(kernels *k);
 void kernels_fill_avx2(kernels *k);
+void kernels_fill_avx2int8(kernels *k); /* part of the level above */
+void kernels_fill_avxvnni(kernels *k);
+void kernels_fill_avxvnni_evex(kernels *k); /* only in tests: see avxvnni.c */
 void kernels_fill_avx512(kernels *k);
 void kernels_fill_avx512vnni(kernels *k);
 void kernels_fill_avx512bf16(kernels *k); /* parts of the level above */

@@ -1,11 +1,5 @@
 /* Rows of 32-bit cells to panels, in which the cells of one step along k lie side by side. Included by the file of a level
- * after its vec.h, with
- *   PACK_CELLS(v)  what becomes of a vector of cells on its way into a panel whose width is a multiple of VL; not
- *                  defined: nothing. */
-
-#ifndef PACK_CELLS
-#define PACK_CELLS(v) (v)
-#endif
+ * after its vec.h. */
 
 /* VL rows (those from n_rows on are 0) become VL columns of a panel of the given width. */
 static void pack_vector_rows(float *panel, size_t width, const float *rows, size_t ld, size_t n_rows, size_t k)
@@ -25,10 +19,10 @@ static void pack_vector_rows(float *panel, size_t width, const float *rows, size
         if (part == VL) {
 #pragma GCC unroll 16
             for (size_t j = 0; j < VL; j++)
-                vf_store(panel + (i + j) * width, PACK_CELLS(r[j]));
+                vf_store(panel + (i + j) * width, r[j]);
         } else {
             for (size_t j = 0; j < part; j++)
-                vf_store(panel + (i + j) * width, PACK_CELLS(r[j]));
+                vf_store(panel + (i + j) * width, r[j]);
         }
     }
 }

@@ -80,13 +80,17 @@ typedef struct tile_data {
     int8_t *rows; /* [nr][blocks * QK]: what b.q was packed from */
 } tile_data;
 
-static void fill_weights(int8_t *rows, size_t n)
+static void fill_weights(const gemm_int8_kernels *g, int8_t *rows, size_t n, bool with_min)
 {
-    static const int8_t extremes[] = { -128, 127, -127, -1, 0 };
+    int lowest = with_min ? 0 : -(1 << (g->bits - 1)), highest = with_min && g->bits < 8 ? (1 << g->bits) - 1 : (1 << (g->bits - 1)) - 1;
+    const int extremes[] = { lowest, highest, highest - 1, 0 };
     for (size_t i = 0; i < n; i++) {
         uint32_t r = random_u32();
-        rows[i] = r % 4 == 0 ? extremes[r / 4 % ARRAY_LEN(extremes)] : (int8_t)(r >> 8);
+        rows[i] = (int8_t)(r % 4 == 0 ? extremes[r / 4 % ARRAY_LEN(extremes)] : lowest + (int)(r >> 8) % (highest - lowest + 1));
     }
+    for (size_t i = 0; i < n; i++) /* and whole blocks of them, where sums are largest */
+        if (i / QK % 5 == 2)
+            rows[i] = (int8_t)(i / QK % 2 ? lowest : highest);
 }
 
 /* Scales or minima of the columns that are there; the others stay poisoned. */
@@ -108,7 +112,7 @@ static const act8_block *place_activations(const kernels *k, const tile_case *c)
     for (unsigned r = 0; r < c->m; r++) {
         fill_floats(x, n, c->how);
         for (size_t i = 0; c->whole && i < n; i++)
-            x[i] = i % QK == r ? 127.0f : (float)((int)(random_u32() % 255) - 127);
+            x[i] = i % QK == r || i / QK % 3 == 1 ? 127.0f : (float)((int)(random_u32() % 255) - 127);
         k->quantize_act8(a + r, mr, x, n);
     }
     free(x);
@@ -119,9 +123,9 @@ static tile_data place_data(const kernels *k, const tile_case *c)
 {
     size_t n = c->blocks * QK, cells = n / 4 * c->g->nr;
     tile_data d = { .a = place_activations(k, c), .rows = calloc(c->g->nr * n, 1) };
-    fill_weights(d.rows, c->n * n);
+    fill_weights(c->g, d.rows, c->n * n, c->with_min);
     float *q = guarded_place(&gq, cells * sizeof *q, 64, c->at_start);
-    c->g->pack_b(q, d.rows, n, c->n, c->blocks);
+    c->g->pack_b(q, d.rows, n, c->n, c->blocks, c->with_min);
     check_true(guarded_intact(&gq), "packing wrote outside the panel: %u rows, %zu blocks", c->n, c->blocks);
     d.b = (int8_panel){ q, place_scales(&gscale, c, 1), c->with_min ? place_scales(&gmin, c, 3) : NULL };
     return d;
@@ -190,7 +194,7 @@ static void check_tile_split(const kernels *k, bool with_min)
     int8_panel rest = d.b;
     float *q = aligned_alloc(64, BLOCKS * QK * g->nr);
     g->tile(some, g->nr, d.a, &d.b, FIRST, g->mr, g->nr, 0);
-    g->pack_b(q, d.rows + FIRST * QK, BLOCKS * QK, g->nr, BLOCKS - FIRST);
+    g->pack_b(q, d.rows + FIRST * QK, BLOCKS * QK, g->nr, BLOCKS - FIRST, with_min);
     rest.q = q;
     rest.scale += FIRST * g->nr;
     rest.min = with_min ? rest.min + FIRST * g->nr : NULL;
@@ -277,7 +281,7 @@ static void run_unpack_and_pack(void *arg)
     const size_t n = BENCH_BLOCKS * QK, nr = b->k->gemm_int8.nr, row_bytes = quant_row_bytes(quant_get(b->t), n);
     for (unsigned r = 0; r < nr; r++)
         b->k->unpack_int8[b->t](b->rows + r * n, b->scale + r, b->min + r, nr, b->w + r * row_bytes, n);
-    b->k->gemm_int8.pack_b(b->q, b->rows, n, (unsigned)nr, BENCH_BLOCKS);
+    b->k->gemm_int8.pack_b(b->q, b->rows, n, (unsigned)nr, BENCH_BLOCKS, quant_has_min(b->t));
 }
 
 void bench_int8(const kernels *k)
@@ -292,10 +296,10 @@ void bench_int8(const kernels *k)
                      .rows = malloc(n * g->nr), .w = malloc(n * g->nr * sizeof(float)) };
     char name[64];
     fill_floats(b.x, n, FILL_RANDOM);
-    fill_weights(b.rows, n * g->nr);
     run_quantize(&b);
-    g->pack_b(b.q, b.rows, n, g->nr, BENCH_BLOCKS);
     for (int with_min = 0; with_min < 2; with_min++) {
+        fill_weights(g, b.rows, n * g->nr, with_min);
+        g->pack_b(b.q, b.rows, n, g->nr, BENCH_BLOCKS, with_min);
         b.b = (int8_panel){ b.q, b.scale, with_min ? b.min : NULL };
         snprintf(name, sizeof name, "gemm_int8 tile %ux%u k %zu%s", g->mr, g->nr, n, with_min ? " with minima" : "");
         bench(name, run_tile, &b, (double)n * (g->mr + g->nr), 2.0 * (double)n * g->mr * g->nr);

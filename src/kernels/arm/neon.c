@@ -107,14 +107,14 @@ DEQUANTIZE(q5_k, 8, 1)
 
 /* ---- products with quantized rows ---- */
 
-typedef struct act_bytes {
+typedef struct loaded_act {
     int16x8_t v[4]; /* the 32 integers, 16 bits each */
     float d, d_sum;
-} act_bytes;
+} loaded_act;
 
-static inline act_bytes act_load(const act_block *x)
+static inline loaded_act act_load(const act_block *x)
 {
-    act_bytes a;
+    loaded_act a;
     for (int i = 0; i < 4; i++) {
         int16x8_t hi = vshll_n_s8(vld1_s8(x->hi + 8 * i), 8);
         a.v[i] = vaddw_s8(hi, vld1_s8(x->lo + 8 * i));
@@ -136,7 +136,7 @@ static inline int32x4_t dot_16(int8x16_t w, const int16x8_t v[2])
 
 /* A lane sums 4 or 8 products of a byte and 16 bits, below 2^25: no overflow, and one rounding at most on its way to
  * float. */
-static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked *w, const act_bytes *x, int two_scales)
+static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     int32x4_t p0 = dot_16(w->q[0], x->v), p1 = dot_16(w->q[1], x->v + 2);
     if (two_scales) {
@@ -146,7 +146,8 @@ static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked
     return vf_fma(vcvtq_f32_s32(vaddq_s32(p0, p1)), vf_set1(w->scale[0] * x->d), acc);
 }
 
-#include "kernels/arm/gemv_blocks.inc.h"
+enum { GEMV_ROWS = 4 };
+#include "kernels/gemv_blocks.inc.h"
 
 void kernels_fill_neon(kernels *k)
 {

@@ -4,11 +4,8 @@
  *   vi, vi_set1, vi_load, vf_from_vi
  *   dot_bytes(acc, u, s)  vpdpbusd */
 
-#define PACK_CELLS(v) (vf)((vi)(v) ^ vi_set1((int32_t)0x80808080))
-#include "kernels/pack.inc.h"
-
 static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a, const float *b,
-                                                            unsigned rows)
+                                                            unsigned rows, int with_min)
 {
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
@@ -34,13 +31,14 @@ static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][IN
 }
 
 #include "kernels/gemm_int8.inc.h"
+#include "kernels/x86/int8_pack.inc.h"
 
-static void int8_pack_b(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks)
+static void int8_pack_b(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks, int with_min)
 {
-    gemm_pack(q, INT8_COLS, (const float *)(const void *)rows, ld / 4, n_rows, blocks * (QK / 4));
+    pack_bytes(q, rows, ld, n_rows, blocks, 128);
 }
 
 static void gemm_int8_fill(gemm_int8_kernels *g)
 {
-    *g = (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .tile = int8_tile, .pack_b = int8_pack_b };
+    *g = (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 8, .tile = int8_tile, .pack_b = int8_pack_b };
 }
