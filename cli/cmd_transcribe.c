@@ -299,6 +299,6 @@ static int run(int argc, char **argv)
 const command cmd_transcribe = {
     "transcribe", "turn speech into text", "--model DIR FILE... [OPTIONS]",
     "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
-    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod) masks higher CPU levels.\n",
+    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
     opts, sizeof opts / sizeof opts[0], run
 };

@@ -19,7 +19,7 @@ static const char *const level_names[CPU_LEVEL_COUNT] = {
     [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
     [CPU_AMX] = "amx",
 #elif defined(__aarch64__)
-    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod",
+    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod", [CPU_I8MM] = "i8mm",
 #endif
 };
 
@@ -30,7 +30,7 @@ const char *cpu_level_choices(void)
 #if defined(__x86_64__)
     return "scalar, avx2, avxvnni, avx512, avx512vnni or amx";
 #elif defined(__aarch64__)
-    return "scalar, neon or dotprod";
+    return "scalar, neon, dotprod or i8mm";
 #else
     return "scalar";
 #endif
@@ -98,21 +98,34 @@ bool cpu_has_fast_bf16(void)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1 << 13)
+#endif
+
 cpu_level cpu_detect_machine(void)
 {
     unsigned long has = getauxval(AT_HWCAP);
     if (!(has & HWCAP_ASIMD))
         return CPU_SCALAR;
-    return has & HWCAP_ASIMDDP ? CPU_DOTPROD : CPU_NEON;
+    if (!(has & HWCAP_ASIMDDP))
+        return CPU_NEON;
+    return getauxval(AT_HWCAP2) & HWCAP2_I8MM ? CPU_I8MM : CPU_DOTPROD;
 }
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
 
-cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+static bool has_feature(const char *name)
 {
     int has = 0;
     size_t size = sizeof has;
-    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has ? CPU_DOTPROD : CPU_NEON;
+    return sysctlbyname(name, &has, &size, NULL, 0) == 0 && has;
+}
+
+cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+{
+    if (!has_feature("hw.optional.arm.FEAT_DotProd"))
+        return CPU_NEON;
+    return has_feature("hw.optional.arm.FEAT_I8MM") ? CPU_I8MM : CPU_DOTPROD;
 }
 #else
 cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }

@@ -16,6 +16,7 @@ typedef enum cpu_level {
 #elif defined(__aarch64__)
     CPU_NEON,    /* ARMv8.0 with Advanced SIMD */
     CPU_DOTPROD, /* + FEAT_DotProd */
+    CPU_I8MM,    /* + FEAT_I8MM */
 #endif
     CPU_LEVEL_COUNT
 } cpu_level;

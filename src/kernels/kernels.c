@@ -19,6 +19,7 @@ static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
 #elif defined(__aarch64__)
     [CPU_NEON] = kernels_fill_neon,
     [CPU_DOTPROD] = kernels_fill_dotprod,
+    [CPU_I8MM] = kernels_fill_i8mm,
 #endif
 };
 

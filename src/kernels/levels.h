@@ -19,5 +19,7 @@ void kernels_pack_b_32(float *panel, const float *rows, size_t ld, unsigned n_ro
 
 void kernels_fill_neon(kernels *k);
 void kernels_fill_dotprod(kernels *k);
+void kernels_fill_dotprodint8(kernels *k); /* part of the level above */
+void kernels_fill_i8mm(kernels *k);
 
 #endif

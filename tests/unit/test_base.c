@@ -197,7 +197,7 @@ static void cpu_level_can_be_masked(void **state)
     static const char *const foreign[] = {
         "pentium",
 #if defined(__x86_64__)
-        "neon", "dotprod",
+        "neon", "dotprod", "i8mm",
 #elif defined(__aarch64__)
         "avx2", "avxvnni", "avx512", "avx512vnni",
 #endif

@@ -41,4 +41,8 @@ static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *
 enum { GEMV_ROWS = 4 };
 #include "kernels/gemv_blocks.inc.h"
 
-void kernels_fill_dotprod(kernels *k) { gemv_blocks_fill(k); }
+void kernels_fill_dotprod(kernels *k)
+{
+    gemv_blocks_fill(k);
+    kernels_fill_dotprodint8(k);
+}
