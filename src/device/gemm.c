@@ -17,6 +17,7 @@
 
 enum {
     K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
+    K_SLICE_INT8 = 1024,   /* the same as bytes */
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
     CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
     GEMV_CHUNK_BYTES = 256 * 1024, /* shorter runs of weights cost memory bandwidth */
@@ -160,7 +161,7 @@ typedef struct gemm_job {
     const gemm_kernels *t; /* NULL for int8 */
     const gemm_part *parts;
     const float *x;
-    size_t ld_x, m, k, mr, nr, n_block;
+    size_t ld_x, m, k, mr, nr, n_block, k_slice;
     size_t first_task[LINEAR_PARTS + 1];
 } gemm_job;
 
@@ -233,8 +234,8 @@ static void pack_rows_task(void *arg, size_t task, unsigned thread)
     const gemm_job *j = arg;
     size_t r0 = task * j->mr, rows = j->m - r0 < j->mr ? j->m - r0 : j->mr;
     float *scratch = j->g->per_thread + thread * j->g->thread_floats;
-    for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
-        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE;
+    for (size_t k0 = 0; k0 < j->k; k0 += j->k_slice) {
+        size_t kc = j->k - k0 < j->k_slice ? j->k - k0 : j->k_slice;
         const float *x = j->x + r0 * j->ld_x + k0;
         if (j->product == QUANT_Q8_0)
             pack_activations_int8(j->g->k, (act8_block *)(void *)act_panel(j, r0, k0), x, j->ld_x, rows, kc);
@@ -297,13 +298,13 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
 }
 
 /* Weights to bytes and scales, panels of them, tiles. Scratch: bytes by rows, bytes by panels, scales and minima
- * [panel][block][nr], the last two a sixteenth of what the floats of multiply_slice take. */
+ * [panel][block][nr], together little more than half of what multiply_slice takes. */
 static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float *scratch)
 {
     const kernels *kn = j->g->k;
     size_t nr = j->nr, blocks = s->kc / QK, cells = s->kc / sizeof(float);
-    float *panels = scratch + j->n_block * (K_SLICE / sizeof(float)), *scale = panels + j->n_block * (K_SLICE / sizeof(float));
-    float *min = scale + j->n_block * (K_SLICE / QK);
+    float *panels = scratch + j->n_block * (K_SLICE_INT8 / sizeof(float));
+    float *scale = panels + j->n_block * (K_SLICE_INT8 / sizeof(float)), *min = scale + j->n_block * (K_SLICE_INT8 / QK);
     int8_t *rows = (int8_t *)(void *)scratch;
     for (size_t r = 0; r < s->n; r++) {
         size_t at = r / nr * nr * blocks + r % nr;
@@ -331,8 +332,8 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
     float *scratch = j->g->per_thread + thread * j->g->thread_floats;
     weight_slice s = { .part = part, .n0 = (task - j->first_task[p]) * j->n_block };
     s.n = part->n - s.n0 < j->n_block ? part->n - s.n0 : j->n_block;
-    for (; s.k0 < j->k; s.k0 += K_SLICE) {
-        s.kc = j->k - s.k0 < K_SLICE ? j->k - s.k0 : K_SLICE;
+    for (; s.k0 < j->k; s.k0 += j->k_slice) {
+        s.kc = j->k - s.k0 < j->k_slice ? j->k - s.k0 : j->k_slice;
         if (j->product == QUANT_Q8_0)
             multiply_slice_int8(j, &s, scratch);
         else
@@ -358,6 +359,7 @@ static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, 
     if (n == 0)
         return QASR_OK;
     j.n_block = size_round_up(N_BLOCK, j.nr);
+    j.k_slice = product == QUANT_Q8_0 ? K_SLICE_INT8 : K_SLICE;
     for (size_t p = 0; p < n; p++)
         j.first_task[p + 1] = j.first_task[p] + (own[p].n + j.n_block - 1) / j.n_block;
     size_t n_panels = (m + j.mr - 1) / j.mr;
