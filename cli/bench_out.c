@@ -55,6 +55,8 @@ static void print_limit_line(FILE *f, const qasr_limits *l)
             qasr_cpu_level(), l->read_gb_s, l->f32_gop_s);
     if (l->bf16_gop_s > 0)
         fprintf(f, ", %.1f Gop/s in bfloat16 products", l->bf16_gop_s);
+    if (l->int8_gop_s > 0)
+        fprintf(f, ", %.1f Gop/s in int8 products", l->int8_gop_s);
     fputs(" (a multiply-add is two operations).\n", f);
 }
 
@@ -90,6 +92,7 @@ static void add_limits(json_t *o, const qasr_limits *l)
     json_object_set_new(o, "read_gb_s", json_number(l->read_gb_s, 3));
     json_object_set_new(o, "f32_gop_s", json_number(l->f32_gop_s, 3));
     json_object_set_new(o, "bf16_gop_s", json_number(l->bf16_gop_s, 3));
+    json_object_set_new(o, "int8_gop_s", json_number(l->int8_gop_s, 3));
 }
 
 static json_t *limits_object(const qasr_limits *l, const char *precision)

@@ -279,11 +279,14 @@ static qasr_limits median_limits(const qasr_limits *limits, size_t n, double *sc
     m.read_gb_s = median(limits, sizeof *limits, offsetof(qasr_limits, read_gb_s), n, scratch);
     m.f32_gop_s = median(limits, sizeof *limits, offsetof(qasr_limits, f32_gop_s), n, scratch);
     m.bf16_gop_s = median(limits, sizeof *limits, offsetof(qasr_limits, bf16_gop_s), n, scratch);
+    m.int8_gop_s = median(limits, sizeof *limits, offsetof(qasr_limits, int8_gop_s), n, scratch);
     return m;
 }
 
 double bench_matrix_limit(const qasr_limits *limits, const char *precision)
 {
+    if (strcmp(precision, "int8") == 0)
+        return limits->int8_gop_s;
     return strcmp(precision, "bf16") == 0 ? limits->bf16_gop_s : limits->f32_gop_s;
 }
 

@@ -54,7 +54,7 @@ static const opt opts[] = {
     { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
       offsetof(args, attention), attentions },
-    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster)", OPT_CHOICE,
+    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster, int8 with q4_0 and the like)", OPT_CHOICE,
       offsetof(args, precision), precisions },
     { "max-new-tokens", 0, "N", "token limit per piece (default: from its duration)", OPT_INT,
       offsetof(args, max_new_tokens), NULL, 1, 1000000 },
@@ -303,6 +303,6 @@ static int run(int argc, char **argv)
 const command cmd_transcribe = {
     "transcribe", "turn speech into text", "--model DIR FILE... [OPTIONS]",
     "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
-    "The environment variable QASR_CPU=scalar|avx2|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod) masks higher CPU levels.\n",
+    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
     opts, sizeof opts / sizeof opts[0], run
 };

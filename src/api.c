@@ -87,7 +87,7 @@ qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err
     device_limits found;
     TRY(limits_measure(&found, (unsigned)n_threads, err));
     qasr_limits own = { out->struct_size, found.read_gb_s, found.f32_gop_s, found.bf16_gop_s,
-                        (int)found.n_threads };
+                        (int)found.n_threads, found.int8_gop_s };
     options_write(out, out->struct_size, &own, sizeof own);
     return QASR_OK;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_aarch64.sh BUILD_DIR: build the kernels for 64-bit ARM and run their tests under emulation, on a processor with
-# everything and on one without dot products: there an instruction of a higher level in the code of a lower one would be a
-# crash. The last line is 'N passed, N failed'. Without cross compiler and emulator all is skipped, and the line says so; a
+# everything, on one without dot products and on one without matrix products: there an instruction of a higher level in the
+# code of a lower one would be a crash. The last line is 'N passed, N failed'. Without cross compiler and emulator all is skipped, and the line says so; a
 # level that is skipped on a processor which has it counts as failed.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
@@ -46,5 +46,6 @@ run_on()
 
 run_on max
 run_on cortex-a53 kernels_neon
+run_on cortex-a76 kernels_neon kernels_dotprod
 echo "$n_passed passed, $n_failed failed"
 [ $n_failed = 0 ]

@@ -80,7 +80,7 @@ QASR_API void qasr_log_set(qasr_log_fn fn, void *user);
 
 /* "0.1.0" */
 QASR_API const char *qasr_version(void);
-/* Name of the CPU kernel level in use: "scalar", "avx2", "avx512", "avx512vnni", ... The environment
+/* Name of the CPU kernel level in use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", ... The environment
  * variable QASR_CPU=LEVEL masks higher levels. */
 QASR_API const char *qasr_cpu_level(void);
 
@@ -139,8 +139,9 @@ typedef enum qasr_encoder_attention {
 
 /* Arithmetic of the encoder and of reading the prompt. */
 typedef enum qasr_precision {
-    QASR_PRECISION_AUTO = 0, /* activations may be rounded to bfloat16, as the published model's own code does */
-    QASR_PRECISION_F32       /* float32 throughout: slower where the CPU has bfloat16 instructions */
+    QASR_PRECISION_AUTO = 0, /* activations may be rounded to bfloat16, as the published model's own code does, and to
+                                int8 with a scale for each 32 where weights have 4 or 5 bits (docs/numerics.md) */
+    QASR_PRECISION_F32       /* float32 throughout: slower where the CPU has bfloat16 or int8 instructions */
 } qasr_precision;
 
 typedef struct qasr_session_options {
@@ -226,8 +227,9 @@ typedef struct qasr_limits {
     double f32_gop_s;  /* the library's innermost product on data in the near caches, float32 */
     double bf16_gop_s; /* the same with bfloat16 factors; 0 where the CPU level has none */
     int n_threads;     /* how many took part */
+    double int8_gop_s; /* as f32_gop_s, with bytes and a scale for each 32; 0 where the CPU level has none */
 } qasr_limits;
-#define QASR_LIMITS_INIT { sizeof(qasr_limits), 0, 0, 0, 0 }
+#define QASR_LIMITS_INIT { sizeof(qasr_limits), 0, 0, 0, 0, 0 }
 
 /* Measures; out starts from QASR_LIMITS_INIT. n_threads 0: the default of sessions. Takes about a second and a
  * GiB of memory or 8 times the last cache. Errors: INVALID, NOMEM, IO (threads). */
@@ -242,7 +244,7 @@ typedef struct qasr_work {
                                         the answer */
     uint64_t kv_bytes_per_position;  /* the share of one position in that */
     uint64_t weights_bytes;          /* of encoder and decoder as they lie in the files, those not used left out */
-    const char *encode_precision, *prefill_precision; /* of most operations: "bf16" or "f32" */
+    const char *encode_precision, *prefill_precision; /* of most operations: "int8", "bf16" or "f32" */
     const char *embedding_type;      /* "bf16", "q8_0", ... */
     size_t n_prompt_tokens;
 } qasr_work;

@@ -16,10 +16,10 @@
 static const char *const level_names[CPU_LEVEL_COUNT] = {
     [CPU_SCALAR] = "scalar",
 #if defined(__x86_64__)
-    [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+    [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
     [CPU_AMX] = "amx",
 #elif defined(__aarch64__)
-    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod",
+    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod", [CPU_I8MM] = "i8mm",
 #endif
 };
 
@@ -28,9 +28,9 @@ const char *cpu_level_name(cpu_level level) { return level_names[level]; }
 const char *cpu_level_choices(void)
 {
 #if defined(__x86_64__)
-    return "scalar, avx2, avx512, avx512vnni or amx";
+    return "scalar, avx2, avxvnni, avx512, avx512vnni or amx";
 #elif defined(__aarch64__)
-    return "scalar, neon or dotprod";
+    return "scalar, neon, dotprod or i8mm";
 #else
     return "scalar";
 #endif
@@ -45,6 +45,8 @@ static uint64_t read_xcr0(void)
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     return (uint64_t)hi << 32 | lo;
 }
+
+enum { AVX_VNNI_BIT = 1 << 4 }; /* leaf 7, 1: EAX */
 
 static bool has_all(uint32_t reg, uint32_t bits) { return (reg & bits) == bits; }
 
@@ -74,11 +76,17 @@ cpu_level cpu_detect_machine(void)
         return CPU_SCALAR;
     if ((saved & XCR0_ZMM) != XCR0_ZMM ||
         !has_all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL | bit_AVX512CD))
-        return CPU_AVX2;
+        return a71 & AVX_VNNI_BIT ? CPU_AVXVNNI : CPU_AVX2;
     if (!has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) || !(a71 & BF16_BIT))
         return CPU_AVX512;
     enum { XCR0_TILES = 3 << 17, AMX_BF16_TILE_BITS = 1 << 22 | 1 << 24 };
     return (saved & XCR0_TILES) == XCR0_TILES && has_all(d7, AMX_BF16_TILE_BITS) && tiles_granted() ? CPU_AMX : CPU_AVX512VNNI;
+}
+
+static bool cpu_has_avxvnni(void)
+{
+    uint32_t a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI_BIT);
 }
 
 bool cpu_has_fast_bf16(void)
@@ -90,21 +98,34 @@ bool cpu_has_fast_bf16(void)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1 << 13)
+#endif
+
 cpu_level cpu_detect_machine(void)
 {
     unsigned long has = getauxval(AT_HWCAP);
     if (!(has & HWCAP_ASIMD))
         return CPU_SCALAR;
-    return has & HWCAP_ASIMDDP ? CPU_DOTPROD : CPU_NEON;
+    if (!(has & HWCAP_ASIMDDP))
+        return CPU_NEON;
+    return getauxval(AT_HWCAP2) & HWCAP2_I8MM ? CPU_I8MM : CPU_DOTPROD;
 }
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
 
-cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+static bool has_feature(const char *name)
 {
     int has = 0;
     size_t size = sizeof has;
-    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has ? CPU_DOTPROD : CPU_NEON;
+    return sysctlbyname(name, &has, &size, NULL, 0) == 0 && has;
+}
+
+cpu_level cpu_detect_machine(void) /* every Apple processor has NEON */
+{
+    if (!has_feature("hw.optional.arm.FEAT_DotProd"))
+        return CPU_NEON;
+    return has_feature("hw.optional.arm.FEAT_I8MM") ? CPU_I8MM : CPU_DOTPROD;
 }
 #else
 cpu_level cpu_detect_machine(void) { return CPU_SCALAR; }
@@ -128,10 +149,21 @@ const char *cpu_env_invalid(void)
     return value && *value && level_from_name(value) < 0 ? value : NULL;
 }
 
+bool cpu_has_level(cpu_level level)
+{
+#if defined(__x86_64__)
+    if (level == CPU_AVXVNNI && !cpu_has_avxvnni())
+        return false;
+#endif
+    return level <= cpu_detect_machine();
+}
+
 cpu_level cpu_detect(void)
 {
     cpu_level level = cpu_detect_machine();
     const char *value = getenv("QASR_CPU");
     int wanted = value ? level_from_name(value) : -1;
-    return wanted >= 0 && wanted < (int)level ? (cpu_level)wanted : level;
+    if (wanted >= 0 && wanted < (int)level)
+        level = (cpu_level)wanted;
+    return cpu_has_level(level) ? level : (cpu_level)(level - 1);
 }

@@ -1,5 +1,5 @@
 /* What the CPU can do. A few named levels per architecture rather than every feature bit; each includes the ones before
- * it. On x86 a level also needs an operating system that saves its registers (XCR0). */
+ * it, but for avxvnni, which processors with AVX-512 may lack. On x86 a level also needs an operating system that saves its registers (XCR0). */
 #ifndef QASR_BASE_CPU_H
 #define QASR_BASE_CPU_H
 
@@ -9,12 +9,14 @@ typedef enum cpu_level {
     CPU_SCALAR = 0,
 #if defined(__x86_64__)
     CPU_AVX2,       /* AVX2, FMA, F16C */
-    CPU_AVX512,     /* F, BW, DQ, VL, CD */
+    CPU_AVXVNNI,    /* + AVX-VNNI */
+    CPU_AVX512,     /* + F, BW, DQ, VL, CD; with or without AVX-VNNI */
     CPU_AVX512VNNI, /* + VNNI, BF16, VBMI */
     CPU_AMX,        /* + AMX tiles for bfloat16, which the kernel must grant */
 #elif defined(__aarch64__)
     CPU_NEON,    /* ARMv8.0 with Advanced SIMD */
     CPU_DOTPROD, /* + FEAT_DotProd */
+    CPU_I8MM,    /* + FEAT_I8MM */
 #endif
     CPU_LEVEL_COUNT
 } cpu_level;
@@ -24,6 +26,7 @@ typedef enum cpu_level {
 cpu_level cpu_detect(void);
 /* The same without regard to QASR_CPU. */
 cpu_level cpu_detect_machine(void);
+bool cpu_has_level(cpu_level level);
 const char *cpu_level_name(cpu_level level);
 /* The names as a phrase for messages: "scalar, avx2 or ...". */
 const char *cpu_level_choices(void);

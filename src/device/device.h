@@ -103,7 +103,8 @@ struct device {
 };
 
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
- * itself computes) where that is faster; DEVICE_EXACT keeps float32. */
+ * itself computes) where that is faster, and to bytes with a scale for each 32 beside weights of 4 and 5 bits;
+ * DEVICE_EXACT keeps float32. */
 typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
 
 /* name: "auto" or "cpu". n_threads 0: default. Errors: INVALID (unknown name), NOMEM, IO (threads). */
@@ -176,7 +177,8 @@ static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t
 {
     d->ops->linear(d, &x, parts, n_parts);
 }
-/* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32 or BF16. */
+/* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32, BF16, or
+ * Q8_0 for bytes with a scale for each 32. */
 static inline int device_product_type(device *d, int type, size_t k) { return d->ops->product_type(d, type, k); }
 /* Row-wise; w [1, cols]. out may be x. */
 static inline void op_rms_norm(device *d, dmat out, dmat x, dmat w, float eps)

@@ -6,7 +6,8 @@
  *    all activation panels;
  *  - convolution: weights are packed beforehand; a task takes a block of output positions, gathers the
  *    patches of one kernel position at a time and runs the tile over all weight panels.
- * The last two come in two precisions: panel cells are float32 or pairs of bfloat16 (gemm_kernels).
+ * The last two come in two precisions: panel cells are float32 or pairs of bfloat16 (gemm_kernels). Many rows come in a
+ * third: bytes with a scale for 32 (gemm_int8_kernels); the weights go from their blocks to bytes directly.
  * An output element is always summed by one thread in the same order along k. */
 #include "device/gemm.h"
 
@@ -17,6 +18,7 @@
 
 enum {
     K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
+    K_SLICE_INT8 = 1024,   /* the same as bytes */
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
     CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
     GEMV_UNIT_ROWS = 16,           /* weight rows that stay together */
@@ -34,8 +36,12 @@ struct gemv_lane {
 
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err)
 {
-    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile };
-    size_t n_block = size_round_up(N_BLOCK, k->gemm.nr > k->gemm_bf16.nr ? k->gemm.nr : k->gemm_bf16.nr);
+    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile, .use_int8 = fast && k->gemm_int8.tile };
+    const unsigned widths[] = { k->gemm.nr, k->gemm_bf16.nr, k->gemm_int8.nr };
+    size_t n_block = 0;
+    for (size_t i = 0; i < 3; i++)
+        if (widths[i] && n_block < size_round_up(N_BLOCK, widths[i]))
+            n_block = size_round_up(N_BLOCK, widths[i]);
     g->thread_floats = 2 * n_block * K_SLICE + K_SLICE; /* rows, panels, one dequantized row */
     TRY(MEM_CALLOC(&g->lanes, pool_threads(p), err));
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
@@ -193,120 +199,216 @@ static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t
 
 /* ---- many rows ----------------------------------------------------------------------------------- */
 
+/* F32, BF16, or Q8_0 for int8: what the factors of a product are rounded to. */
 typedef struct gemm_job {
     const gemm_context *g;
-    const gemm_kernels *t;
+    quant_type product;
+    const gemm_kernels *t; /* NULL for int8 */
     const gemm_part *parts;
     const float *x;
-    size_t ld_x, m, k, n_block;
-    unsigned pack; /* elements per panel cell: 1 float32 or 2 bfloat16 */
-    float *panels; /* [ceil(m / mr)][k / pack][mr] cells */
+    size_t ld_x, m, k, mr, nr, n_block, k_slice;
     size_t first_task[LINEAR_PARTS + 1];
 } gemm_job;
 
-/* bfloat16 loses nothing of bf16 weights and little of quantized ones; wider types keep their precision. */
-static bool part_uses_bf16(const gemm_context *g, quant_type type, size_t k)
+static bool bf16_loses_little(quant_type type) { return type != QUANT_F32 && type != QUANT_F16; }
+
+/* Bytes for activations have an error like that of weights of 8 bits: small beside that of 4 and 5 bits (docs/numerics.md). */
+static bool int8_loses_little(quant_type type)
 {
-    return g->use_bf16 && k % 2 == 0 && type != QUANT_F32 && type != QUANT_F16;
+    return type == QUANT_Q4_0 || type == QUANT_Q4_1 || type == QUANT_Q4_K || type == QUANT_Q5_0 || type == QUANT_Q5_1 ||
+           type == QUANT_Q5_K;
+}
+
+/* Without int8: convolutions do not have it. */
+static quant_type float_product_type(const gemm_context *g, quant_type type, size_t k)
+{
+    return g->use_bf16 && k % 2 == 0 && bf16_loses_little(type) ? QUANT_BF16 : QUANT_F32;
 }
 
 quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
 {
-    return part_uses_bf16(g, type, k) ? QUANT_BF16 : QUANT_F32;
+    return g->use_int8 && int8_loses_little(type) ? QUANT_Q8_0 : float_product_type(g, type, k);
 }
 
-static const gemm_kernels *tile_kernels(const kernels *kn, unsigned pack) { return pack == 2 ? &kn->gemm_bf16 : &kn->gemm; }
-
-/* Rows of float32 -> a panel of activations; scratch holds rows * k bfloat16 when pack is 2. */
-static void pack_activations(const kernels *kn, float *panel, const float *rows, size_t ld, size_t n_rows, size_t k,
-                             unsigned pack, float *scratch)
+static const gemm_kernels *tile_kernels(const kernels *kn, quant_type product)
 {
-    if (pack == 2) {
+    return product == QUANT_BF16 ? &kn->gemm_bf16 : &kn->gemm;
+}
+
+/* Elements in a panel cell. */
+static unsigned cell_elements(quant_type product) { return product == QUANT_BF16 ? 2 : 1; }
+
+/* Floats that k elements of a row take in a panel of activations. */
+static size_t act_floats(quant_type product, size_t k)
+{
+    return product == QUANT_Q8_0 ? k / QK * (sizeof(act8_block) / sizeof(float)) : k / cell_elements(product);
+}
+
+/* Rows of float32 -> a panel of activations; scratch holds n_rows * k bfloat16 when they are rounded to that. */
+static void pack_activations(const kernels *kn, float *panel, const float *rows, size_t ld, size_t n_rows, size_t k,
+                             quant_type product, float *scratch)
+{
+    if (product == QUANT_BF16) {
         for (size_t r = 0; r < n_rows; r++)
             kn->bf16_from_f32((uint16_t *)(void *)(scratch + r * (k / 2)), rows + r * ld, k);
         rows = scratch;
         ld = k / 2;
     }
-    tile_kernels(kn, pack)->pack_a(panel, rows, ld, (unsigned)n_rows, k / pack);
+    tile_kernels(kn, product)->pack_a(panel, rows, ld, (unsigned)n_rows, k / cell_elements(product));
+}
+
+static void pack_activations_int8(const kernels *kn, act8_block *panel, const float *rows, size_t ld, size_t n_rows, size_t k)
+{
+    size_t mr = kn->gemm_int8.mr;
+    for (size_t r = 0; r < mr; r++) {
+        if (r < n_rows)
+            kn->quantize_act8(panel + r, mr, rows + r * ld, k);
+        else
+            for (size_t i = 0; i < k / QK; i++)
+                panel[i * mr + r] = (act8_block){ 0 };
+    }
+}
+
+static float *act_panel(const gemm_job *j, size_t row, size_t k0)
+{
+    return (float *)j->g->shared + act_floats(j->product, j->k) * row + act_floats(j->product, k0) * j->mr;
 }
 
 static void pack_rows_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
-    const kernels *kn = j->g->k;
-    size_t mr = j->t->mr, r0 = task * mr, rows = j->m - r0 < mr ? j->m - r0 : mr;
-    float *panel = j->panels + r0 * (j->k / j->pack), *scratch = j->g->per_thread + thread * j->g->thread_floats;
-    for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
-        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE;
-        pack_activations(kn, panel + k0 / j->pack * mr, j->x + r0 * j->ld_x + k0, j->ld_x, rows, kc, j->pack, scratch);
+    size_t r0 = task * j->mr, rows = j->m - r0 < j->mr ? j->m - r0 : j->mr;
+    float *scratch = j->g->per_thread + thread * j->g->thread_floats;
+    for (size_t k0 = 0; k0 < j->k; k0 += j->k_slice) {
+        size_t kc = j->k - k0 < j->k_slice ? j->k - k0 : j->k_slice;
+        const float *x = j->x + r0 * j->ld_x + k0;
+        if (j->product == QUANT_Q8_0)
+            pack_activations_int8(j->g->k, (act8_block *)(void *)act_panel(j, r0, k0), x, j->ld_x, rows, kc);
+        else
+            pack_activations(j->g->k, act_panel(j, r0, k0), x, j->ld_x, rows, kc, j->product, scratch);
     }
 }
 
-/* Columns [k0, k0 + kc) of weight rows -> panels [kc / pack][nr]. */
-static void pack_weight_slice(const gemm_job *j, const gemm_part *part, size_t n0, size_t n, size_t k0, size_t kc,
-                              float *rows, float *row, float *panels)
+/* What a thread computes at a time: weight rows [n0, n0 + n) of a part, columns [k0, k0 + kc). */
+typedef struct weight_slice {
+    const gemm_part *part;
+    size_t n0, n, k0, kc;
+} weight_slice;
+
+static const unsigned char *slice_row(const gemm_job *j, const weight_slice *s, size_t r)
+{
+    const quant_info *q = quant_get(s->part->type);
+    return (const unsigned char *)s->part->w + (s->n0 + r) * quant_row_bytes(q, j->k) + quant_row_bytes(q, s->k0);
+}
+
+/* Of the panel c of output columns and the panel r of rows. */
+typedef struct tile_output {
+    float *c;
+    unsigned m, n;
+    int accumulate;
+} tile_output;
+
+static tile_output output_at(const gemm_job *j, const weight_slice *s, size_t r, size_t c)
+{
+    const gemm_part *p = s->part;
+    return (tile_output){ p->out + r * p->ld_out + s->n0 + c, (unsigned)(j->m - r < j->mr ? j->m - r : j->mr),
+                          (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), s->k0 > 0 || p->accumulate };
+}
+
+/* Weights to float32 or bfloat16 rows, panels [kc cells][nr], tiles. */
+static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scratch)
 {
     const kernels *kn = j->g->k;
-    const quant_info *q = quant_get(part->type);
-    size_t row_bytes = quant_row_bytes(q, j->k), nr = j->t->nr, cells = kc / j->pack;
-    const unsigned char *w = (const unsigned char *)part->w + n0 * row_bytes + quant_row_bytes(q, k0);
-    for (size_t r = 0; r < n; r++) {
-        uint16_t *half_row = (uint16_t *)(void *)(rows + r * cells);
-        if (j->pack == 2 && part->type == QUANT_BF16) {
-            memcpy(half_row, w + r * row_bytes, kc * sizeof *half_row);
-            continue;
+    size_t cells = s->kc / cell_elements(j->product);
+    float *rows = scratch, *panels = rows + j->n_block * K_SLICE, *row = panels + j->n_block * K_SLICE;
+    for (size_t r = 0; r < s->n; r++) {
+        const unsigned char *w = slice_row(j, s, r);
+        float *to = rows + r * cells;
+        if (j->product == QUANT_F32) {
+            kn->dequantize[s->part->type](to, w, s->kc);
+        } else if (s->part->type == QUANT_BF16) {
+            memcpy(to, w, s->kc * sizeof(uint16_t));
+        } else {
+            kn->dequantize[s->part->type](row, w, s->kc);
+            kn->bf16_from_f32((uint16_t *)(void *)to, row, s->kc);
         }
-        kn->dequantize[part->type](j->pack == 2 ? row : rows + r * cells, w + r * row_bytes, kc);
-        if (j->pack == 2)
-            kn->bf16_from_f32(half_row, row, kc);
     }
-    for (size_t r = 0; r < n; r += nr)
-        j->t->pack_b(panels + r * cells, rows + r * cells, cells, (unsigned)(n - r < nr ? n - r : nr), cells);
+    for (size_t c = 0; c < s->n; c += j->nr)
+        j->t->pack_b(panels + c * cells, rows + c * cells, cells, (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), cells);
+    for (size_t c = 0; c < s->n; c += j->nr)
+        for (size_t r = 0; r < j->m; r += j->mr) {
+            tile_output o = output_at(j, s, r, c);
+            j->t->tile(o.c, s->part->ld_out, act_panel(j, r, s->k0), panels + c * cells, cells, o.m, o.n, o.accumulate);
+        }
+}
+
+/* Weights to bytes and scales, panels of them, tiles. Scratch: bytes by rows, bytes by panels, scales and minima
+ * [panel][block][nr], together little more than half of what multiply_slice takes. */
+static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float *scratch)
+{
+    const kernels *kn = j->g->k;
+    size_t nr = j->nr, blocks = s->kc / QK, cells = s->kc / sizeof(float);
+    float *panels = scratch + j->n_block * (K_SLICE_INT8 / sizeof(float));
+    float *scale = panels + j->n_block * (K_SLICE_INT8 / sizeof(float)), *min = scale + j->n_block * (K_SLICE_INT8 / QK);
+    int8_t *rows = (int8_t *)(void *)scratch;
+    for (size_t r = 0; r < s->n; r++) {
+        size_t at = r / nr * nr * blocks + r % nr;
+        kn->unpack_int8[s->part->type](rows + r * s->kc, scale + at, min + at, nr, slice_row(j, s, r), s->kc);
+    }
+    for (size_t c = 0; c < s->n; c += nr) {
+        int8_panel b = { panels + c * cells, scale + c * blocks, quant_has_min(s->part->type) ? min + c * blocks : NULL };
+        kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr), blocks,
+                             b.min != NULL);
+        for (size_t r = 0; r < j->m; r += j->mr) {
+            tile_output o = output_at(j, s, r, c);
+            kn->gemm_int8.tile(o.c, s->part->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks, o.m,
+                               o.n, o.accumulate);
+        }
+    }
 }
 
 static void gemm_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
-    const kernels *kn = j->g->k;
-    size_t mr = j->t->mr, nr = j->t->nr, p = 0;
+    size_t p = 0;
     while (task >= j->first_task[p + 1])
         p++;
     const gemm_part *part = &j->parts[p];
-    size_t n0 = (task - j->first_task[p]) * j->n_block;
-    size_t n = part->n - n0 < j->n_block ? part->n - n0 : j->n_block;
-    float *rows = j->g->per_thread + thread * j->g->thread_floats, *panels = rows + j->n_block * K_SLICE;
-    for (size_t k0 = 0; k0 < j->k; k0 += K_SLICE) {
-        size_t kc = j->k - k0 < K_SLICE ? j->k - k0 : K_SLICE, cells = kc / j->pack;
-        pack_weight_slice(j, part, n0, n, k0, kc, rows, panels + j->n_block * K_SLICE, panels);
-        for (size_t c = 0; c < n; c += nr)
-            for (size_t r = 0; r < j->m; r += mr)
-                j->t->tile(
-                    part->out + r * part->ld_out + n0 + c, part->ld_out, j->panels + r * (j->k / j->pack) + k0 / j->pack * mr,
-                    panels + c * cells, cells, (unsigned)(j->m - r < mr ? j->m - r : mr),
-                    (unsigned)(n - c < nr ? n - c : nr), k0 > 0 || part->accumulate);
+    float *scratch = j->g->per_thread + thread * j->g->thread_floats;
+    weight_slice s = { .part = part, .n0 = (task - j->first_task[p]) * j->n_block };
+    s.n = part->n - s.n0 < j->n_block ? part->n - s.n0 : j->n_block;
+    for (; s.k0 < j->k; s.k0 += j->k_slice) {
+        s.kc = j->k - s.k0 < j->k_slice ? j->k - s.k0 : j->k_slice;
+        if (j->product == QUANT_Q8_0)
+            multiply_slice_int8(j, &s, scratch);
+        else
+            multiply_slice(j, &s, scratch);
     }
-    finish_block(kn, part->out + n0, part->ld_out, j->m, n, part->bias ? part->bias + n0 : NULL, part->gelu);
+    finish_block(j->g->k, part->out + s.n0, part->ld_out, j->m, s.n, part->bias ? part->bias + s.n0 : NULL, part->gelu);
 }
 
-/* Parts that want the same precision. */
+/* Parts that want the same kind of product. */
 static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                                  size_t n_parts, bool bf16, qasr_error *err)
+                                  size_t n_parts, quant_type product, qasr_error *err)
 {
     gemm_part own[LINEAR_PARTS];
-    gemm_job j = { .g = g, .t = tile_kernels(g->k, bf16 ? 2 : 1), .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k,
-                   .pack = bf16 ? 2 : 1 };
-    j.n_block = size_round_up(N_BLOCK, j.t->nr);
-    size_t n = 0, n_panels = (m + j.t->mr - 1) / j.t->mr;
+    gemm_job j = { .g = g, .product = product, .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k };
+    if (product != QUANT_Q8_0)
+        j.t = tile_kernels(g->k, product);
+    j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 where there is no such tile: no part wants it then */
+    j.nr = j.t ? j.t->nr : g->k->gemm_int8.nr;
+    size_t n = 0;
     for (size_t p = 0; p < n_parts; p++)
-        if (part_uses_bf16(g, parts[p].type, k) == bf16) {
-            own[n] = parts[p];
-            j.first_task[n + 1] = j.first_task[n] + (parts[p].n + j.n_block - 1) / j.n_block;
-            n++;
-        }
+        if (gemm_product_type(g, parts[p].type, k) == product)
+            own[n++] = parts[p];
     if (n == 0)
         return QASR_OK;
-    TRY(reserve_shared(g, n_panels * j.t->mr * (k / j.pack) * sizeof(float), err));
-    j.panels = g->shared;
+    j.n_block = size_round_up(N_BLOCK, j.nr);
+    j.k_slice = product == QUANT_Q8_0 ? K_SLICE_INT8 : K_SLICE;
+    for (size_t p = 0; p < n; p++)
+        j.first_task[p + 1] = j.first_task[p] + (own[p].n + j.n_block - 1) / j.n_block;
+    size_t n_panels = (m + j.mr - 1) / j.mr;
+    TRY(reserve_shared(g, n_panels * j.mr * act_floats(product, k) * sizeof(float), err));
     pool_run(g->pool, pack_rows_task, &j, n_panels);
     pool_run(g->pool, gemm_task, &j, j.first_task[n]);
     return QASR_OK;
@@ -317,9 +419,9 @@ qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, siz
 {
     if (m <= GEMV_MAX_ROWS)
         return gemv_run(g, x, ld_x, m, k, parts, n_parts, err);
-    if (g->use_bf16)
-        TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, true, err));
-    return gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, false, err);
+    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_Q8_0, err));
+    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_BF16, err));
+    return gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_F32, err);
 }
 
 /* ---- convolution --------------------------------------------------------------------------------- */
@@ -329,12 +431,12 @@ static size_t conv_taps_per_slice(size_t c_in) { return c_in < 32 ? 9 : 1; }
 
 quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in)
 {
-    return part_uses_bf16(g, type, conv_taps_per_slice(c_in) * c_in) ? QUANT_BF16 : QUANT_F32;
+    return float_product_type(g, type, conv_taps_per_slice(c_in) * c_in);
 }
 
 size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in)
 {
-    return size_round_up(c_out, tile_kernels(g->k, packed_type == QUANT_BF16 ? 2 : 1)->nr) * 9 * c_in * quant_get(packed_type)->bytes;
+    return size_round_up(c_out, tile_kernels(g->k, packed_type)->nr) * 9 * c_in * quant_get(packed_type)->bytes;
 }
 
 typedef struct conv_pack_job {
@@ -382,7 +484,7 @@ static void conv_pack_task(void *arg, size_t task, unsigned thread)
 void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
                        size_t c_in)
 {
-    conv_pack_job j = { g, tile_kernels(g->k, packed_type == QUANT_BF16 ? 2 : 1), packed, packed_type, w, type, c_out, c_in };
+    conv_pack_job j = { g, tile_kernels(g->k, packed_type), packed, packed_type, w, type, c_out, c_in };
     pool_run(g->pool, conv_pack_task, &j, (c_out + j.t->nr - 1) / j.t->nr);
 }
 
@@ -391,7 +493,7 @@ typedef struct conv_job {
     const gemm_kernels *t;
     float *out;
     const float *in, *bias, *packed; /* packed: cells */
-    unsigned pack;
+    quant_type packed_type;
     size_t height, width, c_in, c_out, h_out, w_out, m;
 } conv_job;
 
@@ -424,7 +526,7 @@ static void conv_task(void *arg, size_t task, unsigned thread)
     const conv_job *j = arg;
     const kernels *kn = j->g->k;
     size_t mr = j->t->mr, nr = j->t->nr, k = 9 * j->c_in;
-    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, cells = kc / j->pack;
+    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, pack = cell_elements(j->packed_type), cells = kc / pack;
     size_t block = size_round_up(CONV_BLOCK, mr), p0 = task * block, n_pos = j->m - p0 < block ? j->m - p0 : block;
     float *panels = j->g->per_thread + thread * j->g->thread_floats;
     float *rows = panels + block * kc, *scratch = rows + mr * kc;
@@ -432,13 +534,13 @@ static void conv_task(void *arg, size_t task, unsigned thread)
         for (size_t r = 0; r < n_pos; r += mr) {
             size_t n_rows = n_pos - r < mr ? n_pos - r : mr;
             conv_gather(j, rows, p0 + r, n_rows, uv, taps);
-            pack_activations(kn, panels + r * cells, rows, kc, n_rows, kc, j->pack, scratch);
+            pack_activations(kn, panels + r * cells, rows, kc, n_rows, kc, j->packed_type, scratch);
         }
         for (size_t c = 0; c < j->c_out; c += nr)
             for (size_t r = 0; r < n_pos; r += mr)
                 j->t->tile(
                     j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * cells,
-                    j->packed + (c * k + uv * j->c_in * nr) / j->pack, cells,
+                    j->packed + (c * k + uv * j->c_in * nr) / pack, cells,
                     (unsigned)(n_pos - r < mr ? n_pos - r : mr), (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
     }
     finish_block(kn, j->out + p0 * j->c_out, j->c_out, n_pos, j->c_out, j->bias, true);
@@ -448,11 +550,11 @@ qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *p
                      const float *bias, size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out,
                      qasr_error *err)
 {
-    conv_job j = { .g = g, .out = out, .in = in, .packed = packed, .pack = packed_type == QUANT_BF16 ? 2 : 1, .bias = bias,
+    conv_job j = { .g = g, .out = out, .in = in, .packed = packed, .packed_type = packed_type, .bias = bias,
                    .height = height, .width = width, .c_in = c_in, .c_out = c_out, .h_out = (height + 1) / 2,
                    .w_out = (width + 1) / 2 };
     j.m = n_images * j.h_out * j.w_out;
-    j.t = tile_kernels(g->k, j.pack);
+    j.t = tile_kernels(g->k, packed_type);
     size_t mr = j.t->mr, block = size_round_up(CONV_BLOCK, mr), kc = conv_taps_per_slice(c_in) * c_in;
     TRY(reserve_per_thread(g, (block + 2 * mr) * kc, err));
     pool_run(g->pool, conv_task, &j, (j.m + block - 1) / block);

@@ -15,6 +15,8 @@ typedef struct gemm_context {
     pool *pool;
     bool use_bf16;       /* many-row products of bf16 and block-quantized weights round activations and
                             weights to bfloat16 and run twice as fast, where the CPU can */
+    bool use_int8;       /* and those of weights of 4 and 5 bits round activations to bytes (act8_block), where the CPU
+                            multiplies bytes faster still */
     void *shared;        /* packed or quantized activations */
     size_t shared_bytes;
     float *per_thread;   /* [threads][thread_floats] */
@@ -31,7 +33,7 @@ typedef struct gemm_part {
     bool gelu, accumulate;
 } gemm_part;
 
-/* fast: allow use_bf16. */
+/* fast: allow use_bf16 and use_int8. */
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err);
 void gemm_context_free(gemm_context *g);
 
@@ -41,7 +43,8 @@ void gemm_context_free(gemm_context *g);
 qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
                      size_t n_parts, qasr_error *err);
 
-/* Type of the factors in products of many rows with weights of a type, rows of k: F32 or BF16. */
+/* Type of the factors in products of many rows with weights of a type, rows of k: F32, BF16, or Q8_0 for
+ * bytes with a scale for each 32. */
 quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k);
 
 /* 3x3 convolution, stride 2, padding 1, channels-last, as an implicit product: patches are gathered tile by

@@ -17,7 +17,8 @@ enum {
     CACHES_READ = 8,              /* a buffer of so many last caches leaves nothing of the pass before in them */
     READ_TASK_BYTES = 2 << 20,    /* also the size of a huge page */
     PREFETCH_WORDS = 1024 / 8,
-    TILE_STEPS = 256,             /* panels of 32 KiB and less */
+    TILE_STEPS = 256,             /* panels of 36 KiB and less */
+    INT8_BLOCKS = TILE_STEPS * 4 / QK,
     TILE_TASKS_PER_THREAD = 8     /* threads that are held up for a while leave tasks to the others */
 };
 static const size_t read_min_bytes = (size_t)1 << 30;
@@ -99,19 +100,29 @@ static qasr_status measure_reading(double *gb_s, pool *p, qasr_error *err)
 /* ---- register tiles ----------------------------------------------------------------------------- */
 
 typedef struct tile_job {
-    const gemm_kernels *g;
+    const gemm_kernels *g;           /* one of the two */
+    const gemm_int8_kernels *int8;
+    unsigned mr, nr;
     float *memory;        /* [threads][thread_floats]: b, a, c */
     size_t thread_floats;
     size_t n_calls;       /* of the tile, per task */
 } tile_job;
 
+/* Floats for a column of b, its scales included, and for a row of a. */
+static const size_t b_floats = TILE_STEPS + INT8_BLOCKS, a_floats = TILE_STEPS * sizeof(act8_block) / QK;
+
 static void tile_task(void *arg, size_t task, unsigned thread)
 {
     const tile_job *j = arg;
-    unsigned mr = j->g->mr, nr = j->g->nr;
-    float *b = j->memory + thread * j->thread_floats, *a = b + TILE_STEPS * nr, *c = a + TILE_STEPS * mr;
-    for (size_t i = 0; i < j->n_calls; i++)
-        j->g->tile(c, nr, a, b, TILE_STEPS, mr, nr, i > 0);
+    unsigned mr = j->mr, nr = j->nr;
+    float *b = j->memory + thread * j->thread_floats, *a = b + b_floats * nr, *c = a + a_floats * mr;
+    const int8_panel panel = { b, b + TILE_STEPS * nr, NULL };
+    for (size_t i = 0; i < j->n_calls; i++) {
+        if (j->g)
+            j->g->tile(c, nr, a, b, TILE_STEPS, mr, nr, i > 0);
+        else
+            j->int8->tile(c, nr, (const act8_block *)(const void *)a, &panel, INT8_BLOCKS, mr, nr, i > 0);
+    }
 }
 
 static double tile_pass(const tile_job *j, pool *p)
@@ -121,14 +132,14 @@ static double tile_pass(const tile_job *j, pool *p)
     return clock_now_s() - t0;
 }
 
-/* pack: multiply-adds per cell and step. */
-static double tile_gop_s(tile_job *j, pool *p, unsigned pack)
+/* elements: multiply-adds per cell and step. */
+static double tile_gop_s(tile_job *j, pool *p, unsigned elements)
 {
     double seconds, best = 0;
     j->n_calls = 1;
     while ((seconds = tile_pass(j, p)) < tile_pass_s)
         j->n_calls *= 2;
-    double gop = 2e-9 * pack * TILE_STEPS * j->g->mr * j->g->nr * (double)j->n_calls *
+    double gop = 2e-9 * elements * TILE_STEPS * j->mr * j->nr * (double)j->n_calls *
                  TILE_TASKS_PER_THREAD * pool_threads(p);
     for (int pass = 0; pass < PASSES; pass++) {
         seconds = tile_pass(j, p);
@@ -137,21 +148,31 @@ static double tile_gop_s(tile_job *j, pool *p, unsigned pack)
     return best;
 }
 
-/* pack: 1 for cells of float32, 2 for pairs of bfloat16. */
-static qasr_status measure_tile(double *gop_s, const gemm_kernels *g, unsigned pack, pool *p, qasr_error *err)
+/* elements of a cell: 1 float32, 2 bfloat16, 4 bytes. */
+static qasr_status measure_tile(double *gop_s, tile_job job, unsigned elements, pool *p, qasr_error *err)
 {
-    *gop_s = 0;
-    if (!g->tile)
-        return QASR_OK;
-    tile_job job = { .g = g };
-    job.thread_floats = size_round_up(TILE_STEPS * (g->nr + g->mr) + g->nr * g->mr, MEM_ALIGN / sizeof(float));
+    job.thread_floats = size_round_up(b_floats * job.nr + a_floats * job.mr + job.nr * job.mr, MEM_ALIGN / sizeof(float));
     size_t n = pool_threads(p) * job.thread_floats;
     TRY(MEM_ALLOC(&job.memory, n, err));
-    static const uint32_t small = 0x3A003A00; /* 0.0005 as a float32 and as each of two bfloat16: sums stay finite */
+    /* 0.0005 as a float32 and as each of two bfloat16, 0 and 58 as bytes: sums stay finite */
+    static const uint32_t small = 0x3A003A00;
     for (size_t i = 0; i < n; i++)
         memcpy(&job.memory[i], &small, sizeof small);
-    *gop_s = tile_gop_s(&job, p, pack);
+    *gop_s = tile_gop_s(&job, p, elements);
     mem_free(job.memory);
+    return QASR_OK;
+}
+
+static qasr_status measure_tiles(device_limits *l, pool *p, qasr_error *err)
+{
+    const kernels *k = kernels_get(cpu_detect());
+    TRY(measure_tile(&l->f32_gop_s, (tile_job){ .g = &k->gemm, .mr = k->gemm.mr, .nr = k->gemm.nr }, 1, p, err));
+    if (k->gemm_bf16.tile)
+        TRY(measure_tile(&l->bf16_gop_s, (tile_job){ .g = &k->gemm_bf16, .mr = k->gemm_bf16.mr, .nr = k->gemm_bf16.nr }, 2, p,
+                         err));
+    if (k->gemm_int8.tile)
+        TRY(measure_tile(&l->int8_gop_s, (tile_job){ .int8 = &k->gemm_int8, .mr = k->gemm_int8.mr, .nr = k->gemm_int8.nr }, 4,
+                         p, err));
     return QASR_OK;
 }
 
@@ -161,11 +182,8 @@ qasr_status limits_measure(device_limits *out, unsigned n_threads, qasr_error *e
     TRY(pool_create(&p, n_threads, err));
     device_limits limits = { .n_threads = pool_threads(p) };
     qasr_status status = measure_reading(&limits.read_gb_s, p, err);
-    const kernels *k = kernels_get(cpu_detect());
     if (status == QASR_OK)
-        status = measure_tile(&limits.f32_gop_s, &k->gemm, 1, p, err);
-    if (status == QASR_OK)
-        status = measure_tile(&limits.bf16_gop_s, &k->gemm_bf16, 2, p, err);
+        status = measure_tiles(&limits, p, err);
     pool_free(p);
     if (status == QASR_OK)
         *out = limits;

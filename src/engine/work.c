@@ -7,13 +7,18 @@
 
 static double gop(size_t rows, size_t cols, size_t n) { return 2e-9 * (double)rows * (double)cols * (double)n; }
 
+static int kind_of(int product_type)
+{
+    return product_type == QUANT_Q8_0 ? WORK_INT8 : product_type == QUANT_BF16 ? WORK_BF16 : WORK_F32;
+}
+
 /* The matrices among refs, multiplied with n rows each. */
-static void add_products(double ops[2], const weight_ref *refs, size_t n_refs, device *d, size_t n)
+static void add_products(double ops[WORK_KINDS], const weight_ref *refs, size_t n_refs, device *d, size_t n)
 {
     for (size_t i = 0; i < n_refs; i++)
         if (!refs[i].is_vector) {
-            int type = device_product_type(d, (int)refs[i].tensor->type, refs[i].cols);
-            ops[type == QUANT_BF16] += gop(refs[i].rows, refs[i].cols, n);
+            int kind = kind_of(device_product_type(d, (int)refs[i].tensor->type, refs[i].cols));
+            ops[kind] += gop(refs[i].rows, refs[i].cols, n);
         }
 }
 
@@ -26,7 +31,7 @@ static void count_convolutions(work_ops *ops, const model *m, device *d, size_t 
         height = (height + 1) / 2;
         width = (width + 1) / 2;
         int packed = device_conv_packed(d, (int)w->tensor->type, w->rows, w->cols / 9).type;
-        ops->conv[packed == QUANT_BF16] += gop(w->rows, w->cols, n_pieces * height * width);
+        ops->conv[kind_of(packed)] += gop(w->rows, w->cols, n_pieces * height * width);
     }
 }
 
@@ -56,7 +61,7 @@ void work_count_ops(work_ops *ops, const model *m, device *d, size_t n_frames, s
     add_products(ops->enc_layers, &m->top[TOP_PROJ2_W], 1, d, n_tokens);
     ops->enc_attention = count_window_attention(c, n_tokens);
     add_products(ops->prefill, &m->dec[0][0], c->dec.n_layers * DEC_WEIGHTS, d, n_prompt);
-    ops->prefill[0] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
+    ops->prefill[WORK_F32] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
     ops->prefill_attention = count_causal_attention(c, n_prompt);
 }
 
@@ -88,7 +93,16 @@ uint64_t work_weights_bytes(const model *m)
            sum_bytes(&m->dec[0][0], m->config.dec.n_layers * DEC_WEIGHTS);
 }
 
-static const char *most(const double ops[2]) { return ops[1] > ops[0] ? "bf16" : "f32"; }
+static double sum(const double ops[WORK_KINDS]) { return ops[WORK_F32] + ops[WORK_BF16] + ops[WORK_INT8]; }
+
+static const char *most(const double ops[WORK_KINDS])
+{
+    static const char *const names[WORK_KINDS] = { [WORK_F32] = "f32", [WORK_BF16] = "bf16", [WORK_INT8] = "int8" };
+    int kind = 0;
+    for (int i = 1; i < WORK_KINDS; i++)
+        kind = ops[i] > ops[kind] ? i : kind;
+    return names[kind];
+}
 
 qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_work *out, qasr_error *err)
 {
@@ -99,11 +113,11 @@ qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t 
     qasr_status status = prompt_build(&p, s->model->tokenizer, NULL, NULL, config_audio_tokens(&m->config, n_frames), err);
     if (status == QASR_OK) {
         work_count_ops(&ops, m, s->device, n_frames, p.ids.n);
-        double encode[2];
-        for (int i = 0; i < 2; i++)
+        double encode[WORK_KINDS];
+        for (int i = 0; i < WORK_KINDS; i++)
             encode[i] = ops.conv[i] + ops.conv_out[i] + ops.enc_layers[i];
-        out->encode_gop = encode[0] + encode[1] + ops.enc_attention;
-        out->prefill_gop = ops.prefill[0] + ops.prefill[1] + ops.prefill_attention;
+        out->encode_gop = sum(encode) + ops.enc_attention;
+        out->prefill_gop = sum(ops.prefill) + ops.prefill_attention;
         out->encode_precision = most(encode);
         out->prefill_precision = most(ops.prefill);
         out->kv_bytes_per_position = work_kv_bytes(&m->config, ENGINE_KV_TYPE);

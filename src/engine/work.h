@@ -5,13 +5,14 @@
 #include "device/device.h"
 #include "model/model.h"
 
-/* Operations in 10^9, a multiply-add is two; [0] with float32, [1] with bfloat16 products. */
+/* Operations in 10^9, a multiply-add is two, by what the factors are rounded to. */
+enum { WORK_F32, WORK_BF16, WORK_INT8, WORK_KINDS };
 typedef struct work_ops {
-    double conv[2];        /* the three convolutions, on whole pieces of frames as they are computed */
-    double conv_out[2];
-    double enc_layers[2];  /* matrices of the encoder's layers and the two of its projection */
+    double conv[WORK_KINDS]; /* the three convolutions, on whole pieces of frames as they are computed */
+    double conv_out[WORK_KINDS];
+    double enc_layers[WORK_KINDS]; /* matrices of the encoder's layers and the two of its projection */
     double enc_attention;  /* inside the windows; float32 */
-    double prefill[2];     /* matrices of the decoder's layers for all rows, of the head for one */
+    double prefill[WORK_KINDS]; /* matrices of the decoder's layers for all rows, of the head for one */
     double prefill_attention; /* causal: row i sees i + 1 keys; float32 */
 } work_ops;
 

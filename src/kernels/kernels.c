@@ -1,4 +1,4 @@
-/* The tables: one per CPU level of this machine, each filled from the scalar reference upwards, once per process. */
+/* The tables: one per CPU level of this machine, each filled on top of the one below, once per process. */
 #include "kernels/kernels.h"
 
 #include <pthread.h>
@@ -12,14 +12,26 @@ static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
     [CPU_SCALAR] = kernels_fill_scalar,
 #if defined(__x86_64__)
     [CPU_AVX2] = kernels_fill_avx2,
+    [CPU_AVXVNNI] = kernels_fill_avxvnni,
     [CPU_AVX512] = kernels_fill_avx512,
     [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
     [CPU_AMX] = kernels_fill_amx,
 #elif defined(__aarch64__)
     [CPU_NEON] = kernels_fill_neon,
     [CPU_DOTPROD] = kernels_fill_dotprod,
+    [CPU_I8MM] = kernels_fill_i8mm,
 #endif
 };
+
+/* The level whose kernels another one has where it has none of its own. */
+static int level_below(int level)
+{
+#if defined(__x86_64__)
+    if (level == CPU_AVX512) /* has not always AVX-VNNI */
+        return CPU_AVX2;
+#endif
+    return level - 1;
+}
 
 /* Filling is compiled with a level's instructions too: what the machine lacks must not even be called. */
 static void fill_tables(void)
@@ -27,7 +39,9 @@ static void fill_tables(void)
     int machine = cpu_detect_machine();
     for (int i = 0; i <= machine; i++) {
         if (i > 0)
-            tables[i] = tables[i - 1];
+            tables[i] = tables[level_below(i)];
+        if (!cpu_has_level((cpu_level)i))
+            continue;
         fill_level[i](&tables[i]);
         tables[i].level = (cpu_level)i;
         tables[i].name = cpu_level_name((cpu_level)i);

@@ -68,6 +68,45 @@ typedef struct gemm_kernels {
     void (*pack_b)(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps);
 } gemm_kernels;
 
+/* Activations for products of many rows with weights of 4 and 5 bits (device/gemm.c says when): signed bytes per 32
+ * elements, x[i] ~ d * q[i]. With a = max|x| of the block, in float32: d = a / 127 and q = round to nearest even of
+ * x * (127 / a); a block with a < ACT_MIN counts as zero (d = 0, q = 0). x must be finite. The error, 2^-8 of the block's
+ * maximum, is a sixteenth of that of weights of 4 bits. */
+typedef struct act8_block {
+    float d;
+    float d_sum;    /* d * sum of q, for weights with a minimum */
+    int32_t start;  /* -128 * sum of q: what products with unsigned bytes w + 128 have too much */
+    int32_t unused; /* keeps q aligned */
+    int8_t q[QK];
+} act8_block;
+
+/* A panel of block-quantized weights, nr rows: value = scale * q + min. */
+typedef struct int8_panel {
+    const float *q;     /* cells of four bytes, QK / 4 per block and row: what pack_b made */
+    const float *scale; /* [blocks][nr] */
+    const float *min;   /* [blocks][nr], NULL for types without a minimum */
+} int8_panel;
+
+/* The register tile of int8 products: 32 products of bytes are summed exactly in 32 bits, then
+ *   sum += (float)integers * scale_b * d_a + min_b * d_sum_a,  block after block from the first up.
+ * Activations and weights share blocks of 32 and each block has its own scales, so that no precision is lost
+ * beyond the rounding of activations to bytes. */
+typedef struct gemm_int8_kernels {
+    unsigned mr, nr;
+    unsigned bits; /* of weights at most: 8, or 5, which is [-16, 15] without and [0, 31] with a minimum */
+    /* As gemm_kernels.tile; a: [blocks][mr], missing rows 0. The panel's q is 64-byte aligned, what it holds for missing
+     * rows does not matter. */
+    void (*tile)(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m, unsigned n,
+                 int accumulate);
+    /* Rows [n_rows][blocks * QK] of signed bytes, row stride ld bytes, a multiple of 4 -> the panel's q. with_min: that the
+     * panel will have minima. */
+    void (*pack_b)(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks, int with_min);
+} gemm_int8_kernels;
+
+/* n weights (a multiple of the type's block) as signed bytes q[n] and for each 32 of them, i = 0, 1 ..: scale[i * stride]
+ * and, for types with a minimum, min[i * stride]; scale * q (+ min), rounded each time, is what dequantize gives. */
+typedef void (*unpack_int8_fn)(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n);
+
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
  * out[i] = softmax_j(scale * q[i].k[j]) v[j],  j in [0, n_visible(i)),
  * n_visible(i) = causal ? min(n_kv, first + i + 1) : n_kv (at least 1).
@@ -112,10 +151,14 @@ typedef struct kernels {
     act_form act_form;                                          /* of the level's gemv */
     void (*quantize_act)(void *out, const float *x, size_t n);  /* n a multiple of 32; the same bits at every level of a form */
     gemv_fn gemv[QUANT_TYPE_COUNT];
+    /* n elements to blocks out[0], out[stride], ..; n a multiple of 32; bit-exact at every level */
+    void (*quantize_act8)(act8_block *out, size_t stride, const float *x, size_t n);
+    unpack_int8_fn unpack_int8[QUANT_TYPE_COUNT]; /* exact; NULL for types that are not blocks of 32 */
 
     /* ---- blocked products ---- */
     gemm_kernels gemm;      /* cells are float32 */
     gemm_kernels gemm_bf16; /* cells are bfloat16 pairs; tile is NULL where that would not be faster */
+    gemm_int8_kernels gemm_int8; /* tile is NULL where that would not be faster */
     void (*attention)(const attn_args *args);      /* many queries: keys are read once for about 48 */
     void (*attention_step)(const attn_args *args); /* decoding: the few query heads that share a key head; not causal */
 } kernels;
@@ -128,7 +171,7 @@ static inline size_t kernels_act_bytes(const kernels *kn, quant_type t, size_t k
     return kn->act_form == ACT_RUNS ? (k + ACT_RUN - 1) / ACT_RUN * sizeof(act_run) : k / QK * sizeof(act_block);
 }
 
-/* The table of a level; levels above the machine's give the machine's. */
+/* The table of a level, or of the next lower one that the machine has. */
 const kernels *kernels_get(cpu_level level);
 
 #endif

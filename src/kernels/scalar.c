@@ -138,6 +138,137 @@ static void quantize_act(void *out, const float *x, size_t n)
         quantize_act_block(block++, x + i);
 }
 
+static void quantize_act8_block(act8_block *out, const float *x)
+{
+    float top = 0;
+    for (int i = 0; i < QK; i++)
+        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    *out = (act8_block){ 0 };
+    if (!(top >= ACT_MIN))
+        return;
+    float inverse = 127.0f / top;
+    int32_t sum = 0;
+    out->d = top / 127.0f;
+    for (int i = 0; i < QK; i++) {
+        out->q[i] = (int8_t)lrintf(x[i] * inverse);
+        sum += out->q[i];
+    }
+    out->d_sum = out->d * (float)sum;
+    out->start = -128 * sum;
+}
+
+static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += QK, out += stride)
+        quantize_act8_block(out, x + i);
+}
+
+static void unpack_int8_q8_0(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_q8_0), q += QK, scale += stride) {
+        block_q8_0 b;
+        memcpy(&b, p, sizeof b);
+        *scale = f32_from_f16(b.d);
+        memcpy(q, b.qs, QK);
+    }
+}
+
+/* 16 bytes of nibbles, the low ones first, and the 32 fifth bits; less an offset. */
+static void unpack_nibbles(int8_t q[QK], const uint8_t *nibbles, uint32_t fifth, int offset)
+{
+    for (int i = 0; i < QK; i++) {
+        int low = i < 16 ? nibbles[i] & 15 : nibbles[i - 16] >> 4;
+        q[i] = (int8_t)((low | (int)(fifth >> i & 1) << 4) - offset);
+    }
+}
+
+static void unpack_int8_q4_0(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_q4_0), q += QK, scale += stride) {
+        block_q4_0 b;
+        memcpy(&b, p, sizeof b);
+        *scale = f32_from_f16(b.d);
+        unpack_nibbles(q, b.qs, 0, 8);
+    }
+}
+
+static void unpack_int8_q4_1(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_q4_1), q += QK, scale += stride, min += stride) {
+        block_q4_1 b;
+        memcpy(&b, p, sizeof b);
+        *scale = f32_from_f16(b.d);
+        *min = f32_from_f16(b.m);
+        unpack_nibbles(q, b.qs, 0, 0);
+    }
+}
+
+static void unpack_int8_q5_0(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_q5_0), q += QK, scale += stride) {
+        block_q5_0 b;
+        memcpy(&b, p, sizeof b);
+        uint32_t fifth;
+        memcpy(&fifth, b.qh, sizeof fifth);
+        *scale = f32_from_f16(b.d);
+        unpack_nibbles(q, b.qs, fifth, 16);
+    }
+}
+
+static void unpack_int8_q5_1(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_q5_1), q += QK, scale += stride, min += stride) {
+        block_q5_1 b;
+        memcpy(&b, p, sizeof b);
+        uint32_t fifth;
+        memcpy(&fifth, b.qh, sizeof fifth);
+        *scale = f32_from_f16(b.d);
+        *min = f32_from_f16(b.m);
+        unpack_nibbles(q, b.qs, fifth, 0);
+    }
+}
+
+/* Group j (0 .. 7) of a superblock: 32 nibbles of qs and bit j of qh, which Q4_K has not. */
+static void unpack_k_group(int8_t q[QK], float *scale, float *min, float d, float d_min, const uint8_t scales[12],
+                           const uint8_t *qs, const uint8_t *qh, unsigned j)
+{
+    uint8_t sc, m;
+    quant_k_scale_min(scales, j, &sc, &m);
+    *scale = d * sc;
+    *min = -(d_min * m);
+    for (unsigned i = 0; i < QK; i++) {
+        int low = j % 2 ? qs[QK * (j / 2) + i] >> 4 : qs[QK * (j / 2) + i] & 15;
+        q[i] = (int8_t)(low | (qh ? (qh[i] >> j & 1) << 4 : 0));
+    }
+}
+
+static void unpack_int8_q4_k(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK_K, p += sizeof(block_q4_k)) {
+        block_q4_k b;
+        memcpy(&b, p, sizeof b);
+        for (unsigned j = 0; j < QK_K / QK; j++, q += QK, scale += stride, min += stride)
+            unpack_k_group(q, scale, min, f32_from_f16(b.d), f32_from_f16(b.dmin), b.scales, b.qs, NULL, j);
+    }
+}
+
+static void unpack_int8_q5_k(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK_K, p += sizeof(block_q5_k)) {
+        block_q5_k b;
+        memcpy(&b, p, sizeof b);
+        for (unsigned j = 0; j < QK_K / QK; j++, q += QK, scale += stride, min += stride)
+            unpack_k_group(q, scale, min, f32_from_f16(b.d), f32_from_f16(b.dmin), b.scales, b.qs, b.qh, j);
+    }
+}
+
 /* Weights and activations [i, i + n) of a row as numbers; n is the weights' block length or less. */
 static double dot_part(const float *w, const void *x, size_t i, size_t n, int x_is_float)
 {
@@ -289,6 +420,10 @@ void kernels_fill_scalar(kernels *k)
         .rms_norm = rms_norm, .layer_norm = layer_norm, .gelu = gelu, .silu_mul = silu_mul, .add = add, .rope = rope,
         .argmax = argmax, .f16_from_f32 = f16_row_from_f32,
         .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .screen_row = screen_row, .quantize_act = quantize_act,
+        .quantize_act8 = quantize_act8,
+        .unpack_int8 = { [QUANT_Q8_0] = unpack_int8_q8_0, [QUANT_Q4_0] = unpack_int8_q4_0, [QUANT_Q4_1] = unpack_int8_q4_1,
+                         [QUANT_Q5_0] = unpack_int8_q5_0, [QUANT_Q5_1] = unpack_int8_q5_1, [QUANT_Q4_K] = unpack_int8_q4_k,
+                         [QUANT_Q5_K] = unpack_int8_q5_k },
         .gemv = { [QUANT_F32] = gemv_f32, [QUANT_F16] = gemv_f16, [QUANT_BF16] = gemv_bf16, [QUANT_Q8_0] = gemv_q8_0,
                   [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
                   [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,

@@ -47,6 +47,12 @@ const char *quant_ggml_name(uint32_t id);
 /* Bytes of a row of n elements (n a multiple of the block). */
 static inline size_t quant_row_bytes(const quant_info *q, size_t n) { return n / q->block * q->bytes; }
 
+/* Types whose values are scale * q + minimum. */
+static inline int quant_has_min(quant_type t)
+{
+    return t == QUANT_Q4_1 || t == QUANT_Q5_1 || t == QUANT_Q4_K || t == QUANT_Q5_K;
+}
+
 /* IEEE half: round to nearest even, subnormals kept, overflow to infinity. bfloat16: upper half of a
  * float32, round to nearest even, NaN kept quiet. */
 uint16_t f16_from_f32(float x);

@@ -4,7 +4,8 @@
  *
  * Arguments: DATA_DIR MODEL_DIR f32|auto [QTYPE]. f32: float32 arithmetic. auto: the precision that users get by
  * default. With a type the decoder is quantized first. Without float32 and full weights only ids that the
- * reference chose by a clear margin must match, and embeddings are judged by their direction too. */
+ * reference chose by a clear margin must match, and embeddings are judged by their direction too. First logits of a
+ * quantized decoder are compared with those of the same decoder in float32 arithmetic. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@ typedef struct stage {
     const char *name;
     double tolerance, worst;
     double min_cosine; /* smallest seen */
+    int n_compared;
 } stage;
 
 static struct {
@@ -34,12 +36,13 @@ static struct {
     json_t *golden;
     weights *expected;
     qasr_model *model;
-    qasr_session *session;
+    qasr_session *session, *exact; /* exact: float32 arithmetic, where session rounds and the weights are quantized */
     /* float32 arithmetic against float32 arithmetic: what is seen is rounding */
     stage mel, embeds, logits;
 } env = { .mel = { "mel", 1e-4, 0, 1 }, .embeds = { "audio_embeds", 2e-4, 0, 1 }, .logits = { "first_logits", 1e-3, 0, 1 } };
-/* bfloat16 activations: 2^-9 each, through six layers */
+/* bfloat16 activations: 2^-9 each, through six layers; int8 with q4_0: 2^-8 of the largest of 32 */
 static const double rounded_embeds_tolerance = 0.1, rounded_logits_tolerance = 0.05, rounded_min_cosine = 0.9999;
+static const double int8_logits_tolerance = 0.12;
 
 static void must(qasr_status status, const qasr_error *err)
 {
@@ -60,10 +63,10 @@ static const float *find(const weights *w, uint64_t *rows, uint64_t *cols, const
 }
 
 /* Compares the last rows of what was computed with what is expected; true when a tensor was there. */
-static bool compare(stage *s, const weights *dump, const char *stem, const char *key)
+static bool compare(stage *s, const weights *dump, const weights *expected, const char *stem, const char *key)
 {
     uint64_t rows, cols, have_rows = 0, have_cols = 0;
-    const float *want = find(env.expected, &rows, &cols, key, stem);
+    const float *want = find(expected, &rows, &cols, key, stem);
     if (!want)
         return false;
     const float *have = find(dump, &have_rows, &have_cols, "%s", s->name);
@@ -84,6 +87,7 @@ static bool compare(stage *s, const weights *dump, const char *stem, const char 
     if (!(worst <= s->tolerance))
         fail_msg("%s of %s differs by %g, tolerance %g", s->name, stem, worst, s->tolerance);
     s->worst = worst > s->worst ? worst : s->worst;
+    s->n_compared++;
     return true;
 }
 
@@ -115,6 +119,24 @@ static void check_ids(const char *stem, const json_t *clip, const qasr_piece *pi
     assert_memory_equal(piece->text, text, (size_t)(end - text));
 }
 
+static void compare_with_exact(const weights *dump, const char *stem, const float *pcm, size_t n)
+{
+    char path[] = "/tmp/qasr-golden-XXXXXX";
+    qasr_error err;
+    qasr_result *result = NULL;
+    weights *exact = NULL;
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    close(mkstemp(path));
+    opt.dump_tensors = path;
+    opt.max_new_tokens = 1;
+    must(qasr_transcribe(&result, env.exact, pcm, n, &opt, &err), &err);
+    must(weights_open_safetensors(&exact, path, &err), &err);
+    assert_true(compare(&env.logits, dump, exact, "first_logits", "%s"));
+    weights_close(exact);
+    qasr_result_free(result);
+    unlink(path);
+}
+
 static void clip_matches(void **state)
 {
     const char *stem = *state;
@@ -141,11 +163,13 @@ static void clip_matches(void **state)
 
     weights *dump = NULL;
     must(weights_open_safetensors(&dump, dump_path, &err), &err);
-    compare(&env.mel, dump, stem, "%s.mel");
-    assert_true(compare(&env.embeds, dump, stem, "%s.audio_embeds") ||
-                compare(&env.embeds, dump, stem, "%s.audio_embeds_tail"));
+    compare(&env.mel, dump, env.expected, stem, "%s.mel");
+    assert_true(compare(&env.embeds, dump, env.expected, stem, "%s.audio_embeds") ||
+                compare(&env.embeds, dump, env.expected, stem, "%s.audio_embeds_tail"));
     if (!env.qtype)
-        assert_true(compare(&env.logits, dump, stem, "%s.first_logits"));
+        assert_true(compare(&env.logits, dump, env.expected, stem, "%s.first_logits"));
+    if (env.exact)
+        compare_with_exact(dump, stem, pcm, n);
     if (ids_must_match(stem, json_number_value(json_object_get(clip, "min_margin"))))
         check_ids(stem, clip, piece);
 
@@ -161,6 +185,7 @@ static void print_worst(void **state)
                   "smallest cosines: %.7f, %.7f, %.7f\n", qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst,
                   env.embeds.worst, env.logits.worst, env.mel.min_cosine, env.embeds.min_cosine, env.logits.min_cosine);
     assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* something was compared */
+    assert_true(env.logits.n_compared > 0 || (env.qtype && !env.exact));
 }
 
 static qasr_status quantize_decoder(qasr_error *err)
@@ -190,11 +215,16 @@ static int open_all(void **state)
     session.precision = env.f32 ? QASR_PRECISION_F32 : QASR_PRECISION_AUTO;
     if (!env.f32) {
         env.embeds.tolerance = rounded_embeds_tolerance;
-        env.logits.tolerance = rounded_logits_tolerance;
+        env.logits.tolerance = env.qtype && strcmp(env.qtype, "q4_0") == 0 ? int8_logits_tolerance : rounded_logits_tolerance;
     }
     if (!env.golden || (env.qtype && quantize_decoder(&err)) || weights_open_safetensors(&env.expected, path, &err) ||
         qasr_model_open(&env.model, env.model_dir, &opt, &err) ||
         qasr_session_open(&env.session, env.model, &session, &err)) {
+        print_error("cannot set up: %s\n", err.message);
+        return -1;
+    }
+    session.precision = QASR_PRECISION_F32;
+    if (env.qtype && !env.f32 && qasr_session_open(&env.exact, env.model, &session, &err)) {
         print_error("cannot set up: %s\n", err.message);
         return -1;
     }
@@ -204,6 +234,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     qasr_session_close(env.session);
+    qasr_session_close(env.exact);
     qasr_model_close(env.model);
     weights_close(env.expected);
     json_decref(env.golden);

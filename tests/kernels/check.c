@@ -1,6 +1,8 @@
 /* checkkernels [--bench [--json]] [--seed N] [--only SUBSTRING] [LEVEL ...]: checks (TAP) or times the kernels of the named
- * levels, by default of all levels of this machine. */
+ * levels, by default of all levels of this machine. On x86 LEVEL may also be avxvnni-evex (run_avxvnni_evex). */
 #include "check.h"
+
+#include "kernels/levels.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -135,6 +137,7 @@ static struct {
     size_t checks, bad;       /* of the current kernel */
     double worst;             /* |error| / bound */
     bool json;
+    uint64_t seed;
 } state;
 
 bool check_kernel(const char *name, bool same_as_lower)
@@ -227,14 +230,15 @@ void bench(const char *name, void (*fn)(void *), void *arg, double bytes, double
     fflush(stdout);
 }
 
-static void run_level(cpu_level level, bool benches)
+/* lower: the table below, NULL for the lowest. */
+static void run_table(const kernels *k, const kernels *lower, bool benches)
 {
-    const kernels *k = kernels_get(level), *lower = level > 0 ? kernels_get((cpu_level)(level - 1)) : NULL;
     state.level = k->name;
     if (benches) {
         bench_rows(k);
         bench_weights(k);
         bench_gemm(k);
+        bench_int8(k);
         bench_attention(k);
         return;
     }
@@ -242,11 +246,42 @@ static void run_level(cpu_level level, bool benches)
     check_weights(k, lower);
     check_gemv(k, lower);
     check_gemm(k, lower);
+    check_int8(k, lower);
     check_attention(k, lower);
+}
+
+static void run_level(cpu_level level, bool benches)
+{
+    random_seed(state.seed);
+    if (cpu_has_level(level))
+        run_table(kernels_get(level), level > 0 ? kernels_get((cpu_level)(level - 1)) : NULL, benches);
+    else if (!benches)
+        printf("ok %d - %s # SKIP not on this machine\n", ++state.tests, cpu_level_name(level));
+}
+
+/* A table that is no level: the kernels of avxvnni, their one instruction in the encoding of AVX-512. */
+#define EVEX_NAME "avxvnni-evex"
+
+static void run_avxvnni_evex(bool benches)
+{
+#if defined(__x86_64__)
+    random_seed(state.seed);
+    if (cpu_has_level(CPU_AVX512VNNI)) {
+        kernels k = *kernels_get(CPU_AVX2);
+        kernels_fill_avxvnni_evex(&k);
+        k.name = EVEX_NAME;
+        run_table(&k, kernels_get(CPU_AVX2), benches);
+        return;
+    }
+#endif
+    if (!benches)
+        printf("ok %d - %s # SKIP not on this machine\n", ++state.tests, EVEX_NAME);
 }
 
 static int level_of(const char *name)
 {
+    if (strcmp(name, EVEX_NAME) == 0)
+        return CPU_LEVEL_COUNT;
     for (int i = 0; i < CPU_LEVEL_COUNT; i++)
         if (strcmp(name, cpu_level_name((cpu_level)i)) == 0)
             return i;
@@ -256,8 +291,8 @@ static int level_of(const char *name)
 
 int main(int argc, char **argv)
 {
-    bool wanted[CPU_LEVEL_COUNT] = { 0 }, any = false, benches = false;
-    uint64_t seed = 20240607;
+    bool wanted[CPU_LEVEL_COUNT + 1] = { 0 }, any = false, benches = false;
+    state.seed = 20240607;
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--bench") == 0)
@@ -265,23 +300,19 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--json") == 0)
             state.json = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            seed = strtoull(argv[++i], NULL, 0);
+            state.seed = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             state.only = argv[++i];
         else
             wanted[level_of(argv[i])] = any = true;
     }
     if (!benches)
-        printf("# seed %llu\n", (unsigned long long)seed);
-    for (int level = 0; level < CPU_LEVEL_COUNT; level++) {
-        if (any && !wanted[level])
-            continue;
-        random_seed(seed);
-        if (level <= (int)cpu_detect_machine())
+        printf("# seed %llu\n", (unsigned long long)state.seed);
+    for (int level = 0; level < CPU_LEVEL_COUNT; level++)
+        if (!any || wanted[level])
             run_level((cpu_level)level, benches);
-        else if (!benches)
-            printf("ok %d - %s # SKIP not on this machine\n", ++state.tests, cpu_level_name((cpu_level)level));
-    }
+    if (wanted[CPU_LEVEL_COUNT])
+        run_avxvnni_evex(benches);
     if (!benches)
         printf("1..%d\n", state.tests);
     return state.failed > 0;

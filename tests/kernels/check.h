@@ -50,10 +50,12 @@ void check_rows(const kernels *k, const kernels *lower);
 void check_weights(const kernels *k, const kernels *lower);
 void check_gemv(const kernels *k, const kernels *lower);
 void check_gemm(const kernels *k, const kernels *lower);
+void check_int8(const kernels *k, const kernels *lower);
 void check_attention(const kernels *k, const kernels *lower);
 void bench_rows(const kernels *k);
 void bench_weights(const kernels *k);
 void bench_gemm(const kernels *k);
+void bench_int8(const kernels *k);
 void bench_attention(const kernels *k);
 
 /* Random blocks of a type, n elements: extremes of quants, zero, subnormal and large scales, by how. */

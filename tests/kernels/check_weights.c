@@ -147,8 +147,6 @@ void check_weights(const kernels *k, const kernels *lower)
 
 /* ---- gemv ---- */
 
-static bool has_min(quant_type t) { return t == QUANT_Q4_1 || t == QUANT_Q5_1 || t == QUANT_Q4_K || t == QUANT_Q5_K; }
-
 /* The minima alone: the blocks with all quants 0. */
 static void minima(quant_type t, float *out, const uint8_t *blocks, size_t n)
 {
@@ -190,7 +188,7 @@ static void compare_product(const kernels *k, const gemv_case *c, const float *o
         for (size_t r = 0; r < c->n; r++) {
             const uint8_t *row = w + r * quant_row_bytes(q, c->k);
             q->dequantize(value, row, c->k);
-            if (has_min(c->t))
+            if (quant_has_min(c->t))
                 minima(c->t, min, row, c->k);
             double sum = 0, size = 0;
             for (size_t i = 0; i < c->k; i++) {

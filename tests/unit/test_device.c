@@ -93,6 +93,21 @@ static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, flo
     return bytes;
 }
 
+/* What rounding to bytes may change in x . w: for 32 elements half a 127th of the largest activation, times the weights. */
+static double int8_bound(const float *x, const float *w, size_t k)
+{
+    double bound = 0;
+    for (size_t b = 0; b < k; b += QK) {
+        double top = 0, sum = 0;
+        for (size_t i = b; i < b + QK; i++) {
+            top = fmax(top, fabs((double)x[i]));
+            sum += fabs((double)w[i]);
+        }
+        bound += 0.501 / 127 * top * sum;
+    }
+    return bound;
+}
+
 static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, activation act, bool accumulate)
 {
     float *values, *x = random_host(m * k, 1), *b = random_host(n, 1), *old = random_host(m * n, 1);
@@ -116,13 +131,35 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
             sum = act == ACT_GELU ? gelu(sum) : sum;
             /* rounding of a float32 sum, and 16-bit activations for quantized types */
             double bound = 2e-6 * (size + 1) + (t > QUANT_BF16 ? 4e-5 * size : 0);
-            if (precision == DEVICE_FAST && m > 8) /* both factors may be rounded to bfloat16 */
+            int product = m > 8 ? device_product_type(d, (int)t, k) : QUANT_F32;
+            if (product == QUANT_BF16) /* both factors */
                 bound += 0x1p-7 * size;
+            if (product == QUANT_Q8_0)
+                bound += int8_bound(x + i * k, values + j * k, k);
             if (!(fabs((double)got[i * n + j] - sum) <= bound))
                 fail_msg("%s %zux%zux%zu (%zu,%zu): %g, expected %g +- %g", quant_get(t)->name, m, n, k, i, j,
                          (double)got[i * n + j], sum, bound);
         }
     free(got), free(x), free(b), free(old), free(values), free(w);
+}
+
+/* Where precision is given up at all, by default and only there, it is for these types. */
+static void product_types_follow_the_precision(void **state)
+{
+    static const bool has_4_or_5_bits[QUANT_TYPE_COUNT] = { [QUANT_Q4_0] = true, [QUANT_Q4_1] = true, [QUANT_Q5_0] = true,
+                                                            [QUANT_Q5_1] = true, [QUANT_Q4_K] = true, [QUANT_Q5_K] = true };
+    for (int exact = 0; exact < 2; exact++) {
+        precision = exact ? DEVICE_EXACT : DEVICE_FAST;
+        open_device(1);
+        const int bf16 = device_product_type(d, QUANT_BF16, 1024), int8 = device_product_type(d, QUANT_Q4_0, 1024);
+        assert_true(bf16 == QUANT_F32 || (!exact && bf16 == QUANT_BF16));
+        assert_true(int8 == bf16 || (!exact && int8 == QUANT_Q8_0));
+        for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
+            int expected = t <= QUANT_F16 ? QUANT_F32 : has_4_or_5_bits[t] ? int8 : bf16;
+            assert_int_equal(device_product_type(d, t, 1024), expected);
+        }
+        close_device();
+    }
 }
 
 static void products_match_for_every_type(void **state)
@@ -142,17 +179,19 @@ static void products_match_for_every_type(void **state)
 
 static void several_parts_share_their_input(void **state)
 {
+    enum { PARTS = 4 }; /* which may each want another kind of product */
+    static const quant_type types[PARTS] = { QUANT_Q8_0, QUANT_F16, QUANT_Q4_1, QUANT_Q4_0 };
+    precision = DEVICE_FAST;
     open_device(2);
-    size_t k = 256, n[3] = { 40, 300, 16 };
+    size_t k = 256, n[PARTS] = { 40, 300, 16, 70 };
     for (size_t m = 1; m <= 20; m += 19) {
         float *x = random_host(m * k, 1);
         dmat mx = new_mat(QUANT_F32, m, k, x), none = { 0 };
-        linear_part parts[3];
-        dmat alone[3];
-        unsigned char *w[3];
+        linear_part parts[PARTS];
+        dmat alone[PARTS];
+        unsigned char *w[PARTS];
         float *values;
-        static const quant_type types[3] = { QUANT_Q8_0, QUANT_BF16, QUANT_Q6_K };
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < PARTS; i++) {
             w[i] = random_weights(types[i], n[i], k, &values);
             free(values);
             file_map map = { w[i], n[i] * quant_row_bytes(quant_get(types[i]), k) };
@@ -161,11 +200,11 @@ static void several_parts_share_their_input(void **state)
             assert_int_equal(device_map_weight(d, &parts[i].w, &map, w[i], (int)types[i], n[i], k, NULL), QASR_OK);
         }
         device_begin(d);
-        op_linear(d, mx, parts, 3);
-        for (size_t i = 0; i < 3; i++)
+        op_linear(d, mx, parts, PARTS);
+        for (size_t i = 0; i < PARTS; i++)
             op_linear(d, mx, &(linear_part){ alone[i], parts[i].w, none, ACT_NONE, false }, 1);
         assert_int_equal(device_end(d, NULL), QASR_OK);
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < PARTS; i++) {
             float *a = fetch(parts[i].out), *b = fetch(alone[i]);
             assert_memory_equal(a, b, m * n[i] * sizeof *a);
             free(a), free(b), free(w[i]);
@@ -443,6 +482,7 @@ static void unknown_devices_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(product_types_follow_the_precision),
         cmocka_unit_test(products_match_for_every_type),
         cmocka_unit_test_prestate(products_match_for_every_type, "exact"),
         cmocka_unit_test(convolution_matches),

@@ -106,7 +106,7 @@ static void free_model(shapes_only *s)
     free(s);
 }
 
-static double sum(const double ops[2]) { return ops[0] + ops[1]; }
+static double sum(const double ops[WORK_KINDS]) { return ops[WORK_F32] + ops[WORK_BF16] + ops[WORK_INT8]; }
 
 static device *open_device(device_precision precision)
 {
@@ -129,12 +129,13 @@ static void operations_of_half_a_minute(void **state)
     assert_float_equal(ops.enc_attention, 4e-9 * (3 * 104 * 104 + 78 * 78) * 896 * 18, 1e-9);
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     assert_float_equal(ops.prefill_attention, 18.8, 0.1);
-    assert_true(ops.conv[1] == 0 && ops.conv_out[1] == 0 && ops.enc_layers[1] == 0 && ops.prefill[1] == 0);
+    for (int kind = WORK_F32 + 1; kind < WORK_KINDS; kind++)
+        assert_true(ops.conv[kind] == 0 && ops.conv_out[kind] == 0 && ops.enc_layers[kind] == 0 && ops.prefill[kind] == 0);
     device_close(d);
     free_model(s);
 }
 
-/* The same sums whatever the precision; which part is bfloat16 is the device's word. */
+/* The same sums whatever the precision; which part is bfloat16 or int8 is the device's word. */
 static void precision_follows_the_device(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_F16);
@@ -142,10 +143,17 @@ static void precision_follows_the_device(void **state)
     bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == QUANT_BF16;
     work_ops ops;
     work_count_ops(&ops, &s->m, d, 3000, 405);
-    assert_int_equal(ops.enc_layers[1] > 0, has_bf16);
-    assert_int_equal(ops.conv[1] > ops.conv[0], has_bf16);
+    assert_int_equal(ops.enc_layers[WORK_BF16] > 0, has_bf16);
+    assert_int_equal(ops.conv[WORK_BF16] > ops.conv[WORK_F32], has_bf16);
     assert_float_equal(sum(ops.conv), 126.2, 0.05);
-    assert_true(ops.prefill[1] == 0 && ops.prefill[0] > 356); /* float16 weights keep float32 products */
+    assert_true(ops.prefill[WORK_F32] > 356 && ops.prefill[WORK_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
+    free_model(s);
+    s = make_model("0.6b", QUANT_Q4_0);
+    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
+    work_count_ops(&ops, &s->m, d, 3000, 405);
+    assert_int_equal(ops.prefill[WORK_INT8] > 356, has_int8);
+    assert_true(ops.conv[WORK_INT8] == 0 && ops.enc_layers[WORK_INT8] == 0); /* weights of the encoder are not quantized */
+    assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     device_close(d);
     free_model(s);
 }
@@ -245,11 +253,13 @@ static void limits_are_measured(void **state)
     qasr_limits limits = QASR_LIMITS_INIT;
     device *d = open_device(DEVICE_FAST);
     bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == QUANT_BF16;
+    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
     device_close(d);
     must(qasr_measure_limits(&limits, 2, &err), &err);
     assert_true(limits.read_gb_s > 0.05 && limits.read_gb_s < 1e4);
     assert_true(limits.f32_gop_s > 0.05 && limits.f32_gop_s < 1e5);
     assert_int_equal(limits.bf16_gop_s > 0, has_bf16);
+    assert_int_equal(limits.int8_gop_s > 0, has_int8);
     assert_int_equal(limits.n_threads, 2);
     assert_int_equal(qasr_measure_limits(&limits, -1, &err), QASR_E_INVALID);
     limits.struct_size = 0;

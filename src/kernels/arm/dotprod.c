@@ -10,22 +10,22 @@
 
 #include "kernels/arm/blocks_neon.h"
 
-typedef struct act_bytes {
+typedef struct loaded_act {
     int8x16_t hi[2], lo[2];
     float d, d_sum;
-} act_bytes;
+} loaded_act;
 
-static inline act_bytes act_load(const act_block *x)
+static inline loaded_act act_load(const act_block *x)
 {
-    return (act_bytes){ { vld1q_s8(x->hi), vld1q_s8(x->hi + 16) },
-                        { vld1q_s8(x->lo), vld1q_s8(x->lo + 16) },
-                        x->d,
-                        x->d * (float)(x->sum[0] + x->sum[1]) };
+    return (loaded_act){ { vld1q_s8(x->hi), vld1q_s8(x->hi + 16) },
+                         { vld1q_s8(x->lo), vld1q_s8(x->lo + 16) },
+                         x->d,
+                         x->d * (float)(x->sum[0] + x->sum[1]) };
 }
 
 static inline vf join(int32x4_t hi, int32x4_t lo) { return vcvtq_f32_s32(vaddq_s32(vshlq_n_s32(hi, 8), lo)); }
 
-static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked *w, const act_bytes *x, int two_scales)
+static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     const int32x4_t none = vdupq_n_s32(0);
     int32x4_t hi = vdotq_s32(none, w->q[0], x->hi[0]), lo = vdotq_s32(none, w->q[0], x->lo[0]);
@@ -38,6 +38,11 @@ static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked
     return vf_fma(join(hi, lo), vf_set1(w->scale[1] * x->d), acc);
 }
 
-#include "kernels/arm/gemv_blocks.inc.h"
+enum { GEMV_ROWS = 4 };
+#include "kernels/gemv_blocks.inc.h"
 
-void kernels_fill_dotprod(kernels *k) { gemv_blocks_fill(k); }
+void kernels_fill_dotprod(kernels *k)
+{
+    gemv_blocks_fill(k);
+    kernels_fill_dotprodint8(k);
+}

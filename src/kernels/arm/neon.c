@@ -61,6 +61,38 @@ static void quantize_act(void *out, const float *x, size_t n)
         quantize_act_block(block++, x + i);
 }
 
+/* ---- activations to bytes ---- */
+
+static void quantize_act8_block(act8_block *out, const float *x)
+{
+    vf f[8], max = vf_zero();
+    for (size_t i = 0; i < 8; i++) {
+        f[i] = vf_load(x + i * VL);
+        max = vf_max(vf_abs(f[i]), max);
+    }
+    float top = vf_hmax(max);
+    *out = (act8_block){ 0 };
+    if (!(top >= ACT_MIN))
+        return;
+    vf inverse = vf_set1(127.0f / top);
+    int32_t sum = 0;
+    for (size_t i = 0; i < 4; i++) {
+        int16x8_t v = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(f[2 * i] * inverse)),
+                                   vqmovn_s32(vcvtnq_s32_f32(f[2 * i + 1] * inverse)));
+        vst1_s8(out->q + 8 * i, vmovn_s16(v));
+        sum += vaddvq_s16(v);
+    }
+    out->d = top / 127.0f;
+    out->d_sum = out->d * (float)sum;
+    out->start = -128 * sum;
+}
+
+static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += QK, out += stride)
+        quantize_act8_block(out, x + i);
+}
+
 /* ---- dequantization ---- */
 
 static inline void widen(vf out[4], int8x16_t q)
@@ -107,16 +139,48 @@ DEQUANTIZE(q6_k, 8, 0)
 DEQUANTIZE(q4_k, 8, 1)
 DEQUANTIZE(q5_k, 8, 1)
 
+static inline __attribute__((always_inline)) void unpack_int8(int8_t *q, float *scale, float *min, size_t stride,
+                                                              const uint8_t *blocks, size_t n, unpack_fn unpack,
+                                                              unsigned bytes, unsigned parts, int has_min)
+{
+    for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++, q += QK, scale += stride) {
+            unpacked u = unpack(blocks, part);
+            vst1q_s8(q, u.q[0]);
+            vst1q_s8(q + 16, u.q[1]);
+            *scale = u.scale[0];
+            if (has_min) {
+                *min = u.min;
+                min += stride;
+            }
+        }
+    }
+}
+
+#define UNPACK_INT8(type, parts, has_min)                                                                              \
+    static void unpack_int8_##type(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)   \
+    {                                                                                                                  \
+        unpack_int8(q, scale, min, stride, blocks, n, unpack_##type, sizeof(block_##type), parts, has_min);            \
+    }
+UNPACK_INT8(q8_0, 1, 0)
+UNPACK_INT8(q4_0, 1, 0)
+UNPACK_INT8(q4_1, 1, 1)
+UNPACK_INT8(q5_0, 1, 0)
+UNPACK_INT8(q5_1, 1, 1)
+UNPACK_INT8(q4_k, 8, 1)
+UNPACK_INT8(q5_k, 8, 1)
+
 /* ---- products with quantized rows ---- */
 
-typedef struct act_bytes {
+typedef struct loaded_act {
     int16x8_t v[4]; /* the 32 integers, 16 bits each */
     float d, d_sum;
-} act_bytes;
+} loaded_act;
 
-static inline act_bytes act_load(const act_block *x)
+static inline loaded_act act_load(const act_block *x)
 {
-    act_bytes a;
+    loaded_act a;
     for (int i = 0; i < 4; i++) {
         int16x8_t hi = vshll_n_s8(vld1_s8(x->hi + 8 * i), 8);
         a.v[i] = vaddw_s8(hi, vld1_s8(x->lo + 8 * i));
@@ -138,7 +202,7 @@ static inline int32x4_t dot_16(int8x16_t w, const int16x8_t v[2])
 
 /* A lane sums 4 or 8 products of a byte and 16 bits, below 2^25: no overflow, and one rounding at most on its way to
  * float. */
-static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked *w, const act_bytes *x, int two_scales)
+static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     int32x4_t p0 = dot_16(w->q[0], x->v), p1 = dot_16(w->q[1], x->v + 2);
     if (two_scales) {
@@ -148,7 +212,8 @@ static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked
     return vf_fma(vcvtq_f32_s32(vaddq_s32(p0, p1)), vf_set1(w->scale[0] * x->d), acc);
 }
 
-#include "kernels/arm/gemv_blocks.inc.h"
+enum { GEMV_ROWS = 4 };
+#include "kernels/gemv_blocks.inc.h"
 
 void kernels_fill_neon(kernels *k)
 {
@@ -161,6 +226,14 @@ void kernels_fill_neon(kernels *k)
     k->screen_row = screen_row;
     k->attention_step = attention_step;
     k->quantize_act = quantize_act;
+    k->quantize_act8 = quantize_act8;
+    k->unpack_int8[QUANT_Q8_0] = unpack_int8_q8_0;
+    k->unpack_int8[QUANT_Q4_0] = unpack_int8_q4_0;
+    k->unpack_int8[QUANT_Q4_1] = unpack_int8_q4_1;
+    k->unpack_int8[QUANT_Q5_0] = unpack_int8_q5_0;
+    k->unpack_int8[QUANT_Q5_1] = unpack_int8_q5_1;
+    k->unpack_int8[QUANT_Q4_K] = unpack_int8_q4_k;
+    k->unpack_int8[QUANT_Q5_K] = unpack_int8_q5_k;
     k->dequantize[QUANT_Q8_0] = dequantize_q8_0;
     k->dequantize[QUANT_Q4_0] = dequantize_q4_0;
     k->dequantize[QUANT_Q4_1] = dequantize_q4_1;

@@ -67,6 +67,34 @@ static void quantize_act(void *out, const float *x, size_t n)
         quantize_act_block(block++, x + i);
 }
 
+/* ---- activations to bytes ---- */
+
+static void quantize_act8_block(act8_block *out, const float *x)
+{
+    vf f[4];
+    for (size_t i = 0; i < 4; i++)
+        f[i] = vf_load(x + i * VL);
+    float top = vf_hmax(vf_max(vf_max(vf_abs(f[0]), vf_abs(f[1])), vf_max(vf_abs(f[2]), vf_abs(f[3]))));
+    if (!(top >= ACT_MIN)) {
+        *out = (act8_block){ 0 };
+        return;
+    }
+    vf inverse = vf_set1(127.0f / top);
+    __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(f[0] * inverse), _mm256_cvtps_epi32(f[1] * inverse));
+    __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(f[2] * inverse), _mm256_cvtps_epi32(f[3] * inverse));
+    __m256i q = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    int32_t sum = sum_words(_mm256_add_epi16(low, high));
+    *out = (act8_block){ .d = top / 127.0f, .start = -128 * sum };
+    out->d_sum = out->d * (float)sum;
+    _mm256_storeu_si256((__m256i *)out->q, q);
+}
+
+static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += QK, out += stride)
+        quantize_act8_block(out, x + i);
+}
+
 /* ---- dequantization ---- */
 
 static inline vf bytes_to_float(__m128i q) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)); }
@@ -92,18 +120,61 @@ static inline __attribute__((always_inline)) void dequantize(float *out, const u
     }
 }
 
+static inline __attribute__((always_inline)) void unpack_int8(int8_t *q, float *scale, float *min, size_t stride,
+                                                              const uint8_t *blocks, size_t n, unpack_fn unpack,
+                                                              unsigned bytes, unsigned parts, int has_min)
+{
+    for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
+#pragma GCC unroll 8
+        for (unsigned part = 0; part < parts; part++, q += QK, scale += stride) {
+            unpacked u = unpack(blocks, part);
+            _mm256_storeu_si256((__m256i *)q, u.q);
+            *scale = u.scale[0];
+            if (has_min) {
+                *min = u.min;
+                min += stride;
+            }
+        }
+    }
+}
+
+#define DEQUANTIZE(type, parts, has_min)                                                                                \
+    static void dequantize_##type(float *out, const void *blocks, size_t n)                                            \
+    {                                                                                                                  \
+        dequantize(out, blocks, n, unpack_##type, sizeof(block_##type), parts, has_min);                               \
+    }
+DEQUANTIZE(q8_0, 1, 0)
+DEQUANTIZE(q4_0, 1, 0)
+DEQUANTIZE(q4_1, 1, 1)
+DEQUANTIZE(q5_0, 1, 0)
+DEQUANTIZE(q5_1, 1, 1)
+DEQUANTIZE(q6_k, 8, 0)
+DEQUANTIZE(q4_k, 8, 1)
+DEQUANTIZE(q5_k, 8, 1)
+
+#define UNPACK_INT8(type, parts, has_min)                                                                              \
+    static void unpack_int8_##type(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)   \
+    {                                                                                                                  \
+        unpack_int8(q, scale, min, stride, blocks, n, unpack_##type, sizeof(block_##type), parts, has_min);            \
+    }
+UNPACK_INT8(q8_0, 1, 0)
+UNPACK_INT8(q4_0, 1, 0)
+UNPACK_INT8(q4_1, 1, 1)
+UNPACK_INT8(q5_0, 1, 0)
+UNPACK_INT8(q5_1, 1, 1)
+UNPACK_INT8(q4_k, 8, 1)
+UNPACK_INT8(q5_k, 8, 1)
+
 /* ---- products with quantized rows ---- */
 
-enum { ROWS = 2 }; /* weight rows taken at once: they share the widening of activations */
-
-typedef struct act_words {
+typedef struct loaded_act {
     __m256i v[2]; /* the 32 integers, 16 bits each */
     float d, d_sum; /* scale; scale * sum of the integers */
-} act_words;
+} loaded_act;
 
-static inline act_words act_load(const act_block *x)
+static inline loaded_act act_load(const act_block *x)
 {
-    act_words a;
+    loaded_act a;
     for (int h = 0; h < 2; h++) {
         __m256i hi = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x->hi + 16 * h)));
         __m256i lo = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(x->lo + 16 * h)));
@@ -116,7 +187,7 @@ static inline act_words act_load(const act_block *x)
 
 /* acc += w . x of 32 elements. A 32-bit lane sums at most 4 products of a byte and 15 bits: no overflow, and below
  * 2^24, so that its conversion to float is exact too. */
-static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked *w, const act_words *x, int two_scales)
+static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     __m256i p0 = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(w->q)), x->v[0]);
     __m256i p1 = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_extracti128_si256(w->q, 1)), x->v[1]);
@@ -127,68 +198,8 @@ static inline __attribute__((always_inline)) vf dot_block(vf acc, const unpacked
     return vf_fma(_mm256_cvtepi32_ps(_mm256_add_epi32(p0, p1)), vf_set1(w->scale[0] * x->d), acc);
 }
 
-static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
-                                                            const act_block *x, size_t k, unsigned rows, unpack_fn unpack,
-                                                            unsigned bytes, unsigned parts, int has_min, int two_scales)
-{
-    vf acc[ROWS];
-    float min_acc[ROWS];
-#pragma GCC unroll 8
-    for (unsigned r = 0; r < rows; r++) {
-        acc[r] = vf_zero();
-        min_acc[r] = 0.0f;
-    }
-    const uint8_t *ahead = w + rows * row_bytes; /* the next rows, fetched as one stream: see avx512vnni.c */
-    for (size_t i = 0; i < k; i += parts * QK, w += bytes, ahead += rows * bytes) {
-#pragma GCC unroll 8
-        for (unsigned at = 0; at < rows * bytes; at += 64) {
-            _mm_prefetch(ahead + at, _MM_HINT_T0);
-            _mm_prefetch(ahead + 3 * rows * row_bytes + at, _MM_HINT_T1);
-        }
-#pragma GCC unroll 8
-        for (unsigned part = 0; part < parts; part++) {
-            act_words a = act_load(x++);
-#pragma GCC unroll 8
-            for (unsigned r = 0; r < rows; r++) {
-                unpacked u = unpack(w + r * row_bytes, part);
-                acc[r] = dot_block(acc[r], &u, &a, two_scales);
-                if (has_min)
-                    min_acc[r] += u.min * a.d_sum;
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (unsigned r = 0; r < rows; r++)
-        out[r] = has_min ? vf_sum(acc[r]) + min_acc[r] : vf_sum(acc[r]);
-}
-
-#define QUANTIZED(type, bytes, parts, has_min, two_scales)                                                             \
-    static void dequantize_##type(float *out, const void *blocks, size_t n)                                            \
-    {                                                                                                                  \
-        dequantize(out, blocks, n, unpack_##type, bytes, parts, has_min);                                              \
-    }                                                                                                                  \
-    static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
-    {                                                                                                                  \
-        size_t row_bytes = k / ((parts) * QK) * (bytes), r = 0;                                                        \
-        const act_block *a = x;                                                                                        \
-        for (; r + ROWS <= n; r += ROWS)                                                                               \
-            for (size_t j = 0; j < m; j++)                                                                             \
-                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
-                          ROWS, unpack_##type, bytes, parts, has_min, two_scales);                                     \
-        for (; r < n; r++)                                                                                             \
-            for (size_t j = 0; j < m; j++)                                                                             \
-                gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
-                          unpack_##type, bytes, parts, has_min, two_scales);                                           \
-    }
-
-QUANTIZED(q8_0, sizeof(block_q8_0), 1, 0, 0)
-QUANTIZED(q4_0, sizeof(block_q4_0), 1, 0, 0)
-QUANTIZED(q4_1, sizeof(block_q4_1), 1, 1, 0)
-QUANTIZED(q5_0, sizeof(block_q5_0), 1, 0, 0)
-QUANTIZED(q5_1, sizeof(block_q5_1), 1, 1, 0)
-QUANTIZED(q6_k, sizeof(block_q6_k), 8, 0, 1)
-QUANTIZED(q4_k, sizeof(block_q4_k), 8, 1, 0)
-QUANTIZED(q5_k, sizeof(block_q5_k), 8, 1, 0)
+enum { GEMV_ROWS = 4 };
+#include "kernels/gemv_blocks.inc.h"
 
 void kernels_fill_avx2(kernels *k)
 {
@@ -200,16 +211,22 @@ void kernels_fill_avx2(kernels *k)
     k->screen_row = screen_row;
     k->attention_step = attention_step;
     k->quantize_act = quantize_act;
-#define USE(id, type)                                                                                                  \
-    k->dequantize[id] = dequantize_##type;                                                                             \
-    k->gemv[id] = gemv_##type
-    USE(QUANT_Q8_0, q8_0);
-    USE(QUANT_Q4_0, q4_0);
-    USE(QUANT_Q4_1, q4_1);
-    USE(QUANT_Q5_0, q5_0);
-    USE(QUANT_Q5_1, q5_1);
-    USE(QUANT_Q6_K, q6_k);
-    USE(QUANT_Q4_K, q4_k);
-    USE(QUANT_Q5_K, q5_k);
-#undef USE
+    k->quantize_act8 = quantize_act8;
+    k->unpack_int8[QUANT_Q8_0] = unpack_int8_q8_0;
+    k->unpack_int8[QUANT_Q4_0] = unpack_int8_q4_0;
+    k->unpack_int8[QUANT_Q4_1] = unpack_int8_q4_1;
+    k->unpack_int8[QUANT_Q5_0] = unpack_int8_q5_0;
+    k->unpack_int8[QUANT_Q5_1] = unpack_int8_q5_1;
+    k->unpack_int8[QUANT_Q4_K] = unpack_int8_q4_k;
+    k->unpack_int8[QUANT_Q5_K] = unpack_int8_q5_k;
+    k->dequantize[QUANT_Q8_0] = dequantize_q8_0;
+    k->dequantize[QUANT_Q4_0] = dequantize_q4_0;
+    k->dequantize[QUANT_Q4_1] = dequantize_q4_1;
+    k->dequantize[QUANT_Q5_0] = dequantize_q5_0;
+    k->dequantize[QUANT_Q5_1] = dequantize_q5_1;
+    k->dequantize[QUANT_Q6_K] = dequantize_q6_k;
+    k->dequantize[QUANT_Q4_K] = dequantize_q4_k;
+    k->dequantize[QUANT_Q5_K] = dequantize_q5_k;
+    gemv_blocks_fill(k);
+    kernels_fill_avx2int8(k);
 }

@@ -548,4 +548,5 @@ void kernels_fill_avx512vnni(kernels *k)
     k->gemv[QUANT_Q4_K] = gemv_q4_k;
     k->gemv[QUANT_Q5_K] = gemv_q5_k;
     kernels_fill_avx512bf16(k);
+    kernels_fill_avx512int8(k);
 }

@@ -15,6 +15,14 @@ typedef struct unpacked {
     float min;
 } unpacked;
 
+/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those three
+ * steps further on come to the second cache and the next ones to the first, each as one stream (gemv_blocks.inc.h). */
+#define GEMV_PREFETCH(p, far)                                                                                          \
+    do {                                                                                                               \
+        _mm_prefetch((p), _MM_HINT_T0);                                                                                \
+        _mm_prefetch((p) + (far), _MM_HINT_T1);                                                                        \
+    } while (0)
+
 /* Part p (0 .. 7) of a superblock of 256; p is 0 for blocks of 32. */
 typedef unpacked (*unpack_fn)(const uint8_t *block, unsigned p);
 

@@ -14,8 +14,9 @@ assert fp["cer"] == fp["wer"] == 0 and q4["notes"] == "GGUF of the model directo
 for r in fp, q4:
     assert r["threads"] == 2 and r["tokens"] == 10 and r["repeat"] == 2 and r["audio_s"] == 2, r
     assert r["total_s"] >= max(r["encode_s"], r["prefill_s"]) > 0 and r["peak_rss_mb"] > 1, r
-    limit = 10 * r["limits"]["matrix_gop_s"]
+    assert r["limits"]["matrix_gop_s"] == r["limits"][r["precision"]["encode"] + "_gop_s"], r
     for phase in "encode", "prefill":
+        limit = 10 * r["limits"][r["precision"][phase] + "_gop_s"]
         assert abs(r["percent_of_limit"][phase] / (1000 * r["work"][phase + "_gop"] / r[phase + "_s"] / limit) - 1) < 0.01, r
     decode = 100 * r["work"]["decode_mb_per_token"] / r["decode_ms_per_token"] / r["limits"]["read_gb_s"]
     assert abs(r["percent_of_limit"]["decode"] / decode - 1) < 0.01, (r, decode)

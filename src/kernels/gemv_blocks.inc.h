@@ -1,31 +1,39 @@
-/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after
- * blocks_neon.h, with
- *   act_bytes  32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
- *   act_load   makes one from an act_block
- *   dot_block  acc + scale * d * w . x of 32 elements, in four lanes
+/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after its vec.h
+ * and its way to unpack blocks, with
+ *   GEMV_ROWS     weight rows taken at once, 8 at most: they share the work on activations
+ *   loaded_act    32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
+ *   act_load      makes one from an act_block
+ *   dot_act       acc + scale * d * w . x of 32 elements, in the lanes of a vector
+ *   GEMV_PREFETCH(p, far)  fetches the line at p, and where that helps the one at p + far; not defined: nothing
  * An element is summed in one vector, block after block, whatever rows are computed beside it. */
 
-enum { ROWS = 4 }; /* weight rows taken at once: they share the work on activations */
+#ifndef GEMV_PREFETCH
+#define GEMV_PREFETCH(p, far) ((void)(p))
+#endif
 
 static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
                                                             const act_block *x, size_t k, unsigned rows, unpack_fn unpack,
                                                             unsigned bytes, unsigned parts, int has_min, int two_scales)
 {
-    vf acc[ROWS];
-    float min_acc[ROWS];
+    vf acc[GEMV_ROWS];
+    float min_acc[GEMV_ROWS];
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++) {
         acc[r] = vf_zero();
         min_acc[r] = 0.0f;
     }
-    for (size_t i = 0; i < k; i += parts * QK, w += bytes) {
+    const uint8_t *ahead = w + rows * row_bytes; /* the next rows, as one stream */
+    for (size_t i = 0; i < k; i += parts * QK, w += bytes, ahead += rows * bytes) {
+#pragma GCC unroll 8
+        for (unsigned at = 0; at < rows * bytes; at += 64)
+            GEMV_PREFETCH(ahead + at, 3 * rows * row_bytes);
 #pragma GCC unroll 8
         for (unsigned part = 0; part < parts; part++) {
-            act_bytes a = act_load(x++);
+            loaded_act a = act_load(x++);
 #pragma GCC unroll 8
             for (unsigned r = 0; r < rows; r++) {
                 unpacked u = unpack(w + r * row_bytes, part);
-                acc[r] = dot_block(acc[r], &u, &a, two_scales);
+                acc[r] = dot_act(acc[r], &u, &a, two_scales);
                 if (has_min)
                     min_acc[r] += u.min * a.d_sum;
             }
@@ -42,10 +50,10 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
         const unsigned bytes = sizeof(block_##type);                                                                   \
         size_t row_bytes = k / ((parts) * QK) * bytes, r = 0;                                                          \
         const act_block *a = x;                                                                                        \
-        for (; r + ROWS <= n; r += ROWS)                                                                               \
+        for (; r + GEMV_ROWS <= n; r += GEMV_ROWS)                                                                     \
             for (size_t j = 0; j < m; j++)                                                                             \
                 gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k,    \
-                          ROWS, unpack_##type, bytes, parts, has_min, two_scales);                                     \
+                          GEMV_ROWS, unpack_##type, bytes, parts, has_min, two_scales);                                \
         for (; r < n; r++)                                                                                             \
             for (size_t j = 0; j < m; j++)                                                                             \
                 gemv_rows(out + j * ld_out + r, (const uint8_t *)w + r * row_bytes, row_bytes, a + j * (k / QK), k, 1, \
