@@ -115,7 +115,7 @@ static void tile(float *c, size_t ldc, const float *a, const float *b, size_t st
 
 void kernels_fill_amx(kernels *k)
 {
-    /* its rate is about that of the byte products of AVX-512 here, which round activations more */
+    /* these tiles round activations less, and byte products of AVX-512 are not known to be faster */
     k->gemm_int8 = (gemm_int8_kernels){ 0 };
     k->gemm_bf16 = (gemm_kernels){ .mr = BLOCK, .nr = BLOCK, .tile = tile, .pack_a = pack_a, .pack_b = kernels_pack_b_32 };
 }
