@@ -21,6 +21,7 @@ typedef struct bench_job {
     const char *model, *audio; /* audio NULL: a generated signal */
     double seconds;            /* of that signal */
     int n_tokens, n_threads;
+    int no_mmap, mlock;        /* of the model */
     const bench_variant *variant;
     const char *gguf;          /* relative to the model directory or absolute; NULL: safetensors */
 } bench_job;

@@ -76,6 +76,8 @@ static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_err
     qasr_model_options options = QASR_MODEL_OPTIONS_INIT;
     options.decoder_weights = job->gguf ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
     options.decoder_gguf = job->gguf;
+    options.no_mmap = job->no_mmap;
+    options.mlock = job->mlock;
     return qasr_model_open(model, job->model, &options, err);
 }
 

@@ -20,7 +20,7 @@
 typedef struct args {
     const char *model, *audio, *variants, *output;
     double seconds;
-    int n_tokens, repeat, n_threads, limits, format;
+    int n_tokens, repeat, n_threads, limits, format, no_mmap, mlock;
 } args;
 
 static const char *const format_names[] = { "md", "json", NULL };
@@ -44,6 +44,8 @@ static const opt opts[] = {
       NULL, 1, 1000 },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1,
       1024 },
+    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
+    { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "limits", 0, NULL, "only measure what the machine can do: no model, no runs", OPT_FLAG, offsetof(args, limits) },
     { "format", 'f', "FORMAT", "output format (default md)", OPT_CHOICE, offsetof(args, format), format_names },
     { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
@@ -103,7 +105,8 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->repeat))
+    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->repeat ||
+                      a->no_mmap || a->mlock))
         return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
     if (!a->limits && !a->model)
         return opt_usage_error(&cmd_bench, "option '--model DIR' is missing");
@@ -171,7 +174,7 @@ static char *gguf_path(const char *dir, const bench_variant *v)
 static bench_job job_of(const bench *b, const entry *e)
 {
     return (bench_job){ .model = b->a->model, .audio = b->a->audio, .seconds = b->a->seconds, .n_tokens = b->a->n_tokens,
-                        .n_threads = b->a->n_threads, .variant = e ? e->row.variant : NULL, .gguf = e ? e->gguf : NULL };
+                        .n_threads = b->a->n_threads, .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL, .gguf = e ? e->gguf : NULL };
 }
 
 static void show_step(const char *what, const char *variant, int n, int of)

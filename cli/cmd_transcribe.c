@@ -18,7 +18,7 @@ typedef struct args {
     const char *model, *decoder_gguf, *language, *context, *output, *dump_tensors;
     opt_files files;
     int device, decoder_weights, format, attention, precision; /* indices into the lists below */
-    int max_new_tokens, ignore_eos, n_threads, timings, quiet;
+    int max_new_tokens, ignore_eos, n_threads, timings, quiet, no_mmap, mlock;
     double max_piece_s;
 } args;
 
@@ -50,6 +50,8 @@ static const opt opts[] = {
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
       offsetof(args, decoder_gguf) },
+    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
+    { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
       offsetof(args, attention), attentions },
     { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster)", OPT_CHOICE,
@@ -236,6 +238,8 @@ static qasr_status open_all(run_state *s, qasr_error *err)
     qasr_model_options model_options = QASR_MODEL_OPTIONS_INIT;
     model_options.decoder_weights = (qasr_decoder_weights)s->a->decoder_weights;
     model_options.decoder_gguf = s->a->decoder_gguf;
+    model_options.no_mmap = s->a->no_mmap;
+    model_options.mlock = s->a->mlock;
     qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;
     session_options.n_threads = s->a->n_threads;
     session_options.precision = (qasr_precision)s->a->precision;

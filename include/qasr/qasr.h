@@ -108,11 +108,15 @@ typedef struct qasr_model_options {
     qasr_decoder_weights decoder_weights;
     const char *decoder_gguf; /* file name, relative to the model directory, or absolute; NULL: the
                                  first of model-q8_0, model-q6k, model-q6_k, model-q4_0, model (.gguf) */
+    int no_mmap;              /* non-zero: read the weights into memory instead of mapping the files: for files that may be
+                                 cut or go away while the model is open, as on network drives */
+    int mlock;                /* non-zero: lock the weights in memory; where that is not allowed the log gets a warning that
+                                 names the limit, and the model works unlocked */
 } qasr_model_options;
-#define QASR_MODEL_OPTIONS_INIT { sizeof(qasr_model_options), QASR_DECODER_AUTO, 0 }
+#define QASR_MODEL_OPTIONS_INIT { sizeof(qasr_model_options), QASR_DECODER_AUTO, 0, 0, 0 }
 
 /* Opens a model directory (config.json, tokenizer files, safetensors, optionally a GGUF with the
- * decoder). Weights are mapped, not read. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
+ * decoder). Weights are mapped, not read, unless the options say otherwise. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
 QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt,
                                      qasr_error *err);
 QASR_API void qasr_model_close(qasr_model *model); /* NULL is fine; close its sessions first */

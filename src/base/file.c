@@ -42,7 +42,7 @@ qasr_status file_map_open(file_map *m, const char *path, qasr_error *err)
         if (p == MAP_FAILED)
             status = error_set_errno(err, "cannot map '%s'", path);
         else
-            *m = (file_map){ .data = p, .size = (size_t)st.st_size };
+            *m = (file_map){ .data = p, .size = (size_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino };
     }
     close(fd);
     return status;
@@ -55,15 +55,73 @@ void file_map_close(file_map *m)
     *m = (file_map){ 0 };
 }
 
+size_t file_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
 void file_map_release(const file_map *m, size_t offset, size_t n)
 {
     if (offset > m->size || n > m->size - offset)
         return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = file_page_bytes();
     size_t begin = size_round_up(offset, page), end = (offset + n) / page * page;
     if (begin < end)
         madvise((void *)(uintptr_t)(m->data + begin), end - begin, MADV_DONTNEED);
 }
+
+/* ---- reading instead of mapping ----------------------------------------------------------- */
+
+static qasr_status read_range(int fd, unsigned char *to, const file_map *m, file_range r, const char *path, qasr_error *err)
+{
+    while (r.begin < r.end) {
+        ssize_t n = pread(fd, to, r.end - r.begin, (off_t)r.begin);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set_errno(err, "cannot read '%s'", path);
+        if (n == 0)
+            return error_set(err, QASR_E_IO, "'%s' was cut short while it was read: it ends at byte %zu, expected %zu", path,
+                             r.begin, m->size);
+        to += n;
+        r.begin += (size_t)n;
+    }
+    return QASR_OK;
+}
+
+static qasr_status copy_range(int fd, const file_map *m, file_range r, const char *path, qasr_error *err)
+{
+    unsigned char *to = (unsigned char *)(uintptr_t)m->data + r.begin;
+    size_t n = size_round_up(r.end - r.begin, file_page_bytes());
+    if (mmap(to, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return error_set_errno(err, "cannot allocate %zu bytes for '%s'", n, path);
+#ifdef MADV_HUGEPAGE
+    madvise(to, n, MADV_HUGEPAGE); /* a wish */
+#endif
+    TRY(read_range(fd, to, m, r, path, err));
+    mprotect(to, n, PROT_READ); /* as the mapping was; if it fails, nobody writes there anyway */
+    return QASR_OK;
+}
+
+qasr_status file_map_copy(file_map *m, const char *path, const file_range *ranges, size_t n, qasr_error *err)
+{
+    int fd;
+    struct stat st;
+    if (n == 0)
+        return QASR_OK;
+    TRY(open_regular(&fd, &st, path, err));
+    qasr_status status = QASR_OK;
+    if ((uint64_t)st.st_dev != m->device || (uint64_t)st.st_ino != m->inode)
+        status = error_set(err, QASR_E_IO, "'%s' was replaced while it was read", path);
+    for (size_t i = 0; i < n && status == QASR_OK; i++)
+        status = copy_range(fd, m, ranges[i], path, err);
+    close(fd);
+    return status;
+}
+
+int file_map_lock(const file_map *m, file_range range)
+{
+    return mlock(m->data + range.begin, range.end - range.begin) == 0 ? 0 : errno;
+}
+
+/* ---- whole files -------------------------------------------------------------------------- */
 
 qasr_status file_read_to_end(buf *out, int fd, const char *name, const char *advice, qasr_error *err)
 {

@@ -36,7 +36,7 @@ static qasr_status find_eos(qasr_model *m, qasr_error *err)
 
 static qasr_status open_model(qasr_model *m, const char *path, const qasr_model_options *opt, qasr_error *err)
 {
-    TRY(model_open(&m->checkpoint, path, opt->decoder_weights, opt->decoder_gguf, err));
+    TRY(model_open(&m->checkpoint, path, opt, err));
     TRY(tokenizer_open_dir(&m->tokenizer, path, err));
     TRY(check_vocabulary(m, err));
     TRY(find_eos(m, err));

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -164,6 +165,58 @@ static qasr_status bind_all(model *m, qasr_error *err)
     return bind_layers(&m->dec[0][0], c, dec, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
 }
 
+/* ---- in memory ------------------------------------------------------------------------------------ */
+
+/* The tensors of the network that one source has, room for all of it. Returns how many. */
+static size_t list_needed(const wtensor **out, const model *m, const weights *source)
+{
+    const struct { const weight_ref *refs; size_t n; } parts[] = {
+        { m->top, TOP_WEIGHTS },
+        { &m->enc[0][0], m->config.enc.n_layers * ENC_WEIGHTS },
+        { &m->dec[0][0], m->config.dec.n_layers * DEC_WEIGHTS },
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        for (size_t j = 0; j < parts[i].n; j++)
+            if (parts[i].refs[j].source == source)
+                out[n++] = parts[i].refs[j].tensor;
+    return n;
+}
+
+/* refused: an errno. */
+static void warn_not_locked(uint64_t n_bytes, int refused)
+{
+    uint64_t kib = (n_bytes + 1023) / 1024;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < n_bytes)
+        log_warning("the weights are not locked in memory: they take %" PRIu64 " KiB, the limit (RLIMIT_MEMLOCK) is %" PRIu64
+                    " KiB; raise it with 'ulimit -l %" PRIu64 "'", kib, (uint64_t)limit.rlim_cur / 1024, kib);
+    else
+        log_warning("the weights are not locked in memory: %s", strerror(refused));
+}
+
+/* What the options ask beyond mapping. */
+static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_error *err)
+{
+    weights *sources[] = { m->gguf, m->safetensors };
+    const wtensor **needed;
+    uint64_t n_bytes = 0;
+    int refused = 0;
+    TRY(MEM_ALLOC(&needed, TOP_WEIGHTS + m->config.enc.n_layers * ENC_WEIGHTS + m->config.dec.n_layers * DEC_WEIGHTS, err));
+    qasr_status status = QASR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(sources) && status == QASR_OK; i++) {
+        size_t n = list_needed(needed, m, sources[i]);
+        if (n > 0 && opt->no_mmap)
+            status = weights_copy(sources[i], needed, n, err);
+        if (n > 0 && opt->mlock && status == QASR_OK)
+            status = weights_lock(sources[i], needed, n, &n_bytes, &refused, err);
+    }
+    mem_free(needed);
+    if (status == QASR_OK && refused)
+        warn_not_locked(n_bytes, refused);
+    return status;
+}
+
 /* ---- which files ---------------------------------------------------------------------------------- */
 
 static const char *const gguf_names[] = { "model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf",
@@ -225,22 +278,22 @@ static qasr_status read_config(model *m, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_all(model *m, qasr_decoder_weights decoder, const char *gguf_name, qasr_error *err)
+static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error *err)
 {
     TRY(read_config(m, err));
     char *gguf_path;
-    TRY(choose_gguf(&gguf_path, m->dir, decoder, gguf_name, err));
+    TRY(choose_gguf(&gguf_path, m->dir, opt->decoder_weights, opt->decoder_gguf, err));
     qasr_status status = gguf_path ? weights_open_gguf(&m->gguf, gguf_path, err) : QASR_OK;
     if (status == QASR_OK && gguf_path)
         log_info("decoder weights from '%s'", gguf_path);
     mem_free(gguf_path);
     TRY(status);
     TRY(weights_open_safetensors(&m->safetensors, m->dir, err));
-    return bind_all(m, err);
+    TRY(bind_all(m, err));
+    return place_weights(m, opt, err);
 }
 
-qasr_status model_open(model **out, const char *dir, qasr_decoder_weights decoder, const char *gguf_name,
-                       qasr_error *err)
+qasr_status model_open(model **out, const char *dir, const qasr_model_options *opt, qasr_error *err)
 {
     if (!file_is_dir(dir))
         return error_set(err, QASR_E_IO, "model '%s' is not a directory; expected one with config.json and safetensors", dir);
@@ -248,7 +301,7 @@ qasr_status model_open(model **out, const char *dir, qasr_decoder_weights decode
     TRY(MEM_CALLOC(&m, 1, err));
     qasr_status status = mem_strdup(&m->dir, dir, err);
     if (status == QASR_OK)
-        status = open_all(m, decoder, gguf_name, err);
+        status = open_all(m, opt, err);
     if (status != QASR_OK) {
         model_close(m);
         return status;

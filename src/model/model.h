@@ -37,9 +37,8 @@ typedef struct model {
     weight_ref (*dec)[DEC_WEIGHTS];     /* [dec.n_layers] */
 } model;
 
-/* decoder, gguf_name: as in qasr_model_options. Errors as qasr_model_open. */
-qasr_status model_open(model **out, const char *dir, qasr_decoder_weights decoder, const char *gguf_name,
-                       qasr_error *err);
+/* opt is complete. Errors as qasr_model_open. */
+qasr_status model_open(model **out, const char *dir, const qasr_model_options *opt, qasr_error *err);
 void model_close(model *m); /* NULL is fine */
 /* File that the decoder's weights come from (the first shard of safetensors), and the type that holds most
  * of its layers' bytes. */

@@ -44,6 +44,14 @@ qasr_status weights_open_gguf(weights **out, const char *path, qasr_error *err);
 qasr_status weights_open(weights **out, const char *path, qasr_error *err);
 void weights_close(weights *w); /* NULL is fine */
 
+/* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not touched
+ * for them any more. Errors: IO (also when a file has become shorter or is another one since w was opened), NOMEM. */
+qasr_status weights_copy(weights *w, const wtensor *const *tensors, size_t n, qasr_error *err);
+/* Locks the data of these tensors of w in memory until w is closed. Adds to *n_bytes what that takes. *refused: why the
+ * system did not do it for all (an errno), left alone if it did. Error: NOMEM. */
+qasr_status weights_lock(const weights *w, const wtensor *const *tensors, size_t n, uint64_t *n_bytes, int *refused,
+                         qasr_error *err);
+
 weights_container weights_kind(const weights *w);
 size_t weights_count(const weights *w);
 const wtensor *weights_at(const weights *w, size_t index); /* in file order */

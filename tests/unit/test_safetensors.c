@@ -92,6 +92,84 @@ static void test_reads_a_file_without_tensors(void **state)
     weights_close(w);
 }
 
+/* ---- reading instead of mapping ---- */
+
+enum { BIG = 20000 }; /* bytes of a tensor: some pages, and parts of two that are a neighbour's too */
+static const char big_json[] = "{" ENTRY("a", "BF16", "[100,100]", 0, 20000) "," ENTRY("b", "BF16", "[100,100]", 20000, 40000) ","
+    ENTRY("c", "BF16", "[100,100]", 40000, 60000) "," ENTRY("d", "F32", "[1]", 60000, 60004) "}";
+
+static void assert_counts_up(const wtensor *t, size_t from)
+{
+    const unsigned char *p = t->data;
+    for (size_t i = 0; i < t->n_bytes; i++)
+        assert_int_equal(p[i], (unsigned char)(from + i));
+}
+
+static void test_copies_outlive_the_file(void **state)
+{
+    (void)state;
+    write_st("m.safetensors", big_json, 60004);
+    weights *w = assert_opens(scratch_path("m.safetensors"));
+    const wtensor *needed[] = { weights_find(w, "d"), weights_find(w, "a"), weights_find(w, "c"), weights_find(w, "a") };
+    qasr_error err;
+    assert_int_equal(weights_copy(w, needed, 4, &err), QASR_OK);
+    assert_sound(w);
+    assert_counts_up(weights_find(w, "b"), BIG); /* between them, mapped still */
+    assert_int_equal(truncate(scratch_path("m.safetensors"), 0), 0);
+    assert_counts_up(weights_find(w, "a"), 0); /* not mapped: that would be a signal */
+    assert_counts_up(weights_find(w, "c"), 2 * BIG);
+    assert_counts_up(weights_find(w, "d"), 3 * BIG);
+    weights_close(w);
+    write_st("m.safetensors", "{}", 0);
+    w = assert_opens(scratch_path("m.safetensors"));
+    assert_int_equal(weights_copy(w, NULL, 0, &err), QASR_OK);
+    weights_close(w);
+}
+
+static void test_files_that_change_are_not_copied(void **state)
+{
+    (void)state;
+    static const char *const messages[] = { "'%s' was cut short while it was read: it ends at byte %d, expected %d",
+                                            "'%s' was replaced while it was read", "cannot open '%s': No such file or directory" };
+    for (int i = 0; i < 3; i++) {
+        char expected[400];
+        int size = 8 + (int)strlen(big_json) + 60004, cut = size - 10000;
+        write_st("m.safetensors", big_json, 60004);
+        weights *w = assert_opens(scratch_path("m.safetensors"));
+        if (i == 0)
+            assert_int_equal(truncate(scratch_path("m.safetensors"), cut), 0);
+        else if (i == 1) {
+            write_st("new.safetensors", big_json, 60004); /* another inode for sure: the old one is in use */
+            assert_int_equal(rename(scratch_path("new.safetensors"), scratch_path("m.safetensors")), 0);
+        } else
+            assert_int_equal(unlink(scratch_path("m.safetensors")), 0);
+        qasr_error err = { 0 };
+        const wtensor *needed[] = { weights_find(w, "a"), weights_find(w, "c") };
+        assert_int_equal(weights_copy(w, needed, 2, &err), QASR_E_IO);
+        snprintf(expected, sizeof expected, messages[i], scratch_path("m.safetensors"), cut, size);
+        assert_string_equal(err.message, expected);
+        weights_close(w);
+    }
+}
+
+static void test_locking_counts_whole_pages(void **state)
+{
+    (void)state;
+    write_st("m.safetensors", big_json, 60004);
+    weights *w = assert_opens(scratch_path("m.safetensors"));
+    const wtensor *needed[] = { weights_find(w, "c"), weights_find(w, "a") };
+    size_t page = file_page_bytes(), at = 8 + strlen(big_json);
+    uint64_t n_bytes = 7;
+    int refused = 0;
+    qasr_error err;
+    assert_int_equal(weights_lock(w, needed, 2, &n_bytes, &refused, &err), QASR_OK);
+    assert_int_equal(refused, 0); /* 64 KiB are allowed everywhere */
+    size_t a_end = size_round_up(at + BIG, page), c_begin = (at + 2 * BIG) / page * page, size = at + 60004;
+    size_t c_end = size_round_up(at + 3 * BIG, page) < size ? size_round_up(at + 3 * BIG, page) : size;
+    assert_int_equal(n_bytes, 7 + c_end - (a_end < c_begin ? c_begin - a_end : 0)); /* the file's first page is a's */
+    weights_close(w);
+}
+
 static void test_leaves_other_types_out(void **state)
 {
     (void)state;
@@ -490,6 +568,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_reads_a_file),
         CASE(test_reads_a_file_without_tensors),
+        CASE(test_copies_outlive_the_file),
+        CASE(test_files_that_change_are_not_copied),
+        CASE(test_locking_counts_whole_pages),
         CASE(test_leaves_other_types_out),
         CASE(test_refuses_bad_entries),
         CASE(test_refuses_bad_files),

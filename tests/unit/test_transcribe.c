@@ -1,12 +1,18 @@
 /* The engine end to end on the demo model, through the public API: a GGUF decoder, full precision against
- * q8_0, threads, limits, callbacks, pieces, the other checkpoint layout, foreign GGUF files, damaged weights. */
+ * q8_0, threads, memory, limits, callbacks, pieces, the other checkpoint layout, foreign GGUF files, damaged weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#endif
 
 #include <cmocka.h>
 
@@ -61,7 +67,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-    static const char *const more[] = { "model.safetensors", "model-q8_0.gguf", "model.gguf", "dump.safetensors", "other.gguf" };
+    static const char *const more[] = { "model.safetensors", "model-q8_0.gguf", "model-q4_0.gguf", "model.gguf", "dump.safetensors", "other.gguf" };
     for (size_t i = 0; i < ARRAY_LEN(model_files); i++)
         unlink(in_dir(model_files[i]));
     for (size_t i = 0; i < ARRAY_LEN(more); i++)
@@ -211,6 +217,174 @@ static void threads_do_not_change_the_result(void **state)
             close_run(&r);
         }
     }
+}
+
+/* ---- memory ---- */
+
+/* A number of /proc/self/status, in KiB; -1 where there is none. */
+static long status_kib(const char *key)
+{
+    char line[256];
+    long value = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':')
+            value = strtol(line + strlen(key) + 1, NULL, 10);
+    if (f)
+        fclose(f);
+    return value;
+}
+
+static void options_of_memory_do_not_change_the_result(void **state)
+{
+    static float mapped[1024], other[1024];
+    char dump[256];
+    snprintf(dump, sizeof dump, "%s/dump.safetensors", dir);
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.dump_tensors = dump;
+    quantize("q4_0", "model-q4_0.gguf");
+    for (int i = 0; i < 8; i++) {
+        run r;
+        qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
+        mo.no_mmap = i & 1;
+        mo.mlock = i >> 1 & 1;
+        mo.decoder_weights = i >> 2 ? QASR_DECODER_SAFETENSORS : QASR_DECODER_GGUF;
+        open_run(&r, dir, &mo, 2);
+        assert_string_equal(transcribe(&r, english, &opt), english_text);
+        read_logits(i % 4 == 0 ? mapped : other, 1024);
+        if (i % 4)
+            assert_memory_equal(mapped, other, sizeof mapped);
+        close_run(&r);
+    }
+}
+
+/* Copies of the weights in the place of links. */
+static void copy_weights(void)
+{
+    for (size_t i = 5; i < 7; i++) {
+        qasr_error err;
+        buf bytes;
+        buf_init(&bytes, 64 << 20);
+        must(file_read_all(&bytes, in_dir(model_files[i]), &err), &err);
+        unlink(in_dir(model_files[i]));
+        FILE *f = fopen(in_dir(model_files[i]), "w");
+        assert_int_equal(fwrite(bytes.data, 1, bytes.len, f), bytes.len);
+        assert_int_equal(fclose(f), 0);
+        buf_free(&bytes);
+    }
+}
+
+static void weights_that_were_read_need_no_files(void **state)
+{
+    enum { WEIGHTS_KIB = 18000 }; /* 20353, less what the allocators of sanitizers keep */
+    run r = { 0 };
+    qasr_error err;
+    qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
+    mo.no_mmap = 1;
+    copy_weights();
+    long before = status_kib("RssAnon");
+    must(qasr_model_open(&r.model, dir, &mo, &err), &err);
+    if (before >= 0)
+        assert_true(status_kib("RssAnon") >= before + WEIGHTS_KIB);
+    for (size_t i = 5; i < 7; i++) /* to touch a mapping would be a signal from now on */
+        assert_int_equal(truncate(in_dir(model_files[i]), 0), 0);
+    must(qasr_session_open(&r.session, r.model, NULL, &err), &err);
+    assert_string_equal(transcribe(&r, english, NULL), english_text);
+    qasr_session_close(r.session);
+    long with = status_kib("RssAnon");
+    qasr_model_close(r.model);
+    if (before >= 0)
+        assert_true(status_kib("RssAnon") <= with - WEIGHTS_KIB); /* given back at once */
+    qasr_audio_free(r.pcm);
+    qasr_result_free(r.result);
+}
+
+/* Sanitizers replace mlock by nothing. */
+static void need_real_locks(void)
+{
+    size_t page = file_page_bytes();
+    void *p;
+    long before = status_kib("VmLck");
+    qasr_error err;
+    must(mem_alloc(&p, 2, page, &err), &err);
+    bool real = mlock(p, page) == 0 && status_kib("VmLck") > before;
+    munlock(p, page);
+    mem_free(p);
+    if (!real)
+        skip();
+}
+
+static char log_text[1024];
+
+static void keep_warnings(void *user, qasr_log_level level, const char *message)
+{
+    size_t n = strlen(log_text);
+    if (level == QASR_LOG_WARNING)
+        snprintf(log_text + n, sizeof log_text - n, "%s|", message);
+}
+
+/* Takes away, or gives back, the right to lock memory beyond the limit. Root has it. */
+static void set_lock_right(bool on)
+{
+#ifdef __linux__
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+    assert_int_equal(syscall(SYS_capget, &header, data), 0);
+    if (on)
+        data[0].effective |= data[0].permitted & (1u << CAP_IPC_LOCK);
+    else
+        data[0].effective &= ~(1u << CAP_IPC_LOCK);
+    assert_int_equal(syscall(SYS_capset, &header, data), 0);
+#endif
+}
+
+static void locking_beyond_the_limit_is_a_warning(void **state)
+{
+    run r;
+    struct rlimit old, low;
+    qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
+    mo.mlock = 1;
+    need_real_locks();
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
+    low = (struct rlimit){ .rlim_cur = 64 << 10, .rlim_max = old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &low), 0);
+    set_lock_right(false);
+    log_text[0] = 0;
+    qasr_log_set(keep_warnings, NULL);
+    open_run(&r, MODEL_DIR, &mo, 2);
+    qasr_log_set(NULL, NULL);
+    set_lock_right(true);
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
+    assert_non_null(strstr(log_text, "the weights are not locked in memory: they take 20"));
+    assert_non_null(strstr(log_text, "the limit (RLIMIT_MEMLOCK) is 64 KiB; raise it with 'ulimit -l 20"));
+    assert_ptr_equal(strchr(log_text, '|'), log_text + strlen(log_text) - 1); /* one warning for all files */
+    assert_string_equal(transcribe(&r, english, NULL), english_text);
+    close_run(&r);
+}
+
+static void weights_are_locked_until_the_model_is_closed(void **state)
+{
+    run r;
+    qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
+    mo.mlock = 1;
+    need_real_locks();
+    struct rlimit old, all;
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
+    all = (struct rlimit){ .rlim_cur = old.rlim_max, .rlim_max = old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &all), 0);
+    for (int no_mmap = 0; no_mmap < 2; no_mmap++) {
+        long before = status_kib("VmLck");
+        mo.no_mmap = no_mmap;
+        log_text[0] = 0;
+        qasr_log_set(keep_warnings, NULL);
+        open_run(&r, MODEL_DIR, &mo, 2);
+        qasr_log_set(NULL, NULL);
+        if (!log_text[0]) /* an ordinary user may be allowed less */
+            assert_true(status_kib("VmLck") >= before + 20000);
+        close_run(&r);
+        assert_int_equal(status_kib("VmLck"), before);
+    }
+    assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
 }
 
 static void languages_are_forced_by_name_or_code(void **state)
@@ -667,6 +841,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_gguf_decoder_is_found_and_transcribes, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(first_tokens_of_q8_0_are_those_of_full_precision, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(threads_do_not_change_the_result, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(options_of_memory_do_not_change_the_result, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(weights_that_were_read_need_no_files, make_dir, remove_dir),
+        cmocka_unit_test(locking_beyond_the_limit_is_a_warning),
+        cmocka_unit_test(weights_are_locked_until_the_model_is_closed),
         cmocka_unit_test(languages_are_forced_by_name_or_code),
         cmocka_unit_test(the_token_limit_is_reported),
         cmocka_unit_test(long_output_loops_are_stopped),
