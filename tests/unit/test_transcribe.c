@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -275,7 +276,7 @@ static void copy_weights(void)
 
 static void weights_that_were_read_need_no_files(void **state)
 {
-    enum { WEIGHTS_KIB = 20000 };
+    enum { WEIGHTS_KIB = 18000 }; /* 20353, less what the allocators of sanitizers keep */
     run r = { 0 };
     qasr_error err;
     qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
@@ -289,13 +290,28 @@ static void weights_that_were_read_need_no_files(void **state)
         assert_int_equal(truncate(in_dir(model_files[i]), 0), 0);
     must(qasr_session_open(&r.session, r.model, NULL, &err), &err);
     assert_string_equal(transcribe(&r, english, NULL), english_text);
-    long with = status_kib("RssAnon");
     qasr_session_close(r.session);
+    long with = status_kib("RssAnon");
     qasr_model_close(r.model);
     if (before >= 0)
         assert_true(status_kib("RssAnon") <= with - WEIGHTS_KIB); /* given back at once */
     qasr_audio_free(r.pcm);
     qasr_result_free(r.result);
+}
+
+/* Sanitizers replace mlock by nothing. */
+static void need_real_locks(void)
+{
+    size_t page = file_page_bytes();
+    void *p;
+    long before = status_kib("VmLck");
+    qasr_error err;
+    must(mem_alloc(&p, 2, page, &err), &err);
+    bool real = mlock(p, page) == 0 && status_kib("VmLck") > before;
+    munlock(p, page);
+    mem_free(p);
+    if (!real)
+        skip();
 }
 
 static char log_text[1024];
@@ -328,6 +344,7 @@ static void locking_beyond_the_limit_is_a_warning(void **state)
     struct rlimit old, low;
     qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
     mo.mlock = 1;
+    need_real_locks();
     assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
     low = (struct rlimit){ .rlim_cur = 64 << 10, .rlim_max = old.rlim_max };
     assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &low), 0);
@@ -350,6 +367,7 @@ static void weights_are_locked_until_the_model_is_closed(void **state)
     run r;
     qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
     mo.mlock = 1;
+    need_real_locks();
     struct rlimit old, all;
     assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
     all = (struct rlimit){ .rlim_cur = old.rlim_max, .rlim_max = old.rlim_max };
@@ -361,7 +379,7 @@ static void weights_are_locked_until_the_model_is_closed(void **state)
         qasr_log_set(keep_warnings, NULL);
         open_run(&r, MODEL_DIR, &mo, 2);
         qasr_log_set(NULL, NULL);
-        if (!log_text[0] && before >= 0) /* an ordinary user may be allowed less */
+        if (!log_text[0]) /* an ordinary user may be allowed less */
             assert_true(status_kib("VmLck") >= before + 20000);
         close_run(&r);
         assert_int_equal(status_kib("VmLck"), before);
