@@ -262,8 +262,9 @@ static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k
 /* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if any element is not
  * finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
-/* The same of x w^T, each row as if it were alone; scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a device may find the index without
- * all products (only those that it computes are looked at for being finite). Meant for the same w again and again. */
+/* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a
+ * device may find the index without all products (only those that it computes are looked at for being finite). Meant for
+ * the same w again and again. */
 static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat scratch)
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
