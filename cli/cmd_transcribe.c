@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +74,7 @@ typedef struct run_state {
     qasr_session *session;
     double load_s;
     out out;
-    size_t n_loaded, n_reported; /* files that were given to the library, that came back */
+    size_t n_given, n_reported; /* files that were given to the library, that came back */
     size_t n_done;               /* of them, with a text */
 } run_state;
 
@@ -202,18 +201,15 @@ static qasr_transcribe_options transcribe_options(const args *a)
     return options;
 }
 
-static int load_file(void *user, qasr_clip *clip)
+static int give_file(void *user, qasr_clip *clip)
 {
     run_state *s = user;
     const opt_files *files = &s->a->files;
-    float *pcm = NULL;
-    if (s->n_loaded == files->n)
+    if (s->n_given == files->n)
         return 0;
-    const char *file = files->names[s->n_loaded++];
+    clip->path = files->names[s->n_given++];
     if (files->n > 1 && !s->a->quiet && isatty(STDERR_FILENO))
-        fprintf(stderr, "[%zu/%zu] %s\n", s->n_loaded, files->n, file);
-    qasr_audio_load(&pcm, &clip->n_samples, file, &clip->error); /* a failure is the clip's error */
-    clip->pcm = pcm;
+        fprintf(stderr, "[%zu/%zu] %s\n", s->n_given, files->n, clip->path);
     return 1;
 }
 
@@ -240,7 +236,7 @@ static void report_file(run_state *s, const qasr_result *result, const qasr_erro
 static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
     run_state *s = user;
-    qasr_audio_free((float *)(uintptr_t)clip->pcm);
+    (void)clip;
     if (!error || error->status != QASR_E_CANCELLED) /* nobody reads the output any more */
         report_file(s, result, error);
     qasr_result_free(result);
@@ -276,7 +272,7 @@ static bool transcribe_all(run_state *s)
     qasr_transcribe_options options = transcribe_options(a);
     qasr_error err;
     format->begin(s->out.f, a->files.n);
-    qasr_status status = qasr_transcribe_many(s->session, &options, load_file, finish_file, s, &err);
+    qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
     while (status != QASR_OK && status != QASR_E_CANCELLED && s->n_reported < a->files.n)
         report_file(s, NULL, &err); /* those that were not reached */
     format->end(s->out.f, a->files.n);

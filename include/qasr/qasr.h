@@ -189,8 +189,10 @@ typedef struct qasr_clip {
     const float *pcm;  /* mono 16 kHz samples; the caller's, to be left alone until done was called for the clip */
     size_t n_samples;
     void *user;        /* the caller's own */
-    qasr_error error;  /* a status other than OK: there are no samples (a file that cannot be read, say); done is called
-                          with this error when it is the clip's turn */
+    const char *path;  /* instead of samples: a file as for qasr_audio_load, which is read piece by piece, so that memory does
+                          not grow with its length; the string is to live until done */
+    qasr_error error;  /* a status other than OK: there is no sound; done is called with this error when it is the
+                          clip's turn */
 } qasr_clip;
 
 /* Fills in the next clip: above 0 if there is one, 0 if there are no more (it is not called again), below 0 to cancel. */

@@ -8,22 +8,32 @@
 typedef struct clip {
     struct clip *next;
     qasr_clip given;       /* by the caller */
-    qasr_result *result;
-    size_t *cuts;          /* [n_pieces - 1] */
-    piece_job *jobs;       /* [n_pieces] */
-    size_t n_pieces, n_started, n_finished;
+    audio_stream *stream;  /* of a file; NULL: the samples are the caller's, or none are left */
+    float *window;         /* samples of the stream; NULL: none */
+    size_t n_window, max_window;
+    const float *ready;    /* the piece to begin next */
+    size_t n_ready;        /* its samples; 0: there is none */
+    size_t max_piece;      /* samples */
+    size_t n_begun;        /* samples before ready */
+    qasr_result *result;   /* without its pieces yet */
+    piece_job *first, *last; /* pieces that were begun */
+    size_t n_pieces, n_finished;
     qasr_status status;    /* the first failure */
     qasr_error error;
     double begin_s;
-    size_t shown_pieces, shown_ids; /* of the pieces, whole ones; of the next one, ids */
-    text_stream stream;
-    bool in_text;          /* the tag before the text of that piece has passed */
+    piece_job *shown;      /* the piece whose text is shown; NULL: none yet */
+    size_t n_shown;        /* of its ids */
+    text_stream stream_text;
+    bool in_text;          /* the tag before the text has passed */
+    bool shown_whole;      /* that piece is over */
 } clip;
 
-/* Cuts what the caller has given into pieces. A clip that cannot be transcribed gets its status here. */
+/* Looks at what the caller has given. A clip that cannot be transcribed gets its status here. */
 void clip_open(clip *c, const qasr_transcribe_options *opt);
-/* Samples of a piece: *n from the pointer on. */
-const float *clip_piece(const clip *c, size_t index, size_t *n);
+/* A job for the piece that is ready; NULL without memory, which is the clip's failure. */
+piece_job *clip_begin_piece(clip *c);
+/* Makes the next piece ready, once the samples of that one are no longer needed; a failure is the clip's. */
+void clip_advance(clip *c);
 /* Keeps the first failure; the sequences of all pieces end. */
 void clip_fail(clip *c, qasr_status status, const qasr_error *error);
 bool clip_is_finished(const clip *c);

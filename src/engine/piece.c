@@ -102,8 +102,8 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     j->timings->prefill_s += clock_now_s() - t0;
     if (status == QASR_E_DEVICE)
         blame_encoder(c, embeds, err);
-    j->piece->n_prompt_tokens = p.ids.n;
-    j->piece->n_audio_tokens = p.n_audio;
+    j->piece.n_prompt_tokens = p.ids.n;
+    j->piece.n_audio_tokens = p.n_audio;
 done:
     prompt_free(&p);
     return status;
@@ -163,11 +163,11 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
     if (status != QASR_OK && err)
         *err = q->error;
     if (status == QASR_OK)
-        status = read_answer(c, j->piece, q, err);
+        status = read_answer(c, &j->piece, q, err);
     if (status == QASR_OK) {
-        j->piece->stop = q->stop;
-        j->piece->n_tokens = q->n_ids;
-        j->piece->tokens = q->ids;
+        j->piece.stop = q->stop;
+        j->piece.n_tokens = q->n_ids;
+        j->piece.tokens = q->ids;
         q->ids = NULL;
     }
     generate_end(q);

@@ -15,7 +15,8 @@ typedef struct call {
 } call;
 
 typedef struct piece_job {
-    qasr_piece *piece;      /* of the result */
+    struct piece_job *next; /* of the clip */
+    qasr_piece piece;       /* its strings and ids are the job's until they are taken */
     qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
     sequence seq;           /* zeroed before the start */
 } piece_job;

@@ -86,16 +86,17 @@ static void finish_piece(work *w, clip *c, piece_job *j)
 static void start_piece(work *w, clip *c)
 {
     qasr_error error;
-    piece_job *j = &c->jobs[c->n_started];
-    size_t n;
-    const float *pcm = clip_piece(c, c->n_started++, &n);
-    qasr_status status = piece_start(&w->call, j, pcm, n, &error);
+    piece_job *j = clip_begin_piece(c);
+    if (!j)
+        return;
+    qasr_status status = piece_start(&w->call, j, c->ready, c->n_ready, &error);
     if (status != QASR_OK)
         clip_fail(c, status, &error);
     else if (j->seq.done)
         finish_piece(w, c, j);
     else
         w->active[w->n_active++] = (__typeof__(w->active[0])){ c, j };
+    clip_advance(c);
 }
 
 /* Keys and values may take only so much memory, but for a piece that is alone. */
@@ -104,9 +105,8 @@ static bool has_room(const work *w, const clip *c)
     const qasr_session *s = w->call.s;
     if (w->n_active == 0)
         return true;
-    size_t n;
-    clip_piece(c, c->n_started, &n);
-    uint64_t used = decoder_kv_used(s->decoder), more = decoder_kv_bytes(s->decoder, piece_positions(&w->call, n));
+    uint64_t used = decoder_kv_used(s->decoder);
+    uint64_t more = decoder_kv_bytes(s->decoder, piece_positions(&w->call, c->n_ready));
     return w->n_active < s->batch && used <= s->max_kv_bytes && more <= s->max_kv_bytes - used;
 }
 
@@ -114,7 +114,7 @@ static bool has_room(const work *w, const clip *c)
 static clip *find_waiting(const work *w)
 {
     clip *c = w->first;
-    while (c && (c->status != QASR_OK || c->n_started == c->n_pieces))
+    while (c && c->n_ready == 0)
         c = c->next;
     return c;
 }

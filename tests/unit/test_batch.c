@@ -76,6 +76,7 @@ typedef struct caller {
     size_t fail_at, nan_at;             /* index of a clip without samples, and of one with a bad sample; SIZE_MAX: none */
     size_t cancel_next_at, cancel_done_at;
     size_t cancel_text_at;              /* in calls of on_text */
+    bool by_path;                       /* clips are files */
     float *copies[MAX_CLIPS];           /* freed when done: nobody may read them later */
     qasr_result *results[MAX_CLIPS];
     qasr_error errors[MAX_CLIPS];
@@ -115,6 +116,10 @@ static int give(void *user, qasr_clip *clip)
     if (i == c->fail_at) {
         clip->error.status = QASR_E_IO;
         snprintf(clip->error.message, sizeof clip->error.message, "the disk is gone");
+        return 1;
+    }
+    if (c->by_path) {
+        clip->path = files[c->order[i]];
         return 1;
     }
     c->copies[i] = malloc(s->n * sizeof(float));
@@ -299,6 +304,64 @@ static void pieces_of_a_clip_are_decoded_together(void **state)
             assert_true(t->n_decode_steps < n_tokens && t->n_decode_steps * 8 > n_tokens);
     }
     free_results(results, ARRAY_LEN(results));
+}
+
+/* Files are read piece by piece: the same cuts and the same results as of samples in memory. */
+static void files_give_what_their_samples_give(void **state)
+{
+    qasr_error err;
+    caller by_path, by_samples;
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.max_piece_s = 7;
+    qasr_session *s = open_session(0, 2, NULL);
+    caller_init(&by_path, N_FILES);
+    caller_init(&by_samples, N_FILES);
+    by_path.by_path = true;
+    must(qasr_transcribe_many(s, &opt, give, take, &by_path, &err), &err);
+    must(qasr_transcribe_many(s, &opt, give, take, &by_samples, &err), &err);
+    assert_true(qasr_result_piece_count(by_path.results[5]) >= 4);
+    for (size_t i = 0; i < N_FILES; i++) {
+        same_result(by_path.results[i], by_samples.results[i]);
+        assert_true(qasr_result_timings(by_path.results[i])->audio_s == (double)sounds[i].n / 16000);
+        assert_true(qasr_result_timings(by_samples.results[i])->audio_s == (double)sounds[i].n / 16000);
+    }
+    caller_free(&by_path);
+    caller_free(&by_samples);
+    qasr_session_close(s);
+}
+
+typedef struct odd_clips { size_t n_given; qasr_error errors[3]; } odd_clips;
+
+static int give_odd(void *user, qasr_clip *clip)
+{
+    odd_clips *o = user;
+    clip->path = o->n_given == 0 ? "missing.wav" : o->n_given == 1 ? files[1] : NULL;
+    clip->pcm = o->n_given == 1 ? sounds[0].pcm : NULL;
+    clip->n_samples = o->n_given > 0;
+    return o->n_given++ < 3;
+}
+
+static int take_odd(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    odd_clips *o = user;
+    assert_null(result);
+    o->errors[o->errors[0].status ? o->errors[1].status ? 2 : 1 : 0] = *error;
+    return 0;
+}
+
+static void clips_without_sound_have_their_errors(void **state)
+{
+    qasr_error err;
+    odd_clips o = { 0 };
+    qasr_session *s = open_session(2, 1, NULL);
+    must(qasr_transcribe_many(s, NULL, give_odd, take_odd, &o, &err), &err);
+    assert_int_equal(o.errors[0].status, QASR_E_IO);
+    assert_non_null(strstr(o.errors[0].message, "cannot open 'missing.wav'"));
+    assert_int_equal(o.errors[1].status, QASR_E_INVALID);
+    assert_non_null(strstr(o.errors[1].message, "both a path"));
+    assert_int_equal(o.errors[2].status, QASR_E_INVALID);
+    assert_non_null(strstr(o.errors[2].message, "pcm is NULL"));
+    qasr_session_close(s);
 }
 
 /* The time of a pass is divided among those who took part. */
@@ -520,6 +583,7 @@ static void failing_allocations_lose_no_clip(void **state)
         caller c;
         qasr_session *s = open_session(2, 1, NULL);
         caller_init(&c, CLIPS);
+        c.by_path = n % 2;
         memcpy(c.order, order, sizeof order);
         mem_fail_after(n);
         qasr_status status = transcribe_many(&c, s, &err);
@@ -554,6 +618,8 @@ int main(void)
         cmocka_unit_test(every_type_of_keys_and_values_has_its_own_tokens),
         cmocka_unit_test(quantized_decoders_give_the_same_tokens_too),
         cmocka_unit_test(pieces_of_a_clip_are_decoded_together),
+        cmocka_unit_test(files_give_what_their_samples_give),
+        cmocka_unit_test(clips_without_sound_have_their_errors),
         cmocka_unit_test(times_of_the_clips_add_up),
         cmocka_unit_test(a_failing_clip_does_not_stop_the_others),
         cmocka_unit_test(a_piece_that_does_not_fit_fails_its_clip),
