@@ -1,6 +1,6 @@
-/* Where to cut long audio: 16 kHz mono samples and a longest piece in, the length of the first piece out. The rule is the reference's (qwen_asr inference/utils.py, split_audio_into_chunks): near each
- * multiple of the longest piece, the 100 ms with the smallest sum of |x|, and in it the sample with the
- * smallest |x|. Pieces touch: no overlap, no gap. */
+/* Where to cut long audio: 16 kHz mono samples and a longest piece in, the length of the first piece out. The rule is the
+ * reference's (qwen_asr inference/utils.py, split_audio_into_chunks): near each multiple of the longest piece, the 100 ms
+ * with the smallest sum of |x|, and in it the sample with the smallest |x|. Pieces touch: no overlap, no gap. */
 #include "audio/audio.h"
 
 #include <assert.h>
