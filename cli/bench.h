@@ -20,17 +20,20 @@ typedef struct bench_variant {
 typedef struct bench_job {
     const char *model, *audio; /* audio NULL: a generated signal */
     double seconds;            /* of that signal */
-    int n_tokens, n_threads;
+    int n_tokens, n_threads, batch; /* so many copies of the sound are decoded together */
     int no_mmap, mlock;        /* of the model */
+    const char *kv_type;
     const bench_variant *variant;
     const char *gguf;          /* relative to the model directory or absolute; NULL: safetensors */
 } bench_job;
 
-/* What a run gives back, or the medians of several. */
+/* What a run gives back, or the medians of several: times and operations are those of all copies of the sound, decode_ms
+ * and decode_gb are the share of one token. */
 typedef struct bench_sample {
-    double audio_s, load_s, mel_s, encode_s, prefill_s, decode_ms, total_s; /* total without load; decode per token */
-    double peak_rss_mb, weights_mb;                                        /* 10^6 bytes */
-    double encode_gop, prefill_gop, decode_gb;                             /* decode per token */
+    double audio_s; /* of one copy */
+    double load_s, mel_s, encode_s, prefill_s, decode_ms, total_s; /* total without load */
+    double peak_rss_mb, weights_mb;                                /* 10^6 bytes */
+    double encode_gop, prefill_gop, decode_gb;
     int threads;
     char decoder_type[16], embedding_type[16], encode_precision[8], prefill_precision[8];
 } bench_sample;
@@ -44,6 +47,7 @@ bool bench_transcribe(const void *job, FILE *result); /* bench_sample, then the 
 /* A line of the report. */
 typedef struct bench_row {
     const bench_variant *variant;
+    int batch;
     bench_sample median;
     double cer, wer;       /* against fp; NAN: unknown */
     double percent_encode, percent_prefill, percent_decode;
@@ -56,7 +60,11 @@ typedef struct bench_report {
     qasr_limits limits;    /* medians */
     size_t n_limits;       /* of so many */
     int repeat, n_tokens;
+    const char *kv_type;
 } bench_report;
+
+/* Of all copies together; 0: unknown. */
+double bench_tokens_per_s(const bench_sample *s);
 
 /* Operations a second of the tiles in that precision. */
 double bench_matrix_limit(const qasr_limits *limits, const char *precision);

@@ -36,17 +36,20 @@ static const char *scope(const bench_row *r) { return r->variant->qtype ? "decod
 static void print_row(FILE *f, const bench_row *r, int n_tokens)
 {
     const bench_sample *m = &r->median;
-    fprintf(f, "| %s | %.1f | %s | %s | %s | cpu | %.0f | %.3f | %.3f | ", r->variant->name, m->weights_mb, m->decoder_type,
+    fprintf(f, "| %s | %d | %.1f | %s | %s | %s | cpu | %.0f | %.3f | %.3f | ", r->variant->name, r->batch, m->weights_mb, m->decoder_type,
             scope(r), m->embedding_type, m->peak_rss_mb, m->load_s, m->total_s);
     print_rates(f, r);
-    fprintf(f, " | %s; exactly %d tokens decoded |\n", origin(r), n_tokens);
+    fprintf(f, " | %s; exactly %d tokens decoded", origin(r), n_tokens);
+    if (r->batch > 1)
+        fprintf(f, " for each of %d copies at once", r->batch);
+    fputs(" |\n", f);
 }
 
 static void print_phases(FILE *f, const bench_row *r)
 {
     const bench_sample *m = &r->median;
-    fprintf(f, "| %s | %.4f | %.3f | %.3f | %.2f | %.3f | %.1f | %.1f | %.1f |\n", r->variant->name, m->mel_s, m->encode_s,
-            m->prefill_s, m->decode_ms, m->total_s, r->percent_encode, r->percent_prefill, r->percent_decode);
+    fprintf(f, "| %s | %d | %.4f | %.3f | %.3f | %.2f | %.1f | %.3f | %.1f | %.1f | %.1f |\n", r->variant->name, r->batch, m->mel_s,
+            m->encode_s, m->prefill_s, m->decode_ms, bench_tokens_per_s(m), m->total_s, r->percent_encode, r->percent_prefill, r->percent_decode);
 }
 
 static void print_limit_line(FILE *f, const qasr_limits *l)
@@ -60,16 +63,25 @@ static void print_limit_line(FILE *f, const qasr_limits *l)
     fputs(" (a multiply-add is two operations).\n", f);
 }
 
+static bool any_batch(const bench_report *r)
+{
+    for (size_t i = 0; i < r->n_rows; i++)
+        if (r->rows[i].batch > 1)
+            return true;
+    return false;
+}
+
 static void md_report(FILE *f, const bench_report *r)
 {
     const bench_sample *first = &r->rows[0].median;
-    fprintf(f, "| Variant | Weights (MB) | Quant scheme | Scope | Embeddings | Device | Peak RSS (MB) | Load (s) | %.4g s "
+    fprintf(f, "| Variant | Batch | Weights (MB) | Quant scheme | Scope | Embeddings | Device | Peak RSS (MB) | Load (s) | %.4g s "
                "transcribe (s) | CER/WER vs FP | Notes |\n", first->audio_s);
-    fputs("|---|---:|---|---|---|---|---:|---:|---:|---:|---|\n", f);
+    fputs("|---|---:|---:|---|---|---|---|---:|---:|---:|---:|---|\n", f);
     for (size_t i = 0; i < r->n_rows; i++)
         print_row(f, &r->rows[i], r->n_tokens);
-    fputs("\n| Variant | Mel (s) | Encode (s) | Prefill (s) | Decode (ms/token) | Total after load (s) | Encode (% of limit) | "
-          "Prefill (% of limit) | Decode (% of limit) |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", f);
+    fputs("\n| Variant | Batch | Mel (s) | Encode (s) | Prefill (s) | Decode (ms/token) | Tokens/s | Total after load (s) | "
+          "Encode (% of limit) | Prefill (% of limit) | Decode (% of limit) |\n"
+          "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n", f);
     for (size_t i = 0; i < r->n_rows; i++)
         print_phases(f, &r->rows[i]);
     fputs("\n", f);
@@ -80,7 +92,11 @@ static void md_report(FILE *f, const bench_report *r)
     fprintf(f, "Per cent of limit: encode %.1f Gop against %s products; prefill %.1f Gop (%s, attention as its causal half); "
                "decode the bytes of weights, keys and values that a token reads (in the middle of the answer) against reading "
                "(over 100 where they stay in the caches).\n",
-            first->encode_gop, first->encode_precision, first->prefill_gop, first->prefill_precision);
+            first->encode_gop / r->rows[0].batch, first->encode_precision, first->prefill_gop / r->rows[0].batch,
+            first->prefill_precision);
+    if (any_batch(r))
+        fputs("With a batch, times are those of all copies of the sound together; they share the weights that a decoding pass "
+              "reads.\n", f);
 }
 
 static void md_limits(FILE *f, const qasr_limits *l) { print_limit_line(f, l); }
@@ -129,6 +145,7 @@ static void add_times(json_t *o, const bench_sample *m)
     json_object_set_new(o, "encode_s", json_number(m->encode_s, 6));
     json_object_set_new(o, "prefill_s", json_number(m->prefill_s, 6));
     json_object_set_new(o, "decode_ms_per_token", json_number(m->decode_ms, 4));
+    json_object_set_new(o, "decode_tokens_per_s", json_number(bench_tokens_per_s(m), 3));
     json_object_set_new(o, "total_s", json_number(m->total_s, 6));
 }
 
@@ -146,6 +163,8 @@ static json_t *row_object(const bench_report *report, const bench_row *r)
     json_object_set_new(o, "repeat", json_integer(report->repeat));
     json_object_set_new(o, "audio_s", json_number(m->audio_s, 4));
     json_object_set_new(o, "tokens", json_integer(report->n_tokens));
+    json_object_set_new(o, "batch", json_integer(r->batch));
+    json_object_set_new(o, "kv_type", json_text(report->kv_type));
     add_times(o, m);
     json_object_set_new(o, "peak_rss_mb", json_number(m->peak_rss_mb, 1));
     json_object_set_new(o, "weights_mb", json_number(m->weights_mb, 3));

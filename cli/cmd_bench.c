@@ -18,19 +18,21 @@
 #include "out.h"
 
 typedef struct args {
-    const char *model, *audio, *variants, *output;
+    const char *model, *audio, *variants, *batches, *output;
     double seconds;
-    int n_tokens, repeat, n_threads, limits, format, no_mmap, mlock;
+    int n_tokens, repeat, n_threads, kv_type, limits, format, no_mmap, mlock;
 } args;
 
 static const char *const format_names[] = { "md", "json", NULL };
+static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 static const bench_format *const formats[] = { &bench_md, &bench_json };
 
 static const bench_variant variants[] = {
     { "fp", NULL, 0 },        { "q8_0", "q8_0", 0 },     { "q6_k", "q6_k", 0 },     { "q4_0", "q4_0", 0 },
     { "q8_0+emb", "q8_0", 1 }, { "q6_k+emb", "q6_k", 1 }, { "q4_0+emb", "q4_0", 1 },
 };
-enum { N_VARIANTS = sizeof variants / sizeof variants[0], DEFAULT_SECONDS = 30, DEFAULT_TOKENS = 100, DEFAULT_REPEAT = 3 };
+enum { N_VARIANTS = sizeof variants / sizeof variants[0], DEFAULT_SECONDS = 30, DEFAULT_TOKENS = 100, DEFAULT_REPEAT = 3,
+       MAX_BATCHES = 8, MAX_BATCH = 64 };
 static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
 
 static const opt opts[] = {
@@ -40,6 +42,9 @@ static const opt opts[] = {
     { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2, 10000 },
     { "variants", 'v', "LIST", "of fp (safetensors), q8_0, q6_k, q4_0, and those with +emb: embeddings quantized too "
       "(default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)", OPT_STRING, offsetof(args, variants) },
+    { "batch", 'b', "LIST", "decode so many copies of the sound together, each number in the list for each variant (default 1)",
+      OPT_STRING, offsetof(args, batches) },
+    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
     { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT, offsetof(args, repeat),
       NULL, 1, 1000 },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1,
@@ -52,18 +57,20 @@ static const opt opts[] = {
       offsetof(args, output) },
 };
 
-/* A variant that was asked for, and what is known of it. */
+/* A variant with a batch that was asked for, and what is known of it. */
 typedef struct entry {
     bench_row row;
-    char *gguf;            /* NULL: safetensors */
+    char *gguf;            /* NULL: safetensors; the same string in all entries of a variant */
     bench_sample *samples; /* [repeat] */
     char *text;            /* of the first run */
 } entry;
 
 typedef struct bench {
     const args *a;
-    entry entries[N_VARIANTS];
+    entry entries[N_VARIANTS * MAX_BATCHES]; /* those of a variant follow one another */
     size_t n;
+    int batches[MAX_BATCHES];
+    size_t n_batches;
     qasr_limits *limits;   /* [n_limits]: before each run and after the last */
     size_t n_limits;
     char tmp[PATH_MAX];    /* directory for what is quantized here; empty: none yet */
@@ -85,6 +92,28 @@ static const bench_variant *find_variant(const char *name, size_t len)
     return NULL;
 }
 
+static int parse_batches(bench *b, const char *list)
+{
+    for (const char *p = list;; p++) {
+        size_t len = strcspn(p, ",");
+        long value = 0;
+        for (size_t i = 0; i < len && value <= MAX_BATCH; i++)
+            value = p[i] >= '0' && p[i] <= '9' ? 10 * value + (p[i] - '0') : MAX_BATCH + 1;
+        if (value < 1 || value > MAX_BATCH)
+            return opt_usage_error(&cmd_bench, "--batch '%.*s': expected numbers from 1 to %d, such as 1,8", (int)len, p, MAX_BATCH);
+        for (size_t i = 0; i < b->n_batches; i++)
+            if (b->batches[i] == value)
+                return opt_usage_error(&cmd_bench, "--batch %ld is given twice", value);
+        if (b->n_batches == MAX_BATCHES)
+            return opt_usage_error(&cmd_bench, "--batch '%s' has more than %d numbers", list, MAX_BATCHES);
+        b->batches[b->n_batches++] = (int)value;
+        p += len;
+        if (!*p)
+            return EXIT_DONE;
+    }
+}
+
+/* Each with all batches. */
 static int parse_variants(bench *b, const char *list)
 {
     for (const char *p = list;; p++) {
@@ -96,7 +125,8 @@ static int parse_variants(bench *b, const char *list)
         for (size_t i = 0; i < b->n; i++)
             if (b->entries[i].row.variant == v)
                 return opt_usage_error(&cmd_bench, "variant '%s' is given twice", v->name);
-        b->entries[b->n++].row.variant = v;
+        for (size_t i = 0; i < b->n_batches; i++)
+            b->entries[b->n++].row = (bench_row){ .variant = v, .batch = b->batches[i] };
         p += len;
         if (!*p)
             return EXIT_DONE;
@@ -105,8 +135,8 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->repeat ||
-                      a->no_mmap || a->mlock))
+    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type ||
+                      a->repeat || a->no_mmap || a->mlock))
         return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
     if (!a->limits && !a->model)
         return opt_usage_error(&cmd_bench, "option '--model DIR' is missing");
@@ -125,6 +155,7 @@ static void set_defaults(args *a)
     a->n_tokens = a->n_tokens ? a->n_tokens : DEFAULT_TOKENS;
     a->repeat = a->repeat ? a->repeat : DEFAULT_REPEAT;
     a->variants = a->variants ? a->variants : default_variants;
+    a->batches = a->batches ? a->batches : "1";
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -174,7 +205,9 @@ static char *gguf_path(const char *dir, const bench_variant *v)
 static bench_job job_of(const bench *b, const entry *e)
 {
     return (bench_job){ .model = b->a->model, .audio = b->a->audio, .seconds = b->a->seconds, .n_tokens = b->a->n_tokens,
-                        .n_threads = b->a->n_threads, .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL, .gguf = e ? e->gguf : NULL };
+                        .n_threads = b->a->n_threads, .batch = e ? e->row.batch : 1, .kv_type = kv_types[b->a->kv_type],
+                        .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL,
+                        .gguf = e ? e->gguf : NULL };
 }
 
 static void show_step(const char *what, const char *variant, int n, int of)
@@ -185,10 +218,21 @@ static void show_step(const char *what, const char *variant, int n, int of)
 
 static bool run_without_result(child_fn fn, const bench_job *job) { return child_run_fixed(fn, job, NULL, 0); }
 
+/* The entry before, if it is of the same variant. */
+static const entry *same_variant(const bench *b, const entry *e)
+{
+    return e > b->entries && e[-1].row.variant == e->row.variant ? e - 1 : NULL;
+}
+
 /* Finds the decoder of a variant, or makes it. */
 static bool prepare(bench *b, entry *e)
 {
-    if (!e->row.variant->qtype)
+    const entry *before = same_variant(b, e);
+    if (before) {
+        e->row.is_temporary = before->row.is_temporary;
+        e->gguf = before->gguf;
+    }
+    if (!e->row.variant->qtype || before)
         return true;
     char *in_model = gguf_path(b->a->model, e->row.variant);
     bool exists = in_model && access(in_model, F_OK) == 0;
@@ -283,6 +327,8 @@ static qasr_limits median_limits(const qasr_limits *limits, size_t n, double *sc
     return m;
 }
 
+double bench_tokens_per_s(const bench_sample *s) { return s->decode_ms > 0 ? 1e3 / s->decode_ms : 0; }
+
 double bench_matrix_limit(const qasr_limits *limits, const char *precision)
 {
     if (strcmp(precision, "int8") == 0)
@@ -319,15 +365,16 @@ static bool write_report(const bench *b, const bench_report *report)
 
 static bool report(bench *b)
 {
-    bench_row rows[N_VARIANTS];
+    bench_row rows[N_VARIANTS * MAX_BATCHES];
     double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();
-    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .n_tokens = b->a->n_tokens };
+    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .n_tokens = b->a->n_tokens,
+                       .kv_type = kv_types[b->a->kv_type] };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
     const char *reference = NULL;
     for (size_t i = 0; i < b->n; i++)
-        if (!b->entries[i].row.variant->qtype)
+        if (!b->entries[i].row.variant->qtype && !reference)
             reference = b->entries[i].text;
     for (size_t i = 0; i < b->n; i++) {
         finish_row(b, &b->entries[i], &r.limits, reference, scratch);
@@ -354,7 +401,8 @@ static void release(bench *b)
 {
     remove_tmp(b);
     for (size_t i = 0; i < b->n; i++) {
-        free(b->entries[i].gguf);
+        if (!same_variant(b, &b->entries[i]))
+            free(b->entries[i].gguf);
         free(b->entries[i].samples);
         free(b->entries[i].text);
     }
@@ -409,7 +457,9 @@ static int run(int argc, char **argv)
         return status;
     if (!a.limits) {
         set_defaults(&a);
-        status = parse_variants(&b, a.variants);
+        status = parse_batches(&b, a.batches);
+        if (status == EXIT_DONE)
+            status = parse_variants(&b, a.variants);
         if (status != EXIT_DONE)
             return status;
     }

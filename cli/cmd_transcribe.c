@@ -1,5 +1,5 @@
-/* qasr transcribe: audio files in, text or JSON out. The model and the session are opened once; a file
- * that fails gets its line on stderr and the others go on. */
+/* qasr transcribe: audio files in, text or JSON out. The model and the session are opened once; files are decoded
+ * together and come out in their order; one that fails gets its line on stderr and the others go on. */
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@
 typedef struct args {
     const char *model, *decoder_gguf, *language, *context, *output, *dump_tensors;
     opt_files files;
-    int device, decoder_weights, format, attention, precision; /* indices into the lists below */
-    int max_new_tokens, ignore_eos, n_threads, timings, quiet, no_mmap, mlock;
+    int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
+    int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
     double max_piece_s;
 } args;
 
@@ -26,6 +26,7 @@ typedef struct args {
 static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
 static const char *const attentions[] = { "windows", "full", NULL };
 static const char *const precisions[] = { "auto", "f32", NULL };
+static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 static const char *const devices[] = { "auto", "cpu", NULL };
 static const char *const format_names[] = { "txt", "json", NULL };
 static const out_format *const formats[] = { &out_txt, &out_json };
@@ -45,6 +46,9 @@ static const opt opts[] = {
     { "quiet", 'q', NULL, "do not name the files as they begin (several files, on a terminal)", OPT_FLAG, offsetof(args, quiet) },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
+    { "batch", 'b', "N", "pieces of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
+      OPT_INT, offsetof(args, batch), NULL, 1, 64 },
+    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
     { "device", 0, "DEVICE", "where to compute (default auto)", OPT_CHOICE, offsetof(args, device), devices },
     { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
       offsetof(args, decoder_weights), decoder_weights },
@@ -72,7 +76,8 @@ typedef struct run_state {
     qasr_session *session;
     double load_s;
     out out;
-    size_t n_done;
+    size_t n_given, n_reported; /* files that were given to the library, that came back */
+    size_t n_done;               /* of them, with a text */
 } run_state;
 
 static double now_s(void)
@@ -185,11 +190,8 @@ static void print_timings(const run_state *s, const char *file, const qasr_timin
             qasr_cpu_level());
 }
 
-static qasr_status transcribe_file(run_state *s, qasr_result **result, const char *file, qasr_error *err)
+static qasr_transcribe_options transcribe_options(const args *a)
 {
-    const args *a = s->a;
-    float *pcm = NULL;
-    size_t n_samples = 0;
     qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
     options.language = a->language;
     options.context = a->context;
@@ -198,36 +200,49 @@ static qasr_status transcribe_file(run_state *s, qasr_result **result, const cha
     options.max_piece_s = a->max_piece_s;
     options.encoder_attention = (qasr_encoder_attention)a->attention;
     options.dump_tensors = a->dump_tensors;
-    qasr_status status = qasr_audio_load(&pcm, &n_samples, file, err);
-    if (status == QASR_OK)
-        status = qasr_transcribe(result, s->session, pcm, n_samples, &options, err);
-    qasr_audio_free(pcm);
-    return status;
+    return options;
 }
 
-static bool do_file(run_state *s, size_t index)
+static int give_file(void *user, qasr_clip *clip)
+{
+    run_state *s = user;
+    const opt_files *files = &s->a->files;
+    if (s->n_given == files->n)
+        return 0;
+    clip->path = files->names[s->n_given++];
+    if (files->n > 1 && !s->a->quiet && isatty(STDERR_FILENO))
+        fprintf(stderr, "[%zu/%zu] %s\n", s->n_given, files->n, clip->path);
+    return 1;
+}
+
+/* The next file in order has its result, or its error. */
+static void report_file(run_state *s, const qasr_result *result, const qasr_error *error)
 {
     const args *a = s->a;
+    size_t index = s->n_reported++;
     const char *file = a->files.names[index];
-    qasr_error err = { .status = QASR_OK };
-    qasr_result *result = NULL;
-    if (a->files.n > 1 && !a->quiet && isatty(STDERR_FILENO))
-        fprintf(stderr, "[%zu/%zu] %s\n", index + 1, a->files.n, file);
-    qasr_status status = transcribe_file(s, &result, file, &err);
-    out_item item = { file, s->model, a->model, s->session, result, err.message, s->load_s, index, a->files.n };
+    out_item item = { file, s->model, a->model, s->session, result, error ? error->message : NULL, s->load_s, index, a->files.n };
     formats[a->format]->item(s->out.f, &item);
-    if (status != QASR_OK) {
-        cmd_print_error(err.message);
-        return false;
+    if (error) {
+        cmd_print_error(error->message);
+        return;
     }
     if (!s->out.path)
-        out_flush_stdout(); /* text shows up as it is ready; a failure ends the loop over the files */
+        out_flush_stdout(); /* text shows up as it is ready; a failure ends the run */
     warn(a, file, result);
     if (a->timings)
         print_timings(s, file, qasr_result_timings(result));
-    qasr_result_free(result);
     s->n_done++;
-    return true;
+}
+
+static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    run_state *s = user;
+    (void)clip;
+    if (!error || error->status != QASR_E_CANCELLED) /* nobody reads the output any more */
+        report_file(s, result, error);
+    qasr_result_free(result);
+    return ferror(s->out.f);
 }
 
 /* ---- all files ------------------------------------------------------------------------------- */
@@ -244,6 +259,8 @@ static qasr_status open_all(run_state *s, qasr_error *err)
     session_options.n_threads = s->a->n_threads;
     session_options.precision = (qasr_precision)s->a->precision;
     session_options.device = devices[s->a->device];
+    session_options.batch = s->a->batch;
+    session_options.kv_type = kv_types[s->a->kv_type];
     qasr_status status = qasr_model_open(&s->model, s->a->model, &model_options, err);
     if (status == QASR_OK)
         status = qasr_session_open(&s->session, s->model, &session_options, err);
@@ -256,13 +273,15 @@ static bool transcribe_all(run_state *s)
 {
     const args *a = s->a;
     const out_format *format = formats[a->format];
-    bool good = true;
+    qasr_transcribe_options options = transcribe_options(a);
+    qasr_error err;
     format->begin(s->out.f, a->files.n);
-    for (size_t i = 0; i < a->files.n && !ferror(s->out.f); i++)
-        good = do_file(s, i) && good;
+    qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
+    while (status != QASR_OK && status != QASR_E_CANCELLED && s->n_reported < a->files.n)
+        report_file(s, NULL, &err); /* those that were not reached */
     format->end(s->out.f, a->files.n);
     if (s->n_done > 0 || !s->out.path)
-        return out_commit(&s->out) && good;
+        return out_commit(&s->out) && s->n_done == a->files.n;
     out_abort(&s->out); /* no file went well: leave none behind */
     return false;
 }

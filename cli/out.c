@@ -188,5 +188,5 @@ double out_real_time_factor(const qasr_timings *t) { return t->audio_s > 0 ? t->
 
 double out_ms_per_token(const qasr_timings *t)
 {
-    return t->n_decode_steps ? 1000 * t->decode_s / (double)t->n_decode_steps : 0;
+    return t->n_decoded_tokens ? 1000 * t->decode_s / (double)t->n_decoded_tokens : 0;
 }

@@ -55,7 +55,7 @@ extern const out_format out_txt, out_json;
 double out_peak_rss_mb(void);
 /* Seconds of work per second of audio; 0 without audio. */
 double out_real_time_factor(const qasr_timings *t);
-/* Milliseconds per decoding step; 0 without steps. */
+/* Milliseconds of decoding per token that it gave; 0 without tokens. */
 double out_ms_per_token(const qasr_timings *t);
 
 #endif

@@ -10,11 +10,12 @@
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
-#define REQUIRE(condition, what)                                                                             \
+#define REQUIRE_FOR(function, condition, what)                                                               \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
-            return error_set(err, QASR_E_INVALID, "%s: %s", __func__, what);                                 \
+            return error_set(err, QASR_E_INVALID, "%s: %s", function, what);                                 \
     } while (0)
+#define REQUIRE(condition, what) REQUIRE_FOR(__func__, condition, what)
 
 const char *qasr_version(void) { return QASR_VERSION_STRING; }
 const char *qasr_cpu_level(void) { return cpu_level_name(kernels_get(cpu_detect())->level); }
@@ -58,23 +59,40 @@ qasr_status qasr_session_open(qasr_session **out, qasr_model *m, const qasr_sess
     TRY(options_read(&own, sizeof own, opt, "QASR_SESSION_OPTIONS_INIT", err));
     REQUIRE(own.n_threads >= 0 && own.n_threads <= 1024, "n_threads must be from 0 to 1024");
     REQUIRE(own.precision == QASR_PRECISION_AUTO || own.precision == QASR_PRECISION_F32, "precision is out of range");
+    REQUIRE(own.batch >= 0 && own.batch <= DECODER_MAX_SLOTS, "batch must be from 0 to 64");
     return engine_session_open(out, m, &own, err);
 }
 
 void qasr_session_close(qasr_session *session) { engine_session_close(session); }
 int qasr_session_threads(const qasr_session *session) { return (int)pool_threads(device_pool(session->device)); }
 
+static qasr_status read_transcribe_options(qasr_transcribe_options *own, const qasr_transcribe_options *opt,
+                                           const char *caller, qasr_error *err)
+{
+    TRY(options_read(own, sizeof *own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
+    REQUIRE_FOR(caller, own->max_new_tokens >= 0, "max_new_tokens must not be negative");
+    REQUIRE_FOR(caller, own->max_piece_s >= 0 && isfinite(own->max_piece_s), "max_piece_s must be 0 or a positive number");
+    REQUIRE_FOR(caller, own->encoder_attention == QASR_ENCODER_WINDOWS || own->encoder_attention == QASR_ENCODER_FULL,
+                "encoder_attention is out of range");
+    return QASR_OK;
+}
+
 qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const float *pcm, size_t n_samples,
                             const qasr_transcribe_options *opt, qasr_error *err)
 {
     qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
     REQUIRE(out && session && (pcm || n_samples == 0), "out, session and pcm must not be NULL");
-    TRY(options_read(&own, sizeof own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
-    REQUIRE(own.max_new_tokens >= 0, "max_new_tokens must not be negative");
-    REQUIRE(own.max_piece_s >= 0 && isfinite(own.max_piece_s), "max_piece_s must be 0 or a positive number");
-    REQUIRE(own.encoder_attention == QASR_ENCODER_WINDOWS || own.encoder_attention == QASR_ENCODER_FULL,
-            "encoder_attention is out of range");
+    TRY(read_transcribe_options(&own, opt, __func__, err));
     return engine_transcribe(out, session, pcm, n_samples, &own, err);
+}
+
+qasr_status qasr_transcribe_many(qasr_session *session, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
+                                 qasr_clip_done_fn done, void *user, qasr_error *err)
+{
+    qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
+    REQUIRE(session && next && done, "session, next and done must not be NULL");
+    TRY(read_transcribe_options(&own, opt, __func__, err));
+    return engine_transcribe_many(session, &own, next, done, user, err);
 }
 
 /* ---- measuring ---- */

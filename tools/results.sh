@@ -2,7 +2,7 @@
 # results.sh BUILD_DIR: run 'qasr bench' with models of full size and random weights and write what it says to docs/results.md.
 # Needs 10 GB of disk and of memory, and 8 GB in TMPDIR for the GGUF files that the model directories do not have; the models stay
 # in models/random-* for the next time. Leave the machine alone meanwhile.
-# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS as the options of bench; RESULTS the file to write.
+# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS, BATCH as the options of bench; RESULTS the file to write.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -12,6 +12,7 @@ TOKENS=${TOKENS:-100}
 SECONDS_OF_AUDIO=${SECONDS_OF_AUDIO:-30}
 VARIANTS=${VARIANTS:-fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb}
 THREADS=${THREADS:-}
+BATCH=${BATCH:-}
 RESULTS=${RESULTS:-docs/results.md}
 
 [ $# = 1 ] || fail "usage: results.sh BUILD_DIR"
@@ -21,6 +22,7 @@ qasr=$1/cli/qasr
 
 options=(--seconds "$SECONDS_OF_AUDIO" --tokens "$TOKENS" --repeat "$REPEAT" --variants "$VARIANTS")
 [ -z "$THREADS" ] || options+=(--threads "$THREADS")
+[ -z "$BATCH" ] || options+=(--batch "$BATCH")
 
 cpu_model()
 {

@@ -149,15 +149,21 @@ typedef struct qasr_session_options {
     int n_threads;      /* 0: one per physical core this process may use */
     const char *device; /* "auto" (default) or "cpu" */
     qasr_precision precision;
+    int batch;          /* pieces of audio that are decoded together, from 1 to 64, which changes speed and memory but no
+                           result; 0: up to 8, as long as their keys and values take at most 2 GiB (a single piece
+                           may take more) */
+    const char *kv_type; /* of keys and values: "f16" (NULL), "f32", "q8_0" (half of f16, not exactly its results) */
 } qasr_session_options;
-#define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO }
+#define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO, 0, 0 }
 
 QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, const qasr_session_options *opt,
                                        qasr_error *err);
 QASR_API void qasr_session_close(qasr_session *session); /* NULL is fine */
 QASR_API int qasr_session_threads(const qasr_session *session);
 
-/* Called with each run of complete characters as decoding goes on; non-zero cancels. */
+/* Called with each run of complete characters as decoding goes on; non-zero cancels. Text comes in the order of the
+ * audio: when several pieces are decoded together, the first that is not complete shows its text as it comes, the
+ * others have to wait for their turn. */
 typedef int (*qasr_text_fn)(void *user, const char *text);
 
 typedef struct qasr_transcribe_options {
@@ -175,11 +181,41 @@ typedef struct qasr_transcribe_options {
 } qasr_transcribe_options;
 #define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0 }
 
-/* Transcribes mono 16 kHz samples. Errors: INVALID (unknown language, non-finite samples), NOMEM,
- * DEVICE, CANCELLED, IO (dump). */
+/* Transcribes mono 16 kHz samples; the pieces of long audio are decoded together (qasr_session_options.batch). Errors:
+ * INVALID (unknown language, non-finite samples), NOMEM, DEVICE, CANCELLED, IO (dump). */
 QASR_API qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const float *pcm, size_t n_samples,
                                      const qasr_transcribe_options *opt, qasr_error *err);
 QASR_API void qasr_result_free(qasr_result *result); /* NULL is fine */
+
+/* ---- many clips --------------------------------------------------------------------------- */
+
+/* One of many clips. The library zeroes it before it asks for the next. */
+typedef struct qasr_clip {
+    const float *pcm;  /* mono 16 kHz samples; the caller's, to be left alone until done was called for the clip */
+    size_t n_samples;
+    void *user;        /* the caller's own */
+    const char *path;  /* instead of samples: a file as for qasr_audio_load, which is read piece by piece, so that memory does
+                          not grow with its length; the string is to live until done */
+    qasr_error error;  /* a status other than OK: there is no sound; done is called with this error when it is the
+                          clip's turn */
+} qasr_clip;
+
+/* Fills in the next clip: above 0 if there is one, 0 if there are no more (it is not called again), below 0 to cancel. */
+typedef int (*qasr_next_clip_fn)(void *user, qasr_clip *clip);
+/* Called once for each clip, in the order of the clips: with its result, which is the callee's to free, or with result
+ * NULL and an error that lives until the call returns. The clip's samples may be freed then. Non-zero cancels. */
+typedef int (*qasr_clip_done_fn)(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error);
+
+/* Transcribes any number of clips; the pieces of several clips are decoded together. next is called when there is room for
+ * more work, so at most 2 * batch clips are held at a time. A clip that fails does not stop the others. The callbacks
+ * run on the calling thread and must not use the session. on_text of the options shows the clips one after another: all
+ * text of one comes before its done, nothing of the next does. A dump is that of the first piece of the first clip.
+ * When a callback cancels, or on an error of the call itself, done is still called for each clip that next has given,
+ * with that error, and what it returns no longer counts. Errors: INVALID (unknown language), NOMEM, CANCELLED. */
+QASR_API qasr_status qasr_transcribe_many(qasr_session *session, const qasr_transcribe_options *opt,
+                                          qasr_next_clip_fn next, qasr_clip_done_fn done, void *user, qasr_error *err);
+
+/* ---- results ------------------------------------------------------------------------------- */
 
 /* The whole text, pieces joined; "" if nothing was said. */
 QASR_API const char *qasr_result_text(const qasr_result *result);
@@ -211,10 +247,16 @@ QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t i
 /* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). */
 QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
 
+/* Wall time of each phase. The first three work on one piece at a time. A decoding pass works on several pieces at once,
+ * also on those of other clips (qasr_transcribe_many): its time is divided equally among the pieces, so that the
+ * decode_s of all clips of a call add up to the time that passed. */
 typedef struct qasr_timings {
     double audio_s;      /* duration of the input */
-    double mel_s, encode_s, prefill_s, decode_s, total_s;
-    size_t n_decode_steps; /* single-token steps behind decode_s (tokens - 1 per piece) */
+    double mel_s, encode_s, prefill_s, decode_s;
+    double total_s;      /* from the moment the clip was there to its result; clips overlap */
+    size_t n_decode_steps;    /* decoding passes in which a piece of this clip took part: without a batch, tokens - 1 per
+                                 piece */
+    size_t n_decoded_tokens;  /* tokens that these passes gave this clip; per second: n_decoded_tokens / decode_s */
 } qasr_timings;
 QASR_API const qasr_timings *qasr_result_timings(const qasr_result *result);
 

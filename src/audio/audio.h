@@ -21,6 +21,15 @@ enum {
  * with mem_free. */
 qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
 
+/* The same samples bit by bit, in memory that does not grow with the file. Opening decodes all of it once, for the peak, and
+ * reports what is wrong with it; path must live as long as the stream. Errors as audio_load, also of reading: IO when the
+ * file has changed since. */
+typedef struct audio_stream audio_stream;
+qasr_status audio_stream_open(audio_stream **out, const char *path, qasr_error *err);
+/* The next n samples; *n_read is less than n at the end only. */
+qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err);
+void audio_stream_close(audio_stream *a); /* NULL is fine */
+
 /* mel.c: the Whisper features with 128 bins, floor(n / 160) frames, no padding to 30 s. */
 typedef struct mel mel; /* tables; read-only, may be shared by threads */
 qasr_status mel_create(mel **out, qasr_error *err);
@@ -32,9 +41,10 @@ size_t mel_frames(size_t n_samples);
 qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err);
 
 /* split.c: the reference's rule (split_audio_into_chunks): cuts at the quietest 100 ms within +-5 s of each
- * multiple of max_samples. *cuts [*n_cuts] are the starts of the second and later pieces, ascending;
- * free with mem_free (NULL when there is nothing to cut). */
-qasr_status audio_split(size_t **cuts, size_t *n_cuts, const float *pcm, size_t n_samples, size_t max_samples,
-                        qasr_error *err);
+ * multiple of max_samples. Length of the piece that pcm [n_samples] begins with: n_samples is all that is left of the
+ * audio, or at least max_samples + AUDIO_CUT_AHEAD of it: nothing beyond that matters. 0 when nothing is left;
+ * max_samples at least 1. */
+enum { AUDIO_CUT_AHEAD = 5 * AUDIO_RATE };
+size_t audio_piece_length(const float *pcm, size_t n_samples, size_t max_samples);
 
 #endif

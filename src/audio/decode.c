@@ -3,7 +3,11 @@
  * channels, soxr "HQ" to 16 kHz, division by the peak if that is above 1.
  *
  * The file streams through in chunks of some thousand frames, so memory holds one growing buffer of results
- * (and, for input that cannot seek, the encoded bytes). Nothing is allocated by what a header claims. */
+ * (and, for input that cannot seek, the encoded bytes), or only what was not yet read of an audio_stream. Nothing is
+ * allocated by what a header claims.
+ *
+ * The peak is known at the end of the file only. So a long stream is decoded twice, once for its peak and its damage,
+ * then to be read: that takes a hundredth of the time of what is done with the samples. */
 #include "audio/audio.h"
 
 #include <fcntl.h>
@@ -31,6 +35,7 @@ enum {
     MAX_HOURS = 24,
     MAX_PIPE_BYTES = INT32_MAX, /* of encoded input that cannot seek and is held in memory */
     CHUNK_FLOATS = 65536,       /* at least MAX_CHANNELS */
+    KEEP_SAMPLES = 120 * AUDIO_RATE, /* a stream that is not longer is decoded once and kept */
     LIBRARY_TEXT = 160          /* room for a message of libsndfile */
 };
 
@@ -96,15 +101,27 @@ static qasr_status undecodable(const source *s, qasr_error *err)
                      s->name, library_text(text, s->file));
 }
 
+static qasr_status decode_bytes(source *s, qasr_error *err)
+{
+    SF_VIRTUAL_IO io = {
+        .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell};
+    s->at = 0;
+    s->file = sf_open_virtual(&io, SFM_READ, &s->info, s);
+    return s->file ? QASR_OK : undecodable(s, err);
+}
+
 /* Pipes and terminals cannot seek, but decoders must: take everything into memory first. */
 static qasr_status open_bytes(source *s, int fd, qasr_error *err)
 {
     TRY(file_read_to_end(&s->bytes, fd, s->name, "; save it as a file first", err));
     if (s->bytes.len == 0)
         return error_set(err, QASR_E_FORMAT, "'%s' is empty, expected an audio file", s->name);
-    SF_VIRTUAL_IO io = {
-        .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell};
-    s->file = sf_open_virtual(&io, SFM_READ, &s->info, s);
+    return decode_bytes(s, err);
+}
+
+static qasr_status decode_file(source *s, const char *path, qasr_error *err)
+{
+    s->file = sf_open(path, SFM_READ, &s->info);
     return s->file ? QASR_OK : undecodable(s, err);
 }
 
@@ -122,8 +139,7 @@ static qasr_status open_descriptor(source *s, int fd, const char *path, qasr_err
         return open_bytes(s, fd, err);
     if (st.st_size == 0)
         return error_set(err, QASR_E_FORMAT, "'%s' is empty, expected an audio file", s->name);
-    s->file = sf_open(path, SFM_READ, &s->info);
-    return s->file ? QASR_OK : undecodable(s, err);
+    return decode_file(s, path, err);
 }
 
 static qasr_status check_info(const source *s, qasr_error *err)
@@ -154,6 +170,23 @@ static qasr_status source_open(source *s, const char *path, qasr_error *err)
         TRY(status);
     }
     return check_info(s, err);
+}
+
+static qasr_status changed_while_read(const source *s, qasr_error *err)
+{
+    return error_set(err, QASR_E_IO, "'%s' has changed while it was read", s->name);
+}
+
+/* Back to the first frame. Not by seeking, which some formats do only nearly. */
+static qasr_status source_rewind(source *s, qasr_error *err)
+{
+    const SF_INFO before = s->info;
+    sf_close(s->file);
+    s->file = NULL;
+    s->info = (SF_INFO){0};
+    TRY(s->bytes.len > 0 ? decode_bytes(s, err) : decode_file(s, s->name, err));
+    return s->info.samplerate == before.samplerate && s->info.channels == before.channels ? QASR_OK
+                                                                                         : changed_while_read(s, err);
 }
 
 static void source_close(source *s)
@@ -211,6 +244,7 @@ typedef struct resampler {
     soxr_t soxr;  /* NULL when the input has the right rate */
     buf pcm;      /* floats at AUDIO_RATE */
     float *chunk; /* [CHUNK_FLOATS] */
+    uint64_t n_dropped; /* samples that were before those of pcm */
 } resampler;
 
 /* *r is to be closed also after an error. */
@@ -258,13 +292,28 @@ static qasr_status resampler_put(resampler *r, const float *x, size_t n, qasr_er
     return QASR_OK;
 }
 
+/* Samples that n frames at a rate become. */
+static uint64_t resampled_length(uint64_t n_frames, int rate)
+{
+    return (n_frames * AUDIO_RATE + (uint64_t)rate - 1) / (uint64_t)rate;
+}
+
+/* Forgets the first n samples. */
+static void resampler_drop(resampler *r, size_t n)
+{
+    if (n == 0)
+        return;
+    memmove(r->pcm.data, r->pcm.data + n * sizeof(float), r->pcm.len - n * sizeof(float));
+    r->pcm.len -= n * sizeof(float);
+    r->n_dropped += n;
+}
+
 /* Ends the signal and makes its length ceil(n_frames * AUDIO_RATE / rate). */
 static qasr_status resampler_finish(resampler *r, uint64_t n_frames, int rate, qasr_error *err)
 {
     if (n_frames > 0)
         TRY(resampler_put(r, NULL, 0, err));
-    const size_t want =
-        (size_t)((n_frames * AUDIO_RATE + (uint64_t)rate - 1) / (uint64_t)rate) * sizeof(float);
+    const size_t want = (size_t)(resampled_length(n_frames, rate) - r->n_dropped) * sizeof(float);
     static const float silence[64];
     while (r->pcm.len < want) {
         size_t missing = want - r->pcm.len;
@@ -295,72 +344,195 @@ static size_t count_finite(const float *x, size_t n)
     return i;
 }
 
-/* Reads s to its end into r. chunk: [CHUNK_FLOATS]. */
-static qasr_status decode_frames(source *s, resampler *r, float *chunk, uint64_t *n_frames, qasr_error *err)
+struct audio_stream {
+    source source;
+    resampler resampler; /* holds what was decoded and not dropped */
+    float *chunk;        /* [CHUNK_FLOATS] */
+    uint64_t n_frames;   /* decoded so far */
+    bool ended;
+    bool again;          /* the second time */
+    uint64_t n_frames_before; /* of the first time */
+    float peak;          /* samples are divided by it if it is above 1 */
+    size_t n_read;       /* samples of the resampler's that were handed out */
+};
+
+static qasr_status end_frames(audio_stream *a, qasr_error *err)
 {
-    const size_t channels = (size_t)s->info.channels;
-    const uint64_t max_frames = (uint64_t)MAX_HOURS * 3600 * (uint64_t)s->info.samplerate;
-    *n_frames = 0;
-    for (;;) {
-        const sf_count_t got = sf_readf_float(s->file, chunk, (sf_count_t)(CHUNK_FLOATS / channels));
-        if (got <= 0)
-            return QASR_OK;
-        const size_t n = (size_t)got;
-        mix_to_mono(chunk, chunk, n, channels);
-        const size_t n_finite = count_finite(chunk, n);
-        if (n_finite < n)
-            return error_set(err, QASR_E_FORMAT,
-                             "'%s' has a sample that is not a finite number in frame %" PRIu64, s->name,
-                             *n_frames + n_finite);
-        *n_frames += n;
-        if (*n_frames > max_frames)
-            return error_set(err, QASR_E_FORMAT, "'%s' is longer than %d hours; cut it into parts first",
-                             s->name, MAX_HOURS);
-        TRY(resampler_put(r, chunk, n, err));
-    }
+    const source *s = &a->source;
+    if (!a->again)
+        TRY(check_end(s, a->n_frames, err));
+    else if (a->n_frames != a->n_frames_before)
+        return changed_while_read(s, err);
+    a->ended = true;
+    return resampler_finish(&a->resampler, a->n_frames, s->info.samplerate, err);
 }
 
-/* Brings x [n] to |x| <= 1. The reference also clips afterwards: a quotient by the peak needs no clipping. */
-static qasr_status limit_peak(float *x, size_t n, const char *name, qasr_error *err)
+/* Takes a chunk of the file through the resampler. */
+static qasr_status decode_chunk(audio_stream *a, qasr_error *err)
 {
-    float peak = 0;
+    source *s = &a->source;
+    const size_t channels = (size_t)s->info.channels;
+    const uint64_t max_frames = (uint64_t)MAX_HOURS * 3600 * (uint64_t)s->info.samplerate;
+    const sf_count_t got = sf_readf_float(s->file, a->chunk, (sf_count_t)(CHUNK_FLOATS / channels));
+    if (got <= 0)
+        return end_frames(a, err);
+    const size_t n = (size_t)got;
+    mix_to_mono(a->chunk, a->chunk, n, channels);
+    const size_t n_finite = count_finite(a->chunk, n);
+    if (n_finite < n)
+        return error_set(err, QASR_E_FORMAT,
+                         "'%s' has a sample that is not a finite number in frame %" PRIu64, s->name,
+                         a->n_frames + n_finite);
+    a->n_frames += n;
+    if (a->n_frames > max_frames)
+        return error_set(err, QASR_E_FORMAT, "'%s' is longer than %d hours; cut it into parts first",
+                         s->name, MAX_HOURS);
+    return resampler_put(&a->resampler, a->chunk, n, err);
+}
+
+static float *decoded(const audio_stream *a) { return (float *)(void *)a->resampler.pcm.data; }
+
+/* How many of the resampler's samples the end of the signal cannot cut off. */
+static size_t count_settled(const audio_stream *a)
+{
+    const resampler *r = &a->resampler;
+    const uint64_t there = r->n_dropped + r->pcm.len / sizeof(float);
+    const uint64_t sure = resampled_length(a->n_frames, a->source.info.samplerate);
+    return (size_t)((there < sure ? there : sure) - r->n_dropped);
+}
+
+/* Raises *peak to the largest |x|. */
+static qasr_status find_peak(float *peak, const float *x, size_t n, const char *name, qasr_error *err)
+{
     for (size_t i = 0; i < n; i++) {
         const float size = fabsf(x[i]);
         if (!isfinite(size)) /* the input was finite: the filter's overshoot was not */
             return error_set(err, QASR_E_FORMAT, "'%s' has samples too large to resample", name);
-        if (size > peak)
-            peak = size;
+        if (size > *peak)
+            *peak = size;
     }
-    if (peak > 1)
-        for (size_t i = 0; i < n; i++)
-            x[i] /= peak;
     return QASR_OK;
 }
 
+/* Brings x [n] to |x| <= 1. The reference also clips afterwards: a quotient by the peak needs no clipping. */
+static void limit_peak(float *x, size_t n, float peak)
+{
+    if (peak > 1)
+        for (size_t i = 0; i < n; i++)
+            x[i] /= peak;
+}
+
+/* *a is to be closed also after an error. */
+static qasr_status open_stream(audio_stream *a, const char *path, qasr_error *err)
+{
+    *a = (audio_stream){0};
+    TRY(source_open(&a->source, path, err));
+    TRY(resampler_open(&a->resampler, a->source.info.samplerate, err));
+    return MEM_ALLOC(&a->chunk, CHUNK_FLOATS, err);
+}
+
+static void close_stream(audio_stream *a)
+{
+    mem_free(a->chunk);
+    resampler_close(&a->resampler);
+    source_close(&a->source);
+}
+
+/* ---- in one piece ------------------------------------------------------------------------ */
+
 qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err)
 {
-    source s;
-    resampler r = {0};
-    float *chunk = NULL;
+    audio_stream a;
     char *bytes = NULL;
-    uint64_t n_frames = 0;
     qasr_status status = QASR_OK;
-    TRY_GOTO(source_open(&s, path, err));
-    TRY_GOTO(resampler_open(&r, s.info.samplerate, err));
-    TRY_GOTO(MEM_ALLOC(&chunk, CHUNK_FLOATS, err));
-    TRY_GOTO(decode_frames(&s, &r, chunk, &n_frames, err));
-    TRY_GOTO(check_end(&s, n_frames, err));
-    TRY_GOTO(resampler_finish(&r, n_frames, s.info.samplerate, err));
-    const size_t n_out = r.pcm.len / sizeof(float);
-    TRY_GOTO(buf_take(&r.pcm, &bytes, err));
-    TRY_GOTO(limit_peak((float *)(void *)bytes, n_out, s.name, err));
+    TRY_GOTO(open_stream(&a, path, err));
+    while (!a.ended)
+        TRY_GOTO(decode_chunk(&a, err));
+    const size_t n_out = a.resampler.pcm.len / sizeof(float);
+    TRY_GOTO(find_peak(&a.peak, decoded(&a), n_out, a.source.name, err));
+    TRY_GOTO(buf_take(&a.resampler.pcm, &bytes, err));
+    limit_peak((float *)(void *)bytes, n_out, a.peak);
     *pcm = (float *)(void *)bytes;
     *n_samples = n_out;
-    bytes = NULL;
 done:
-    mem_free(bytes);
-    mem_free(chunk);
-    resampler_close(&r);
-    source_close(&s);
+    close_stream(&a);
     return status;
+}
+
+/* ---- bit by bit -------------------------------------------------------------------------- */
+
+static qasr_status begin_again(audio_stream *a, qasr_error *err)
+{
+    resampler_close(&a->resampler);
+    a->resampler = (resampler){0};
+    a->n_frames_before = a->n_frames;
+    a->n_frames = 0;
+    a->ended = false;
+    a->again = true;
+    TRY(source_rewind(&a->source, err));
+    return resampler_open(&a->resampler, a->source.info.samplerate, err);
+}
+
+/* Decodes everything for the peak. What is not long stays. */
+static qasr_status survey(audio_stream *a, qasr_error *err)
+{
+    size_t n_seen = 0;
+    bool is_long = false;
+    while (!a->ended) {
+        TRY(decode_chunk(a, err));
+        const size_t n = count_settled(a);
+        if (n > n_seen)
+            TRY(find_peak(&a->peak, decoded(a) + n_seen, n - n_seen, a->source.name, err));
+        n_seen = n;
+        is_long = is_long || n > KEEP_SAMPLES;
+        if (is_long) {
+            resampler_drop(&a->resampler, n);
+            n_seen = 0;
+        }
+    }
+    return is_long ? begin_again(a, err) : QASR_OK;
+}
+
+qasr_status audio_stream_open(audio_stream **out, const char *path, qasr_error *err)
+{
+    audio_stream *a;
+    TRY(MEM_ALLOC(&a, 1, err));
+    qasr_status status = open_stream(a, path, err);
+    if (status == QASR_OK)
+        status = survey(a, err);
+    if (status != QASR_OK) {
+        audio_stream_close(a);
+        return status;
+    }
+    *out = a;
+    return QASR_OK;
+}
+
+qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err)
+{
+    for (*n_read = 0; *n_read < n;) {
+        const size_t there = count_settled(a) - a->n_read, want = n - *n_read;
+        if (there > 0) {
+            const size_t m = there < want ? there : want;
+            memcpy(pcm + *n_read, decoded(a) + a->n_read, m * sizeof *pcm);
+            limit_peak(pcm + *n_read, m, a->peak);
+            a->n_read += m;
+            *n_read += m;
+            continue;
+        }
+        if (a->ended)
+            break;
+        resampler_drop(&a->resampler, a->n_read);
+        a->n_read = 0;
+        TRY(decode_chunk(a, err));
+    }
+    return QASR_OK;
+}
+
+void audio_stream_close(audio_stream *a)
+{
+    if (!a)
+        return;
+    close_stream(a);
+    mem_free(a);
 }

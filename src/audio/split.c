@@ -1,17 +1,13 @@
-/* Where to cut long audio: 16 kHz mono samples and a longest piece in, the starts of all pieces but the
- * first out. The rule is the reference's (qwen_asr inference/utils.py, split_audio_into_chunks): near each
- * multiple of the longest piece, the 100 ms with the smallest sum of |x|, and in it the sample with the
- * smallest |x|. Pieces touch: no overlap, no gap. */
+/* Where to cut long audio: 16 kHz mono samples and a longest piece in, the length of the first piece out. The rule is the
+ * reference's (qwen_asr inference/utils.py, split_audio_into_chunks): near each multiple of the longest piece, the 100 ms
+ * with the smallest sum of |x|, and in it the sample with the smallest |x|. Pieces touch: no overlap, no gap. */
 #include "audio/audio.h"
 
+#include <assert.h>
 #include <math.h>
-#include <stdbool.h>
-
-#include "base/buf.h"
-#include "base/mem.h"
 
 enum {
-    SEARCH_SAMPLES = 5 * AUDIO_RATE, /* on either side of the wanted cut */
+    SEARCH_SAMPLES = AUDIO_CUT_AHEAD, /* on either side of the wanted cut */
     WINDOW_SAMPLES = AUDIO_RATE / 10
 };
 
@@ -43,45 +39,16 @@ static size_t find_quiet_sample(const float *x, size_t n)
     return best_at;
 }
 
-/* End of the piece that begins at start; more than max_samples remain from there. */
-static size_t find_cut(const float *pcm, size_t n_samples, size_t start, size_t max_samples)
+size_t audio_piece_length(const float *pcm, size_t n_samples, size_t max_samples)
 {
-    size_t wanted = start + max_samples;
-    size_t left = max_samples > SEARCH_SAMPLES ? wanted - SEARCH_SAMPLES : start;
-    size_t right = n_samples - wanted > SEARCH_SAMPLES ? wanted + SEARCH_SAMPLES : n_samples;
+    assert(max_samples > 0);
+    if (n_samples <= max_samples)
+        return n_samples;
+    size_t left = max_samples > SEARCH_SAMPLES ? max_samples - SEARCH_SAMPLES : 0;
+    size_t right = n_samples - max_samples > SEARCH_SAMPLES ? max_samples + SEARCH_SAMPLES : n_samples;
     if (right - left <= WINDOW_SAMPLES)
-        return wanted;
+        return max_samples;
     size_t window = left + find_quiet_window(pcm + left, right - left);
     size_t cut = window + find_quiet_sample(pcm + window, WINDOW_SAMPLES);
-    return cut > start ? cut : start + 1; /* a piece has at least one sample */
-}
-
-qasr_status audio_split(size_t **cuts, size_t *n_cuts, const float *pcm, size_t n_samples, size_t max_samples,
-                        qasr_error *err)
-{
-    if (max_samples == 0)
-        return error_set(err, QASR_E_INVALID, "longest piece is 0 samples, expected at least 1");
-    if (n_samples <= max_samples) {
-        *cuts = NULL;
-        *n_cuts = 0;
-        return QASR_OK;
-    }
-    size_t max_bytes;
-    if (!size_mul(n_samples, sizeof(size_t), &max_bytes)) /* one cut per sample is the most there can be */
-        max_bytes = SIZE_MAX;
-    buf found; /* size_t values */
-    buf_init(&found, max_bytes);
-    char *bytes = NULL;
-    size_t count = 0;
-    qasr_status status = QASR_OK;
-    for (size_t start = 0; n_samples - start > max_samples; count++) {
-        start = find_cut(pcm, n_samples, start, max_samples);
-        TRY_GOTO(buf_add(&found, &start, sizeof start, err));
-    }
-    TRY_GOTO(buf_take(&found, &bytes, err));
-    *cuts = (size_t *)(void *)bytes;
-    *n_cuts = count;
-done:
-    buf_free(&found);
-    return status;
+    return cut > 0 ? cut : 1; /* a piece has at least one sample */
 }

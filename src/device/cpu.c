@@ -133,7 +133,7 @@ typedef struct row_job row_job;
 struct row_job {
     const cpu_device *c;
     void (*run)(const row_job *j, size_t row);
-    const dmat *out, *x, *w, *b, *pos;
+    const dmat *out, *x, *w, *b, *pos, *slot;
     size_t n_rows, rows_per_task, head_dim;
     float eps;
 };
@@ -241,34 +241,60 @@ static void cpu_qk_norm_rope(device *d, const dmat *x, const dmat *norm, const d
                            .head_dim = head_dim, .eps = eps });
 }
 
-static void kv_write_row(const row_job *j, size_t i)
+/* Row i of x to its position in a cache. */
+static void write_kv(const row_job *j, const dmat *cache, size_t i)
 {
-    size_t n_heads = j->x->cols / j->head_dim, capacity = j->out->rows / n_heads;
+    size_t n_heads = j->x->cols / j->head_dim, capacity = cache->rows / n_heads;
     size_t pos = (size_t)*i32_row(j->pos, i);
     assert(pos < capacity);
     const float *x = f32_row(j->x, i);
     for (size_t h = 0; h < n_heads; h++) {
-        void *row = row_bytes(j->out, h * capacity + pos);
-        if (j->out->type == QUANT_F16)
+        void *row = row_bytes(cache, h * capacity + pos);
+        if (cache->type == QUANT_F16)
             j->c->k->f16_from_f32(row, x + h * j->head_dim, j->head_dim);
-        else if (j->out->type == QUANT_F32)
+        else if (cache->type == QUANT_F32)
             memcpy(row, x + h * j->head_dim, j->head_dim * sizeof(float));
         else
-            quant_get((quant_type)j->out->type)->quantize(row, x + h * j->head_dim, j->head_dim);
+            quant_get((quant_type)cache->type)->quantize(row, x + h * j->head_dim, j->head_dim);
     }
+}
+
+static void kv_write_row(const row_job *j, size_t i) { write_kv(j, j->out, i); }
+static void kv_write_slot_row(const row_job *j, size_t i) { write_kv(j, &j->out[*i32_row(j->slot, i)], i); }
+
+static void check_cache(const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
+{
+    assert(cache->cols == head_dim && x->cols % head_dim == 0 && pos->rows == x->rows);
+    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
 }
 
 static void cpu_kv_write(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
 {
-    assert(cache->cols == head_dim && x->cols % head_dim == 0 && pos->rows == x->rows);
-    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
+    check_cache(cache, x, pos, head_dim);
     run_rows(d, (row_job){ .run = kv_write_row, .out = cache, .x = x, .pos = pos, .n_rows = x->rows,
+                           .head_dim = head_dim });
+}
+
+/* The cache of row i's sequence. */
+static const dmat *slot_cache(const dmat *caches, size_t n_slots, const dmat *slot, size_t i)
+{
+    assert(*i32_row(slot, i) >= 0 && (size_t)*i32_row(slot, i) < n_slots);
+    return &caches[*i32_row(slot, i)];
+}
+
+static void cpu_kv_write_slots(device *d, const dmat *caches, size_t n_slots, const dmat *x, const dmat *slot,
+                               const dmat *pos, size_t head_dim)
+{
+    assert(slot->rows == x->rows);
+    for (size_t i = 0; i < x->rows; i++)
+        check_cache(slot_cache(caches, n_slots, slot, i), x, pos, head_dim);
+    run_rows(d, (row_job){ .run = kv_write_slot_row, .out = caches, .x = x, .slot = slot, .pos = pos, .n_rows = x->rows,
                            .head_dim = head_dim });
 }
 
 /* ---- products ------------------------------------------------------------------------------------- */
 
-static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_t n_parts)
+static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone)
 {
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
@@ -284,7 +310,9 @@ static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_
                             .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL, .gelu = p->act == ACT_GELU,
                             .accumulate = p->accumulate };
     }
-    keep_first(c, gemm_run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
+    qasr_status (*run)(gemm_context *, const float *, size_t, size_t, size_t, const gemm_part *, size_t, qasr_error *) =
+        alone ? gemv_run : gemm_run;
+    keep_first(c, run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
 }
 
 static int cpu_product_type(device *d, int type, size_t k)
@@ -354,7 +382,9 @@ typedef struct attn_job {
     const cpu_device *c;
     const dmat *out, *q, *k, *v;
     const attn_heads *heads;
-    size_t window, blocks_per_window, first, n_kv, capacity;
+    size_t window, blocks_per_window, first;
+    const dmat *slot, *pos;              /* attention of slots: k and v are lists */
+    unsigned char order[DEVICE_MAX_SLOTS]; /* its rows, the longest first */
 } attn_job;
 
 static void windows_task(void *arg, size_t task, unsigned thread)
@@ -386,11 +416,11 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
     pool_run(c->pool, windows_task, &j, n_windows * j.blocks_per_window * heads->n_heads);
 }
 
-static attn_args cached_args(const attn_job *j, size_t kv_head)
+static attn_args cached_args(const attn_heads *heads, const dmat *k, const dmat *v, size_t kv_head)
 {
-    return (attn_args){ .k = row_bytes(j->k, kv_head * j->capacity), .v = row_bytes(j->v, kv_head * j->capacity),
-                        .kv_stride = j->k->stride, .kv_type = (quant_type)j->k->type, .head_dim = j->heads->head_dim,
-                        .scale = j->heads->scale };
+    size_t row = kv_head * (k->rows / heads->n_kv_heads);
+    return (attn_args){ .k = row_bytes(k, row), .v = row_bytes(v, row), .kv_stride = k->stride,
+                        .kv_type = (quant_type)k->type, .head_dim = heads->head_dim, .scale = heads->scale };
 }
 
 /* One query head, a block of rows. */
@@ -400,7 +430,7 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     size_t n_blocks = (j->q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK;
     size_t head = task / n_blocks, q0 = (n_blocks - 1 - task % n_blocks) * ATTN_QUERY_BLOCK; /* longest first */
     size_t n_q = j->q->rows - q0 < ATTN_QUERY_BLOCK ? j->q->rows - q0 : ATTN_QUERY_BLOCK;
-    attn_args a = cached_args(j, head / (j->heads->n_heads / j->heads->n_kv_heads));
+    attn_args a = cached_args(j->heads, j->k, j->v, head / (j->heads->n_heads / j->heads->n_kv_heads));
     a.out = f32_row(j->out, q0) + head * j->heads->head_dim;
     a.q = f32_row(j->q, q0) + head * j->heads->head_dim;
     a.ld_out = ld_f32(j->out);
@@ -412,18 +442,23 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     j->c->k->attention(&a);
 }
 
-/* Decoding: the query heads that share a key/value head are the rows of one call. */
+/* Decoding: the query heads that share a key/value head are the rows of one call, all of sequence row i at position pos. */
+static void attend_step(const attn_job *j, const dmat *k, const dmat *v, size_t i, size_t pos, size_t kv_head)
+{
+    size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
+    attn_args a = cached_args(j->heads, k, v, kv_head);
+    a.out = f32_row(j->out, i) + kv_head * group * hd;
+    a.q = f32_row(j->q, i) + kv_head * group * hd;
+    a.ld_out = a.ld_q = hd;
+    a.n_q = group;
+    a.n_kv = pos + 1;
+    j->c->k->attention_step(&a);
+}
+
 static void cached_single_task(void *arg, size_t kv_head, unsigned thread)
 {
     const attn_job *j = arg;
-    size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
-    attn_args a = cached_args(j, kv_head);
-    a.out = f32_row(j->out, 0) + kv_head * group * hd;
-    a.q = f32_row(j->q, 0) + kv_head * group * hd;
-    a.ld_out = a.ld_q = hd;
-    a.n_q = group;
-    a.n_kv = j->first + 1;
-    j->c->k->attention_step(&a);
+    attend_step(j, j->k, j->v, 0, j->first, kv_head);
 }
 
 static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
@@ -432,14 +467,47 @@ static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, cons
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
         return;
-    attn_job j = { .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads,
-                   .first = (size_t)*i32_row(pos, 0), .capacity = k_cache->rows / heads->n_kv_heads };
+    attn_job j = { .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads, .first = (size_t)*i32_row(pos, 0) };
     assert((size_t)*i32_row(pos, pos->rows - 1) == j.first + pos->rows - 1 && j.first + pos->rows <= n_kv);
-    assert(n_kv <= j.capacity && heads->n_heads * heads->head_dim == q->cols);
+    assert(n_kv <= k_cache->rows / heads->n_kv_heads && heads->n_heads * heads->head_dim == q->cols);
     if (q->rows == 1)
         pool_run(c->pool, cached_single_task, &j, heads->n_kv_heads);
     else
         pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
+}
+
+static void slots_task(void *arg, size_t task, unsigned thread)
+{
+    const attn_job *j = arg;
+    size_t i = j->order[task / j->heads->n_kv_heads], slot = (size_t)*i32_row(j->slot, i);
+    attend_step(j, &j->k[slot], &j->v[slot], i, (size_t)*i32_row(j->pos, i), task % j->heads->n_kv_heads);
+}
+
+/* Long sequences first, so that no thread begins one when the others are done. */
+static void order_rows(attn_job *j)
+{
+    for (size_t i = 0; i < j->q->rows; i++) {
+        size_t at = i;
+        for (; at > 0 && *i32_row(j->pos, j->order[at - 1]) < *i32_row(j->pos, i); at--)
+            j->order[at] = j->order[at - 1];
+        j->order[at] = (unsigned char)i;
+    }
+}
+
+static void cpu_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
+                                size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+{
+    cpu_device *c = cpu(d);
+    if (c->status != QASR_OK)
+        return;
+    attn_job j = { .c = c, .out = out, .q = q, .k = k_caches, .v = v_caches, .heads = heads, .slot = slot, .pos = pos };
+    assert(q->rows <= DEVICE_MAX_SLOTS && slot->rows == q->rows && pos->rows == q->rows);
+    assert(heads->n_heads * heads->head_dim == q->cols);
+    for (size_t i = 0; i < q->rows; i++)
+        assert((size_t)*i32_row(pos, i) < n_kv && (size_t)*i32_row(pos, i) <
+               slot_cache(k_caches, n_slots, slot, i)->rows / heads->n_kv_heads);
+    order_rows(&j);
+    pool_run(c->pool, slots_task, &j, q->rows * heads->n_kv_heads);
 }
 
 /* ---- arg max -------------------------------------------------------------------------------------- */
@@ -488,7 +556,7 @@ static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const d
             s->off = true;
         }
     }
-    cpu_linear(d, x, &(linear_part){ .out = *scratch, .w = *w }, 1);
+    cpu_linear(d, x, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
     cpu_argmax(d, ids, scratch);
     if (c->status == QASR_OK && x->rows == 1)
         screen_try(c, x, w, scratch);
@@ -518,7 +586,8 @@ static const device_ops cpu_ops = {
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
-    .argmax = cpu_argmax, .linear_argmax = cpu_linear_argmax,
+    .kv_write_slots = cpu_kv_write_slots, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
+    .linear_argmax = cpu_linear_argmax,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)

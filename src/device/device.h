@@ -49,6 +49,7 @@ typedef struct linear_part {
     bool accumulate;
 } linear_part;
 enum { LINEAR_MAX_PARTS = 4 };
+enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
 typedef struct conv_shape {
@@ -75,7 +76,7 @@ typedef struct device_ops {
 
     void (*copy)(device *d, const dmat *out, const dmat *x);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
-    void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts);
+    void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone);
     int (*product_type)(device *d, int type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
@@ -93,6 +94,10 @@ typedef struct device_ops {
     void (*kv_write)(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim);
     void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
                              const dmat *pos, const attn_heads *heads, size_t n_kv);
+    void (*kv_write_slots)(device *d, const dmat *caches, size_t n_slots, const dmat *x, const dmat *slot, const dmat *pos,
+                           size_t head_dim);
+    void (*attention_slots)(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
+                            size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
 } device_ops;
@@ -175,7 +180,13 @@ static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops-
 /* One to LINEAR_MAX_PARTS products of the same x. */
 static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t n_parts)
 {
-    d->ops->linear(d, &x, parts, n_parts);
+    d->ops->linear(d, &x, parts, n_parts, false);
+}
+/* The same, but each row's results have the bits that a call with that row alone gives: for rows that belong to
+ * different sequences. Weights are still read once for all of them. */
+static inline void op_linear_alone(device *d, dmat x, const linear_part *parts, size_t n_parts)
+{
+    d->ops->linear(d, &x, parts, n_parts, true);
 }
 /* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32, BF16, or
  * Q8_0 for bytes with a scale for each 32. */
@@ -236,11 +247,26 @@ static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache
 {
     d->ops->attention_cached(d, &out, &q, &k_cache, &v_cache, &pos, &heads, n_kv);
 }
+/* The same two for rows of different sequences, at most DEVICE_MAX_SLOTS: row i belongs to the sequence in slot[i], I32
+ * [n, 1], no two to the same, and has position pos[i]. caches [n_slots] has one cache per slot, of one type but not of
+ * one capacity; those of slots without a row need no memory. Each row gets the bits that it gets as the only one. n_kv
+ * is at least the largest pos[i] + 1. */
+static inline void op_kv_write_slots(device *d, const dmat *caches, size_t n_slots, dmat x, dmat slot, dmat pos,
+                                     size_t head_dim)
+{
+    d->ops->kv_write_slots(d, caches, n_slots, &x, &slot, &pos, head_dim);
+}
+static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k_caches, const dmat *v_caches,
+                                      size_t n_slots, dmat slot, dmat pos, attn_heads heads, size_t n_kv)
+{
+    d->ops->attention_slots(d, &out, &q, k_caches, v_caches, n_slots, &slot, &pos, &heads, n_kv);
+}
 /* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if any element is not
  * finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
-/* The same of x w^T, scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a device may find the index without
- * all products (only those that it computes are looked at for being finite). Meant for the same w again and again. */
+/* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a
+ * device may find the index without all products (only those that it computes are looked at for being finite). Meant for
+ * the same w again and again. */
 static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat scratch)
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);

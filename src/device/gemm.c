@@ -102,29 +102,32 @@ typedef struct gemv_job {
     const float *x;
     size_t m, k;
     const unsigned char *acts;            /* quantized rows, if any part wants them */
+    size_t act_row;                       /* bytes of one */
     size_t first_unit[LINEAR_PARTS + 1];  /* per part */
     size_t n_parts, piece_units;
 } gemv_job;
 
-/* Rows [r0, r0 + n) of a part. */
-static void gemv_rows(const gemv_job *j, const gemm_part *part, size_t r0, size_t n)
+/* Activation rows [first, first + m), m <= GEMV_MAX_ROWS, times weight rows [r0, r0 + n) of a part. */
+static void gemv_rows(const gemv_job *j, const gemm_part *part, size_t r0, size_t n, size_t first, size_t m)
 {
     const kernels *kn = j->g->k;
     size_t row_bytes = quant_row_bytes(quant_get(part->type), j->k);
     const unsigned char *w = (const unsigned char *)part->w + r0 * row_bytes;
-    const void *x = part->type <= QUANT_BF16 ? (const void *)j->x : j->acts;
+    const void *x = part->type <= QUANT_BF16 ? (const void *)(j->x + first * j->k) : j->acts + first * j->act_row;
+    float *out = part->out + first * part->ld_out + r0;
+    const float *bias = part->bias ? part->bias + r0 : NULL;
     if (!part->accumulate) {
-        kn->gemv[part->type](part->out + r0, part->ld_out, w, x, n, j->k, j->m);
-        finish_block(kn, part->out + r0, part->ld_out, j->m, n, part->bias ? part->bias + r0 : NULL, part->gelu);
+        kn->gemv[part->type](out, part->ld_out, w, x, n, j->k, m);
+        finish_block(kn, out, part->ld_out, m, n, bias, part->gelu);
         return;
     }
     float sums[GEMV_MAX_ROWS * 64]; /* added to the old values piece by piece */
     for (size_t r = 0; r < n; r += 64) {
         size_t c = n - r < 64 ? n - r : 64;
-        kn->gemv[part->type](sums, 64, w + r * row_bytes, x, c, j->k, j->m);
-        finish_block(kn, sums, 64, j->m, c, part->bias ? part->bias + r0 + r : NULL, false);
-        for (size_t i = 0; i < j->m; i++)
-            kn->add(part->out + i * part->ld_out + r0 + r, sums + i * 64, c);
+        kn->gemv[part->type](sums, 64, w + r * row_bytes, x, c, j->k, m);
+        finish_block(kn, sums, 64, m, c, bias ? bias + r : NULL, false);
+        for (size_t i = 0; i < m; i++)
+            kn->add(out + i * part->ld_out + r, sums + i * 64, c);
     }
 }
 
@@ -136,7 +139,9 @@ static void gemv_units(const gemv_job *j, size_t unit, size_t end)
         if (u0 >= u1)
             continue;
         size_t r0 = (u0 - first) * GEMV_UNIT_ROWS, r1 = (u1 - first) * GEMV_UNIT_ROWS;
-        gemv_rows(j, &j->parts[p], r0, (r1 < j->parts[p].n ? r1 : j->parts[p].n) - r0);
+        size_t n = (r1 < j->parts[p].n ? r1 : j->parts[p].n) - r0;
+        for (size_t i = 0; i < j->m; i += GEMV_MAX_ROWS) /* the weights stay in the cache meanwhile */
+            gemv_rows(j, &j->parts[p], r0, n, i, j->m - i < GEMV_MAX_ROWS ? j->m - i : GEMV_MAX_ROWS);
     }
 }
 
@@ -164,8 +169,8 @@ static void gemv_task(void *arg, size_t task, unsigned thread)
             gemv_units(j, unit, end);
 }
 
-static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                            size_t n_parts, qasr_error *err)
+qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
+                     size_t n_parts, qasr_error *err)
 {
     gemv_job j = { .g = g, .parts = parts, .x = x, .m = m, .k = k, .n_parts = n_parts };
     bool quantized = false, floating = false;
@@ -185,6 +190,7 @@ static qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t
     bool gather = floating && m > 1 && ld_x != k; /* gemv wants consecutive rows */
     TRY(reserve_shared(g, act_bytes + (gather ? m * k * sizeof(float) : 0), err));
     j.acts = g->shared;
+    j.act_row = act_row;
     for (size_t i = 0; quantized && i < m; i++)
         g->k->quantize_act((unsigned char *)g->shared + i * act_row, x + i * ld_x, k);
     if (gather) {

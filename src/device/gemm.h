@@ -38,9 +38,12 @@ qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool f
 void gemm_context_free(gemm_context *g);
 
 /* For each part: out (+)= act(x w^T + bias); x [m, k], row stride ld_x. Up to GEMV_MAX_ROWS rows go
- * through gemv, reading each weight once as it lies in the file; more are packed into panels.
- * Error: NOMEM (scratch). */
+ * through gemv_run; more are packed into panels. Error: NOMEM (scratch). */
 qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
+                     size_t n_parts, qasr_error *err);
+/* The same for few rows, reading each weight once as it lies in the file. A row's results do not depend on the number
+ * of rows. */
+qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
                      size_t n_parts, qasr_error *err);
 
 /* Type of the factors in products of many rows with weights of a type, rows of k: F32, BF16, or Q8_0 for

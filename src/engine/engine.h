@@ -17,15 +17,15 @@ struct qasr_model {
     size_t n_eos;
 };
 
-/* Of keys and values in the cache. */
-#define ENGINE_KV_TYPE QUANT_F16
-
 struct qasr_session {
     const qasr_model *model;
     device *device;
     net *net;
     encoder *encoder;
     decoder *decoder;
+    quant_type kv_type;
+    size_t batch;        /* pieces decoded together at the most: the decoder's slots */
+    uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
 };
 
 struct qasr_result {
@@ -42,6 +42,8 @@ qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const q
 void engine_session_close(qasr_session *s);
 qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *pcm, size_t n_samples,
                               const qasr_transcribe_options *opt, qasr_error *err);
+qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
+                                   qasr_clip_done_fn done, void *user, qasr_error *err);
 /* out->struct_size is left as it is. */
 qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_work *out, qasr_error *err);
 void engine_result_free(qasr_result *r);

@@ -66,16 +66,34 @@ void engine_model_close(qasr_model *m)
     mem_free(m);
 }
 
+/* Sessions without a batch of their own. */
+enum { AUTO_BATCH = 8 };
+#define AUTO_KV_BYTES ((uint64_t)2 << 30)
+
+static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
+{
+    static const quant_type types[] = { QUANT_F16, QUANT_F32, QUANT_Q8_0 };
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (!name || strcmp(name, quant_get(types[i])->name) == 0) {
+            *type = types[i];
+            return QASR_OK;
+        }
+    return error_set(err, QASR_E_INVALID, "unknown type '%s' of keys and values; expected f16, f32, q8_0", name);
+}
+
 static qasr_status open_session(qasr_session *s, const qasr_session_options *opt, qasr_error *err)
 {
     const char *level = cpu_env_invalid();
     if (level)
         log_warning("QASR_CPU='%s' is ignored, expected %s", level, cpu_level_choices());
+    TRY(find_kv_type(&s->kv_type, opt->kv_type, err));
+    s->batch = opt->batch ? (size_t)opt->batch : AUTO_BATCH;
+    s->max_kv_bytes = opt->batch ? UINT64_MAX : AUTO_KV_BYTES;
     TRY(device_open(&s->device, opt->device, (unsigned)opt->n_threads,
                     opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
     TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
     TRY(encoder_create(&s->encoder, s->net, err));
-    return decoder_create(&s->decoder, s->net, ENGINE_KV_TYPE, err);
+    return decoder_create(&s->decoder, s->net, s->kv_type, s->batch, err);
 }
 
 qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err)

@@ -120,7 +120,7 @@ qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t 
         out->prefill_gop = sum(ops.prefill) + ops.prefill_attention;
         out->encode_precision = most(encode);
         out->prefill_precision = most(ops.prefill);
-        out->kv_bytes_per_position = work_kv_bytes(&m->config, ENGINE_KV_TYPE);
+        out->kv_bytes_per_position = work_kv_bytes(&m->config, s->kv_type);
         out->decode_bytes_per_token = work_step_bytes(m) + out->kv_bytes_per_position * (p.ids.n + n_tokens / 2);
         out->weights_bytes = work_weights_bytes(m);
         out->embedding_type = quant_get(m->top[TOP_EMBED].tensor->type)->name;

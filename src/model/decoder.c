@@ -3,7 +3,10 @@
  * rotary position streams of the configuration coincide in this model, which leaves plain RoPE.
  *
  * The prompt passes in blocks of rows, so scratch memory does not depend on its length. Keys are cached
- * after norm and rotation, head-major, so one head's keys are one contiguous stream. */
+ * after norm and rotation, head-major, so one head's keys are one contiguous stream.
+ *
+ * Encoder and decoder take turns in the scratch memory, so nothing that a sequence needs between two steps is there:
+ * keys and values are in the slot's own block, position and chosen token on the host. */
 #include "model/decoder.h"
 
 #include <math.h>
@@ -12,16 +15,24 @@
 
 enum { PREFILL_ROWS = 512 };
 
+typedef struct slot {
+    device_mem *mem;     /* keys and values of all layers, capacity positions; NULL: none */
+    size_t capacity;
+    bool used;
+    size_t n_past;       /* positions in the cache */
+    int32_t next;        /* the chosen token; negative: the logits were not finite */
+} slot;
+
 struct decoder {
     net *n;
     quant_type kv_type;
-    device_mem *cache;
-    dmat (*kv)[2];      /* per layer: keys, values [n_kv_heads * capacity, head_dim] */
-    dmat rope;          /* [capacity, head_dim] */
-    size_t capacity;
-    size_t n_past;      /* positions in the cache */
-    int32_t *host_pos;  /* [PREFILL_ROWS] */
-    dmat ids, pos, next, x, y, q, k, v, gate, up, logits;
+    size_t n_slots;
+    slot *slots;         /* [n_slots] */
+    dmat *kv;            /* [n_layers][2][n_slots]: keys and values, [n_kv_heads * capacity, head_dim] */
+    device_mem *angles;
+    dmat rope;           /* [positions, head_dim] */
+    int32_t *host_rows;  /* [PREFILL_ROWS] */
+    dmat ids, pos, slot, next, x, y, q, k, v, gate, up, logits;
 };
 
 static size_t layout_scratch(decoder *d, device_mem *mem)
@@ -30,11 +41,12 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
     size_t h = c->dec.d_model, q = c->dec.n_heads * c->dec.head_dim, kv = c->dec.n_kv_heads * c->dec.head_dim;
     const struct { dmat *m; int type; size_t rows, cols; } part[] = {
         { &d->ids, DMAT_I32, PREFILL_ROWS, 1 },   { &d->pos, DMAT_I32, PREFILL_ROWS, 1 },
-        { &d->next, DMAT_I32, 1, 1 },             { &d->x, QUANT_F32, PREFILL_ROWS, h },
+        { &d->slot, DMAT_I32, d->n_slots, 1 },    { &d->next, DMAT_I32, d->n_slots, 1 },
+        { &d->x, QUANT_F32, PREFILL_ROWS, h },
         { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q }, { &d->q, QUANT_F32, PREFILL_ROWS, q },
         { &d->k, QUANT_F32, PREFILL_ROWS, kv },   { &d->v, QUANT_F32, PREFILL_ROWS, kv },
         { &d->gate, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn }, { &d->up, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
-        { &d->logits, QUANT_F32, 1, c->dec.n_vocab },
+        { &d->logits, QUANT_F32, d->n_slots, c->dec.n_vocab },
     };
     size_t used = 0;
     for (size_t i = 0; i < ARRAY_LEN(part); i++) {
@@ -44,15 +56,26 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
     return used;
 }
 
-qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, qasr_error *err)
+/* Keys or values of one layer in a slot. */
+static dmat *slot_kv(const decoder *d, size_t layer, int which) { return d->kv + (2 * layer + (size_t)which) * d->n_slots; }
+
+qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, size_t n_slots, qasr_error *err)
 {
+    assert(n_slots >= 1 && n_slots <= DECODER_MAX_SLOTS);
+    const quant_info *q = quant_get(kv_type);
+    if (n->config->dec.head_dim % q->block != 0)
+        return error_set(err, QASR_E_UNSUPPORTED, "keys and values of type '%s' come in blocks of %u, the model's heads have %zu: "
+                         "use f16 or f32", q->name, q->block, n->config->dec.head_dim);
     decoder *d;
     TRY(MEM_CALLOC(&d, 1, err));
     d->n = n;
     d->kv_type = kv_type;
-    qasr_status status = MEM_CALLOC(&d->kv, n->config->dec.n_layers, err);
+    d->n_slots = n_slots;
+    qasr_status status = MEM_CALLOC(&d->slots, n_slots, err);
     if (status == QASR_OK)
-        status = MEM_ALLOC(&d->host_pos, PREFILL_ROWS, err);
+        status = MEM_CALLOC(&d->kv, 2 * n->config->dec.n_layers * n_slots, err);
+    if (status == QASR_OK)
+        status = MEM_ALLOC(&d->host_rows, PREFILL_ROWS, err);
     if (status != QASR_OK) {
         decoder_free(d);
         return status;
@@ -61,27 +84,37 @@ qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, qasr_error
     return QASR_OK;
 }
 
+static void release_memory(decoder *d, slot *s)
+{
+    device_mem_free(d->n->d, s->mem);
+    s->mem = NULL;
+    s->capacity = 0;
+}
+
 void decoder_free(decoder *d)
 {
     if (!d)
         return;
-    device_mem_free(d->n->d, d->cache);
+    for (size_t i = 0; d->slots && i < d->n_slots; i++)
+        release_memory(d, &d->slots[i]);
+    device_mem_free(d->n->d, d->angles);
+    mem_free(d->slots);
     mem_free(d->kv);
-    mem_free(d->host_pos);
+    mem_free(d->host_rows);
     mem_free(d);
 }
 
 /* cos and sin of position * theta^(-2i / head_dim): inverse frequency and product are rounded to float32 as in
  * the reference, where that is worth up to 0.002 rad at position 65535. */
-static qasr_status write_rope(decoder *d, qasr_error *err)
+static qasr_status write_rope(decoder *d, dmat rope, qasr_error *err)
 {
     enum { BLOCK = 64 };
     size_t hd = d->n->config->dec.head_dim, half = hd / 2;
     float *rows;
     TRY(MEM_ALLOC(&rows, BLOCK * hd, err));
     qasr_status status = QASR_OK;
-    for (size_t p0 = 0; p0 < d->rope.rows && status == QASR_OK; p0 += BLOCK) {
-        size_t n = d->rope.rows - p0 < BLOCK ? d->rope.rows - p0 : BLOCK;
+    for (size_t p0 = 0; p0 < rope.rows && status == QASR_OK; p0 += BLOCK) {
+        size_t n = rope.rows - p0 < BLOCK ? rope.rows - p0 : BLOCK;
         for (size_t i = 0; i < half; i++) {
             float inv = (float)(1.0 / pow(d->n->config->dec.rope_theta, 2.0 * (double)i / (double)hd));
             for (size_t p = 0; p < n; p++) {
@@ -90,93 +123,210 @@ static qasr_status write_rope(decoder *d, qasr_error *err)
                 rows[p * hd + half + i] = sinf(angle);
             }
         }
-        status = device_write(d->n->d, dmat_rows(d->rope, p0, n), rows, err);
+        status = device_write(d->n->d, dmat_rows(rope, p0, n), rows, err);
     }
     mem_free(rows);
     return status;
 }
 
-qasr_status decoder_reserve(decoder *d, size_t n_positions, qasr_error *err)
+/* Angles for at least n positions; those that are there do not change. */
+static qasr_status reserve_rope(decoder *d, size_t n, qasr_error *err)
 {
     const model_config *c = d->n->config;
-    if (n_positions > c->dec.max_positions)
-        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio, a shorter "
-                         "context or a lower token limit", n_positions, c->dec.max_positions);
-    if (n_positions <= d->capacity)
+    if (n <= d->rope.rows)
         return QASR_OK;
-    size_t capacity = size_round_up(n_positions, 64), hd = c->dec.head_dim;
-    size_t kv_rows = c->dec.n_kv_heads * capacity;
-    size_t kv_bytes = size_round_up(kv_rows * dmat_row_bytes((int)d->kv_type, hd), MEM_ALIGN);
-    device_mem_free(d->n->d, d->cache);
-    d->cache = NULL;
-    d->capacity = 0;
-    size_t rope_bytes = size_round_up(capacity * hd * sizeof(float), MEM_ALIGN);
-    TRY(device_alloc(d->n->d, &d->cache, rope_bytes + 2 * c->dec.n_layers * kv_bytes, err));
-    d->rope = dmat_make(d->cache, 0, QUANT_F32, capacity, hd);
-    for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
-        d->kv[i / 2][i % 2] = dmat_make(d->cache, rope_bytes + i * kv_bytes, (int)d->kv_type, kv_rows, hd);
-    TRY(write_rope(d, err));
-    d->capacity = capacity;
+    size_t rows = size_round_up(n, 64);
+    device_mem *mem;
+    TRY(device_alloc(d->n->d, &mem, rows * c->dec.head_dim * sizeof(float), err));
+    dmat rope = dmat_make(mem, 0, QUANT_F32, rows, c->dec.head_dim);
+    qasr_status status = write_rope(d, rope, err);
+    if (status != QASR_OK) {
+        device_mem_free(d->n->d, mem);
+        return status;
+    }
+    device_mem_free(d->n->d, d->angles); /* only now: sequences in other slots go on if there is no memory */
+    d->angles = mem;
+    d->rope = rope;
     return QASR_OK;
 }
 
-static void run_layer(decoder *d, const dmat w[DEC_WEIGHTS], const dmat kv[2], dmat x, dmat pos)
+static size_t capacity_for(size_t n_positions) { return size_round_up(n_positions, 64); }
+
+/* Of keys or values of one layer. */
+static size_t cache_bytes(const decoder *d, size_t capacity)
+{
+    const model_config *c = d->n->config;
+    return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes((int)d->kv_type, c->dec.head_dim), MEM_ALIGN);
+}
+
+uint64_t decoder_kv_bytes(const decoder *d, size_t n_positions)
+{
+    return (uint64_t)2 * d->n->config->dec.n_layers * cache_bytes(d, capacity_for(n_positions));
+}
+
+uint64_t decoder_kv_used(const decoder *d)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < d->n_slots; i++)
+        bytes += d->slots[i].used ? decoder_kv_bytes(d, d->slots[i].capacity) : 0;
+    return bytes;
+}
+
+size_t decoder_free_slots(const decoder *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_slots; i++)
+        n += !d->slots[i].used;
+    return n;
+}
+
+/* Among the free slots one whose memory fits: room for n, and not much more than that. If there is none, all of them give
+ * their memory back first, so that what was needed at some time does not add up. */
+static size_t choose_slot(decoder *d, size_t n)
+{
+    size_t best = d->n_slots;
+    for (size_t i = 0; i < d->n_slots; i++) {
+        const slot *s = &d->slots[i];
+        if (!s->used && s->capacity >= n && s->capacity <= 2 * capacity_for(n) &&
+            (best == d->n_slots || s->capacity < d->slots[best].capacity))
+            best = i;
+    }
+    if (best < d->n_slots)
+        return best;
+    for (size_t i = d->n_slots; i-- > 0;)
+        if (!d->slots[i].used) {
+            release_memory(d, &d->slots[i]);
+            best = i;
+        }
+    return best;
+}
+
+static qasr_status reserve_slot(decoder *d, size_t index, size_t n, qasr_error *err)
+{
+    const model_config *c = d->n->config;
+    slot *s = &d->slots[index];
+    if (s->capacity >= n)
+        return QASR_OK;
+    size_t capacity = capacity_for(n), bytes = cache_bytes(d, capacity);
+    TRY(device_alloc(d->n->d, &s->mem, 2 * c->dec.n_layers * bytes, err));
+    s->capacity = capacity;
+    for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
+        slot_kv(d, i / 2, (int)(i % 2))[index] =
+            dmat_make(s->mem, i * bytes, (int)d->kv_type, c->dec.n_kv_heads * capacity, c->dec.head_dim);
+    return QASR_OK;
+}
+
+qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_error *err)
+{
+    const model_config *c = d->n->config;
+    assert(decoder_free_slots(d) > 0);
+    if (n_positions > c->dec.max_positions)
+        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio, a shorter "
+                         "context or a lower token limit", n_positions, c->dec.max_positions);
+    TRY(reserve_rope(d, n_positions, err));
+    size_t index = choose_slot(d, n_positions);
+    TRY(reserve_slot(d, index, n_positions, err));
+    slot *s = &d->slots[index];
+    s->used = true;
+    s->n_past = 0;
+    s->next = -1;
+    *out = index;
+    return QASR_OK;
+}
+
+void decoder_close_slot(decoder *d, size_t index) { d->slots[index].used = false; }
+
+/* Rows that run together: those of one slot's prompt, or one of each of several slots. */
+typedef struct batch {
+    dmat x, pos;
+    size_t n_kv;         /* no row sees more */
+    size_t one;          /* the slot of a prompt's rows */
+    const dmat *slots;   /* of the rows of several; NULL: a prompt */
+} batch;
+
+static void project(device *dev, const batch *b, dmat x, const linear_part *parts, size_t n)
+{
+    if (b->slots)
+        op_linear_alone(dev, x, parts, n);
+    else
+        op_linear(dev, x, parts, n);
+}
+
+/* Keys and values into the cache, and attention to what it holds then. */
+static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dmat k, dmat v)
 {
     device *dev = d->n->d;
     const model_config *c = d->n->config;
-    size_t n = x.rows, hd = c->dec.head_dim;
+    size_t hd = c->dec.head_dim;
     attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, hd, 1.0f / sqrtf((float)hd) };
+    const dmat *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
+    if (b->slots) {
+        op_kv_write_slots(dev, keys, d->n_slots, k, *b->slots, b->pos, hd);
+        op_kv_write_slots(dev, values, d->n_slots, v, *b->slots, b->pos, hd);
+        op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);
+    } else {
+        op_kv_write(dev, keys[b->one], k, b->pos, hd);
+        op_kv_write(dev, values[b->one], v, b->pos, hd);
+        op_attention_cached(dev, o, q, keys[b->one], values[b->one], b->pos, heads, b->n_kv);
+    }
+}
+
+static void run_layer(decoder *d, const batch *b, size_t layer)
+{
+    device *dev = d->n->d;
+    const model_config *c = d->n->config;
+    const dmat *w = d->n->dec[layer];
+    size_t n = b->x.rows, hd = c->dec.head_dim;
     dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n);
     dmat gate = dmat_rows(d->gate, 0, n), up = dmat_rows(d->up, 0, n);
     dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.d_model);
     dmat o = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.n_heads * hd);
     dmat none = { 0 };
 
-    op_rms_norm(dev, y, x, w[DEC_NORM1], c->dec.rms_eps);
+    op_rms_norm(dev, y, b->x, w[DEC_NORM1], c->dec.rms_eps);
     const linear_part qkv[] = { { q, w[DEC_Q], none, ACT_NONE, false },
                                 { k, w[DEC_K], none, ACT_NONE, false },
                                 { v, w[DEC_V], none, ACT_NONE, false } };
-    op_linear(dev, y, qkv, 3);
-    op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, pos, hd, c->dec.rms_eps);
-    op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, pos, hd, c->dec.rms_eps);
-    op_kv_write(dev, kv[0], k, pos, hd);
-    op_kv_write(dev, kv[1], v, pos, hd);
-    op_attention_cached(dev, o, q, kv[0], kv[1], pos, heads, d->n_past + n);
-    op_linear(dev, o, &(linear_part){ x, w[DEC_O], none, ACT_NONE, true }, 1);
+    project(dev, b, y, qkv, 3);
+    op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+    op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+    attend(d, b, layer, o, q, k, v);
+    project(dev, b, o, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
 
-    op_rms_norm(dev, y, x, w[DEC_NORM2], c->dec.rms_eps);
+    op_rms_norm(dev, y, b->x, w[DEC_NORM2], c->dec.rms_eps);
     const linear_part ffn[] = { { gate, w[DEC_GATE], none, ACT_NONE, false }, { up, w[DEC_UP], none, ACT_NONE, false } };
-    op_linear(dev, y, ffn, 2);
+    project(dev, b, y, ffn, 2);
     op_silu_mul(dev, gate, up);
-    op_linear(dev, gate, &(linear_part){ x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
+    project(dev, b, gate, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
 }
 
-/* Positions n_past .. n_past + n - 1 into d->pos. */
-static qasr_status write_positions(decoder *d, size_t n, qasr_error *err)
-{
-    for (size_t i = 0; i < n; i++)
-        d->host_pos[i] = (int32_t)(d->n_past + i);
-    return device_write(d->n->d, dmat_rows(d->pos, 0, n), d->host_pos, err);
-}
-
-static void run_layers(decoder *d, dmat x)
+static void run_layers(decoder *d, const batch *b)
 {
     for (size_t i = 0; i < d->n->config->dec.n_layers; i++)
-        run_layer(d, d->n->dec[i], d->kv[i], x, dmat_rows(d->pos, 0, x.rows));
+        run_layer(d, b, i);
 }
 
-/* Choice from the last row of x; d->logits become known only if all are asked for. */
+/* Choice for each row of x, at most n_slots; d->logits become known only if all are asked for. */
 static void choose(decoder *d, dmat x, bool all_logits)
 {
     device *dev = d->n->d;
-    dmat last = dmat_rows(x, x.rows - 1, 1), y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, 1, x.cols);
-    op_rms_norm(dev, y, last, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
+    dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
+    dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, x.rows, x.cols);
+    op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
     if (all_logits) {
-        op_linear(dev, y, &(linear_part){ .out = d->logits, .w = d->n->top[TOP_HEAD] }, 1);
-        op_argmax(dev, d->next, d->logits);
+        op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
+        op_argmax(dev, next, logits);
     } else {
-        op_linear_argmax(dev, d->next, y, d->n->top[TOP_HEAD], d->logits);
+        op_linear_argmax(dev, next, y, head, logits);
     }
+}
+
+static qasr_status get_scratch(decoder *d, qasr_error *err)
+{
+    device_mem *scratch;
+    TRY(net_scratch(d->n, &scratch, layout_scratch(d, NULL), err));
+    layout_scratch(d, scratch);
+    return QASR_OK;
 }
 
 /* Overwrites the rows of the block [first, first + x.rows) that are audio placeholders. */
@@ -188,52 +338,91 @@ static void put_audio(decoder *d, dmat x, size_t first, size_t audio_begin, dmat
         op_copy(d->n->d, dmat_rows(x, begin - first, end - begin), dmat_rows(embeds, begin - audio_begin, end - begin));
 }
 
-qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds, qasr_error *err)
+/* One block of the prompt: ids [rows] at positions first, first + 1, ... */
+static qasr_status prefill_block(decoder *d, size_t index, const int32_t *ids, size_t first, size_t rows, bool last,
+                                 size_t audio_begin, dmat embeds, qasr_error *err)
 {
-    assert(n >= 1 && n <= d->capacity && audio_begin + embeds.rows <= n);
     device *dev = d->n->d;
-    device_mem *scratch;
-    TRY(net_scratch(d->n, &scratch, layout_scratch(d, NULL), err));
-    layout_scratch(d, scratch);
-    d->n_past = 0;
+    dmat block_ids = dmat_rows(d->ids, 0, rows);
+    batch b = { .x = dmat_rows(d->x, 0, rows), .pos = dmat_rows(d->pos, 0, rows), .n_kv = first + rows, .one = index };
+    for (size_t i = 0; i < rows; i++)
+        d->host_rows[i] = (int32_t)(first + i);
+    TRY(device_write(dev, block_ids, ids, err));
+    TRY(device_write(dev, b.pos, d->host_rows, err));
+    device_begin(dev);
+    op_embed(dev, b.x, d->n->top[TOP_EMBED], block_ids);
+    put_audio(d, b.x, first, audio_begin, embeds);
+    run_layers(d, &b);
+    if (last)
+        choose(d, dmat_rows(b.x, rows - 1, 1), true);
+    return device_end(dev, err);
+}
+
+qasr_status decoder_prefill(decoder *d, size_t index, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds,
+                            qasr_error *err)
+{
+    slot *s = &d->slots[index];
+    assert(s->used && n >= 1 && n <= s->capacity && audio_begin + embeds.rows <= n);
+    TRY(get_scratch(d, err));
     for (size_t first = 0; first < n; first += PREFILL_ROWS) {
         size_t rows = n - first < PREFILL_ROWS ? n - first : PREFILL_ROWS;
-        dmat x = dmat_rows(d->x, 0, rows), block_ids = dmat_rows(d->ids, 0, rows);
-        TRY(device_write(dev, block_ids, ids + first, err));
-        TRY(write_positions(d, rows, err));
-        device_begin(dev);
-        op_embed(dev, x, d->n->top[TOP_EMBED], block_ids);
-        put_audio(d, x, first, audio_begin, embeds);
-        run_layers(d, x);
-        if (first + rows == n)
-            choose(d, x, true);
-        TRY(device_end(dev, err));
-        d->n_past += rows;
+        TRY(prefill_block(d, index, ids + first, first, rows, first + rows == n, audio_begin, embeds, err));
+    }
+    s->n_past = n;
+    return device_read(d->n->d, &s->next, dmat_rows(d->next, 0, 1), err);
+}
+
+/* Token, position and slot of each row to the device. */
+static qasr_status write_rows(decoder *d, const size_t *slots, size_t n, qasr_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        d->host_rows[i] = d->slots[slots[i]].next;
+    TRY(device_write(d->n->d, dmat_rows(d->ids, 0, n), d->host_rows, err));
+    for (size_t i = 0; i < n; i++)
+        d->host_rows[i] = (int32_t)d->slots[slots[i]].n_past;
+    TRY(device_write(d->n->d, dmat_rows(d->pos, 0, n), d->host_rows, err));
+    for (size_t i = 0; i < n; i++)
+        d->host_rows[i] = (int32_t)slots[i];
+    return device_write(d->n->d, dmat_rows(d->slot, 0, n), d->host_rows, err);
+}
+
+qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err)
+{
+    device *dev = d->n->d;
+    assert(n >= 1 && n <= d->n_slots);
+    TRY(get_scratch(d, err));
+    dmat slot_rows = dmat_rows(d->slot, 0, n);
+    batch b = { .x = dmat_rows(d->x, 0, n), .pos = dmat_rows(d->pos, 0, n), .slots = &slot_rows };
+    for (size_t i = 0; i < n; i++) {
+        const slot *s = &d->slots[slots[i]];
+        assert(s->used && s->n_past < s->capacity && s->next >= 0);
+        b.n_kv = s->n_past + 1 > b.n_kv ? s->n_past + 1 : b.n_kv;
+    }
+    TRY(write_rows(d, slots, n, err));
+    device_begin(dev);
+    op_embed(dev, b.x, d->n->top[TOP_EMBED], dmat_rows(d->ids, 0, n));
+    run_layers(d, &b);
+    choose(d, b.x, false);
+    TRY(device_end(dev, err));
+    TRY(device_read(dev, d->host_rows, dmat_rows(d->next, 0, n), err));
+    for (size_t i = 0; i < n; i++) {
+        d->slots[slots[i]].next = d->host_rows[i];
+        d->slots[slots[i]].n_past++;
     }
     return QASR_OK;
 }
 
-qasr_status decoder_step(decoder *d, qasr_error *err)
+qasr_status decoder_token(const decoder *d, size_t index, int32_t *id, qasr_error *err)
 {
-    assert(d->n_past < d->capacity);
-    dmat x = dmat_rows(d->x, 0, 1);
-    TRY(write_positions(d, 1, err));
-    device_begin(d->n->d);
-    op_embed(d->n->d, x, d->n->top[TOP_EMBED], d->next);
-    run_layers(d, x);
-    choose(d, x, false);
-    TRY(device_end(d->n->d, err));
-    d->n_past++;
-    return QASR_OK;
-}
-
-qasr_status decoder_token(decoder *d, int32_t *id, qasr_error *err)
-{
-    TRY(device_read(d->n->d, id, d->next, err));
-    if (*id < 0)
+    const slot *s = &d->slots[index];
+    if (s->next < 0)
         return error_set(err, QASR_E_DEVICE, "the model's output is not finite after %zu positions: damaged weights in '%s'?",
-                         d->n_past, model_decoder_path(d->n->model));
+                         s->n_past, model_decoder_path(d->n->model));
+    *id = s->next;
     return QASR_OK;
 }
 
-qasr_status decoder_logits(decoder *d, float *out, qasr_error *err) { return device_read(d->n->d, out, d->logits, err); }
+qasr_status decoder_logits(decoder *d, float *out, qasr_error *err)
+{
+    return device_read(d->n->d, out, dmat_rows(d->logits, 0, 1), err);
+}

@@ -1,4 +1,6 @@
-/* The text decoder (Qwen3): prefill of a prompt, one token at a time after it, KV cache. */
+/* The text decoder (Qwen3): prefill of a prompt, then one token at a time for any number of sequences at once. Each
+ * sequence lives in a slot: its keys and values, its position, its chosen token. What a sequence gives does not depend on
+ * the others, bit for bit. */
 #ifndef QASR_MODEL_DECODER_H
 #define QASR_MODEL_DECODER_H
 
@@ -6,24 +8,36 @@
 
 typedef struct decoder decoder;
 
-/* kv_type: QUANT_F16 or QUANT_F32. */
-qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, qasr_error *err);
+enum { DECODER_MAX_SLOTS = DEVICE_MAX_SLOTS };
+
+/* n_slots: sequences at a time, from 1 to DECODER_MAX_SLOTS; an unused slot takes no memory. kv_type: QUANT_F16, QUANT_F32
+ * or QUANT_Q8_0. Errors: NOMEM, UNSUPPORTED (heads that a kv_type cannot store). */
+qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, size_t n_slots, qasr_error *err);
 void decoder_free(decoder *d); /* NULL is fine */
 
-/* Makes room for n positions; contents are lost when the cache has to grow. Errors: NOMEM, INVALID (more
- * than max_position_embeddings). */
-qasr_status decoder_reserve(decoder *d, size_t n_positions, qasr_error *err);
+/* Takes a free slot (there must be one) with room for n positions. Slots in use keep what they hold: each has memory of
+ * its own, reused from sequence to sequence where the size fits. Errors: NOMEM, INVALID (more than
+ * max_position_embeddings). */
+qasr_status decoder_open_slot(decoder *d, size_t *slot, size_t n_positions, qasr_error *err);
+void decoder_close_slot(decoder *d, size_t slot);
+size_t decoder_free_slots(const decoder *d);
+/* Bytes of keys and values that the slots in use have reserved, and that one more of n positions would. */
+uint64_t decoder_kv_used(const decoder *d);
+uint64_t decoder_kv_bytes(const decoder *d, size_t n_positions);
 
-/* Runs the prompt from position 0: ids [n]; rows [audio_begin, audio_begin + embeds.rows) take their
- * vectors from embeds [., d_model] instead of the embedding. Leaves the first token chosen. Until the last step no
- * other user of net_scratch may run. */
-qasr_status decoder_prefill(decoder *d, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds, qasr_error *err);
-/* The id chosen by the last prefill or step: arg max of the logits, lowest id on ties.
+/* Runs the prompt from position 0 of a slot: ids [n]; rows [audio_begin, audio_begin + embeds.rows) take their
+ * vectors from embeds [., d_model] instead of the embedding. Leaves the first token chosen. */
+qasr_status decoder_prefill(decoder *d, size_t slot, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds,
+                            qasr_error *err);
+/* The id chosen by the slot's last prefill or step: arg max of the logits, lowest id on ties.
  * Error: DEVICE when the logits are not finite (damaged weights). */
-qasr_status decoder_token(decoder *d, int32_t *id, qasr_error *err);
-/* Appends the chosen token to the sequence and chooses the next. Allocates nothing. */
-qasr_status decoder_step(decoder *d, qasr_error *err);
-/* Logits behind the token chosen by the last prefill, [dec.n_vocab] to the host; before the next step. */
+qasr_status decoder_token(const decoder *d, size_t slot, int32_t *id, qasr_error *err);
+/* Appends each slot's chosen token to its sequence and chooses the next: slots [n], all different, each with room and with a
+ * token that decoder_token gives. Allocates nothing, unless another user of net_scratch failed to. Error: DEVICE,
+ * NOMEM; then the sequences are lost. */
+qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err);
+/* Logits of the last row of the last prefill, [dec.n_vocab] to the host; before the next step, and before net_scratch has
+ * another user. */
 qasr_status decoder_logits(decoder *d, float *out, qasr_error *err);
 
 #endif

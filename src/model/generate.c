@@ -1,7 +1,6 @@
-/* The decoding loop: arg max until an end token, the limit, or the caller's word. */
+/* The decoding loop of each sequence, turned inside out: arg max until an end token, the limit, or a loop. */
 #include "model/generate.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 static bool is_eos(const generate_args *a, int32_t id)
@@ -12,48 +11,80 @@ static bool is_eos(const generate_args *a, int32_t id)
     return false;
 }
 
-static qasr_status decode(decoder *d, const generate_args *a, generate_result *r, qasr_error *err)
+static void finish(sequence *q, qasr_stop_reason stop)
 {
-    for (;;) {
-        int32_t id;
-        TRY(decoder_token(d, &id, err));
-        if (is_eos(a, id)) {
-            r->stop = QASR_STOP_EOS;
-            return QASR_OK;
-        }
-        if (r->n_ids == a->max_new_tokens) { /* it wanted to go on */
-            r->stop = QASR_STOP_LIMIT;
-            return QASR_OK;
-        }
-        r->ids[r->n_ids++] = id;
-        generate_verdict verdict = a->on_token ? a->on_token(a->user, r->ids, r->n_ids) : GENERATE_ON;
-        if (verdict == GENERATE_CANCEL)
-            return error_set(err, QASR_E_CANCELLED, "transcription was cancelled");
-        if (verdict == GENERATE_LOOP && !a->ignore_eos) {
-            r->stop = QASR_STOP_LOOP;
-            return QASR_OK;
-        }
-        if (a->ignore_eos && r->n_ids == a->max_new_tokens) { /* no need to know what it wanted */
-            r->stop = QASR_STOP_LIMIT;
-            return QASR_OK;
-        }
-        TRY(decoder_step(d, err));
-        r->n_steps++;
-    }
+    q->stop = stop;
+    q->done = true;
 }
 
-qasr_status generate(decoder *d, const generate_args *a, generate_result *r, qasr_error *err)
+/* Looks at the token that was chosen. */
+static void accept(sequence *q)
 {
-    *r = (generate_result){ 0 };
-    TRY(decoder_reserve(d, a->n_prompt + a->max_new_tokens, err));
-    TRY(MEM_ALLOC(&r->ids, a->max_new_tokens, err));
-    double t0 = clock_now_s();
-    TRY(decoder_prefill(d, a->prompt, a->n_prompt, a->audio_begin, a->embeds, err));
-    double t1 = clock_now_s();
-    r->prefill_s = t1 - t0;
+    const generate_args *a = &q->args;
+    int32_t id;
+    q->status = decoder_token(q->d, q->slot, &id, &q->error);
+    if (q->status != QASR_OK) {
+        q->done = true;
+        return;
+    }
+    if (is_eos(a, id)) {
+        finish(q, QASR_STOP_EOS);
+        return;
+    }
+    if (q->n_ids == a->max_new_tokens) { /* it wanted to go on */
+        finish(q, QASR_STOP_LIMIT);
+        return;
+    }
+    q->ids[q->n_ids++] = id;
+    if (!a->ignore_eos && a->is_loop(q->ids, q->n_ids))
+        finish(q, QASR_STOP_LOOP);
+    else if (a->ignore_eos && q->n_ids == a->max_new_tokens) /* no need to know what it wanted */
+        finish(q, QASR_STOP_LIMIT);
+}
+
+static qasr_status prefill(sequence *q, qasr_error *err)
+{
+    const generate_args *a = &q->args;
+    TRY(MEM_ALLOC(&q->ids, a->max_new_tokens, err));
+    TRY(decoder_prefill(q->d, q->slot, a->prompt, a->n_prompt, a->audio_begin, a->embeds, err));
     if (a->first_logits)
-        TRY(decoder_logits(d, a->first_logits, err));
-    qasr_status status = decode(d, a, r, err);
-    r->decode_s = clock_now_s() - t1;
+        TRY(decoder_logits(q->d, a->first_logits, err));
+    accept(q);
+    if (q->status != QASR_OK && err)
+        *err = q->error;
+    return q->status;
+}
+
+qasr_status generate_start(sequence *q, decoder *d, const generate_args *a, qasr_error *err)
+{
+    *q = (sequence){ .args = *a };
+    TRY(decoder_open_slot(d, &q->slot, a->n_prompt + a->max_new_tokens, err));
+    q->d = d;
+    qasr_status status = prefill(q, err);
+    if (status != QASR_OK)
+        generate_end(q);
     return status;
+}
+
+qasr_status generate_step(sequence *const *q, size_t n, qasr_error *err)
+{
+    size_t slots[DECODER_MAX_SLOTS];
+    assert(n >= 1 && n <= DECODER_MAX_SLOTS);
+    for (size_t i = 0; i < n; i++) {
+        assert(!q[i]->done && q[i]->d == q[0]->d);
+        slots[i] = q[i]->slot;
+    }
+    TRY(decoder_step(q[0]->d, slots, n, err));
+    for (size_t i = 0; i < n; i++)
+        accept(q[i]);
+    return QASR_OK;
+}
+
+void generate_end(sequence *q)
+{
+    if (q->d)
+        decoder_close_slot(q->d, q->slot);
+    q->d = NULL;
+    mem_free(q->ids);
+    q->ids = NULL;
 }

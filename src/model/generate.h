@@ -1,33 +1,43 @@
-/* Greedy generation: prompt in, token ids out. */
+/* Greedy generation: a prompt in, token ids out, for several sequences side by side. One is started while others are
+ * at work; a step takes all of them one token further; one that is done makes room for the next. */
 #ifndef QASR_MODEL_GENERATE_H
 #define QASR_MODEL_GENERATE_H
 
 #include "model/decoder.h"
 
-typedef enum generate_verdict { GENERATE_ON, GENERATE_LOOP, GENERATE_CANCEL } generate_verdict;
-/* Asked after each token; ids [n] are all tokens so far. */
-typedef generate_verdict (*generate_fn)(void *user, const int32_t *ids, size_t n);
+/* True if the tokens so far, ids [n], run in a loop: then the sequence ends. */
+typedef bool (*generate_loop_fn)(const int32_t *ids, size_t n);
 
 typedef struct generate_args {
-    const int32_t *prompt; /* [n_prompt], placeholders included */
+    const int32_t *prompt; /* [n_prompt], placeholders included; needed for the start only, like embeds */
     size_t n_prompt, audio_begin;
     dmat embeds;           /* [n_audio, d_model] */
     const int32_t *eos;    /* [n_eos] */
     size_t n_eos, max_new_tokens;
     bool ignore_eos;       /* generate max_new_tokens whatever comes */
-    generate_fn on_token;
-    void *user;
+    generate_loop_fn is_loop;
     float *first_logits;   /* [n_vocab] or NULL */
 } generate_args;
 
-typedef struct generate_result {
-    int32_t *ids;          /* without the end token; free with mem_free, on failure too */
-    size_t n_ids, n_steps; /* steps: decoder passes after the prefill */
-    qasr_stop_reason stop;
-    double prefill_s, decode_s;
-} generate_result;
+typedef struct sequence {
+    int32_t *ids;          /* without the end token; the caller may take them (and set NULL) when done */
+    size_t n_ids;
+    bool done;
+    qasr_stop_reason stop; /* when done and status is OK */
+    qasr_status status;    /* of a sequence that is done */
+    qasr_error error;
+    generate_args args;    /* what follows is generate.c's own */
+    decoder *d;            /* NULL: not started or ended */
+    size_t slot;
+} sequence;
 
-/* Errors: NOMEM, INVALID (too long), DEVICE, CANCELLED. */
-qasr_status generate(decoder *d, const generate_args *a, generate_result *r, qasr_error *err);
+/* Takes a slot of d, which must have one free, runs the prompt and looks at the first token: q may be done at once.
+ * Errors, which leave nothing to end: NOMEM, INVALID (too long), DEVICE. */
+qasr_status generate_start(sequence *q, decoder *d, const generate_args *a, qasr_error *err);
+/* One token more for each of q [n], none of them done, all of one decoder. A failure of one sequence is its own
+ * status; an error here is one of all. */
+qasr_status generate_step(sequence *const *q, size_t n, qasr_error *err);
+/* Gives the slot back and frees the ids; done or not. A zeroed sequence is fine, and so is a second time. */
+void generate_end(sequence *q);
 
 #endif

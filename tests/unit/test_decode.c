@@ -73,7 +73,10 @@ static void write_sound(const char *path, int format, int rate, int channels, co
     SNDFILE *f = sf_open(path, SFM_WRITE, &info);
     assert_non_null(f);
     sf_command(f, SFC_SET_CLIPPING, NULL, SF_TRUE);
-    assert_int_equal(sf_writef_float(f, x, (sf_count_t)n), (sf_count_t)n);
+    for (size_t i = 0; i < n; i += 4096) { /* the Vorbis encoder puts on the stack what it gets at once */
+        const sf_count_t m = (sf_count_t)(n - i < 4096 ? n - i : 4096);
+        assert_int_equal(sf_writef_float(f, x + i * (size_t)channels, m), m);
+    }
     sf_close(f);
 }
 
@@ -114,6 +117,46 @@ static void write_tone(const char *path, int format, int rate, size_t n)
     mem_free(x);
 }
 
+/* What a stream gives in blocks of changing size, until it ends; to be freed. */
+static float *read_stream(audio_stream *a, size_t *n)
+{
+    static const size_t blocks[] = {1, 777, 16000, 100001};
+    float *x = NULL;
+    size_t size = 1 << 22;
+    assert_int_equal(MEM_ALLOC(&x, size, NULL), QASR_OK);
+    *n = 0;
+    for (size_t i = 0, n_read;; i++, *n += n_read) {
+        const size_t want = blocks[i % ARRAY_LEN(blocks)];
+        qasr_error err = {0};
+        assert_true(*n + want <= size);
+        if (audio_stream_read(a, x + *n, want, &n_read, &err) != QASR_OK)
+            fail_msg("%s", err.message);
+        assert_true(n_read <= want);
+        if (n_read < want) {
+            *n += n_read;
+            assert_int_equal(audio_stream_read(a, x, 1, &n_read, &err), QASR_OK);
+            assert_int_equal(n_read, 0); /* it stays at its end */
+            return x;
+        }
+    }
+}
+
+static void assert_stream_gives(const char *path, const float *want, size_t n_want)
+{
+    qasr_error err = {0};
+    audio_stream *a = NULL;
+    size_t n = 0;
+    if (audio_stream_open(&a, path, &err) != QASR_OK)
+        fail_msg("%s", err.message);
+    float *got = read_stream(a, &n);
+    assert_int_equal(n, n_want);
+    if (n)
+        assert_memory_equal(got, want, n * sizeof *got);
+    audio_stream_close(a);
+    mem_free(got);
+}
+
+/* Whatever can be loaded gives the same bits as a stream. */
 static float *load(const char *path, size_t *n)
 {
     qasr_error err = {0};
@@ -121,6 +164,8 @@ static float *load(const char *path, size_t *n)
     if (audio_load(&pcm, n, path, &err) != QASR_OK)
         fail_msg("%s", err.message);
     assert_non_null(pcm);
+    if (*n < 3000000)
+        assert_stream_gives(path, pcm, *n);
     return pcm;
 }
 
@@ -134,6 +179,11 @@ static void assert_fails(const char *path, qasr_status status, const char *part_
     assert_int_equal(n, 77);
     if (!strstr(err.message, part_of_message))
         fail_msg("'%s' is not in '%s'", part_of_message, err.message);
+    qasr_error same = {0};
+    audio_stream *a = NULL;
+    assert_int_equal(audio_stream_open(&a, path, &same), status);
+    assert_null(a);
+    assert_string_equal(same.message, err.message);
 }
 
 /* Largest difference between x [n] and the same tone, computed at 16 kHz, in [skip, n - skip). */
@@ -661,6 +711,141 @@ static void bad_pipes_are_refused(void **state)
     assert_null(x);
 }
 
+/* ---- long files ----------------------------------------------------------------------------- */
+
+enum { LONG_S = 125 }; /* more than a stream keeps */
+
+/* A tone that is loud at the very end. */
+static float *late_peak(size_t n, int rate)
+{
+    float *x = tone(n, rate, 100, 0.25);
+    for (size_t i = n - (size_t)rate / 20; i < n; i++)
+        x[i] *= 7;
+    return x;
+}
+
+static void long_streams_are_decoded_twice(void **state)
+{
+    static const struct {
+        const char *name;
+        int format, rate;
+    } cases[] = {{"a.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 16000},
+                 {"b.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1000},
+                 {"c.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100},
+                 {"d.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 11025},
+                 {"e.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 22050},
+                 {"f.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const size_t n = (size_t)(LONG_S * cases[i].rate) + 11;
+        const char *path = fixture(cases[i].name);
+        float *x = late_peak(n, cases[i].rate);
+        write_sound(path, cases[i].format, cases[i].rate, 1, x, n);
+        mem_free(x);
+        size_t n_want;
+        float *want = load(path, &n_want), peak = 0; /* compares */
+        assert_true(n_want > 120 * AUDIO_RATE);
+        for (size_t k = 0; k < n_want; k++)
+            peak = fmaxf(peak, fabsf(want[k]));
+        assert_true(peak <= 1);
+        if (cases[i].format == (SF_FORMAT_WAV | SF_FORMAT_FLOAT))
+            assert_true(peak == 1 && fabsf(want[40]) < 0.2f);
+        mem_free(want);
+    }
+}
+
+static qasr_status stream_from_stdin(audio_stream **a, const void *data, size_t n)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    feed f = {ends[1], data, n};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_feed, &f), 0);
+    int saved = dup(STDIN_FILENO);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    qasr_status status = audio_stream_open(a, "-", NULL);
+    if (saved >= 0) {
+        dup2(saved, STDIN_FILENO);
+        close(saved);
+    }
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    return status;
+}
+
+static void long_pipes_are_streams_too(void **state)
+{
+    const char *path = fixture("a.wav");
+    const size_t n = 1000 * LONG_S;
+    float *x = late_peak(n, 1000);
+    write_sound(path, SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1000, 1, x, n);
+    mem_free(x);
+    size_t n_bytes, n_want, n_got;
+    unsigned char *bytes = read_bytes(path, &n_bytes);
+    float *want = load(path, &n_want);
+    audio_stream *a = NULL;
+    assert_int_equal(stream_from_stdin(&a, bytes, n_bytes), QASR_OK);
+    float *got = read_stream(a, &n_got);
+    assert_int_equal(n_got, n_want);
+    assert_memory_equal(got, want, n_want * sizeof *want);
+    audio_stream_close(a);
+    mem_free(got);
+    mem_free(want);
+    mem_free(bytes);
+}
+
+/* The damage is told once, when the stream is opened; what comes later is what was seen then, or an error. */
+static void a_file_that_changes_is_noticed(void **state)
+{
+    const char *path = fixture("a.wav");
+    const int rate = 1000;
+    const size_t n = (size_t)(LONG_S * rate);
+    float *x = late_peak(n, rate), samples[4096];
+    qasr_error err;
+    audio_stream *a = NULL;
+    size_t n_read = 0;
+    write_sound(path, SF_FORMAT_WAV | SF_FORMAT_FLOAT, rate, 1, x, n);
+    assert_int_equal(truncate(path, (off_t)(n * sizeof *x) - 400), 0);
+    assert_int_equal(audio_stream_open(&a, path, NULL), QASR_OK);
+    assert_non_null(strstr(warning, "ends early"));
+    warning[0] = 0;
+    assert_int_equal(truncate(path, (off_t)(n * sizeof *x) / 2), 0); /* it is open: reading meets the new end */
+    qasr_status status = QASR_OK;
+    size_t total = 0;
+    do {
+        status = audio_stream_read(a, samples, ARRAY_LEN(samples), &n_read, &err);
+        total += n_read;
+    } while (status == QASR_OK && n_read == ARRAY_LEN(samples));
+    assert_int_equal(status, QASR_E_IO);
+    assert_non_null(strstr(err.message, "a.wav' has changed while it was read"));
+    assert_true(total > 50 * AUDIO_RATE);
+    assert_string_equal(warning, "");
+    audio_stream_close(a);
+    mem_free(x);
+}
+
+static void failing_allocations_of_streams_are_reported(void **state)
+{
+    const char *path = fixture("a.wav");
+    float *x = late_peak(1000 * LONG_S, 1000), samples[1000];
+    write_sound(path, SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1000, 1, x, 1000 * LONG_S);
+    mem_free(x);
+    size_t n_failed = 0;
+    for (qasr_status status = QASR_E_NOMEM; status != QASR_OK; n_failed++) {
+        qasr_error err;
+        audio_stream *a = NULL;
+        size_t n_read = ARRAY_LEN(samples);
+        mem_fail_after(n_failed);
+        status = audio_stream_open(&a, path, &err);
+        while (status == QASR_OK && n_read == ARRAY_LEN(samples))
+            status = audio_stream_read(a, samples, ARRAY_LEN(samples), &n_read, &err);
+        mem_fail_after(SIZE_MAX);
+        if (status != QASR_OK)
+            assert_int_equal(status, QASR_E_NOMEM);
+        audio_stream_close(a);
+    }
+    assert_true(n_failed > 5);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, clear_warning, remove_fixture)
 
 int main(void)
@@ -685,6 +870,10 @@ int main(void)
         TEST(failing_allocations_are_reported),
         TEST(pipes_are_read_like_files),
         TEST(bad_pipes_are_refused),
+        TEST(long_streams_are_decoded_twice),
+        TEST(long_pipes_are_streams_too),
+        TEST(a_file_that_changes_is_noticed),
+        TEST(failing_allocations_of_streams_are_reported),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -214,6 +214,41 @@ static void several_parts_share_their_input(void **state)
     close_device();
 }
 
+/* Rows of different sequences: as many as there are, each with the bits it has alone. */
+static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation act, bool accumulate)
+{
+    float *values, *x = random_host(m * k, 1), *b = random_host(n, 1), *old = random_host(m * n, 1);
+    unsigned char *w = random_weights(t, n, k, &values);
+    file_map map = { w, n * quant_row_bytes(quant_get(t), k) };
+    dmat mw, wide = new_mat(QUANT_F32, m, k + 32, NULL), mb = new_mat(QUANT_F32, 1, n, b);
+    dmat mx = wide, together = new_mat(QUANT_F32, m, n, old), single = new_mat(QUANT_F32, m, n, old);
+    mx.cols = k; /* rows need not be consecutive */
+    assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
+    assert_int_equal(device_map_weight(d, &mw, &map, w, (int)t, n, k, NULL), QASR_OK);
+    device_begin(d);
+    op_linear_alone(d, mx, &(linear_part){ together, mw, mb, act, accumulate }, 1);
+    for (size_t i = 0; i < m; i++)
+        op_linear(d, dmat_rows(mx, i, 1), &(linear_part){ dmat_rows(single, i, 1), mw, mb, act, accumulate }, 1);
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    float *a = fetch(together), *c = fetch(single);
+    if (memcmp(a, c, m * n * sizeof *a) != 0)
+        fail_msg("%s: %zu rows together and alone differ (%zu x %zu)", quant_get(t)->name, m, n, k);
+    free(a), free(c), free(x), free(b), free(old), free(values), free(w);
+}
+
+static void rows_together_have_the_bits_they_have_alone(void **state)
+{
+    static const size_t rows[] = { 1, 3, 8, 11, 17, 64 };
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            open_device(3);
+            size_t block = quant_get((quant_type)t)->block;
+            check_alone((quant_type)t, rows[i], 70, block == 1 ? 100 : 2 * block, ACT_GELU, false);
+            check_alone((quant_type)t, rows[i], 300, 768, ACT_NONE, true);
+            close_device();
+        }
+}
+
 static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t c_out)
 {
     size_t ho = (h + 1) / 2, wo = (w + 1) / 2;
@@ -348,6 +383,68 @@ static void cached_attention_matches(void **state)
         free(got), free(q), free(k), free(v);
         close_device();
     }
+}
+
+/* Decoding steps of sequences in several slots, in any order, against each slot's own cache and steps of one row. */
+static void check_slots(int type, unsigned n_threads)
+{
+    enum { SLOTS = 11, HEADS = 4, KV = 2, HD = 64, STEPS = 3 };
+    static const int32_t begin[SLOTS] = { 0, 5, 63, 64, 1, 130, 7, 90, 2, 127, 33 };
+    open_device(n_threads);
+    dmat kc[2][SLOTS], vc[2][SLOTS]; /* caches of different capacities, twice */
+    for (size_t i = 0; i < SLOTS; i++) {
+        size_t capacity = (size_t)begin[i] + STEPS + i;
+        float *values = random_host(KV * capacity * HD, 1);
+        uint16_t *stored = malloc(KV * capacity * HD * sizeof(float));
+        for (size_t r = 0; r < KV * capacity; r++)
+            quant_get((quant_type)type)->quantize((char *)stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
+        for (int copy = 0; copy < 2; copy++) {
+            kc[copy][i] = new_mat(type, KV * capacity, HD, stored);
+            vc[copy][i] = new_mat(type, KV * capacity, HD, stored);
+        }
+        free(values), free(stored);
+    }
+    attn_heads heads = { HEADS, KV, HD, 0.125f };
+    float *q = random_host(SLOTS * HEADS * HD, 2), *k = random_host(SLOTS * KV * HD, 1);
+    dmat mq = new_mat(QUANT_F32, SLOTS, HEADS * HD, q), mk = new_mat(QUANT_F32, SLOTS, KV * HD, k);
+    dmat out = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL), alone = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL);
+    dmat pos = new_mat(DMAT_I32, SLOTS, 1, NULL), slot = new_mat(DMAT_I32, SLOTS, 1, NULL);
+    static const size_t active[STEPS] = { 11, 1, 8 };
+    for (size_t s = 0; s < STEPS; s++) {
+        size_t n = active[s];
+        int32_t slots[SLOTS], positions[SLOTS];
+        for (size_t i = 0; i < n; i++) {
+            slots[i] = (int32_t)((i * 7 + s) % SLOTS);
+            positions[i] = begin[slots[i]] + (int32_t)s;
+        }
+        dmat nslot = dmat_rows(slot, 0, n), npos = dmat_rows(pos, 0, n), nq = dmat_rows(mq, 0, n), nk = dmat_rows(mk, 0, n);
+        assert_int_equal(device_write(d, nslot, slots, NULL), QASR_OK);
+        assert_int_equal(device_write(d, npos, positions, NULL), QASR_OK);
+        device_begin(d);
+        op_kv_write_slots(d, kc[0], SLOTS, nk, nslot, npos, HD);
+        op_kv_write_slots(d, vc[0], SLOTS, nk, nslot, npos, HD);
+        op_attention_slots(d, dmat_rows(out, 0, n), nq, kc[0], vc[0], SLOTS, nslot, npos, heads, 200);
+        for (size_t i = 0; i < n; i++) {
+            dmat p = dmat_rows(pos, i, 1), *own_k = &kc[1][slots[i]], *own_v = &vc[1][slots[i]];
+            op_kv_write(d, *own_k, dmat_rows(mk, i, 1), p, HD);
+            op_kv_write(d, *own_v, dmat_rows(mk, i, 1), p, HD);
+            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq, i, 1), *own_k, *own_v, p, heads, (size_t)positions[i] + 1);
+        }
+        assert_int_equal(device_end(d, NULL), QASR_OK);
+        float *a = fetch(out), *b = fetch(alone);
+        assert_memory_equal(a, b, n * HEADS * HD * sizeof *a);
+        free(a), free(b);
+    }
+    free(q), free(k);
+    close_device();
+}
+
+static void slots_attend_to_their_own_caches(void **state)
+{
+    static const int types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        for (unsigned n_threads = 1; n_threads <= 5; n_threads += 2)
+            check_slots(types[i], n_threads);
 }
 
 static void small_operations_match(void **state)
@@ -489,6 +586,7 @@ int main(void)
         cmocka_unit_test_prestate(convolution_matches, "exact"),
         cmocka_unit_test(several_parts_share_their_input), cmocka_unit_test(window_attention_matches),
         cmocka_unit_test(cached_attention_matches),       cmocka_unit_test(small_operations_match),
+        cmocka_unit_test(rows_together_have_the_bits_they_have_alone), cmocka_unit_test(slots_attend_to_their_own_caches),
         cmocka_unit_test(logits_that_are_not_finite_are_reported),
         cmocka_unit_test(threads_do_not_change_results),  cmocka_unit_test(unknown_devices_are_refused),
     };

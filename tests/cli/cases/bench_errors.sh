@@ -9,6 +9,14 @@ must_fail 2 "$QASR" bench --model "$DEMO" --audio -
 must_fail 2 "$QASR" bench --model "$DEMO" --tokens 1
 must_fail 2 "$QASR" bench --model "$DEMO" --seconds 1201
 must_fail 2 "$QASR" bench --model "$DEMO" more
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 0
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 1,
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 8,65
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 8,1,8
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 1,2,3,4,5,6,7,8,9
+must_fail 2 "$QASR" bench --model "$DEMO" --batch 99999999999999999999
+must_fail 2 "$QASR" bench --model "$DEMO" --kv-type q4_0
+must_fail 2 "$QASR" bench --limits --batch 8
 must_fail 1 "$QASR" bench --model missing
 must_fail 1 "$QASR" bench --model "$DEMO" --audio missing.wav
 must_fail 1 "$QASR" bench --model "$DEMO" --output missing/out.md

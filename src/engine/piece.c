@@ -1,0 +1,175 @@
+/* See piece.h. The steps mirror Qwen3ASRModel.transcribe (qwen_asr/inference). */
+#include "engine/piece.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum {
+    TEXT_MAX_BYTES = 64 << 20,
+    TOKENS_PER_SECOND = 16, TOKENS_EXTRA = 64, TOKENS_MIN = 256 /* limit of the answer from the duration */
+};
+
+static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
+{
+    if (opt->max_new_tokens > 0)
+        return (size_t)opt->max_new_tokens;
+    size_t n = (size_t)ceil(TOKENS_PER_SECOND * (double)n_samples / AUDIO_RATE) + TOKENS_EXTRA;
+    return n < TOKENS_MIN ? TOKENS_MIN : n;
+}
+
+static size_t padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
+
+size_t piece_positions(const call *c, size_t n_samples)
+{
+    return config_audio_tokens(&c->s->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
+           token_limit(c->opt, n_samples);
+}
+
+/* Log-mel of a piece; short pieces are zero-padded to half a second. */
+static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames, qasr_error *err)
+{
+    float *padded = NULL, *features;
+    if (n < AUDIO_MIN_SAMPLES) {
+        TRY(MEM_CALLOC(&padded, AUDIO_MIN_SAMPLES, err));
+        memcpy(padded, pcm, n * sizeof(float));
+        pcm = padded;
+        n = AUDIO_MIN_SAMPLES;
+    }
+    *n_frames = mel_frames(n);
+    qasr_status status = MEM_ALLOC(&features, MEL_BINS * *n_frames, err);
+    if (status == QASR_OK) {
+        status = mel_compute(c->s->model->features, features, pcm, n, device_pool(c->s->device), err);
+        if (status == QASR_OK)
+            *out = features;
+        else
+            mem_free(features);
+    }
+    mem_free(padded);
+    return status;
+}
+
+static qasr_status write_dump(call *c, const float *features, size_t n_frames, dmat embeds, const float *logits,
+                              qasr_error *err)
+{
+    float *host;
+    TRY(MEM_ALLOC(&host, embeds.rows * embeds.cols, err));
+    qasr_status status = device_read(c->s->device, host, embeds, err);
+    const st_entry entries[] = {
+        { "mel", 2, { MEL_BINS, n_frames }, features },
+        { "audio_embeds", 2, { embeds.rows, embeds.cols }, host },
+        { "first_logits", 1, { c->s->model->checkpoint->config.dec.n_vocab }, logits },
+    };
+    if (status == QASR_OK)
+        status = safetensors_write_f32(c->dump, entries, ARRAY_LEN(entries), err);
+    mem_free(host);
+    c->dump = NULL;
+    return status;
+}
+
+/* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
+static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
+{
+    const weights *w = c->s->model->checkpoint->safetensors;
+    size_t n = embeds.rows * embeds.cols;
+    float *host;
+    if (MEM_ALLOC(&host, n, NULL) != QASR_OK)
+        return;
+    if (device_read(c->s->device, host, embeds, NULL) == QASR_OK)
+        for (size_t i = 0; i < n; i++)
+            if (!isfinite(host[i])) {
+                error_write(err, QASR_E_DEVICE, "the audio encoder's output is not finite: damaged weights in '%s'?",
+                            weights_file_path(w, 0));
+                break;
+            }
+    mem_free(host);
+}
+
+/* Encoder output and prompt -> a sequence with its first token. */
+static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
+{
+    const qasr_model *m = c->s->model;
+    prompt p = { 0 };
+    qasr_status status;
+    TRY_GOTO(prompt_build(&p, m->tokenizer, c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
+    generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
+                           .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
+                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits };
+    double t0 = clock_now_s();
+    status = generate_start(&j->seq, c->s->decoder, &args, err);
+    j->timings->prefill_s += clock_now_s() - t0;
+    if (status == QASR_E_DEVICE)
+        blame_encoder(c, embeds, err);
+    j->piece.n_prompt_tokens = p.ids.n;
+    j->piece.n_audio_tokens = p.n_audio;
+done:
+    prompt_free(&p);
+    return status;
+}
+
+qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_samples, qasr_error *err)
+{
+    float *features = NULL, *logits = NULL;
+    size_t n_frames;
+    qasr_status status;
+    double t0 = clock_now_s();
+    TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    double t1 = clock_now_s();
+    dmat embeds;
+    TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
+    j->timings->mel_s += t1 - t0;
+    j->timings->encode_s += clock_now_s() - t1;
+    if (c->dump)
+        TRY_GOTO(MEM_ALLOC(&logits, c->s->model->checkpoint->config.dec.n_vocab, err));
+    TRY_GOTO(start_sequence(c, j, embeds, n_samples, logits, err));
+    if (c->dump)
+        TRY_GOTO(write_dump(c, features, n_frames, embeds, logits, err));
+done:
+    mem_free(features);
+    mem_free(logits);
+    if (status != QASR_OK)
+        generate_end(&j->seq);
+    return status;
+}
+
+/* Raw ids -> language and text of the piece. */
+static qasr_status read_answer(const call *c, qasr_piece *piece, const sequence *q, qasr_error *err)
+{
+    buf raw, lang, text;
+    char *taken;
+    qasr_status status;
+    buf_init(&raw, TEXT_MAX_BYTES);
+    buf_init(&lang, TEXT_MAX_BYTES);
+    buf_init(&text, TEXT_MAX_BYTES);
+    TRY_GOTO(tokenizer_decode(c->s->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
+    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), c->forced ? c->forced->name : NULL, err));
+    TRY_GOTO(buf_take(&lang, &taken, err));
+    piece->language = taken;
+    TRY_GOTO(buf_take(&text, &taken, err));
+    piece->text = taken;
+done:
+    buf_free(&raw);
+    buf_free(&lang);
+    buf_free(&text);
+    return status;
+}
+
+qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
+{
+    sequence *q = &j->seq;
+    qasr_status status = q->status;
+    if (status != QASR_OK && err)
+        *err = q->error;
+    if (status == QASR_OK)
+        status = read_answer(c, &j->piece, q, err);
+    if (status == QASR_OK) {
+        j->piece.stop = q->stop;
+        j->piece.n_tokens = q->n_ids;
+        j->piece.tokens = q->ids;
+        q->ids = NULL;
+    }
+    generate_end(q);
+    return status;
+}

@@ -1,0 +1,31 @@
+/* One piece of audio from samples to its answer: features, encoder and prompt in one go, then a sequence that is decoded
+ * together with others. */
+#ifndef QASR_ENGINE_PIECE_H
+#define QASR_ENGINE_PIECE_H
+
+#include "engine/engine.h"
+
+/* What stays the same for all pieces of a call. */
+typedef struct call {
+    qasr_session *s;
+    const qasr_transcribe_options *opt;
+    const language *forced; /* NULL: detect */
+    int32_t asr_text_id;    /* the tag before the text */
+    const char *dump;       /* still to be written, NULL when done */
+} call;
+
+typedef struct piece_job {
+    struct piece_job *next; /* of the clip */
+    qasr_piece piece;       /* its strings and ids are the job's until they are taken */
+    qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
+    sequence seq;           /* zeroed before the start */
+} piece_job;
+
+/* Positions of the cache that n samples take: an estimate that leaves out the context. */
+size_t piece_positions(const call *c, size_t n_samples);
+/* Errors leave nothing to end: NOMEM, INVALID, DEVICE, IO (dump). */
+qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_samples, qasr_error *err);
+/* Once the sequence is done: fills in the piece and gives the slot back, after an error too. */
+qasr_status piece_finish(call *c, piece_job *j, qasr_error *err);
+
+#endif

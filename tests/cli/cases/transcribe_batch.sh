@@ -1,0 +1,27 @@
+# Files are decoded together, and so are the pieces of one: the same output as one after the other, in the same order, also
+# around a file that fails; a session writes what comes first as soon as it is there.
+cd "$DATA/golden/clips"
+files="en-long-12s.flac ru-000.flac missing.wav silence-1s.flac en-001.flac ru-002.flac en-long-61s.flac ru-001.flac"
+for batch in 1 2 3 8 64; do
+    "$QASR" transcribe --model "$DEMO" --max-piece-seconds 9 --batch $batch $files >"$OLDPWD/$batch.txt" 2>"$OLDPWD/$batch.err"
+    echo $?
+done
+"$QASR" transcribe --model "$DEMO" --max-piece-seconds 9 $files >"$OLDPWD/auto.txt" 2>"$OLDPWD/auto.err"
+"$QASR" transcribe --model "$DEMO" --format json --batch 3 --kv-type q8_0 ru-000.flac missing.wav ru-001.flac 2>/dev/null >"$OLDPWD/out.json"
+"$QASR" transcribe --model "$DEMO" --kv-type f32 -b 2 ru-000.flac ru-002.flac
+cd "$OLDPWD"
+for batch in 2 3 8 64 auto; do
+    cmp 1.txt $batch.txt
+    cmp 1.err $batch.err
+done
+cat 1.err
+cut -d" " -f 1-4 1.txt
+python3 - <<'PY'
+import json
+a, missing, b = json.load(open("out.json"))
+assert a["text"].startswith("Медленно семь") and b["text"].startswith("Каждый вторник") and "error" in missing, (a, b)
+assert a["timings"]["decode_s"] > 0 and a["timings"]["decode_ms_per_token"] > 0, a
+PY
+must_fail 2 "$QASR" transcribe --model "$DEMO" --batch 0 x.wav
+must_fail 2 "$QASR" transcribe --model "$DEMO" --batch 65 x.wav
+must_fail 2 "$QASR" transcribe --model "$DEMO" --kv-type bf16 x.wav

@@ -1,0 +1,15 @@
+# Memory does not grow with the length of a file: 10 minutes are 38 MB of samples.
+tool wav short.wav 160000
+tool wav long.wav 9600000
+export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}
+for name in short long; do
+    "$QASR" transcribe --model "$DEMO" --max-piece-seconds 10 --max-new-tokens 2 --ignore-eos --format json $name.wav >$name.json
+done
+python3 - <<'PY'
+import json
+short, long = json.load(open("short.json")), json.load(open("long.json"))
+assert short["duration"] == 10 and long["duration"] == 600, (short["duration"], long["duration"])
+assert len(long["pieces"]) >= 60 and long["pieces"][-1]["end"] == 600, long["pieces"]
+assert all(a["end"] == b["start"] for a, b in zip(long["pieces"], long["pieces"][1:])), long["pieces"]
+assert long["peak_rss_mb"] < short["peak_rss_mb"] + 25, (short["peak_rss_mb"], long["peak_rss_mb"])
+PY
