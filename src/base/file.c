@@ -42,7 +42,8 @@ qasr_status file_map_open(file_map *m, const char *path, qasr_error *err)
         if (p == MAP_FAILED)
             status = error_set_errno(err, "cannot map '%s'", path);
         else
-            *m = (file_map){ .data = p, .size = (size_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino };
+            *m = (file_map){ .data = p, .size = (size_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino,
+                             .releasable = true };
     }
     close(fd);
     return status;
@@ -59,7 +60,7 @@ size_t file_page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 void file_map_release(const file_map *m, size_t offset, size_t n)
 {
-    if (offset > m->size || n > m->size - offset)
+    if (!m->releasable || offset > m->size || n > m->size - offset)
         return;
     size_t page = file_page_bytes();
     size_t begin = size_round_up(offset, page), end = (offset + n) / page * page;
@@ -110,6 +111,7 @@ qasr_status file_map_copy(file_map *m, const char *path, const file_range *range
     qasr_status status = QASR_OK;
     if ((uint64_t)st.st_dev != m->device || (uint64_t)st.st_ino != m->inode)
         status = error_set(err, QASR_E_IO, "'%s' was replaced while it was read", path);
+    m->releasable = false;
     for (size_t i = 0; i < n && status == QASR_OK; i++)
         status = copy_range(fd, m, ranges[i], path, err);
     close(fd);

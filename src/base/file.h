@@ -13,6 +13,7 @@ typedef struct file_map {
     const unsigned char *data; /* NULL when size is 0 */
     size_t size;
     uint64_t device, inode;    /* which file it is */
+    bool releasable;           /* all of it is mapped: what file_map_release drops comes back from the file */
 } file_map;
 
 /* Bytes [begin, end) of a file. */
@@ -30,7 +31,7 @@ qasr_status file_map_copy(file_map *m, const char *path, const file_range *range
 /* Locks a range in memory, reading what is not there yet, until the mapping is closed. 0, or why the system does not do it
  * (an errno). */
 int file_map_lock(const file_map *m, file_range range);
-/* Tells the kernel that [offset, offset + n), which is mapped, will not be needed soon; memory goes down. */
+/* Tells the kernel that [offset, offset + n) will not be needed soon; memory goes down. Nothing unless releasable. */
 void file_map_release(const file_map *m, size_t offset, size_t n);
 
 /* Reads from a descriptor to its end, also from a pipe; more than out->max bytes is an error (FORMAT), whose message ends

@@ -12,6 +12,7 @@
 
 struct device_mem {
     unsigned char *data;
+    const file_map *file; /* that data lies in, or NULL */
     bool owned;
     struct device_mem *next; /* mapped files, listed in the device */
 };
@@ -89,6 +90,7 @@ static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, co
     if (!mem) {
         TRY(MEM_CALLOC(&mem, 1, err));
         mem->data = (unsigned char *)(uintptr_t)file->data;
+        mem->file = file;
         mem->next = cpu(d)->files;
         cpu(d)->files = mem;
     }
@@ -525,7 +527,7 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
     run_rows(d, (row_job){ .run = argmax_row, .out = ids, .x = x, .n_rows = x->rows });
 }
 
-/* Few tokens do not pay for the copy, which takes as long as it saves in about 20. */
+/* Few tokens do not pay for the copy. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
 static void screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
@@ -537,7 +539,7 @@ static void screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *
     s->w = row_bytes(w, 0);
     s->off = !screen_is_smaller(type) || w->cols % QK != 0 ||
              !screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
-             screen_create(&s->screen, &c->gemm, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
+             screen_create(&s->screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
 }
 
 static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)

@@ -7,6 +7,7 @@
 
 enum {
     CHUNK_ROWS = 256,    /* of one task */
+    SLICE_ROWS = 8192,   /* after so many the file's pages are released */
     MAX_LEFT = 64,       /* one row in so many may be left */
     SAMPLE_ROWS = 64,
 };
@@ -28,7 +29,7 @@ struct screen {
 
 bool screen_is_smaller(quant_type type)
 {
-    return 2 * quant_row_bytes(quant_get(type), QK_K) > 3 * quant_row_bytes(quant_get(QUANT_Q4_0), QK_K);
+    return quant_row_bytes(quant_get(type), QK_K) > 3 * quant_row_bytes(quant_get(QUANT_Q4_0), QK_K);
 }
 
 static const unsigned char *row_of(const void *w, quant_type type, size_t r, size_t k)
@@ -65,6 +66,7 @@ bool screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n
 typedef struct copy_job {
     screen *s;
     const gemm_context *g;
+    size_t first, end; /* rows */
 } copy_job;
 
 static void copy_task(void *arg, size_t task, unsigned thread)
@@ -72,8 +74,8 @@ static void copy_task(void *arg, size_t task, unsigned thread)
     const copy_job *j = arg;
     const screen *s = j->s;
     float *row = j->g->per_thread + thread * j->g->thread_floats;
-    size_t end = (task + 1) * CHUNK_ROWS < s->n ? (task + 1) * CHUNK_ROWS : s->n;
-    for (size_t r = task * CHUNK_ROWS; r < end; r++) {
+    size_t first = j->first + task * CHUNK_ROWS, end = first + CHUNK_ROWS < j->end ? first + CHUNK_ROWS : j->end;
+    for (size_t r = first; r < end; r++) {
         float norm2, error2;
         j->g->k->dequantize[s->type](row, row_of(s->w, s->type, r, s->k), s->k);
         j->g->k->screen_row((unsigned char *)s->copy + r * quant_row_bytes(quant_get(QUANT_Q4_0), s->k), row, s->k, &norm2, &error2);
@@ -81,7 +83,8 @@ static void copy_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-qasr_status screen_create(screen **out, gemm_context *g, const void *w, quant_type type, size_t n, size_t k, qasr_error *err)
+qasr_status screen_create(screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
+                          qasr_error *err)
 {
     screen *s;
     TRY(MEM_CALLOC(&s, 1, err));
@@ -95,7 +98,13 @@ qasr_status screen_create(screen **out, gemm_context *g, const void *w, quant_ty
         screen_free(s);
         return status;
     }
-    pool_run(g->pool, copy_task, &(copy_job){ s, g }, (n + CHUNK_ROWS - 1) / CHUNK_ROWS);
+    for (size_t first = 0; first < n; first += SLICE_ROWS) {
+        size_t end = first + SLICE_ROWS < n ? first + SLICE_ROWS : n;
+        pool_run(g->pool, copy_task, &(copy_job){ s, g, first, end }, (end - first + CHUNK_ROWS - 1) / CHUNK_ROWS);
+        const unsigned char *from = row_of(w, type, first, k);
+        if (file)
+            file_map_release(file, (size_t)(from - file->data), (size_t)(row_of(w, type, end, k) - from));
+    }
     *out = s;
     return QASR_OK;
 }

@@ -8,18 +8,21 @@
 #ifndef QASR_DEVICE_SCREEN_H
 #define QASR_DEVICE_SCREEN_H
 
+#include "base/file.h"
 #include "device/gemm.h"
 
 typedef struct screen screen;
 
-/* True if the copy would be much smaller than rows of a type. */
+/* True if the copy would be a fraction of rows of a type: types of 16 bits and more. */
 bool screen_is_smaller(quant_type type);
 
 /* Whether few rows would be left: judged from products logits [n] of x [k] that are known, and the length of some rows. */
 bool screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits);
 
-/* Reads W once; w must stay. Memory: n * (k * 9 / 16 + 8) bytes. Error: NOMEM. */
-qasr_status screen_create(screen **out, gemm_context *g, const void *w, quant_type type, size_t n, size_t k, qasr_error *err);
+/* Reads W once; w must stay. Memory: n * (k * 9 / 16 + 8) bytes. The parts of the file that W lies in are released on the
+ * way, if it is a mapped file: hardly any of them will be needed. Error: NOMEM. */
+qasr_status screen_create(screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
+                          qasr_error *err);
 void screen_free(screen *s); /* NULL is fine */
 
 /* Index of the largest product with x [k], the lowest on ties, -1 if one of the computed is not finite. *found is false, and
