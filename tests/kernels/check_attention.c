@@ -78,6 +78,10 @@ static void *place_kv(guarded *g, const attn_case *c, size_t stride, bool at_sta
     return p;
 }
 
+/* gcc 12 for ARM crashes when it vectorizes what becomes part of this. */
+#if defined(__GNUC__) && !defined(__clang__)
+__attribute__((optimize("no-tree-vectorize")))
+#endif
 static void check_case(attention_fn run, const attn_case *c, bool at_start)
 {
     attn_args a = { .ld_out = c->head_dim + 5, .ld_q = c->head_dim + 3, .n_q = c->n_q, .kv_type = c->kv_type,
