@@ -8,9 +8,8 @@
  * weight exactly 0, so a query's result does not depend on which others are computed with it.
  * Stack: at most 64 KB keys, 64 KB values (unless float32), 48 KB results.
  *
- * attention_step: with one or a few queries the transposition would cost more than the products. The queries meet each
- * key as it lies in the cache, and while they do, the block's values are fetched, and then the next keys: reading
- * is what takes the time. */
+ * attention_step: with one or a few queries the transposition would cost more than the products. The queries meet the
+ * keys as they lie in the cache, and while they do, the next block is fetched: reading is what takes the time. */
 
 #include <stdbool.h>
 
@@ -223,38 +222,49 @@ typedef struct step_state {
     _Alignas(64) float acc[STEP_ROWS * ATTN_MAX_HEAD_DIM];
 } step_state;
 
+/* Towards the second cache: the first has too few outstanding reads to keep the memory busy. */
 static inline void attn_fetch(const unsigned char *row, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch(row + at);
+        __builtin_prefetch(row + at, 0, 2);
 }
 
-/* p[rows][KEYS] = scale * q . k for keys start .. start + n; fetches their values. rows, type: constants. */
+/* p[rows][KEYS] = scale * q . k for keys start .. start + n, a vector of scores at a time; fetches the next block's keys.
+ * rows (1 or 2), type: constants. */
 static inline __attribute__((always_inline)) void step_scores(const attn_args *a, float *p, size_t first, size_t start,
                                                               size_t n, unsigned rows, quant_type type)
 {
-    for (size_t j = 0; j < n; j++) {
-        const unsigned char *key = attn_row(a, a->k, start + j);
-        attn_fetch(attn_row(a, a->v, start + j), a->kv_stride);
-        vf acc[STEP_ROWS];
-#pragma GCC unroll 2
-        for (unsigned r = 0; r < rows; r++)
-            acc[r] = vf_zero();
-        for (size_t d = 0; d < a->head_dim; d += VL) {
-            vf x = attn_load(key, d, type);
+    const size_t keys = VL / rows;
+    for (size_t j = 0; j < n; j += keys) {
+        vf acc[VL];
+#pragma GCC unroll 16
+        for (size_t u = 0; u < keys; u++) {
+            size_t at = start + (j + u < n ? j + u : n - 1); /* the last one again: its score is not looked at */
+            const unsigned char *key = attn_row(a, a->k, at);
+            attn_fetch(key + KEYS * a->kv_stride, at + KEYS < a->n_kv ? a->kv_stride : 0);
+            if (start == 0)
+                attn_fetch(attn_row(a, a->v, at), a->kv_stride);
 #pragma GCC unroll 2
             for (unsigned r = 0; r < rows; r++)
-                acc[r] = vf_fma(vf_load(a->q + (first + r) * a->ld_q + d), x, acc[r]);
+                acc[r * keys + u] = vf_zero();
+            for (size_t d = 0; d < a->head_dim; d += VL) {
+                vf x = attn_load(key, d, type);
+#pragma GCC unroll 2
+                for (unsigned r = 0; r < rows; r++)
+                    acc[r * keys + u] = vf_fma(vf_load(a->q + (first + r) * a->ld_q + d), x, acc[r * keys + u]);
+            }
         }
+        float scores[VL];
+        vf_store(scores, vf_sums(acc) * vf_set1(a->scale));
 #pragma GCC unroll 2
         for (unsigned r = 0; r < rows; r++)
-            p[r * KEYS + j] = vf_sum(acc[r]) * a->scale;
+            memcpy(p + r * KEYS + j, scores + r * keys, keys * sizeof *p);
     }
 }
 
-/* acc[rows][head_dim] = factor * acc + p . values, columns col .. col + vecs * VL; fetches keys next .. next + n. */
+/* acc[rows][head_dim] = factor * acc + p . values, columns col .. col + vecs * VL; fetches the next block's values. */
 static inline __attribute__((always_inline)) void step_weigh(const attn_args *a, float *acc, const float *factor,
-                                                             const float *p, size_t start, size_t n, size_t next, size_t col,
+                                                             const float *p, size_t start, size_t n, size_t col,
                                                              unsigned rows, unsigned vecs, quant_type type)
 {
     vf t[STEP_ROWS][STEP_VECS];
@@ -265,8 +275,8 @@ static inline __attribute__((always_inline)) void step_weigh(const attn_args *a,
             t[r][v] = vf_load(acc + r * a->head_dim + col + v * VL) * vf_set1(factor[r]);
     for (size_t j = 0; j < n; j++) {
         const unsigned char *value = attn_row(a, a->v, start + j);
-        if (next + j < a->n_kv && col == 0)
-            attn_fetch(attn_row(a, a->k, next + j), a->kv_stride);
+        if (start + j + KEYS < a->n_kv && col == 0)
+            attn_fetch(value + KEYS * a->kv_stride, a->kv_stride);
 #pragma GCC unroll 4
         for (unsigned v = 0; v < vecs; v++) {
             vf x = attn_load(value, col + v * VL, type);
@@ -298,9 +308,9 @@ static inline __attribute__((always_inline)) void step_rows(const attn_args *a, 
         for (unsigned r = 0; r < rows; r++)
             factor[r] = attn_softmax(p + r * KEYS, (ptrdiff_t)n, &s.max[r], &s.sum[r]);
         for (; col + STEP_VECS * VL <= a->head_dim; col += STEP_VECS * VL)
-            step_weigh(a, s.acc, factor, p, start, n, start + n, col, rows, STEP_VECS, type);
+            step_weigh(a, s.acc, factor, p, start, n, col, rows, STEP_VECS, type);
         for (; col < a->head_dim; col += VL)
-            step_weigh(a, s.acc, factor, p, start, n, start + n, col, rows, 1, type);
+            step_weigh(a, s.acc, factor, p, start, n, col, rows, 1, type);
     }
     for (unsigned r = 0; r < rows; r++) {
         vf inverse = vf_set1(1.0f / s.sum[r]);

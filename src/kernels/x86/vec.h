@@ -80,6 +80,20 @@ static inline float vf_sum(vf v)
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
+/* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
+static inline vf vf_sums(vf r[VL])
+{
+    for (int i = 0; i < 8; i++)
+        r[i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]) + _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    for (int i = 0; i < 4; i++) {
+        __m512d a = _mm512_castps_pd(r[2 * i]), b = _mm512_castps_pd(r[2 * i + 1]);
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)) + _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+    for (int n = 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            r[i] = _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd);
+    return r[0];
+}
 static inline float vf_hmax(vf v)
 {
     __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -196,6 +210,14 @@ static inline float vf_sum(vf h)
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+/* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
+static inline vf vf_sums(vf r[VL])
+{
+    for (int n = 4; n > 1; n /= 2)
+        for (int i = 0; i < n; i++)
+            r[i] = _mm256_hadd_ps(r[2 * i], r[2 * i + 1]);
+    return _mm256_permute2f128_ps(r[0], r[1], 0x20) + _mm256_permute2f128_ps(r[0], r[1], 0x31);
 }
 static inline float vf_hmax(vf h)
 {
