@@ -13,7 +13,7 @@ enum {
 
 typedef enum token_kind {
     TOKEN_NONE = 0, /* a hole: no token has this id */
-    TOKEN_BASE,     /* from vocab.json: made by merging */
+    TOKEN_BASE,     /* a byte, or made by merging */
     TOKEN_ADDED,    /* stands for its literal text */
     TOKEN_SPECIAL   /* the same, left out of decoded text on request */
 } token_kind;
@@ -53,7 +53,7 @@ struct tokenizer {
 
 /* ---- tokens.c ---- */
 
-/* Makes the tokens that are there findable by content. *twice: n_tokens, or an id whose content a smaller one has;
+/* Makes the base tokens that are there findable by content. *twice: n_tokens, or an id whose content a smaller one has;
  * then the index is not complete. Error: NOMEM. */
 qasr_status tokens_index(tokenizer *t, size_t *twice, qasr_error *err);
 /* The id with this content (n is at least 1), or NO_TOKEN. */

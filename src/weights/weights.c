@@ -89,26 +89,10 @@ qasr_status weights_add_text(weights *w, const char *s, size_t len, const char *
     return QASR_OK;
 }
 
-static qasr_status add_canonical(weights *w, wtensor *t, qasr_error *err)
-{
-    size_t size = strlen(t->name) + 32; /* original prefixes are at most 10 bytes longer than native ones */
-    char *canonical;
-    TRY(text_reserve(w, size, &canonical, err));
-    bool fits = names_canonical(canonical, size, t->name);
-    assert(fits);
-    (void)fits;
-    t->canonical = strcmp(canonical, t->name) == 0 ? t->name : canonical;
-    w->text->used -= size - (t->canonical == t->name ? 0 : strlen(canonical) + 1);
-    return QASR_OK;
-}
-
 qasr_status weights_add_tensor(weights *w, const wtensor *t, qasr_error *err)
 {
     TRY(grow((void **)&w->tensors, &w->cap_tensors, w->n_tensors, sizeof *w->tensors, err));
-    wtensor *added = &w->tensors[w->n_tensors];
-    *added = *t;
-    TRY(add_canonical(w, added, err));
-    w->n_tensors++;
+    w->tensors[w->n_tensors++] = *t;
     return QASR_OK;
 }
 
@@ -116,6 +100,19 @@ qasr_status weights_add_meta(weights *w, const wmeta *m, qasr_error *err)
 {
     TRY(grow((void **)&w->meta, &w->cap_meta, w->n_meta, sizeof *w->meta, err));
     w->meta[w->n_meta++] = *m;
+    return QASR_OK;
+}
+
+static qasr_status add_canonical(weights *w, wtensor *t, qasr_error *err)
+{
+    size_t size = strlen(t->name) + 64; /* the longest original name is 57 bytes, a prefix at most 10 bytes longer */
+    char *canonical;
+    TRY(text_reserve(w, size, &canonical, err));
+    bool fits = names_canonical(canonical, size, t->name, w->layout);
+    assert(fits);
+    (void)fits;
+    t->canonical = strcmp(canonical, t->name) == 0 ? t->name : canonical;
+    w->text->used -= size - (t->canonical == t->name ? 0 : strlen(canonical) + 1);
     return QASR_OK;
 }
 
@@ -168,8 +165,12 @@ static qasr_status index_meta(weights *w, qasr_error *err)
 
 qasr_status weights_finish(weights *w, qasr_error *err)
 {
-    TRY(index_tensors(w, err));
-    return index_meta(w, err);
+    TRY(index_meta(w, err));
+    const char *architecture = w->kind == WEIGHTS_GGUF ? weights_meta_string(w, "general.architecture") : "";
+    w->layout = names_detect(architecture, w->tensors, w->n_tensors);
+    for (size_t i = 0; i < w->n_tensors; i++)
+        TRY(add_canonical(w, &w->tensors[i], err));
+    return index_tensors(w, err);
 }
 
 const char *wtensor_measure(wtensor *t)
@@ -191,14 +192,21 @@ const char *wtensor_measure(wtensor *t)
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
+qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err)
+{
+    file_map m;
+    TRY(file_map_open(&m, path, err));
+    *out = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    file_map_close(&m);
+    return QASR_OK;
+}
+
 qasr_status weights_open(weights **out, const char *path, qasr_error *err)
 {
     if (file_is_dir(path))
         return weights_open_safetensors(out, path, err);
-    file_map m;
-    TRY(file_map_open(&m, path, err));
-    bool is_gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
-    file_map_close(&m);
+    bool is_gguf;
+    TRY(weights_is_gguf(&is_gguf, path, err));
     return is_gguf ? weights_open_gguf(out, path, err) : weights_open_safetensors(out, path, err);
 }
 
@@ -227,6 +235,11 @@ void weights_close(weights *w)
 weights_container weights_kind(const weights *w)
 {
     return w->kind;
+}
+
+names_layout weights_layout(const weights *w)
+{
+    return w->layout;
 }
 
 size_t weights_count(const weights *w)
@@ -279,6 +292,12 @@ const wmeta *weights_meta_find(const weights *w, const char *key)
 {
     const name_ref *r = bsearch(key, w->by_key, w->n_meta, sizeof *r, compare_name);
     return r ? &w->meta[r->index] : NULL;
+}
+
+const char *weights_meta_string(const weights *w, const char *key)
+{
+    const wmeta *m = weights_meta_find(w, key);
+    return m && m->type == WMETA_STRING ? m->str : "";
 }
 
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len)
