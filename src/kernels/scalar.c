@@ -90,6 +90,17 @@ static float max_abs(const float *x, size_t n)
     return top;
 }
 
+static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (size_t c = 0; c < k; c++)
+                sum += (double)a[i * ld_a + c] * (double)b[j * ld_b + c];
+            out[i * ld_out + j] = (float)sum;
+        }
+}
+
 /* ---- weights ---- */
 
 static void screen_row(void *out, const float *x, size_t n, float *norm2, float *error2)
@@ -432,7 +443,7 @@ void kernels_fill_scalar(kernels *k)
     *k = (kernels){
         .rms_norm = rms_norm, .layer_norm = layer_norm, .gelu = gelu, .silu_mul = silu_mul, .add = add, .rope = rope,
         .argmax = argmax, .f16_from_f32 = f16_row_from_f32,
-        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .screen_row = screen_row, .quantize_act = quantize_act,
+        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .dots = dots, .screen_row = screen_row, .quantize_act = quantize_act,
         .quantize_act8 = quantize_act8,
         .unpack_int8 = { [QUANT_Q8_0] = unpack_int8_q8_0, [QUANT_Q4_0] = unpack_int8_q4_0, [QUANT_Q4_1] = unpack_int8_q4_1,
                          [QUANT_Q5_0] = unpack_int8_q5_0, [QUANT_Q5_1] = unpack_int8_q5_1, [QUANT_Q4_K] = unpack_int8_q4_k,
