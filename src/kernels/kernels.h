@@ -142,6 +142,8 @@ typedef struct kernels {
     void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
     void (*bf16_from_f32)(uint16_t *out, const float *x, size_t n); /* nearest even; subnormals may become 0 */
     float (*max_abs)(const float *x, size_t n);                  /* NaN or infinity in x gives infinity */
+    /* Products of rows: out[i * ld_out + j] = sum over c < k of a[i * ld_a + c] * b[j * ld_b + c], i < m, j < n; 0 with k 0. */
+    void (*dots)(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k);
 
     /* ---- weights ---- */
     void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks, size_t n); /* exact: equal to quant_info.dequantize */

@@ -1,6 +1,8 @@
 /* Rows of numbers, for vectors of any length: norms, activations, sums, maxima, conversion to half. Included by the
  * file of a level after its vec.h. Sums run in several vector accumulators: their order depends on n alone. */
 
+#include <stdbool.h>
+
 enum { ROW_SUMS = VL < 8 ? 8 : 4 }; /* at least 32 lanes: long rows would lose accuracy in fewer */
 
 static inline __attribute__((always_inline)) float sum_accumulators(const vf acc[ROW_SUMS])
@@ -183,6 +185,62 @@ static float max_abs(const float *x, size_t n)
     return result;
 }
 
+/* ---- products of rows ---- */
+
+enum { DOT_ROWS = 4, DOT_COLS = VL == 8 ? 2 : 4 }; /* as many sums as fit the registers, 16 of them with AVX2, else 32 */
+
+/* rows, cols: constants */
+static inline __attribute__((always_inline)) void dot_tile(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b,
+                                                           size_t ld_b, size_t k, unsigned rows, unsigned cols)
+{
+    vf acc[DOT_ROWS][DOT_COLS], y[DOT_COLS];
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (unsigned j = 0; j < cols; j++)
+            acc[i][j] = vf_zero();
+    for (size_t c = 0; c < k; c += VL) {
+        bool whole = k - c >= VL;
+#pragma GCC unroll 4
+        for (unsigned j = 0; j < cols; j++)
+            y[j] = whole ? vf_load(b + j * ld_b + c) : vf_load_part(b + j * ld_b + c, k - c);
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < rows; i++) {
+            vf x = whole ? vf_load(a + i * ld_a + c) : vf_load_part(a + i * ld_a + c, k - c);
+#pragma GCC unroll 4
+            for (unsigned j = 0; j < cols; j++)
+                acc[i][j] = vf_fma(x, y[j], acc[i][j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (unsigned j = 0; j < cols; j++)
+            out[i * ld_out + j] = vf_sum(acc[i][j]);
+}
+
+static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k)
+{
+    for (size_t j = 0; j < n;) {
+        bool wide = n - j >= DOT_COLS;
+        for (size_t i = 0; i < m;) {
+            bool high = m - i >= DOT_ROWS;
+            float *to = out + i * ld_out + j;
+            const float *x = a + i * ld_a, *y = b + j * ld_b;
+            if (high && wide)
+                dot_tile(to, ld_out, x, ld_a, y, ld_b, k, DOT_ROWS, DOT_COLS);
+            else if (high)
+                dot_tile(to, ld_out, x, ld_a, y, ld_b, k, DOT_ROWS, 1);
+            else if (wide)
+                dot_tile(to, ld_out, x, ld_a, y, ld_b, k, 1, DOT_COLS);
+            else
+                dot_tile(to, ld_out, x, ld_a, y, ld_b, k, 1, 1);
+            i += high ? DOT_ROWS : 1;
+        }
+        j += wide ? DOT_COLS : 1;
+    }
+}
+
 static void rows_fill(kernels *k)
 {
     k->rms_norm = rms_norm;
@@ -194,4 +252,5 @@ static void rows_fill(kernels *k)
     k->argmax = argmax;
     k->f16_from_f32 = f16_row_from_f32;
     k->max_abs = max_abs;
+    k->dots = dots;
 }

@@ -184,6 +184,30 @@ static void max_abs_case(const kernels *k, size_t n, int how, bool at_start)
     check_true(k->max_abs(x, n) == INFINITY, "n %zu with an element that is not finite", n);
 }
 
+/* m and n follow from k, so that all shapes of tiles are met. */
+static void dots_case(const kernels *k, size_t len, int how, bool at_start)
+{
+    size_t m = 1 + len % 9, n = 1 + len % 7, ld_a = len + len % 3, ld_b = len + len % 2, ld_out = n + 2;
+    float *a = place_filled(0, (m - 1) * ld_a + len, how, at_start), *b = place_filled(1, (n - 1) * ld_b + len, FILL_RANDOM, at_start);
+    float *out = place(2, (m - 1) * ld_out + n, at_start);
+    k->dots(out, ld_out, a, ld_a, b, ld_b, m, n, len);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0, size = 0;
+            for (size_t c = 0; c < len; c++) {
+                sum += (double)a[i * ld_a + c] * b[j * ld_b + c];
+                size += fabs((double)a[i * ld_a + c] * b[j * ld_b + c]);
+            }
+            check_close(out[i * ld_out + j], sum, (8 + (double)len / 4) * EPS * size + 1e-44, "%zu, %zu of %zu x %zu, k %zu", i, j, m, n, len);
+            float alone;
+            k->dots(&alone, 1, a + i * ld_a, ld_a, b + j * ld_b, ld_b, 1, 1, len);
+            check_true(memcmp(&alone, &out[i * ld_out + j], sizeof alone) == 0, "%zu, %zu is another alone, k %zu", i, j, len);
+        }
+    check_true(guarded_intact(&g[2]), "wrote outside, %zu x %zu, k %zu", m, n, len);
+    k->dots(out, ld_out, a, ld_a, b, ld_b, m, n, 0);
+    check_true(out[0] == 0 && out[(m - 1) * ld_out + n - 1] == 0, "a sum of nothing is not 0");
+}
+
 typedef struct row_kernel {
     const char *name;
     void (*run_case)(const kernels *, size_t n, int how, bool at_start);
@@ -201,6 +225,7 @@ static const row_kernel rows[] = {
     { "f16_from_f32", f16_case, offsetof(kernels, f16_from_f32) },
     { "bf16_from_f32", bf16_case, offsetof(kernels, bf16_from_f32) },
     { "max_abs", max_abs_case, offsetof(kernels, max_abs) },
+    { "dots", dots_case, offsetof(kernels, dots) },
 };
 
 static bool same_pointer(const kernels *a, const kernels *b, size_t member)
@@ -244,6 +269,7 @@ static void run_add(void *p) { row_bench *b = p; b->k->add(b->y, b->w, N); }
 static void run_rope(void *p) { row_bench *b = p; b->k->rope(b->y, b->w, b->z, N / 2); }
 static void run_argmax(void *p) { row_bench *b = p; b->sink += b->k->argmax(b->x, VOCABULARY); }
 static void run_f16(void *p) { row_bench *b = p; b->k->f16_from_f32((uint16_t *)b->y, b->x, N); }
+static void run_dots(void *p) { row_bench *b = p; b->k->dots(b->y, 16, b->x, N, b->x, N, 16, 16, N); }
 static void run_max_abs(void *p) { row_bench *b = p; b->sink += b->k->max_abs(b->x, N) > 0.5f; }
 
 void bench_rows(const kernels *k)
@@ -267,6 +293,7 @@ void bench_rows(const kernels *k)
         fill_floats(b.w, N, FILL_RANDOM);
         bench(benches[i].name, benches[i].run, &b, benches[i].bytes, 0);
     }
+    bench("dots 16x16x3072", run_dots, &b, 8.0 * 16 * N, 2.0 * 16 * 16 * N);
     free(b.x);
     free(b.y);
     free(b.z);
