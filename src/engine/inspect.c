@@ -3,6 +3,7 @@
  * A directory is looked at as a whole: the safetensors are its weights (a GGUF, if there are none), each
  * GGUF file beside them gets a line of its own, config.json and the tokenizer files are summed up. Parts
  * that are missing or broken there become facts; only a path that gives nothing at all is an error. */
+#include "engine/calibration.h"
 #include "engine/inspect.h"
 
 #include <dirent.h>
@@ -217,6 +218,8 @@ static const char *gguf_layout(const weights *w)
         { "qwen3asr", "CrispASR" },
     };
     const char *architecture = meta_string(w, "general.architecture");
+    if (strcmp(meta_string(w, "general.type"), CALIBRATION_TYPE) == 0)
+        return "imatrix (statistics, no weights)";
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(architecture, known[i].architecture) == 0)
             return known[i].layout;
