@@ -4,7 +4,7 @@
 
 #include "opt.h"
 
-extern const command cmd_transcribe, cmd_quantize, cmd_info, cmd_bench;
+extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_bench;
 
 /* "qasr: MESSAGE" on stderr. */
 void cmd_print_error(const char *message);

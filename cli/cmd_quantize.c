@@ -1,6 +1,5 @@
 /* qasr quantize: options in, one GGUF file and a summary table out. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -32,19 +31,11 @@ static const opt opts[] = {
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 static int on_progress(void *user, uint64_t done, uint64_t total, const char *what)
 {
     (void)what;
     progress_update(user, done, total);
-    return interrupted;
+    return progress_interrupted();
 }
 
 static void print_row(const qasr_quantize_row *r)
@@ -81,10 +72,7 @@ static int quantize(const args *a)
     options.force = a->force;
     options.on_progress = on_progress;
     options.user = &bar;
-    struct sigaction cancel = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND }; /* a second one kills */
-    sigaction(SIGINT, &cancel, NULL);
-    sigaction(SIGTERM, &cancel, NULL);
-    sigaction(SIGHUP, &cancel, NULL);
+    progress_catch_signals();
     progress_begin(&bar, a->quiet);
     qasr_status status = qasr_quantize(&options, &report, &err);
     progress_end(&bar);

@@ -8,7 +8,7 @@
 #include "out.h"
 #include "qasr/qasr.h"
 
-static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_info, &cmd_bench };
+static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 void cmd_print_error(const char *message) { fprintf(stderr, "qasr: %s\n", message); }
@@ -42,7 +42,7 @@ static int unknown_command(const char *name)
     const char *near = opt_nearest(name, command_name, commands, N_COMMANDS);
     if (near)
         return opt_usage_error(NULL, "unknown command '%s' (did you mean '%s'?)", name, near);
-    return opt_usage_error(NULL, "unknown command '%s', expected one of transcribe, quantize, info, bench, help", name);
+    return opt_usage_error(NULL, "unknown command '%s', expected one of transcribe, quantize, calibrate, info, bench, help", name);
 }
 
 static int run_help(const char *name)

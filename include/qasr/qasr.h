@@ -346,6 +346,46 @@ typedef struct qasr_quantize_report {
 QASR_API qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);
 QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
 
+/* ---- calibration -------------------------------------------------------------------------- */
+
+typedef struct qasr_calibrate_options {
+    size_t struct_size;
+    const char *model;        /* model directory with safetensors; GGUF files in it are ignored */
+    const char *const *audio; /* [n_audio] audio files; folders with such files; lists, whose names end in .txt (a path per line)
+                                 or .tsv (header "file", a tab, ..: paths relative to the list's folder) */
+    size_t n_audio;
+    const char *output;       /* .gguf file to write */
+    int covariance;           /* the sums of products of two elements too: for GPTQ and the like; large */
+    int n_threads;            /* 0: default */
+    int max_memory_mb;        /* 2^20 bytes of sums at a time, beside the model; when they need more, the audio is read again
+                                 for each group of matrices; 0: 2048 */
+    int limit;                /* audio files at the most; 0: all */
+    int force;                /* replace an existing output */
+    qasr_progress_fn on_progress; /* counts files, times passes; what: "pass 1 of 2" */
+    void *user;
+} qasr_calibrate_options;
+#define QASR_CALIBRATE_OPTIONS_INIT { sizeof(qasr_calibrate_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+typedef struct qasr_calibrate_report {
+    size_t struct_size;
+    size_t n_clips, n_pieces; /* audio files, and the pieces of at most 30 s that they were cut into */
+    size_t n_passes;          /* times that the audio was read */
+    size_t n_matrices;
+    uint64_t encoder_rows, decoder_rows, answer_rows; /* inputs that a matrix of the encoder and of the decoder has seen, and
+                                                         of the decoder those that chose a token: what the head has seen */
+    double audio_s;
+    uint64_t file_bytes;
+    double seconds;
+} qasr_calibrate_report;
+#define QASR_CALIBRATE_REPORT_INIT { sizeof(qasr_calibrate_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Transcribes audio in full precision (float32) and stores, for every matrix of the encoder and the decoder that quantization
+ * touches, the sums of squares of its inputs, in the form of llama.cpp's imatrix files (docs/format.md). Results
+ * do not depend on threads or max_memory_mb. The output appears whole or not at all. report may be NULL; it starts
+ * from QASR_CALIBRATE_REPORT_INIT. Errors: IO, FORMAT, INVALID, UNSUPPORTED, NOMEM, DEVICE, CANCELLED; a file that cannot
+ * be read is an error of the whole. */
+QASR_API qasr_status qasr_calibrate(const qasr_calibrate_options *opt, qasr_calibrate_report *report, qasr_error *err);
+
 /* ---- looking into files ------------------------------------------------------------------ */
 
 typedef struct qasr_inspect qasr_inspect;

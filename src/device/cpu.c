@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "device/gemm.h"
+#include "device/moments.h"
 #include "device/screen.h"
 
 struct device_mem {
@@ -32,6 +33,7 @@ typedef struct cpu_device {
     const kernels *k;
     pool *pool;
     gemm_context gemm;
+    moments_context moments;
     device_mem *files;
     screening screening;
     qasr_status status; /* first failure since begin */
@@ -564,6 +566,25 @@ static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const d
         screen_try(c, x, w, scratch);
 }
 
+/* ---- statistics ----------------------------------------------------------------------------------- */
+
+static void cpu_add_squares(device *d, const dmat *sums, const dmat *x)
+{
+    cpu_device *c = cpu(d);
+    assert(sums->rows == 1 && sums->cols == x->cols);
+    if (c->status == QASR_OK)
+        moments_add_squares(&c->moments, f32_row(sums, 0), f32_row(x, 0), ld_f32(x), x->rows, x->cols);
+}
+
+static void cpu_add_products(device *d, const dmat *triangle, const dmat *x)
+{
+    cpu_device *c = cpu(d);
+    assert(triangle->rows == 1 && triangle->cols == x->cols * (x->cols + 1) / 2);
+    if (c->status == QASR_OK)
+        keep_first(c, moments_add_products(&c->moments, f32_row(triangle, 0), f32_row(x, 0), ld_f32(x), x->rows, x->cols,
+                                           &c->error));
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 static void cpu_close(device *d)
@@ -576,6 +597,7 @@ static void cpu_close(device *d)
     }
     screen_free(c->screening.screen);
     gemm_context_free(&c->gemm);
+    moments_context_free(&c->moments);
     pool_free(c->pool);
     mem_free(c);
 }
@@ -589,7 +611,7 @@ static const device_ops cpu_ops = {
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
     .kv_write_slots = cpu_kv_write_slots, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
-    .linear_argmax = cpu_linear_argmax,
+    .linear_argmax = cpu_linear_argmax, .add_squares = cpu_add_squares, .add_products = cpu_add_products,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)
@@ -599,6 +621,7 @@ qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision p
     c->base = (device){ &cpu_ops, "cpu" };
     c->k = kernels_get(cpu_detect());
     qasr_status status = pool_create(&c->pool, n_threads, err);
+    c->moments = (moments_context){ .k = c->k, .pool = c->pool };
     if (status == QASR_OK)
         status = gemm_context_init(&c->gemm, c->k, c->pool, precision == DEVICE_FAST, err);
     if (status != QASR_OK) {

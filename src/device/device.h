@@ -100,6 +100,8 @@ typedef struct device_ops {
                             size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
+    void (*add_squares)(device *d, const dmat *sums, const dmat *x);
+    void (*add_products)(device *d, const dmat *triangle, const dmat *x);
 } device_ops;
 
 struct device {
@@ -271,5 +273,11 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
+
+/* Statistics of rows. sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
+static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }
+/* triangle [1, n (n + 1) / 2] F32, a symmetric matrix's lower half row by row: element i (i + 1) / 2 + j, j <= i,
+ * += sum over rows of x[.][i] x[.][j]. */
+static inline void op_add_products(device *d, dmat triangle, dmat x) { d->ops->add_products(d, &triangle, &x); }
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "engine/calibration.h"
 #include "model/config.h"
 #include "text/text.h"
 #include "weights/weights.h"
@@ -186,6 +187,8 @@ done:
 
 static const char *gguf_layout(const weights *w)
 {
+    if (strcmp(weights_meta_string(w, "general.type"), CALIBRATION_TYPE) == 0)
+        return "imatrix (statistics, no weights)";
     switch (config_gguf_kind(w)) {
     case GGUF_WHOLE: return names_layout_name(weights_layout(w));
     case GGUF_TEXT: return "llama.cpp text model";

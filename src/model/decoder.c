@@ -244,12 +244,13 @@ typedef struct batch {
     const dmat *slots;   /* of the rows of several; NULL: a prompt */
 } batch;
 
-static void project(device *dev, const batch *b, dmat x, const linear_part *parts, size_t n)
+static void project(const net *bound, const batch *b, dmat x, const linear_part *parts, size_t n)
 {
+    net_tell(bound, x, parts[0].w);
     if (b->slots)
-        op_linear_alone(dev, x, parts, n);
+        op_linear_alone(bound->d, x, parts, n);
     else
-        op_linear(dev, x, parts, n);
+        op_linear(bound->d, x, parts, n);
 }
 
 /* Keys and values into the cache, and attention to what it holds then. */
@@ -287,17 +288,17 @@ static void run_layer(decoder *d, const batch *b, size_t layer)
     const linear_part qkv[] = { { q, w[DEC_Q], none, ACT_NONE, false },
                                 { k, w[DEC_K], none, ACT_NONE, false },
                                 { v, w[DEC_V], none, ACT_NONE, false } };
-    project(dev, b, y, qkv, 3);
+    project(d->n, b, y, qkv, 3);
     op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
     op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
     attend(d, b, layer, o, q, k, v);
-    project(dev, b, o, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
+    project(d->n, b, o, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
 
     op_rms_norm(dev, y, b->x, w[DEC_NORM2], c->dec.rms_eps);
     const linear_part ffn[] = { { gate, w[DEC_GATE], none, ACT_NONE, false }, { up, w[DEC_UP], none, ACT_NONE, false } };
-    project(dev, b, y, ffn, 2);
+    project(d->n, b, y, ffn, 2);
     op_silu_mul(dev, gate, up);
-    project(dev, b, gate, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
+    project(d->n, b, gate, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
 }
 
 static void run_layers(decoder *d, const batch *b)
@@ -313,6 +314,7 @@ static void choose(decoder *d, dmat x, bool all_logits)
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
     dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, x.rows, x.cols);
     op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
+    net_tell(d->n, y, head);
     if (all_logits) {
         op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
         op_argmax(dev, next, logits);

@@ -119,6 +119,12 @@ static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_
     return device_end(bound->d, err);
 }
 
+static void project(const net *n, dmat x, const linear_part *parts, size_t n_parts)
+{
+    net_tell(n, x, parts[0].w);
+    op_linear(n->d, x, parts, n_parts);
+}
+
 static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t window)
 {
     device *d = e->n->d;
@@ -133,13 +139,13 @@ static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t wind
     const linear_part qkv[] = { { q, w[ENC_Q_W], w[ENC_Q_B], ACT_NONE, false },
                                 { k, w[ENC_K_W], w[ENC_K_B], ACT_NONE, false },
                                 { v, w[ENC_V_W], w[ENC_V_B], ACT_NONE, false } };
-    op_linear(d, y, qkv, 3);
+    project(e->n, y, qkv, 3);
     op_attention_windows(d, y, q, k, v, heads, window);
-    op_linear(d, y, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
+    project(e->n, y, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
 
     op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
-    op_linear(d, y, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
-    op_linear(d, hidden, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
+    project(e->n, y, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
+    project(e->n, hidden, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
 }
 
 /* conv_out, positions, layers, projection for one group: flat rows -> out rows. */
@@ -150,13 +156,13 @@ static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out,
     dmat flat = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows), y = dmat_rows(e->norm, 0, n_rows);
     dmat none = { 0 };
     device_begin(d);
-    op_linear(d, flat, &(linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+    project(bound, flat, &(linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
     op_add_cyclic(d, x, bound->positions);
     for (size_t i = 0; i < bound->config->enc.n_layers; i++)
         run_layer(e, bound->enc[i], x, window);
     op_layer_norm(d, y, x, bound->top[TOP_LN_POST_W], bound->top[TOP_LN_POST_B], layer_norm_eps);
-    op_linear(d, y, &(linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
-    op_linear(d, x, &(linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    project(bound, y, &(linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
+    project(bound, x, &(linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
     return device_end(d, err);
 }
 

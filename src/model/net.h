@@ -5,6 +5,10 @@
 #include "device/device.h"
 #include "model/model.h"
 
+/* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is multiplied
+ * with. Comes between device_begin and device_end of the net's device and may issue operations, which see x. */
+typedef void (*net_watch_fn)(void *user, dmat x, dmat w);
+
 typedef struct net {
     const model *model;
     const model_config *config;
@@ -17,6 +21,8 @@ typedef struct net {
     dmat conv_packed[3];  /* convolution weights in the device's order */
     device_mem *scratch;  /* activations: see net_scratch */
     size_t scratch_bytes;
+    net_watch_fn watch;   /* NULL: nobody looks */
+    void *watch_user;
 } net;
 
 /* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
@@ -26,6 +32,13 @@ void net_free(net *n); /* NULL is fine */
 /* Memory for activations, at least so many bytes. Encoder and decoder take turns in the same block: contents are
  * lost at the other's turn, and so is the block itself when it has to grow. Error: NOMEM. */
 qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err);
+
+/* For whoever issues a product. */
+static inline void net_tell(const net *n, dmat x, dmat w)
+{
+    if (n->watch)
+        n->watch(n->watch_user, x, w);
+}
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);

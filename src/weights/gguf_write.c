@@ -129,6 +129,18 @@ qasr_status gguf_writer_meta_bool(gguf_writer *g, const char *key, bool value, q
     return buf_add(&g->meta, &byte, sizeof byte, err);
 }
 
+qasr_status gguf_writer_meta_strs(gguf_writer *g, const char *key, const char *const *values, size_t n, qasr_error *err)
+{
+    uint32_t id = WMETA_STRING;
+    uint64_t n_elems = n;
+    TRY(add_key(g, key, WMETA_ARRAY, err));
+    TRY(buf_add(&g->meta, &id, sizeof id, err));
+    TRY(buf_add(&g->meta, &n_elems, sizeof n_elems, err));
+    for (size_t i = 0; i < n; i++)
+        TRY(put_string(&g->meta, values[i], err));
+    return QASR_OK;
+}
+
 /* ---- tensors ------------------------------------------------------------------------------------ */
 
 static qasr_status grow_tensors(gguf_writer *g, qasr_error *err)

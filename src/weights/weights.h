@@ -117,6 +117,7 @@ qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *va
 qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err);
 qasr_status gguf_writer_meta_f32(gguf_writer *g, const char *key, float value, qasr_error *err);
 qasr_status gguf_writer_meta_bool(gguf_writer *g, const char *key, bool value, qasr_error *err);
+qasr_status gguf_writer_meta_strs(gguf_writer *g, const char *key, const char *const *values, size_t n, qasr_error *err);
 /* Declares the next tensor; shape is slowest first. Trailing GGUF dimensions of 1 are left out as ggml
  * does. *index numbers tensors from 0. Errors: INVALID (duplicate, name over 63 bytes, row not a multiple
  * of the block). */

@@ -512,6 +512,57 @@ static void small_operations_match(void **state)
     close_device();
 }
 
+/* Squares and triangle of rows [m, n] inside wider ones, added to what is there in two calls; as fetched. */
+static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsigned n_threads)
+{
+    enum { MORE = 5 };
+    size_t n_triangle = n * (n + 1) / 2;
+    open_device(n_threads);
+    float *start = random_host(n + n_triangle, 1);
+    dmat rows = new_mat(QUANT_F32, m, n + MORE, x);
+    rows.cols = n; /* the stride stays */
+    dmat sums = new_mat(QUANT_F32, 1, n, start), triangle = new_mat(QUANT_F32, 1, n_triangle, start + n);
+    device_begin(d);
+    for (size_t r = 0; r < m; r += split) {
+        dmat part = dmat_rows(rows, r, m - r < split ? m - r : split);
+        op_add_squares(d, sums, part);
+        op_add_products(d, triangle, part);
+    }
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    assert_int_equal(device_read(d, start, sums, NULL), QASR_OK);
+    assert_int_equal(device_read(d, start + n, triangle, NULL), QASR_OK);
+    close_device();
+    return start;
+}
+
+static void moments_match_sums_in_double(void **state)
+{
+    static const size_t cases[][3] = { { 1, 1, 1 }, { 3, 7, 2 }, { 128, 64, 128 }, { 150, 133, 128 }, { 37, 200, 37 }, { 17, 65, 16 } };
+    for (size_t t = 0; t < ARRAY_LEN(cases); t++) {
+        size_t m = cases[t][0], n = cases[t][1], ld = n + 5;
+        seed = 7;
+        float *x = random_host(m * ld, 3);
+        float *got = run_moments(x, m, n, cases[t][2], 1), *again = run_moments(x, m, n, cases[t][2], 3);
+        seed = 12345; /* as open_device */
+        float *start = random_host(n + n * (n + 1) / 2, 1);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k <= i; k++) {
+                size_t at = n + i * (i + 1) / 2 + k;
+                double sum = 0, size = 1;
+                for (size_t r = 0; r < m; r++) {
+                    double product = (double)x[r * ld + i] * (double)x[r * ld + k];
+                    sum += product;
+                    size += fabs(product);
+                }
+                assert_float_equal(got[at], (double)start[at] + sum, 2e-6 * size);
+                if (i == k)
+                    assert_float_equal(got[i], (double)start[i] + sum, 2e-7 * size);
+            }
+        assert_memory_equal(got, again, (n + n * (n + 1) / 2) * sizeof *got);
+        free(x), free(got), free(again), free(start);
+    }
+}
+
 static void logits_that_are_not_finite_are_reported(void **state)
 {
     open_device(1);
@@ -586,6 +637,7 @@ int main(void)
         cmocka_unit_test_prestate(convolution_matches, "exact"),
         cmocka_unit_test(several_parts_share_their_input), cmocka_unit_test(window_attention_matches),
         cmocka_unit_test(cached_attention_matches),       cmocka_unit_test(small_operations_match),
+        cmocka_unit_test(moments_match_sums_in_double),
         cmocka_unit_test(rows_together_have_the_bits_they_have_alone), cmocka_unit_test(slots_attend_to_their_own_caches),
         cmocka_unit_test(logits_that_are_not_finite_are_reported),
         cmocka_unit_test(threads_do_not_change_results),  cmocka_unit_test(unknown_devices_are_refused),

@@ -552,6 +552,8 @@ static uint64_t write_all_types(const char *path)
     assert_int_equal(gguf_writer_meta_f32(g, "a.float", 0.5f, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_bool(g, "b.true", true, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_bool(g, "b.false", false, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_strs(g, "strings", (const char *const[]){ "one", "" }, 2, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_strs(g, "none", NULL, 0, NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         assert_int_equal(
             declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
@@ -565,15 +567,24 @@ static uint64_t write_all_types(const char *path)
 
 static void check_written_metadata(const weights *w)
 {
-    static const char *const keys[] = { "z.string", "general.alignment", "a.float", "b.true", "b.false" };
-    assert_int_equal(weights_meta_count(w), 5);
-    for (size_t i = 0; i < 5; i++)
+    static const char *const keys[] = { "z.string", "general.alignment", "a.float", "b.true", "b.false", "strings", "none" };
+    assert_int_equal(weights_meta_count(w), ARRAY_LEN(keys));
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         assert_string_equal(weights_meta_at(w, i)->key, keys[i]);
     assert_string_equal(weights_meta_at(w, 0)->str, "text");
     assert_true(weights_meta_at(w, 1)->type == WMETA_U32 && weights_meta_at(w, 1)->as.u == 32);
     assert_true(weights_meta_at(w, 2)->type == WMETA_F32 && weights_meta_at(w, 2)->as.f == 0.5);
     assert_true(weights_meta_at(w, 3)->type == WMETA_BOOL && weights_meta_at(w, 3)->as.b);
     assert_true(weights_meta_at(w, 4)->type == WMETA_BOOL && !weights_meta_at(w, 4)->as.b);
+    const wmeta *strings = weights_meta_at(w, 5), *none = weights_meta_at(w, 6);
+    const char *s;
+    size_t len;
+    uint64_t pos = 0;
+    assert_true(strings->type == WMETA_ARRAY && strings->elem_type == WMETA_STRING && strings->n_elems == 2);
+    assert_true(wmeta_next_string(strings, &pos, &s, &len) && len == 3 && memcmp(s, "one", 3) == 0);
+    assert_true(wmeta_next_string(strings, &pos, &s, &len) && len == 0);
+    assert_false(wmeta_next_string(strings, &pos, &s, &len));
+    assert_true(none->type == WMETA_ARRAY && none->elem_type == WMETA_STRING && none->n_elems == 0);
 }
 
 static void test_writes_all_types(void **state)

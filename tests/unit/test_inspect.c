@@ -156,7 +156,10 @@ static void make_gguf(const char *name, const char *architecture, const char *te
     size_t index;
     float x[2] = { 1, 2 };
     assert_int_equal(gguf_writer_create(&g, path_of(name), true, NULL), QASR_OK);
-    if (architecture)
+    bool is_type = architecture && strncmp(architecture, "type ", 5) == 0; /* of the file, not of a model */
+    if (is_type)
+        assert_int_equal(gguf_writer_meta_str(g, "general.type", architecture + 5, NULL), QASR_OK);
+    else if (architecture)
         assert_int_equal(gguf_writer_meta_str(g, "general.architecture", architecture, NULL), QASR_OK);
     if (architecture && strcmp(architecture, "clip") == 0)
         assert_int_equal(gguf_writer_meta_str(g, "clip.audio.projector_type", "qwen3a", NULL), QASR_OK);
@@ -183,6 +186,7 @@ static void test_layouts(void **state)
         { "qasr", "thinker.model.norm.weight", "qasr", "decoder" },
         { "llama", "blk.0.attn_norm.weight", "unknown", "decoder" },
         { NULL, "something", "unknown", "other" },
+        { "type imatrix", "thinker.model.layers.0.mlp.up_proj.weight.in_sum2", "imatrix (statistics, no weights)", "decoder" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         make_gguf("x.gguf", cases[i].architecture, cases[i].tensor);

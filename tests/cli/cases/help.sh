@@ -3,3 +3,4 @@
 "$QASR" quantize --help
 "$QASR" info -h
 "$QASR" help bench
+"$QASR" help calibrate

@@ -1,0 +1,110 @@
+/* qasr calibrate: audio in, a GGUF file of statistics for the quantizer out. */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cmd.h"
+#include "progress.h"
+#include "qasr/qasr.h"
+
+typedef struct args {
+    const char *model, *output;
+    opt_files files;
+    int covariance, n_threads, max_memory_mb, limit, force, quiet;
+} args;
+
+static const opt opts[] = {
+    { "model", 'm', "DIR", "model directory with safetensors", OPT_STRING, offsetof(args, model) },
+    { "audio", 'a', "PATH", "audio file, folder of audio files, or list of them; may be repeated, names without --audio work too",
+      OPT_FILE, offsetof(args, files) },
+    { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
+    { "covariance", 'c', NULL, "store products of two inputs too: better quantization, much larger file", OPT_FLAG,
+      offsetof(args, covariance) },
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1, 1024 },
+    { "max-memory", 0, "MB", "memory for the statistics, beside that of the model; if they need more, the audio is read "
+      "several times (default 2048)", OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
+    { "limit", 'n', "N", "take the first N audio files only", OPT_INT, offsetof(args, limit), NULL, 1, 1000000000 },
+    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },
+    { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
+};
+
+static int on_progress(void *user, uint64_t done, uint64_t total, const char *what)
+{
+    char text[100];
+    snprintf(text, sizeof text, "clips  %s", what);
+    progress_update_count(user, done, total, text);
+    return progress_interrupted();
+}
+
+static void print_report(const args *a, const qasr_calibrate_report *r)
+{
+    printf("%zu clip%s in %zu piece%s, %.1f s of audio, %zu pass%s\n", r->n_clips, r->n_clips == 1 ? "" : "s", r->n_pieces,
+           r->n_pieces == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
+    printf("%zu matrices; rows: encoder %" PRIu64 ", decoder %" PRIu64 ", head %" PRIu64 "\n", r->n_matrices, r->encoder_rows,
+           r->decoder_rows, r->answer_rows);
+    printf("wrote '%s': %.1f MB in %.1f s\n", a->output, (double)r->file_bytes / 1e6, r->seconds);
+}
+
+static int calibrate(const args *a)
+{
+    progress bar;
+    qasr_error err;
+    qasr_calibrate_report report = QASR_CALIBRATE_REPORT_INIT;
+    qasr_calibrate_options options = QASR_CALIBRATE_OPTIONS_INIT;
+    options.model = a->model;
+    options.audio = a->files.names;
+    options.n_audio = a->files.n;
+    options.output = a->output;
+    options.covariance = a->covariance;
+    options.n_threads = a->n_threads;
+    options.max_memory_mb = a->max_memory_mb;
+    options.limit = a->limit;
+    options.force = a->force;
+    options.on_progress = on_progress;
+    options.user = &bar;
+    progress_catch_signals();
+    progress_begin(&bar, a->quiet);
+    qasr_status status = qasr_calibrate(&options, &report, &err);
+    progress_end(&bar);
+    if (status != QASR_OK) {
+        cmd_print_error(err.message);
+        return EXIT_FAILED;
+    }
+    if (!a->quiet)
+        print_report(a, &report);
+    return EXIT_DONE;
+}
+
+static int check_args(const args *a)
+{
+    if (!a->model)
+        return opt_usage_error(&cmd_calibrate, "option '--model DIR' is missing");
+    if (a->files.n == 0)
+        return opt_usage_error(&cmd_calibrate, "no audio file given");
+    if (!a->output)
+        return opt_usage_error(&cmd_calibrate, "option '--output FILE' is missing");
+    return EXIT_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    args a = { 0 };
+    int status;
+    opt_result parsed = opt_parse(&cmd_calibrate, &a, argc, argv);
+    if (parsed != OPT_PARSED)
+        status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    else
+        status = check_args(&a);
+    if (parsed == OPT_PARSED && status == EXIT_DONE)
+        status = calibrate(&a);
+    opt_files_free(&a.files);
+    return status;
+}
+
+const command cmd_calibrate = {
+    "calibrate", "measure what a model's matrices see, for better quantization", "--model DIR --output FILE AUDIO... [OPTIONS]",
+    "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
+    "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into pieces\n"
+    "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",
+    opts, sizeof opts / sizeof opts[0], run
+};

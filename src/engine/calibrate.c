@@ -1,0 +1,438 @@
+/* Statistics of the inputs of a model's matrices: audio files in, a GGUF file of sums out.
+ *
+ * The clips are transcribed as usual, in float32, while a watch on the network (net_watch_fn) copies the rows of every
+ * input into a small block of its own; a full block is squared and multiplied with itself, and added to the sums. The
+ * blocks make the sums depend on the order of an input's rows alone, and that depends on the clips alone: not on the
+ * threads, nor on which inputs are watched. So when not all sums fit into memory, the inputs take turns, a group of them
+ * in each pass over the audio, and the file is the same. */
+#include "engine/calibrate.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/calibration.h"
+#include "engine/engine.h"
+#include "engine/sounds.h"
+
+enum {
+    BLOCK_ROWS = 128,        /* float32 sums stay this short; adding a block costs little beside computing it */
+    PIECE_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
+    OUT_FLOATS = 1 << 18,    /* written at a time */
+    MAX_SHARED = 3           /* matrices with one input */
+};
+#define MAX_KV_BYTES ((uint64_t)512 << 20)
+#define DEFAULT_MEMORY_MB 2048
+
+/* What one or more matrices are multiplied with. */
+typedef struct input {
+    const weight_ref *refs[MAX_SHARED]; /* the matrices; the first gives the name */
+    size_t n_refs;
+    dmat w;                             /* the first, as the network has it */
+    size_t cols;
+    size_t sums_index[MAX_SHARED], counts_index[MAX_SHARED], products_index; /* tensors of the file */
+    uint64_t n_rows;
+    dmat sums, triangle, block;         /* while its group is at work */
+    size_t n_block;                     /* rows in the block */
+} input;
+
+typedef struct job {
+    const qasr_calibrate_options *opt;
+    sounds files;
+    qasr_model *model;
+    qasr_session *session;
+    input *inputs;
+    size_t n_inputs;
+    size_t group, group_end;  /* inputs at work */
+    device_mem *group_mem;
+    gguf_writer *out;
+    float *host;              /* [OUT_FLOATS] */
+    size_t pass, n_passes;
+    size_t n_given, n_done;   /* clips of the pass */
+    size_t n_pieces, n_tokens; /* of the first pass; prompt and answer */
+    double audio_s;
+    qasr_error failure;       /* of a clip, or the caller cancelled */
+} job;
+
+/* ---- which inputs --------------------------------------------------------------------------------- */
+
+/* Matrices of a layer that share an input, by their index among the layer's weights. */
+typedef struct shared {
+    size_t n;
+    int index[MAX_SHARED];
+} shared;
+
+static const shared enc_shared[] = {
+    { 3, { ENC_Q_W, ENC_K_W, ENC_V_W } }, { 1, { ENC_O_W } }, { 1, { ENC_FC1_W } }, { 1, { ENC_FC2_W } },
+};
+static const shared dec_shared[] = {
+    { 3, { DEC_Q, DEC_K, DEC_V } }, { 1, { DEC_O } }, { 2, { DEC_GATE, DEC_UP } }, { 1, { DEC_DOWN } },
+};
+
+/* refs and bound: the weights of a layer, and where the network has them. */
+static void add_inputs(job *j, const weight_ref *refs, const dmat *bound, const shared *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        input *in = &j->inputs[j->n_inputs++];
+        in->n_refs = s[i].n;
+        for (size_t k = 0; k < s[i].n; k++)
+            in->refs[k] = &refs[s[i].index[k]];
+        in->w = bound[s[i].index[0]];
+        in->cols = in->refs[0]->cols;
+    }
+}
+
+static qasr_status list_inputs(job *j, qasr_error *err)
+{
+    const model *m = j->model->checkpoint;
+    const net *n = j->session->net;
+    static const shared before = { 1, { TOP_CONV_OUT } }, between[] = { { 1, { TOP_PROJ1_W } }, { 1, { TOP_PROJ2_W } } },
+                        after = { 1, { TOP_HEAD } };
+    size_t n_enc = m->config.enc.n_layers, n_dec = m->config.dec.n_layers;
+    TRY(MEM_CALLOC(&j->inputs, ARRAY_LEN(enc_shared) * n_enc + ARRAY_LEN(dec_shared) * n_dec + 2 + ARRAY_LEN(between), err));
+    add_inputs(j, m->top, n->top, &before, 1);
+    for (size_t i = 0; i < n_enc; i++)
+        add_inputs(j, m->enc[i], n->enc[i], enc_shared, ARRAY_LEN(enc_shared));
+    add_inputs(j, m->top, n->top, between, ARRAY_LEN(between));
+    for (size_t i = 0; i < n_dec; i++)
+        add_inputs(j, m->dec[i], n->dec[i], dec_shared, ARRAY_LEN(dec_shared));
+    add_inputs(j, m->top, n->top, &after, 1);
+    return QASR_OK;
+}
+
+static size_t triangle_floats(const job *j, const input *in) { return j->opt->covariance ? in->cols * (in->cols + 1) / 2 : 0; }
+
+static uint64_t input_bytes(const job *j, const input *in)
+{
+    const size_t parts[] = { in->cols, triangle_floats(j, in), BLOCK_ROWS * in->cols };
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        bytes += size_round_up(parts[i] * sizeof(float), MEM_ALIGN);
+    return bytes;
+}
+
+/* End of the group that begins at an input: as many as fit. */
+static size_t find_group_end(const job *j, size_t first)
+{
+    uint64_t limit = (uint64_t)(j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB) << 20, bytes = 0;
+    size_t end = first;
+    while (end < j->n_inputs && (bytes += input_bytes(j, &j->inputs[end])) <= limit)
+        end++;
+    return end;
+}
+
+static qasr_status count_passes(job *j, qasr_error *err)
+{
+    for (size_t first = 0; first < j->n_inputs; j->n_passes++) {
+        size_t end = find_group_end(j, first);
+        if (end == first)
+            return error_set(err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d: raise --max-memory",
+                             j->inputs[first].refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
+                             j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
+        first = end;
+    }
+    return QASR_OK;
+}
+
+/* ---- collecting ----------------------------------------------------------------------------------- */
+
+/* The block's rows go into the sums. */
+static void add_block(const job *j, input *in)
+{
+    device *d = j->session->device;
+    dmat rows = dmat_rows(in->block, 0, in->n_block);
+    op_add_squares(d, in->sums, rows);
+    if (j->opt->covariance)
+        op_add_products(d, in->triangle, rows);
+    in->n_block = 0;
+}
+
+static input *find_input(job *j, dmat w)
+{
+    for (size_t i = j->group; i < j->group_end; i++)
+        if (j->inputs[i].w.mem == w.mem && j->inputs[i].w.offset == w.offset)
+            return &j->inputs[i];
+    return NULL;
+}
+
+static void watch(void *user, dmat x, dmat w)
+{
+    job *j = user;
+    input *in = find_input(j, w);
+    for (size_t r = 0; in && r < x.rows;) {
+        size_t room = BLOCK_ROWS - in->n_block, n = x.rows - r < room ? x.rows - r : room;
+        op_copy(j->session->device, dmat_rows(in->block, in->n_block, n), dmat_rows(x, r, n));
+        in->n_block += n;
+        in->n_rows += n;
+        r += n;
+        if (in->n_block == BLOCK_ROWS)
+            add_block(j, in);
+    }
+}
+
+static qasr_status clear(const job *j, dmat row, qasr_error *err)
+{
+    memset(j->host, 0, OUT_FLOATS * sizeof *j->host);
+    for (size_t i = 0; i < row.cols; i += OUT_FLOATS) {
+        size_t n = row.cols - i < OUT_FLOATS ? row.cols - i : OUT_FLOATS;
+        TRY(device_write(j->session->device, dmat_make(row.mem, row.offset + i * sizeof(float), QUANT_F32, 1, n), j->host, err));
+    }
+    return QASR_OK;
+}
+
+static dmat take(const job *j, size_t *used, size_t rows, size_t cols)
+{
+    dmat m = dmat_make(j->group_mem, *used, QUANT_F32, rows, cols);
+    *used += size_round_up(rows * m.stride, MEM_ALIGN);
+    return m;
+}
+
+static qasr_status begin_group(job *j, qasr_error *err)
+{
+    uint64_t bytes = 0;
+    size_t used = 0;
+    for (size_t i = j->group; i < j->group_end; i++)
+        bytes += input_bytes(j, &j->inputs[i]);
+    if (bytes > SIZE_MAX)
+        return error_set(err, QASR_E_NOMEM, "%" PRIu64 " bytes of statistics do not fit into the address space", bytes);
+    TRY(device_alloc(j->session->device, &j->group_mem, (size_t)bytes, err));
+    for (size_t i = j->group; i < j->group_end; i++) {
+        input *in = &j->inputs[i];
+        in->sums = take(j, &used, 1, in->cols);
+        in->triangle = take(j, &used, 1, triangle_floats(j, in));
+        in->block = take(j, &used, BLOCK_ROWS, in->cols);
+        TRY(clear(j, in->sums, err));
+        TRY(clear(j, in->triangle, err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status end_group(job *j, qasr_error *err)
+{
+    device_begin(j->session->device);
+    for (size_t i = j->group; i < j->group_end; i++)
+        if (j->inputs[i].n_block)
+            add_block(j, &j->inputs[i]);
+    return device_end(j->session->device, err);
+}
+
+/* ---- a pass over the audio ------------------------------------------------------------------------ */
+
+static int give_clip(void *user, qasr_clip *clip)
+{
+    job *j = user;
+    if (j->n_given == j->files.n)
+        return 0;
+    clip->path = j->files.paths[j->n_given++];
+    return 1;
+}
+
+static void count_result(job *j, const qasr_result *r)
+{
+    for (size_t i = 0; i < r->n_pieces; i++)
+        j->n_tokens += r->pieces[i].n_prompt_tokens + r->pieces[i].n_tokens;
+    j->n_pieces += r->n_pieces;
+    j->audio_s += r->timings.audio_s;
+}
+
+/* What is done, with the caller's wish. */
+static int report_progress(job *j)
+{
+    char what[64];
+    snprintf(what, sizeof what, "pass %zu of %zu", j->pass + 1, j->n_passes);
+    if (!j->opt->on_progress)
+        return 0;
+    return j->opt->on_progress(j->opt->user, j->pass * j->files.n + j->n_done, j->n_passes * j->files.n, what);
+}
+
+static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    job *j = user;
+    if (j->failure.status != QASR_OK) { /* the others only come back */
+        engine_result_free(result);
+        return 1;
+    }
+    if (error) {
+        j->failure = *error;
+        return 1;
+    }
+    j->n_done++;
+    if (j->pass == 0)
+        count_result(j, result);
+    engine_result_free(result);
+    if (report_progress(j))
+        error_write(&j->failure, QASR_E_CANCELLED, "calibration was cancelled");
+    return j->failure.status != QASR_OK;
+}
+
+static qasr_status run_audio(job *j, qasr_error *err)
+{
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.max_piece_s = PIECE_SECONDS;
+    j->n_given = j->n_done = 0;
+    qasr_status status = engine_transcribe_many(j->session, &opt, give_clip, take_result, j, err);
+    if (j->failure.status != QASR_OK)
+        return error_set(err, j->failure.status, "%s", j->failure.message);
+    return status;
+}
+
+/* ---- the file ------------------------------------------------------------------------------------- */
+
+static qasr_status declare_tensor(const job *j, const weight_ref *ref, const char *suffix, size_t n, size_t *index, qasr_error *err)
+{
+    char name[256];
+    uint64_t shape[] = { n };
+    snprintf(name, sizeof name, "%s%s", ref->tensor->canonical, suffix);
+    return gguf_writer_add(j->out, name, QUANT_F32, 1, shape, index, err);
+}
+
+static qasr_status declare_tensors(const job *j, qasr_error *err)
+{
+    for (size_t i = 0; i < j->n_inputs; i++) {
+        input *in = &j->inputs[i];
+        for (size_t k = 0; k < in->n_refs; k++) {
+            TRY(declare_tensor(j, in->refs[k], CALIBRATION_SUMS, in->cols, &in->sums_index[k], err));
+            TRY(declare_tensor(j, in->refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
+        }
+        if (j->opt->covariance)
+            TRY(declare_tensor(j, in->refs[0], CALIBRATION_PRODUCTS, triangle_floats(j, in), &in->products_index, err));
+    }
+    return QASR_OK;
+}
+
+static uint32_t mean_tokens(const job *j)
+{
+    size_t n = (j->n_tokens + j->n_pieces / 2) / j->n_pieces;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+/* After the first pass: how many pieces there were is known then. */
+static qasr_status write_header(const job *j, qasr_error *err)
+{
+    if (j->n_pieces == 0)
+        return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
+    TRY(gguf_writer_meta_str(j->out, "general.type", CALIBRATION_TYPE, err));
+    TRY(gguf_writer_meta_strs(j->out, "imatrix.datasets", j->opt->audio, j->opt->n_audio, err));
+    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count", (uint32_t)(j->n_pieces < UINT32_MAX ? j->n_pieces : UINT32_MAX), err));
+    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_size", mean_tokens(j), err));
+    TRY(gguf_writer_meta_str(j->out, "qasr.version", QASR_VERSION_STRING, err));
+    TRY(declare_tensors(j, err));
+    return gguf_writer_begin_data(j->out, err);
+}
+
+/* A row of the device to tensors [n], all the same. */
+static qasr_status write_row(const job *j, const input *in, dmat row, const size_t *tensors, size_t n, qasr_error *err)
+{
+    for (size_t i = 0; i < row.cols; i += OUT_FLOATS) {
+        size_t m = row.cols - i < OUT_FLOATS ? row.cols - i : OUT_FLOATS;
+        dmat part = dmat_make(row.mem, row.offset + i * sizeof(float), QUANT_F32, 1, m);
+        TRY(device_read(j->session->device, j->host, part, err));
+        for (size_t k = 0; k < m; k++)
+            if (!isfinite(j->host[k]))
+                return error_set(err, QASR_E_DEVICE, "the inputs of '%s' are not finite, or too large to be squared: damaged weights in '%s'?",
+                                 in->refs[0]->tensor->canonical, j->model->checkpoint->path);
+        for (size_t k = 0; k < n; k++)
+            TRY(gguf_writer_put(j->out, tensors[k], i * sizeof(float), j->host, m * sizeof(float), err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status write_group(const job *j, qasr_error *err)
+{
+    for (size_t i = j->group; i < j->group_end; i++) {
+        const input *in = &j->inputs[i];
+        float count = (float)in->n_rows;
+        TRY(write_row(j, in, in->sums, in->sums_index, in->n_refs, err));
+        for (size_t k = 0; k < in->n_refs; k++)
+            TRY(gguf_writer_put(j->out, in->counts_index[k], 0, &count, sizeof count, err));
+        if (j->opt->covariance)
+            TRY(write_row(j, in, in->triangle, &in->products_index, 1, err));
+    }
+    return QASR_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------ */
+
+static qasr_status open_model(job *j, qasr_error *err)
+{
+    qasr_model_options from = QASR_MODEL_OPTIONS_INIT;
+    from.decoder_weights = QASR_DECODER_SAFETENSORS;
+    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
+    session.n_threads = j->opt->n_threads;
+    session.precision = QASR_PRECISION_F32;
+    session.kv_type = "f32";
+    TRY(engine_model_open(&j->model, j->opt->model, &from, err));
+    TRY(engine_session_open(&j->session, j->model, &session, err));
+    j->session->max_kv_bytes = MAX_KV_BYTES;
+    j->session->net->watch = watch;
+    j->session->net->watch_user = j;
+    return QASR_OK;
+}
+
+static qasr_status run_pass(job *j, qasr_error *err)
+{
+    j->group_end = find_group_end(j, j->group);
+    TRY(begin_group(j, err));
+    TRY(run_audio(j, err));
+    TRY(end_group(j, err));
+    if (j->pass == 0)
+        TRY(write_header(j, err));
+    TRY(write_group(j, err));
+    device_mem_free(j->session->device, j->group_mem);
+    j->group_mem = NULL;
+    j->group = j->group_end;
+    return QASR_OK;
+}
+
+static void make_report(const job *j, qasr_calibrate_report *r)
+{
+    r->n_clips = j->files.n;
+    r->n_pieces = j->n_pieces;
+    r->n_passes = j->n_passes;
+    for (size_t i = 0; i < j->n_inputs; i++)
+        r->n_matrices += j->inputs[i].n_refs;
+    r->audio_s = j->audio_s;
+    r->encoder_rows = j->inputs[0].n_rows;                /* of conv_out */
+    r->decoder_rows = j->inputs[j->n_inputs - 2].n_rows;  /* of the last layer's down_proj */
+    r->answer_rows = j->inputs[j->n_inputs - 1].n_rows;   /* of the head */
+}
+
+static void job_free(job *j)
+{
+    if (j->session)
+        device_mem_free(j->session->device, j->group_mem);
+    gguf_writer_free(j->out);
+    engine_session_close(j->session);
+    engine_model_close(j->model);
+    mem_free(j->inputs);
+    mem_free(j->host);
+    sounds_free(&j->files);
+}
+
+qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_report *report, qasr_error *err)
+{
+    double start = clock_now_s();
+    job j = { .opt = opt };
+    qasr_calibrate_report made = { report->struct_size };
+    qasr_status status;
+    TRY_GOTO(sounds_find(&j.files, opt->audio, opt->n_audio, (size_t)opt->limit, err));
+    TRY_GOTO(gguf_writer_create(&j.out, opt->output, opt->force != 0, err));
+    TRY_GOTO(MEM_ALLOC(&j.host, OUT_FLOATS, err));
+    TRY_GOTO(open_model(&j, err));
+    TRY_GOTO(list_inputs(&j, err));
+    TRY_GOTO(count_passes(&j, err));
+    for (; j.pass < j.n_passes; j.pass++)
+        TRY_GOTO(run_pass(&j, err));
+    make_report(&j, &made);
+    TRY_GOTO(gguf_writer_commit(j.out, &made.file_bytes, err));
+    made.seconds = clock_now_s() - start;
+    log_info("wrote '%s'", opt->output);
+    *report = made;
+done:
+    job_free(&j);
+    return status;
+}

@@ -1,0 +1,14 @@
+# Statistics of three clips: what is in the file, the same for files, a list and a table, and that nothing else is left.
+clips=("$DATA/golden/clips/ru-002.flac" "$DATA/golden/clips/en-001.flac" "$DATA/golden/clips/silence-1s.flac")
+"$QASR" calibrate --model "$DEMO" --output a.gguf "${clips[@]}" | sed 's/ in [0-9.]* s$//'
+"$QASR" info a.gguf --tensors | grep -E '^(layout|tensors|meta.(general|imatrix)|.*(conv_out|layers.5.*_proj|embed_tokens))'
+printf '%s\n' "${clips[@]}" >list.txt
+"$QASR" calibrate --model "$DEMO" --output b.gguf --threads 1 --covariance --quiet list.txt
+"$QASR" info b.gguf --tensors | grep -E 'layers.5.*in_cov'
+mkdir sub
+cp "${clips[@]}" sub
+printf 'file\tlanguage\ttext\nru-002.flac\tRussian\tx\nen-001.flac\tEnglish\ty\n' >sub/refs.tsv
+"$QASR" calibrate -m "$DEMO" -o c.gguf -c --max-memory 12 sub/refs.tsv | sed 's/ in [0-9.]* s$//'
+"$QASR" calibrate -m "$DEMO" -o d.gguf -c -n 2 list.txt | sed 's/ in [0-9.]* s$//'
+[ "$(tail -c 1000000 c.gguf | md5sum)" = "$(tail -c 1000000 d.gguf | md5sum)" ] && echo same
+ls
