@@ -160,7 +160,8 @@ static unsigned code_bits(size_t bits[8], const quant_info *q, const uint8_t *bl
     return n;
 }
 
-static void check_nearest(const quant_info *q, uint8_t *block)
+/* Returns how many bits the element has; none where the scale is 0. */
+static unsigned check_nearest(const quant_info *q, uint8_t *block)
 {
     const unsigned element = random_u32() % q->block;
     size_t bits[8];
@@ -183,17 +184,20 @@ static void check_nearest(const quant_info *q, uint8_t *block)
                 fail_msg("%s: %.9g stored as %.9g, but %.9g is nearer", q->name, x, stored, value[code]);
         }
     }
+    return n_bits;
 }
 
 static void put_is_the_nearest_value(void **state)
 {
     for (int t = QUANT_BF16 + 1; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
+        unsigned n_with_bits = 0;
         for (int how = 0; how < 60; how++) {
             uint8_t block[MAX_BYTES];
             random_block(block, q, how);
-            check_nearest(q, block);
+            n_with_bits += check_nearest(q, block) >= 4;
         }
+        assert_true(n_with_bits > 40);
     }
 }
 
