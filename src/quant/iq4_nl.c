@@ -89,10 +89,7 @@ void iq4_nl_dequantize(float *out, const void *blocks, size_t n)
 
 static void search_block(void *block, const float *x, const float *importance)
 {
-    const uint16_t d = search_half_scale(&code_book, x, importance);
-    memcpy(block, &d, sizeof d);
-    for (unsigned i = 0; i < QK; i++)
-        iq4_nl_put(block, i, x[i]);
+    search_scale_block(block, QUANT_IQ4_NL, &code_book, x, importance);
 }
 
 void iq4_nl_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

@@ -79,10 +79,7 @@ void q4_1_dequantize(float *out, const void *blocks, size_t n)
 static void search_q4_0(void *block, const float *x, const float *importance)
 {
     static const grid integers = {-8, 7, NULL};
-    const uint16_t d = search_half_scale(&integers, x, importance);
-    memcpy(block, &d, sizeof d);
-    for (unsigned i = 0; i < QK; i++)
-        q4_0_put(block, i, x[i]);
+    search_scale_block(block, QUANT_Q4_0, &integers, x, importance);
 }
 
 void q4_0_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
@@ -111,11 +108,7 @@ void q4_0_refit(void *block, const float *x, const float *importance)
 
 static void search_q4_1(void *block, const float *x, const float *importance)
 {
-    uint16_t half[2];
-    search_half_line(&half[0], &half[1], 15, x, importance);
-    memcpy(block, half, sizeof half);
-    for (unsigned i = 0; i < QK; i++)
-        q4_1_put(block, i, x[i]);
+    search_line_block(block, QUANT_Q4_1, 15, x, importance);
 }
 
 void q4_1_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

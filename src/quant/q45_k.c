@@ -554,8 +554,7 @@ static void search_q4_k(void *block, const float *x, const float *importance)
     block_q4_k b = {.d = 0};
     search_head(&b, x, importance, q4_format.q_max);
     memcpy(block, &b, sizeof b);
-    for (unsigned i = 0; i < QK_K; i++)
-        q4_k_put(block, i, x[i]);
+    put_all(block, QUANT_Q4_K, x);
 }
 
 static void search_q5_k(void *block, const float *x, const float *importance)
@@ -565,8 +564,7 @@ static void search_q5_k(void *block, const float *x, const float *importance)
     search_head(&head, x, importance, q5_format.q_max);
     memcpy(&b, &head, offsetof(block_q4_k, qs));
     memcpy(block, &b, sizeof b);
-    for (unsigned i = 0; i < QK_K; i++)
-        q5_k_put(block, i, x[i]);
+    put_all(block, QUANT_Q5_K, x);
 }
 
 void q4_k_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

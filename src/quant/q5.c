@@ -97,10 +97,7 @@ void q5_1_dequantize(float *out, const void *blocks, size_t n)
 static void search_q5_0(void *block, const float *x, const float *importance)
 {
     static const grid integers = {-16, 15, NULL};
-    const uint16_t d = search_half_scale(&integers, x, importance);
-    memcpy(block, &d, sizeof d);
-    for (unsigned i = 0; i < QK; i++)
-        q5_0_put(block, i, x[i]);
+    search_scale_block(block, QUANT_Q5_0, &integers, x, importance);
 }
 
 void q5_0_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
@@ -130,11 +127,7 @@ void q5_0_refit(void *block, const float *x, const float *importance)
 
 static void search_q5_1(void *block, const float *x, const float *importance)
 {
-    uint16_t half[2];
-    search_half_line(&half[0], &half[1], 31, x, importance);
-    memcpy(block, half, sizeof half);
-    for (unsigned i = 0; i < QK; i++)
-        q5_1_put(block, i, x[i]);
+    search_line_block(block, QUANT_Q5_1, 31, x, importance);
 }
 
 void q5_1_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

@@ -311,8 +311,7 @@ static void search_block(void *block, const float *x, const float *importance)
     for (int g = 0; g < GROUPS; g++)
         b.scales[g] = (int8_t)best.scale[g];
     memcpy(block, &b, sizeof b);
-    for (unsigned i = 0; i < QK_K; i++)
-        q6_k_put(block, i, x[i]);
+    put_all(block, QUANT_Q6_K, x);
 }
 
 void q6_k_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

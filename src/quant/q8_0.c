@@ -46,10 +46,7 @@ void q8_0_dequantize(float *out, const void *blocks, size_t n)
 static void search_block(void *block, const float *x, const float *importance)
 {
     static const grid integers = {-127, 127, NULL};
-    const uint16_t d = search_half_scale(&integers, x, importance);
-    memcpy(block, &d, sizeof d);
-    for (unsigned i = 0; i < QK; i++)
-        q8_0_put(block, i, x[i]);
+    search_scale_block(block, QUANT_Q8_0, &integers, x, importance);
 }
 
 void q8_0_quantize_weighted(void *out, const float *x, const float *importance, size_t n)

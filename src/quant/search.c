@@ -67,6 +67,13 @@ float half_in_units(float scale, double unit)
     return (float)(f32_from_f16(half_clamped(scale * unit)) / unit);
 }
 
+float half_beside(float v, double unit, int steps)
+{
+    const uint16_t h = half_clamped(v * unit);
+    const int magnitude = clamp_int((h & 0x7fff) + steps, 0, 0x7bff);
+    return (float)(f32_from_f16((uint16_t)((h & 0x8000) | magnitude)) / unit);
+}
+
 /* ---- one scale ---- */
 
 /* What follows is written once for groups of 16 and 32, n a constant where it is called: with the inner loops unrolled,
@@ -130,25 +137,20 @@ void try_scales(scale_lanes *s, const group *g, const grid *points)
         try_n(s, g, &(grid){points->low, points->high, NULL}, GROUP_MAX / 2);
 }
 
-/* The best fits so far, the best one first. */
-typedef struct starts {
-    float scale[LANES], error[LANES];
-    int n;
-} starts;
-
-static void starts_add(starts *s, float scale, float error)
+void starts_add(starts *s, line l, float error)
 {
     for (int i = 0; i < s->n; i++)
-        if (fabsf(s->scale[i] - scale) <= 1e-6f * fabsf(scale)) /* the same points */
+        if (fabsf(s->line[i].scale - l.scale) <= 1e-6f * fabsf(l.scale) &&
+            fabsf(s->line[i].low - l.low) <= 1e-6f * fabsf(l.low)) /* the same quants */
             return;
     if (s->n == LANES && !(error < s->error[LANES - 1]))
         return;
     int at = s->n < LANES ? s->n++ : LANES - 1;
     for (; at > 0 && error < s->error[at - 1]; at--) {
-        s->scale[at] = s->scale[at - 1];
+        s->line[at] = s->line[at - 1];
         s->error[at] = s->error[at - 1];
     }
-    s->scale[at] = scale;
+    s->line[at] = l;
     s->error[at] = error;
 }
 
@@ -178,12 +180,9 @@ static void scales_descend(scale_best *best, scale_lanes *s, const group *g, con
 /* Halves near the best one: all that is left where they are far apart. */
 static void scales_neighbours(scale_best *best, const group *g, const grid *points)
 {
-    const uint16_t h = half_clamped(best->scale * g->unit);
     scale_lanes s;
-    for (int c = 0; c < LANES; c++) {
-        const int magnitude = (h & 0x7fff) + (c < REACH ? c - REACH : c - REACH + 1);
-        s.scale[c] = (float)(f32_from_f16((uint16_t)((h & 0x8000) | clamp_int(magnitude, 0, 0x7bff))) / g->unit);
-    }
+    for (int c = 0; c < LANES; c++)
+        s.scale[c] = half_beside(best->scale, g->unit, c < REACH ? c - REACH : c - REACH + 1);
     try_scales(&s, g, points);
     for (int c = 0; c < LANES; c++)
         if (s.error[c] < best->error)
@@ -210,7 +209,7 @@ static float scales_look(starts *found, const group *g, const grid *points)
         }
         try_scales(&s, g, points);
         for (int c = 0; c < LANES; c++)
-            starts_add(found, s.fit[c], s.fit_error[c]);
+            starts_add(found, (line){s.fit[c], 0}, s.fit_error[c]);
     }
     return ratio;
 }
@@ -224,7 +223,7 @@ float search_scale(const group *g, const grid *points, bool half)
     const float ratio = scales_look(&found, g, points);
     scale_lanes s;
     for (int c = 0; c < LANES; c++)
-        s.scale[c] = found.scale[c < found.n ? c : 0];
+        s.scale[c] = found.line[c < found.n ? c : 0].scale;
     scales_descend(&best, &s, g, points, half);
     for (int c = 0; c < LANES; c++) /* a closer look between the scales of the first */
         s.scale[c] = best.scale * (1 + (1 - ratio) * ((float)c - 3.5f) / 4);
@@ -234,14 +233,23 @@ float search_scale(const group *g, const grid *points, bool half)
     return best.scale;
 }
 
-uint16_t search_half_scale(const grid *points, const float x[QK], const float importance[QK])
+void search_scale_block(void *block, quant_type type, const grid *points, const float x[QK], const float importance[QK])
 {
     group g;
     group_load(&g, x, importance, QK, group_unit(x, QK), group_most(importance, QK));
-    return half_clamped(search_scale(&g, points, true) * g.unit);
+    const uint16_t d = half_clamped(search_scale(&g, points, true) * g.unit);
+    memcpy(block, &d, sizeof d);
+    put_all(block, type, x);
 }
 
 /* ---- rows of blocks ---- */
+
+void put_all(void *block, quant_type type, const float *x)
+{
+    const quant_info *q = quant_get(type);
+    for (unsigned i = 0; i < q->block; i++)
+        q->put(block, i, x[i]);
+}
 
 static double block_error(const quant_info *q, const void *block, const float *x, const float *importance)
 {

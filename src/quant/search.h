@@ -37,8 +37,8 @@ typedef struct grid {
 
 /* The scale for a group: of either sign, in units. half: one that a half holds, once it is in the weights' own measure. */
 float search_scale(const group *g, const grid *points, bool half);
-/* The same for a block of 32: the half. */
-uint16_t search_half_scale(const grid *points, const float x[QK], const float importance[QK]);
+/* The same for a block of 32 that begins with its half: the whole block. */
+void search_scale_block(void *block, quant_type type, const grid *points, const float x[QK], const float importance[QK]);
 
 /* A scale of one lane each, in units, and what comes of it. */
 typedef struct scale_lanes {
@@ -63,8 +63,8 @@ typedef struct line_best { line line; float error; } line_best;
 
 /* The line for a group of 32, in units; its scale is not negative. */
 line search_line(const group *g, const line_rule *rule);
-/* The same for a block of 32: the halves. */
-void search_half_line(uint16_t *scale, uint16_t *low, float q_max, const float x[QK], const float importance[QK]);
+/* The same for a block of 32 that begins with scale and low: the whole block. */
+void search_line_block(void *block, quant_type type, int q_max, const float x[QK], const float importance[QK]);
 
 /* As scale_lanes. */
 typedef struct line_lanes {
@@ -75,9 +75,25 @@ typedef struct line_lanes {
 
 void try_lines(line_lanes *s, const group *g, const line_rule *rule);
 
-/* The scale that a half holds, in units. Too large ones become the largest. */
-float half_in_units(float scale, double unit);
+/* ---- what the searches share ---- */
+
+/* Too large a magnitude becomes the largest. */
 uint16_t half_clamped(double v);
+/* What a half holds instead of v, all in units; and the half so many steps further from zero. */
+float half_in_units(float v, double unit);
+float half_beside(float v, double unit, int steps);
+
+/* The best fits of a first look, the best one first; for one scale low is 0. */
+typedef struct starts {
+    line line[LANES];
+    float error[LANES];
+    int n;
+} starts;
+
+void starts_add(starts *s, line l, float error);
+
+/* Stores all elements of a block whose scales are there. */
+void put_all(void *block, quant_type type, const float *x);
 
 /* Rows of blocks: each block the better one of what search makes and what the type's own quantizer makes. Where all of
  * a block's importance is 0, every weight counts the same. */

@@ -4,50 +4,36 @@
 
 enum { ROUNDS = 4, CLOSER = 2, ENDS = 8 };
 
-/* With the inner loops unrolled, the outer ones over lanes are what compilers vectorise. */
+typedef struct line_sums {
+    float middle[LANES]; /* the quant of the mean, not rounded */
+    float error[LANES], rest[LANES], rest_q[LANES], q[LANES], qq[LANES]; /* all weighted */
+} line_sums;
 
-/* The quants that the weights become, and that of the mean, not rounded. Element first, lane last. */
-static void round_to_quants(float q[restrict GROUP_MAX][LANES], float middle[restrict LANES], const line_lanes *restrict s,
-                            const group *restrict g, float q_max)
+/* Sums of what rounding leaves over, in steps of the lane's scale, and of quants less the one of the mean: so little
+ * cancels, even where one weight counts for all. With the inner loop unrolled, the outer one over lanes is what compilers
+ * vectorise. */
+static void sum_lines(line_sums *restrict sum, const line_lanes *restrict s, const group *restrict g, float q_max)
 {
     for (int c = 0; c < LANES; c++) {
         const float low = s->low[c], inverse = s->scale[c] != 0 ? 1 / s->scale[c] : 0;
-        float m = (g->mean - low) * inverse;
-        m = m > 0 ? m : 0;
-        middle[c] = m < q_max ? m : q_max;
+        float middle = (g->mean - low) * inverse, error = 0, rest = 0, rest_q = 0, sum_q = 0, sum_qq = 0;
+        middle = middle > 0 ? middle : 0;
+        middle = middle < q_max ? middle : q_max;
 #pragma GCC unroll 32
         for (unsigned i = 0; i < GROUP_MAX; i++) {
-            float t = (g->x[i] - low) * inverse;
-            t = t > 0 ? t : 0;
-            t = t < q_max ? t : q_max;
-            q[i][c] = t + ROUND_MAGIC - ROUND_MAGIC;
-        }
-    }
-}
-
-typedef struct line_sums {
-    float rest[LANES], rest_q[LANES], q[LANES], qq[LANES]; /* all weighted */
-} line_sums;
-
-/* Sums of what the lane's own line leaves over, and of quants less the one of the mean: so little cancels, even where one
- * weight counts for all. */
-static void sum_lines(line_sums *restrict sum, line_lanes *restrict s, float quants[restrict GROUP_MAX][LANES],
-                      const float middle[restrict LANES], const group *restrict g)
-{
-    for (int c = 0; c < LANES; c++) {
-        const float scale = s->scale[c], low = s->low[c], mid = middle[c];
-        float error = 0, rest = 0, rest_q = 0, sum_q = 0, sum_qq = 0;
-#pragma GCC unroll 32
-        for (unsigned i = 0; i < GROUP_MAX; i++) {
-            const float w = g->w[i], r = g->x[i] - low - scale * quants[i][c], wr = w * r;
-            const float q = quants[i][c] - mid, wq = w * q;
+            const float w = g->w[i], t = (g->x[i] - low) * inverse;
+            float q = t > 0 ? t : 0;
+            q = q < q_max ? q : q_max;
+            q = q + ROUND_MAGIC - ROUND_MAGIC;
+            const float r = t - q, wr = w * r, from_middle = q - middle, wq = w * from_middle;
             error += wr * r;
             rest += wr;
-            rest_q += wr * q;
+            rest_q += wr * from_middle;
             sum_q += wq;
-            sum_qq += wq * q;
+            sum_qq += wq * from_middle;
         }
-        s->error[c] = error;
+        sum->middle[c] = middle;
+        sum->error[c] = error;
         sum->rest[c] = rest;
         sum->rest_q[c] = rest_q;
         sum->q[c] = sum_q;
@@ -55,60 +41,46 @@ static void sum_lines(line_sums *restrict sum, line_lanes *restrict s, float qua
     }
 }
 
-/* The best line through 0, for lanes whose best line begins above it. */
-static void fit_through_zero(line_lanes *s, const line_sums *sum, const float middle[LANES], const group *g)
+/* Without a scale all weights are low, and the mean would be better. */
+static void fit_flat(line_lanes *s, int c, const group *g)
 {
-    for (int c = 0; c < LANES; c++) {
-        if (!(s->fit_low[c] > 0))
-            continue;
-        const float q = sum->q[c] + middle[c] * g->sum_w, qq = sum->qq[c] + middle[c] * (sum->q[c] + q);
-        const float xq = s->low[c] * q + s->scale[c] * qq + sum->rest_q[c] + middle[c] * sum->rest[c];
-        s->fit_scale[c] = qq > 0 && xq > 0 ? xq / qq : 0;
-        s->fit_low[c] = 0;
-        s->fit_error[c] = g->energy - s->fit_scale[c] * xq;
-    }
+    const float off = g->mean - s->low[c];
+    s->fit_error[c] = g->energy - g->sum_w * g->mean * g->mean;
+    s->error[c] = s->fit_error[c] + g->sum_w * off * off;
+    s->fit_scale[c] = 0;
+    s->fit_low[c] = g->mean;
+}
+
+/* The best line through 0, for a lane whose best line begins above it. */
+static void fit_through_zero(line_lanes *s, int c, const line_sums *sum, const group *g)
+{
+    const float middle = sum->middle[c], q = sum->q[c] + middle * g->sum_w, qq = sum->qq[c] + middle * (sum->q[c] + q);
+    const float xq = s->low[c] * q + s->scale[c] * (qq + sum->rest_q[c] + middle * sum->rest[c]);
+    s->fit_scale[c] = qq > 0 && xq > 0 ? xq / qq : 0;
+    s->fit_low[c] = 0;
+    s->fit_error[c] = g->energy - s->fit_scale[c] * xq;
 }
 
 void try_lines(line_lanes *s, const group *g, const line_rule *rule)
 {
-    float quants[GROUP_MAX][LANES], middle[LANES];
     line_sums sum;
-    round_to_quants(quants, middle, s, g, rule->q_max);
-    sum_lines(&sum, s, quants, middle, g);
+    sum_lines(&sum, s, g, rule->q_max);
     for (int c = 0; c < LANES; c++) {
-        const float det = g->sum_w * sum.qq[c] - sum.q[c] * sum.q[c];
+        const float scale = s->scale[c], det = g->sum_w * sum.qq[c] - sum.q[c] * sum.q[c];
         const float slope = (g->sum_w * sum.rest_q[c] - sum.rest[c] * sum.q[c]) / det;
         const float b = det > 1e-6f * g->sum_w * sum.qq[c] ? slope : 0; /* else all quants that count are the same */
         const float a = (sum.rest[c] - b * sum.q[c]) / g->sum_w;
-        s->fit_scale[c] = s->scale[c] + b;
-        s->fit_low[c] = s->low[c] + a - b * middle[c];
-        s->fit_error[c] = s->error[c] - a * sum.rest[c] - b * sum.rest_q[c];
+        s->error[c] = scale * scale * sum.error[c];
+        s->fit_scale[c] = scale + scale * b;
+        s->fit_low[c] = s->low[c] + scale * (a - b * sum.middle[c]);
+        s->fit_error[c] = scale * scale * (sum.error[c] - a * sum.rest[c] - b * sum.rest_q[c]);
     }
-    if (rule->not_above_zero)
-        fit_through_zero(s, &sum, middle, g);
-}
-
-typedef struct starts {
-    line line[LANES];
-    float error[LANES];
-    int n;
-} starts;
-
-static void starts_add(starts *s, line l, float error)
-{
-    for (int i = 0; i < s->n; i++)
-        if (fabsf(s->line[i].scale - l.scale) <= 1e-6f * fabsf(l.scale) &&
-            fabsf(s->line[i].low - l.low) <= 1e-6f * fabsf(l.low)) /* the same quants */
-            return;
-    if (s->n == LANES && !(error < s->error[LANES - 1]))
-        return;
-    int at = s->n < LANES ? s->n++ : LANES - 1;
-    for (; at > 0 && error < s->error[at - 1]; at--) {
-        s->line[at] = s->line[at - 1];
-        s->error[at] = s->error[at - 1];
+    for (int c = 0; c < LANES; c++) {
+        if (s->scale[c] == 0)
+            fit_flat(s, c, g);
+        if (rule->not_above_zero && s->fit_low[c] > 0)
+            fit_through_zero(s, c, &sum, g);
     }
-    s->line[at] = l;
-    s->error[at] = error;
 }
 
 static bool take_best(line_best *best, const line_lanes *s)
@@ -190,13 +162,6 @@ static void lines_around(line_lanes *s, const line_best *best, float step, const
     }
 }
 
-static float half_beside(float v, double unit, int steps)
-{
-    const uint16_t h = half_clamped(v * unit);
-    const int magnitude = clamp_int((h & 0x7fff) + steps, 0, 0x7bff);
-    return (float)(f32_from_f16((uint16_t)((h & 0x8000) | magnitude)) / unit);
-}
-
 static void lines_beside(line_lanes *s, const line_best *best, const group *g)
 {
     static const int8_t steps[LANES][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 1}, {1, -1}, {1, 0}, {1, 1}};
@@ -220,7 +185,7 @@ line search_line(const group *g, const line_rule *rule)
     }
     lines_descend(&best, &s, g, rule);
     float step = 0.02f;
-    for (int i = 0; i < CLOSER; i++) {
+    for (int i = 0; i < (rule->halves ? CLOSER : 1); i++) {
         lines_around(&s, &best, step, rule);
         if (!lines_descend(&best, &s, g, rule))
             step /= 2;
@@ -234,12 +199,13 @@ line search_line(const group *g, const line_rule *rule)
     return best.line;
 }
 
-void search_half_line(uint16_t *scale, uint16_t *low, float q_max, const float x[QK], const float importance[QK])
+void search_line_block(void *block, quant_type type, int q_max, const float x[QK], const float importance[QK])
 {
-    const line_rule rule = {.q_max = q_max, .halves = true};
+    const line_rule rule = {.q_max = (float)q_max, .halves = true};
     group g;
     group_load(&g, x, importance, QK, group_unit(x, QK), group_most(importance, QK));
     const line l = search_line(&g, &rule);
-    *scale = half_clamped(l.scale * g.unit);
-    *low = half_clamped(l.low * g.unit);
+    const uint16_t halves[2] = {half_clamped(l.scale * g.unit), half_clamped(l.low * g.unit)};
+    memcpy(block, halves, sizeof halves);
+    put_all(block, type, x);
 }

@@ -210,7 +210,7 @@ def write_safetensors(folder):
 # ---- GGUF written by the official package --------------------------------------------------------
 
 # Where the float16 factors of a block are: random bytes there could be infinities.
-FACTORS = {Type.Q4_K: (0, 2), Type.Q5_K: (0, 2), Type.Q6_K: (208,)}
+FACTORS = {Type.Q4_K: (0, 2), Type.Q5_K: (0, 2), Type.Q6_K: (208,), Type.IQ4_NL: (0,)}
 
 
 def random_blocks(rng, qtype, rows, row):
