@@ -236,22 +236,10 @@ static const char *part_of(const char *canonical)
         const char *prefix, *part;
     } rules[] = { /* the first that fits */
         { "thinker.model.embed_tokens.", "embedding" },
-        { "token_embd.", "embedding" },
-        { "dec.token_embd.", "embedding" },
         { "thinker.lm_head.", "head" },
-        { "output.", "head" },
         { "thinker.audio_tower.", "encoder" },
-        { "enc.", "encoder" },
-        { "audio.blk.", "encoder" },
-        { "audio.conv", "encoder" },
-        { "audio.ln_post.", "encoder" },
-        { "audio.proj", "encoder" },
-        { "a.", "encoder" },
-        { "mm.a.", "encoder" },
+        { "a.position_embd.", "encoder" }, /* llama.cpp's copy of what every encoder computes */
         { "thinker.model.", "decoder" },
-        { "dec.", "decoder" },
-        { "blk.", "decoder" },
-        { "output_norm.", "decoder" },
     };
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (strncmp(canonical, rules[i].prefix, strlen(rules[i].prefix)) == 0)

@@ -22,6 +22,7 @@ typedef struct text_chunk text_chunk; /* block of the string pool */
 
 struct weights {
     weights_container kind;
+    names_layout layout;
     wfile *files;
     size_t n_files, cap_files;
     wtensor *tensors;
@@ -37,10 +38,11 @@ qasr_status weights_create(weights **out, weights_container kind, qasr_error *er
 qasr_status weights_add_file(weights *w, const char *path, unsigned *index, qasr_error *err);
 /* Copies len bytes into the pool, NUL-terminated; lives as long as w. */
 qasr_status weights_add_text(weights *w, const char *s, size_t len, const char **out, qasr_error *err);
-/* Copies *t; its name is in the pool already, canonical is filled in here. */
+/* Copies *t; its name is in the pool already, canonical is filled in by weights_finish. */
 qasr_status weights_add_tensor(weights *w, const wtensor *t, qasr_error *err);
 qasr_status weights_add_meta(weights *w, const wmeta *m, qasr_error *err);
-/* After the last tensor and key: makes them findable and refuses names that occur twice. */
+/* After the last tensor and key: detects the layout of the names, fills in the canonical ones, makes all findable and
+ * refuses names that occur twice. */
 qasr_status weights_finish(weights *w, qasr_error *err);
 
 /* Fills n_values and n_bytes from type, n_dims and shape. NULL, or what is wrong with the shape. */

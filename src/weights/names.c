@@ -1,37 +1,169 @@
-/* Tensor names: a name of the "-hf" layout goes in, the original checkpoint's name comes out (model
- * specification, table of native names). Values and shapes are the same in both layouts. */
+/* One table of tensor names, read in both directions: the original checkpoint's name in the first column, what each
+ * other layout calls the same tensor in the others. Values and shapes are the same in all of them.
+ *
+ * A column ends in a dot when it is a prefix: what follows is the same in all layouts. Any other is a whole name but for
+ * ".weight" or ".bias". '#' stands for the number of a layer. The first row that fits decides, so longer prefixes stand
+ * before shorter ones of the same start, and an alias that is only read after the name that is also written. */
 #include <string.h>
 
 #include "base/error.h"
 #include "weights/weights.h"
 
-/* The first prefix that fits decides, so longer prefixes stand before shorter ones of the same start. */
-static const struct {
-    const char *native, *original;
-} prefixes[] = {
-    { "model.language_model.", "thinker.model." },
-    { "model.multi_modal_projector.linear_1.", "thinker.audio_tower.proj1." },
-    { "model.multi_modal_projector.linear_2.", "thinker.audio_tower.proj2." },
-    { "model.audio_tower.", "thinker.audio_tower." },
-    { "lm_head.", "thinker.lm_head." },
-    { "score.", "thinker.lm_head." }, /* the forced aligner's head */
+#define TOWER "thinker.audio_tower."
+#define TOWER_LAYER TOWER "layers.#."
+#define LAYER "thinker.model.layers.#."
+
+/* original, "-hf", llama.cpp, transcribe.cpp, CrispASR */
+static const char *const rows[][NAMES_LAYOUTS] = {
+    { "thinker.model.", "model.language_model." },
+    { TOWER "proj1.", "model.multi_modal_projector.linear_1." },
+    { TOWER "proj2.", "model.multi_modal_projector.linear_2." },
+    { TOWER, "model.audio_tower." },
+    { "thinker.lm_head.", "lm_head." },
+    { "thinker.lm_head.", "score." }, /* the forced aligner's head */
+
+    { TOWER "conv2d1", NULL, "a.conv2d.1", "enc.conv.0", "audio.conv.1" },
+    { TOWER "conv2d2", NULL, "a.conv2d.2", "enc.conv.1", "audio.conv.2" },
+    { TOWER "conv2d3", NULL, "a.conv2d.3", "enc.conv.2", "audio.conv.3" },
+    { TOWER "conv_out", NULL, "a.conv_out", "enc.conv_out", "audio.conv_out" },
+    { TOWER_LAYER "self_attn_layer_norm", NULL, "a.blk.#.ln1", "enc.blocks.#.norm_attn", "audio.blk.#.attn_norm" },
+    { TOWER_LAYER "self_attn.q_proj", NULL, "a.blk.#.attn_q", "enc.blocks.#.attn.q", "audio.blk.#.attn_q" },
+    { TOWER_LAYER "self_attn.k_proj", NULL, "a.blk.#.attn_k", "enc.blocks.#.attn.k", "audio.blk.#.attn_k" },
+    { TOWER_LAYER "self_attn.v_proj", NULL, "a.blk.#.attn_v", "enc.blocks.#.attn.v", "audio.blk.#.attn_v" },
+    { TOWER_LAYER "self_attn.out_proj", NULL, "a.blk.#.attn_out", "enc.blocks.#.attn.out", "audio.blk.#.attn_out" },
+    { TOWER_LAYER "final_layer_norm", NULL, "a.blk.#.ln2", "enc.blocks.#.norm_ffn", "audio.blk.#.ffn_norm" },
+    { TOWER_LAYER "fc1", NULL, "a.blk.#.ffn_up", "enc.blocks.#.ffn.fc1", "audio.blk.#.ffn_up" },
+    { TOWER_LAYER "fc2", NULL, "a.blk.#.ffn_down", "enc.blocks.#.ffn.fc2", "audio.blk.#.ffn_down" },
+    { TOWER "ln_post", NULL, "a.post_ln", "enc.ln_post", "audio.ln_post" },
+    { TOWER "proj1", NULL, "mm.a.mlp.1", "enc.proj1", "audio.proj1" },
+    { TOWER "proj2", NULL, "mm.a.mlp.2", "enc.proj2", "audio.proj2" },
+
+    { "thinker.model.embed_tokens", NULL, "token_embd", "dec.token_embd", "token_embd" },
+    { "thinker.model.norm", NULL, "output_norm", "dec.output_norm", "output_norm" },
+    { "thinker.lm_head", NULL, "output", NULL, "output" }, /* transcribe.cpp's is always the embedding */
+    { LAYER "input_layernorm", NULL, "blk.#.attn_norm", "dec.blocks.#.norm_attn", "blk.#.attn_norm" },
+    { LAYER "self_attn.q_proj", NULL, "blk.#.attn_q", "dec.blocks.#.attn.q", "blk.#.attn_q" },
+    { LAYER "self_attn.k_proj", NULL, "blk.#.attn_k", "dec.blocks.#.attn.k", "blk.#.attn_k" },
+    { LAYER "self_attn.v_proj", NULL, "blk.#.attn_v", "dec.blocks.#.attn.v", "blk.#.attn_v" },
+    { LAYER "self_attn.o_proj", NULL, "blk.#.attn_output", "dec.blocks.#.attn.o", "blk.#.attn_output" },
+    { LAYER "self_attn.q_norm", NULL, "blk.#.attn_q_norm", "dec.blocks.#.attn.q_norm", "blk.#.attn_q_norm" },
+    { LAYER "self_attn.k_norm", NULL, "blk.#.attn_k_norm", "dec.blocks.#.attn.k_norm", "blk.#.attn_k_norm" },
+    { LAYER "post_attention_layernorm", NULL, "blk.#.ffn_norm", "dec.blocks.#.norm_ffn", "blk.#.ffn_norm" },
+    { LAYER "mlp.gate_proj", NULL, "blk.#.ffn_gate", "dec.blocks.#.ffn.gate", "blk.#.ffn_gate" },
+    { LAYER "mlp.up_proj", NULL, "blk.#.ffn_up", "dec.blocks.#.ffn.up", "blk.#.ffn_up" },
+    { LAYER "mlp.down_proj", NULL, "blk.#.ffn_down", "dec.blocks.#.ffn.down", "blk.#.ffn_down" },
 };
 
-bool names_canonical(char *out, size_t size, const char *name)
+/* What a name has that the pattern does not say. */
+typedef struct wildcard {
+    const char *number, *rest; /* of the layer, and what follows the pattern */
+    size_t n_number;
+} wildcard;
+
+static bool match(wildcard *w, const char *pattern, const char *name)
 {
-    const char *start = "";
-    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
-        size_t n = strlen(prefixes[i].native);
-        if (strncmp(name, prefixes[i].native, n) == 0) {
-            start = prefixes[i].original;
-            name += n;
-            break;
+    bool is_prefix = pattern[strlen(pattern) - 1] == '.';
+    *w = (wildcard){ .number = "" };
+    for (; *pattern; pattern++) {
+        if (*pattern == '#') {
+            w->number = name;
+            w->n_number = strspn(name, "0123456789");
+            name += w->n_number;
+            if (w->n_number == 0)
+                return false;
+        } else if (*name++ != *pattern) {
+            return false;
         }
     }
-    size_t n_start = strlen(start), n_rest = strlen(name);
-    if (n_start >= size || n_rest >= size - n_start)
+    w->rest = name;
+    return is_prefix || strcmp(name, ".weight") == 0 || strcmp(name, ".bias") == 0;
+}
+
+/* Appends n bytes and keeps out a string. */
+static bool append(char *out, size_t size, size_t *used, const char *s, size_t n)
+{
+    if (n >= size - *used)
         return false;
-    memcpy(out, start, n_start);
-    memcpy(out + n_start, name, n_rest + 1);
+    memcpy(out + *used, s, n);
+    *used += n;
+    out[*used] = 0;
     return true;
+}
+
+static bool expand(char *out, size_t size, const char *pattern, const wildcard *w)
+{
+    size_t used = 0, n_before = strcspn(pattern, "#");
+    const char *after = pattern[n_before] ? pattern + n_before + 1 : "";
+    return size > 0 && append(out, size, &used, pattern, n_before) && append(out, size, &used, w->number, w->n_number) &&
+           append(out, size, &used, after, strlen(after)) && append(out, size, &used, w->rest, strlen(w->rest));
+}
+
+/* *found: a row knows the name. */
+static bool translate(char *out, size_t size, const char *name, names_layout from, names_layout to, bool *found)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        wildcard w;
+        *found = rows[i][from] && rows[i][to] && match(&w, rows[i][from], name);
+        if (*found)
+            return expand(out, size, rows[i][to], &w);
+    }
+    return false;
+}
+
+bool names_canonical(char *out, size_t size, const char *name, names_layout from)
+{
+    bool found = false;
+    bool fits = from != NAMES_ORIGINAL && translate(out, size, name, from, NAMES_ORIGINAL, &found);
+    return found ? fits : expand(out, size, "", &(wildcard){ .number = "", .rest = name });
+}
+
+bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to)
+{
+    bool found = false;
+    if (to == NAMES_ORIGINAL)
+        return expand(out, size, "", &(wildcard){ .number = "", .rest = canonical });
+    return translate(out, size, canonical, NAMES_ORIGINAL, to, &found);
+}
+
+const char *names_layout_name(names_layout layout)
+{
+    static const char *const names[NAMES_LAYOUTS] = { "original", "hf", "llama.cpp", "transcribe.cpp", "CrispASR" };
+    return names[layout];
+}
+
+static size_t count_known(names_layout layout, const wtensor *tensors, size_t n)
+{
+    size_t n_known = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+            wildcard w;
+            if (rows[r][layout] && match(&w, rows[r][layout], tensors[i].name)) {
+                n_known++;
+                break;
+            }
+        }
+    return n_known;
+}
+
+names_layout names_detect(const char *architecture, const wtensor *tensors, size_t n)
+{
+    static const struct {
+        const char *architecture;
+        names_layout layout;
+    } known[] = {
+        { "qwen3vl", NAMES_LLAMA }, { "clip", NAMES_LLAMA }, { "qwen3_asr", NAMES_STT }, { "qwen3asr", NAMES_CRISP },
+    };
+    for (size_t i = 0; architecture && i < ARRAY_LEN(known); i++)
+        if (strcmp(architecture, known[i].architecture) == 0)
+            return known[i].layout;
+    names_layout best = NAMES_ORIGINAL;
+    size_t n_best = 0;
+    for (int layout = NAMES_ORIGINAL + 1; layout < NAMES_LAYOUTS; layout++) {
+        size_t n_known = count_known((names_layout)layout, tensors, n);
+        if (n_known > n_best) {
+            best = (names_layout)layout;
+            n_best = n_known;
+        }
+    }
+    return best;
 }

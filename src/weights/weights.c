@@ -89,26 +89,10 @@ qasr_status weights_add_text(weights *w, const char *s, size_t len, const char *
     return QASR_OK;
 }
 
-static qasr_status add_canonical(weights *w, wtensor *t, qasr_error *err)
-{
-    size_t size = strlen(t->name) + 32; /* original prefixes are at most 10 bytes longer than native ones */
-    char *canonical;
-    TRY(text_reserve(w, size, &canonical, err));
-    bool fits = names_canonical(canonical, size, t->name);
-    assert(fits);
-    (void)fits;
-    t->canonical = strcmp(canonical, t->name) == 0 ? t->name : canonical;
-    w->text->used -= size - (t->canonical == t->name ? 0 : strlen(canonical) + 1);
-    return QASR_OK;
-}
-
 qasr_status weights_add_tensor(weights *w, const wtensor *t, qasr_error *err)
 {
     TRY(grow((void **)&w->tensors, &w->cap_tensors, w->n_tensors, sizeof *w->tensors, err));
-    wtensor *added = &w->tensors[w->n_tensors];
-    *added = *t;
-    TRY(add_canonical(w, added, err));
-    w->n_tensors++;
+    w->tensors[w->n_tensors++] = *t;
     return QASR_OK;
 }
 
@@ -116,6 +100,19 @@ qasr_status weights_add_meta(weights *w, const wmeta *m, qasr_error *err)
 {
     TRY(grow((void **)&w->meta, &w->cap_meta, w->n_meta, sizeof *w->meta, err));
     w->meta[w->n_meta++] = *m;
+    return QASR_OK;
+}
+
+static qasr_status add_canonical(weights *w, wtensor *t, qasr_error *err)
+{
+    size_t size = strlen(t->name) + 64; /* the longest original name is 57 bytes, a prefix at most 10 bytes longer */
+    char *canonical;
+    TRY(text_reserve(w, size, &canonical, err));
+    bool fits = names_canonical(canonical, size, t->name, w->layout);
+    assert(fits);
+    (void)fits;
+    t->canonical = strcmp(canonical, t->name) == 0 ? t->name : canonical;
+    w->text->used -= size - (t->canonical == t->name ? 0 : strlen(canonical) + 1);
     return QASR_OK;
 }
 
@@ -168,8 +165,12 @@ static qasr_status index_meta(weights *w, qasr_error *err)
 
 qasr_status weights_finish(weights *w, qasr_error *err)
 {
-    TRY(index_tensors(w, err));
-    return index_meta(w, err);
+    TRY(index_meta(w, err));
+    const wmeta *architecture = w->kind == WEIGHTS_GGUF ? weights_meta_find(w, "general.architecture") : NULL;
+    w->layout = names_detect(architecture ? architecture->str : NULL, w->tensors, w->n_tensors);
+    for (size_t i = 0; i < w->n_tensors; i++)
+        TRY(add_canonical(w, &w->tensors[i], err));
+    return index_tensors(w, err);
 }
 
 const char *wtensor_measure(wtensor *t)
@@ -227,6 +228,11 @@ void weights_close(weights *w)
 weights_container weights_kind(const weights *w)
 {
     return w->kind;
+}
+
+names_layout weights_layout(const weights *w)
+{
+    return w->layout;
 }
 
 size_t weights_count(const weights *w)

@@ -19,7 +19,7 @@ enum { WEIGHTS_MAX_DIMS = 4 };
 typedef struct wtensor {
     const char *name;      /* as in the file */
     const char *canonical; /* in the original checkpoint's naming ("thinker.model.norm.weight"); equal to
-                              name when it is no name of the "-hf" layout */
+                              name when the file's layout does not know it */
     quant_type type;
     unsigned n_dims;
     uint64_t shape[WEIGHTS_MAX_DIMS]; /* slowest first (GGUF's order reversed); 1 beyond n_dims */
@@ -27,6 +27,22 @@ typedef struct wtensor {
     const void *data;  /* n_bytes, mapped; 2-byte aligned at best */
     unsigned file;     /* index for weights_file_* */
 } wtensor;
+
+/* ---- names ---- */
+/* How a file names the tensors. llama.cpp's covers both of its files, text model and mmproj. */
+typedef enum names_layout {
+    NAMES_ORIGINAL, NAMES_HF, NAMES_LLAMA, NAMES_STT /* transcribe.cpp */, NAMES_CRISP, NAMES_LAYOUTS
+} names_layout;
+
+const char *names_layout_name(names_layout layout); /* "original", "hf", "llama.cpp", ... */
+/* Name in a layout -> original name, into out (size bytes). Names that the layout does not know are copied. False if the
+ * result does not fit. */
+bool names_canonical(char *out, size_t size, const char *name, names_layout from);
+/* Original name -> name in a layout. False if the layout has none for it or it does not fit. */
+bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to);
+/* architecture: general.architecture of a GGUF file, or NULL. When that says nothing, the layout that knows most of the
+ * names; original if none knows any. */
+names_layout names_detect(const char *architecture, const wtensor *tensors, size_t n);
 
 typedef enum weights_container { WEIGHTS_SAFETENSORS, WEIGHTS_GGUF } weights_container;
 
@@ -53,6 +69,7 @@ qasr_status weights_lock(const weights *w, const wtensor *const *tensors, size_t
                          qasr_error *err);
 
 weights_container weights_kind(const weights *w);
+names_layout weights_layout(const weights *w); /* of all its files together */
 size_t weights_count(const weights *w);
 const wtensor *weights_at(const weights *w, size_t index); /* in file order */
 /* By canonical name; NULL if there is none. */
@@ -85,11 +102,6 @@ const wmeta *weights_meta_at(const weights *w, size_t index);
 const wmeta *weights_meta_find(const weights *w, const char *key);
 /* Walks a string array: *pos starts at 0; returns false at the end. The string is not NUL-terminated. */
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len);
-
-/* ---- names ---- */
-/* Name in the "-hf" layout -> original name, into out (size bytes). Other names are copied. False if the
- * result does not fit. */
-bool names_canonical(char *out, size_t size, const char *name);
 
 /* ---- GGUF writer, version 3 ---- */
 typedef struct gguf_writer gguf_writer;

@@ -420,36 +420,6 @@ static void test_reads_the_demo_model(void **state)
     weights_close(w);
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
-
-static void test_canonical_names(void **state)
-{
-    (void)state;
-    static const char *const pairs[][2] = {
-        { "model.language_model.layers.3.mlp.up_proj.weight", "thinker.model.layers.3.mlp.up_proj.weight" },
-        { "model.language_model.embed_tokens.weight", "thinker.model.embed_tokens.weight" },
-        { "model.multi_modal_projector.linear_1.weight", "thinker.audio_tower.proj1.weight" },
-        { "model.multi_modal_projector.linear_2.bias", "thinker.audio_tower.proj2.bias" },
-        { "model.audio_tower.conv2d1.bias", "thinker.audio_tower.conv2d1.bias" },
-        { "lm_head.weight", "thinker.lm_head.weight" },
-        { "score.weight", "thinker.lm_head.weight" },
-        { "thinker.model.norm.weight", "thinker.model.norm.weight" },
-        { "thinker.lm_head.weight", "thinker.lm_head.weight" },
-        { "model.norm.weight", "model.norm.weight" },
-        { "blk.0.attn_q.weight", "blk.0.attn_q.weight" },
-        { "", "" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
-        char out[64] = "";
-        size_t n = strlen(pairs[i][1]);
-        assert_true(names_canonical(out, sizeof out, pairs[i][0]));
-        assert_string_equal(out, pairs[i][1]);
-        assert_true(names_canonical(out, n + 1, pairs[i][0]));
-        assert_false(names_canonical(out, n, pairs[i][0]));
-        assert_false(names_canonical(out, 0, pairs[i][0]));
-    }
-}
-
 /* ---- damage --------------------------------------------------------------------------------- */
 
 static size_t read_back(const char *name, unsigned char *out, size_t size)
@@ -579,7 +549,6 @@ int main(void)
         CASE(test_refuses_bad_indexes),
         CASE(test_shards_without_index),
         CASE(test_reads_the_demo_model),
-        cmocka_unit_test(test_canonical_names),
         CASE(test_every_truncation),
         CASE(test_random_bit_flips),
         CASE(test_allocation_failures),
