@@ -7,7 +7,8 @@
 
 enum {
     TOKEN_IDS_MAX = 1 << 22, /* a table of that many ids is 48 MiB; published ones have 151,706 */
-    NO_TOKEN = -1
+    NO_TOKEN = -1,
+    ALPHABET_SIZE = 0x100 + 68 /* characters below this stand for bytes in vocab.json and merges.txt */
 };
 #define NO_MERGE UINT32_MAX
 
@@ -50,6 +51,11 @@ struct tokenizer {
     bool added_first[256]; /* bytes that an added token begins with */
     pretok *pretok;
 };
+
+/* ---- vocab.c ---- */
+
+/* The byte that each character stands for, -1: none. */
+void vocab_alphabet(int16_t byte_of[ALPHABET_SIZE]);
 
 /* ---- tokens.c ---- */
 

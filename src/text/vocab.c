@@ -25,7 +25,6 @@ enum {
     ADDED_MAX = 4096,          /* they are searched one by one; published ones have 62 */
     FILE_BYTES_MAX = 32 << 20, /* each of vocab.json and merges.txt */
     CONFIG_BYTES_MAX = 4 << 20,
-    ALPHABET_SIZE = 0x100 + 68,
     TYPICAL_ENTRY_BYTES = 16, /* of a token in vocab.json; published ones take 18 */
     MIN_MERGE_BYTES = 3       /* and the end of the line, which the last may lack */
 };
@@ -73,7 +72,7 @@ static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_erro
 
 static bool is_printable_latin1(int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; }
 
-static void fill_alphabet(int16_t byte_of[ALPHABET_SIZE])
+void vocab_alphabet(int16_t byte_of[ALPHABET_SIZE])
 {
     for (int i = 0; i < ALPHABET_SIZE; i++)
         byte_of[i] = -1;
@@ -548,7 +547,7 @@ qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err
     paths p = { 0 };
     json_t *root = NULL;
     qasr_status status;
-    fill_alphabet(l.byte_of);
+    vocab_alphabet(l.byte_of);
     TRY_GOTO(MEM_CALLOC(&l.t, 1, err));
     TRY_GOTO(file_path_join(&p.vocab, dir, "vocab.json", err));
     TRY_GOTO(file_path_join(&p.merges, dir, "merges.txt", err));
