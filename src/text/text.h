@@ -23,6 +23,22 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err);
 /* Loads vocab.json, merges.txt and tokenizer_config.json (added tokens) from a model directory.
  * Errors: IO, FORMAT (malformed, ids out of range or used twice, merge of unknown tokens), NOMEM. */
 qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err);
+
+/* The same in lists of strings that another file holds (the metadata of a GGUF file). Pieces are in the byte alphabet, like
+ * those of vocab.json; merges are "left right". */
+typedef struct token_lists {
+    const char *path; /* of that file, for messages */
+    /* Gives the string at *pos of a list and moves on; *pos starts at 0, false at the end. */
+    bool (*next)(const void *list, uint64_t *pos, const char **s, size_t *len);
+    const void *tokens, *merges;
+    uint64_t n_tokens, n_merges;
+    uint64_t tokens_bytes, merges_bytes; /* at least what the strings of a list take together */
+    const unsigned char *types; /* [n_tokens] int32, 4 bytes each: 1 normal, 3 control, 4 user defined, 5 unused; or NULL */
+} token_lists;
+/* Added tokens are those of types 3 (special, but for <asr_text>) and 4, and others that are no byte and that no merge makes
+ * (special if there are no types and they read <|...|>). Unused rows (type 5, <|unused_N|>, [PADn]) have no token.
+ * Errors: FORMAT (as above, and lists of the wrong length), UNSUPPORTED, NOMEM. */
+qasr_status tokenizer_open_lists(tokenizer **out, const token_lists *lists, qasr_error *err);
 void tokenizer_free(tokenizer *t);
 /* Number of ids with a token (base + added); highest id + 1. */
 size_t tokenizer_size(const tokenizer *t);

@@ -7,14 +7,13 @@
 
 enum {
     TOKEN_IDS_MAX = 1 << 22, /* a table of that many ids is 48 MiB; published ones have 151,706 */
-    NO_TOKEN = -1,
-    ALPHABET_SIZE = 0x100 + 68 /* characters below this stand for bytes in vocab.json and merges.txt */
+    NO_TOKEN = -1
 };
 #define NO_MERGE UINT32_MAX
 
 typedef enum token_kind {
     TOKEN_NONE = 0, /* a hole: no token has this id */
-    TOKEN_BASE,     /* from vocab.json: made by merging */
+    TOKEN_BASE,     /* a byte, or made by merging */
     TOKEN_ADDED,    /* stands for its literal text */
     TOKEN_SPECIAL   /* the same, left out of decoded text on request */
 } token_kind;
@@ -52,14 +51,9 @@ struct tokenizer {
     pretok *pretok;
 };
 
-/* ---- vocab.c ---- */
-
-/* The byte that each character stands for, -1: none. */
-void vocab_alphabet(int16_t byte_of[ALPHABET_SIZE]);
-
 /* ---- tokens.c ---- */
 
-/* Makes the tokens that are there findable by content. *twice: n_tokens, or an id whose content a smaller one has;
+/* Makes the base tokens that are there findable by content. *twice: n_tokens, or an id whose content a smaller one has;
  * then the index is not complete. Error: NOMEM. */
 qasr_status tokens_index(tokenizer *t, size_t *twice, qasr_error *err);
 /* The id with this content (n is at least 1), or NO_TOKEN. */

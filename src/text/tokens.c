@@ -72,7 +72,7 @@ qasr_status tokens_index(tokenizer *t, size_t *twice, qasr_error *err)
     *twice = t->n_tokens;
     for (size_t id = 0; id < t->n_tokens && *twice == t->n_tokens; id++) {
         const token *k = &t->tokens[id];
-        if (k->kind == TOKEN_NONE)
+        if (k->kind != TOKEN_BASE)
             continue;
         uint32_t tag, *slot = find_slot(t, t->bytes + k->offset, k->length, &tag);
         if (*slot)

@@ -20,21 +20,13 @@
 #include "base/mem.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
+#include "text/vocab.h"
 
 enum {
-    ADDED_MAX = 4096,          /* they are searched one by one; published ones have 62 */
-    FILE_BYTES_MAX = 32 << 20, /* each of vocab.json and merges.txt */
     CONFIG_BYTES_MAX = 4 << 20,
     TYPICAL_ENTRY_BYTES = 16, /* of a token in vocab.json; published ones take 18 */
     MIN_MERGE_BYTES = 3       /* and the end of the line, which the last may lack */
 };
-
-typedef struct loader {
-    tokenizer *t;
-    size_t n_bytes;                 /* of t->bytes in use */
-    size_t cap_tokens;              /* of t->tokens */
-    int16_t byte_of[ALPHABET_SIZE]; /* character of the byte alphabet to byte, -1: none */
-} loader;
 
 /* ---- a file being read -------------------------------------------------------------------- */
 
@@ -58,11 +50,11 @@ __attribute__((format(printf, 3, 4))) static qasr_status scan_error(const scanne
 static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_error *err)
 {
     TRY(file_map_open(m, path, err));
-    if (m->size > FILE_BYTES_MAX) {
+    if (m->size > VOCAB_MAX_BYTES) {
         size_t size = m->size;
         file_map_close(m);
         return error_set(err, QASR_E_FORMAT, "'%s' is too large: %zu bytes, expected at most %d", path, size,
-                         FILE_BYTES_MAX);
+                         VOCAB_MAX_BYTES);
     }
     *s = (scanner){ .path = path, .begin = m->data, .p = m->data, .end = m->data + m->size };
     return QASR_OK;
@@ -72,13 +64,13 @@ static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_erro
 
 static bool is_printable_latin1(int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; }
 
-void vocab_alphabet(int16_t byte_of[ALPHABET_SIZE])
+void vocab_fill_alphabet(loader *l)
 {
-    for (int i = 0; i < ALPHABET_SIZE; i++)
-        byte_of[i] = -1;
+    for (int i = 0; i < VOCAB_ALPHABET_SIZE; i++)
+        l->byte_of[i] = -1;
     int next = 0x100;
     for (int b = 0; b < 256; b++)
-        byte_of[is_printable_latin1(b) ? b : next++] = (int16_t)b;
+        l->byte_of[is_printable_latin1(b) ? b : next++] = (int16_t)b;
 }
 
 /* Writes the byte that one character stands for. */
@@ -87,7 +79,7 @@ static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, c
 {
     if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
         return scan_error(s, err, "malformed UTF-8");
-    if (cp >= ALPHABET_SIZE || l->byte_of[cp] < 0)
+    if (cp >= VOCAB_ALPHABET_SIZE || l->byte_of[cp] < 0)
         return scan_error(s, err, "U+%04" PRIX32 " is not a character of the byte alphabet", cp);
     *to = (unsigned char)l->byte_of[cp];
     return QASR_OK;
@@ -122,7 +114,7 @@ static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *
             break;
         }
         cp = (cp & 0x1F) << 6 | (p[1] & 0x3F);
-        if (*p < 0xC2 || *p > 0xDF || (p[1] & 0xC0) != 0x80 || cp >= ALPHABET_SIZE || l->byte_of[cp] < 0)
+        if (*p < 0xC2 || *p > 0xDF || (p[1] & 0xC0) != 0x80 || cp >= VOCAB_ALPHABET_SIZE || l->byte_of[cp] < 0)
             break;
         *to++ = (unsigned char)l->byte_of[cp];
         p += 2;
@@ -157,9 +149,7 @@ static qasr_status reserve_tokens(loader *l, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-/* Gives an id in [0, TOKEN_IDS_MAX) the n bytes at l->n_bytes, which are in place already. */
-static qasr_status add_token(loader *l, int32_t id, size_t n, token_kind kind, const char *path,
-                             qasr_error *err)
+qasr_status vocab_add_token(loader *l, int32_t id, size_t n, token_kind kind, const char *path, qasr_error *err)
 {
     TRY(reserve_tokens(l, (size_t)id + 1, err));
     token *k = &l->t->tokens[id];
@@ -282,7 +272,7 @@ static qasr_status scan_vocab(loader *l, scanner *s, qasr_error *err)
         if (!take(s, ':'))
             return scan_error(s, err, "expected ':'");
         TRY(scan_id(&id, s, err));
-        TRY(add_token(l, id, n, TOKEN_BASE, s->path, err));
+        TRY(vocab_add_token(l, id, n, TOKEN_BASE, s->path, err));
         more = take(s, ',');
         if (!more && !take(s, '}'))
             return scan_error(s, err, "expected ',' or '}'");
@@ -320,8 +310,9 @@ static qasr_status build_index(tokenizer *t, const char *path, qasr_error *err)
                      token_find(t, t->bytes + k->offset, k->length), twice);
 }
 
-static qasr_status find_byte_tokens(tokenizer *t, const char *path, qasr_error *err)
+qasr_status vocab_index(tokenizer *t, const char *path, qasr_error *err)
 {
+    TRY(build_index(t, path, err));
     for (int b = 0; b < 256; b++) {
         unsigned char byte = (unsigned char)b;
         t->byte_id[b] = token_find(t, &byte, 1);
@@ -354,25 +345,34 @@ static qasr_status scan_half(const loader *l, unsigned char *to, size_t *n, scan
     return QASR_OK;
 }
 
+bool vocab_add_merge(tokenizer *t, const unsigned char *p, size_t n_left, size_t n, char *why, size_t size)
+{
+    uint32_t rank = t->n_merges;
+    int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
+    if (!token_is(t, 256 + (size_t)rank, p, n))
+        result = token_find(t, p, n);
+    if (result == NO_TOKEN) {
+        snprintf(why, size, "merge %" PRIu32 " makes a token that is not in the vocabulary", rank);
+        return false;
+    }
+    uint32_t same = merge_add(t, result, n_left);
+    if (same != rank)
+        snprintf(why, size, "merge %" PRIu32 " is the same as merge %" PRIu32, rank, same);
+    return same == rank;
+}
+
 /* s stands at the begin of a line that is not empty, and is left at its end. scratch has room for what s has left. */
 static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, qasr_error *err)
 {
     size_t n_left, n_right;
-    tokenizer *t = l->t;
+    char why[100];
     TRY(scan_half(l, scratch, &n_left, s, err));
     s->p += !at_line_end(s); /* the blank */
     TRY(scan_half(l, scratch + n_left, &n_right, s, err));
     if (n_left == 0 || n_right == 0 || !at_line_end(s))
         return scan_error(s, err, "expected two tokens and one blank");
-    uint32_t rank = t->n_merges;
-    int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
-    if (!token_is(t, 256 + (size_t)rank, scratch, n_left + n_right))
-        result = token_find(t, scratch, n_left + n_right);
-    if (result == NO_TOKEN)
-        return scan_error(s, err, "merge %" PRIu32 " makes a token that is not in the vocabulary", rank);
-    uint32_t same = merge_add(t, result, n_left);
-    if (same != rank)
-        return scan_error(s, err, "merge %" PRIu32 " is the same as merge %" PRIu32, rank, same);
+    if (!vocab_add_merge(l->t, scratch, n_left, n_left + n_right, why, sizeof why))
+        return scan_error(s, err, "%s", why);
     return QASR_OK;
 }
 
@@ -461,9 +461,9 @@ static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, c
     *added = json_object_get(root, "added_tokens_decoder");
     if (!json_is_object(*added))
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': no object 'added_tokens_decoder'", path);
-    if (json_object_size(*added) > ADDED_MAX)
+    if (json_object_size(*added) > VOCAB_MAX_ADDED)
         return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d",
-                         path, json_object_size(*added), ADDED_MAX);
+                         path, json_object_size(*added), VOCAB_MAX_ADDED);
     const char *name;
     json_t *spec;
     *n_bytes = 0;
@@ -479,6 +479,15 @@ static int longest_first(const void *a, const void *b)
     const added_token *x = a, *y = b;
     return x->length != y->length ? (x->length < y->length ? 1 : -1) : (x->id > y->id) - (x->id < y->id);
 }
+
+void vocab_add_added(tokenizer *t, int32_t id)
+{
+    const token *k = &t->tokens[id];
+    t->added[t->n_added++] = (added_token){ .length = k->length, .id = id };
+    t->added_first[t->bytes[k->offset]] = true;
+}
+
+void vocab_sort_added(tokenizer *t) { qsort(t->added, t->n_added, sizeof *t->added, longest_first); }
 
 static qasr_status add_added(loader *l, json_t *added, const char *path, qasr_error *err)
 {
@@ -500,11 +509,10 @@ static qasr_status add_added(loader *l, json_t *added, const char *path, qasr_er
                              text);
         memcpy(t->bytes + l->n_bytes, text, n);
         bool special = json_is_true(json_object_get(spec, "special"));
-        TRY(add_token(l, id, n, special ? TOKEN_SPECIAL : TOKEN_ADDED, path, err));
-        t->added[t->n_added++] = (added_token){ .length = (uint32_t)n, .id = id };
-        t->added_first[(unsigned char)text[0]] = true;
+        TRY(vocab_add_token(l, id, n, special ? TOKEN_SPECIAL : TOKEN_ADDED, path, err));
+        vocab_add_added(t, id);
     }
-    qsort(t->added, t->n_added, sizeof *t->added, longest_first);
+    vocab_sort_added(t);
     return QASR_OK;
 }
 
@@ -521,8 +529,7 @@ static qasr_status load_files(loader *l, const paths *p, json_t **root, qasr_err
     TRY(load_config(root, p->config, err));
     TRY(check_config(&added, &n_added_bytes, *root, p->config, err));
     TRY(load_vocab(l, p->vocab, n_added_bytes, err));
-    TRY(build_index(l->t, p->vocab, err));
-    TRY(find_byte_tokens(l->t, p->vocab, err));
+    TRY(vocab_index(l->t, p->vocab, err));
     TRY(load_merges(l, p->merges, err));
     TRY(add_added(l, added, p->config, err));
     return pretok_create(&l->t->pretok, err);
@@ -547,7 +554,7 @@ qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err
     paths p = { 0 };
     json_t *root = NULL;
     qasr_status status;
-    vocab_alphabet(l.byte_of);
+    vocab_fill_alphabet(&l);
     TRY_GOTO(MEM_CALLOC(&l.t, 1, err));
     TRY_GOTO(file_path_join(&p.vocab, dir, "vocab.json", err));
     TRY_GOTO(file_path_join(&p.merges, dir, "merges.txt", err));

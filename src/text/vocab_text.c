@@ -1,7 +1,7 @@
 /* A loaded tokenizer back as text: ids and ranks in, the lines of vocab.json and merges.txt out. */
 #include "base/mem.h"
-#include "text/tokenizer.h"
 #include "text/utf8.h"
+#include "text/vocab.h"
 
 typedef struct letters {
     uint32_t of_byte[256]; /* the character that stands for a byte */
@@ -12,11 +12,11 @@ enum { MAX_TEXT_BYTES = 64 << 20 }; /* the whole of vocab.json has at most half 
 
 static void letters_init(letters *l)
 {
-    int16_t byte_of[ALPHABET_SIZE];
-    vocab_alphabet(byte_of);
-    for (uint32_t c = 0; c < ALPHABET_SIZE; c++)
-        if (byte_of[c] >= 0)
-            l->of_byte[byte_of[c]] = c;
+    loader alphabet = { 0 };
+    vocab_fill_alphabet(&alphabet);
+    for (uint32_t c = 0; c < VOCAB_ALPHABET_SIZE; c++)
+        if (alphabet.byte_of[c] >= 0)
+            l->of_byte[alphabet.byte_of[c]] = c;
     buf_init(&l->text, MAX_TEXT_BYTES);
 }
 
