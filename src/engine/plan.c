@@ -7,7 +7,7 @@
  *   norms, biases, all other vectors                      f32
  *   everything else                                       as in the source
  *
- * Rows that do not fit a type's blocks take another type of about its size: q4_k -> q4_0, q5_k -> q5_0, q6_k -> q8_0 (there
+ * Rows that do not fit a type's blocks take another type of about its size: q4_k -> iq4_nl, q5_k -> q5_0, q6_k -> q8_0 (there
  * is no type of 6 bits with smaller blocks), and what does not fit blocks of 32 is f16. Mixes go to q8_0 at once, as they
  * are known to do. Half precision is only chosen for values that fit it: a tensor with |x| > 65504 becomes f32 instead.
  * What the user asks for by name comes before all of this. */
@@ -183,7 +183,7 @@ static bool rows_fit(const plan_entry *e, quant_type type) { return e->row_value
 static quant_type next_type(quant_type type, bool is_mix)
 {
     switch (type) {
-    case QUANT_Q4_K: return is_mix ? QUANT_Q8_0 : QUANT_Q4_0;
+    case QUANT_Q4_K: return is_mix ? QUANT_Q8_0 : QUANT_IQ4_NL;
     case QUANT_Q5_K: return is_mix ? QUANT_Q8_0 : QUANT_Q5_0;
     case QUANT_Q6_K: return QUANT_Q8_0;
     default: return QUANT_F16;

@@ -194,6 +194,18 @@ static void unpack_int8_q4_0(int8_t *q, float *scale, float *min, size_t stride,
     }
 }
 
+static void unpack_int8_iq4_nl(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
+{
+    const uint8_t *p = blocks;
+    for (size_t i = 0; i < n; i += QK, p += sizeof(block_iq4_nl), q += QK, scale += stride) {
+        block_iq4_nl b;
+        memcpy(&b, p, sizeof b);
+        *scale = f32_from_f16(b.d);
+        for (int j = 0; j < QK; j++)
+            q[j] = quant_iq4_nl[j < 16 ? b.qs[j] & 15 : b.qs[j - 16] >> 4];
+    }
+}
+
 static void unpack_int8_q4_1(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n)
 {
     const uint8_t *p = blocks;
@@ -321,6 +333,7 @@ GEMV(gemv_q5_1, QUANT_Q5_1)
 GEMV(gemv_q6_k, QUANT_Q6_K)
 GEMV(gemv_q4_k, QUANT_Q4_K)
 GEMV(gemv_q5_k, QUANT_Q5_K)
+GEMV(gemv_iq4_nl, QUANT_IQ4_NL)
 
 /* ---- blocked products ---- */
 
@@ -423,11 +436,11 @@ void kernels_fill_scalar(kernels *k)
         .quantize_act8 = quantize_act8,
         .unpack_int8 = { [QUANT_Q8_0] = unpack_int8_q8_0, [QUANT_Q4_0] = unpack_int8_q4_0, [QUANT_Q4_1] = unpack_int8_q4_1,
                          [QUANT_Q5_0] = unpack_int8_q5_0, [QUANT_Q5_1] = unpack_int8_q5_1, [QUANT_Q4_K] = unpack_int8_q4_k,
-                         [QUANT_Q5_K] = unpack_int8_q5_k },
+                         [QUANT_Q5_K] = unpack_int8_q5_k, [QUANT_IQ4_NL] = unpack_int8_iq4_nl },
         .gemv = { [QUANT_F32] = gemv_f32, [QUANT_F16] = gemv_f16, [QUANT_BF16] = gemv_bf16, [QUANT_Q8_0] = gemv_q8_0,
                   [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
                   [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,
-                  [QUANT_Q5_K] = gemv_q5_k },
+                  [QUANT_Q5_K] = gemv_q5_k, [QUANT_IQ4_NL] = gemv_iq4_nl },
         .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a,
                   .pack_b = gemm_pack_b },
         .attention = attention, .attention_step = attention,

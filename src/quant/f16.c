@@ -116,3 +116,44 @@ void bf16_dequantize(float *out, const void *blocks, size_t n)
         out[i] = f32_from_bf16(b);
     }
 }
+
+/* ---- one number: a block of its own ---- */
+
+float f32_put(void *block, unsigned i, float x)
+{
+    memcpy(block, &x, sizeof x);
+    return x;
+}
+
+float f16_put(void *block, unsigned i, float x)
+{
+    const float most = 65504;
+    const uint16_t h = half_from_float(x < most ? x > -most ? x : -most : most);
+    memcpy(block, &h, sizeof h);
+    return float_from_half(h);
+}
+
+float bf16_put(void *block, unsigned i, float x)
+{
+    const float most = 0x1.fep127f;
+    const uint16_t b = bfloat_from_float(x < most ? x > -most ? x : -most : most);
+    memcpy(block, &b, sizeof b);
+    return f32_from_bf16(b);
+}
+
+void f32_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    f32_quantize(out, x, n);
+}
+
+void f16_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        f16_put((unsigned char *)out + 2 * i, 0, x[i]);
+}
+
+void bf16_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        bf16_put((unsigned char *)out + 2 * i, 0, x[i]);
+}

@@ -19,26 +19,29 @@
 #error "the block formats need float arithmetic that rounds after every operation"
 #endif
 
-void f32_quantize(void *out, const float *x, size_t n);
-void f32_dequantize(float *out, const void *blocks, size_t n);
-void f16_quantize(void *out, const float *x, size_t n);
-void f16_dequantize(float *out, const void *blocks, size_t n);
-void bf16_quantize(void *out, const float *x, size_t n);
-void bf16_dequantize(float *out, const void *blocks, size_t n);
-void q8_0_quantize(void *out, const float *x, size_t n);
-void q8_0_dequantize(float *out, const void *blocks, size_t n);
-void q4_0_quantize(void *out, const float *x, size_t n);
-void q4_0_dequantize(float *out, const void *blocks, size_t n);
-void q4_1_dequantize(float *out, const void *blocks, size_t n);
-void q5_0_quantize(void *out, const float *x, size_t n);
-void q5_0_dequantize(float *out, const void *blocks, size_t n);
-void q5_1_dequantize(float *out, const void *blocks, size_t n);
-void q4_k_quantize(void *out, const float *x, size_t n);
-void q4_k_dequantize(float *out, const void *blocks, size_t n);
-void q5_k_quantize(void *out, const float *x, size_t n);
-void q5_k_dequantize(float *out, const void *blocks, size_t n);
-void q6_k_quantize(void *out, const float *x, size_t n);
-void q6_k_dequantize(float *out, const void *blocks, size_t n);
+/* The functions of an entry of the type table. */
+#define FORMAT(type)                                                                                                   \
+    void type##_quantize(void *out, const float *x, size_t n);                                                         \
+    void type##_dequantize(float *out, const void *blocks, size_t n);                                                  \
+    void type##_quantize_weighted(void *out, const float *x, const float *importance, size_t n);                       \
+    float type##_put(void *block, unsigned i, float x)
+#define BLOCK_FORMAT(type)                                                                                             \
+    FORMAT(type);                                                                                                      \
+    void type##_refit(void *block, const float *x, const float *importance)
+FORMAT(f32);
+FORMAT(f16);
+FORMAT(bf16);
+BLOCK_FORMAT(q8_0);
+BLOCK_FORMAT(q4_0);
+BLOCK_FORMAT(q4_1);
+BLOCK_FORMAT(q5_0);
+BLOCK_FORMAT(q5_1);
+BLOCK_FORMAT(q6_k);
+BLOCK_FORMAT(q4_k);
+BLOCK_FORMAT(q5_k);
+BLOCK_FORMAT(iq4_nl);
+#undef FORMAT
+#undef BLOCK_FORMAT
 
 /* 1.5 * 2^23: adding it leaves a float whose low mantissa bits are the nearest integer, ties to even. */
 #define ROUND_MAGIC 12582912.0f
@@ -74,6 +77,38 @@ static inline float block_inverse(float d)
 static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high)
 {
     return v < low ? low : v > high ? high : v;
+}
+
+/* The code in low .. high whose value, code * scale + offset in float32, is nearest to x. */
+static inline int nearest_code(float x, float scale, float offset, int low, int high)
+{
+    if (scale == 0)
+        return clamp_int(0, low, high);
+    const double t = ((double)x - offset) / scale;
+    const int c = (int)((t > low ? t < high ? t : high : low) - low + 0.5) + low;
+    const int other = t > c ? c + 1 : c - 1; /* values are rounded: the other side of t may be nearer */
+    if (other < low || other > high)
+        return c;
+    const float v = (float)c * scale + offset, v_other = (float)other * scale + offset;
+    return fabs((double)v_other - x) < fabs((double)v - x) ? other : c;
+}
+
+static inline uint16_t half_bits(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return h;
+}
+
+static inline float half_at(const uint8_t *p) { return f32_from_f16(half_bits(p)); }
+
+/* Element i of 32 in 16 bytes: the low halves first. */
+static inline int nibble_at(const uint8_t *qs, unsigned i) { return qs[i % 16] >> (i < 16 ? 0 : 4) & 15; }
+
+static inline void set_nibble(uint8_t *qs, unsigned i, int code)
+{
+    const unsigned shift = i < 16 ? 0 : 4;
+    qs[i % 16] = (uint8_t)((qs[i % 16] & ~(15u << shift)) | (unsigned)code << shift);
 }
 
 #endif

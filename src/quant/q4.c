@@ -1,9 +1,10 @@
 /* Q4_0 and Q4_1: blocks of 32 weights with 4 bits each, element j in the low half of byte j and element
- * j + 16 in the high half. Q4_0: weight = d * (q - 8). Q4_1, which is only read: weight = d * q + m.
+ * j + 16 in the high half. Q4_0: weight = d * (q - 8). Q4_1: weight = d * q + m.
  *
- * In: rows of float32. Out: 18 bytes per 32 weights. The value of the largest magnitude, whatever its sign,
- * becomes quant 0; so d has the opposite sign. */
-#include "quant/formats.h"
+ * In: rows of float32. Out: 18 or 20 bytes per 32 weights. Q4_0: the value of the largest magnitude, whatever
+ * its sign, becomes quant 0; so d has the opposite sign. Q4_1: quant 0 is the least value, quant 15 the
+ * largest. */
+#include "quant/search.h"
 
 static inline uint8_t round_up_from(float v)
 {
@@ -56,4 +57,39 @@ void q4_1_dequantize(float *out, const void *blocks, size_t n)
             out[j + QK / 2] = (float)(b.qs[j] >> 4) * d + m;
         }
     }
+}
+
+/* ---- importance-weighted, one element, refit ---- */
+
+static void search_q4_0(void *block, const float *x, const float *importance)
+{
+    static const grid integers = {-8, 7, NULL};
+    const uint16_t d = search_half_scale(&integers, x, importance);
+    memcpy(block, &d, sizeof d);
+    for (unsigned i = 0; i < QK; i++)
+        q4_0_put(block, i, x[i]);
+}
+
+void q4_0_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q4_0, search_q4_0, out, x, importance, n);
+}
+
+float q4_0_put(void *block, unsigned i, float x)
+{
+    uint8_t *p = block;
+    const float d = half_at(p);
+    const int code = nearest_code(x, d, 0, -8, 7);
+    set_nibble(p + offsetof(block_q4_0, qs), i, code + 8);
+    return (float)code * d;
+}
+
+void q4_0_refit(void *block, const float *x, const float *importance)
+{
+    uint8_t *p = block;
+    float points[QK];
+    for (unsigned i = 0; i < QK; i++)
+        points[i] = (float)(nibble_at(p + offsetof(block_q4_0, qs), i) - 8);
+    const uint16_t d = refit_half_scale(half_bits(p), points, x, importance, QK);
+    memcpy(p, &d, sizeof d);
 }

@@ -2,7 +2,7 @@
  *
  * In: rows of float32. Out: 34 bytes per 32 weights. The quants come from the scale before it is rounded to
  * a half. */
-#include "quant/formats.h"
+#include "quant/search.h"
 
 /* Half away from zero, for |v| < 2^22: with the largest float below one half the sum reaches the next integer
  * exactly when the fraction is at least one half. */
@@ -41,4 +41,38 @@ void q8_0_dequantize(float *out, const void *blocks, size_t n)
         for (int i = 0; i < QK; i++)
             out[i] = (float)b.qs[i] * d;
     }
+}
+
+static void search_block(void *block, const float *x, const float *importance)
+{
+    static const grid integers = {-127, 127, NULL};
+    const uint16_t d = search_half_scale(&integers, x, importance);
+    memcpy(block, &d, sizeof d);
+    for (unsigned i = 0; i < QK; i++)
+        q8_0_put(block, i, x[i]);
+}
+
+void q8_0_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q8_0, search_block, out, x, importance, n);
+}
+
+float q8_0_put(void *block, unsigned i, float x)
+{
+    uint8_t *p = block;
+    const float d = half_at(p);
+    const int code = nearest_code(x, d, 0, -127, 127);
+    p[offsetof(block_q8_0, qs) + i] = (uint8_t)code;
+    return (float)code * d;
+}
+
+void q8_0_refit(void *block, const float *x, const float *importance)
+{
+    block_q8_0 b;
+    float points[QK];
+    memcpy(&b, block, sizeof b);
+    for (int i = 0; i < QK; i++)
+        points[i] = b.qs[i];
+    b.d = refit_half_scale(b.d, points, x, importance, QK);
+    memcpy(block, &b, sizeof b);
 }

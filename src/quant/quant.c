@@ -5,19 +5,25 @@
 
 #include "base/error.h"
 
+#define FUNCTIONS(type) type##_quantize, type##_dequantize, type##_quantize_weighted, type##_put
+#define BLOCK(type) sizeof(block_##type), FUNCTIONS(type), type##_refit
+#define UNWEIGHTED(type) sizeof(block_##type), type##_quantize, type##_dequantize, NULL, NULL, NULL
+#define READ_ONLY(type) sizeof(block_##type), NULL, type##_dequantize, NULL, NULL, NULL
+
 static const quant_info types[QUANT_TYPE_COUNT] = {
-    [QUANT_F32] = {"f32", 0, 0, 1, 4, f32_quantize, f32_dequantize},
-    [QUANT_F16] = {"f16", 1, 1, 1, 2, f16_quantize, f16_dequantize},
-    [QUANT_BF16] = {"bf16", 30, 32, 1, 2, bf16_quantize, bf16_dequantize},
-    [QUANT_Q8_0] = {"q8_0", 8, 7, QK, sizeof(block_q8_0), q8_0_quantize, q8_0_dequantize},
-    [QUANT_Q4_0] = {"q4_0", 2, 2, QK, sizeof(block_q4_0), q4_0_quantize, q4_0_dequantize},
-    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, sizeof(block_q4_1), NULL, q4_1_dequantize},
-    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, sizeof(block_q5_0), q5_0_quantize, q5_0_dequantize},
-    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, sizeof(block_q5_1), NULL, q5_1_dequantize},
-    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, sizeof(block_q6_k), q6_k_quantize, q6_k_dequantize},
+    [QUANT_F32] = {"f32", 0, 0, 1, 4, FUNCTIONS(f32), NULL},
+    [QUANT_F16] = {"f16", 1, 1, 1, 2, FUNCTIONS(f16), NULL},
+    [QUANT_BF16] = {"bf16", 30, 32, 1, 2, FUNCTIONS(bf16), NULL},
+    [QUANT_Q8_0] = {"q8_0", 8, 7, QK, BLOCK(q8_0)},
+    [QUANT_Q4_0] = {"q4_0", 2, 2, QK, BLOCK(q4_0)},
+    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, READ_ONLY(q4_1)},
+    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, UNWEIGHTED(q5_0)},
+    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, READ_ONLY(q5_1)},
+    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, UNWEIGHTED(q6_k)},
     /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
-    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, sizeof(block_q4_k), q4_k_quantize, q4_k_dequantize},
-    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, sizeof(block_q5_k), q5_k_quantize, q5_k_dequantize},
+    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, UNWEIGHTED(q4_k)},
+    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, UNWEIGHTED(q5_k)},
+    [QUANT_IQ4_NL] = {"iq4_nl", 20, 25, QK, BLOCK(iq4_nl)},
 };
 
 /* Every type id that GGUF files may hold. Those missing were given out once and withdrawn. */

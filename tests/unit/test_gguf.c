@@ -672,7 +672,7 @@ static void test_writer_refuses(void **state)
     REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_),
             "'q' (type 'q8_0') has rows that are not");
     REFUSES(gguf_writer_add(g, "d", QUANT_F32, 5, shape, &i, &err_), "5 dimensions");
-    REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type 11");
+    REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type ");
     shape[0] = UINT64_MAX / 8;
     REFUSES(gguf_writer_add(g, "o", QUANT_F32, 2, shape, &i, &err_), "overflows");
     shape[0] = INT64_MAX / 4;

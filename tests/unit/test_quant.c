@@ -467,7 +467,7 @@ static void test_table(void **state)
         {QUANT_Q4_0, "q4_0", 2, 2, 32, 18},     {QUANT_Q4_1, "q4_1", 3, 3, 32, 20},
         {QUANT_Q5_0, "q5_0", 6, 8, 32, 22},     {QUANT_Q5_1, "q5_1", 7, 9, 32, 24},
         {QUANT_Q6_K, "q6_k", 14, 18, 256, 210}, {QUANT_Q4_K, "q4_k", 12, 15, 256, 144},
-        {QUANT_Q5_K, "q5_k", 13, 17, 256, 176},
+        {QUANT_Q5_K, "q5_k", 13, 17, 256, 176}, {QUANT_IQ4_NL, "iq4_nl", 20, 25, 32, 18},
     };
     assert_int_equal(ARRAY_LEN(expected), QUANT_TYPE_COUNT);
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
@@ -506,7 +506,7 @@ static void test_type_ids_we_cannot_read(void **state)
         const char *name;
     } known[] = {
         {9, "q8_1"},     {10, "q2_k"},  {11, "q3_k"},   {15, "q8_k"},  {16, "iq2_xxs"}, {17, "iq2_xs"},
-        {18, "iq3_xxs"}, {19, "iq1_s"}, {20, "iq4_nl"}, {21, "iq3_s"}, {22, "iq2_s"},   {23, "iq4_xs"},
+        {18, "iq3_xxs"}, {19, "iq1_s"}, {21, "iq3_s"}, {22, "iq2_s"},   {23, "iq4_xs"},
         {24, "i8"},      {25, "i16"},   {26, "i32"},    {27, "i64"},   {28, "f64"},     {29, "iq1_m"},
         {34, "tq1_0"},   {35, "tq2_0"}, {39, "mxfp4"},  {40, "nvfp4"}, {41, "q1_0"},
     };

@@ -1,0 +1,63 @@
+/* Searches for scales that keep a weighted squared error small: what the importance-weighted quantizers share.
+ *
+ * In: the weights of one scale and how much each counts. Out: the scale (and offset). A search tries many candidates at
+ * once, one per lane. For each it rounds all weights and learns two things: the error, and the scale that the rounded
+ * weights would rather have, by least squares. The best few go on from there until nothing gets better. Each lane sums from
+ * element 0 upwards, so results do not depend on the compiler. */
+#ifndef QASR_QUANT_SEARCH_H
+#define QASR_QUANT_SEARCH_H
+
+#include <stdbool.h>
+
+#include "quant/formats.h"
+
+enum { LANES = 8, GROUP_MAX = 32 };
+
+/* 16 or 32 weights in a unit of their own, a power of two, so that no sum overflows. */
+typedef struct group {
+    unsigned n;
+    float x[GROUP_MAX];
+    float w[GROUP_MAX]; /* importance, at most 1 and never quite 0 */
+    double unit;        /* the weights are x * unit */
+} group;
+
+/* The unit for n weights: their largest magnitude is in [1, 2) units. 1 for zeros. */
+double group_unit(const float *x, size_t n);
+/* What importance is divided by: its largest value. */
+float group_most(const float *importance, size_t n);
+void group_load(group *g, const float *x, const float *importance, unsigned n, double unit, float most);
+
+/* What a scale multiplies: the integers low .. high, or the entries of a code book, which are integers too. */
+typedef struct grid {
+    float low, high;
+    const int8_t *nearest; /* NULL: all integers. Else the point nearest to t at [2 (t - low)] */
+} grid;
+
+/* The scale for a group: of either sign, in units. half: one that a half holds, once it is in the weights' own measure. */
+float search_scale(const group *g, const grid *points, bool half);
+/* The same for a block of 32: the half. */
+uint16_t search_half_scale(const grid *points, const float x[QK], const float importance[QK]);
+
+/* A scale of one lane each, in units, and what comes of it. */
+typedef struct scale_lanes {
+    float scale[LANES];
+    float error[LANES];     /* sum of w (x - scale * point)^2 */
+    float fit[LANES];       /* the scale with the least error for the same points */
+    float fit_error[LANES]; /* and that error */
+} scale_lanes;
+
+void try_scales(scale_lanes *s, const group *g, const grid *points);
+
+/* The scale that a half holds, in units. Too large ones become the largest. */
+float half_in_units(float scale, double unit);
+uint16_t half_clamped(double v);
+
+/* Rows of blocks: each block the better one of what search makes and what the type's own quantizer makes. Where all of
+ * a block's importance is 0, every weight counts the same. */
+typedef void (*search_fn)(void *block, const float *x, const float *importance);
+void quantize_rows_weighted(quant_type type, search_fn search, void *out, const float *x, const float *importance, size_t n);
+
+/* The scale of codes that stay: least squares, as a half; the old one where that is no better. */
+uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, const float *importance, unsigned n);
+
+#endif
