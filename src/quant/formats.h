@@ -79,6 +79,22 @@ static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high)
     return v < low ? low : v > high ? high : v;
 }
 
+/* The rule of Q4_1 and Q5_1: quants 0 .. q_max between the least and the largest value. Where their range is so small that
+ * its inverse overflows, all quants are 0: what the reference does with an infinity depends on the machine. */
+static inline void block_line(uint8_t q[QK], float *d, float *low, const float x[QK], int q_max)
+{
+    float least = x[0], largest = x[0];
+    for (int i = 1; i < QK; i++) {
+        least = x[i] < least ? x[i] : least;
+        largest = x[i] > largest ? x[i] : largest;
+    }
+    *low = least;
+    *d = (largest - least) / (float)q_max;
+    const float inverse = block_inverse(*d);
+    for (int i = 0; i < QK; i++)
+        q[i] = isinf(inverse) ? 0 : (uint8_t)clamp_int((int32_t)((x[i] - least) * inverse + 0.5f), 0, q_max);
+}
+
 /* The code in low .. high whose value, code * scale + offset in float32, is nearest to x. */
 static inline int nearest_code(float x, float scale, float offset, int low, int high)
 {

@@ -46,6 +46,21 @@ void q4_0_dequantize(float *out, const void *blocks, size_t n)
     }
 }
 
+void q4_1_quantize(void *out, const float *x, size_t n)
+{
+    for (unsigned char *p = out; n >= QK; n -= QK, x += QK, p += sizeof(block_q4_1)) {
+        block_q4_1 b;
+        float low, d;
+        uint8_t q[QK];
+        block_line(q, &d, &low, x, 15);
+        b.d = f16_from_f32(d);
+        b.m = f16_from_f32(low);
+        for (int j = 0; j < QK / 2; j++)
+            b.qs[j] = (uint8_t)(q[j] | q[j + QK / 2] << 4);
+        memcpy(p, &b, sizeof b);
+    }
+}
+
 void q4_1_dequantize(float *out, const void *blocks, size_t n)
 {
     for (const unsigned char *p = blocks; n >= QK; n -= QK, out += QK, p += sizeof(block_q4_1)) {
@@ -92,4 +107,38 @@ void q4_0_refit(void *block, const float *x, const float *importance)
         points[i] = (float)(nibble_at(p + offsetof(block_q4_0, qs), i) - 8);
     const uint16_t d = refit_half_scale(half_bits(p), points, x, importance, QK);
     memcpy(p, &d, sizeof d);
+}
+
+static void search_q4_1(void *block, const float *x, const float *importance)
+{
+    uint16_t half[2];
+    search_half_line(&half[0], &half[1], 15, x, importance);
+    memcpy(block, half, sizeof half);
+    for (unsigned i = 0; i < QK; i++)
+        q4_1_put(block, i, x[i]);
+}
+
+void q4_1_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q4_1, search_q4_1, out, x, importance, n);
+}
+
+float q4_1_put(void *block, unsigned i, float x)
+{
+    uint8_t *p = block;
+    const float d = half_at(p), m = half_at(p + 2);
+    const int code = nearest_code(x, d, m, 0, 15);
+    set_nibble(p + offsetof(block_q4_1, qs), i, code);
+    return (float)code * d + m;
+}
+
+void q4_1_refit(void *block, const float *x, const float *importance)
+{
+    block_q4_1 b;
+    float codes[QK];
+    memcpy(&b, block, sizeof b);
+    for (unsigned i = 0; i < QK; i++)
+        codes[i] = (float)nibble_at(b.qs, i);
+    refit_half_line(&b.d, &b.m, codes, x, importance, QK);
+    memcpy(block, &b, sizeof b);
 }

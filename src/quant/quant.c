@@ -16,9 +16,9 @@ static const quant_info types[QUANT_TYPE_COUNT] = {
     [QUANT_BF16] = {"bf16", 30, 32, 1, 2, FUNCTIONS(bf16), NULL},
     [QUANT_Q8_0] = {"q8_0", 8, 7, QK, BLOCK(q8_0)},
     [QUANT_Q4_0] = {"q4_0", 2, 2, QK, BLOCK(q4_0)},
-    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, READ_ONLY(q4_1)},
-    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, UNWEIGHTED(q5_0)},
-    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, READ_ONLY(q5_1)},
+    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, BLOCK(q4_1)},
+    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, BLOCK(q5_0)},
+    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, BLOCK(q5_1)},
     [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, UNWEIGHTED(q6_k)},
     /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
     [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, UNWEIGHTED(q4_k)},

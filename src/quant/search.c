@@ -3,8 +3,8 @@
 #include "quant/search.h"
 
 enum {
-    STEPS = 32,   /* scales of either sign that the first look takes */
-    ROUNDS = 6,   /* of rounding and fitting */
+    STEPS = 16,   /* scales of either sign that the first look takes */
+    ROUNDS = 4,   /* of rounding and fitting */
     REACH = 4,    /* neighbours among the halves on either side that are tried last */
 };
 
@@ -45,6 +45,15 @@ void group_load(group *g, const float *x, const float *importance, unsigned n, d
         g->x[i] = (float)(x[i] * inverse);
         g->w[i] = w > LEAST_IMPORTANCE ? w : LEAST_IMPORTANCE;
     }
+    double sum_w = 0, sum_wx = 0, sum_wxx = 0;
+    for (unsigned i = 0; i < n; i++) {
+        sum_w += g->w[i];
+        sum_wx += (double)g->w[i] * g->x[i];
+        sum_wxx += (double)g->w[i] * g->x[i] * g->x[i];
+    }
+    g->sum_w = (float)sum_w;
+    g->mean = (float)(sum_wx / sum_w);
+    g->energy = (float)sum_wxx;
 }
 
 uint16_t half_clamped(double v)
@@ -60,48 +69,65 @@ float half_in_units(float scale, double unit)
 
 /* ---- one scale ---- */
 
-/* The sums of try_scales. The group's length and the kind of the grid are constants where this is called. */
-static inline __attribute__((always_inline)) void scale_sums(scale_lanes *s, const group *g, float low, float high,
-                                                             const int8_t *nearest, unsigned n)
+/* What follows is written once for groups of 16 and 32, n a constant where it is called: with the inner loops unrolled,
+ * the outer ones over lanes are what compilers vectorise. */
+
+/* The points that the weights become. Element first, lane last. */
+static inline __attribute__((always_inline)) void round_to_points(float p[restrict GROUP_MAX][LANES],
+                                                                  const scale_lanes *restrict s, const group *restrict g,
+                                                                  const grid *restrict points, unsigned n)
 {
-    float scale[LANES], inverse[LANES], error[LANES] = {0}, rest[LANES] = {0}, size[LANES] = {0};
+    const float low = points->low, high = points->high;
     for (int c = 0; c < LANES; c++) {
-        scale[c] = s->scale[c];
-        inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
-    }
-    for (unsigned i = 0; i < n; i++) {
-        const float x = g->x[i], w = g->w[i];
-        float p[LANES];
-        for (int c = 0; c < LANES; c++) {
-            float t = inverse[c] * x;
+        const float inverse = s->scale[c] != 0 ? 1 / s->scale[c] : 0;
+#pragma GCC unroll 32
+        for (unsigned i = 0; i < n; i++) {
+            float t = inverse * g->x[i];
             t = t > low ? t : low;
-            p[c] = t < high ? t : high;
+            t = t < high ? t : high;
+            p[i][c] = points->nearest ? t : t + ROUND_MAGIC - ROUND_MAGIC;
         }
+    }
+    for (unsigned i = 0; points->nearest && i < n; i++)
         for (int c = 0; c < LANES; c++)
-            p[c] = nearest ? (float)nearest[(int)(2 * (p[c] - low))] : p[c] + ROUND_MAGIC - ROUND_MAGIC;
-        for (int c = 0; c < LANES; c++) {
-            const float r = x - scale[c] * p[c], wr = w * r;
-            error[c] += wr * r;
-            rest[c] += wr * p[c];
-            size[c] += w * p[c] * p[c];
-        }
-    }
+            p[i][c] = points->nearest[(int)(2 * (p[i][c] - low))];
+}
+
+static inline __attribute__((always_inline)) void scale_sums(scale_lanes *restrict s, float p[restrict GROUP_MAX][LANES],
+                                                             const group *restrict g, unsigned n)
+{
     for (int c = 0; c < LANES; c++) {
-        const float step = size[c] > 0 ? rest[c] / size[c] : 0;
-        s->error[c] = error[c];
-        s->fit[c] = scale[c] + step;
-        s->fit_error[c] = error[c] - step * rest[c];
+        const float scale = s->scale[c];
+        float error = 0, rest = 0, size = 0;
+#pragma GCC unroll 32
+        for (unsigned i = 0; i < n; i++) {
+            const float w = g->w[i], r = g->x[i] - scale * p[i][c], wr = w * r;
+            error += wr * r;
+            rest += wr * p[i][c];
+            size += w * p[i][c] * p[i][c];
+        }
+        const float step = rest / size;
+        s->error[c] = error;
+        s->fit[c] = size > 0 ? scale + step : scale;
+        s->fit_error[c] = size > 0 ? error - step * rest : error;
     }
+}
+
+static inline __attribute__((always_inline)) void try_n(scale_lanes *s, const group *g, const grid *points, unsigned n)
+{
+    float p[GROUP_MAX][LANES];
+    round_to_points(p, s, g, points, n);
+    scale_sums(s, p, g, n);
 }
 
 void try_scales(scale_lanes *s, const group *g, const grid *points)
 {
     if (points->nearest)
-        scale_sums(s, g, points->low, points->high, points->nearest, GROUP_MAX);
+        try_n(s, g, points, GROUP_MAX);
     else if (g->n == GROUP_MAX)
-        scale_sums(s, g, points->low, points->high, NULL, GROUP_MAX);
+        try_n(s, g, &(grid){points->low, points->high, NULL}, GROUP_MAX);
     else
-        scale_sums(s, g, points->low, points->high, NULL, GROUP_MAX / 2);
+        try_n(s, g, &(grid){points->low, points->high, NULL}, GROUP_MAX / 2);
 }
 
 /* The best fits so far, the best one first. */
@@ -164,25 +190,14 @@ static void scales_neighbours(scale_best *best, const group *g, const grid *poin
             *best = (scale_best){s.scale[c], s.error[c]};
 }
 
-/* The error of scale 0. */
-static float energy(const group *g)
-{
-    float sum = 0;
-    for (unsigned i = 0; i < g->n; i++)
-        sum += g->w[i] * g->x[i] * g->x[i];
-    return sum;
-}
-
 /* The first look: where the grid ends, from just beyond the largest magnitude down to where the weights that count
  * would be cut off, in equal ratios. Returns the ratio. */
 static float scales_look(starts *found, const group *g, const grid *points)
 {
-    float top = 0, sum_w = 0;
-    for (unsigned i = 0; i < g->n; i++) {
+    float top = 0;
+    for (unsigned i = 0; i < g->n; i++)
         top = fabsf(g->x[i]) > top ? fabsf(g->x[i]) : top;
-        sum_w += g->w[i];
-    }
-    const float bottom = fminf(0.5f * top, 1.2f * sqrtf(energy(g) / sum_w));
+    const float bottom = fminf(0.5f * top, 1.2f * sqrtf(g->energy / g->sum_w));
     float ratio = bottom / (1.2f * top);
     for (int i = 1; i < STEPS; i *= 2)
         ratio = sqrtf(ratio);
@@ -202,7 +217,7 @@ static float scales_look(starts *found, const group *g, const grid *points)
 
 float search_scale(const group *g, const grid *points, bool half)
 {
-    scale_best best = {0, energy(g)};
+    scale_best best = {0, g->energy};
     if (!(best.error > 0))
         return 0;
     starts found = {.n = 0};
@@ -271,4 +286,39 @@ uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, con
     const uint16_t h = half_clamped(xp / pp);
     /* The error is a parabola around xp / pp. */
     return fabs(f32_from_f16(h) - xp / pp) < fabs(f32_from_f16(old) - xp / pp) ? h : old;
+}
+
+/* Weighted squared error of a line with halves. */
+static double half_line_error(uint16_t scale, uint16_t low, const float *codes, const float *x, const float *importance, unsigned n)
+{
+    double error = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const double r = (double)f32_from_f16(scale) * codes[i] + f32_from_f16(low) - x[i];
+        error += importance[i] * r * r;
+    }
+    return error;
+}
+
+void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance, unsigned n)
+{
+    double w = 0, wq = 0, wx = 0, qq = 0, xq = 0;
+    for (unsigned i = 0; i < n; i++) {
+        w += importance[i];
+        wq += (double)importance[i] * codes[i];
+        wx += (double)importance[i] * x[i];
+    }
+    if (!(w > 0))
+        return;
+    for (unsigned i = 0; i < n; i++) {
+        const double q = codes[i] - wq / w;
+        qq += importance[i] * q * q;
+        xq += importance[i] * q * (x[i] - wx / w);
+    }
+    /* The low for the scale as it is stored, not for the one that was wanted. */
+    const uint16_t new_scale = qq > 0 ? half_clamped(xq / qq) : *scale;
+    const uint16_t new_low = half_clamped((wx - f32_from_f16(new_scale) * wq) / w);
+    if (half_line_error(new_scale, new_low, codes, x, importance, n) < half_line_error(*scale, *low, codes, x, importance, n)) {
+        *scale = new_scale;
+        *low = new_low;
+    }
 }

@@ -19,6 +19,8 @@ typedef struct group {
     float x[GROUP_MAX];
     float w[GROUP_MAX]; /* importance, at most 1 and never quite 0 */
     double unit;        /* the weights are x * unit */
+    float sum_w, mean;  /* of x, weighted */
+    float energy;       /* sum of w x^2: the error of zeros */
 } group;
 
 /* The unit for n weights: their largest magnitude is in [1, 2) units. 1 for zeros. */
@@ -48,6 +50,31 @@ typedef struct scale_lanes {
 
 void try_scales(scale_lanes *s, const group *g, const grid *points);
 
+/* ---- lines: value = scale * q + low ---- */
+
+typedef struct line_rule {
+    float q_max;         /* q is 0 .. q_max */
+    bool not_above_zero; /* low */
+    bool halves;         /* both are what halves hold, in the weights' own measure */
+} line_rule;
+
+typedef struct line { float scale, low; } line;
+typedef struct line_best { line line; float error; } line_best;
+
+/* The line for a group of 32, in units; its scale is not negative. */
+line search_line(const group *g, const line_rule *rule);
+/* The same for a block of 32: the halves. */
+void search_half_line(uint16_t *scale, uint16_t *low, float q_max, const float x[QK], const float importance[QK]);
+
+/* As scale_lanes. */
+typedef struct line_lanes {
+    float scale[LANES], low[LANES];
+    float error[LANES];
+    float fit_scale[LANES], fit_low[LANES], fit_error[LANES];
+} line_lanes;
+
+void try_lines(line_lanes *s, const group *g, const line_rule *rule);
+
 /* The scale that a half holds, in units. Too large ones become the largest. */
 float half_in_units(float scale, double unit);
 uint16_t half_clamped(double v);
@@ -59,5 +86,7 @@ void quantize_rows_weighted(quant_type type, search_fn search, void *out, const 
 
 /* The scale of codes that stay: least squares, as a half; the old one where that is no better. */
 uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, const float *importance, unsigned n);
+/* The same for lines: scale and low change together or not at all. */
+void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance, unsigned n);
 
 #endif
