@@ -101,8 +101,6 @@ static qasr_status add_tensors(job *j, qasr_error *err)
 static qasr_status open_output(job *j, qasr_error *err)
 {
     bool dry = j->opt->dry_run != 0;
-    if (!dry)
-        TRY(check_output(j, err));
     TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
     TRY(metadata_add(j->out, &j->origin, &j->rules, "qasr", err));
     TRY(add_tensors(j, err));
@@ -451,6 +449,8 @@ static qasr_status make_plan(job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
     TRY(origin_open(&j->origin, j->opt->input, err));
+    if (!j->opt->dry_run)
+        TRY(check_output(j, err));
     j->rules.tied = j->origin.tied;
     TRY(plan_build(&j->plan, j->origin.w, &j->rules, err));
     TRY(warn_if_lossy(j, err));
