@@ -15,7 +15,7 @@
 #include "qasr/qasr.h"
 
 typedef struct args {
-    const char *model, *decoder_gguf, *language, *context, *output, *dump_tensors;
+    const char *model, *decoder_gguf, *mmproj, *language, *context, *output, *dump_tensors;
     opt_files files;
     int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
     int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
@@ -32,7 +32,7 @@ static const char *const format_names[] = { "txt", "json", NULL };
 static const out_format *const formats[] = { &out_txt, &out_json };
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory: config, tokenizer, safetensors, optionally a GGUF with the decoder",
+    { "model", 'm', "PATH", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder) or a GGUF file",
       OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE", "audio file, '-' for standard input; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
@@ -54,6 +54,8 @@ static const opt opts[] = {
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
       offsetof(args, decoder_gguf) },
+    { "mmproj", 0, "FILE", "GGUF with the encoder for a llama.cpp text model (default: an mmproj*.gguf beside it)", OPT_STRING,
+      offsetof(args, mmproj) },
     { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
     { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
@@ -136,7 +138,7 @@ static int check_args(const args *a)
     for (size_t i = 0; i < a->files.n; i++)
         n_stdin += strcmp(a->files.names[i], "-") == 0;
     if (!a->model)
-        return opt_usage_error(&cmd_transcribe, "option '--model DIR' is missing");
+        return opt_usage_error(&cmd_transcribe, "option '--model PATH' is missing");
     if (a->files.n == 0)
         return opt_usage_error(&cmd_transcribe, "no audio file given");
     if (n_stdin > 1)
@@ -253,6 +255,7 @@ static qasr_status open_all(run_state *s, qasr_error *err)
     qasr_model_options model_options = QASR_MODEL_OPTIONS_INIT;
     model_options.decoder_weights = (qasr_decoder_weights)s->a->decoder_weights;
     model_options.decoder_gguf = s->a->decoder_gguf;
+    model_options.mmproj = s->a->mmproj;
     model_options.no_mmap = s->a->no_mmap;
     model_options.mlock = s->a->mlock;
     qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;

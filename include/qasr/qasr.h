@@ -112,11 +112,18 @@ typedef struct qasr_model_options {
                                  cut or go away while the model is open, as on network drives */
     int mlock;                /* non-zero: lock the weights in memory; where that is not allowed the log gets a warning that
                                  names the limit, and the model works unlocked */
+    const char *mmproj;       /* file with the encoder for a llama.cpp text model; NULL: an mmproj*.gguf beside it, the
+                                 one whose name has most in common when there are several */
 } qasr_model_options;
-#define QASR_MODEL_OPTIONS_INIT { sizeof(qasr_model_options), QASR_DECODER_AUTO, 0, 0, 0 }
+#define QASR_MODEL_OPTIONS_INIT { sizeof(qasr_model_options), QASR_DECODER_AUTO, 0, 0, 0, 0 }
 
-/* Opens a model directory (config.json, tokenizer files, safetensors, optionally a GGUF with the
- * decoder). Weights are mapped, not read, unless the options say otherwise. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
+/* Opens a model. path is one of
+ *   - a directory with config.json, tokenizer files, safetensors, and optionally a GGUF with the decoder;
+ *   - a GGUF file that holds a whole model: of transcribe.cpp (architecture qwen3_asr) or CrispASR (qwen3asr);
+ *   - a text model of llama.cpp (qwen3vl), or the mmproj file (clip, qwen3a) that goes with it;
+ *   - a directory without config.json that holds exactly one of these.
+ * The decoder options are for the first. Weights are mapped, not read, unless the options say otherwise.
+ * Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
 QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt,
                                      qasr_error *err);
 QASR_API void qasr_model_close(qasr_model *model); /* NULL is fine; close its sessions first */
@@ -386,7 +393,8 @@ typedef struct qasr_tensor_info {
 } qasr_tensor_info;
 
 /* Opens a model directory, a .safetensors or a .gguf file of any content for a look; weights are not
- * read. Errors: IO, FORMAT, NOMEM. */
+ * read. Facts about the configuration come from config.json or, of the layouts that qasr_model_open takes, from the
+ * metadata. Errors: IO, FORMAT, NOMEM. */
 QASR_API qasr_status qasr_inspect_open(qasr_inspect **out, const char *path, qasr_error *err);
 QASR_API void qasr_inspect_close(qasr_inspect *info);
 QASR_API size_t qasr_inspect_tensor_count(const qasr_inspect *info);

@@ -1,8 +1,10 @@
 /* Read-only mappings, small whole files, and atomic output (temporary name, fsync, rename). */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +176,59 @@ qasr_status file_path_join(char **out, const char *dir, const char *name, qasr_e
     return QASR_OK;
 }
 
+static qasr_status add_name(file_names *list, const char *name, qasr_error *err)
+{
+    if (list->n == list->cap) {
+        size_t cap = list->cap ? 2 * list->cap : 16;
+        char **grown;
+        TRY(MEM_ALLOC(&grown, cap, err));
+        if (list->n)
+            memcpy(grown, list->names, list->n * sizeof *grown);
+        mem_free(list->names);
+        list->names = grown;
+        list->cap = cap;
+    }
+    TRY(mem_strdup(&list->names[list->n], name, err));
+    list->n++;
+    return QASR_OK;
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+qasr_status file_list(file_names *out, const char *dir, const char *pattern, qasr_error *err)
+{
+    *out = (file_names){ 0 };
+    DIR *d = opendir(dir);
+    if (!d)
+        return error_set_errno(err, "cannot list '%s'", dir);
+    qasr_status status = QASR_OK;
+    for (struct dirent *e; status == QASR_OK && (e = readdir(d));)
+        if (fnmatch(pattern, e->d_name, 0) == 0)
+            status = add_name(out, e->d_name, err);
+    closedir(d);
+    if (out->n)
+        qsort(out->names, out->n, sizeof *out->names, compare_names);
+    return status;
+}
+
+void file_names_free(file_names *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        mem_free(list->names[i]);
+    mem_free(list->names);
+    *list = (file_names){ 0 };
+}
+
+qasr_status file_parent(char **out, const char *path, qasr_error *err)
+{
+    size_t n = (size_t)(file_base_name(path) - path);
+    if (n == 0)
+        return mem_strdup(out, ".", err);
+    TRY(mem_strdup(out, path, err));
+    (*out)[n] = 0;
+    return QASR_OK;
+}
+
 const char *file_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -251,12 +306,9 @@ qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, s
  * file systems cannot sync directories. */
 static void sync_parent(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir = NULL;
-    if (mem_strdup(&dir, slash ? path : ".", NULL) != QASR_OK)
+    char *dir;
+    if (file_parent(&dir, path, NULL) != QASR_OK)
         return;
-    if (slash)
-        dir[slash == path ? 1 : slash - path] = 0;
     int fd = open(dir, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);

@@ -43,6 +43,13 @@ bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 /* dir + "/" + name (name alone when absolute). Free with mem_free. */
 qasr_status file_path_join(char **out, const char *dir, const char *name, qasr_error *err);
+/* Names of the entries of a directory that fit a shell pattern ("*.gguf"), sorted; free with file_names_free, also after an
+ * error. Errors: IO, NOMEM. */
+typedef struct file_names { char **names; size_t n, cap; } file_names;
+qasr_status file_list(file_names *out, const char *dir, const char *pattern, qasr_error *err);
+void file_names_free(file_names *list);
+/* Everything before the last component of a path, with the slash; "." if there is nothing. Free with mem_free. */
+qasr_status file_parent(char **out, const char *path, qasr_error *err);
 /* Last component of a path. */
 const char *file_base_name(const char *path);
 

@@ -1,4 +1,5 @@
 /* Opens and closes models and sessions: a model is what threads can share, a session what one call needs. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -6,38 +7,87 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
+/* ---- tokenizer ----------------------------------------------------------------------------------- */
+
+static bool next_string(const void *list, uint64_t *pos, const char **s, size_t *len)
+{
+    return wmeta_next_string(list, pos, s, len);
+}
+
+static qasr_status find_list(const wmeta **out, const weights *w, const char *key, wmeta_type elem_type, qasr_error *err)
+{
+    *out = weights_meta_find(w, key);
+    if (*out && ((*out)->type != WMETA_ARRAY || (*out)->elem_type != elem_type))
+        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is no list of %s", key, weights_file_path(w, 0),
+                         elem_type == WMETA_STRING ? "strings" : "32-bit numbers");
+    return QASR_OK;
+}
+
+static qasr_status open_gguf_tokenizer(tokenizer **out, const weights *w, qasr_error *err)
+{
+    const wmeta *tokens, *merges, *types;
+    TRY(find_list(&tokens, w, "tokenizer.ggml.tokens", WMETA_STRING, err));
+    TRY(find_list(&merges, w, "tokenizer.ggml.merges", WMETA_STRING, err));
+    TRY(find_list(&types, w, "tokenizer.ggml.token_type", WMETA_I32, err));
+    if (!tokens || !merges)
+        return error_set(err, QASR_E_FORMAT, "'%s' has no metadata key 'tokenizer.ggml.%s'", weights_file_path(w, 0),
+                         tokens ? "merges" : "tokens");
+    if (types && types->n_elems != tokens->n_elems)
+        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but the types of %" PRIu64, weights_file_path(w, 0),
+                         tokens->n_elems, types->n_elems);
+    token_lists lists = { .path = weights_file_path(w, 0), .next = next_string, .tokens = tokens, .merges = merges,
+                          .n_tokens = tokens->n_elems, .n_merges = merges->n_elems, .tokens_bytes = tokens->elems_bytes,
+                          .merges_bytes = merges->elems_bytes, .types = types ? types->elems : NULL };
+    return tokenizer_open_lists(out, &lists, err);
+}
+
 /* The tokenizer may know fewer ids than the embedding has rows (unused rows), never more. */
 static qasr_status check_vocabulary(const qasr_model *m, qasr_error *err)
 {
     const model_config *c = &m->checkpoint->config;
+    const char *path = m->checkpoint->path;
+    int32_t pad = tokenizer_added_id(m->tokenizer, "<|audio_pad|>");
     if (tokenizer_size(m->tokenizer) > c->dec.n_vocab)
-        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has %zu tokens, the model's vocabulary only %zu",
-                         m->checkpoint->dir, tokenizer_size(m->tokenizer), c->dec.n_vocab);
-    if (tokenizer_added_id(m->tokenizer, "<|audio_pad|>") != c->audio_pad_id)
-        return error_set(err, QASR_E_FORMAT, "token '<|audio_pad|>' in '%s' has id %d, config.json says audio_token_id %d",
-                         m->checkpoint->dir, tokenizer_added_id(m->tokenizer, "<|audio_pad|>"), c->audio_pad_id);
+        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has %zu tokens, the model's vocabulary only %zu", path,
+                         tokenizer_size(m->tokenizer), c->dec.n_vocab);
+    if (c->audio_pad_id < 0 && pad < 0)
+        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has no token '<|audio_pad|>': no model of speech recognition", path);
+    if (c->audio_pad_id >= 0 && pad != c->audio_pad_id)
+        return error_set(err, QASR_E_FORMAT, "token '<|audio_pad|>' in '%s' has id %d, %s says audio_token_id %d", path, pad,
+                         m->checkpoint->in_gguf ? "the metadata" : "config.json", c->audio_pad_id);
     return QASR_OK;
+}
+
+static void add_eos(qasr_model *m, int32_t id)
+{
+    for (size_t i = 0; i < m->n_eos; i++)
+        if (m->eos[i] == id)
+            return;
+    if (id >= 0 && m->n_eos < ARRAY_LEN(m->eos))
+        m->eos[m->n_eos++] = id;
 }
 
 static qasr_status find_eos(qasr_model *m, qasr_error *err)
 {
     const model_config *c = &m->checkpoint->config;
-    m->n_eos = c->n_eos;
-    memcpy(m->eos, c->eos, sizeof m->eos);
-    static const char *const fallback[] = { "<|im_end|>", "<|endoftext|>" };
-    for (size_t i = 0; c->n_eos == 0 && i < ARRAY_LEN(fallback); i++)
-        if (tokenizer_added_id(m->tokenizer, fallback[i]) >= 0)
-            m->eos[m->n_eos++] = tokenizer_added_id(m->tokenizer, fallback[i]);
+    static const char *const usual[] = { "<|im_end|>", "<|endoftext|>" };
+    for (size_t i = 0; i < c->n_eos; i++)
+        add_eos(m, c->eos[i]);
+    for (size_t i = 0; (c->n_eos == 0 || c->usual_eos) && i < ARRAY_LEN(usual); i++)
+        add_eos(m, tokenizer_added_id(m->tokenizer, usual[i]));
     if (m->n_eos == 0)
         return error_set(err, QASR_E_FORMAT, "'%s' names no end token: neither eos_token_id nor '<|im_end|>'",
-                         m->checkpoint->dir);
+                         m->checkpoint->path);
     return QASR_OK;
 }
+
+/* ---- models ------------------------------------------------------------------------------------------ */
 
 static qasr_status open_model(qasr_model *m, const char *path, const qasr_model_options *opt, qasr_error *err)
 {
     TRY(model_open(&m->checkpoint, path, opt, err));
-    TRY(tokenizer_open_dir(&m->tokenizer, path, err));
+    TRY(m->checkpoint->in_gguf ? open_gguf_tokenizer(&m->tokenizer, m->checkpoint->decoder, err)
+                               : tokenizer_open_dir(&m->tokenizer, path, err));
     TRY(check_vocabulary(m, err));
     TRY(find_eos(m, err));
     return mel_create(&m->features, err);
@@ -65,6 +115,8 @@ void engine_model_close(qasr_model *m)
     model_close(m->checkpoint);
     mem_free(m);
 }
+
+/* ---- sessions ---------------------------------------------------------------------------------------- */
 
 /* Sessions without a batch of their own. */
 enum { AUTO_BATCH = 8 };

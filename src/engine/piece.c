@@ -72,7 +72,7 @@ static qasr_status write_dump(call *c, const float *features, size_t n_frames, d
 /* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
 static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
 {
-    const weights *w = c->s->model->checkpoint->safetensors;
+    const weights *w = c->s->model->checkpoint->encoder;
     size_t n = embeds.rows * embeds.cols;
     float *host;
     if (MEM_ALLOC(&host, n, NULL) != QASR_OK)

@@ -7,6 +7,48 @@
 #include <math.h>
 #include <string.h>
 
+/* Shapes, memory sizes and loops follow from them. */
+const config_range config_ranges[CONFIG_SIZES] = {
+    [CONFIG_ENC_MELS] = { 128, 128, offsetof(model_config, enc.n_mels) },
+    [CONFIG_ENC_CHANNELS] = { 1, 8192, offsetof(model_config, enc.conv_channels) },
+    [CONFIG_ENC_WIDTH] = { 16, 65536, offsetof(model_config, enc.d_model) },
+    [CONFIG_ENC_LAYERS] = { 1, 1024, offsetof(model_config, enc.n_layers) },
+    [CONFIG_ENC_HEADS] = { 1, 1024, offsetof(model_config, enc.n_heads) },
+    [CONFIG_ENC_FFN] = { 1, 1 << 20, offsetof(model_config, enc.d_ffn) },
+    [CONFIG_ENC_OUT] = { 1, 65536, offsetof(model_config, enc.d_out) },
+    [CONFIG_ENC_HALF_CHUNK] = { 4, 5000, offsetof(model_config, enc.chunk_frames) }, /* doubled at the end */
+    [CONFIG_ENC_WINDOW] = { 8, 100000, offsetof(model_config, enc.window_frames) },
+    [CONFIG_DEC_WIDTH] = { 16, 65536, offsetof(model_config, dec.d_model) },
+    [CONFIG_DEC_LAYERS] = { 1, 1024, offsetof(model_config, dec.n_layers) },
+    [CONFIG_DEC_HEADS] = { 1, 1024, offsetof(model_config, dec.n_heads) },
+    [CONFIG_DEC_KV_HEADS] = { 1, 1024, offsetof(model_config, dec.n_kv_heads) },
+    [CONFIG_DEC_HEAD_SIZE] = { 16, 256, offsetof(model_config, dec.head_dim) },
+    [CONFIG_DEC_FFN] = { 1, 1 << 20, offsetof(model_config, dec.d_ffn) },
+    [CONFIG_DEC_VOCABULARY] = { 2, 1 << 24, offsetof(model_config, dec.n_vocab) },
+    [CONFIG_DEC_POSITIONS] = { 1, 1 << 24, offsetof(model_config, dec.max_positions) },
+};
+
+qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err)
+{
+    c->enc.chunk_frames *= 2;
+    if (c->enc.d_model % c->enc.n_heads != 0 || c->enc.d_model / c->enc.n_heads % 16 != 0 ||
+        c->enc.d_model / c->enc.n_heads > 256 || c->enc.d_model % 2 != 0)
+        return error_set(err, QASR_E_FORMAT, "'%s': encoder width %zu does not split into %zu heads of a multiple of 16",
+                         path, c->enc.d_model, c->enc.n_heads);
+    if (c->enc.window_frames % c->enc.chunk_frames != 0)
+        return error_set(err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the piece of %zu",
+                         path, c->enc.window_frames, c->enc.chunk_frames);
+    return QASR_OK;
+}
+
+qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err)
+{
+    if (c->dec.n_heads % c->dec.n_kv_heads != 0 || c->dec.head_dim % 16 != 0)
+        return error_set(err, QASR_E_FORMAT, "'%s': %zu query heads cannot share %zu key/value heads of size %zu",
+                         path, c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
+    return QASR_OK;
+}
+
 typedef struct reader {
     const json_t *root;
     const char *path, *section; /* for messages: "audio_config." */
@@ -50,35 +92,41 @@ static qasr_status expect_string(const reader *r, const json_t *obj, const char 
     return QASR_OK;
 }
 
+static size_t *size_in(model_config *c, config_size size) { return (size_t *)((char *)c + config_ranges[size].offset); }
+
+/* Several names of one thing: the first that is there, else the first. */
+typedef struct json_size {
+    config_size size;
+    const char *key, *other_key;
+} json_size;
+
+static qasr_status get_sizes(model_config *c, const reader *r, const json_t *obj, const json_size *sizes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const config_range *range = &config_ranges[sizes[i].size];
+        bool other = sizes[i].other_key && !json_object_get(obj, sizes[i].key);
+        TRY(get_size(r, obj, other ? sizes[i].other_key : sizes[i].key, range->min, range->max, size_in(c, sizes[i].size)));
+    }
+    return QASR_OK;
+}
+
 static qasr_status parse_encoder(model_config *c, reader *r, const json_t *a)
 {
-    size_t n_window;
-    r->section = "audio_config.";
-    const char *heads = json_object_get(a, "encoder_attention_heads") ? "encoder_attention_heads" : "num_attention_heads";
-    const char *layers = json_object_get(a, "encoder_layers") ? "encoder_layers" : "num_hidden_layers";
-    const struct { const char *key; size_t min, max, *out; } keys[] = {
-        { "num_mel_bins", 128, 128, &c->enc.n_mels },
-        { "downsample_hidden_size", 1, 8192, &c->enc.conv_channels },
-        { "d_model", 16, 65536, &c->enc.d_model },
-        { layers, 1, 1024, &c->enc.n_layers },
-        { heads, 1, 1024, &c->enc.n_heads },
-        { "encoder_ffn_dim", 1, 1 << 20, &c->enc.d_ffn },
-        { "output_dim", 1, 65536, &c->enc.d_out },
-        { "n_window", 4, 5000, &n_window },
-        { "n_window_infer", 8, 100000, &c->enc.window_frames },
+    static const json_size sizes[] = {
+        { CONFIG_ENC_MELS, "num_mel_bins", NULL },
+        { CONFIG_ENC_CHANNELS, "downsample_hidden_size", NULL },
+        { CONFIG_ENC_WIDTH, "d_model", NULL },
+        { CONFIG_ENC_LAYERS, "encoder_layers", "num_hidden_layers" },
+        { CONFIG_ENC_HEADS, "encoder_attention_heads", "num_attention_heads" },
+        { CONFIG_ENC_FFN, "encoder_ffn_dim", NULL },
+        { CONFIG_ENC_OUT, "output_dim", NULL },
+        { CONFIG_ENC_HALF_CHUNK, "n_window", NULL },
+        { CONFIG_ENC_WINDOW, "n_window_infer", NULL },
     };
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        TRY(get_size(r, a, keys[i].key, keys[i].min, keys[i].max, keys[i].out));
+    r->section = "audio_config.";
+    TRY(get_sizes(c, r, a, sizes, ARRAY_LEN(sizes)));
     TRY(expect_string(r, a, "activation_function", "gelu"));
-    c->enc.chunk_frames = 2 * n_window;
-    if (c->enc.d_model % c->enc.n_heads != 0 || c->enc.d_model / c->enc.n_heads % 16 != 0 ||
-        c->enc.d_model / c->enc.n_heads > 256 || c->enc.d_model % 2 != 0)
-        return error_set(r->err, QASR_E_FORMAT, "'%s': encoder width %zu does not split into %zu heads of a multiple of 16",
-                         r->path, c->enc.d_model, c->enc.n_heads);
-    if (c->enc.window_frames % c->enc.chunk_frames != 0)
-        return error_set(r->err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the piece of %zu",
-                         r->path, c->enc.window_frames, c->enc.chunk_frames);
-    return QASR_OK;
+    return config_end_encoder(c, r->path, r->err);
 }
 
 static const json_t *find_rope_theta(const json_t *t)
@@ -103,31 +151,27 @@ static bool find_tied(const json_t *text, const json_t *outer, const json_t *roo
 
 static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, const json_t *outer)
 {
-    r->section = "text_config.";
-    const struct { const char *key; size_t min, max, *out; } keys[] = {
-        { "hidden_size", 16, 65536, &c->dec.d_model },
-        { "num_hidden_layers", 1, 1024, &c->dec.n_layers },
-        { "num_attention_heads", 1, 1024, &c->dec.n_heads },
-        { "num_key_value_heads", 1, 1024, &c->dec.n_kv_heads },
-        { "head_dim", 16, 256, &c->dec.head_dim },
-        { "intermediate_size", 1, 1 << 20, &c->dec.d_ffn },
-        { "vocab_size", 2, 1 << 24, &c->dec.n_vocab },
-        { "max_position_embeddings", 1, 1 << 24, &c->dec.max_positions },
+    static const json_size sizes[] = {
+        { CONFIG_DEC_WIDTH, "hidden_size", NULL },
+        { CONFIG_DEC_LAYERS, "num_hidden_layers", NULL },
+        { CONFIG_DEC_HEADS, "num_attention_heads", NULL },
+        { CONFIG_DEC_KV_HEADS, "num_key_value_heads", NULL },
+        { CONFIG_DEC_HEAD_SIZE, "head_dim", NULL },
+        { CONFIG_DEC_FFN, "intermediate_size", NULL },
+        { CONFIG_DEC_VOCABULARY, "vocab_size", NULL },
+        { CONFIG_DEC_POSITIONS, "max_position_embeddings", NULL },
     };
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-        TRY(get_size(r, t, keys[i].key, keys[i].min, keys[i].max, keys[i].out));
+    r->section = "text_config.";
+    TRY(get_sizes(c, r, t, sizes, ARRAY_LEN(sizes)));
     TRY(expect_string(r, t, "hidden_act", "silu"));
     double eps;
     TRY(get_number(r, json_object_get(t, "rms_norm_eps"), "rms_norm_eps", 1e-12, 1e-1, &eps));
     TRY(get_number(r, find_rope_theta(t), "rope_theta", 1, 1e12, &c->dec.rope_theta));
     c->dec.rms_eps = (float)eps;
-    if (c->dec.n_heads % c->dec.n_kv_heads != 0 || c->dec.head_dim % 16 != 0)
-        return error_set(r->err, QASR_E_FORMAT, "'%s': %zu query heads cannot share %zu key/value heads of size %zu",
-                         r->path, c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
     if (json_is_true(json_object_get(t, "attention_bias")))
         return error_set(r->err, QASR_E_UNSUPPORTED, "'%s': attention_bias in text_config is not supported", r->path);
     c->dec.tied_head = find_tied(t, outer, r->root);
-    return QASR_OK;
+    return config_end_decoder(c, r->path, r->err);
 }
 
 static qasr_status parse_eos(model_config *c, const reader *r, const json_t *v)

@@ -1,5 +1,6 @@
 /* Hyper-parameters of a checkpoint, from config.json of either layout (original: under thinker_config;
- * "-hf": flat). Missing keys are errors: the Python classes' defaults are not the checkpoints' values. */
+ * "-hf": flat) or from the metadata of GGUF files. Missing keys are errors: the Python classes' defaults are not the
+ * checkpoints' values. What a GGUF layout has no key for follows from shapes, or is what all published models have. */
 #ifndef QASR_MODEL_CONFIG_H
 #define QASR_MODEL_CONFIG_H
 
@@ -8,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "weights/weights.h"
 
 enum { CONFIG_MAX_EOS = 8 };
 
@@ -23,11 +25,20 @@ typedef struct model_config {
         double rope_theta;
         bool tied_head;
     } dec;
-    int32_t audio_pad_id;
+    int32_t audio_pad_id; /* -1: the configuration does not say */
     int32_t eos[CONFIG_MAX_EOS];
     size_t n_eos;
     bool hf_layout;
+    bool usual_eos; /* <|im_end|> and <|endoftext|> end an answer too: a GGUF file names one end token at most */
 } model_config;
+
+/* The sizes among them. */
+typedef enum config_size {
+    CONFIG_ENC_MELS, CONFIG_ENC_CHANNELS, CONFIG_ENC_WIDTH, CONFIG_ENC_LAYERS, CONFIG_ENC_HEADS, CONFIG_ENC_FFN, CONFIG_ENC_OUT,
+    CONFIG_ENC_HALF_CHUNK /* n_window */, CONFIG_ENC_WINDOW /* n_window_infer */, CONFIG_DEC_WIDTH, CONFIG_DEC_LAYERS,
+    CONFIG_DEC_HEADS, CONFIG_DEC_KV_HEADS, CONFIG_DEC_HEAD_SIZE, CONFIG_DEC_FFN, CONFIG_DEC_VOCABULARY, CONFIG_DEC_POSITIONS,
+    CONFIG_SIZES
+} config_size;
 
 /* text: config.json, path: for messages. eos stays empty when the config names none ("-hf" does).
  * Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (a forced aligner, other
@@ -35,6 +46,28 @@ typedef struct model_config {
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
 /* Reads eos_token_id (a number or a list) of generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
+
+/* What a GGUF file is to this program. */
+typedef enum gguf_kind {
+    GGUF_OTHER,   /* of another model */
+    GGUF_DECODER, /* decoder without configuration: stands beside config.json and safetensors */
+    GGUF_WHOLE,   /* configuration, tokenizer, encoder and decoder: transcribe.cpp, CrispASR */
+    GGUF_TEXT,    /* configuration, tokenizer and decoder: llama.cpp's text model */
+    GGUF_MMPROJ   /* configuration and encoder: llama.cpp's other half */
+} gguf_kind;
+gguf_kind config_gguf_kind(const weights *w);
+/* From the metadata of the GGUF files that hold the encoder and the decoder, which may be one. Of kind WHOLE, or MMPROJ and
+ * TEXT. Errors: FORMAT (as above), UNSUPPORTED. */
+qasr_status config_read_gguf(model_config *c, const weights *encoder, const weights *decoder, qasr_error *err);
+/* A size that the metadata or the tensors of one GGUF file tell, unchecked; false if they do not. */
+bool config_gguf_size(const weights *w, config_size size, uint64_t *out);
+
+/* ---- for the readers ---- */
+typedef struct config_range { size_t min, max, offset; } config_range; /* offset: of a size_t in model_config */
+extern const config_range config_ranges[CONFIG_SIZES];
+/* Ends the reading of a half: what must hold between its sizes. path: for messages. */
+qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err);
+qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err);
 
 /* Audio vectors for mel frames: 13 per full piece of 100, ceil(rest / 8) for the rest. */
 size_t config_audio_tokens(const model_config *c, size_t n_frames);

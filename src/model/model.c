@@ -1,6 +1,6 @@
-/* Opens a model directory: config.json, safetensors, and the GGUF that may replace the decoder's weights.
- * Every weight of the network is found by its canonical name and checked against the shape that the
- * configuration implies, before anything is computed. */
+/* Opens a model: a directory with config.json, safetensors, and the GGUF that may replace the decoder's weights; or GGUF
+ * files that hold everything. Every weight of the network is found by its canonical name and checked against the shape
+ * that the configuration implies, before anything is computed. */
 #include "model/model.h"
 
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/files.h"
 
 enum { CONFIG_MAX_BYTES = 16 << 20, NAME_MAX_BYTES = 160 };
 
@@ -115,35 +116,43 @@ static bool shape_matches(const wtensor *t, size_t rows, size_t cols, bool is_ve
     return t->n_dims >= 2 && first == rows && rest == cols;
 }
 
-static qasr_status bind(weight_ref *ref, const model_config *c, const weights *w, const char *name,
-                        const weight_spec *spec, qasr_error *err)
+static qasr_status refuse_shape(const weight_ref *ref, const model *m, qasr_error *err)
 {
+    char found[100], wanted[100];
+    const wtensor *t = ref->tensor;
+    uint64_t shape[2] = { ref->is_vector ? ref->cols : ref->rows, ref->cols };
+    return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, %s expects %s", t->name,
+                     weights_file_path(ref->source, t->file), shape_text(found, sizeof found, t->n_dims, t->shape),
+                     m->in_gguf ? "the metadata" : "config.json", shape_text(wanted, sizeof wanted, ref->is_vector ? 1 : 2, shape));
+}
+
+static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const char *name, const weight_spec *spec,
+                        qasr_error *err)
+{
+    const model_config *c = &m->config;
     *ref = (weight_ref){ .tensor = weights_find(w, name), .source = w, .rows = dim_size(c, spec->rows),
                          .cols = dim_size(c, spec->cols), .is_vector = spec->rows == DIM_VECTOR };
     const wtensor *t = ref->tensor;
+    char shown[NAME_MAX_BYTES];
     if (!t)
-        return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0), name);
-    if (!shape_matches(t, ref->rows, ref->cols, ref->is_vector)) {
-        char found[100], wanted[100];
-        uint64_t shape[2] = { ref->is_vector ? ref->cols : ref->rows, ref->cols };
-        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, config.json expects %s", t->name,
-                         weights_file_path(w, t->file), shape_text(found, sizeof found, t->n_dims, t->shape),
-                         shape_text(wanted, sizeof wanted, ref->is_vector ? 1 : 2, shape));
-    }
+        return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0),
+                         names_shown(shown, sizeof shown, name, weights_layout(w)));
+    if (!shape_matches(t, ref->rows, ref->cols, ref->is_vector))
+        return refuse_shape(ref, m, err);
     if (ref->is_vector && t->type > QUANT_BF16)
         return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, expected f32, f16 or bf16", t->name,
                          weights_file_path(w, t->file), quant_get(t->type)->name);
     return QASR_OK;
 }
 
-static qasr_status bind_layers(weight_ref *refs, const model_config *c, const weights *w, const char *prefix,
+static qasr_status bind_layers(weight_ref *refs, const model *m, const weights *w, const char *prefix,
                                size_t n_layers, const weight_spec *spec, size_t n_spec, qasr_error *err)
 {
     char name[NAME_MAX_BYTES];
     for (size_t i = 0; i < n_layers; i++)
         for (size_t j = 0; j < n_spec; j++) {
             snprintf(name, sizeof name, "%s%zu.%s", prefix, i, spec[j].name);
-            TRY(bind(&refs[i * n_spec + j], c, w, name, &spec[j], err));
+            TRY(bind(&refs[i * n_spec + j], m, w, name, &spec[j], err));
         }
     return QASR_OK;
 }
@@ -151,18 +160,17 @@ static qasr_status bind_layers(weight_ref *refs, const model_config *c, const we
 static qasr_status bind_all(model *m, qasr_error *err)
 {
     const model_config *c = &m->config;
-    const weights *dec = m->gguf ? m->gguf : m->safetensors;
     for (int i = 0; i < TOP_HEAD; i++)
-        TRY(bind(&m->top[i], c, i < TOP_EMBED ? m->safetensors : dec, top_spec[i].name, &top_spec[i], err));
+        TRY(bind(&m->top[i], m, i < TOP_EMBED ? m->encoder : m->decoder, top_spec[i].name, &top_spec[i], err));
     m->top[TOP_HEAD] = m->top[TOP_EMBED];
     if (!c->dec.tied_head) {
-        const weights *w = weights_find(dec, top_spec[TOP_HEAD].name) ? dec : m->safetensors;
-        TRY(bind(&m->top[TOP_HEAD], c, w, top_spec[TOP_HEAD].name, &top_spec[TOP_HEAD], err));
+        const weights *w = weights_find(m->decoder, top_spec[TOP_HEAD].name) ? m->decoder : m->encoder;
+        TRY(bind(&m->top[TOP_HEAD], m, w, top_spec[TOP_HEAD].name, &top_spec[TOP_HEAD], err));
     }
     TRY(MEM_CALLOC(&m->enc, c->enc.n_layers, err));
     TRY(MEM_CALLOC(&m->dec, c->dec.n_layers, err));
-    TRY(bind_layers(&m->enc[0][0], c, m->safetensors, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
-    return bind_layers(&m->dec[0][0], c, dec, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
+    TRY(bind_layers(&m->enc[0][0], m, m->encoder, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
+    return bind_layers(&m->dec[0][0], m, m->decoder, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
 }
 
 /* ---- in memory ------------------------------------------------------------------------------------ */
@@ -198,13 +206,14 @@ static void warn_not_locked(uint64_t n_bytes, int refused)
 /* What the options ask beyond mapping. */
 static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_error *err)
 {
-    weights *sources[] = { m->gguf, m->safetensors };
+    weights *sources[] = { m->decoder, m->encoder };
+    size_t n_sources = m->decoder == m->encoder ? 1 : 2;
     const wtensor **needed;
     uint64_t n_bytes = 0;
     int refused = 0;
     TRY(MEM_ALLOC(&needed, TOP_WEIGHTS + m->config.enc.n_layers * ENC_WEIGHTS + m->config.dec.n_layers * DEC_WEIGHTS, err));
     qasr_status status = QASR_OK;
-    for (size_t i = 0; i < ARRAY_LEN(sources) && status == QASR_OK; i++) {
+    for (size_t i = 0; i < n_sources && status == QASR_OK; i++) {
         size_t n = list_needed(needed, m, sources[i]);
         if (n > 0 && opt->no_mmap)
             status = weights_copy(sources[i], needed, n, err);
@@ -217,44 +226,7 @@ static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_e
     return status;
 }
 
-/* ---- which files ---------------------------------------------------------------------------------- */
-
-static const char *const gguf_names[] = { "model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf",
-                                          "model.gguf" };
-
-/* *out is NULL when the decoder stays on safetensors. */
-static qasr_status choose_gguf(char **out, const char *dir, qasr_decoder_weights decoder, const char *name,
-                               qasr_error *err)
-{
-    *out = NULL;
-    if (decoder == QASR_DECODER_SAFETENSORS) {
-        if (name)
-            return error_set(err, QASR_E_INVALID, "decoder file '%s' is given, but the decoder is to be read from safetensors",
-                             name);
-        return QASR_OK;
-    }
-    if (name) {
-        TRY(file_path_join(out, dir, name, err));
-        if (file_exists(*out))
-            return QASR_OK;
-        error_set(err, QASR_E_IO, "there is no decoder file '%s'", *out);
-        mem_free(*out);
-        *out = NULL;
-        return QASR_E_IO;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(gguf_names); i++) {
-        TRY(file_path_join(out, dir, gguf_names[i], err));
-        if (file_exists(*out))
-            return QASR_OK;
-        mem_free(*out);
-        *out = NULL;
-    }
-    if (decoder == QASR_DECODER_GGUF)
-        return error_set(err, QASR_E_IO,
-                         "'%s' has no GGUF file for the decoder (model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, "
-                         "model-q4_0.gguf or model.gguf); make one with: qasr quantize", dir);
-    return QASR_OK;
-}
+/* ---- opening -------------------------------------------------------------------------------------- */
 
 static qasr_status read_config(model *m, qasr_error *err)
 {
@@ -262,7 +234,7 @@ static qasr_status read_config(model *m, qasr_error *err)
         files[] = { { "config.json", true, config_parse }, { "generation_config.json", false, config_parse_generation } };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char *path;
-        TRY(file_path_join(&path, m->dir, files[i].name, err));
+        TRY(file_path_join(&path, m->path, files[i].name, err));
         buf text;
         buf_init(&text, CONFIG_MAX_BYTES);
         qasr_status status = QASR_OK;
@@ -278,28 +250,72 @@ static qasr_status read_config(model *m, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error *err)
+static qasr_status open_dir(model *m, const qasr_model_options *opt, qasr_error *err)
 {
+    if (opt->mmproj)
+        return error_set(err, QASR_E_INVALID, "'%s' is given, but '%s' is no llama.cpp model: an mmproj file does not go with it",
+                         opt->mmproj, m->path);
     TRY(read_config(m, err));
     char *gguf_path;
-    TRY(choose_gguf(&gguf_path, m->dir, opt->decoder_weights, opt->decoder_gguf, err));
-    qasr_status status = gguf_path ? weights_open_gguf(&m->gguf, gguf_path, err) : QASR_OK;
+    TRY(files_choose_decoder(&gguf_path, m->path, opt->decoder_weights, opt->decoder_gguf, err));
+    qasr_status status = gguf_path ? weights_open_gguf(&m->decoder, gguf_path, err) : QASR_OK;
     if (status == QASR_OK && gguf_path)
         log_info("decoder weights from '%s'", gguf_path);
     mem_free(gguf_path);
     TRY(status);
-    TRY(weights_open_safetensors(&m->safetensors, m->dir, err));
+    TRY(weights_open_safetensors(&m->encoder, m->path, err));
+    m->decoder = m->decoder ? m->decoder : m->encoder;
+    return QASR_OK;
+}
+
+/* *found is false, and no error, when the path is for open_dir. */
+static qasr_status open_gguf(model *m, bool *found, const qasr_model_options *opt, qasr_error *err)
+{
+    bool is_gguf = false;
+    *found = false;
+    if (file_is_dir(m->path)) {
+        TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &is_gguf, m->path, opt->mmproj, err));
+    } else {
+        TRY(weights_is_gguf(&is_gguf, m->path, err));
+        if (!is_gguf)
+            return error_set(err, QASR_E_IO, "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
+                             "a directory with config.json and safetensors", m->path);
+        TRY(files_open_gguf(&m->encoder, &m->decoder, m->path, opt->mmproj, err));
+    }
+    *found = m->in_gguf = is_gguf;
+    if (is_gguf && (opt->decoder_gguf || opt->decoder_weights == QASR_DECODER_SAFETENSORS))
+        return error_set(err, QASR_E_INVALID, "model '%s' has its decoder in '%s': other decoder weights are for directories with "
+                         "config.json", m->path, weights_file_path(m->decoder, 0));
+    return is_gguf ? config_read_gguf(&m->config, m->encoder, m->decoder, err) : QASR_OK;
+}
+
+/* A directory with config.json is what it always was, whatever else lies there. */
+static qasr_status has_config(bool *out, const char *path, qasr_error *err)
+{
+    char *config;
+    TRY(file_path_join(&config, path, "config.json", err));
+    *out = file_exists(config);
+    mem_free(config);
+    return QASR_OK;
+}
+
+static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error *err)
+{
+    bool is_dir_model, is_gguf = false;
+    TRY(has_config(&is_dir_model, m->path, err));
+    if (!is_dir_model)
+        TRY(open_gguf(m, &is_gguf, opt, err));
+    if (!is_gguf)
+        TRY(open_dir(m, opt, err));
     TRY(bind_all(m, err));
     return place_weights(m, opt, err);
 }
 
-qasr_status model_open(model **out, const char *dir, const qasr_model_options *opt, qasr_error *err)
+qasr_status model_open(model **out, const char *path, const qasr_model_options *opt, qasr_error *err)
 {
-    if (!file_is_dir(dir))
-        return error_set(err, QASR_E_IO, "model '%s' is not a directory; expected one with config.json and safetensors", dir);
     model *m;
     TRY(MEM_CALLOC(&m, 1, err));
-    qasr_status status = mem_strdup(&m->dir, dir, err);
+    qasr_status status = mem_strdup(&m->path, path, err);
     if (status == QASR_OK)
         status = open_all(m, opt, err);
     if (status != QASR_OK) {
@@ -314,15 +330,16 @@ void model_close(model *m)
 {
     if (!m)
         return;
-    weights_close(m->gguf);
-    weights_close(m->safetensors);
+    if (m->decoder != m->encoder)
+        weights_close(m->decoder);
+    weights_close(m->encoder);
     mem_free(m->enc);
     mem_free(m->dec);
-    mem_free(m->dir);
+    mem_free(m->path);
     mem_free(m);
 }
 
-const char *model_decoder_path(const model *m) { return weights_file_path(m->gguf ? m->gguf : m->safetensors, 0); }
+const char *model_decoder_path(const model *m) { return weights_file_path(m->decoder, 0); }
 
 const char *model_decoder_type(const model *m)
 {

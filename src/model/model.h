@@ -29,16 +29,16 @@ typedef struct weight_ref {
 
 typedef struct model {
     model_config config;
-    char *dir;
-    weights *safetensors;
-    weights *gguf;                      /* NULL: the decoder comes from the safetensors too */
+    char *path;                         /* as it was given: a directory or a GGUF file */
+    bool in_gguf;                       /* configuration and tokenizer are metadata of the GGUF files below */
+    weights *encoder, *decoder;         /* where they are read from; may be the same object */
     weight_ref top[TOP_WEIGHTS];        /* TOP_HEAD is TOP_EMBED when tied */
     weight_ref (*enc)[ENC_WEIGHTS];     /* [enc.n_layers] */
     weight_ref (*dec)[DEC_WEIGHTS];     /* [dec.n_layers] */
 } model;
 
 /* opt is complete. Errors as qasr_model_open. */
-qasr_status model_open(model **out, const char *dir, const qasr_model_options *opt, qasr_error *err);
+qasr_status model_open(model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
 void model_close(model *m); /* NULL is fine */
 /* File that the decoder's weights come from (the first shard of safetensors), and the type that holds most
  * of its layers' bytes. */

@@ -125,6 +125,11 @@ bool names_in_layout(char *out, size_t size, const char *canonical, names_layout
     return translate(out, size, canonical, NAMES_ORIGINAL, to, &found);
 }
 
+const char *names_shown(char *out, size_t size, const char *canonical, names_layout to)
+{
+    return names_in_layout(out, size, canonical, to) ? out : canonical;
+}
+
 const char *names_layout_name(names_layout layout)
 {
     static const char *const names[NAMES_LAYOUTS] = { "original", "hf", "llama.cpp", "transcribe.cpp", "CrispASR" };
@@ -153,7 +158,7 @@ names_layout names_detect(const char *architecture, const wtensor *tensors, size
     } known[] = {
         { "qwen3vl", NAMES_LLAMA }, { "clip", NAMES_LLAMA }, { "qwen3_asr", NAMES_STT }, { "qwen3asr", NAMES_CRISP },
     };
-    for (size_t i = 0; architecture && i < ARRAY_LEN(known); i++)
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(architecture, known[i].architecture) == 0)
             return known[i].layout;
     names_layout best = NAMES_ORIGINAL;

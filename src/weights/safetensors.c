@@ -4,8 +4,6 @@
  * A file is: u64 length n, n bytes of JSON, data. The JSON maps each name to {"dtype", "shape",
  * "data_offsets": [begin, end) counted from the end of the JSON}; "__metadata__" maps strings to strings.
  * An index is JSON whose "weight_map" says for every tensor which file holds it. */
-#include <dirent.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -375,17 +373,6 @@ static qasr_status add_shard(weights *w, const char *dir, const placement *place
     return status;
 }
 
-/* Everything before the last slash; "." if there is none. */
-static qasr_status parent_dir(char **out, const char *path, qasr_error *err)
-{
-    size_t n = (size_t)(file_base_name(path) - path);
-    if (n == 0)
-        return mem_strdup(out, ".", err);
-    TRY(mem_strdup(out, path, err));
-    (*out)[n] = 0;
-    return QASR_OK;
-}
-
 static qasr_status add_index(weights *w, const char *path, qasr_error *err)
 {
     json_t *root = NULL;
@@ -396,7 +383,7 @@ static qasr_status add_index(weights *w, const char *path, qasr_error *err)
     qasr_status status;
     TRY_GOTO(load_index(&root, path, err));
     TRY_GOTO(list_placements(&list, &n, root, index, err));
-    TRY_GOTO(parent_dir(&dir, path, err));
+    TRY_GOTO(file_parent(&dir, path, err));
     for (size_t begin = 0, end; begin < n; begin = end) {
         for (end = begin + 1; end < n && strcmp(list[end].file, list[begin].file) == 0;)
             end++;
@@ -410,27 +397,6 @@ done:
 }
 
 /* ---- folders ------------------------------------------------------------------------------------ */
-
-static int compare_strings(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Names of the entries that look like shards, one after the other in text, each with its NUL. */
-static qasr_status scan_shards(buf *text, size_t *n, const char *dir, qasr_error *err)
-{
-    DIR *d = opendir(dir);
-    if (!d)
-        return error_set_errno(err, "cannot list '%s'", dir);
-    qasr_status status = QASR_OK;
-    for (struct dirent *e; status == QASR_OK && (e = readdir(d));)
-        if (fnmatch("model-*-of-*.safetensors", e->d_name, 0) == 0) {
-            status = buf_add(text, e->d_name, strlen(e->d_name) + 1, err);
-            ++*n;
-        }
-    closedir(d);
-    return status;
-}
 
 /* Shards name their number: "model-00001-of-00003.safetensors". */
 static qasr_status check_complete(char *const *names, size_t n, const char *dir, qasr_error *err)
@@ -446,7 +412,6 @@ static qasr_status check_complete(char *const *names, size_t n, const char *dir,
 
 static qasr_status add_sorted_shards(weights *w, const char *dir, char **names, size_t n, qasr_error *err)
 {
-    qsort(names, n, sizeof *names, compare_strings);
     TRY(check_complete(names, n, dir, err));
     for (size_t i = 0; i < n; i++) {
         char *path;
@@ -460,28 +425,14 @@ static qasr_status add_sorted_shards(weights *w, const char *dir, char **names, 
 
 static qasr_status add_unindexed_shards(weights *w, const char *dir, qasr_error *err)
 {
-    buf text;
-    buf_init(&text, 1 << 20);
-    char **names = NULL;
-    size_t n = 0;
-    qasr_status status;
-    TRY_GOTO(scan_shards(&text, &n, dir, err));
-    if (n == 0) {
-        status =
-            error_set(err, QASR_E_IO,
-                      "'%.200s' holds no weights: expected model.safetensors, model.safetensors.index.json or"
-                      " model-*-of-*.safetensors",
-                      dir);
-        goto done;
-    }
-    TRY_GOTO(MEM_ALLOC(&names, n, err));
-    char *name = text.data;
-    for (size_t i = 0; i < n; i++, name += strlen(name) + 1)
-        names[i] = name;
-    status = add_sorted_shards(w, dir, names, n, err);
-done:
-    mem_free(names);
-    buf_free(&text);
+    file_names shards;
+    qasr_status status = file_list(&shards, dir, "model-*-of-*.safetensors", err);
+    if (status == QASR_OK && shards.n == 0)
+        status = error_set(err, QASR_E_IO, "'%.200s' holds no weights: expected model.safetensors, model.safetensors.index.json or"
+                           " model-*-of-*.safetensors", dir);
+    else if (status == QASR_OK)
+        status = add_sorted_shards(w, dir, shards.names, shards.n, err);
+    file_names_free(&shards);
     return status;
 }
 

@@ -166,8 +166,8 @@ static qasr_status index_meta(weights *w, qasr_error *err)
 qasr_status weights_finish(weights *w, qasr_error *err)
 {
     TRY(index_meta(w, err));
-    const wmeta *architecture = w->kind == WEIGHTS_GGUF ? weights_meta_find(w, "general.architecture") : NULL;
-    w->layout = names_detect(architecture ? architecture->str : NULL, w->tensors, w->n_tensors);
+    const char *architecture = w->kind == WEIGHTS_GGUF ? weights_meta_string(w, "general.architecture") : "";
+    w->layout = names_detect(architecture, w->tensors, w->n_tensors);
     for (size_t i = 0; i < w->n_tensors; i++)
         TRY(add_canonical(w, &w->tensors[i], err));
     return index_tensors(w, err);
@@ -192,14 +192,21 @@ const char *wtensor_measure(wtensor *t)
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
+qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err)
+{
+    file_map m;
+    TRY(file_map_open(&m, path, err));
+    *out = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    file_map_close(&m);
+    return QASR_OK;
+}
+
 qasr_status weights_open(weights **out, const char *path, qasr_error *err)
 {
     if (file_is_dir(path))
         return weights_open_safetensors(out, path, err);
-    file_map m;
-    TRY(file_map_open(&m, path, err));
-    bool is_gguf = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
-    file_map_close(&m);
+    bool is_gguf;
+    TRY(weights_is_gguf(&is_gguf, path, err));
     return is_gguf ? weights_open_gguf(out, path, err) : weights_open_safetensors(out, path, err);
 }
 
@@ -285,6 +292,12 @@ const wmeta *weights_meta_find(const weights *w, const char *key)
 {
     const name_ref *r = bsearch(key, w->by_key, w->n_meta, sizeof *r, compare_name);
     return r ? &w->meta[r->index] : NULL;
+}
+
+const char *weights_meta_string(const weights *w, const char *key)
+{
+    const wmeta *m = weights_meta_find(w, key);
+    return m && m->type == WMETA_STRING ? m->str : "";
 }
 
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len)

@@ -40,7 +40,9 @@ const char *names_layout_name(names_layout layout); /* "original", "hf", "llama.
 bool names_canonical(char *out, size_t size, const char *name, names_layout from);
 /* Original name -> name in a layout. False if the layout has none for it or it does not fit. */
 bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to);
-/* architecture: general.architecture of a GGUF file, or NULL. When that says nothing, the layout that knows most of the
+/* The same for messages: out, or canonical itself when that would be false. */
+const char *names_shown(char *out, size_t size, const char *canonical, names_layout to);
+/* architecture: general.architecture of a GGUF file, or "". When that says nothing, the layout that knows most of the
  * names; original if none knows any. */
 names_layout names_detect(const char *architecture, const wtensor *tensors, size_t n);
 
@@ -58,6 +60,7 @@ qasr_status weights_open_safetensors(weights **out, const char *path, qasr_error
 qasr_status weights_open_gguf(weights **out, const char *path, qasr_error *err);
 /* By content: GGUF magic or safetensors. */
 qasr_status weights_open(weights **out, const char *path, qasr_error *err);
+qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err); /* a file that begins as one. Errors: IO, NOMEM */
 void weights_close(weights *w); /* NULL is fine */
 
 /* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not touched
@@ -100,6 +103,8 @@ typedef struct wmeta {
 size_t weights_meta_count(const weights *w);
 const wmeta *weights_meta_at(const weights *w, size_t index);
 const wmeta *weights_meta_find(const weights *w, const char *key);
+/* A string's value; "" if the key is not there or no string. */
+const char *weights_meta_string(const weights *w, const char *key);
 /* Walks a string array: *pos starts at 0; returns false at the end. The string is not NUL-terminated. */
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len);
 

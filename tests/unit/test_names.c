@@ -77,7 +77,7 @@ static void test_round_trip_of_a_model(void **state)
                 assert_string_not_equal(names[i], names[j]);
         }
         assert_int_equal(n_without, layout == NAMES_STT); /* the head */
-        assert_int_equal(names_detect(NULL, renamed, weights_count(w)), layout);
+        assert_int_equal(names_detect("", renamed, weights_count(w)), layout);
         mem_free(names);
         mem_free(renamed);
     }
@@ -147,14 +147,14 @@ static void test_detection(void **state)
     const wtensor text[] = { { .name = "token_embd.weight" }, { .name = "blk.0.attn_q.weight" } };
     const wtensor crisp[] = { { .name = "token_embd.weight" }, { .name = "audio.ln_post.bias" } };
     const wtensor both[] = { { .name = "thinker.model.norm.weight" }, { .name = "lm_head.weight" } };
-    assert_int_equal(names_detect(NULL, text, 0), NAMES_ORIGINAL);
-    assert_int_equal(names_detect(NULL, text, 2), NAMES_LLAMA);
+    assert_int_equal(names_detect("", text, 0), NAMES_ORIGINAL);
+    assert_int_equal(names_detect("", text, 2), NAMES_LLAMA);
     assert_int_equal(names_detect("qwen3", text, 2), NAMES_LLAMA);
     assert_int_equal(names_detect("qwen3vl", text, 0), NAMES_LLAMA);
     assert_int_equal(names_detect("clip", text, 0), NAMES_LLAMA);
     assert_int_equal(names_detect("qwen3_asr", text, 0), NAMES_STT);
     assert_int_equal(names_detect("qwen3asr", text, 2), NAMES_CRISP);
-    assert_int_equal(names_detect(NULL, crisp, 2), NAMES_CRISP);
+    assert_int_equal(names_detect("", crisp, 2), NAMES_CRISP);
     assert_int_equal(names_detect("", both, 1), NAMES_ORIGINAL);
     assert_int_equal(names_detect("", both, 2), NAMES_HF);
 }

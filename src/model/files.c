@@ -1,0 +1,245 @@
+/* A path goes in, the files that make the model come out, opened where they are GGUF files. What a file is, its metadata
+ * tell; names only decide between several. */
+#include "model/files.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/config.h"
+
+#define MMPROJ_PATTERN "mmproj*.gguf"
+
+/* ---- a decoder beside safetensors ------------------------------------------------------------------- */
+
+static const char *const decoder_names[] = { "model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf",
+                                             "model.gguf" };
+
+qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weights decoder, const char *name, qasr_error *err)
+{
+    *out = NULL;
+    if (decoder == QASR_DECODER_SAFETENSORS) {
+        if (name)
+            return error_set(err, QASR_E_INVALID, "decoder file '%s' is given, but the decoder is to be read from safetensors",
+                             name);
+        return QASR_OK;
+    }
+    if (name) {
+        TRY(file_path_join(out, dir, name, err));
+        if (file_exists(*out))
+            return QASR_OK;
+        error_set(err, QASR_E_IO, "there is no decoder file '%s'", *out);
+        mem_free(*out);
+        *out = NULL;
+        return QASR_E_IO;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(decoder_names); i++) {
+        TRY(file_path_join(out, dir, decoder_names[i], err));
+        if (file_exists(*out))
+            return QASR_OK;
+        mem_free(*out);
+        *out = NULL;
+    }
+    if (decoder == QASR_DECODER_GGUF)
+        return error_set(err, QASR_E_IO,
+                         "'%s' has no GGUF file for the decoder (model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, "
+                         "model-q4_0.gguf or model.gguf); make one with: qasr quantize", dir);
+    return QASR_OK;
+}
+
+/* ---- candidates ------------------------------------------------------------------------------------- */
+
+/* The GGUF files of a directory that are wanted; one of them stays open. */
+typedef struct search {
+    const char *dir;
+    bool (*wanted)(gguf_kind kind);
+    const char *like;     /* name that the best one resembles most; NULL: none is better than another */
+    weights *best;
+    size_t n, n_best;     /* files found, those that are as good as best */
+    size_t best_likeness;
+    char names[240];      /* of all found, for messages */
+    qasr_error first_error;
+} search;
+
+static bool is_text(gguf_kind kind) { return kind == GGUF_TEXT; }
+static bool is_mmproj(gguf_kind kind) { return kind == GGUF_MMPROJ; }
+static bool is_model(gguf_kind kind) { return kind == GGUF_WHOLE || kind == GGUF_TEXT; }
+
+/* "mmproj-Qwen3-ASR-0.6B-f16.gguf" goes with "Qwen3-ASR-0.6B-Q8_0.gguf". */
+static const char *stem_of(const char *name)
+{
+    static const char prefix[] = "mmproj-";
+    return strncmp(name, prefix, sizeof prefix - 1) == 0 ? name + sizeof prefix - 1 : name;
+}
+
+static size_t likeness(const char *a, const char *b)
+{
+    size_t n = 0;
+    for (a = stem_of(a), b = stem_of(b); a[n] && a[n] == b[n];)
+        n++;
+    return n;
+}
+
+static void add_name(search *s, const char *name)
+{
+    size_t used = strlen(s->names), more = sizeof ", ..." - 1;
+    int n = snprintf(s->names + used, sizeof s->names - used, "%s'%s'", s->n ? ", " : "", name);
+    if (n < 0 || (size_t)n + more >= sizeof s->names - used) /* later ones still have to be marked as left out */
+        snprintf(s->names + used, sizeof s->names - used, "%s", used >= more && strcmp(s->names + used - more, ", ...") == 0 ? "" : ", ...");
+    s->n++;
+}
+
+/* Takes w over. */
+static void consider(search *s, weights *w, const char *name)
+{
+    size_t alike = s->like ? likeness(name, s->like) : 0;
+    add_name(s, name);
+    if (s->best && alike <= s->best_likeness) {
+        s->n_best += alike == s->best_likeness;
+        weights_close(w);
+        return;
+    }
+    weights_close(s->best);
+    s->best = w;
+    s->best_likeness = alike;
+    s->n_best = 1;
+}
+
+/* A file that cannot be read is no candidate; why, is kept in case that there is no other. */
+static qasr_status look_at(search *s, const char *name, qasr_error *err)
+{
+    char *path;
+    weights *w = NULL;
+    qasr_error why = { .status = QASR_OK };
+    TRY(file_path_join(&path, s->dir, name, err));
+    qasr_status status = weights_open_gguf(&w, path, &why);
+    mem_free(path);
+    if (status == QASR_E_NOMEM)
+        return error_set(err, status, "%s", why.message);
+    if (status != QASR_OK)
+        s->first_error = s->first_error.status ? s->first_error : why;
+    else if (s->wanted(config_gguf_kind(w)))
+        consider(s, w, name);
+    else
+        weights_close(w);
+    return QASR_OK;
+}
+
+/* After an error s->best is still to be closed. */
+static qasr_status search_dir(search *s, const char *pattern, qasr_error *err)
+{
+    file_names list;
+    qasr_status status = file_list(&list, s->dir, pattern, err);
+    for (size_t i = 0; i < list.n && status == QASR_OK; i++)
+        status = look_at(s, list.names[i], err);
+    file_names_free(&list);
+    return status;
+}
+
+/* ---- llama.cpp's pair ------------------------------------------------------------------------------- */
+
+static qasr_status judge_mates(const search *s, const char *path, qasr_error *err)
+{
+    bool text = s->wanted == is_text;
+    if (s->n == 0 && s->first_error.status)
+        return error_set(err, s->first_error.status, "%s", s->first_error.message);
+    if (s->n == 0 && text)
+        return error_set(err, QASR_E_IO, "'%s' holds the encoder only, and there is no text model (architecture qwen3vl) beside it; "
+                         "give that as the model and this with --mmproj", path);
+    if (s->n == 0)
+        return error_set(err, QASR_E_IO, "'%s' holds the text model only, and there is no " MMPROJ_PATTERN " with the encoder beside it; "
+                         "name it with --mmproj", path);
+    if (s->n_best > 1)
+        return error_set(err, QASR_E_INVALID, "'%.150s' could go with %s; %s", path, s->names,
+                         text ? "give one of them as the model and this with --mmproj" : "name one with --mmproj");
+    return QASR_OK;
+}
+
+/* The other half, beside the file at path. */
+static qasr_status find_mate(weights **out, const char *path, bool (*wanted)(gguf_kind), qasr_error *err)
+{
+    char *dir;
+    TRY(file_parent(&dir, path, err));
+    search s = { .dir = dir, .wanted = wanted, .like = file_base_name(path) };
+    qasr_status status = search_dir(&s, wanted == is_mmproj ? MMPROJ_PATTERN : "*.gguf", err);
+    if (status == QASR_OK)
+        status = judge_mates(&s, path, err);
+    if (status == QASR_OK)
+        *out = s.best;
+    else
+        weights_close(s.best);
+    mem_free(dir);
+    return status;
+}
+
+static qasr_status open_mmproj(weights **out, const char *path, qasr_error *err)
+{
+    weights *w;
+    TRY(weights_open_gguf(&w, path, err));
+    if (config_gguf_kind(w) == GGUF_MMPROJ) {
+        *out = w;
+        return QASR_OK;
+    }
+    error_set(err, QASR_E_UNSUPPORTED, "'%s' is of architecture '%.40s', expected an mmproj file: 'clip' with audio projector 'qwen3a'",
+              path, weights_meta_string(w, "general.architecture"));
+    weights_close(w);
+    return QASR_E_UNSUPPORTED;
+}
+
+/* ---- whole models ----------------------------------------------------------------------------------- */
+
+static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err)
+{
+    const char *path = weights_file_path(w, 0);
+    if (kind == GGUF_DECODER)
+        return error_set(err, QASR_E_UNSUPPORTED, "'%s' has no configuration: it is a decoder that goes with a model directory; give "
+                         "that as the model and this file with --decoder-gguf", path);
+    return error_set(err, QASR_E_UNSUPPORTED, "'%s' is of architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "
+                     "(CrispASR), or 'qwen3vl' with an mmproj file (llama.cpp)", path, weights_meta_string(w, "general.architecture"));
+}
+
+/* Finds the other half of w, if it has one. What is found is given in *encoder and *decoder; w is one of them. */
+static qasr_status complete(weights **encoder, weights **decoder, weights *w, const char *mmproj, qasr_error *err)
+{
+    gguf_kind kind = config_gguf_kind(w);
+    const char *path = weights_file_path(w, 0);
+    *encoder = *decoder = NULL;
+    if (kind == GGUF_TEXT)
+        TRY(mmproj ? open_mmproj(encoder, mmproj, err) : find_mate(encoder, path, is_mmproj, err));
+    else if (mmproj && (kind == GGUF_MMPROJ || kind == GGUF_WHOLE))
+        return error_set(err, QASR_E_INVALID, "'%s' holds an encoder itself: only a text model goes with '%s'", path, mmproj);
+    else if (kind == GGUF_MMPROJ)
+        TRY(find_mate(decoder, path, is_text, err));
+    else if (kind != GGUF_WHOLE)
+        return refuse_kind(w, kind, err);
+    *encoder = *encoder ? *encoder : w;
+    *decoder = *decoder ? *decoder : w;
+    return QASR_OK;
+}
+
+qasr_status files_open_gguf(weights **encoder, weights **decoder, const char *path, const char *mmproj, qasr_error *err)
+{
+    weights *w;
+    TRY(weights_open_gguf(&w, path, err));
+    qasr_status status = complete(encoder, decoder, w, mmproj, err);
+    if (status != QASR_OK)
+        weights_close(w);
+    return status;
+}
+
+qasr_status files_open_gguf_dir(weights **encoder, weights **decoder, bool *found, const char *dir, const char *mmproj,
+                                qasr_error *err)
+{
+    search s = { .dir = dir, .wanted = is_model };
+    qasr_status status = search_dir(&s, "*.gguf", err);
+    if (status == QASR_OK && s.n > 1)
+        status = error_set(err, QASR_E_INVALID, "'%.150s' holds several models: %s; give one of them as the model", dir, s.names);
+    else if (status == QASR_OK && s.n == 0 && s.first_error.status)
+        status = error_set(err, s.first_error.status, "%s", s.first_error.message);
+    else if (status == QASR_OK && s.n == 1)
+        status = complete(encoder, decoder, s.best, mmproj, err);
+    *found = status == QASR_OK && s.n == 1;
+    if (!*found)
+        weights_close(s.best);
+    return status;
+}
