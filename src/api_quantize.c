@@ -1,6 +1,8 @@
 /* Public entry points of the quantizer: fill in defaults, check arguments, call the engine. */
 #include "qasr/qasr.h"
 
+#include <string.h>
+
 #include "api_options.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -18,6 +20,8 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
         own.qtype = "q8_0";
     if (!own.scope)
         own.scope = "thinker.model.";
+    if (strcmp(own.scope, "all") == 0)
+        own.scope = "thinker.";
     return convert_run(&own, report, err);
 }
 

@@ -22,6 +22,7 @@
 #include "engine/metadata.h"
 #include "engine/origin.h"
 #include "engine/plan.h"
+#include "engine/whole.h"
 
 enum {
     CHUNK_VALUES = 1 << 18, /* 512 KiB of bf16 */
@@ -44,6 +45,8 @@ typedef struct chunk_error {
 typedef struct job {
     const qasr_quantize_options *opt;
     origin origin;
+    bool is_whole;    /* a model in one file, not only some of its tensors */
+    whole *whole;     /* what such a file has beside the model's tensors */
     plan_rules rules;
     plan plan;
     pool *pool;
@@ -75,9 +78,10 @@ static qasr_status check_output(const job *j, qasr_error *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return QASR_OK;
-    for (unsigned i = 0; i < weights_file_count(j->origin.w); i++)
-        if (same_file(&st, weights_file_path(j->origin.w, i)))
-            return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
+    for (size_t s = 0; s < j->origin.n_sources; s++)
+        for (unsigned i = 0; i < weights_file_count(j->origin.sources[s]); i++)
+            if (same_file(&st, weights_file_path(j->origin.sources[s], i)))
+                return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
     if (same_file(&st, j->opt->input) && !S_ISDIR(st.st_mode))
         return error_set(err, QASR_E_INVALID, "output '%s' is the input: choose another name", path);
     if (!S_ISREG(st.st_mode))
@@ -102,7 +106,9 @@ static qasr_status open_output(job *j, qasr_error *err)
 {
     bool dry = j->opt->dry_run != 0;
     TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
-    TRY(metadata_add(j->out, &j->origin, &j->rules, "qasr", err));
+    TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
+    if (j->is_whole)
+        TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
     return dry ? QASR_OK : gguf_writer_begin_data(j->out, err);
 }
@@ -216,9 +222,9 @@ static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *e
     scratch *s = &j->scratch[thread];
     TRY(convert_values(e, begin, n, s, &j->errors[chunk], err));
     TRY(gguf_writer_put(j->out, j->index[i], begin / q->block * q->bytes, s->out, quant_row_bytes(q, n), err));
-    plan_release_values(j->origin.w, e, begin, n);
+    plan_release_values(e, begin, n);
     if (atomic_fetch_sub(&j->chunks_left[i], 1) == 1)
-        plan_release_values(j->origin.w, e, 0, e->t->n_values);
+        plan_release_values(e, 0, e->t->n_values);
     atomic_fetch_add(&j->bytes_done, quant_row_bytes(quant_get(e->t->type), n));
     return QASR_OK;
 }
@@ -417,9 +423,11 @@ static qasr_status set_rules(job *j, qasr_error *err)
     TRY(find_mixes(j, err));
     if (opt->n_threads < 0 || opt->n_threads > MAX_THREADS)
         return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads, MAX_THREADS);
+    j->is_whole = strcmp(opt->scope, WHOLE_SCOPE) == 0;
     j->rules.scope = opt->scope;
-    j->rules.layout = NAMES_ORIGINAL;
-    j->rules.quantize_embeddings = opt->quantize_embeddings != 0 || opt->embedding_qtype;
+    j->rules.layout = j->is_whole ? WHOLE_LAYOUT : NAMES_ORIGINAL;
+    j->rules.exact_convolutions = j->is_whole;
+    j->rules.quantize_embeddings = j->is_whole || opt->quantize_embeddings || opt->embedding_qtype;
     if (opt->n_tensor_types)
         TRY(type_rules_create(&j->rules.types, opt->tensor_types, opt->n_tensor_types, err));
     return QASR_OK;
@@ -441,6 +449,7 @@ static void job_free(job *j)
     mem_free(j->index);
     plan_free(&j->plan);
     type_rules_free(j->rules.types);
+    whole_free(j->whole);
     origin_close(&j->origin);
     pthread_mutex_destroy(&j->mutex);
 }
@@ -448,11 +457,15 @@ static void job_free(job *j)
 static qasr_status make_plan(job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
-    TRY(origin_open(&j->origin, j->opt->input, err));
+    TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
     j->rules.tied = j->origin.tied;
-    TRY(plan_build(&j->plan, j->origin.w, &j->rules, err));
+    if (j->is_whole) {
+        TRY(whole_create(&j->whole, j->origin.model, err));
+        j->rules.extra = whole_tensors(j->whole, &j->rules.n_extra);
+    }
+    TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
     TRY(warn_if_lossy(j, err));
     TRY(tell_tensors(j, err));
     return count_chunks(j, err);

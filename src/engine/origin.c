@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/engine.h"
 
 enum { MAX_CONFIG_BYTES = 4 << 20 };
 
@@ -50,18 +51,9 @@ static qasr_status parse_config(origin *o, const char *path, qasr_error *err)
     return status;
 }
 
-/* The input itself, or its parent. */
 static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
 {
-    TRY(mem_strdup(dir, input, err));
-    if (file_is_dir(input))
-        return QASR_OK;
-    const char *name = file_base_name(*dir);
-    if (name == *dir)
-        memcpy(*dir, ".", 2);
-    else
-        (*dir)[name - *dir - (name - *dir > 1)] = 0;
-    return QASR_OK;
+    return file_is_dir(input) ? mem_strdup(dir, input, err) : file_parent(dir, input, err);
 }
 
 static qasr_status read_config_file(origin *o, qasr_error *err)
@@ -78,29 +70,118 @@ done:
     return status;
 }
 
+static bool is_gguf(const origin *o) { return weights_kind(o->sources[o->n_sources - 1]) == WEIGHTS_GGUF; }
+
+const wmeta *origin_key(const origin *o, const char *key)
+{
+    return is_gguf(o) ? weights_meta_find(o->sources[o->n_sources - 1], key) : NULL;
+}
+
 /* A file that carries its configuration is believed before what lies beside it. */
 static qasr_status find_config(origin *o, qasr_error *err)
 {
-    const wmeta *m = weights_meta_find(o->w, "qasr.config");
-    if (!m || m->type != WMETA_STRING || weights_kind(o->w) != WEIGHTS_GGUF)
-        return read_config_file(o, err);
-    TRY(mem_strdup(&o->config, m->str, err));
-    return parse_config(o, o->path, err);
+    const wmeta *m = origin_key(o, "qasr.config");
+    if (m && m->type == WMETA_STRING) {
+        TRY(mem_strdup(&o->config, m->str, err));
+        return parse_config(o, o->path, err);
+    }
+    bool other_layout = is_gguf(o) && config_gguf_kind(o->sources[0]) != GGUF_DECODER;
+    return other_layout ? QASR_OK : read_config_file(o, err);
 }
 
-qasr_status origin_open(origin *o, const char *path, qasr_error *err)
+/* Last component of the directory's path after links and dots are resolved ("." has a name too). */
+static qasr_status find_name(origin *o, qasr_error *err)
+{
+    const wmeta *name = origin_key(o, "general.name");
+    if (name && name->type == WMETA_STRING)
+        return mem_strdup(&o->name, name->str, err);
+    return file_resolved_name(&o->name, o->dir, err);
+}
+
+/* ---- weights ----------------------------------------------------------------------------------- */
+
+static void add_source(origin *o, const weights *w)
+{
+    if (o->n_sources == 0 || o->sources[0] != w)
+        o->sources[o->n_sources++] = w;
+}
+
+/* Some programs store the embedding a second time as the head. Pages that were looked at are given back. */
+static bool same_bytes(const weight_ref *a, const weight_ref *b)
+{
+    enum { STEP = 1 << 20 };
+    const wtensor *x = a->tensor, *y = b->tensor;
+    const file_map *map_x = weights_file_map(a->source, x->file), *map_y = weights_file_map(b->source, y->file);
+    bool same = x->type == y->type && x->n_bytes == y->n_bytes;
+    for (size_t i = 0; i < (size_t)x->n_bytes && same; i += STEP) {
+        const unsigned char *p = (const unsigned char *)x->data + i, *q = (const unsigned char *)y->data + i;
+        size_t n = x->n_bytes - i < STEP ? (size_t)x->n_bytes - i : STEP;
+        same = memcmp(p, q, n) == 0;
+        file_map_release(map_x, (size_t)(p - map_x->data), n);
+        file_map_release(map_y, (size_t)(q - map_y->data), n);
+    }
+    return same;
+}
+
+static qasr_status refuse_decoder_file(const char *path, qasr_error *err)
+{
+    weights *w;
+    TRY(weights_open_gguf(&w, path, err));
+    gguf_kind kind = config_gguf_kind(w);
+    weights_close(w);
+    if (kind != GGUF_DECODER)
+        return QASR_OK;
+    return error_set(err, QASR_E_INVALID, "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a model "
+                     "directory or from a file that has all of it", path);
+}
+
+static qasr_status open_whole(origin *o, qasr_error *err)
+{
+    qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
+    bool gguf = false;
+    char *config;
+    TRY(file_path_join(&config, o->dir, "config.json", err));
+    if (!file_is_dir(o->path))
+        TRY(weights_is_gguf(&gguf, o->path, err));
+    if (gguf)
+        TRY(refuse_decoder_file(o->path, err));
+    opt.decoder_weights = !gguf && file_exists(config) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
+    mem_free(config);
+    TRY(engine_model_open(&o->model, gguf ? o->path : o->dir, &opt, err));
+    const model *m = o->model->checkpoint;
+    add_source(o, m->encoder);
+    add_source(o, m->decoder);
+    return QASR_OK;
+}
+
+static qasr_status open_some(origin *o, qasr_error *err)
+{
+    TRY(weights_open(&o->own, o->path, err));
+    add_source(o, o->own);
+    return QASR_OK;
+}
+
+qasr_status origin_open(origin *o, const char *path, bool whole, qasr_error *err)
 {
     *o = (origin){ 0 };
     TRY(mem_strdup(&o->path, path, err));
     TRY(input_dir(&o->dir, path, err));
-    TRY(weights_open(&o->w, path, err));
-    return find_config(o, err);
+    TRY(whole ? open_whole(o, err) : open_some(o, err));
+    TRY(find_config(o, err));
+    TRY(find_name(o, err));
+    if (whole) {
+        const model *m = o->model->checkpoint;
+        o->tied = m->config.dec.tied_head || same_bytes(&m->top[TOP_HEAD], &m->top[TOP_EMBED]);
+    }
+    return QASR_OK;
 }
 
 void origin_close(origin *o)
 {
-    weights_close(o->w);
+    weights_close(o->own);
+    engine_model_close(o->model);
     mem_free(o->config);
+    mem_free(o->name);
     mem_free(o->dir);
     mem_free(o->path);
     *o = (origin){ 0 };

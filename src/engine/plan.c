@@ -144,12 +144,12 @@ void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n)
     q->dequantize(out, (const unsigned char *)t->data + begin / q->block * q->bytes, n);
 }
 
-void plan_release_values(const weights *w, const plan_entry *e, uint64_t begin, uint64_t n)
+void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n)
 {
     const wtensor *t = e->t;
-    if (e->in_memory)
+    if (!e->source)
         return;
-    const file_map *map = weights_file_map(w, t->file);
+    const file_map *map = weights_file_map(e->source, t->file);
     const quant_info *q = quant_get(t->type);
     size_t from = (size_t)((const unsigned char *)t->data - map->data) + (size_t)(begin / q->block) * q->bytes;
     size_t to = from + (size_t)(n / q->block) * q->bytes;
@@ -159,7 +159,7 @@ void plan_release_values(const weights *w, const plan_entry *e, uint64_t begin, 
 }
 
 /* NaN is let through here: the conversion itself reports it. */
-static bool fits_half(const weights *w, const plan_entry *e)
+static bool fits_half(const plan_entry *e)
 {
     float x[SCAN_VALUES];
     float max = 0;
@@ -170,9 +170,9 @@ static bool fits_half(const weights *w, const plan_entry *e)
         for (size_t k = 0; k < n; k++)
             max = fabsf(x[k]) > max ? fabsf(x[k]) : max;
         if ((i + SCAN_VALUES) % RELEASE_VALUES == 0)
-            plan_release_values(w, e, i + SCAN_VALUES - RELEASE_VALUES, RELEASE_VALUES);
+            plan_release_values(e, i + SCAN_VALUES - RELEASE_VALUES, RELEASE_VALUES);
     }
-    plan_release_values(w, e, 0, n_values);
+    plan_release_values(e, 0, n_values);
     return max <= MAX_HALF;
 }
 
@@ -190,13 +190,13 @@ static quant_type next_type(quant_type type, bool is_mix)
     }
 }
 
-static void set_half(plan_entry *e, const weights *w)
+static void set_half(plan_entry *e)
 {
-    e->type = e->t->type == QUANT_F16 || fits_half(w, e) ? QUANT_F16 : QUANT_F32;
+    e->type = e->t->type == QUANT_F16 || fits_half(e) ? QUANT_F16 : QUANT_F32;
 }
 
 /* The type, or what stands for it where the rows do not fit or values are too large. */
-static void set_fitting(plan_entry *e, const weights *w, quant_type type, bool is_mix)
+static void set_fitting(plan_entry *e, quant_type type, bool is_mix)
 {
     while (!rows_fit(e, type)) {
         type = next_type(type, is_mix);
@@ -204,36 +204,36 @@ static void set_fitting(plan_entry *e, const weights *w, quant_type type, bool i
     }
     e->type = type;
     if (type == QUANT_F16)
-        set_half(e, w);
+        set_half(e);
 }
 
-static void set_by_kind(plan_entry *e, const weights *w, const plan_rules *rules)
+static void set_by_kind(plan_entry *e, const plan_rules *rules)
 {
     const plan_mix *mix = strcmp(plan_part(e), "encoder") == 0 ? &rules->encoder : &rules->decoder;
     e->type = e->t->type;
     switch (e->kind) {
     case PLAN_ATTENTION:
         if (ends_with(e->t->canonical, ".o_proj.weight") || ends_with(e->t->canonical, ".out_proj.weight")) {
-            set_fitting(e, w, mix->attention_out, mix->is_mix);
+            set_fitting(e, mix->attention_out, mix->is_mix);
             break;
         }
         /* fall through */
     case PLAN_MLP:
     case PLAN_PROJECTION:
-        set_fitting(e, w, mix->matrix, mix->is_mix);
+        set_fitting(e, mix->matrix, mix->is_mix);
         break;
     case PLAN_EMBEDDING:
     case PLAN_HEAD:
         if (rules->quantize_embeddings)
-            set_fitting(e, w, rules->decoder.embedding, rules->decoder.is_mix);
+            set_fitting(e, rules->decoder.embedding, rules->decoder.is_mix);
         else if (e->t->type == QUANT_F32)
-            set_half(e, w);
+            set_half(e);
         break;
     case PLAN_CONVOLUTION:
         if (rules->exact_convolutions)
             e->type = QUANT_F32;
         else if (e->t->type == QUANT_F32)
-            set_half(e, w);
+            set_half(e);
         break;
     default:
         if (is_vector(e->t))
@@ -243,7 +243,7 @@ static void set_by_kind(plan_entry *e, const weights *w, const plan_rules *rules
 }
 
 /* *done: a pattern of the user has decided. */
-static qasr_status set_by_name(plan_entry *e, const weights *w, const plan_rules *rules, bool *done, qasr_error *err)
+static qasr_status set_by_name(plan_entry *e, const plan_rules *rules, bool *done, qasr_error *err)
 {
     const char *pattern;
     quant_type type = QUANT_F32;
@@ -255,15 +255,15 @@ static qasr_status set_by_name(plan_entry *e, const weights *w, const plan_rules
         return error_set(err, QASR_E_INVALID, "pattern '%s' asks for %s for tensor '%s' (%s): only matrices can be stored in "
                          "blocks; take a pattern that leaves it out, or f32, f16 or bf16", pattern, quant_get(type)->name,
                          e->t->canonical, plan_kind_name(e->kind));
-    set_fitting(e, w, type, false);
+    set_fitting(e, type, false);
     return QASR_OK;
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-static plan_entry new_entry(const wtensor *t, names_layout layout)
+static plan_entry new_entry(const wtensor *t, const weights *source, names_layout layout)
 {
-    plan_entry e = { .t = t, .kind = kind_of(t) };
+    plan_entry e = { .t = t, .source = source, .kind = kind_of(t) };
     e.row_values = t->n_dims ? t->shape[t->n_dims - 1] : 1;
     e.n_rows = e.row_values ? t->n_values / e.row_values : 0;
     if (layout != NAMES_ORIGINAL && !names_in_layout(e.layout_name, sizeof e.layout_name, t->canonical, layout))
@@ -271,12 +271,12 @@ static plan_entry new_entry(const wtensor *t, names_layout layout)
     return e;
 }
 
-static qasr_status set_type(plan_entry *e, const weights *w, const plan_rules *rules, qasr_error *err)
+static qasr_status set_type(plan_entry *e, const plan_rules *rules, qasr_error *err)
 {
     bool done = false;
-    TRY(set_by_name(e, w, rules, &done, err));
+    TRY(set_by_name(e, rules, &done, err));
     if (!done)
-        set_by_kind(e, w, rules);
+        set_by_kind(e, rules);
     return QASR_OK;
 }
 
@@ -291,10 +291,9 @@ static void add_extra(plan *p, const plan_rules *rules)
 {
     for (size_t i = 0; i < rules->n_extra; i++) {
         plan_entry *e = &p->entries[p->n++];
-        *e = new_entry(&rules->extra[i], NAMES_ORIGINAL);
+        *e = new_entry(&rules->extra[i], NULL, NAMES_ORIGINAL);
         e->kind = PLAN_FRONTEND;
         e->type = e->t->type;
-        e->in_memory = true;
         set_output(e);
     }
 }
@@ -308,7 +307,7 @@ static bool has_embedding(const plan *p)
     return false;
 }
 
-static qasr_status set_types(plan *p, const weights *w, const plan_rules *rules, qasr_error *err)
+static qasr_status set_types(plan *p, const plan_rules *rules, qasr_error *err)
 {
     bool skip_head = rules->tied && has_embedding(p);
     for (size_t i = rules->n_extra; i < p->n; i++) {
@@ -316,28 +315,37 @@ static qasr_status set_types(plan *p, const weights *w, const plan_rules *rules,
         e->skipped = e->kind == PLAN_HEAD && skip_head;
         if (e->skipped)
             continue;
-        TRY(set_type(e, w, rules, err));
+        TRY(set_type(e, rules, err));
         set_output(e);
     }
     return type_rules_check_used(rules->types, err);
 }
 
-qasr_status plan_build(plan *p, const weights *w, const plan_rules *rules, qasr_error *err)
+static void add_sources(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules)
 {
+    for (size_t s = 0; s < n_sources; s++)
+        for (size_t i = 0; i < weights_count(sources[s]); i++) {
+            const wtensor *t = weights_at(sources[s], i);
+            if (starts_with(t->canonical, rules->scope))
+                p->entries[p->n++] = new_entry(t, sources[s], rules->layout);
+        }
+}
+
+qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err)
+{
+    size_t n_max = rules->n_extra;
+    for (size_t i = 0; i < n_sources; i++)
+        n_max += weights_count(sources[i]);
     *p = (plan){ 0 };
-    TRY(MEM_CALLOC(&p->entries, rules->n_extra + weights_count(w), err));
+    TRY(MEM_CALLOC(&p->entries, n_max, err));
     add_extra(p, rules);
-    for (size_t i = 0; i < weights_count(w); i++) {
-        const wtensor *t = weights_at(w, i);
-        if (starts_with(t->canonical, rules->scope))
-            p->entries[p->n++] = new_entry(t, rules->layout);
-    }
+    add_sources(p, sources, n_sources, rules);
     qasr_status status = QASR_OK;
     if (p->n == rules->n_extra)
         status = error_set(err, QASR_E_INVALID, "no tensor name starts with '%s' (the first is '%s'): choose another scope",
-                           rules->scope, weights_count(w) ? weights_at(w, 0)->canonical : "");
+                           rules->scope, weights_count(sources[0]) ? weights_at(sources[0], 0)->canonical : "");
     else
-        status = set_types(p, w, rules, err);
+        status = set_types(p, rules, err);
     if (status != QASR_OK)
         plan_free(p);
     return status;

@@ -60,15 +60,15 @@ typedef enum plan_way {
 
 typedef struct plan_entry {
     const wtensor *t;
+    const weights *source; /* that t is of; NULL: an extra tensor, in memory */
     plan_kind kind;
     plan_way way;
     quant_type type;
     uint64_t n_rows, row_values;   /* blocks lie inside rows */
     uint64_t bytes;                /* in the output */
     char layout_name[64];          /* "": the canonical name */
-    bool in_memory; /* t is an extra tensor: no file holds it */
-    bool fallback;  /* wanted another type, whose blocks its rows do not fit */
-    bool skipped;   /* the tied head: not written */
+    bool fallback; /* wanted another type, whose blocks its rows do not fit */
+    bool skipped;  /* the tied head: not written */
 } plan_entry;
 
 typedef struct plan {
@@ -76,9 +76,9 @@ typedef struct plan {
     size_t n;
 } plan;
 
-/* Errors: INVALID (nothing in scope, a type rule that matches nothing or asks for the impossible), UNSUPPORTED (a search
- * for a pattern takes too long), NOMEM. Free with plan_free. */
-qasr_status plan_build(plan *p, const weights *w, const plan_rules *rules, qasr_error *err);
+/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches nothing or asks for the
+ * impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
+qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err);
 void plan_free(plan *p);
 const char *plan_name(const plan_entry *e); /* in the output */
 const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
@@ -87,6 +87,6 @@ const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n);
 /* Drops the mapped pages of the same values, and a margin around them, from this process's memory: page
  * faults bring in neighbours too. Harmless to whoever still reads there. */
-void plan_release_values(const weights *w, const plan_entry *e, uint64_t begin, uint64_t n);
+void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n);
 
 #endif

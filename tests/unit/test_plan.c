@@ -63,7 +63,7 @@ static plan build(const weights *w, const plan_rules *r)
 {
     plan p;
     qasr_error err;
-    if (plan_build(&p, w, r, &err) != QASR_OK)
+    if (plan_build(&p, (const weights *const[]){ w }, 1, r, &err) != QASR_OK)
         fail_msg("%s", err.message);
     return p;
 }
@@ -204,7 +204,7 @@ static qasr_status build_with(plan *p, const weights *w, const qasr_tensor_type 
 {
     plan_rules r = rules_for("q4_0");
     TRY(type_rules_create(&r.types, types, n, err));
-    qasr_status status = plan_build(p, w, &r, err);
+    qasr_status status = plan_build(p, &w, 1, &r, err);
     type_rules_free(r.types);
     return status;
 }
@@ -286,7 +286,7 @@ static void names_follow_the_layout(void **state)
     plan p = build(w, &r);
     assert_int_equal(p.n, ARRAY_LEN(model) + 1);
     assert_ptr_equal(p.entries[0].t, &extra);
-    assert_true(p.entries[0].in_memory && p.entries[0].kind == PLAN_FRONTEND && p.entries[0].way == PLAN_COPY);
+    assert_true(!p.entries[0].source && p.entries[0].kind == PLAN_FRONTEND && p.entries[0].way == PLAN_COPY);
     assert_string_equal(plan_name(&p.entries[0]), "frontend.window");
     assert_string_equal(plan_name(find(&p, ENC "layers.0.self_attn.out_proj.weight")), "enc.blocks.0.attn.out.weight");
     assert_string_equal(plan_name(find(&p, DEC "embed_tokens.weight")), "dec.token_embd.weight");
