@@ -123,16 +123,18 @@ static bool same_bytes(const weight_ref *a, const weight_ref *b)
     return same;
 }
 
-static qasr_status refuse_decoder_file(const char *path, qasr_error *err)
+/* A file of weights stands for the directory it lies in; *gguf: it holds a model itself. */
+static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
 {
     weights *w;
-    TRY(weights_open_gguf(&w, path, err));
-    gguf_kind kind = config_gguf_kind(w);
+    TRY(weights_open(&w, path, err));
+    *gguf = weights_kind(w) == WEIGHTS_GGUF;
+    bool is_decoder = *gguf && config_gguf_kind(w) == GGUF_DECODER;
     weights_close(w);
-    if (kind != GGUF_DECODER)
-        return QASR_OK;
-    return error_set(err, QASR_E_INVALID, "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a model "
-                     "directory or from a file that has all of it", path);
+    if (is_decoder)
+        return error_set(err, QASR_E_INVALID, "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a "
+                         "model directory or from a file that has all of it", path);
+    return QASR_OK;
 }
 
 static qasr_status open_whole(origin *o, qasr_error *err)
@@ -140,11 +142,9 @@ static qasr_status open_whole(origin *o, qasr_error *err)
     qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
     bool gguf = false;
     char *config;
-    TRY(file_path_join(&config, o->dir, "config.json", err));
     if (!file_is_dir(o->path))
-        TRY(weights_is_gguf(&gguf, o->path, err));
-    if (gguf)
-        TRY(refuse_decoder_file(o->path, err));
+        TRY(check_file(&gguf, o->path, err));
+    TRY(file_path_join(&config, o->dir, "config.json", err));
     opt.decoder_weights = !gguf && file_exists(config) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
     mem_free(config);
     TRY(engine_model_open(&o->model, gguf ? o->path : o->dir, &opt, err));

@@ -273,16 +273,19 @@ static const qasr_quantize_row *find_row(const qasr_quantize_report *r, const ch
     return NULL;
 }
 
-/* Everything in scope: encoder matrices too; the tied head is left out and the report says so. */
-static void test_whole_scope(void **state)
+/* A scope that is no whole model: encoder matrices too, names of the checkpoint; the tied head is left out and the report
+ * says so. */
+static void test_all_tensors(void **state)
 {
     (void)state;
     qasr_quantize_report report;
-    qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
-    opt.scope = "thinker.";
+    qasr_quantize_options opt = options(MODEL_DIR, "q4_0");
+    opt.scope = "";
     run(&opt, &report);
-    assert_int_equal(find_row(&report, "attention", "q8_0")->n_tensors, 6 * 4 + 6 * 4);
-    assert_int_equal(find_row(&report, "mlp", "q8_0")->n_tensors, 6 * 3 + 6 * 2);
+    assert_int_equal(find_row(&report, "attention", "q8_0")->n_tensors, 6 * 4);
+    assert_int_equal(find_row(&report, "attention", "q4_0")->n_tensors, 6 * 4);
+    assert_int_equal(find_row(&report, "mlp", "q8_0")->n_tensors, 6 * 2);
+    assert_int_equal(find_row(&report, "mlp", "q4_0")->n_tensors, 6 * 3);
     assert_int_equal(find_row(&report, "projection", "q8_0")->n_tensors, 3);
     assert_int_equal(find_row(&report, "convolution", "bf16")->n_tensors, 3);
     assert_int_equal(find_row(&report, "embedding", "bf16")->n_tensors, 1);
@@ -295,6 +298,7 @@ static void test_whole_scope(void **state)
     weights *w = open_output();
     assert_int_equal(weights_count(w), 177);
     assert_null(weights_find(w, "thinker.lm_head.weight"));
+    assert_non_null(weights_find(w, "thinker.audio_tower.conv2d1.weight"));
     weights_close(w);
     mem_free(report.rows);
 }
@@ -786,7 +790,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_q8_0), TEST(test_q6_k), TEST(test_q4_0), TEST(test_metadata), TEST(test_threads_do_not_matter),
-        TEST(test_whole_scope), TEST(test_report_errors), TEST(test_embeddings), TEST(test_fallback),
+        TEST(test_all_tensors), TEST(test_report_errors), TEST(test_embeddings), TEST(test_fallback),
         TEST(test_float32_source), TEST(test_untied_head), TEST(test_dry_run), TEST(test_tensor_callback_cancels),
         TEST(test_gguf_input), TEST(test_same_type_is_copied), TEST(test_gguf_input_is_not_overwritten), TEST(test_hf_names), TEST(test_bad_weights),
         TEST(test_cancel), TEST(test_progress), TEST(test_output_refused), TEST(test_input_refused),
