@@ -2,12 +2,13 @@
 """Writes tests/data/quant_cases.bin: inputs and expected bytes for tests/unit/test_quant.c.
 
 A slow, plain statement of the quantization rules, one float32 operation at a time and independent of the C
-code: use it to check src/quant, never the other way round. Needs numpy.
+code: use it to check src/quant, never the other way round. Needs numpy. Where the package gguf is there, the rules that
+it knows too are checked against it.
 
     tools/make_quant_cases.py tests/data/quant_cases.bin
 
 The file: "QCAS", u32 number of superblocks, then for each 256 float32 inputs and the bytes of all its blocks
-in Q8_0, Q4_0, Q5_0, Q4_K, Q5_K and Q6_K. Little endian.
+in Q8_0, Q4_0, Q5_0, Q4_1, Q5_1, IQ4_NL, Q4_K, Q5_K and Q6_K. Little endian.
 """
 
 import math
@@ -72,9 +73,63 @@ def q4_0(x):
     return half(d) + nibbles(q)
 
 
+def fifth_bits(q):
+    return struct.pack("<I", sum((v >> 4) << j for j, v in enumerate(q)))
+
+
 def q5_0(x):
     d, q = offset_quants(x, 16)
-    return half(d) + struct.pack("<I", sum((v >> 4) << j for j, v in enumerate(q))) + nibbles(q)
+    return half(d) + fifth_bits(q) + nibbles(q)
+
+
+def line_quants(x, q_max):
+    least = min(x)
+    d = (max(x) - least) / F(q_max)
+    inv = F(1) / d if d != 0 else F(0)
+    if np.isinf(inv):
+        return half(d) + half(least), [0] * 32
+    return half(d) + half(least), [min(q_max, int((v - least) * inv + F(0.5))) for v in x]
+
+
+def q4_1(x):
+    head, q = line_quants(x, 15)
+    return head + nibbles(q)
+
+
+def q5_1(x):
+    head, q = line_quants(x, 31)
+    return head + fifth_bits(q) + nibbles(q)
+
+
+CODE_BOOK = [F(v) for v in (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)]
+
+
+def code_nearest_to(t):
+    """The higher one of two that are equally near."""
+    if t <= CODE_BOOK[0]:
+        return 0
+    if t >= CODE_BOOK[15]:
+        return 15
+    above = next(c for c in range(16) if CODE_BOOK[c] > t)
+    return above - 1 if t - CODE_BOOK[above - 1] < CODE_BOOK[above] - t else above
+
+
+def iq4_nl(x):
+    amax, mx = largest(x)
+    scale = F(0)
+    if amax >= F(1e-15):
+        best = None
+        for inv in [F(1) / (-mx / CODE_BOOK[0])] + [F(t - 127) / mx for t in range(-7, 8)]:
+            xp = pp = F(0)
+            for v in x:
+                p, w = CODE_BOOK[code_nearest_to(inv * v)], v * v
+                xp = xp + w * p * v
+                pp = pp + w * p * p
+            if best is None or (pp > 0 and xp * xp > best * pp):
+                scale = xp / pp
+                best = scale * xp
+    inv = F(1) / scale if scale != 0 else F(0)
+    return half(scale) + nibbles([code_nearest_to(inv * v) for v in x])
 
 
 def search_symmetric(x):
@@ -262,14 +317,37 @@ def special_superblocks(rng):
     yield (np.arange(256, dtype=F) - F(128)) * F(8)
 
 
+BLOCKS_OF_32 = (q8_0, q4_0, q5_0, q4_1, q5_1, iq4_nl)
+
+
+def check_against_gguf(x):
+    """The package's quantizers give the same bytes where no inverse of a scale overflows."""
+    try:
+        import gguf
+    except ImportError:
+        return
+    for quantize in BLOCKS_OF_32:
+        if quantize is iq4_nl:  # which the package only reads
+            continue
+        for b in range(8):
+            block = x[32 * b : 32 * b + 32]
+            smallest = min(np.abs(block).max(), (block.max() - block.min()) or F(1))
+            if 0 < smallest < 1e-35:
+                continue
+            expected = gguf.quants.quantize(block.reshape(1, 32), gguf.GGMLQuantizationType[quantize.__name__.upper()])
+            if quantize(block) != expected.tobytes():
+                sys.exit(f"{quantize.__name__} is not what the package gguf makes of {block}")
+
+
 def main():
     rng = np.random.default_rng(20260901)
     cases = [random_superblock(rng, i % 9) for i in range(126)] + list(special_superblocks(rng))
     with open(sys.argv[1], "wb") as out:
         out.write(b"QCAS" + struct.pack("<I", len(cases)))
         for x in cases:
+            check_against_gguf(x)
             out.write(x.astype("<f4").tobytes())
-            for quantize in (q8_0, q4_0, q5_0):
+            for quantize in BLOCKS_OF_32:
                 for b in range(8):
                     out.write(quantize(x[32 * b : 32 * b + 32]))
             for quantize in (q4_k, q5_k, q6_k):

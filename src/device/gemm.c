@@ -222,7 +222,13 @@ static bool bf16_loses_little(quant_type type) { return type != QUANT_F32 && typ
 static bool int8_loses_little(quant_type type)
 {
     return type == QUANT_Q4_0 || type == QUANT_Q4_1 || type == QUANT_Q4_K || type == QUANT_Q5_0 || type == QUANT_Q5_1 ||
-           type == QUANT_Q5_K;
+           type == QUANT_Q5_K || type == QUANT_IQ4_NL;
+}
+
+/* The code book of IQ4_NL holds whole bytes. */
+static bool int8_tile_takes(const kernels *kn, quant_type type)
+{
+    return kn->gemm_int8.bits >= (type == QUANT_IQ4_NL ? 8 : 5);
 }
 
 /* Without int8: convolutions do not have it. */
@@ -233,7 +239,7 @@ static quant_type float_product_type(const gemm_context *g, quant_type type, siz
 
 quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
 {
-    return g->use_int8 && int8_loses_little(type) ? QUANT_Q8_0 : float_product_type(g, type, k);
+    return g->use_int8 && int8_loses_little(type) && int8_tile_takes(g->k, type) ? QUANT_Q8_0 : float_product_type(g, type, k);
 }
 
 static const gemm_kernels *tile_kernels(const kernels *kn, quant_type product)

@@ -68,6 +68,7 @@ GEMV(q5_1, 1, 1, 0)
 GEMV(q6_k, 8, 0, 1)
 GEMV(q4_k, 8, 1, 0)
 GEMV(q5_k, 8, 1, 0)
+GEMV(iq4_nl, 1, 0, 0)
 
 static void gemv_blocks_fill(kernels *k)
 {
@@ -79,4 +80,5 @@ static void gemv_blocks_fill(kernels *k)
     k->gemv[QUANT_Q6_K] = gemv_q6_k;
     k->gemv[QUANT_Q4_K] = gemv_q4_k;
     k->gemv[QUANT_Q5_K] = gemv_q5_k;
+    k->gemv[QUANT_IQ4_NL] = gemv_iq4_nl;
 }

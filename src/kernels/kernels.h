@@ -93,7 +93,7 @@ typedef struct int8_panel {
  * beyond the rounding of activations to bytes. */
 typedef struct gemm_int8_kernels {
     unsigned mr, nr;
-    unsigned bits; /* of weights at most: 8, or 5, which is [-16, 15] without and [0, 31] with a minimum */
+    unsigned bits; /* of weights at most: 8, or 5, which is [-16, 15] without and [0, 31] with a minimum (not IQ4_NL) */
     /* As gemm_kernels.tile; a: [blocks][mr], missing rows 0. The panel's q is 64-byte aligned, what it holds for missing
      * rows does not matter. */
     void (*tile)(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m, unsigned n,

@@ -8,7 +8,7 @@
  *
  * The search runs with one lane per group, as in Q6_K: sums go from element 0 upwards, so the results are
  * those of the plain loop. */
-#include "quant/formats.h"
+#include "quant/search.h"
 
 enum { GROUPS = 8, GROUP_LEN = 32 };
 
@@ -284,6 +284,11 @@ void q5_k_quantize(void *out, const float *x, size_t n)
     }
 }
 
+static inline int low_bits_at(const uint8_t *qs, unsigned i)
+{
+    return qs[32 * (i / 64) + i % 32] >> i / 32 % 2 * 4 & 15;
+}
+
 /* Scale and minimum of a group as floats. */
 static void group_line(const uint8_t scales[12], uint16_t d, uint16_t dmin, unsigned g, float *scale,
                        float *min)
@@ -322,4 +327,376 @@ void q5_k_dequantize(float *out, const void *blocks, size_t n)
             }
         }
     }
+}
+
+/* ---- quantization with importance ----
+ *
+ * Each group first looks for its own line. Then several halves d and dmin are tried that could hold all these lines, each
+ * group rounding to its nearest 6-bit pair. With the best of them the groups choose anew among the pairs near theirs, d and
+ * dmin are fitted to what they chose, and so on until nothing gets better. */
+
+typedef struct lines {
+    group g[GROUPS];
+    line wanted[GROUPS]; /* each group's own */
+    line_rule rule;
+} lines;
+
+/* Integers as floats, which is what the search computes with. */
+typedef struct chosen {
+    float d, dmin; /* in units, as halves hold them */
+    float scale[GROUPS], min[GROUPS];
+    float error;
+} chosen;
+
+static inline float six_bit(float v)
+{
+    v = v > 0 ? v : 0;
+    return (v < 63 ? v : 63) + ROUND_MAGIC - ROUND_MAGIC;
+}
+
+/* The low that suits another scale best: the line through the mean stays there. */
+static inline float low_for(const lines *s, int g, float scale)
+{
+    const line w = s->wanted[g];
+    const float middle = w.scale > 0 ? (s->g[g].mean - w.low) / w.scale : 0;
+    return w.low + (w.scale - scale) * middle;
+}
+
+/* Pairs of a group for lane c, and the line they are. */
+static inline void set_lane(line_lanes *l, int c, float d, float dmin, float scale, float min)
+{
+    l->scale[c] = d * scale;
+    l->low[c] = -(dmin * min);
+}
+
+/* What eight pairs of d and dmin make of the groups, each with the 6-bit numbers nearest to what it wants. */
+static void try_superscales(chosen *best, const lines *s, const float d[LANES], const float dmin[LANES])
+{
+    float scale[GROUPS][LANES], min[GROUPS][LANES], error[LANES] = {0};
+    for (int g = 0; g < GROUPS; g++) {
+        line_lanes l;
+        for (int c = 0; c < LANES; c++) {
+            scale[g][c] = d[c] > 0 ? six_bit(s->wanted[g].scale / d[c]) : 0;
+            min[g][c] = dmin[c] > 0 ? six_bit(-low_for(s, g, d[c] * scale[g][c]) / dmin[c]) : 0;
+            set_lane(&l, c, d[c], dmin[c], scale[g][c], min[g][c]);
+        }
+        try_lines(&l, &s->g[g], &s->rule);
+        for (int c = 0; c < LANES; c++)
+            error[c] += l.error[c];
+    }
+    for (int c = 0; c < LANES; c++)
+        if (error[c] < best->error) {
+            *best = (chosen){.d = d[c], .dmin = dmin[c], .error = error[c]};
+            for (int g = 0; g < GROUPS; g++) {
+                best->scale[g] = scale[g][c];
+                best->min[g] = min[g][c];
+            }
+        }
+}
+
+/* Each group's best pair near the one it wants. */
+static void choose_pairs(chosen *to, const lines *s)
+{
+    static const int8_t beside[LANES][2] = {{-1, 0}, {-1, 1}, {0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, -1}, {0, 2}};
+    to->error = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        float scale[LANES], min[LANES];
+        line_lanes l;
+        for (int c = 0; c < LANES; c++) {
+            scale[c] = to->d > 0 ? six_bit(s->wanted[g].scale / to->d + (float)beside[c][0]) : 0;
+            const float wanted = to->dmin > 0 ? -low_for(s, g, to->d * scale[c]) / to->dmin : 0;
+            min[c] = six_bit(wanted - 0.5f + (float)beside[c][1]);
+            set_lane(&l, c, to->d, to->dmin, scale[c], min[c]);
+        }
+        try_lines(&l, &s->g[g], &s->rule);
+        int best = 0;
+        for (int c = 1; c < LANES; c++)
+            best = l.error[c] < l.error[best] ? c : best;
+        to->scale[g] = scale[best];
+        to->min[g] = min[best];
+        to->error += l.error[best];
+    }
+}
+
+/* The weighted sums over a group whose quants stay. */
+typedef struct group_sums {
+    double w, q, qq, x, xq, xx;
+} group_sums;
+
+static inline void sums_add(group_sums *s, double w, double x, double q)
+{
+    s->w += w;
+    s->q += w * q;
+    s->qq += w * q * q;
+    s->x += w * x;
+    s->xq += w * x * q;
+    s->xx += w * x * x;
+}
+
+/* Fits d and dmin to quants and 6-bit numbers that stay: least squares in a = scale * q and b = -min. Where the minima, or
+ * the scales, say nothing their factor stays too. */
+static void fit_superscales(double *d, double *dmin, const group_sums sums[GROUPS], const float scale[GROUPS],
+                            const float min[GROUPS])
+{
+    double aa = 0, ab = 0, bb = 0, ax = 0, bx = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        const double a = scale[g], b = -min[g];
+        aa += a * a * sums[g].qq;
+        ab += a * b * sums[g].q;
+        bb += b * b * sums[g].w;
+        ax += a * sums[g].xq;
+        bx += b * sums[g].x;
+    }
+    const double det = aa * bb - ab * ab;
+    if (det > 1e-9 * aa * bb) {
+        *d = (ax * bb - bx * ab) / det;
+        *dmin = (bx * aa - ax * ab) / det;
+    } else if (aa > 0) {
+        *d = (ax - *dmin * ab) / aa;
+    }
+}
+
+static void fit_chosen(chosen *to, const lines *s)
+{
+    group_sums sums[GROUPS] = {{0}};
+    for (int g = 0; g < GROUPS; g++) {
+        const group *p = &s->g[g];
+        const float scale = to->d * to->scale[g], low = -(to->dmin * to->min[g]), inverse = scale > 0 ? 1 / scale : 0;
+        for (int i = 0; i < GROUP_LEN; i++)
+            sums_add(&sums[g], p->w[i], p->x[i], round_clamped((p->x[i] - low) * inverse, s->rule.q_max));
+    }
+    double d = to->d, dmin = to->dmin;
+    fit_superscales(&d, &dmin, sums, to->scale, to->min);
+    to->d = half_in_units((float)(d > 0 ? d : 0), s->g[0].unit);
+    to->dmin = half_in_units((float)(dmin > 0 ? dmin : 0), s->g[0].unit);
+}
+
+/* Halves that leave the largest of the wanted numbers at 63, or a little less. */
+static void first_superscales(chosen *best, const lines *s)
+{
+    float scale = 0, min = 0, d[LANES], dmin[LANES];
+    for (int g = 0; g < GROUPS; g++) {
+        scale = fmaxf(scale, s->wanted[g].scale);
+        min = fmaxf(min, -s->wanted[g].low);
+    }
+    for (int k = 0; k < LANES; k += 3) {
+        for (int c = 0; c < LANES; c++) {
+            d[c] = half_in_units(scale / 63 * (1 + (float)c / 128), s->g[0].unit);
+            dmin[c] = half_in_units(min / 63 * (1 + (float)k / 128), s->g[0].unit);
+        }
+        try_superscales(best, s, d, dmin);
+    }
+}
+
+static void search_superblock(chosen *best, lines *s, const float *x, const float *importance, int q_max)
+{
+    const double unit = group_unit(x, QK_K);
+    const float most = group_most(importance, QK_K);
+    float energy = 0;
+    s->rule = (line_rule){.q_max = (float)q_max, .not_above_zero = true};
+    for (int g = 0; g < GROUPS; g++) {
+        group_load(&s->g[g], x + GROUP_LEN * g, importance + GROUP_LEN * g, GROUP_LEN, unit, most);
+        s->wanted[g] = search_line(&s->g[g], &s->rule);
+        energy += s->g[g].energy;
+    }
+    *best = (chosen){.error = energy};
+    first_superscales(best, s);
+    chosen next = *best;
+    for (int round = 0; round < 4; round++) {
+        choose_pairs(&next, s);
+        if (!(next.error < best->error))
+            return;
+        *best = next;
+        fit_chosen(&next, s);
+    }
+}
+
+/* Where a group has no weight below zero, no minimum helps it, but those of the weights with their signs changed do. */
+static bool signs_matter(const float *x)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        float least = x[GROUP_LEN * g];
+        for (int i = 1; i < GROUP_LEN; i++)
+            least = fminf(least, x[GROUP_LEN * g + i]);
+        if (least > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The head of a block, which Q4_K and Q5_K share. */
+static void search_head(block_q4_k *head, const float *x, const float *importance, int q_max)
+{
+    lines s;
+    chosen best, other;
+    search_superblock(&best, &s, x, importance, q_max);
+    double sign = 1;
+    if (signs_matter(x)) {
+        float negated[QK_K];
+        for (int i = 0; i < QK_K; i++)
+            negated[i] = -x[i];
+        search_superblock(&other, &s, negated, importance, q_max);
+        sign = other.error < best.error ? -1 : 1;
+        best = sign < 0 ? other : best;
+    }
+    uint8_t scale[GROUPS], min[GROUPS];
+    for (int g = 0; g < GROUPS; g++) {
+        scale[g] = (uint8_t)best.scale[g];
+        min[g] = (uint8_t)best.min[g];
+    }
+    head->d = half_clamped(sign * best.d * s.g[0].unit);
+    head->dmin = half_clamped(sign * best.dmin * s.g[0].unit);
+    pack_scales(head->scales, scale, min);
+}
+
+static void search_q4_k(void *block, const float *x, const float *importance)
+{
+    block_q4_k b = {.d = 0};
+    search_head(&b, x, importance, q4_format.q_max);
+    memcpy(block, &b, sizeof b);
+    for (unsigned i = 0; i < QK_K; i++)
+        q4_k_put(block, i, x[i]);
+}
+
+static void search_q5_k(void *block, const float *x, const float *importance)
+{
+    block_q4_k head;
+    block_q5_k b = {.d = 0};
+    search_head(&head, x, importance, q5_format.q_max);
+    memcpy(&b, &head, offsetof(block_q4_k, qs));
+    memcpy(block, &b, sizeof b);
+    for (unsigned i = 0; i < QK_K; i++)
+        q5_k_put(block, i, x[i]);
+}
+
+void q4_k_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q4_K, search_q4_k, out, x, importance, n);
+}
+
+void q5_k_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q5_K, search_q5_k, out, x, importance, n);
+}
+
+/* ---- one element ---- */
+
+/* Sets the low four bits of element i and returns the value; rest: what the code has beyond them, for the caller. */
+static float put_low_bits(uint8_t *p, size_t qs, int q_max, unsigned i, float x, int *rest)
+{
+    const unsigned g = i / GROUP_LEN, shift = g % 2 * 4;
+    float scale, min;
+    group_line(p + offsetof(block_q4_k, scales), half_bits(p), half_bits(p + 2), g, &scale, &min);
+    const int code = nearest_code(x, scale, -min, 0, q_max);
+    uint8_t *byte = p + qs + 32 * (g / 2) + i % GROUP_LEN;
+    *byte = (uint8_t)((*byte & ~(15u << shift)) | (unsigned)(code & 15) << shift);
+    *rest = code >> 4;
+    return scale * (float)code - min;
+}
+
+float q4_k_put(void *block, unsigned i, float x)
+{
+    int rest;
+    return put_low_bits(block, offsetof(block_q4_k, qs), q4_format.q_max, i, x, &rest);
+}
+
+float q5_k_put(void *block, unsigned i, float x)
+{
+    int fifth;
+    const float stored = put_low_bits(block, offsetof(block_q5_k, qs), q5_format.q_max, i, x, &fifth);
+    uint8_t *byte = (uint8_t *)block + offsetof(block_q5_k, qh) + i % GROUP_LEN;
+    const unsigned g = i / GROUP_LEN;
+    *byte = (uint8_t)((*byte & ~(1u << g)) | (unsigned)fifth << g);
+    return stored;
+}
+
+/* ---- refit ---- */
+
+static double sums_error(const group_sums *s, double scale, double low)
+{
+    return s->xx - 2 * scale * s->xq - 2 * low * s->x + scale * scale * s->qq + 2 * scale * low * s->q + low * low * s->w;
+}
+
+/* The 6-bit numbers of a group for its quants, with d and dmin as they are: those next to the best line. */
+static void refit_pair(float *scale, float *min, const group_sums *s, double d, double dmin)
+{
+    const double det = s->w * s->qq - s->q * s->q;
+    if (d == 0 || !(s->w > 0))
+        return;
+    const double slope = det > 1e-9 * s->w * s->qq ? (s->w * s->xq - s->x * s->q) / det : d * *scale;
+    double best = sums_error(s, d * *scale, -dmin * *min);
+    const float at = six_bit((float)(slope / d));
+    for (int step = -1; step <= 1; step++) {
+        const float sc = six_bit(at + (float)step);
+        const float m = dmin != 0 ? six_bit((float)(-(s->x - d * sc * s->q) / s->w / dmin)) : *min;
+        const double error = sums_error(s, d * sc, -dmin * m);
+        if (error < best) {
+            best = error;
+            *scale = sc;
+            *min = m;
+        }
+    }
+}
+
+static double head_error(const group_sums sums[GROUPS], double d, double dmin, const float scale[GROUPS], const float min[GROUPS])
+{
+    double error = 0;
+    for (int g = 0; g < GROUPS; g++)
+        error += sums_error(&sums[g], d * scale[g], -dmin * min[g]);
+    return error;
+}
+
+static void refit_head(uint8_t *p, const group_sums sums[GROUPS])
+{
+    uint16_t half[2];
+    float scale[GROUPS], min[GROUPS];
+    uint8_t sc[GROUPS], m[GROUPS];
+    memcpy(half, p, sizeof half);
+    for (unsigned g = 0; g < GROUPS; g++) {
+        quant_k_scale_min(p + offsetof(block_q4_k, scales), g, &sc[g], &m[g]);
+        scale[g] = sc[g];
+        min[g] = m[g];
+    }
+    double best = head_error(sums, f32_from_f16(half[0]), f32_from_f16(half[1]), scale, min);
+    for (int round = 0; round < 4; round++) {
+        double d = f32_from_f16(half[0]), dmin = f32_from_f16(half[1]);
+        fit_superscales(&d, &dmin, sums, scale, min);
+        const uint16_t next[2] = {half_clamped(d), half_clamped(dmin)};
+        d = f32_from_f16(next[0]);
+        dmin = f32_from_f16(next[1]);
+        for (int g = 0; g < GROUPS; g++)
+            refit_pair(&scale[g], &min[g], &sums[g], d, dmin);
+        const double error = head_error(sums, d, dmin, scale, min);
+        if (!(error < best))
+            return;
+        best = error;
+        for (int g = 0; g < GROUPS; g++) {
+            sc[g] = (uint8_t)scale[g];
+            m[g] = (uint8_t)min[g];
+        }
+        memcpy(half, next, sizeof half);
+        memcpy(p, half, sizeof half);
+        pack_scales(p + offsetof(block_q4_k, scales), sc, m);
+    }
+}
+
+void q4_k_refit(void *block, const float *x, const float *importance)
+{
+    const uint8_t *qs = (const uint8_t *)block + offsetof(block_q4_k, qs);
+    group_sums sums[GROUPS] = {{0}};
+    for (unsigned i = 0; i < QK_K; i++)
+        sums_add(&sums[i / GROUP_LEN], importance[i], x[i], low_bits_at(qs, i));
+    refit_head(block, sums);
+}
+
+void q5_k_refit(void *block, const float *x, const float *importance)
+{
+    const uint8_t *qs = (const uint8_t *)block + offsetof(block_q5_k, qs);
+    const uint8_t *qh = (const uint8_t *)block + offsetof(block_q5_k, qh);
+    group_sums sums[GROUPS] = {{0}};
+    for (unsigned i = 0; i < QK_K; i++) {
+        const int fifth = qh[i % GROUP_LEN] >> i / GROUP_LEN & 1;
+        sums_add(&sums[i / GROUP_LEN], importance[i], x[i], low_bits_at(qs, i) | fifth << 4);
+    }
+    refit_head(block, sums);
 }

@@ -7,10 +7,7 @@
  * Nearly all the time goes into the 19 trials. They run with one lane per group: all sums of a group are
  * still made from its element 0 upwards, so the result is the one of the plain loop, while the loops over g
  * are ones that compilers vectorise. */
-#include "quant/formats.h"
-
-#include <math.h>
-#include <stdbool.h>
+#include "quant/search.h"
 
 enum { GROUPS = 16, GROUP_LEN = 16, TRIALS = 9 };
 
@@ -173,17 +170,224 @@ void q6_k_quantize(void *out, const float *x, size_t n)
     }
 }
 
+static inline int quant_at(const uint8_t *ql, const uint8_t *qh, unsigned i)
+{
+    const unsigned h = i / 128, k = i / 32 % 4, l = i % 32;
+    const int low = ql[64 * h + 32 * (k & 1) + l] >> (k & 2) * 2 & 15;
+    const int high = qh[32 * h + l] >> 2 * k & 3;
+    return low + 16 * high - 32;
+}
+
 void q6_k_dequantize(float *out, const void *blocks, size_t n)
 {
     for (const unsigned char *p = blocks; n >= QK_K; n -= QK_K, out += QK_K, p += sizeof(block_q6_k)) {
         block_q6_k b;
         memcpy(&b, p, sizeof b);
         const float d = f32_from_f16(b.d);
-        for (int i = 0; i < QK_K; i++) {
-            const int h = i / 128, k = i / 32 % 4, l = i % 32;
-            const int low = b.ql[64 * h + 32 * (k & 1) + l] >> (k & 2) * 2 & 15;
-            const int high = b.qh[32 * h + l] >> 2 * k & 3;
-            out[i] = d * (float)b.scales[i / GROUP_LEN] * (float)(low + 16 * high - 32);
+        for (unsigned i = 0; i < QK_K; i++)
+            out[i] = d * (float)b.scales[i / GROUP_LEN] * (float)quant_at(b.ql, b.qh, i);
+    }
+}
+
+/* ---- quantization with importance ----
+ *
+ * Each group first looks for its own scale. Then d is chosen among halves that could hold all of these, each group
+ * rounding to its nearest 8-bit number; with the best of them the groups choose anew among the numbers near theirs, d is
+ * fitted to what they chose, and so on until nothing gets better. */
+
+static const grid integers = {-32, 31, NULL};
+
+typedef struct scales {
+    group g[GROUPS];
+    float wanted[GROUPS]; /* each group's own */
+} scales;
+
+/* Integers as floats, which is what the search computes with. */
+typedef struct chosen {
+    float d; /* in units, as a half holds it */
+    float scale[GROUPS];
+    float error;
+} chosen;
+
+static inline float eight_bit(float v)
+{
+    v = v > -128 ? v : -128;
+    return (v < 127 ? v : 127) + ROUND_MAGIC - ROUND_MAGIC;
+}
+
+/* What eight d make of the groups. */
+static void try_superscales(chosen *best, const scales *s, const float d[LANES])
+{
+    float scale[GROUPS][LANES], error[LANES] = {0};
+    for (int g = 0; g < GROUPS; g++) {
+        scale_lanes l;
+        for (int c = 0; c < LANES; c++) {
+            scale[g][c] = d[c] != 0 ? eight_bit(s->wanted[g] / d[c]) : 0;
+            l.scale[c] = d[c] * scale[g][c];
+        }
+        try_scales(&l, &s->g[g], &integers);
+        for (int c = 0; c < LANES; c++)
+            error[c] += l.error[c];
+    }
+    for (int c = 0; c < LANES; c++)
+        if (error[c] < best->error) {
+            *best = (chosen){.d = d[c], .error = error[c]};
+            for (int g = 0; g < GROUPS; g++)
+                best->scale[g] = scale[g][c];
+        }
+}
+
+/* Each group's best number near the one it wants. */
+static void choose_scales(chosen *to, const scales *s)
+{
+    to->error = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        float scale[LANES];
+        scale_lanes l;
+        for (int c = 0; c < LANES; c++) {
+            scale[c] = to->d != 0 ? eight_bit(s->wanted[g] / to->d + (float)(c - 4)) : 0;
+            l.scale[c] = to->d * scale[c];
+        }
+        try_scales(&l, &s->g[g], &integers);
+        int best = 0;
+        for (int c = 1; c < LANES; c++)
+            best = l.error[c] < l.error[best] ? c : best;
+        to->scale[g] = scale[best];
+        to->error += l.error[best];
+    }
+}
+
+static void fit_chosen(chosen *to, const scales *s)
+{
+    double xp = 0, pp = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        const float scale = to->d * to->scale[g], inverse = scale != 0 ? 1 / scale : 0;
+        for (int i = 0; i < GROUP_LEN; i++) {
+            float q = s->g[g].x[i] * inverse;
+            q = fmaxf(fminf(q, 31), -32) + ROUND_MAGIC - ROUND_MAGIC;
+            const double p = to->scale[g] * q;
+            xp += s->g[g].w[i] * s->g[g].x[i] * p;
+            pp += s->g[g].w[i] * p * p;
         }
     }
+    if (pp > 0)
+        to->d = half_in_units((float)(xp / pp), s->g[0].unit);
+}
+
+static void search_superblock(chosen *best, scales *s, const float *x, const float *importance)
+{
+    const double unit = group_unit(x, QK_K);
+    const float most = group_most(importance, QK_K);
+    float extreme = 0, energy = 0, d[LANES];
+    for (int g = 0; g < GROUPS; g++) {
+        group_load(&s->g[g], x + GROUP_LEN * g, importance + GROUP_LEN * g, GROUP_LEN, unit, most);
+        s->wanted[g] = search_scale(&s->g[g], &integers, false);
+        extreme = fabsf(s->wanted[g]) > fabsf(extreme) ? s->wanted[g] : extreme;
+        energy += s->g[g].energy;
+    }
+    *best = (chosen){.error = energy};
+    for (int k = 0; k < 2; k++) { /* the largest becomes -128 .. -113 */
+        for (int c = 0; c < LANES; c++)
+            d[c] = half_in_units(extreme / (float)(-128 + LANES * k + c), unit);
+        try_superscales(best, s, d);
+    }
+    chosen next = *best;
+    for (int round = 0; round < 3; round++) {
+        choose_scales(&next, s);
+        if (!(next.error < best->error))
+            return;
+        *best = next;
+        fit_chosen(&next, s);
+    }
+}
+
+static void search_block(void *block, const float *x, const float *importance)
+{
+    block_q6_k b = {.d = 0};
+    scales s;
+    chosen best;
+    search_superblock(&best, &s, x, importance);
+    b.d = half_clamped(best.d * s.g[0].unit);
+    for (int g = 0; g < GROUPS; g++)
+        b.scales[g] = (int8_t)best.scale[g];
+    memcpy(block, &b, sizeof b);
+    for (unsigned i = 0; i < QK_K; i++)
+        q6_k_put(block, i, x[i]);
+}
+
+void q6_k_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
+{
+    quantize_rows_weighted(QUANT_Q6_K, search_block, out, x, importance, n);
+}
+
+/* ---- one element, refit ---- */
+
+float q6_k_put(void *block, unsigned i, float x)
+{
+    uint8_t *p = block;
+    const float d = half_at(p + offsetof(block_q6_k, d));
+    const float scale = d * (float)(int8_t)p[offsetof(block_q6_k, scales) + i / GROUP_LEN];
+    const int code = nearest_code(x, scale, 0, -32, 31), q = code + 32;
+    const unsigned h = i / 128, k = i / 32 % 4, l = i % 32, low_shift = (k & 2) * 2, high_shift = 2 * k;
+    uint8_t *low = p + 64 * h + 32 * (k & 1) + l, *high = p + offsetof(block_q6_k, qh) + 32 * h + l;
+    *low = (uint8_t)((*low & ~(15u << low_shift)) | (unsigned)(q & 15) << low_shift);
+    *high = (uint8_t)((*high & ~(3u << high_shift)) | (unsigned)(q >> 4) << high_shift);
+    return scale * (float)code;
+}
+
+/* The weighted sums over a group whose quants stay. */
+typedef struct group_sums {
+    double xx, xq, qq;
+} group_sums;
+
+static double refit_error(const group_sums sums[GROUPS], double d, const int8_t scale[GROUPS])
+{
+    double error = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        const double s = d * scale[g];
+        error += sums[g].xx - 2 * s * sums[g].xq + s * s * sums[g].qq;
+    }
+    return error;
+}
+
+/* d for the scales as they are, then scales for that d. */
+static void refit_step(uint16_t *half, int8_t scale[GROUPS], const group_sums sums[GROUPS])
+{
+    double ax = 0, aa = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        ax += scale[g] * sums[g].xq;
+        aa += (double)scale[g] * scale[g] * sums[g].qq;
+    }
+    if (!(aa > 0))
+        return;
+    *half = half_clamped(ax / aa);
+    const double d = f32_from_f16(*half);
+    for (int g = 0; g < GROUPS && d != 0; g++)
+        if (sums[g].qq > 0)
+            scale[g] = (int8_t)eight_bit((float)(sums[g].xq / sums[g].qq / d));
+}
+
+void q6_k_refit(void *block, const float *x, const float *importance)
+{
+    block_q6_k b;
+    group_sums sums[GROUPS] = {{0}};
+    memcpy(&b, block, sizeof b);
+    for (unsigned i = 0; i < QK_K; i++) {
+        group_sums *s = &sums[i / GROUP_LEN];
+        const double q = quant_at(b.ql, b.qh, i), w = importance[i];
+        s->xx += w * x[i] * x[i];
+        s->xq += w * x[i] * q;
+        s->qq += w * q * q;
+    }
+    double best = refit_error(sums, f32_from_f16(b.d), b.scales);
+    for (int round = 0; round < 4; round++) {
+        block_q6_k next = b;
+        refit_step(&next.d, next.scales, sums);
+        const double error = refit_error(sums, f32_from_f16(next.d), next.scales);
+        if (!(error < best))
+            break;
+        best = error;
+        b = next;
+    }
+    memcpy(block, &b, sizeof b);
 }

@@ -7,8 +7,6 @@
 
 #define FUNCTIONS(type) type##_quantize, type##_dequantize, type##_quantize_weighted, type##_put
 #define BLOCK(type) sizeof(block_##type), FUNCTIONS(type), type##_refit
-#define UNWEIGHTED(type) sizeof(block_##type), type##_quantize, type##_dequantize, NULL, NULL, NULL
-#define READ_ONLY(type) sizeof(block_##type), NULL, type##_dequantize, NULL, NULL, NULL
 
 static const quant_info types[QUANT_TYPE_COUNT] = {
     [QUANT_F32] = {"f32", 0, 0, 1, 4, FUNCTIONS(f32), NULL},
@@ -19,10 +17,10 @@ static const quant_info types[QUANT_TYPE_COUNT] = {
     [QUANT_Q4_1] = {"q4_1", 3, 3, QK, BLOCK(q4_1)},
     [QUANT_Q5_0] = {"q5_0", 6, 8, QK, BLOCK(q5_0)},
     [QUANT_Q5_1] = {"q5_1", 7, 9, QK, BLOCK(q5_1)},
-    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, UNWEIGHTED(q6_k)},
+    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, BLOCK(q6_k)},
     /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
-    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, UNWEIGHTED(q4_k)},
-    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, UNWEIGHTED(q5_k)},
+    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, BLOCK(q4_k)},
+    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, BLOCK(q5_k)},
     [QUANT_IQ4_NL] = {"iq4_nl", 20, 25, QK, BLOCK(iq4_nl)},
 };
 

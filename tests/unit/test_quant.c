@@ -227,6 +227,8 @@ static void test_zeros(void **state)
     } cases[] = {
         {QUANT_Q4_0, "008088"}, {QUANT_Q5_0, "0080ffffffff00"},
         {QUANT_Q8_0, "00"},     {QUANT_Q4_K, "00"},
+        {QUANT_Q4_1, "00"},     {QUANT_Q5_1, "00"},
+        {QUANT_IQ4_NL, "000088"},
         {QUANT_Q5_K, "00"},     {QUANT_Q6_K, "00"},
     };
     const float zeros[QK_K] = {0};
@@ -248,8 +250,8 @@ static void test_zeros(void **state)
 
 /* ---- the cases of tools/make_quant_cases.py */
 
-static const quant_type case_types[] = {QUANT_Q8_0, QUANT_Q4_0, QUANT_Q5_0,
-                                        QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
+static const quant_type case_types[] = {QUANT_Q8_0,   QUANT_Q4_0, QUANT_Q5_0, QUANT_Q4_1, QUANT_Q5_1,
+                                        QUANT_IQ4_NL, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
 enum { MAX_CASE_BYTES = 512 }; /* Q8_0 needs 272 for 256 weights */
 
 typedef void (*case_fn)(int index, const quant_info *q, const float *x, const uint8_t *expected);
@@ -313,6 +315,16 @@ static float value_at(quant_type type, const uint8_t *row, int i)
         return d * (float)(nibble32 - 8);
     case QUANT_Q5_0:
         return d * (float)((nibble32 | (b[2 + j / 8] >> j % 8 & 1) << 4) - 16);
+    case QUANT_Q4_1:
+    case QUANT_Q5_1: {
+        const int fifth = type == QUANT_Q5_1 ? b[4 + j / 8] >> j % 8 & 1 : 0;
+        const volatile float scaled = d * (float)(nibble32 | fifth << 4); /* no fused multiply-add */
+        return scaled + half_value((unsigned)(b[2] | b[3] << 8));
+    }
+    case QUANT_IQ4_NL: {
+        static const int book[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+        return d * (float)book[nibble32];
+    }
     case QUANT_Q4_K:
     case QUANT_Q5_K: {
         const float dmin = half_value((unsigned)(b[2] | b[3] << 8));
@@ -363,7 +375,8 @@ static void test_error_bounds(void **state)
     } bounds[] = {
         {QUANT_F16, 0.0005f, 0.0003f}, {QUANT_BF16, 0.004f, 0.0023f}, {QUANT_Q8_0, 0.0045f, 0.008f},
         {QUANT_Q4_0, 0.126f, 0.1f},    {QUANT_Q5_0, 0.063f, 0.05f},   {QUANT_Q4_K, 0.11f, 0.09f},
-        {QUANT_Q5_K, 0.055f, 0.045f},  {QUANT_Q6_K, 0.05f, 0.025f},
+        {QUANT_Q5_K, 0.055f, 0.045f},  {QUANT_Q6_K, 0.05f, 0.025f},  {QUANT_Q4_1, 0.067f, 0.085f},
+        {QUANT_Q5_1, 0.033f, 0.042f},  {QUANT_IQ4_NL, 0.12f, 0.085f},
     };
     enum { N = 64 * QK_K };
     static float x[N], y[N];
@@ -430,7 +443,7 @@ static void test_rows(void **state)
 }
 
 /* Q4_1 and Q5_1: weight = d q + m, here with d = 0.5 and m = -3. */
-static void test_formats_that_are_only_read(void **state)
+static void test_values_with_a_minimum(void **state)
 {
     block_q4_1 b4 = {.d = 0x3800, .m = 0xc200};
     block_q5_1 b5 = {.d = 0x3800, .m = 0xc200, .qh = {0x01, 0x80, 0x00, 0x40}};
@@ -448,8 +461,6 @@ static void test_formats_that_are_only_read(void **state)
         assert_true(y4[i] == 0.5f * (float)q - 3);
         assert_true(y5[i] == 0.5f * (float)(q + 16 * fifth) - 3);
     }
-    assert_null(quant_get(QUANT_Q4_1)->quantize);
-    assert_null(quant_get(QUANT_Q5_1)->quantize);
 }
 
 /* ---- the table */
@@ -481,7 +492,8 @@ static void test_table(void **state)
         assert_int_equal(quant_from_ggml_id(q->ggml_id), expected[i].type);
         assert_string_equal(quant_ggml_name(q->ggml_id), q->name);
         assert_int_equal(quant_row_bytes(q, 1024), 1024 / expected[i].block * expected[i].bytes);
-        assert_non_null(q->dequantize);
+        assert_true(q->quantize && q->dequantize && q->quantize_weighted && q->put);
+        assert_true((q->refit != NULL) == (q->block > 1));
     }
 }
 
@@ -538,7 +550,7 @@ int main(void)
         cmocka_unit_test(test_values_of_cases),
         cmocka_unit_test(test_error_bounds),
         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_formats_that_are_only_read),
+        cmocka_unit_test(test_values_with_a_minimum),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_type_ids_we_cannot_read),

@@ -135,7 +135,7 @@ static void put_agrees_with_dequantize(void **state)
 {
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
-        for (int how = 0; q->put && how < 60; how++)
+        for (int how = 0; how < 60; how++)
             check_put(q, how);
     }
 }
@@ -189,7 +189,7 @@ static void put_is_the_nearest_value(void **state)
 {
     for (int t = QUANT_BF16 + 1; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
-        for (int how = 0; q->put && how < 60; how++) {
+        for (int how = 0; how < 60; how++) {
             uint8_t block[MAX_BYTES];
             random_block(block, q, how);
             check_nearest(q, block);
@@ -255,8 +255,6 @@ static void weighted_is_never_worse(void **state)
 {
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
-        if (!q->quantize_weighted)
-            continue;
         for (int data = 0; data < DATA_KINDS; data++)
             for (int importance = 0; importance < IMPORTANCE_KINDS; importance++) {
                 tally sum = {0};
@@ -315,7 +313,7 @@ static void extremes_stay_finite(void **state)
     static const float importances[] = {0, 1e-45f, 1e-38f, 1e-20f, 1, 1e20f, 3.4028235e38f};
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
-        for (int k = 0; q->quantize_weighted && k < 1000; k++) {
+        for (int k = 0; k < 1000; k++) {
             float x[QK_K], w[QK_K], y[QK_K];
             uint8_t block[MAX_BYTES];
             fill_extreme(x);
@@ -349,8 +347,6 @@ static void rows_are_blocks(void **state)
     }
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
-        if (!q->quantize_weighted)
-            continue;
         uint8_t row[4 * N + 1], one[MAX_BYTES];
         memset(row, 0xaa, sizeof row);
         q->quantize_weighted(row, x, w, 0);

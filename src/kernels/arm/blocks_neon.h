@@ -57,6 +57,14 @@ static inline unpacked unpack_q4_0(const uint8_t *b, unsigned p)
     return (unpacked){ { minus(low_nibbles(q), 8), minus(high_nibbles(q), 8) }, { d, d }, 0.0f };
 }
 
+static inline unpacked unpack_iq4_nl(const uint8_t *b, unsigned p)
+{
+    float d = half_at(b);
+    int8x16_t book = vld1q_s8(quant_iq4_nl);
+    uint8x16_t q = vld1q_u8(b + 2);
+    return (unpacked){ { vqtbl1q_s8(book, low_nibbles(q)), vqtbl1q_s8(book, high_nibbles(q)) }, { d, d }, 0.0f };
+}
+
 static inline unpacked unpack_q4_1(const uint8_t *b, unsigned p)
 {
     float d = half_at(b);

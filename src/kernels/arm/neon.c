@@ -138,6 +138,7 @@ DEQUANTIZE(q5_1, 1, 1)
 DEQUANTIZE(q6_k, 8, 0)
 DEQUANTIZE(q4_k, 8, 1)
 DEQUANTIZE(q5_k, 8, 1)
+DEQUANTIZE(iq4_nl, 1, 0)
 
 static inline __attribute__((always_inline)) void unpack_int8(int8_t *q, float *scale, float *min, size_t stride,
                                                               const uint8_t *blocks, size_t n, unpack_fn unpack,
@@ -170,6 +171,7 @@ UNPACK_INT8(q5_0, 1, 0)
 UNPACK_INT8(q5_1, 1, 1)
 UNPACK_INT8(q4_k, 8, 1)
 UNPACK_INT8(q5_k, 8, 1)
+UNPACK_INT8(iq4_nl, 1, 0)
 
 /* ---- products with quantized rows ---- */
 
@@ -234,6 +236,7 @@ void kernels_fill_neon(kernels *k)
     k->unpack_int8[QUANT_Q5_1] = unpack_int8_q5_1;
     k->unpack_int8[QUANT_Q4_K] = unpack_int8_q4_k;
     k->unpack_int8[QUANT_Q5_K] = unpack_int8_q5_k;
+    k->unpack_int8[QUANT_IQ4_NL] = unpack_int8_iq4_nl;
     k->dequantize[QUANT_Q8_0] = dequantize_q8_0;
     k->dequantize[QUANT_Q4_0] = dequantize_q4_0;
     k->dequantize[QUANT_Q4_1] = dequantize_q4_1;
@@ -242,4 +245,5 @@ void kernels_fill_neon(kernels *k)
     k->dequantize[QUANT_Q6_K] = dequantize_q6_k;
     k->dequantize[QUANT_Q4_K] = dequantize_q4_k;
     k->dequantize[QUANT_Q5_K] = dequantize_q5_k;
+    k->dequantize[QUANT_IQ4_NL] = dequantize_iq4_nl;
 }

@@ -178,6 +178,15 @@ static inline void add_fifth_bits(__m512i w[4], const __m512i bits[2])
     }
 }
 
+/* The same for signed bytes. */
+static inline void words_of_signed_bytes(__m512i w[4], __m512i first, __m512i second)
+{
+    w[0] = _mm512_srai_epi16(_mm512_slli_epi16(first, 8), 8);
+    w[1] = _mm512_srai_epi16(_mm512_slli_epi16(second, 8), 8);
+    w[2] = _mm512_srai_epi16(first, 8);
+    w[3] = _mm512_srai_epi16(second, 8);
+}
+
 static inline __attribute__((always_inline)) quad quad_q8_0(const uint8_t *run, unsigned q, vf scales)
 {
     enum { SIZE = sizeof(block_q8_0) };
@@ -187,10 +196,7 @@ static inline __attribute__((always_inline)) quad quad_q8_0(const uint8_t *run, 
     __m512i first = pick(b, first_16), second = pick(b, last_16);
     second = _mm512_inserti32x4(second, _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * SIZE - 16)), 3);
     quad r;
-    r.w[0] = _mm512_srai_epi16(_mm512_slli_epi16(first, 8), 8);
-    r.w[1] = _mm512_srai_epi16(_mm512_slli_epi16(second, 8), 8);
-    r.w[2] = _mm512_srai_epi16(first, 8);
-    r.w[3] = _mm512_srai_epi16(second, 8);
+    words_of_signed_bytes(r.w, first, second);
     r.scale[0] = pick_halves(b, 0, SIZE);
     return r;
 }
@@ -202,6 +208,22 @@ static inline __attribute__((always_inline)) quad quad_q4_0(const uint8_t *run, 
     blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
     quad r;
     words_of_nibbles(r.w, pick(b, index));
+    r.scale[0] = pick_halves(b, 0, SIZE);
+    return r;
+}
+
+static inline __attribute__((always_inline)) quad quad_iq4_nl(const uint8_t *run, unsigned q, vf scales)
+{
+    enum { SIZE = sizeof(block_iq4_nl) };
+    static const _Alignas(64) char index[64] = BYTES_OF_FOUR(2, SIZE);
+    const __m512i book = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)quant_iq4_nl));
+    const __m512i low = _mm512_set1_epi8(15);
+    blocks_4 b = load_blocks(run + q * 4 * SIZE, SIZE);
+    __m512i nibbles = pick(b, index);
+    __m512i first = _mm512_shuffle_epi8(book, _mm512_and_si512(nibbles, low));
+    __m512i second = _mm512_shuffle_epi8(book, _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low));
+    quad r;
+    words_of_signed_bytes(r.w, first, second);
     r.scale[0] = pick_halves(b, 0, SIZE);
     return r;
 }
@@ -534,6 +556,7 @@ GEMV_32(q5_1, .has_min = true)
 GEMV(q6_k, .bytes = sizeof(block_q6_k), .scales = scales_q6_k, .offset_bits = 5, .split = true)
 GEMV(q4_k, .bytes = sizeof(block_q4_k), .scales = scales_k, .has_min = true)
 GEMV(q5_k, .bytes = sizeof(block_q5_k), .scales = scales_k, .has_min = true)
+GEMV_32(iq4_nl, .offset_bits = 0)
 
 void kernels_fill_avx512vnni(kernels *k)
 {
@@ -547,6 +570,7 @@ void kernels_fill_avx512vnni(kernels *k)
     k->gemv[QUANT_Q6_K] = gemv_q6_k;
     k->gemv[QUANT_Q4_K] = gemv_q4_k;
     k->gemv[QUANT_Q5_K] = gemv_q5_k;
+    k->gemv[QUANT_IQ4_NL] = gemv_iq4_nl;
     kernels_fill_avx512bf16(k);
     kernels_fill_avx512int8(k);
 }

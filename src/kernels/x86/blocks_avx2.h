@@ -65,6 +65,13 @@ static inline unpacked unpack_q4_0(const uint8_t *b, unsigned p)
     return (unpacked){ _mm256_sub_epi8(load_nibbles(b + 2), _mm256_set1_epi8(8)), { d, d }, 0.0f };
 }
 
+static inline unpacked unpack_iq4_nl(const uint8_t *b, unsigned p)
+{
+    float d = half_at(b);
+    __m256i book = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)quant_iq4_nl));
+    return (unpacked){ _mm256_shuffle_epi8(book, load_nibbles(b + 2)), { d, d }, 0.0f };
+}
+
 static inline unpacked unpack_q4_1(const uint8_t *b, unsigned p)
 {
     float d = half_at(b);
