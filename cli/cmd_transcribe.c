@@ -323,7 +323,7 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_transcribe = {
-    "transcribe", "turn speech into text", "--model DIR FILE... [OPTIONS]",
+    "transcribe", "turn speech into text", "--model PATH FILE... [OPTIONS]",
     "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
     "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
     opts, sizeof opts / sizeof opts[0], run

@@ -5,15 +5,14 @@
  * that are missing or broken there become facts; only a path that gives nothing at all is an error. */
 #include "engine/inspect.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "model/config.h"
 #include "text/text.h"
 #include "weights/weights.h"
 
@@ -185,44 +184,26 @@ done:
 
 /* ---- layout and parts ------------------------------------------------------------------------ */
 
-static const char *meta_string(const weights *w, const char *key)
+static const char *gguf_layout(const weights *w)
 {
-    const wmeta *m = weights_meta_find(w, key);
-    return m && m->type == WMETA_STRING ? m->str : "";
-}
-
-static bool has_name(const weights *w, const char *prefix)
-{
-    for (size_t i = 0; i < weights_count(w); i++)
-        if (strncmp(weights_at(w, i)->name, prefix, strlen(prefix)) == 0)
-            return true;
-    return false;
+    switch (config_gguf_kind(w)) {
+    case GGUF_WHOLE: return names_layout_name(weights_layout(w));
+    case GGUF_TEXT: return "llama.cpp text model";
+    case GGUF_MMPROJ: return "llama.cpp mmproj";
+    case GGUF_DECODER:
+        if (*weights_meta_string(w, "general.architecture"))
+            return "qasr";
+        return weights_meta_count(w) == 0 && weights_find(w, "thinker.model.norm.weight") ? "RustASR" : "unknown";
+    default: return "unknown";
+    }
 }
 
 static const char *safetensors_layout(const weights *w)
 {
-    if (has_name(w, "thinker."))
-        return "original";
-    return has_name(w, "model.language_model.") || has_name(w, "model.audio_tower.") ? "hf" : "unknown";
-}
-
-static const char *gguf_layout(const weights *w)
-{
-    static const struct {
-        const char *architecture, *layout;
-    } known[] = {
-        { "qasr", "qasr" },
-        { "qwen3vl", "llama.cpp text model" },
-        { "qwen3_asr", "transcribe.cpp" },
-        { "qwen3asr", "CrispASR" },
-    };
-    const char *architecture = meta_string(w, "general.architecture");
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (strcmp(architecture, known[i].architecture) == 0)
-            return known[i].layout;
-    if (strcmp(architecture, "clip") == 0 && strcmp(meta_string(w, "clip.audio.projector_type"), "qwen3a") == 0)
-        return "llama.cpp mmproj";
-    return !architecture[0] && has_name(w, "thinker.") ? "RustASR" : "unknown";
+    for (size_t i = 0; i < weights_count(w); i++)
+        if (strncmp(weights_at(w, i)->canonical, "thinker.", strlen("thinker.")) == 0)
+            return names_layout_name(weights_layout(w));
+    return "unknown";
 }
 
 static const char *layout_of(const weights *w)
@@ -374,37 +355,51 @@ done:
     return status;
 }
 
+enum { NO_SIZE = -1 };
+
+/* Where a fact stands in config.json, and which size it is in the metadata of GGUF files. */
+static const struct {
+    const char *fact, *section, *key;
+    int size;
+} numbers[] = {
+    { "model", NULL, "model_type", NO_SIZE },
+    { "encoder.layers", "audio_config", "encoder_layers", CONFIG_ENC_LAYERS },
+    { "encoder.width", "audio_config", "d_model", CONFIG_ENC_WIDTH },
+    { "encoder.heads", "audio_config", "encoder_attention_heads", CONFIG_ENC_HEADS },
+    { "encoder.feed_forward", "audio_config", "encoder_ffn_dim", CONFIG_ENC_FFN },
+    { "encoder.conv_channels", "audio_config", "downsample_hidden_size", CONFIG_ENC_CHANNELS },
+    { "encoder.mel_bins", "audio_config", "num_mel_bins", CONFIG_ENC_MELS },
+    { "encoder.output_width", "audio_config", "output_dim", CONFIG_ENC_OUT },
+    { "encoder.window_frames", "audio_config", "n_window_infer", CONFIG_ENC_WINDOW },
+    { "decoder.layers", "text_config", "num_hidden_layers", CONFIG_DEC_LAYERS },
+    { "decoder.width", "text_config", "hidden_size", CONFIG_DEC_WIDTH },
+    { "decoder.heads", "text_config", "num_attention_heads", CONFIG_DEC_HEADS },
+    { "decoder.kv_heads", "text_config", "num_key_value_heads", CONFIG_DEC_KV_HEADS },
+    { "decoder.head_size", "text_config", "head_dim", CONFIG_DEC_HEAD_SIZE },
+    { "decoder.feed_forward", "text_config", "intermediate_size", CONFIG_DEC_FFN },
+    { "decoder.vocabulary", "text_config", "vocab_size", CONFIG_DEC_VOCABULARY },
+    { "decoder.context", "text_config", "max_position_embeddings", CONFIG_DEC_POSITIONS },
+    { "decoder.tied_head", "text_config", "tie_word_embeddings", NO_SIZE },
+    { "classes", NULL, "classify_num", NO_SIZE },
+};
+
 static qasr_status add_config_numbers(qasr_inspect *in, const json_t *root, qasr_error *err)
 {
-    static const struct {
-        const char *fact, *section, *key;
-    } numbers[] = {
-        { "model", NULL, "model_type" },
-        { "encoder.layers", "audio_config", "encoder_layers" },
-        { "encoder.width", "audio_config", "d_model" },
-        { "encoder.heads", "audio_config", "encoder_attention_heads" },
-        { "encoder.feed_forward", "audio_config", "encoder_ffn_dim" },
-        { "encoder.conv_channels", "audio_config", "downsample_hidden_size" },
-        { "encoder.mel_bins", "audio_config", "num_mel_bins" },
-        { "encoder.output_width", "audio_config", "output_dim" },
-        { "encoder.window_frames", "audio_config", "n_window_infer" },
-        { "decoder.layers", "text_config", "num_hidden_layers" },
-        { "decoder.width", "text_config", "hidden_size" },
-        { "decoder.heads", "text_config", "num_attention_heads" },
-        { "decoder.kv_heads", "text_config", "num_key_value_heads" },
-        { "decoder.head_size", "text_config", "head_dim" },
-        { "decoder.feed_forward", "text_config", "intermediate_size" },
-        { "decoder.vocabulary", "text_config", "vocab_size" },
-        { "decoder.context", "text_config", "max_position_embeddings" },
-        { "decoder.tied_head", "text_config", "tie_word_embeddings" },
-        { "classes", NULL, "classify_num" },
-    };
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         const json_t *value = config_get(root, numbers[i].section, numbers[i].key);
         if (value)
             TRY(add_json_fact(in, numbers[i].fact, value, err));
     }
     return add_languages(in, root, err);
+}
+
+static qasr_status add_gguf_numbers(qasr_inspect *in, const weights *w, qasr_error *err)
+{
+    uint64_t value;
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (numbers[i].size != NO_SIZE && config_gguf_size(w, (config_size)numbers[i].size, &value))
+            TRY(add_fact(in, err, numbers[i].fact, "%" PRIu64, value));
+    return QASR_OK;
 }
 
 static qasr_status add_config_facts(qasr_inspect *in, const char *text, qasr_error *err)
@@ -489,12 +484,6 @@ static qasr_status add_gguf_tokenizer(qasr_inspect *in, const weights *w, qasr_e
                     merges && merges->type == WMETA_ARRAY ? merges->n_elems : 0);
 }
 
-static int is_gguf_name(const struct dirent *d)
-{
-    size_t n = strlen(d->d_name);
-    return n > 5 && strcmp(d->d_name + n - 5, ".gguf") == 0;
-}
-
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* Takes w over, also when it fails. */
@@ -545,18 +534,21 @@ static qasr_status add_gguf_line(qasr_inspect *in, const char *dir, const char *
 
 static qasr_status add_dir_ggufs(qasr_inspect *in, const char *dir, qasr_error *err)
 {
-    struct dirent **list = NULL;
-    int n = scandir(dir, &list, is_gguf_name, alphasort);
-    if (n < 0)
-        return error_set_errno(err, "cannot list '%s'", dir);
-    qasr_status status = QASR_OK;
-    for (int i = 0; i < n; i++) {
-        if (status == QASR_OK)
-            status = add_gguf_line(in, dir, list[i]->d_name, err);
-        free(list[i]);
-    }
-    free(list);
+    file_names list;
+    qasr_status status = file_list(&list, dir, "*.gguf", err);
+    for (size_t i = 0; i < list.n && status == QASR_OK; i++)
+        status = add_gguf_line(in, dir, list.names[i], err);
+    file_names_free(&list);
     return status;
+}
+
+/* True if one of the GGUF files has a configuration of its own: then nothing else of a model directory need be there. */
+static bool has_gguf_model(const qasr_inspect *in)
+{
+    for (size_t i = 0; i < in->n_files; i++)
+        if (weights_kind(in->files[i]) == WEIGHTS_GGUF && config_gguf_kind(in->files[i]) > GGUF_DECODER)
+            return true;
+    return false;
 }
 
 static qasr_status look_at_dir(qasr_inspect *in, const char *dir, qasr_error *err)
@@ -570,14 +562,14 @@ static qasr_status look_at_dir(qasr_inspect *in, const char *dir, qasr_error *er
     if (opened == QASR_OK) {
         TRY(keep_weights(in, w, err));
         TRY(add_weights_facts(in, w, err));
-    } else {
-        TRY(add_fact(in, err, "safetensors", "not readable: %s", why.message));
     }
     TRY(add_dir_ggufs(in, dir, err));
+    if (opened != QASR_OK && !has_gguf_model(in))
+        TRY(add_fact(in, err, "safetensors", "not readable: %s", why.message));
     TRY(add_dir_config(in, dir, &has_config, err));
     if (in->n_files == 0 && !has_config)
         return error_set(err, why.status, "%s", why.message);
-    return add_dir_tokenizer(in, dir, err);
+    return opened == QASR_OK || has_config || !has_gguf_model(in) ? add_dir_tokenizer(in, dir, err) : QASR_OK;
 }
 
 static qasr_status look_at_file(qasr_inspect *in, const char *path, qasr_error *err)
@@ -587,6 +579,7 @@ static qasr_status look_at_file(qasr_inspect *in, const char *path, qasr_error *
     TRY(keep_weights(in, w, err));
     TRY(add_weights_facts(in, w, err));
     if (weights_kind(w) == WEIGHTS_GGUF) {
+        TRY(add_gguf_numbers(in, w, err));
         TRY(add_gguf_tokenizer(in, w, err));
         const wmeta *config = weights_meta_find(w, "qasr.config");
         if (config && config->type == WMETA_STRING)

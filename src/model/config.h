@@ -47,7 +47,7 @@ qasr_status config_parse(model_config *c, const char *text, size_t len, const ch
 /* Reads eos_token_id (a number or a list) of generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
 
-/* What a GGUF file is to this program. */
+/* What a GGUF file is to this program; those after DECODER hold a configuration. */
 typedef enum gguf_kind {
     GGUF_OTHER,   /* of another model */
     GGUF_DECODER, /* decoder without configuration: stands beside config.json and safetensors */

@@ -276,6 +276,8 @@ static qasr_status open_gguf(model *m, bool *found, const qasr_model_options *op
     if (file_is_dir(m->path)) {
         TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &is_gguf, m->path, opt->mmproj, err));
     } else {
+        if (!file_exists(m->path))
+            return error_set(err, QASR_E_IO, "there is no model '%s'", m->path);
         TRY(weights_is_gguf(&is_gguf, m->path, err));
         if (!is_gguf)
             return error_set(err, QASR_E_IO, "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "

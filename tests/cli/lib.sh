@@ -1,4 +1,5 @@
-# Read in before every case. QASR is the program, DEMO the demo model, DATA the test data, TOOL tool.py.
+# Read in before every case. QASR is the program, DEMO the demo model, LAYOUTS the folder with the demo model in the layouts of
+# other programs, DATA the test data, TOOL tool.py.
 
 # must_fail STATUS COMMAND...: the command must end with that status, print nothing on standard output and, but for
 # warnings, one line that starts with "qasr: " on standard error. Prints its standard error.
@@ -28,3 +29,13 @@ own() {
 }
 
 tool() { python3 "$TOOL" "$@"; }
+
+# layout FILE EDIT...: a changed copy of a file of LAYOUTS, m.gguf; the half that goes with it beside it.
+layout() {
+    local from=$LAYOUTS/$1
+    shift
+    rm -f m.gguf mmproj-*.gguf
+    cp "$from" m.gguf
+    case $from in */llama/Demo*) ln -s "$LAYOUTS/llama/mmproj-Demo-F16.gguf" mmproj-m.gguf ;; esac
+    [ $# = 0 ] || tool gguf m.gguf "$@"
+}

@@ -6,9 +6,10 @@ A case is cases/NAME.sh. It runs under bash in an empty directory, with lib.sh r
   NAME.stdout.exact / .glob       its standard output, byte for byte, or line by line as shell patterns
   NAME.stderr.exact / .glob       the same for standard error
 No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
-empty directory show up as ROOT and WORK.
+empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
 
-run.py --qasr PROGRAM --root SOURCE_ROOT [--update] [NAME...]
+run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR [--update] [NAME...]
+--layouts: what tests/tools/make_layouts.py wrote.
 --update rewrites the .exit and .exact files with what the program gives now.
 """
 import argparse
@@ -26,12 +27,12 @@ TIMEOUT_S = 300
 
 def run_case(script, args):
     env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
-               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LC_ALL="C.UTF-8")
+               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts), LC_ALL="C.UTF-8")
     env.pop("QASR_CPU", None)
     with tempfile.TemporaryDirectory(prefix="qasr-cli-") as work:
         done = subprocess.run(["bash", "-c", 'set -u; . "$0"; . "$1"', str(HERE / "lib.sh"), str(script)], cwd=work,
                               env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
-    for place, name in ((work, b"WORK"), (args.root, b"ROOT")):  # the same on every machine
+    for place, name in ((work, b"WORK"), (os.path.abspath(args.layouts), b"LAYOUTS"), (args.root, b"ROOT")):  # the same on every machine
         done.stdout = done.stdout.replace(os.fsencode(place), name)
         done.stderr = done.stderr.replace(os.fsencode(place), name)
     return done
@@ -95,6 +96,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--qasr", required=True)
     parser.add_argument("--root", required=True)
+    parser.add_argument("--layouts", required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()

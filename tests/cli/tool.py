@@ -4,6 +4,9 @@
 tool.py wav FILE N_SAMPLES                 a 16 kHz mono wav file with a quiet tone
 tool.py set FILE.safetensors TENSOR INDEX VALUE   overwrite one bf16 value: nan, inf or a number
 tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's header
+tool.py gguf FILE EDIT...                  change a GGUF file: KEY=TYPE:JSON sets a metadata key ("u32:7", "arr/str:[]"),
+                                           KEY[I]=JSON one element, -KEY removes one, %TENSOR removes a tensor,
+                                           TENSOR:NExNE gives it another shape, fastest dimension first
 tool.py sub FILE OLD NEW                   replace text, which must be there
 tool.py keys                               paths and types of the JSON on standard input
 tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes: the command must end with
@@ -12,11 +15,15 @@ tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZ
 import json
 import math
 import random
+import re
 import struct
 import subprocess
 import sys
 import wave
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from gguf_file import GgufFile  # noqa: E402
 
 
 def make_wav(path, n_samples):
@@ -48,6 +55,26 @@ def set_header(path, tensor, key, value):
     text = json.dumps(header, separators=(",", ":")).encode()
     data = Path(path).read_bytes()
     Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
+
+
+def edit_gguf(path, *edits):
+    file = GgufFile.read(path)
+    for edit in edits:
+        element = re.fullmatch(r"([^=]+)\[(\d+)\]=(.*)", edit)
+        if edit.startswith("-"):
+            del file.keys[edit[1:]]
+        elif edit.startswith("%"):
+            del file.tensors[edit[1:]]
+        elif element:
+            file.keys[element[1]][1][int(element[2])] = json.loads(element[3])
+        elif "=" in edit:
+            key, value = edit.split("=", 1)
+            kind, value = value.split(":", 1)
+            file.set(key, tuple(kind.split("/")) if "/" in kind else kind, json.loads(value))
+        else:
+            name, shape = edit.split(":")
+            file.tensors[name][0] = [int(n) for n in shape.split("x")]
+    file.write(path)
 
 
 def substitute(path, old, new):
@@ -92,7 +119,7 @@ def main():
     elif what == "fuzz":
         fuzz(args[0], args[1], args[2], args[3:])
     else:
-        {"wav": make_wav, "set": set_value, "header": set_header, "sub": substitute}[what](*args)
+        {"wav": make_wav, "set": set_value, "header": set_header, "gguf": edit_gguf, "sub": substitute}[what](*args)
 
 
 if __name__ == "__main__":

@@ -7,3 +7,7 @@ tool fuzz x.safetensors 60 2000 "$QASR" info x.safetensors
 demo_links m
 own m/config.json
 tool fuzz m/config.json 40 2000 "$QASR" quantize -q --force --input m --output out.gguf
+for file in stt-q8_0.gguf crisp-f16.gguf llama/Demo-F16.gguf llama/mmproj-Demo-F16.gguf; do
+    layout $file
+    tool fuzz m.gguf 20 3000 "$QASR" info m.gguf
+done
