@@ -34,11 +34,11 @@ static const opt opts[] = {
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
     { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
       mixes },
-    { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder; thinker. "
-      "for everything)", OPT_STRING, offsetof(args, scope) },
-    { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too", OPT_FLAG,
-      offsetof(args, quantize_embeddings) },
-    { "embedding-qtype", 0, "TYPE", "the same, to this type", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
+    { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder); all or thinker.: a "
+      "whole model in one file, which needs no other", OPT_STRING, offsetof(args, scope) },
+    { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
+      OPT_FLAG, offsetof(args, quantize_embeddings) },
+    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
       offsetof(args, encoder_qtype), encoder_mixes },
     { "tensor-type", 0, "REGEX=TYPE", "type of the tensors in whose name the expression is found, before all other rules; may be "
@@ -197,7 +197,10 @@ static int run(int argc, char **argv)
 
 const command cmd_quantize = {
     "quantize", "convert weights to a smaller GGUF file",
-    "--input PATH --output FILE [OPTIONS]",
+    "--input PATH --output FILE [OPTIONS] | --input PATH --dry-run [OPTIONS]",
+    "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or q5_k.\n"
+    "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k q5_0,\n"
+    "q6_k and mixes q8_0.\n"
     "A decoder file is found by 'qasr transcribe' under these names in the model directory:\n"
     "model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, model-q4_0.gguf, model.gguf.\n",
     opts, sizeof opts / sizeof opts[0], run

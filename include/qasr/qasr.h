@@ -337,7 +337,8 @@ typedef struct qasr_quantize_options {
     const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16",
                                 "f16", and the mixes "q5_k_m", "q4_k_m": output projections of attention q8_0, embedding q6_k.
                                 Upper or lower case */
-    const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model.", the decoder */
+    const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model.", the decoder. "all" or "thinker.": a
+                                whole model in one file, in the layout of transcribe.cpp, with its embedding quantized too */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
     int n_threads;           /* 0: default */
     int force;               /* replace an existing output */

@@ -13,12 +13,15 @@ own m/model-00001-of-00002.safetensors
 own m/config.json
 tool sub m/config.json '"tie_word_embeddings": true' '"tie_word_embeddings": false'
 "$QASR" quantize --input m --output same.gguf --scope all --quiet
+echo '{"chat_template": "{{ a template }}"}' >m/chat_template.json
 for shard in m/*.safetensors; do tool set $shard thinker.lm_head.weight 0 0.125 2>/dev/null && echo changed; done
 "$QASR" quantize --input m --output untied.gguf --scope all --quiet
 for file in same untied; do
-    "$QASR" info $file.gguf --tensors | grep -E '^(tensors|decoder.tied|meta.stt.qwen3_asr.decoder.tie|thinker)'
+    "$QASR" info $file.gguf --tensors | grep -E '^(tensors|decoder.tied|meta.stt.qwen3_asr.decoder.tie|meta.tokenizer.chat|thinker)'
     "$QASR" transcribe --model $file.gguf alone/en.flac
 done
+"$QASR" quantize --input untied.gguf --output again.gguf --scope all --qtype f16 --quiet
+"$QASR" info again.gguf --tensors | grep -E '^(meta.tokenizer.chat|thinker)'
 must_fail 1 "$QASR" quantize --input m/config.json --output x.gguf --scope all
 (ulimit -f 1000; must_fail 1 "$QASR" quantize --input m --output x.gguf --scope all)
 rm m/vocab.json
