@@ -57,7 +57,8 @@ typedef struct search {
     weights *best;
     size_t n, n_best;     /* files found, those that are as good as best */
     size_t best_likeness;
-    char names[240];      /* of all found, for messages */
+    char names[240];      /* of all found, for messages: */
+    bool names_cut;       /* as many as there is room for */
     qasr_error first_error;
 } search;
 
@@ -82,11 +83,16 @@ static size_t likeness(const char *a, const char *b)
 
 static void add_name(search *s, const char *name)
 {
-    size_t used = strlen(s->names), more = sizeof ", ..." - 1;
-    int n = snprintf(s->names + used, sizeof s->names - used, "%s'%s'", s->n ? ", " : "", name);
-    if (n < 0 || (size_t)n + more >= sizeof s->names - used) /* later ones still have to be marked as left out */
-        snprintf(s->names + used, sizeof s->names - used, "%s", used >= more && strcmp(s->names + used - more, ", ...") == 0 ? "" : ", ...");
+    static const char left_out[] = ", ...";
+    size_t used = strlen(s->names), room = sizeof s->names - used;
     s->n++;
+    if (s->names_cut)
+        return;
+    s->names_cut = strlen(name) + sizeof ", ''" + sizeof left_out > room;
+    if (s->names_cut)
+        snprintf(s->names + used, room, "%s", left_out);
+    else
+        snprintf(s->names + used, room, "%s'%s'", used ? ", " : "", name);
 }
 
 /* Takes w over. */

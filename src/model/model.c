@@ -268,27 +268,34 @@ static qasr_status open_dir(model *m, const qasr_model_options *opt, qasr_error 
     return QASR_OK;
 }
 
-/* *found is false, and no error, when the path is for open_dir. */
-static qasr_status open_gguf(model *m, bool *found, const qasr_model_options *opt, qasr_error *err)
+static qasr_status find_gguf(model *m, const char *mmproj, qasr_error *err)
 {
-    bool is_gguf = false;
-    *found = false;
+    bool found = false;
     if (file_is_dir(m->path)) {
-        TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &is_gguf, m->path, opt->mmproj, err));
-    } else {
-        if (!file_exists(m->path))
-            return error_set(err, QASR_E_IO, "there is no model '%s'", m->path);
-        TRY(weights_is_gguf(&is_gguf, m->path, err));
-        if (!is_gguf)
-            return error_set(err, QASR_E_IO, "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
-                             "a directory with config.json and safetensors", m->path);
-        TRY(files_open_gguf(&m->encoder, &m->decoder, m->path, opt->mmproj, err));
+        TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &found, m->path, mmproj, err));
+        if (!found)
+            return error_set(err, QASR_E_IO, "'%s' is no model: it has neither config.json nor a GGUF file with a whole model", m->path);
+        return QASR_OK;
     }
-    *found = m->in_gguf = is_gguf;
-    if (is_gguf && (opt->decoder_gguf || opt->decoder_weights == QASR_DECODER_SAFETENSORS))
+    if (!file_exists(m->path))
+        return error_set(err, QASR_E_IO, "there is no model '%s'", m->path);
+    TRY(weights_is_gguf(&found, m->path, err));
+    if (!found)
+        return error_set(err, QASR_E_IO, "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
+                         "a directory with config.json and safetensors", m->path);
+    return files_open_gguf(&m->encoder, &m->decoder, m->path, mmproj, err);
+}
+
+static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error *err)
+{
+    TRY(find_gguf(m, opt->mmproj, err));
+    m->in_gguf = true;
+    if (m->encoder != m->decoder)
+        log_info("encoder from '%s', decoder from '%s'", weights_file_path(m->encoder, 0), weights_file_path(m->decoder, 0));
+    if (opt->decoder_gguf || opt->decoder_weights == QASR_DECODER_SAFETENSORS)
         return error_set(err, QASR_E_INVALID, "model '%s' has its decoder in '%s': other decoder weights are for directories with "
                          "config.json", m->path, weights_file_path(m->decoder, 0));
-    return is_gguf ? config_read_gguf(&m->config, m->encoder, m->decoder, err) : QASR_OK;
+    return config_read_gguf(&m->config, m->encoder, m->decoder, err);
 }
 
 /* A directory with config.json is what it always was, whatever else lies there. */
@@ -303,12 +310,9 @@ static qasr_status has_config(bool *out, const char *path, qasr_error *err)
 
 static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error *err)
 {
-    bool is_dir_model, is_gguf = false;
+    bool is_dir_model;
     TRY(has_config(&is_dir_model, m->path, err));
-    if (!is_dir_model)
-        TRY(open_gguf(m, &is_gguf, opt, err));
-    if (!is_gguf)
-        TRY(open_dir(m, opt, err));
+    TRY(is_dir_model ? open_dir(m, opt, err) : open_gguf(m, opt, err));
     TRY(bind_all(m, err));
     return place_weights(m, opt, err);
 }

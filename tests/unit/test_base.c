@@ -172,6 +172,45 @@ static void output_appears_whole_or_not_at_all(void **state)
 
 typedef struct counts { atomic_int seen[1000]; atomic_int bad_thread; unsigned n_threads; } counts;
 
+static void directories_are_listed_in_order(void **state)
+{
+    static const char *const names[] = { "b.gguf", "a.gguf", "a.gguf.part", "mmproj-a.gguf", ".gguf" };
+    char dir[] = "/tmp/qasr-list-XXXXXX";
+    qasr_error err;
+    file_names list;
+    assert_non_null(mkdtemp(dir));
+    for (int remove = 0; remove < 2; remove++) {
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            char *path;
+            assert_int_equal(file_path_join(&path, dir, names[i], &err), QASR_OK);
+            FILE *f = remove ? NULL : fopen(path, "w");
+            assert_int_equal(remove ? unlink(path) : fclose(f), 0);
+            mem_free(path);
+        }
+        assert_int_equal(file_list(&list, dir, "*a.gguf", &err), QASR_OK);
+        assert_int_equal(list.n, remove ? 0 : 2);
+        if (!remove) {
+            assert_string_equal(list.names[0], "a.gguf");
+            assert_string_equal(list.names[1], "mmproj-a.gguf");
+        }
+        file_names_free(&list);
+    }
+    rmdir(dir);
+    assert_int_equal(file_list(&list, dir, "*", &err), QASR_E_IO);
+    file_names_free(&list);
+}
+
+static void parents_are_directories(void **state)
+{
+    static const char *const pairs[][2] = { { "a.gguf", "." }, { "m/a.gguf", "m/" }, { "/a", "/" }, { "../x/y/a", "../x/y/" } };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        char *dir;
+        assert_int_equal(file_parent(&dir, pairs[i][0], NULL), QASR_OK);
+        assert_string_equal(dir, pairs[i][1]);
+        mem_free(dir);
+    }
+}
+
 static void count_task(void *arg, size_t task, unsigned thread)
 {
     counts *c = arg;
@@ -244,7 +283,8 @@ int main(void)
         cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(log_lines_are_clean_too),
         cmocka_unit_test(memory_sizes_are_checked),
         cmocka_unit_test(buffers_have_a_maximum),       cmocka_unit_test(output_appears_whole_or_not_at_all),
-        cmocka_unit_test(reading_to_the_end_has_a_maximum),
+        cmocka_unit_test(reading_to_the_end_has_a_maximum), cmocka_unit_test(directories_are_listed_in_order),
+        cmocka_unit_test(parents_are_directories),
         cmocka_unit_test(pool_runs_every_task_once),    cmocka_unit_test(cpu_level_can_be_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

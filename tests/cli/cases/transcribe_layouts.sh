@@ -61,3 +61,8 @@ f --model "$text" --decoder-weights safetensors
 f --model "$LAYOUTS/crisp-f16.gguf" --decoder-gguf x.gguf
 f --model "$LAYOUTS/rust-q8_0.gguf"
 f --model missing.gguf
+echo "more files than a line has room for"
+mkdir many
+for i in 1 2 3; do ln -s "$text" many/$i-$(printf 'x%.0s' $(seq 100)).gguf; done
+ln -s "$text" many/4.gguf
+f --model many
