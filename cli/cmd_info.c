@@ -7,6 +7,7 @@
 
 #include "cmd.h"
 #include "json_util.h"
+#include "out.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -23,14 +24,6 @@ static const opt opts[] = {
     { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
 };
 
-static void format_shape(char *out, size_t size, const qasr_tensor_info *t)
-{
-    size_t n = (size_t)snprintf(out, size, "[");
-    for (unsigned d = 0; d < t->n_dims && d < 4; d++)
-        n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64, d ? "," : "", t->shape[d]);
-    snprintf(out + n, size - n, "]");
-}
-
 static void print_txt(const qasr_inspect *info, int tensors)
 {
     char shape[100];
@@ -41,7 +34,7 @@ static void print_txt(const qasr_inspect *info, int tensors)
     }
     for (size_t i = 0; tensors && i < qasr_inspect_tensor_count(info); i++) {
         const qasr_tensor_info *t = qasr_inspect_tensor(info, i);
-        format_shape(shape, sizeof shape, t);
+        out_shape_text(shape, sizeof shape, t->n_dims, t->shape);
         printf("%s%-60s %-5s %-18s %-9s %12" PRIu64 "  %s\n", i ? "" : "\n", t->name, t->type, shape, t->part,
                t->bytes, t->file);
     }
@@ -49,12 +42,10 @@ static void print_txt(const qasr_inspect *info, int tensors)
 
 static json_t *tensor_object(const qasr_tensor_info *t)
 {
-    json_t *o = json_object(), *shape = json_array();
-    for (unsigned d = 0; d < t->n_dims && d < 4; d++)
-        json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+    json_t *o = json_object();
     json_object_set_new(o, "name", json_text(t->name));
     json_object_set_new(o, "type", json_text(t->type));
-    json_object_set_new(o, "shape", shape);
+    json_object_set_new(o, "shape", json_shape(t->n_dims, t->shape));
     json_object_set_new(o, "part", json_text(t->part));
     json_object_set_new(o, "bytes", json_integer((json_int_t)t->bytes));
     json_object_set_new(o, "file", json_text(t->file));

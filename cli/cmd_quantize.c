@@ -1,107 +1,194 @@
 /* qasr quantize: options in, one GGUF file and a summary table out. */
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
 #include "progress.h"
 #include "qasr/qasr.h"
+#include "quantize_out.h"
 
 typedef struct args {
     const char *input, *output, *scope;
-    int qtype; /* index into qtypes */
-    int quantize_embeddings, n_threads, force, quiet;
+    opt_files tensor_types; /* "REGEX=TYPE" */
+    int qtype, encoder_qtype, embedding_qtype; /* indices into the lists below */
+    int quantize_embeddings, n_threads, force, quiet, dry_run, format;
 } args;
 
-static const char *const qtypes[] = { "q8_0", "q6_k", "q6k", "q4_0", NULL };
+/* The mixes come first; what follows them is a list of its own: of types that a single tensor can have. */
+static const char *const mixes[] = { "q8_0", "q6_k", "q5_k_m", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k", "q4_1", "q4_0", "iq4_nl",
+                                     "bf16", "f16", "q6k", NULL };
+static const char *const encoder_mixes[] = { "default", "q8_0", "q6_k", "q5_k_m", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k",
+                                             "q4_1", "q4_0", "iq4_nl", "bf16", "f16", NULL };
+static const char *const embedding_types[] = { "default", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0",
+                                               "iq4_nl", "bf16", "f16", NULL };
+static const char *const formats[] = { "txt", "json", NULL };
+enum { FORMAT_TXT, FORMAT_JSON };
 
 static const opt opts[] = {
-    { "input", 'i', "PATH", "model directory, .safetensors file or .safetensors.index.json", OPT_STRING,
+    { "input", 'i', "PATH", "model directory, .safetensors file, .safetensors.index.json or .gguf file", OPT_STRING,
       offsetof(args, input) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
-    { "qtype", 0, "TYPE", "type of the quantized matrices (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
-      qtypes },
-    { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder; thinker. "
-      "for everything)", OPT_STRING, offsetof(args, scope) },
-    { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too", OPT_FLAG,
-      offsetof(args, quantize_embeddings) },
+    { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
+      mixes },
+    { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder); all or thinker.: a "
+      "whole model in one file, which needs no other", OPT_STRING, offsetof(args, scope) },
+    { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
+      OPT_FLAG, offsetof(args, quantize_embeddings) },
+    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
+    { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
+      offsetof(args, encoder_qtype), encoder_mixes },
+    { "tensor-type", 0, "REGEX=TYPE", "type of the tensors in whose name the expression is found, before all other rules; may be "
+      "repeated, the last that fits wins", OPT_LIST, offsetof(args, tensor_types) },
+    { "dry-run", 0, NULL, "write nothing: show the type and size of every tensor, and of the file", OPT_FLAG,
+      offsetof(args, dry_run) },
+    { "format", 0, "FORMAT", "of what is printed (default txt)", OPT_CHOICE, offsetof(args, format), formats },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
     { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
+/* What the callbacks work on. */
+typedef struct show {
+    progress bar;
+    quantize_out out;
+} show;
+
 static int on_progress(void *user, uint64_t done, uint64_t total, const char *what)
 {
+    show *s = user;
     (void)what;
-    progress_update(user, done, total);
+    progress_update(&s->bar, done, total);
     return progress_interrupted();
 }
 
-static void print_row(const qasr_quantize_row *r)
+static int on_tensor(void *user, const qasr_quantize_tensor *t)
 {
-    double bits = r->n_values ? 8.0 * (double)r->bytes_after / (double)r->n_values : 0;
-    printf("%-12s %-8s %7zu %14" PRIu64 " %10.1f %10.1f %7.3f %10.2e %10.2e", r->kind, r->type, r->n_tensors,
-           r->n_values, (double)r->bytes_before / 1e6, (double)r->bytes_after / 1e6, bits, r->max_error, r->rms_error);
-    if (r->n_fallback)
-        printf("  %zu with rows that do not fit the blocks", r->n_fallback);
-    printf("\n");
+    show *s = user;
+    quantize_out_tensor(&s->out, t);
+    return progress_interrupted();
 }
 
-static void print_report(const args *a, const qasr_quantize_report *report)
+static qasr_status run_library(qasr_quantize_options *options, show *s, qasr_quantize_report *report, bool with_bar,
+                               qasr_error *err)
 {
-    printf("%-12s %-8s %7s %14s %10s %10s %7s %10s %10s\n", "kind", "type", "tensors", "weights", "MB before",
-           "MB after", "bits", "max error", "rms error");
-    for (size_t i = 0; i < report->n_rows; i++)
-        print_row(&report->rows[i]);
-    printf("wrote '%s': %.1f MB in %.1f s\n", a->output, (double)report->file_bytes / 1e6, report->seconds);
+    progress_catch_signals();
+    options->on_progress = on_progress;
+    options->on_tensor = on_tensor;
+    options->user = s;
+    progress_begin(&s->bar, !with_bar);
+    qasr_status status = qasr_quantize(options, report, err);
+    progress_end(&s->bar);
+    return status;
 }
 
-static int quantize(const args *a)
+static int quantize(const args *a, const qasr_tensor_type *tensor_types)
 {
-    progress bar;
     qasr_error err;
     qasr_quantize_report report = { 0 };
     qasr_quantize_options options = QASR_QUANTIZE_OPTIONS_INIT;
     options.input = a->input;
     options.output = a->output;
-    options.qtype = qtypes[a->qtype];
+    options.qtype = mixes[a->qtype];
     options.scope = a->scope;
     options.quantize_embeddings = a->quantize_embeddings;
     options.n_threads = a->n_threads;
     options.force = a->force;
-    options.on_progress = on_progress;
-    options.user = &bar;
-    progress_catch_signals();
-    progress_begin(&bar, a->quiet);
-    qasr_status status = qasr_quantize(&options, &report, &err);
-    progress_end(&bar);
-    if (status != QASR_OK) {
+    options.tensor_types = tensor_types;
+    options.n_tensor_types = a->tensor_types.n;
+    options.encoder_qtype = a->encoder_qtype ? encoder_mixes[a->encoder_qtype] : NULL;
+    options.embedding_qtype = a->embedding_qtype ? embedding_types[a->embedding_qtype] : NULL;
+    options.dry_run = a->dry_run;
+    bool json = a->format == FORMAT_JSON;
+    show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
+    if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {
+        quantize_out_abort(&s.out);
         cmd_print_error(err.message);
         return EXIT_FAILED;
     }
-    if (!a->quiet)
-        print_report(a, &report);
+    if (!a->quiet || a->dry_run || json)
+        quantize_out_report(&s.out, &report);
+    quantize_out_abort(&s.out);
     qasr_quantize_report_free(&report);
     return EXIT_DONE;
+}
+
+/* Cuts "REGEX=TYPE" at its last '='; the halves stay where they are in *copy. False: it has been printed. */
+static bool split_rule(qasr_tensor_type *out, char *copy)
+{
+    char *equals = strrchr(copy, '=');
+    if (!equals || equals == copy || !equals[1]) {
+        opt_usage_error(&cmd_quantize, "--tensor-type '%s': expected REGEX=TYPE", copy);
+        return false;
+    }
+    *equals = 0;
+    *out = (qasr_tensor_type){ copy, equals + 1 };
+    return true;
+}
+
+/* The rules of the command line, split. */
+typedef struct rule_list {
+    qasr_tensor_type *rules;
+    char **copies;
+} rule_list;
+
+static void free_rules(rule_list *l, size_t n)
+{
+    for (size_t i = 0; l->copies && i < n; i++)
+        free(l->copies[i]);
+    free(l->copies);
+    free(l->rules);
+}
+
+static int split_rules(rule_list *l, const opt_files *given)
+{
+    l->rules = calloc(given->n + 1, sizeof *l->rules);
+    l->copies = calloc(given->n + 1, sizeof *l->copies);
+    for (size_t i = 0; l->rules && l->copies && i < given->n; i++) {
+        l->copies[i] = strdup(given->names[i]);
+        if (!l->copies[i])
+            break;
+        if (!split_rule(&l->rules[i], l->copies[i]))
+            return EXIT_USAGE;
+    }
+    if (l->rules && l->copies && (given->n == 0 || l->copies[given->n - 1]))
+        return EXIT_DONE;
+    cmd_print_error("out of memory");
+    return EXIT_FAILED;
+}
+
+static int run_parsed(const args *a)
+{
+    rule_list l = { 0 };
+    if (!a->input)
+        return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
+    if (!a->output && !a->dry_run)
+        return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
+    int status = split_rules(&l, &a->tensor_types);
+    if (status == EXIT_DONE)
+        status = quantize(a, l.rules);
+    free_rules(&l, a->tensor_types.n);
+    return status;
 }
 
 static int run(int argc, char **argv)
 {
     args a = { 0 };
     opt_result parsed = opt_parse(&cmd_quantize, &a, argc, argv);
-    if (parsed != OPT_PARSED)
-        return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
-    if (!a.input)
-        return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
-    if (!a.output)
-        return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
-    return quantize(&a);
+    int status = parsed == OPT_PARSED ? run_parsed(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    opt_files_free(&a.tensor_types);
+    return status;
 }
 
 const command cmd_quantize = {
-    "quantize", "convert safetensors weights to a smaller GGUF file",
-    "--input PATH --output FILE [OPTIONS]",
+    "quantize", "convert weights to a smaller GGUF file",
+    "--input PATH --output FILE [OPTIONS] | --input PATH --dry-run [OPTIONS]",
+    "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or q5_k.\n"
+    "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k q5_0,\n"
+    "q6_k and mixes q8_0.\n"
     "A decoder file is found by 'qasr transcribe' under these names in the model directory:\n"
     "model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, model-q4_0.gguf, model.gguf.\n",
     opts, sizeof opts / sizeof opts[0], run

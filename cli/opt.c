@@ -175,6 +175,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_FLAG: *(int *)field = 1; return true;
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_LIST:
     case OPT_FILE: return add_file(field, text);
     default: return set_number(cmd, o, field, text);
     }

@@ -10,7 +10,8 @@ typedef enum opt_type {
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_CHOICE, /* int: index into choices */
-    OPT_FILE    /* opt_files: may be repeated; words that are no options land there too */
+    OPT_LIST,   /* opt_files: may be repeated */
+    OPT_FILE    /* the same, and words that are no options land there too */
 } opt_type;
 
 typedef struct opt {
@@ -43,7 +44,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 
-/* Fills the command's struct (zeroed by the caller, OPT_FILE lists freed with opt_files_free). A wrong
+/* Fills the command's struct (zeroed by the caller, lists freed with opt_files_free). A wrong
  * option has been reported on stderr; --help has been printed to stdout. Words that are no options are an
  * error unless the table has an OPT_FILE. */
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);

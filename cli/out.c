@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,14 @@ void out_abort(out *o)
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
+
+void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4])
+{
+    size_t n = (size_t)snprintf(text, size, "[");
+    for (unsigned d = 0; d < n_dims && d < 4; d++)
+        n += (size_t)snprintf(text + n, size - n, "%s%" PRIu64, d ? "," : "", shape[d]);
+    snprintf(text + n, size - n, "]");
+}
 
 double out_peak_rss_mb(void)
 {

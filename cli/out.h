@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "qasr/qasr.h"
@@ -50,6 +51,9 @@ typedef struct out_format {
 } out_format;
 
 extern const out_format out_txt, out_json;
+
+/* "[480,1,3,3]" */
+void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4]);
 
 /* Largest memory this process had, in MiB. */
 double out_peak_rss_mb(void);

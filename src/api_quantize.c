@@ -1,6 +1,8 @@
 /* Public entry points of the quantizer: fill in defaults, check arguments, call the engine. */
 #include "qasr/qasr.h"
 
+#include <string.h>
+
 #include "api_options.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -11,13 +13,15 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
     qasr_quantize_options own = QASR_QUANTIZE_OPTIONS_INIT;
     TRY(options_read(&own, sizeof own, opt, "QASR_QUANTIZE_OPTIONS_INIT", err));
     if (!own.input || !own.input[0])
-        return error_set(err, QASR_E_INVALID, "no input: give a model directory or a safetensors file");
-    if (!own.output || !own.output[0])
+        return error_set(err, QASR_E_INVALID, "no input: give a model directory, a safetensors or a GGUF file");
+    if (!own.dry_run && (!own.output || !own.output[0]))
         return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
     if (!own.qtype)
         own.qtype = "q8_0";
     if (!own.scope)
         own.scope = "thinker.model.";
+    if (strcmp(own.scope, "all") == 0)
+        own.scope = "thinker.";
     return convert_run(&own, report, err);
 }
 

@@ -309,19 +309,51 @@ QASR_API qasr_status qasr_session_work(const qasr_session *session, size_t n_sam
 /* Progress of a long call: done of total bytes; comes on the thread that made the call. Non-zero cancels. */
 typedef int (*qasr_progress_fn)(void *user, uint64_t done, uint64_t total, const char *what);
 
+/* What becomes of one tensor. The strings live until the callback returns. */
+typedef struct qasr_quantize_tensor {
+    const char *name;        /* of the original checkpoint; patterns are looked for in it */
+    const char *output_name; /* in the file; "" if it is not written */
+    const char *kind;        /* as in qasr_quantize_row */
+    const char *part;        /* "encoder", "decoder", "other" */
+    const char *source_type, *type; /* "bf16", ...; type "skipped": not written */
+    unsigned n_dims;
+    uint64_t shape[4];       /* slowest first */
+    uint64_t n_values, bytes_before, bytes_after;
+    int fallback;            /* non-zero: got this type because its rows do not fit the wanted one */
+} qasr_quantize_tensor;
+/* Called for each tensor in the order of the file, on the calling thread, before anything is written. Non-zero cancels. */
+typedef int (*qasr_quantize_tensor_fn)(void *user, const qasr_quantize_tensor *tensor);
+
+/* A type for some tensors. */
+typedef struct qasr_tensor_type {
+    const char *pattern; /* regular expression (PCRE2), found anywhere in the tensor's name */
+    const char *type;    /* as qtype below, no mix; also "f32" */
+} qasr_tensor_type;
+
 typedef struct qasr_quantize_options {
     size_t struct_size;
-    const char *input;       /* model directory, .safetensors file or .safetensors.index.json */
-    const char *output;      /* .gguf file to write */
-    const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q4_0" */
-    const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model." */
+    const char *input;       /* model directory, .safetensors file, .safetensors.index.json or .gguf file */
+    const char *output;      /* .gguf file to write; not needed for a dry run */
+    const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16",
+                                "f16", and the mixes "q5_k_m", "q4_k_m": output projections of attention q8_0, embedding q6_k.
+                                Upper or lower case */
+    const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model.", the decoder. "all" or "thinker.": a
+                                whole model in one file, in the layout of transcribe.cpp, with its embedding quantized too */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
     int n_threads;           /* 0: default */
     int force;               /* replace an existing output */
     qasr_progress_fn on_progress;
     void *user;
+    const qasr_tensor_type *tensor_types; /* [n_tensor_types] come before all other rules; the last that fits wins. One that
+                                             fits no tensor is an error */
+    size_t n_tensor_types;
+    const char *encoder_qtype;   /* for matrices of the encoder; NULL: qtype, but q8_0 in place of anything smaller, as
+                                    encoders of less are known to run in loops on long audio */
+    const char *embedding_qtype; /* for the embedding (and a stored lm_head), which is quantized then; no mix */
+    int dry_run;                 /* non-zero: nothing is written; the report says what would be, without errors */
+    qasr_quantize_tensor_fn on_tensor; /* gets user; NULL: none */
 } qasr_quantize_options;
-#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
  * got one type. Errors compare the stored values with the source's. */
@@ -341,8 +373,9 @@ typedef struct qasr_quantize_report {
     double seconds;
 } qasr_quantize_report;
 
-/* Converts safetensors to GGUF. The output appears whole or not at all. report may be NULL; free its
- * rows with qasr_quantize_report_free. Errors: IO, FORMAT, INVALID, UNSUPPORTED, NOMEM, CANCELLED. */
+/* Converts safetensors or GGUF to GGUF. The output appears whole or not at all. An input that is quantized already is
+ * a warning in the log. report may be NULL; free its rows with qasr_quantize_report_free. Errors: IO, FORMAT, INVALID,
+ * UNSUPPORTED, NOMEM, CANCELLED. */
 QASR_API qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);
 QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
 

@@ -12,6 +12,7 @@ enum {
     AUDIO_MIN_SAMPLES = 8000, /* shorter clips are zero-padded to half a second before the features */
     MEL_BINS = 128,
     MEL_FFT = 400,
+    MEL_SPECTRUM = MEL_FFT / 2 + 1,
     MEL_HOP = 160
 };
 
@@ -36,6 +37,9 @@ qasr_status mel_create(mel **out, qasr_error *err);
 void mel_free(mel *m);
 /* Frames of n samples: n / 160. */
 size_t mel_frames(size_t n_samples);
+/* The tables as others store them: triangles [MEL_BINS, MEL_SPECTRUM] over the bins of the spectrum, window [MEL_FFT]. */
+void mel_get_filters(const mel *m, float *out);
+void mel_get_window(const mel *m, float *out);
 /* out: [MEL_BINS, mel_frames(n)], float32, row-major; n > 200. Not padded: the caller pads short clips.
  * Scratch comes from the heap (NOMEM). Deterministic for any number of threads; pool may be NULL. */
 qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err);

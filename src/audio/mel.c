@@ -9,6 +9,7 @@
 #include "audio/audio.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -16,9 +17,8 @@ enum {
     LANES = 4,                /* complex signals side by side */
     GROUP_FRAMES = 2 * LANES, /* frame i is the real part of lane i, frame LANES + i its imaginary part */
     TASK_GROUPS = 8,          /* groups per task: rows of 64 floats in the output */
-    SPECTRUM_BINS = MEL_FFT / 2 + 1,
     HALF_WINDOW = MEL_FFT / 2,
-    MAX_WEIGHTS = 2 * SPECTRUM_BINS /* a bin lies in two triangles at most */
+    MAX_WEIGHTS = 2 * MEL_SPECTRUM /* a bin lies in two triangles at most */
 };
 
 typedef struct mel_filter {
@@ -35,7 +35,7 @@ struct mel {
 /* Per thread. */
 typedef struct mel_scratch {
     double re[2][MEL_FFT * LANES], im[2][MEL_FFT * LANES]; /* each [MEL_FFT, LANES] */
-    double power[SPECTRUM_BINS * GROUP_FRAMES];            /* [SPECTRUM_BINS, GROUP_FRAMES] */
+    double power[MEL_SPECTRUM * GROUP_FRAMES];             /* [MEL_SPECTRUM, GROUP_FRAMES] */
     float max_log;                                         /* of all values this thread has seen */
 } mel_scratch;
 
@@ -67,7 +67,7 @@ static void fill_filters(mel *m)
         double high = mel_to_hz(top_mel * (i + 2) / (MEL_BINS + 1));
         mel_filter *f = &m->filters[i];
         *f = (mel_filter){.first_weight = n_weights};
-        for (int bin = 0; bin < SPECTRUM_BINS; bin++) {
+        for (int bin = 0; bin < MEL_SPECTRUM; bin++) {
             double hz = bin * hz_per_bin;
             double height = fmin((hz - low) / (mid - low), (high - hz) / (high - mid));
             if (height <= 0)
@@ -97,6 +97,21 @@ qasr_status mel_create(mel **out, qasr_error *err)
 void mel_free(mel *m)
 {
     mem_free(m);
+}
+
+void mel_get_filters(const mel *m, float *out)
+{
+    memset(out, 0, sizeof *out * MEL_BINS * MEL_SPECTRUM);
+    for (int i = 0; i < MEL_BINS; i++) {
+        const mel_filter *f = &m->filters[i];
+        memcpy(out + i * MEL_SPECTRUM + f->first_bin, m->weights + f->first_weight, (size_t)f->n_bins * sizeof *out);
+    }
+}
+
+void mel_get_window(const mel *m, float *out)
+{
+    for (int i = 0; i < MEL_FFT; i++)
+        out[i] = (float)m->window[i];
 }
 
 size_t mel_frames(size_t n_samples)
@@ -224,7 +239,7 @@ static void load_frame(const mel_job *job, size_t t, double *to)
  * 2 i B_k = Z_k - conj Z_-k. */
 static void power_spectrum(mel_scratch *s)
 {
-    for (size_t k = 0; k < SPECTRUM_BINS; k++) {
+    for (size_t k = 0; k < MEL_SPECTRUM; k++) {
         const size_t mirrored = (MEL_FFT - k) % MEL_FFT;
         const double *zr = s->re[0] + k * LANES, *zi = s->im[0] + k * LANES;
         const double *cr = s->re[0] + mirrored * LANES, *ci = s->im[0] + mirrored * LANES;

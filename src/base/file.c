@@ -235,6 +235,14 @@ const char *file_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+qasr_status file_resolved_name(char **out, const char *path, qasr_error *err)
+{
+    char *full = realpath(path, NULL);
+    qasr_status status = mem_strdup(out, file_base_name(full ? full : path), err);
+    free(full);
+    return status;
+}
+
 /* ---- atomic output ------------------------------------------------------------------------ */
 
 /* Copy of path; of what it points to if it is a symbolic link. */

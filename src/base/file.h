@@ -52,6 +52,8 @@ void file_names_free(file_names *list);
 qasr_status file_parent(char **out, const char *path, qasr_error *err);
 /* Last component of a path. */
 const char *file_base_name(const char *path);
+/* The same after links and dots are resolved ("." has a name too). Free with mem_free. */
+qasr_status file_resolved_name(char **out, const char *path, qasr_error *err);
 
 /* Atomic output: writes go to a temporary file beside the target; commit does fsync and rename. */
 typedef struct file_writer {

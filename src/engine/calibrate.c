@@ -316,7 +316,9 @@ static qasr_status write_header(const job *j, qasr_error *err)
     if (j->n_pieces == 0)
         return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
     TRY(gguf_writer_meta_str(j->out, "general.type", CALIBRATION_TYPE, err));
-    TRY(gguf_writer_meta_strs(j->out, "imatrix.datasets", j->opt->audio, j->opt->n_audio, err));
+    TRY(gguf_writer_meta_strings(j->out, "imatrix.datasets", j->opt->n_audio, err));
+    for (size_t i = 0; i < j->opt->n_audio; i++)
+        TRY(gguf_writer_next_string(j->out, j->opt->audio[i], strlen(j->opt->audio[i]), err));
     TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count", (uint32_t)(j->n_pieces < UINT32_MAX ? j->n_pieces : UINT32_MAX), err));
     TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_size", mean_tokens(j), err));
     TRY(gguf_writer_meta_str(j->out, "qasr.version", QASR_VERSION_STRING, err));

@@ -1,17 +1,17 @@
-/* Quantizes a checkpoint: safetensors (mapped) -> GGUF (streamed, atomic).
+/* Quantizes a checkpoint or a GGUF file: mapped weights in, one GGUF file out (streamed, atomic).
  *
  * The plan (plan.c) says which tensor gets which type. All values of all planned tensors are then one list
  * of chunks of CHUNK_VALUES values; the pool's threads take chunks across tensor boundaries, convert them
  * (source -> float -> blocks), compare the result with the source, write it at its place in the file and
  * give the mapped pages back. Memory is a few buffers per thread, whatever the size of the model. Chunk
- * bounds are multiples of every block length, so the bytes do not depend on the number of threads. */
+ * bounds are multiples of every block length, so the bytes do not depend on the number of threads.
+ *
+ * A dry run stops at the header: the writer has no file then, and says how large it would be. */
 #include "engine/convert.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,12 +19,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "engine/metadata.h"
+#include "engine/origin.h"
 #include "engine/plan.h"
+#include "engine/whole.h"
 
 enum {
     CHUNK_VALUES = 1 << 18, /* 512 KiB of bf16 */
     BATCH_VALUES = 1 << 12, /* what is converted at once: float copies stay in the L1 cache */
-    MAX_CONFIG_BYTES = 4 << 20,
     MAX_THREADS = 1024
 };
 
@@ -42,10 +44,11 @@ typedef struct chunk_error {
 
 typedef struct job {
     const qasr_quantize_options *opt;
-    weights *w;
+    origin origin;
+    bool is_whole;    /* a model in one file, not only some of its tensors */
+    whole *whole;     /* what such a file has beside the model's tensors */
+    plan_rules rules;
     plan plan;
-    char *config; /* text of config.json; NULL: there is none */
-    bool tied;
     pool *pool;
     gguf_writer *out;
     size_t *index;       /* [plan.n] tensor numbers of the writer */
@@ -61,81 +64,7 @@ typedef struct job {
     qasr_error failure;
 } job;
 
-/* ---- input: weights and config --------------------------------------------------------------- */
-
-static qasr_status read_config(job *j, const char *path, qasr_error *err)
-{
-    buf text;
-    buf_init(&text, MAX_CONFIG_BYTES);
-    qasr_status status = file_read_all(&text, path, err);
-    if (status == QASR_OK && strlen(buf_str(&text)) != text.len)
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not text: it contains a zero byte", path);
-    if (status == QASR_OK)
-        status = buf_take(&text, &j->config, err);
-    buf_free(&text);
-    return status;
-}
-
-/* The flag may stand at the level of the text model, of the thinker or of the whole. */
-static bool config_says_tied(const json_t *root)
-{
-    const json_t *thinker = json_object_get(root, "thinker_config");
-    const json_t *at[] = { json_object_get(thinker, "text_config"), thinker, json_object_get(root, "text_config"),
-                           root };
-    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
-        const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
-        if (json_is_boolean(flag))
-            return json_is_true(flag);
-    }
-    return false;
-}
-
-static qasr_status parse_config(job *j, const char *path, qasr_error *err)
-{
-    json_error_t where;
-    json_t *root = json_loads(j->config, JSON_REJECT_DUPLICATES, &where);
-    if (!root)
-        return error_set(err, QASR_E_FORMAT, "'%s' line %d: %s", path, where.line, where.text);
-    qasr_status status = QASR_OK;
-    if (json_is_object(root))
-        j->tied = config_says_tied(root);
-    else
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not a JSON object", path);
-    json_decref(root);
-    return status;
-}
-
-/* The directory that holds the input: the input itself, or its parent. */
-static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
-{
-    TRY(mem_strdup(dir, input, err));
-    if (file_is_dir(input))
-        return QASR_OK;
-    const char *name = file_base_name(*dir);
-    if (name == *dir)
-        memcpy(*dir, ".", 2);
-    else
-        (*dir)[name - *dir - (name - *dir > 1)] = 0;
-    return QASR_OK;
-}
-
-static qasr_status open_config(job *j, qasr_error *err)
-{
-    char *dir = NULL, *path = NULL;
-    qasr_status status;
-    TRY_GOTO(input_dir(&dir, j->opt->input, err));
-    TRY_GOTO(file_path_join(&path, dir, "config.json", err));
-    if (file_exists(path)) {
-        TRY_GOTO(read_config(j, path, err));
-        TRY_GOTO(parse_config(j, path, err));
-    }
-done:
-    mem_free(path);
-    mem_free(dir);
-    return status;
-}
-
-/* ---- output: checks, metadata, tensor list --------------------------------------------------- */
+/* ---- output: checks, header ------------------------------------------------------------------- */
 
 static bool same_file(const struct stat *a, const char *path)
 {
@@ -149,9 +78,10 @@ static qasr_status check_output(const job *j, qasr_error *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return QASR_OK;
-    for (unsigned i = 0; i < weights_file_count(j->w); i++)
-        if (same_file(&st, weights_file_path(j->w, i)))
-            return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
+    for (size_t s = 0; s < j->origin.n_sources; s++)
+        for (unsigned i = 0; i < weights_file_count(j->origin.sources[s]); i++)
+            if (same_file(&st, weights_file_path(j->origin.sources[s], i)))
+                return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
     if (same_file(&st, j->opt->input) && !S_ISDIR(st.st_mode))
         return error_set(err, QASR_E_INVALID, "output '%s' is the input: choose another name", path);
     if (!S_ISREG(st.st_mode))
@@ -160,62 +90,27 @@ static qasr_status check_output(const job *j, qasr_error *err)
     return QASR_OK;
 }
 
-/* Last component of a path after links and dots are resolved ("." has a name too). */
-static qasr_status resolved_name(char **out, const char *path, qasr_error *err)
-{
-    char *full = realpath(path, NULL);
-    qasr_status status = mem_strdup(out, file_base_name(full ? full : path), err);
-    free(full);
-    return status;
-}
-
-static qasr_status add_names(job *j, qasr_error *err)
-{
-    char *dir = NULL, *model = NULL, *source = NULL;
-    qasr_status status;
-    TRY_GOTO(input_dir(&dir, j->opt->input, err));
-    TRY_GOTO(resolved_name(&model, dir, err));
-    TRY_GOTO(resolved_name(&source, j->opt->input, err));
-    TRY_GOTO(gguf_writer_meta_str(j->out, "general.name", model, err));
-    TRY_GOTO(gguf_writer_meta_str(j->out, "qasr.source", source, err));
-done:
-    mem_free(source);
-    mem_free(model);
-    mem_free(dir);
-    return status;
-}
-
-static qasr_status add_metadata(job *j, const quant_info *q, qasr_error *err)
-{
-    gguf_writer *g = j->out;
-    TRY(gguf_writer_meta_str(g, "general.architecture", "qasr", err));
-    TRY(add_names(j, err));
-    TRY(gguf_writer_meta_u32(g, "general.file_type", q->file_type, err));
-    TRY(gguf_writer_meta_u32(g, "general.quantization_version", 2, err));
-    TRY(gguf_writer_meta_u32(g, "general.alignment", 32, err));
-    TRY(gguf_writer_meta_str(g, "qasr.version", QASR_VERSION_STRING, err));
-    TRY(gguf_writer_meta_str(g, "qasr.scope", j->opt->scope, err));
-    TRY(gguf_writer_meta_str(g, "qasr.qtype", q->name, err));
-    return j->config ? gguf_writer_meta_str(g, "qasr.config", j->config, err) : QASR_OK;
-}
-
 static qasr_status add_tensors(job *j, qasr_error *err)
 {
     for (size_t i = 0; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
+        bool is_vector = e->kind == PLAN_NORM || e->kind == PLAN_BIAS; /* also if the source has it as [n, 1, 1] */
         if (!e->skipped)
-            TRY(gguf_writer_add(j->out, e->t->canonical, e->type, e->t->n_dims, e->t->shape, &j->index[i], err));
+            TRY(gguf_writer_add(j->out, plan_name(e), e->type, is_vector ? 1 : e->t->n_dims,
+                                is_vector ? &e->t->n_values : e->t->shape, &j->index[i], err));
     }
     return QASR_OK;
 }
 
-static qasr_status open_output(job *j, const quant_info *q, qasr_error *err)
+static qasr_status open_output(job *j, qasr_error *err)
 {
-    TRY(check_output(j, err));
-    TRY(gguf_writer_create(&j->out, j->opt->output, j->opt->force != 0, err));
-    TRY(add_metadata(j, q, err));
+    bool dry = j->opt->dry_run != 0;
+    TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
+    TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
+    if (j->is_whole)
+        TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
-    return gguf_writer_begin_data(j->out, err);
+    return dry ? QASR_OK : gguf_writer_begin_data(j->out, err);
 }
 
 /* ---- one chunk ------------------------------------------------------------------------------- */
@@ -231,20 +126,16 @@ static bool all_finite(const float *x, size_t n)
     return !bad;
 }
 
-static unsigned long long row_of(const wtensor *t, uint64_t value)
-{
-    uint64_t row_length = t->shape[t->n_dims ? t->n_dims - 1 : 0];
-    return value / (row_length ? row_length : 1);
-}
+static unsigned long long row_of(const plan_entry *e, uint64_t value) { return value / (e->row_values ? e->row_values : 1); }
 
 /* x holds a value that is not finite; at: index of x[0] in the tensor. */
-static qasr_status report_source(const wtensor *t, uint64_t at, const float *x, size_t n, qasr_error *err)
+static qasr_status report_source(const plan_entry *e, uint64_t at, const float *x, size_t n, qasr_error *err)
 {
     size_t i = 0;
     while (i + 1 < n && isfinite(x[i]))
         i++;
-    return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", t->name,
-                     row_of(t, at + i), isnan(x[i]) ? "NaN" : "an infinite value");
+    return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
+                     row_of(e, at + i), isnan(x[i]) ? "NaN" : "an infinite value");
 }
 
 /* y, the stored form of x, is not finite somewhere; the largest x there is what does not fit. */
@@ -257,7 +148,7 @@ static qasr_status report_overflow(const plan_entry *e, uint64_t at, const float
             worst = i;
     return error_set(err, QASR_E_UNSUPPORTED,
                      "tensor '%s' row %llu: %g is too large for %s, which stores half-precision numbers", e->t->name,
-                     row_of(e->t, at + worst), (double)x[worst], quant_get(e->type)->name);
+                     row_of(e, at + worst), (double)x[worst], quant_get(e->type)->name);
 }
 
 /* Differences of n values. Separate sums per lane let the compiler use vectors; their order is fixed. */
@@ -294,9 +185,9 @@ static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n,
         unsigned char *out = s->out + quant_row_bytes(q, i);
         plan_read_values(s->x, e->t, begin + i, m);
         if (!all_finite(s->x, m))
-            return report_source(e->t, begin + i, s->x, m, err);
-        if (e->type == e->t->type) {
-            memcpy(out, (const unsigned char *)e->t->data + (begin + i) * q->bytes, m * q->bytes);
+            return report_source(e, begin + i, s->x, m, err);
+        if (e->way == PLAN_COPY) {
+            memcpy(out, (const unsigned char *)e->t->data + (begin + i) / q->block * q->bytes, quant_row_bytes(q, m));
             continue;
         }
         q->quantize(out, s->x, m);
@@ -331,10 +222,10 @@ static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *e
     scratch *s = &j->scratch[thread];
     TRY(convert_values(e, begin, n, s, &j->errors[chunk], err));
     TRY(gguf_writer_put(j->out, j->index[i], begin / q->block * q->bytes, s->out, quant_row_bytes(q, n), err));
-    plan_release_values(j->w, e->t, begin, n);
+    plan_release_values(e, begin, n);
     if (atomic_fetch_sub(&j->chunks_left[i], 1) == 1)
-        plan_release_values(j->w, e->t, 0, e->t->n_values);
-    atomic_fetch_add(&j->bytes_done, (uint64_t)n * quant_get(e->t->type)->bytes);
+        plan_release_values(e, 0, e->t->n_values);
+    atomic_fetch_add(&j->bytes_done, quant_row_bytes(quant_get(e->t->type), n));
     return QASR_OK;
 }
 
@@ -430,13 +321,12 @@ static qasr_status convert_all(job *j, qasr_error *err)
 static void add_to_row(qasr_quantize_row *row, const job *j, size_t i, double *sum_sq)
 {
     const plan_entry *e = &j->plan.entries[i];
-    const quant_info *q = quant_get(e->type);
     row->n_tensors++;
     row->n_values += e->t->n_values;
     row->bytes_before += e->t->n_bytes;
-    row->bytes_after += e->skipped ? 0 : e->t->n_values / q->block * q->bytes;
+    row->bytes_after += e->bytes;
     row->n_fallback += e->fallback;
-    for (size_t c = j->first_chunk[i]; c < j->first_chunk[i + 1]; c++) {
+    for (size_t c = j->first_chunk[i]; c < j->first_chunk[i + 1]; c++) { /* zeros in a dry run */
         *sum_sq += j->errors[c].sum_sq;
         if (j->errors[c].max > row->max_error)
             row->max_error = j->errors[c].max;
@@ -468,16 +358,78 @@ static qasr_status make_report(qasr_quantize_report *report, const job *j, qasr_
     return QASR_OK;
 }
 
+/* ---- what the caller hears before anything is written ------------------------------------------- */
+
+static qasr_status tell_tensors(const job *j, qasr_error *err)
+{
+    const qasr_quantize_options *opt = j->opt;
+    for (size_t i = 0; opt->on_tensor && i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        qasr_quantize_tensor t = {
+            .name = e->t->canonical, .output_name = e->skipped ? "" : plan_name(e), .kind = plan_kind_name(e->kind),
+            .part = plan_part(e), .source_type = quant_get(e->t->type)->name,
+            .type = e->skipped ? "skipped" : quant_get(e->type)->name, .n_dims = e->t->n_dims, .n_values = e->t->n_values,
+            .bytes_before = e->t->n_bytes, .bytes_after = e->bytes, .fallback = e->fallback,
+        };
+        memcpy(t.shape, e->t->shape, sizeof t.shape);
+        if (opt->on_tensor(opt->user, &t) != 0)
+            return error_set(err, QASR_E_CANCELLED, "quantization was cancelled; nothing was written");
+    }
+    return QASR_OK;
+}
+
+/* What a source in blocks has lost is lost: one line that names the types and their share of the weights. */
+static qasr_status warn_if_lossy(const job *j, qasr_error *err)
+{
+    uint64_t n_values[QUANT_TYPE_COUNT] = { 0 }, n_all = 0;
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        n_all += e->skipped ? 0 : e->t->n_values;
+        if (!e->skipped && e->way != PLAN_COPY && quant_get(e->t->type)->block > 1)
+            n_values[e->t->type] += e->t->n_values;
+    }
+    buf text;
+    buf_init(&text, 1024);
+    qasr_status status = QASR_OK;
+    for (int t = 0; t < QUANT_TYPE_COUNT && status == QASR_OK; t++)
+        if (n_values[t])
+            status = buf_printf(&text, err, "%s%s (%.1f %% of the weights)", text.len ? ", " : "",
+                                quant_get((quant_type)t)->name, 100.0 * (double)n_values[t] / (double)n_all);
+    if (status == QASR_OK && text.len)
+        log_warning("'%s' is quantized already: %s; what that lost is not in the result either, the original checkpoint is the "
+                    "better input", j->opt->input, buf_str(&text));
+    buf_free(&text);
+    return status;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static qasr_status check_options(const qasr_quantize_options *opt, quant_type *qtype, qasr_error *err)
+static qasr_status find_mixes(job *j, qasr_error *err)
 {
-    int type = quant_from_name(opt->qtype);
-    if (type != QUANT_Q8_0 && type != QUANT_Q6_K && type != QUANT_Q4_0)
-        return error_set(err, QASR_E_INVALID, "unknown type '%s', expected q8_0, q6_k or q4_0", opt->qtype);
+    const qasr_quantize_options *opt = j->opt;
+    plan_rules *r = &j->rules;
+    TRY(plan_find_mix(&r->decoder, opt->qtype, "type", err));
+    r->encoder = plan_encoder_mix(&r->decoder);
+    if (opt->encoder_qtype)
+        TRY(plan_find_mix(&r->encoder, opt->encoder_qtype, "encoder type", err));
+    if (opt->embedding_qtype)
+        TRY(type_from_name(&r->decoder.embedding, opt->embedding_qtype, "embedding type", "", err));
+    return QASR_OK;
+}
+
+static qasr_status set_rules(job *j, qasr_error *err)
+{
+    const qasr_quantize_options *opt = j->opt;
+    TRY(find_mixes(j, err));
     if (opt->n_threads < 0 || opt->n_threads > MAX_THREADS)
         return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads, MAX_THREADS);
-    *qtype = (quant_type)type;
+    j->is_whole = strcmp(opt->scope, WHOLE_SCOPE) == 0;
+    j->rules.scope = opt->scope;
+    j->rules.layout = j->is_whole ? WHOLE_LAYOUT : NAMES_ORIGINAL;
+    j->rules.exact_convolutions = j->is_whole;
+    j->rules.quantize_embeddings = j->is_whole || opt->quantize_embeddings || opt->embedding_qtype;
+    if (opt->n_tensor_types)
+        TRY(type_rules_create(&j->rules.types, opt->tensor_types, opt->n_tensor_types, err));
     return QASR_OK;
 }
 
@@ -496,9 +448,44 @@ static void job_free(job *j)
     mem_free(j->first_chunk);
     mem_free(j->index);
     plan_free(&j->plan);
-    mem_free(j->config);
-    weights_close(j->w);
+    type_rules_free(j->rules.types);
+    whole_free(j->whole);
+    origin_close(&j->origin);
     pthread_mutex_destroy(&j->mutex);
+}
+
+static qasr_status make_plan(job *j, qasr_error *err)
+{
+    TRY(set_rules(j, err));
+    TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
+    if (!j->opt->dry_run)
+        TRY(check_output(j, err));
+    j->rules.tied = j->origin.tied;
+    if (j->is_whole) {
+        TRY(whole_create(&j->whole, j->origin.model, err));
+        j->rules.extra = whole_tensors(j->whole, &j->rules.n_extra);
+    }
+    TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
+    TRY(warn_if_lossy(j, err));
+    TRY(tell_tensors(j, err));
+    return count_chunks(j, err);
+}
+
+static qasr_status convert(job *j, qasr_quantize_report *made, qasr_error *err)
+{
+    TRY(make_plan(j, err));
+    if (!j->opt->dry_run)
+        TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
+    TRY(open_output(j, err));
+    if (j->opt->dry_run) {
+        TRY(make_report(made, j, err));
+        return gguf_writer_measure(j->out, &made->file_bytes, err);
+    }
+    TRY(convert_all(j, err));
+    TRY(make_report(made, j, err));
+    TRY(gguf_writer_commit(j->out, &made->file_bytes, err));
+    log_info("wrote '%s'", j->opt->output);
+    return QASR_OK;
 }
 
 qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
@@ -506,27 +493,13 @@ qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *
     double start = clock_now_s();
     job j = { .opt = opt };
     qasr_quantize_report made = { 0 };
-    quant_type qtype = QUANT_Q8_0;
-    TRY(check_options(opt, &qtype, err));
     pthread_mutex_init(&j.mutex, NULL);
-    qasr_status status;
-    TRY_GOTO(weights_open_safetensors(&j.w, opt->input, err));
-    TRY_GOTO(open_config(&j, err));
-    plan_rules rules = { opt->scope, qtype, opt->quantize_embeddings != 0, j.tied };
-    TRY_GOTO(plan_build(&j.plan, j.w, &rules, err));
-    TRY_GOTO(count_chunks(&j, err));
-    TRY_GOTO(pool_create(&j.pool, (unsigned)opt->n_threads, err));
-    TRY_GOTO(open_output(&j, quant_get(qtype), err));
-    TRY_GOTO(convert_all(&j, err));
-    TRY_GOTO(make_report(&made, &j, err));
-    TRY_GOTO(gguf_writer_commit(j.out, &made.file_bytes, err));
+    qasr_status status = convert(&j, &made, err);
     made.seconds = clock_now_s() - start;
-    log_info("wrote '%s'", opt->output);
-    if (report) {
+    if (status == QASR_OK && report) {
         *report = made;
         made.rows = NULL;
     }
-done:
     mem_free(made.rows);
     job_free(&j);
     return status;

@@ -1,10 +1,10 @@
-/* Quantization of a checkpoint: safetensors in, one GGUF file out (docs/format.md). */
+/* Quantization of a checkpoint or of a GGUF file: one GGUF file out (docs/format.md). */
 #ifndef QASR_ENGINE_CONVERT_H
 #define QASR_ENGINE_CONVERT_H
 
 #include "qasr/qasr.h"
 
-/* opt is complete: input, output, qtype and scope are set. report (may be NULL) is filled on success; its
+/* opt is complete: input, output (but for a dry run), qtype and scope are set. report (may be NULL) is filled on success; its
  * rows are freed with mem_free. on_progress is called on the calling thread only. */
 qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);
 

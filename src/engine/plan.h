@@ -1,9 +1,11 @@
-/* What the quantizer does with each tensor: its kind, its type in the output, or that it is left out. */
+/* What the quantizer does with each tensor: its kind, its name and type in the output, or that it is left out. How a tensor
+ * is converted is the business of convert.c. */
 #ifndef QASR_ENGINE_PLAN_H
 #define QASR_ENGINE_PLAN_H
 
 #include <stdbool.h>
 
+#include "engine/type_rules.h"
 #include "weights/weights.h"
 
 typedef enum plan_kind {
@@ -15,40 +17,76 @@ typedef enum plan_kind {
     PLAN_HEAD,
     PLAN_NORM,
     PLAN_BIAS,
+    PLAN_FRONTEND, /* mel filters, window: not weights of the model */
     PLAN_OTHER,
     PLAN_KIND_COUNT
 } plan_kind;
 
 const char *plan_kind_name(plan_kind kind);
 
+/* What the name of a type or of a mix of types stands for. */
+typedef struct plan_mix {
+    const char *name;         /* "q4_k", "q4_k_m" */
+    quant_type matrix;        /* matrices of attention, mlp, projections, but for the next */
+    quant_type attention_out; /* o_proj, out_proj */
+    quant_type embedding;
+    uint32_t file_type;       /* general.file_type */
+    bool is_mix;              /* rows that do not fit the type's blocks become q8_0, not the type nearest in size */
+} plan_mix;
+
+/* name: of a type that can be written, or q4_k_m, q5_k_m; lower or upper case. Error: INVALID, as type_from_name. */
+qasr_status plan_find_mix(plan_mix *mix, const char *name, const char *what, qasr_error *err);
+/* The rule for encoders that nobody asked a type for: like the other matrices, but at least 8 bits. */
+plan_mix plan_encoder_mix(const plan_mix *decoder);
+
 typedef struct plan_rules {
-    const char *scope;  /* canonical names must start with it; "": all */
-    quant_type qtype;
-    bool quantize_embeddings;
-    bool tied;          /* the config says that the head is the embedding */
+    const char *scope;        /* canonical names must start with it; "": all */
+    names_layout layout;      /* of the names in the output */
+    plan_mix decoder, encoder;
+    bool quantize_embeddings; /* to decoder.embedding; an untied head too */
+    bool exact_convolutions;  /* as f32, else as in the source or f16 */
+    bool tied;                /* the config says that the head is the embedding */
+    type_rules *types;        /* types asked for by name; NULL: none */
+    const wtensor *extra;     /* [n_extra] f32 in memory, written first and as they are */
+    size_t n_extra;
 } plan_rules;
+
+/* How the values get into the file. More ways may come, which look at a whole row or matrix at a time: n_rows, row_values and
+ * the canonical name are for them. */
+typedef enum plan_way {
+    PLAN_COPY,   /* the source's bytes, as the type is the same */
+    PLAN_CONVERT /* each block from its own values */
+} plan_way;
 
 typedef struct plan_entry {
     const wtensor *t;
+    const weights *source; /* that t is of; NULL: an extra tensor, in memory */
     plan_kind kind;
+    plan_way way;
     quant_type type;
-    bool fallback; /* wanted the quantized type, but its rows do not fit the blocks */
+    uint64_t n_rows, row_values;   /* blocks lie inside rows */
+    uint64_t bytes;                /* in the output */
+    char layout_name[64];          /* "": the canonical name */
+    bool fallback; /* wanted another type, whose blocks its rows do not fit */
     bool skipped;  /* the tied head: not written */
 } plan_entry;
 
 typedef struct plan {
-    plan_entry *entries; /* in the order of the weights */
+    plan_entry *entries; /* extra tensors, then in the order of the weights */
     size_t n;
 } plan;
 
-/* Errors: INVALID (nothing in scope), NOMEM. Free with plan_free. */
-qasr_status plan_build(plan *p, const weights *w, const plan_rules *rules, qasr_error *err);
+/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches nothing or asks for the
+ * impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
+qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err);
 void plan_free(plan *p);
+const char *plan_name(const plan_entry *e); /* in the output */
+const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 
-/* Values [begin, begin + n) of a tensor of type F32, F16 or BF16 as float. */
+/* Values [begin, begin + n) of a tensor as float: whole blocks of its type. */
 void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n);
 /* Drops the mapped pages of the same values, and a margin around them, from this process's memory: page
  * faults bring in neighbours too. Harmless to whoever still reads there. */
-void plan_release_values(const weights *w, const wtensor *t, uint64_t begin, uint64_t n);
+void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n);
 
 #endif

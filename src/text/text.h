@@ -54,6 +54,21 @@ qasr_status tokenizer_encode(const tokenizer *t, const char *text, size_t len, b
 qasr_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, bool skip_special, buf *out,
                              qasr_error *err);
 
+/* ---- tokenizer: what its files say, for writing it down elsewhere (vocab_text.c) ---- */
+typedef enum tokenizer_kind {
+    TOKENIZER_NO_TOKEN, /* no token has this id */
+    TOKENIZER_NORMAL,   /* of vocab.json, or an added token that is not special */
+    TOKENIZER_SPECIAL
+} tokenizer_kind;
+/* Called with a token or merge in turn; the text lives until it returns. An error ends the walk. */
+typedef qasr_status (*tokenizer_text_fn)(void *arg, const char *text, size_t len, qasr_error *err);
+tokenizer_kind tokenizer_kind_of(const tokenizer *t, int32_t id); /* any id */
+/* The tokens of ids 0 to tokenizer_size - 1: in the characters of vocab.json, added ones as they are, "" for NO_TOKEN. */
+qasr_status tokenizer_each_token(const tokenizer *t, tokenizer_text_fn fn, void *arg, qasr_error *err);
+size_t tokenizer_merge_count(const tokenizer *t);
+/* "LEFT RIGHT", as in merges.txt and in its order. Errors of both: those of fn, NOMEM. */
+qasr_status tokenizer_each_merge(const tokenizer *t, tokenizer_text_fn fn, void *arg, qasr_error *err);
+
 /* Token by token, for printing while decoding: gives only complete characters, keeps an incomplete tail. */
 typedef struct text_stream {
     unsigned char tail[4];

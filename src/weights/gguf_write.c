@@ -22,6 +22,7 @@ struct gguf_writer {
     file_writer file;
     buf meta; /* key-value pairs as they stand in the file */
     uint64_t n_meta;
+    size_t strings_left; /* of the array of strings that was announced last */
     buf keys; /* the keys, each with its NUL, to find duplicates */
     out_tensor *tensors;
     size_t n_tensors, cap_tensors;
@@ -36,11 +37,16 @@ static uint64_t padded(uint64_t n)
     return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
 }
 
+static qasr_status put_bytes(buf *b, const char *s, size_t len, qasr_error *err)
+{
+    uint64_t n = len;
+    TRY(buf_add(b, &n, sizeof n, err));
+    return buf_add(b, s, len, err);
+}
+
 static qasr_status put_string(buf *b, const char *s, qasr_error *err)
 {
-    uint64_t n = strlen(s);
-    TRY(buf_add(b, &n, sizeof n, err));
-    return buf_add(b, s, (size_t)n, err);
+    return put_bytes(b, s, strlen(s), err);
 }
 
 qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, qasr_error *err)
@@ -49,7 +55,7 @@ qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, 
     TRY(MEM_CALLOC(&g, 1, err));
     buf_init(&g->meta, MAX_META_BYTES);
     buf_init(&g->keys, MAX_META_BYTES);
-    qasr_status status = file_writer_open(&g->file, path, force, err);
+    qasr_status status = path ? file_writer_open(&g->file, path, force, err) : QASR_OK;
     if (status != QASR_OK) {
         gguf_writer_free(g);
         return status;
@@ -84,11 +90,19 @@ static qasr_status too_late(const char *what, const char *name, qasr_error *err)
     return error_set(err, QASR_E_INVALID, "%s '%.100s' comes after the header was written", what, name);
 }
 
+static qasr_status check_strings(const gguf_writer *g, qasr_error *err)
+{
+    if (g->strings_left == 0)
+        return QASR_OK;
+    return error_set(err, QASR_E_INVALID, "an array of metadata strings lacks %zu of them", g->strings_left);
+}
+
 /* Key and type; the value follows. */
 static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qasr_error *err)
 {
     if (g->begun)
         return too_late("metadata key", key, err);
+    TRY(check_strings(g, err));
     if (!*key || has_key(g, key))
         return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key,
                          *key ? "is there twice" : "is empty");
@@ -129,16 +143,61 @@ qasr_status gguf_writer_meta_bool(gguf_writer *g, const char *key, bool value, q
     return buf_add(&g->meta, &byte, sizeof byte, err);
 }
 
-qasr_status gguf_writer_meta_strs(gguf_writer *g, const char *key, const char *const *values, size_t n, qasr_error *err)
+static qasr_status add_array(gguf_writer *g, const char *key, wmeta_type elem_type, uint64_t n, qasr_error *err)
 {
-    uint32_t id = WMETA_STRING;
-    uint64_t n_elems = n;
+    uint32_t id = elem_type;
     TRY(add_key(g, key, WMETA_ARRAY, err));
     TRY(buf_add(&g->meta, &id, sizeof id, err));
-    TRY(buf_add(&g->meta, &n_elems, sizeof n_elems, err));
-    for (size_t i = 0; i < n; i++)
-        TRY(put_string(&g->meta, values[i], err));
+    return buf_add(&g->meta, &n, sizeof n, err);
+}
+
+qasr_status gguf_writer_meta_i32s(gguf_writer *g, const char *key, const int32_t *values, size_t n, qasr_error *err)
+{
+    TRY(add_array(g, key, WMETA_I32, n, err));
+    return buf_add(&g->meta, values, n * sizeof *values, err);
+}
+
+qasr_status gguf_writer_meta_strings(gguf_writer *g, const char *key, size_t n, qasr_error *err)
+{
+    TRY(add_array(g, key, WMETA_STRING, n, err));
+    g->strings_left = n;
     return QASR_OK;
+}
+
+qasr_status gguf_writer_next_string(gguf_writer *g, const char *s, size_t len, qasr_error *err)
+{
+    if (g->strings_left == 0)
+        return error_set(err, QASR_E_INVALID, "a metadata string is more than was announced");
+    TRY(put_bytes(&g->meta, s, len, err));
+    g->strings_left--;
+    return QASR_OK;
+}
+
+/* The value as it stands in a file: integers and floats back in their width. Returns its bytes. */
+static size_t narrow(unsigned char out[8], const wmeta *m)
+{
+    float f = (float)m->as.f;
+    switch (m->type) {
+    case WMETA_U8: case WMETA_I8: memcpy(out, &m->as, 1); return 1; /* little endian: the low bytes */
+    case WMETA_U16: case WMETA_I16: memcpy(out, &m->as, 2); return 2;
+    case WMETA_U32: case WMETA_I32: memcpy(out, &m->as, 4); return 4;
+    case WMETA_F32: memcpy(out, &f, 4); return 4;
+    case WMETA_BOOL: out[0] = m->as.b; return 1;
+    default: memcpy(out, &m->as, 8); return 8;
+    }
+}
+
+qasr_status gguf_writer_meta_copy(gguf_writer *g, const wmeta *m, qasr_error *err)
+{
+    if (m->type == WMETA_ARRAY) {
+        TRY(add_array(g, m->key, m->elem_type, m->n_elems, err));
+        return buf_add(&g->meta, m->elems, (size_t)m->elems_bytes, err);
+    }
+    TRY(add_key(g, m->key, m->type, err));
+    if (m->type == WMETA_STRING)
+        return put_bytes(&g->meta, m->str, m->str_len, err);
+    unsigned char value[8];
+    return buf_add(&g->meta, value, narrow(value, m), err);
 }
 
 /* ---- tensors ------------------------------------------------------------------------------------ */
@@ -221,6 +280,7 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 {
     uint32_t version = 3;
     uint64_t n_tensors = g->n_tensors;
+    TRY(check_strings(g, err));
     TRY(buf_add(b, "GGUF", 4, err));
     TRY(buf_add(b, &version, sizeof version, err));
     TRY(buf_add(b, &n_tensors, sizeof n_tensors, err));
@@ -252,9 +312,22 @@ static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
     return QASR_OK;
 }
 
+qasr_status gguf_writer_measure(const gguf_writer *g, uint64_t *file_bytes, qasr_error *err)
+{
+    buf head;
+    buf_init(&head, 2 * (size_t)MAX_META_BYTES);
+    qasr_status status = build_head(g, &head, err);
+    if (status == QASR_OK)
+        *file_bytes = padded(head.len) + g->n_data;
+    buf_free(&head);
+    return status;
+}
+
 qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err)
 {
     buf head;
+    if (!g->file.path)
+        return error_set(err, QASR_E_INVALID, "the writer has no file");
     buf_init(&head, 2 * (size_t)MAX_META_BYTES);
     qasr_status status = build_head(g, &head, err);
     if (status == QASR_OK) {

@@ -308,7 +308,8 @@ def read_gguf(path, reference):
 def check_our_keys(path):
     """What tests/tools/write_gguf.c puts in, as the official reader sees it."""
     expected = {"general.architecture": "test", "general.alignment": 32, "test.text": "caf\u00e9 \u2615",
-                "test.empty": "", "test.float": float(np.float32(0.1)), "test.yes": True, "test.no": False}
+                "test.empty": "", "test.float": float(np.float32(0.1)), "test.yes": True, "test.no": False,
+                "test.numbers": [1, -2, 3], "test.words": ["caf\u00e9", ""]}
     found = {key: field.contents() for key, field in gguf.GGUFReader(path).fields.items()
              if not key.startswith("GGUF.")}
     if list(found.items()) != list(expected.items()):
@@ -343,18 +344,119 @@ def check_refused(program, path, text):
         raise SystemExit(f"{path}: exit code {done.returncode}, message '{done.stderr}', expected '{text}'")
 
 
+QTYPES = ("q8_0", "q6_k", "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+
+
 def check_quantized(qasr, model, dump_weights, folder):
     """Files of `qasr quantize`: the official package and our reader dequantize them to the same bits."""
-    for qtype in ("q8_0", "q6_k", "q4_0"):
+    for qtype in QTYPES:
         path, values = folder / f"{qtype}.gguf", folder / f"{qtype}.safetensors"
         subprocess.run([qasr, "quantize", "--input", model, "--output", str(path), "--qtype", qtype, "--scope", "thinker.",
-                        "--quantize-embeddings"], check=True, stdout=subprocess.DEVNULL)
+                        "--encoder-qtype", qtype], check=True, stdout=subprocess.DEVNULL)
         dump(dump_weights, path, folder / f"{qtype}.jsonl", values)
         n = read_gguf(path, values)
         n_wanted = sum(t.tensor_type.name == qtype.upper() for t in gguf.GGUFReader(path).tensors)
         if n_wanted < 80:
             raise SystemExit(f"{path}: only {n_wanted} of {n} tensors are {qtype}")
         print(f"quantized {qtype}: {n} tensors agree, {n_wanted} of that type")
+
+
+# ---- whole models in the layout of transcribe.cpp -----------------------------------------------------
+
+ENCODER_TOP = ["conv.0.weight", "conv.0.bias", "conv.1.weight", "conv.1.bias", "conv.2.weight", "conv.2.bias", "conv_out.weight",
+               "ln_post.weight", "ln_post.bias", "proj1.weight", "proj1.bias", "proj2.weight", "proj2.bias"]
+ENCODER_BLOCK = [f"{name}.{part}" for name in ("norm_attn", "attn.q", "attn.k", "attn.v", "attn.out", "norm_ffn", "ffn.fc1", "ffn.fc2")
+                 for part in ("weight", "bias")]
+DECODER_BLOCK = [f"{name}.weight" for name in ("norm_attn", "norm_ffn", "attn.q", "attn.k", "attn.v", "attn.o", "attn.q_norm",
+                                               "attn.k_norm", "ffn.gate", "ffn.up", "ffn.down")]
+
+
+def whole_names(encoder_layers, decoder_layers):
+    return ({"frontend.mel_filterbank", "frontend.window", "dec.token_embd.weight", "dec.output_norm.weight"}
+            | {f"enc.{name}" for name in ENCODER_TOP}
+            | {f"enc.blocks.{i}.{name}" for i in range(encoder_layers) for name in ENCODER_BLOCK}
+            | {f"dec.blocks.{i}.{name}" for i in range(decoder_layers) for name in DECODER_BLOCK})
+
+
+def wanted_type(name, decoder, decoder_out, embedding):
+    """As a Q4_K_M or Q5_K_M file of that layout, with an encoder of 8 bits."""
+    if name.startswith(("frontend.", "enc.conv.")) or name.endswith(".bias") or "norm" in name or "ln_post" in name:
+        return "F32"
+    if name.startswith("enc."):
+        return "Q8_0"
+    return embedding if "token_embd" in name else decoder_out if name.endswith("attn.o.weight") else decoder
+
+
+def expected_tokens(model, n_vocab):
+    """(text, type) of every row, from the files of the model directory."""
+    rows = [(f"<|unused_{i}|>", 1) for i in range(n_vocab)]
+    for text, i in json.loads((model / "vocab.json").read_text(encoding="utf-8")).items():
+        rows[i] = (text, 1)
+    config = json.loads((model / "tokenizer_config.json").read_text(encoding="utf-8"))
+    for i, added in config["added_tokens_decoder"].items():
+        rows[int(i)] = (added["content"], 3 if added["special"] else 1)
+    return rows
+
+
+def check_whole_keys(path, fields, model):
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))["thinker_config"]
+    audio, text = config["audio_config"], config["text_config"]
+    encoder = {"n_layers": "encoder_layers", "d_model": "d_model", "n_heads": "encoder_attention_heads", "ffn_dim": "encoder_ffn_dim",
+               "num_mel_bins": "num_mel_bins", "downsample_hidden": "downsample_hidden_size", "output_dim": "output_dim",
+               "max_source_positions": "max_source_positions", "n_window": "n_window", "n_window_infer": "n_window_infer",
+               "conv_chunksize": "conv_chunksize", "activation": "activation_function"}
+    decoder = {"n_layers": "num_hidden_layers", "hidden_size": "hidden_size", "intermediate_size": "intermediate_size",
+               "n_heads": "num_attention_heads", "n_kv_heads": "num_key_value_heads", "head_dim": "head_dim",
+               "max_position_embeddings": "max_position_embeddings", "vocab_size": "vocab_size", "hidden_act": "hidden_act",
+               "rms_norm_eps": "rms_norm_eps", "rope_theta": "rope_theta", "tie_word_embeddings": "tie_word_embeddings"}
+    sections = dict(zip("thw", text["rope_scaling"]["mrope_section"]))
+    expected = {"general.architecture": "qwen3_asr", "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2",
+                "tokenizer.ggml.add_bos_token": False, "stt.frontend.type": "mel", "stt.frontend.num_mels": 128,
+                "stt.frontend.sample_rate": 16000, "stt.frontend.n_fft": 400, "stt.frontend.win_length": 400,
+                "stt.frontend.hop_length": 160, "stt.frontend.window": "hann_periodic", "stt.frontend.normalize": "per_utterance",
+                "stt.frontend.dither": 0.0, "stt.frontend.pre_emphasis": 0.0, "stt.frontend.f_min": 0.0, "stt.frontend.f_max": 8000.0,
+                "stt.frontend.pad_mode": "reflect", "stt.frontend.center": True, "stt.frontend.mel_norm": "slaney",
+                "stt.frontend.chunk_length": 30, "stt.frontend.n_samples": 480000, "stt.frontend.nb_max_frames": 3000,
+                **{f"stt.qwen3_asr.encoder.{key}": audio[name] for key, name in encoder.items()},
+                **{f"stt.qwen3_asr.decoder.{key}": text[name] for key, name in decoder.items()},
+                **{f"stt.qwen3_asr.decoder.rope_mrope_section_{letter}": n for letter, n in sections.items()},
+                "stt.qwen3_asr.decoder.rope_mrope_interleaved": True,
+                **{f"stt.qwen3_asr.{name}": config[name] for name in ("audio_token_id", "audio_start_token_id", "audio_end_token_id")}}
+    for key, value in expected.items():
+        found = fields[key].contents() if key in fields else None
+        if found != value and not (isinstance(value, float) and found == float(np.float32(value))):
+            raise SystemExit(f"{path}: key '{key}' is {found!r}, expected {value!r}")
+    for key in ("general.name", "general.basename", "general.size_label", "general.languages", "general.file_type", "stt.variant",
+                "stt.capability.lang_detect", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.padding_token_id"):
+        if key not in fields:
+            raise SystemExit(f"{path}: there is no key '{key}'")
+    rows = expected_tokens(model, text["vocab_size"])
+    merges = [line for line in (model / "merges.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#version")]
+    lists = {"tokens": [row[0] for row in rows], "token_type": [row[1] for row in rows], "merges": merges}
+    for name, wanted in lists.items():
+        if fields[f"tokenizer.ggml.{name}"].contents() != wanted:
+            raise SystemExit(f"{path}: tokenizer.ggml.{name} is not what the model directory says")
+    return audio["encoder_layers"], text["num_hidden_layers"]
+
+
+def check_whole(qasr, model, folder):
+    """A file with a whole model has every key and tensor that transcribe.cpp asks for, and no other tensor."""
+    for qtype, decoder, decoder_out, embedding in (("q4_k_m", "Q4_K", "Q8_0", "Q6_K"), ("q5_k_m", "Q5_K", "Q8_0", "Q6_K"),
+                                                   ("q8_0", "Q8_0", "Q8_0", "Q8_0")):
+        path = folder / f"whole-{qtype}.gguf"
+        subprocess.run([qasr, "quantize", "--input", model, "--output", str(path), "--qtype", qtype, "--scope", "all", "--quiet"],
+                       check=True)
+        reader = gguf.GGUFReader(path)
+        layers = check_whole_keys(path, reader.fields, Path(model))
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        if tensors.keys() != whole_names(*layers):
+            raise SystemExit(f"{path}: tensors differ: {sorted(tensors.keys() ^ whole_names(*layers))}")
+        for name, tensor in tensors.items():
+            if tensor.tensor_type.name != wanted_type(name, decoder, decoder_out, embedding):
+                raise SystemExit(f"{path}: '{name}' is {tensor.tensor_type.name}")
+        if logical_shape(tensors["frontend.mel_filterbank"]) != (128, 201) or logical_shape(tensors["frontend.window"]) != (400,):
+            raise SystemExit(f"{path}: the tables of the front end have other shapes")
+        print(f"whole model {qtype}: {len(tensors)} tensors, {len(reader.fields)} keys")
 
 
 def check_all(options):
@@ -374,6 +476,7 @@ def check_all(options):
         check_our_keys(ours)
         check_our_header(ours)
         check_quantized(options.qasr, options.model, dump_weights, folder)
+        check_whole(options.qasr, options.model, folder)
 
 
 def main():

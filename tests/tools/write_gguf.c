@@ -58,7 +58,11 @@ static qasr_status add_metadata(gguf_writer *g, qasr_error *err)
     TRY(gguf_writer_meta_str(g, "test.empty", "", err));
     TRY(gguf_writer_meta_f32(g, "test.float", 0.1f, err));
     TRY(gguf_writer_meta_bool(g, "test.yes", true, err));
-    return gguf_writer_meta_bool(g, "test.no", false, err);
+    TRY(gguf_writer_meta_bool(g, "test.no", false, err));
+    TRY(gguf_writer_meta_i32s(g, "test.numbers", (int32_t[]){ 1, -2, 3 }, 3, err));
+    TRY(gguf_writer_meta_strings(g, "test.words", 2, err));
+    TRY(gguf_writer_next_string(g, "caf\xC3\xA9", 5, err));
+    return gguf_writer_next_string(g, "", 0, err);
 }
 
 static qasr_status put_example(gguf_writer *g, size_t index, qasr_error *err)

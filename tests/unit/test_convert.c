@@ -228,14 +228,13 @@ static void test_metadata(void **state)
     weights_close(w);
 }
 
-static void test_threads_do_not_matter(void **state)
+/* The same bytes from one thread and from five. */
+static void check_threads(qasr_quantize_options opt)
 {
-    (void)state;
     buf files[2];
+    opt.force = 1;
     for (int i = 0; i < 2; i++) {
-        qasr_quantize_options opt = options(MODEL_DIR, "q4_0");
         opt.n_threads = i ? 5 : 1;
-        opt.force = i;
         run(&opt, NULL);
         buf_init(&files[i], 64 << 20);
         assert_int_equal(file_read_all(&files[i], output, NULL), QASR_OK);
@@ -244,6 +243,25 @@ static void test_threads_do_not_matter(void **state)
     assert_memory_equal(files[0].data, files[1].data, files[0].len);
     buf_free(&files[0]);
     buf_free(&files[1]);
+}
+
+static const qasr_tensor_type some_types[] = { { "layers\\.1\\..*proj\\.weight", "q5_0" }, { "norm", "bf16" } };
+
+static void test_threads_do_not_matter(void **state)
+{
+    (void)state;
+    check_threads(options(MODEL_DIR, "q4_0"));
+    qasr_quantize_options opt = options(MODEL_DIR, "q4_k_m");
+    opt.embedding_qtype = "q6_k";
+    opt.encoder_qtype = "q5_k_m";
+    opt.scope = "";
+    opt.tensor_types = some_types;
+    opt.n_tensor_types = ARRAY_LEN(some_types);
+    check_threads(opt);
+    char first[120]; /* that file again */
+    snprintf(first, sizeof first, "%s/first.gguf", dir);
+    assert_int_equal(rename(output, first), 0);
+    check_threads(options(first, "q8_0"));
 }
 
 static const qasr_quantize_row *find_row(const qasr_quantize_report *r, const char *kind, const char *type)
@@ -255,16 +273,19 @@ static const qasr_quantize_row *find_row(const qasr_quantize_report *r, const ch
     return NULL;
 }
 
-/* Everything in scope: encoder matrices too; the tied head is left out and the report says so. */
-static void test_whole_scope(void **state)
+/* A scope that is no whole model: encoder matrices too, names of the checkpoint; the tied head is left out and the report
+ * says so. */
+static void test_all_tensors(void **state)
 {
     (void)state;
     qasr_quantize_report report;
-    qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
-    opt.scope = "thinker.";
+    qasr_quantize_options opt = options(MODEL_DIR, "q4_0");
+    opt.scope = "";
     run(&opt, &report);
-    assert_int_equal(find_row(&report, "attention", "q8_0")->n_tensors, 6 * 4 + 6 * 4);
-    assert_int_equal(find_row(&report, "mlp", "q8_0")->n_tensors, 6 * 3 + 6 * 2);
+    assert_int_equal(find_row(&report, "attention", "q8_0")->n_tensors, 6 * 4);
+    assert_int_equal(find_row(&report, "attention", "q4_0")->n_tensors, 6 * 4);
+    assert_int_equal(find_row(&report, "mlp", "q8_0")->n_tensors, 6 * 2);
+    assert_int_equal(find_row(&report, "mlp", "q4_0")->n_tensors, 6 * 3);
     assert_int_equal(find_row(&report, "projection", "q8_0")->n_tensors, 3);
     assert_int_equal(find_row(&report, "convolution", "bf16")->n_tensors, 3);
     assert_int_equal(find_row(&report, "embedding", "bf16")->n_tensors, 1);
@@ -277,6 +298,7 @@ static void test_whole_scope(void **state)
     weights *w = open_output();
     assert_int_equal(weights_count(w), 177);
     assert_null(weights_find(w, "thinker.lm_head.weight"));
+    assert_non_null(weights_find(w, "thinker.audio_tower.conv2d1.weight"));
     weights_close(w);
     mem_free(report.rows);
 }
@@ -412,6 +434,194 @@ static void test_hf_names(void **state)
     assert_int_equal(type_in_output(Q_PROJ), QUANT_Q8_0);
 }
 
+/* ---- dry runs -------------------------------------------------------------------------------- */
+
+typedef struct heard {
+    size_t n, n_calls_left; /* calls_left 0: cancels */
+    uint64_t bytes;
+} heard;
+
+static int hear_tensor(void *user, const qasr_quantize_tensor *t)
+{
+    heard *h = user;
+    assert_true(t->n_dims >= 1 && t->n_values > 0 && t->name[0] && t->kind[0] && t->source_type[0]);
+    assert_true((strcmp(t->type, "skipped") == 0) == (t->bytes_after == 0) && (t->output_name[0] == 0) == (t->bytes_after == 0));
+    h->n++;
+    h->bytes += t->bytes_after;
+    return h->n_calls_left-- == 0;
+}
+
+/* A dry run says of every tensor and of the file what a real one does, and leaves nothing. */
+static void check_dry_run(qasr_quantize_options opt)
+{
+    qasr_quantize_report dry = { 0 }, made = { 0 };
+    heard dry_heard = { .n_calls_left = SIZE_MAX }, made_heard = dry_heard;
+    struct stat st;
+    opt.on_tensor = hear_tensor;
+    opt.user = &dry_heard;
+    opt.dry_run = 1;
+    size_t n_files = count_files();
+    run(&opt, &dry);
+    assert_int_equal(count_files(), n_files);
+    opt.dry_run = 0;
+    opt.force = 1;
+    opt.user = &made_heard;
+    run(&opt, &made);
+    assert_int_equal(stat(output, &st), 0);
+    assert_int_equal(dry.file_bytes, st.st_size);
+    assert_int_equal(made.file_bytes, st.st_size);
+    assert_true(dry_heard.n == made_heard.n && dry_heard.bytes == made_heard.bytes);
+    assert_int_equal(dry.n_rows, made.n_rows);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < dry.n_rows; i++) {
+        qasr_quantize_row *a = &dry.rows[i], *b = &made.rows[i];
+        assert_string_equal(a->type, b->type);
+        assert_string_equal(a->kind, b->kind);
+        assert_true(a->n_tensors == b->n_tensors && a->bytes_before == b->bytes_before && a->bytes_after == b->bytes_after);
+        assert_true(a->n_fallback == b->n_fallback && a->max_error == 0 && a->rms_error == 0);
+        bytes += a->bytes_after;
+    }
+    assert_int_equal(bytes, dry_heard.bytes);
+    mem_free(dry.rows);
+    mem_free(made.rows);
+}
+
+static void test_dry_run(void **state)
+{
+    (void)state;
+    check_dry_run(options(MODEL_DIR, "q8_0"));
+    qasr_quantize_options opt = options(MODEL_DIR, "q5_k_m");
+    opt.scope = "";
+    opt.tensor_types = some_types;
+    opt.n_tensor_types = ARRAY_LEN(some_types);
+    opt.embedding_qtype = "q4_0";
+    check_dry_run(opt);
+    char first[120];
+    snprintf(first, sizeof first, "%s/first.gguf", dir);
+    assert_int_equal(rename(output, first), 0);
+    check_dry_run(options(first, "f16"));
+    opt = options(MODEL_DIR, "q8_0");
+    opt.output = NULL; /* not needed */
+    opt.dry_run = 1;
+    run(&opt, NULL);
+}
+
+static void test_tensor_callback_cancels(void **state)
+{
+    (void)state;
+    heard h = { .n_calls_left = 3 };
+    qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
+    opt.on_tensor = hear_tensor;
+    opt.user = &h;
+    run_fails(&opt, QASR_E_CANCELLED, "cancelled", 0);
+    assert_int_equal(h.n, 4);
+}
+
+/* ---- GGUF files as input ----------------------------------------------------------------------- */
+
+static char warning[512];
+static int n_warnings;
+
+static void keep_warning(void *user, qasr_log_level level, const char *message)
+{
+    (void)user;
+    if (level == QASR_LOG_WARNING) {
+        snprintf(warning, sizeof warning, "%s", message);
+        n_warnings++;
+    }
+}
+
+/* from -> first.gguf -> the output. */
+static void requantize(const char *from, const char *to, char first[120])
+{
+    qasr_quantize_options opt = options(MODEL_DIR, from);
+    opt.force = 1;
+    run(&opt, NULL);
+    snprintf(first, 120, "%s/first.gguf", dir);
+    assert_int_equal(rename(output, first), 0);
+    n_warnings = 0;
+    warning[0] = 0;
+    qasr_log_set(keep_warning, NULL);
+    opt = options(first, to);
+    opt.force = 1;
+    run(&opt, NULL);
+    qasr_log_set(NULL, NULL);
+}
+
+static void check_requantized(const char *from, const char *to)
+{
+    char first[120];
+    requantize(from, to, first);
+    qasr_error err;
+    weights *source, *made = open_output();
+    if (weights_open(&source, first, &err) != QASR_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(weights_count(made), weights_count(source));
+    for (size_t i = 0; i < weights_count(made); i++) {
+        const wtensor *b = weights_at(made, i), *a = weights_find(source, b->name);
+        const quant_info *q = quant_get(b->type);
+        size_t n = (size_t)a->n_values;
+        float *x = malloc(n * sizeof *x);
+        unsigned char *out = malloc(quant_row_bytes(q, n));
+        assert_int_equal(b->type, is_matrix(b->name) ? (quant_type)quant_from_name(to) : a->type);
+        quant_get(a->type)->dequantize(x, a->data, n);
+        q->quantize(out, x, n);
+        assert_memory_equal(out, b->data, b->n_bytes);
+        free(out);
+        free(x);
+    }
+    assert_string_equal(weights_meta_find(made, "qasr.source")->str, "first.gguf");
+    assert_string_equal(weights_meta_find(made, "general.name")->str, "demo");
+    assert_string_equal(weights_meta_find(made, "qasr.config")->str, weights_meta_find(source, "qasr.config")->str);
+    weights_close(source);
+    weights_close(made);
+}
+
+static void test_gguf_input(void **state)
+{
+    (void)state;
+    check_requantized("f16", "q8_0");
+    assert_int_equal(n_warnings, 0);
+    check_requantized("f32", "bf16");
+    assert_int_equal(n_warnings, 0);
+    check_requantized("q5_0", "q4_k");
+    assert_int_equal(n_warnings, 1);
+    assert_non_null(strstr(warning, "is quantized already: q5_0 (94.6 % of the weights)"));
+    assert_null(strchr(warning, '\n'));
+    check_requantized("q6_k", "q4_0");
+    assert_int_equal(n_warnings, 1);
+    check_requantized("q4_k", "f32");
+    assert_int_equal(n_warnings, 1);
+}
+
+/* The same type again is a copy: nothing is lost, and nothing said. */
+static void test_same_type_is_copied(void **state)
+{
+    (void)state;
+    char first[120];
+    requantize("q6_k", "q6_k", first);
+    assert_int_equal(n_warnings, 0);
+    weights *source, *made = open_output();
+    assert_int_equal(weights_open(&source, first, NULL), QASR_OK);
+    for (size_t i = 0; i < weights_count(made); i++) {
+        const wtensor *b = weights_at(made, i), *a = weights_find(source, b->name);
+        assert_true(a->type == b->type && a->n_bytes == b->n_bytes);
+        assert_memory_equal(a->data, b->data, a->n_bytes);
+    }
+    weights_close(source);
+    weights_close(made);
+}
+
+static void test_gguf_input_is_not_overwritten(void **state)
+{
+    (void)state;
+    qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
+    run(&opt, NULL);
+    opt = options(output, "q4_0");
+    opt.force = 1;
+    run_fails(&opt, QASR_E_INVALID, "is one of the input files", 1);
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 static void test_bad_weights(void **state)
@@ -507,8 +717,9 @@ static void test_input_refused(void **state)
     (void)state;
     qasr_quantize_options opt = options("/nonexistent/model.safetensors", "q8_0");
     run_fails(&opt, QASR_E_IO, "/nonexistent/model.safetensors", 0);
-    opt = options(MODEL_DIR, "q5_0");
-    run_fails(&opt, QASR_E_INVALID, "unknown type 'q5_0', expected q8_0, q6_k or q4_0", 0);
+    opt = options(MODEL_DIR, "q3_k");
+    run_fails(&opt, QASR_E_INVALID, "unknown type 'q3_k', expected one of f32, f16, bf16, q8_0, ", 0);
+    run_fails(&opt, QASR_E_INVALID, ", q5_k_m, q4_k_m", 0);
     opt = options(MODEL_DIR, "q8_0");
     opt.scope = "nothing.";
     run_fails(&opt, QASR_E_INVALID, "no tensor name starts with 'nothing.'", 0);
@@ -579,8 +790,9 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_q8_0), TEST(test_q6_k), TEST(test_q4_0), TEST(test_metadata), TEST(test_threads_do_not_matter),
-        TEST(test_whole_scope), TEST(test_report_errors), TEST(test_embeddings), TEST(test_fallback),
-        TEST(test_float32_source), TEST(test_untied_head), TEST(test_hf_names), TEST(test_bad_weights),
+        TEST(test_all_tensors), TEST(test_report_errors), TEST(test_embeddings), TEST(test_fallback),
+        TEST(test_float32_source), TEST(test_untied_head), TEST(test_dry_run), TEST(test_tensor_callback_cancels),
+        TEST(test_gguf_input), TEST(test_same_type_is_copied), TEST(test_gguf_input_is_not_overwritten), TEST(test_hf_names), TEST(test_bad_weights),
         TEST(test_cancel), TEST(test_progress), TEST(test_output_refused), TEST(test_input_refused),
         TEST(test_out_of_memory), cmocka_unit_test(test_struct_size),
     };

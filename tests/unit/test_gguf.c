@@ -552,8 +552,10 @@ static uint64_t write_all_types(const char *path)
     assert_int_equal(gguf_writer_meta_f32(g, "a.float", 0.5f, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_bool(g, "b.true", true, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_bool(g, "b.false", false, NULL), QASR_OK);
-    assert_int_equal(gguf_writer_meta_strs(g, "strings", (const char *const[]){ "one", "" }, 2, NULL), QASR_OK);
-    assert_int_equal(gguf_writer_meta_strs(g, "none", NULL, 0, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_strings(g, "strings", 2, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_next_string(g, "one", 3, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_next_string(g, "", 0, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_strings(g, "none", 0, NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         assert_int_equal(
             declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
@@ -683,7 +685,7 @@ static void test_writer_refuses(void **state)
     REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_),
             "'q' (type 'q8_0') has rows that are not");
     REFUSES(gguf_writer_add(g, "d", QUANT_F32, 5, shape, &i, &err_), "5 dimensions");
-    REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type 12");
+    REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type ");
     shape[0] = UINT64_MAX / 8;
     REFUSES(gguf_writer_add(g, "o", QUANT_F32, 2, shape, &i, &err_), "overflows");
     shape[0] = INT64_MAX / 4;
@@ -725,6 +727,97 @@ static void test_writer_keeps_existing_files(void **state)
     assert_true(stat(path, &st) == 0 && st.st_size == (off_t)n && n == 32);
     assert_int_equal(scratch_list(false), 1);
     weights_close(assert_opens(path));
+}
+
+/* Arrays, keys copied from another file, and a size that is known before anything is written. */
+static qasr_status fill_arrays(gguf_writer *g, const weights *from, qasr_error *err)
+{
+    static const int32_t types[] = { 1, -3, 4 };
+    for (size_t i = 0; i < weights_meta_count(from); i++)
+        if (strcmp(weights_meta_at(from, i)->key, "general.alignment") != 0)
+            TRY(gguf_writer_meta_copy(g, weights_meta_at(from, i), err));
+    TRY(gguf_writer_meta_i32s(g, "my.types", types, 3, err));
+    TRY(gguf_writer_meta_strings(g, "my.words", 3, err));
+    TRY(gguf_writer_next_string(g, "one", 3, err));
+    TRY(gguf_writer_next_string(g, "", 0, err));
+    TRY(gguf_writer_next_string(g, "a\0b", 3, err));
+    TRY(gguf_writer_meta_strings(g, "my.nothing", 0, err));
+    size_t index;
+    return gguf_writer_add(g, "x", QUANT_F32, 1, (uint64_t[]){ 3 }, &index, err);
+}
+
+static void check_arrays(const weights *w, const weights *from)
+{
+    for (size_t i = 0; i < weights_meta_count(from); i++) {
+        const wmeta *a = weights_meta_at(from, i), *b = weights_meta_find(w, a->key);
+        if (strcmp(a->key, "general.alignment") == 0)
+            continue;
+        assert_non_null(b);
+        assert_int_equal(a->type, b->type);
+        if (a->type == WMETA_ARRAY) {
+            assert_true(a->elem_type == b->elem_type && a->n_elems == b->n_elems && a->elems_bytes == b->elems_bytes);
+            assert_memory_equal(a->elems, b->elems, a->elems_bytes);
+        } else if (a->type == WMETA_STRING) {
+            assert_string_equal(a->str, b->str);
+        } else {
+            assert_memory_equal(&a->as, &b->as, sizeof a->as);
+        }
+    }
+    const wmeta *types = weights_meta_find(w, "my.types"), *words = weights_meta_find(w, "my.words");
+    assert_true(types->elem_type == WMETA_I32 && types->n_elems == 3);
+    assert_memory_equal(types->elems, ((int32_t[]){ 1, -3, 4 }), 12);
+    uint64_t pos = 0;
+    const char *s;
+    size_t len;
+    assert_true(wmeta_next_string(words, &pos, &s, &len) && len == 3 && memcmp(s, "one", 3) == 0);
+    assert_true(wmeta_next_string(words, &pos, &s, &len) && len == 0);
+    assert_true(wmeta_next_string(words, &pos, &s, &len) && len == 3 && memcmp(s, "a\0b", 3) == 0);
+    assert_false(wmeta_next_string(words, &pos, &s, &len));
+    assert_int_equal(weights_meta_find(w, "my.nothing")->n_elems, 0);
+}
+
+static void test_writes_arrays_and_copies(void **state)
+{
+    (void)state;
+    buf full;
+    buf_init(&full, 1 << 20);
+    build_full(&full);
+    write_buf("full.gguf", &full);
+    weights *from = assert_opens(scratch_path("full.gguf"));
+    gguf_writer *g = NULL, *measure = NULL;
+    uint64_t n_written = 0, n_measured = 0;
+    assert_int_equal(gguf_writer_create(&measure, NULL, false, NULL), QASR_OK);
+    assert_int_equal(fill_arrays(measure, from, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_measure(measure, &n_measured, NULL), QASR_OK);
+    REFUSES(gguf_writer_begin_data(measure, &err_), "has no file");
+    gguf_writer_free(measure);
+    g = create(scratch_path("out.gguf"), false);
+    assert_int_equal(fill_arrays(g, from, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_put(g, 0, 0, (float[]){ 1, 2, 3 }, 12, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_commit(g, &n_written, NULL), QASR_OK);
+    gguf_writer_free(g);
+    assert_int_equal(n_measured, n_written);
+    weights *w = assert_opens(scratch_path("out.gguf"));
+    assert_sound(w);
+    check_arrays(w, from);
+    weights_close(w);
+    weights_close(from);
+}
+
+static void test_writer_counts_strings(void **state)
+{
+    (void)state;
+    uint64_t n;
+    gguf_writer *g = create(scratch_path("out.gguf"), false);
+    REFUSES(gguf_writer_next_string(g, "x", 1, &err_), "more than was announced");
+    assert_int_equal(gguf_writer_meta_strings(g, "words", 2, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_next_string(g, "x", 1, NULL), QASR_OK);
+    REFUSES(gguf_writer_meta_u32(g, "k", 1, &err_), "lacks 1 of them");
+    REFUSES(gguf_writer_measure(g, &n, &err_), "lacks 1 of them");
+    REFUSES(gguf_writer_begin_data(g, &err_), "lacks 1 of them");
+    gguf_writer_free(g);
+    assert_int_equal(scratch_list(false), 0);
 }
 
 /* Many tensors and long strings, so that all arrays grow; then each allocation fails once. */
@@ -787,6 +880,8 @@ int main(void)
         CASE(test_writes_shapes),
         CASE(test_writer_refuses),
         CASE(test_writer_keeps_existing_files),
+        CASE(test_writes_arrays_and_copies),
+        CASE(test_writer_counts_strings),
         CASE(test_writer_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

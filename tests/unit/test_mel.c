@@ -337,10 +337,24 @@ static void errors_are_reported(void **state)
     mel_free(NULL);
 }
 
+static void tables_can_be_had_as_floats(void **state)
+{
+    float *filters = new_floats(MEL_BINS * MEL_SPECTRUM), window[MEL_FFT];
+    mel_get_filters(tables, filters);
+    mel_get_window(tables, window);
+    for (int m = 0; m < MEL_BINS; m++)
+        for (int k = 0; k < MEL_SPECTRUM; k++)
+            assert_true(fabs(filters[m * MEL_SPECTRUM + k] - plain_weight(m, k)) <= 1e-7 * plain_weight(m, k));
+    for (int i = 0; i < MEL_FFT; i++)
+        assert_true(fabs(window[i] - (0.5 - 0.5 * cos(2 * M_PI * i / MEL_FFT))) <= 1e-7);
+    mem_free(filters);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(filters_have_the_specified_weights),
+        cmocka_unit_test(tables_can_be_had_as_floats),
         cmocka_unit_test(two_tones_give_the_specified_table),
         cmocka_unit_test(speech_gives_the_specified_table),
         cmocka_unit_test(every_length_matches_the_definition),

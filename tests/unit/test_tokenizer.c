@@ -868,6 +868,78 @@ static void every_failed_allocation_is_reported(void **state)
     tokenizer_free(NULL);
 }
 
+/* ---- back as text ------------------------------------------------------------------------- */
+
+static qasr_status add_line(void *arg, const char *text, size_t len, qasr_error *err)
+{
+    TRY(buf_add(arg, text, len, err));
+    return buf_add(arg, "\n", 1, err);
+}
+
+typedef struct id_check {
+    const json_t *vocab, *added;
+    const tokenizer *t;
+    int32_t id;
+    size_t n_base, n_special;
+} id_check;
+
+/* The token is that of vocab.json or tokenizer_config.json with this id. */
+static qasr_status check_id(void *arg, const char *text, size_t len, qasr_error *err)
+{
+    id_check *c = arg;
+    char name[16];
+    (void)err;
+    snprintf(name, sizeof name, "%d", (int)c->id);
+    const json_t *spec = json_object_get(c->added, name);
+    const json_t *base = json_object_get(c->vocab, text);
+    bool special = json_is_true(json_object_get(spec, "special"));
+    tokenizer_kind kind = tokenizer_kind_of(c->t, c->id);
+    if (len == 0)
+        assert_true(!spec && kind == TOKENIZER_NO_TOKEN);
+    else if (spec)
+        assert_string_equal(text, json_string_value(json_object_get(spec, "content")));
+    else
+        assert_true(json_is_integer(base) && json_integer_value(base) == c->id);
+    if (len > 0)
+        assert_int_equal(kind, special ? TOKENIZER_SPECIAL : TOKENIZER_NORMAL);
+    c->n_base += len > 0 && !spec;
+    c->n_special += special;
+    c->id++;
+    return QASR_OK;
+}
+
+static void check_as_text(const tokenizer *t, const char *dir)
+{
+    buf merges = read_text(dir, MERGES), vocab = read_text(dir, VOCAB), config = read_text(dir, CONFIG), written;
+    buf_init(&written, 1 << 24);
+    assert_int_equal(tokenizer_each_merge(t, add_line, &written, NULL), QASR_OK);
+    const char *after_version = strchr(buf_str(&merges), '\n') + 1;
+    size_t n = strlen(after_version);
+    assert_int_equal(written.len - (after_version[n - 1] != '\n'), n);
+    assert_memory_equal(buf_str(&written), after_version, n);
+    json_t *base = json_loads(buf_str(&vocab), 0, NULL), *root = json_loads(buf_str(&config), 0, NULL);
+    id_check c = { .vocab = base, .added = json_object_get(root, "added_tokens_decoder"), .t = t };
+    assert_int_equal(tokenizer_each_token(t, check_id, &c, NULL), QASR_OK);
+    assert_int_equal(c.id, tokenizer_size(t));
+    assert_int_equal(c.n_base, json_object_size(base));
+    assert_true(c.n_special > 0);
+    assert_int_equal(tokenizer_kind_of(t, -1), TOKENIZER_NO_TOKEN);
+    assert_int_equal(tokenizer_kind_of(t, INT32_MAX), TOKENIZER_NO_TOKEN);
+    json_decref(base);
+    json_decref(root);
+    buf_free(&written);
+    buf_free(&merges);
+    buf_free(&vocab);
+    buf_free(&config);
+}
+
+static void tokens_and_merges_come_back_as_text(void **state)
+{
+    (void)state;
+    check_as_text(real, TOKENIZER_DIR);
+    check_as_text(demo, MODEL_DIR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -892,6 +964,7 @@ int main(void)
         cmocka_unit_test(ids_need_not_be_in_order),
         cmocka_unit_test(merges_with_one_result_are_told_apart),
         cmocka_unit_test(every_failed_allocation_is_reported),
+        cmocka_unit_test(tokens_and_merges_come_back_as_text),
     };
     return cmocka_run_group_tests(tests, open_tokenizers, free_tokenizers);
 }

@@ -23,6 +23,6 @@ must_fail 2 "$QASR" transcribe --model m a.wav --language klingon
 must_fail 2 "$QASR" quantize --output x.gguf
 must_fail 2 "$QASR" quantize --input x
 must_fail 2 "$QASR" quantize --input x --output y z
-must_fail 2 "$QASR" quantize --input x --output y --qtype q5_0
+must_fail 2 "$QASR" quantize --input x --output y --qtype q3_k
 must_fail 2 "$QASR" info
 must_fail 2 "$QASR" info a b
