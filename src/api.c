@@ -123,6 +123,18 @@ qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, siz
     return QASR_OK;
 }
 
+/* ---- quality ---- */
+
+qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err)
+{
+    REQUIRE(out && reference && text, "out, reference and text must not be NULL");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_SCORE_INIT");
+    qasr_score own = { out->struct_size };
+    TRY(score_text(&own, reference, text, err));
+    options_write(out, out->struct_size, &own, sizeof own);
+    return QASR_OK;
+}
+
 /* ---- result ---- */
 
 void qasr_result_free(qasr_result *result) { engine_result_free(result); }
