@@ -86,7 +86,8 @@ static int keep_result(void *user, const qasr_clip *clip, qasr_result *result, c
 {
     pass *p = user;
     if (error && !p->failed && error->status != QASR_E_CANCELLED)
-        p->failed = !cmd_fail("'%s': %s", clip->path, error->message);
+        p->failed = !(strstr(error->message, clip->path) ? cmd_fail("%s", error->message)
+                                                         : cmd_fail("'%s': %s", clip->path, error->message));
     p->results[p->n_done++] = result;
     step(p->r);
     return p->failed;

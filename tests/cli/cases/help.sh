@@ -3,3 +3,5 @@
 "$QASR" quantize --help
 "$QASR" info -h
 "$QASR" help bench
+"$QASR" help eval
+"$QASR" help score
