@@ -14,7 +14,6 @@
 #include "bench.h"
 #include "child.h"
 #include "cmd.h"
-#include "edit.h"
 #include "out.h"
 
 typedef struct args {
@@ -342,13 +341,26 @@ static double percent(double work, double seconds, double rate)
     return seconds > 0 && rate > 0 ? 100 * work / seconds / rate : 0;
 }
 
+/* Errors per unit of the reference; NAN: it has none, and there are errors. */
+static double rate(uint64_t errors, uint64_t n) { return n ? (double)errors / (double)n : errors ? NAN : 0; }
+
+/* How far the text of a row is from the reference (NULL: unknown). */
+static void compare_text(bench_row *row, const char *text, const char *reference)
+{
+    qasr_score s = QASR_SCORE_INIT;
+    row->cer = row->wer = NAN;
+    if (!reference || qasr_score_text(&s, reference, text, NULL) != QASR_OK)
+        return;
+    row->cer = rate(s.character_errors, s.characters);
+    row->wer = rate(s.substitutions + s.insertions + s.deletions, s.words);
+}
+
 static void finish_row(const bench *b, entry *e, const qasr_limits *limits, const char *reference, double *scratch)
 {
     bench_row *row = &e->row;
     bench_sample *m = &row->median;
     medians_of(m, e->samples, (size_t)b->a->repeat, scratch);
-    row->cer = reference ? edit_rate(e->text, reference, EDIT_CHARACTERS) : NAN;
-    row->wer = reference ? edit_rate(e->text, reference, EDIT_WORDS) : NAN;
+    compare_text(row, e->text, reference);
     row->percent_encode = percent(m->encode_gop, m->encode_s, bench_matrix_limit(limits, m->encode_precision));
     row->percent_prefill = percent(m->prefill_gop, m->prefill_s, bench_matrix_limit(limits, m->prefill_precision));
     row->percent_decode = percent(m->decode_gb, 1e-3 * m->decode_ms, limits->read_gb_s);

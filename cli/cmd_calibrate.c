@@ -30,9 +30,8 @@ static const opt opts[] = {
 
 static int on_progress(void *user, uint64_t done, uint64_t total, const char *what)
 {
-    char text[100];
-    snprintf(text, sizeof text, "clips  %s", what);
-    progress_update_count(user, done, total, text);
+    (void)what;
+    progress_update(user, done, total);
     return progress_interrupted();
 }
 
@@ -64,6 +63,7 @@ static int calibrate(const args *a)
     options.user = &bar;
     progress_catch_signals();
     progress_begin(&bar, a->quiet);
+    progress_count(&bar, "clips", 1, 0);
     qasr_status status = qasr_calibrate(&options, &report, &err);
     progress_end(&bar);
     if (status != QASR_OK) {

@@ -1,16 +1,15 @@
 /* qasr transcribe: audio files in, text or JSON out. The model and the session are opened once; files are decoded
  * together and come out in their order; one that fails gets its line on stderr and the others go on. */
-#include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
+#include "languages.h"
 #include "out.h"
 #include "qasr/qasr.h"
 
@@ -97,19 +96,6 @@ static const char *language_name(const void *list, size_t i)
     return qasr_language_name(i);
 }
 
-static bool known_language(const char *text)
-{
-    char word[32];
-    text += strspn(text, " \t");
-    snprintf(word, sizeof word, "%s", text);
-    for (size_t n = strlen(word); n > 0 && isspace((unsigned char)word[n - 1]); n--)
-        word[n - 1] = 0;
-    for (size_t i = 0; i < qasr_language_count(); i++)
-        if (strcasecmp(word, qasr_language_name(i)) == 0 || strcasecmp(word, qasr_language_code(i)) == 0)
-            return true;
-    return false;
-}
-
 static int unknown_language(const char *text)
 {
     const char *near = opt_nearest(text, language_name, NULL, qasr_language_count());
@@ -153,7 +139,7 @@ static int check_args(const args *a)
         return opt_usage_error(&cmd_transcribe, "--output '%s' is an audio file to be read", a->output);
     if (is_audio_file(a, a->dump_tensors))
         return opt_usage_error(&cmd_transcribe, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
-    if (a->language && !known_language(a->language))
+    if (a->language && !languages_find(a->language))
         return unknown_language(a->language);
     return EXIT_DONE;
 }

@@ -1,5 +1,6 @@
 /* qasr: finds the command, runs it, and turns lost output into an error. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,38 @@
 #include "out.h"
 #include "qasr/qasr.h"
 
-static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench };
+static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench,
+                                         &cmd_eval, &cmd_score };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 void cmd_print_error(const char *message) { fprintf(stderr, "qasr: %s\n", message); }
+
+static void print_clean(const char *prefix, const char *fmt, va_list ap)
+{
+    char text[1024];
+    vsnprintf(text, sizeof text, fmt, ap);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = '?';
+    fprintf(stderr, "qasr: %s%s\n", prefix, text);
+}
+
+bool cmd_fail(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    print_clean("", fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+void cmd_warn(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    print_clean("warning: ", fmt, ap);
+    va_end(ap);
+}
 
 static void print_help(FILE *f)
 {
@@ -42,7 +71,7 @@ static int unknown_command(const char *name)
     const char *near = opt_nearest(name, command_name, commands, N_COMMANDS);
     if (near)
         return opt_usage_error(NULL, "unknown command '%s' (did you mean '%s'?)", name, near);
-    return opt_usage_error(NULL, "unknown command '%s', expected one of transcribe, quantize, calibrate, info, bench, help", name);
+    return opt_usage_error(NULL, "unknown command '%s', expected one of transcribe, quantize, calibrate, info, bench, eval, score, help", name);
 }
 
 static int run_help(const char *name)

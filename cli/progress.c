@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 28, MB = 1000000 };
+enum { BAR_WIDTH = 28 };
 
 static double now_s(void)
 {
@@ -19,51 +19,34 @@ static double now_s(void)
 
 void progress_begin(progress *p, bool quiet)
 {
-    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s() };
+    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s(), .unit = "MB", .per_unit = 1000000 };
 }
 
-/* Whether it is time to draw; *rate: done a second. */
-static bool is_due(progress *p, uint64_t done, uint64_t total, double *rate)
+void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin)
+{
+    p->unit = unit;
+    p->per_unit = per_unit;
+    p->begin = begin;
+}
+
+void progress_update(progress *p, uint64_t done, uint64_t total)
 {
     double now = now_s();
     if (!p->shown || total == 0 || now - p->last_s < 0.1)
-        return false;
+        return;
     p->last_s = now;
-    *rate = now > p->start_s ? (double)done / (now - p->start_s) : 0;
-    return true;
-}
-
-static void draw(uint64_t done, uint64_t total, double rate, const char *amounts)
-{
-    double part = (double)done / (double)total;
+    double part = (double)done / (double)total, elapsed = now - p->start_s;
+    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
     unsigned left_s = rate > 0 ? (unsigned)((double)(total - done) / rate + 0.5) : 0;
+    double units_s = rate / (double)p->per_unit;
     char bar[BAR_WIDTH + 1];
     size_t full = (size_t)(part * BAR_WIDTH);
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', full < BAR_WIDTH ? full : BAR_WIDTH);
     bar[BAR_WIDTH] = 0;
-    fprintf(stderr, "\r[%s] %3.0f%%  %s  ETA %u:%02u \033[K", bar, 100 * part, amounts, left_s / 60, left_s % 60);
+    fprintf(stderr, "\r[%s] %3.0f%%  %" PRIu64 "/%" PRIu64 " %s  %.*f %s/s  ETA %u:%02u \033[K", bar, 100 * part,
+            done / p->per_unit, total / p->per_unit, p->unit, units_s < 10, units_s, p->unit, left_s / 60, left_s % 60);
     fflush(stderr);
-}
-
-void progress_update(progress *p, uint64_t done_bytes, uint64_t total_bytes)
-{
-    double rate;
-    char amounts[100];
-    if (!is_due(p, done_bytes, total_bytes, &rate))
-        return;
-    snprintf(amounts, sizeof amounts, "%" PRIu64 "/%" PRIu64 " MB  %.0f MB/s", done_bytes / MB, total_bytes / MB, rate / MB);
-    draw(done_bytes, total_bytes, rate, amounts);
-}
-
-void progress_update_count(progress *p, uint64_t done, uint64_t total, const char *what)
-{
-    double rate;
-    char amounts[100];
-    if (!is_due(p, done, total, &rate))
-        return;
-    snprintf(amounts, sizeof amounts, "%" PRIu64 "/%" PRIu64 " %s", done, total, what);
-    draw(done, total, rate, amounts);
 }
 
 void progress_end(progress *p)

@@ -8,13 +8,16 @@
 typedef struct progress {
     bool shown;
     double start_s, last_s;
+    const char *unit;      /* of what is counted: "MB" */
+    uint64_t per_unit;     /* steps in one: 10^6 bytes */
+    uint64_t begin;        /* done before the start */
 } progress;
 
 /* Shows nothing when quiet or when stderr is not a terminal. */
 void progress_begin(progress *p, bool quiet);
-void progress_update(progress *p, uint64_t done_bytes, uint64_t total_bytes);
-/* The same for work that is counted in other things than bytes: "12/120 WHAT". */
-void progress_update_count(progress *p, uint64_t done, uint64_t total, const char *what);
+/* After progress_begin: counts something else than bytes, of which some may have been there before. */
+void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin);
+void progress_update(progress *p, uint64_t done, uint64_t total);
 void progress_end(progress *p); /* takes the bar away */
 
 /* From now on SIGINT, SIGTERM and SIGHUP are remembered once, for long work that can be asked to stop; a second one kills. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "device/limits.h"
 #include "engine/engine.h"
+#include "engine/force.h"
 #include "kernels/kernels.h"
 
 #define REQUIRE_FOR(function, condition, what)                                                               \
@@ -122,6 +123,32 @@ qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, siz
     options_write(out, out->struct_size, &own, sizeof own);
     return QASR_OK;
 }
+
+/* ---- quality ---- */
+
+qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err)
+{
+    REQUIRE(out && reference && text, "out, reference and text must not be NULL");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_SCORE_INIT");
+    qasr_score own = { out->struct_size };
+    TRY(score_text(&own, reference, text, err));
+    options_write(out, out->struct_size, &own, sizeof own);
+    return QASR_OK;
+}
+
+qasr_status qasr_force_open(qasr_forced **out, qasr_session *session, const float *pcm, size_t n_samples,
+                            const qasr_transcribe_options *opt, qasr_error *err)
+{
+    qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
+    REQUIRE(out && session && pcm && n_samples > 0, "out, session and pcm must not be NULL, and there must be samples");
+    TRY(read_transcribe_options(&own, opt, __func__, err));
+    return force_open(out, session, pcm, n_samples, &own, err);
+}
+
+const float *qasr_force_logits(const qasr_forced *forced) { return force_logits(forced); }
+size_t qasr_force_vocabulary(const qasr_forced *forced) { return force_vocabulary(forced); }
+qasr_status qasr_force_token(qasr_forced *forced, int32_t token, qasr_error *err) { return force_token(forced, token, err); }
+void qasr_force_close(qasr_forced *forced) { force_close(forced); }
 
 /* ---- result ---- */
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with the Python packages of tools/requirements.txt, which the file-format tests compare against.
+# Make .venv with the Python packages of tools/requirements.txt, which some tests compare against.
 # Without access to PyPI it says so and succeeds: the tests that need the packages then skip.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -7,7 +7,7 @@ set -euo pipefail
 requirements=$ROOT/tools/requirements.txt
 stamp=$VENV/.qasr-requirements
 
-is_current() { cmp -s "$requirements" "$stamp" && "$VENV/bin/python3" -c 'import gguf, numpy, safetensors' 2>/dev/null; }
+is_current() { cmp -s "$requirements" "$stamp" && "$VENV/bin/python3" -c 'import gguf, jiwer, numpy, safetensors' 2>/dev/null; }
 
 if is_current; then
     exit 0

@@ -304,6 +304,47 @@ typedef struct qasr_work {
 QASR_API qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_work *out,
                                        qasr_error *err);
 
+/* ---- quality ------------------------------------------------------------------------------ */
+
+/* How far a text is from a reference, in counts that add up over texts. docs/evaluation.md says what a word is and how texts
+ * are normalized: Unicode NFKC, full case folding, everything but letters, their marks and numbers removed, words by white
+ * space; characters of Han, Kana, Bopomofo, Thai, Lao, Myanmar and Khmer are words of their own. */
+typedef struct qasr_score {
+    size_t struct_size;
+    uint64_t words;            /* of the reference */
+    uint64_t substitutions, insertions, deletions; /* of words, as few as possible: word error rate = their sum / words */
+    uint64_t characters, character_errors; /* code points of the reference as it is; edits between the texts as they are */
+    uint64_t normalized_characters, normalized_errors; /* the same for the normalized texts */
+    uint64_t marks_right, marks_missing, marks_extra; /* punctuation behind words that were aligned; F1 = 2 right /
+                                                         (2 right + missing + extra) */
+    uint64_t cased_words, cased_right; /* words that both have, with letters that have a case; the same letters in both */
+    uint64_t exact;            /* 1: the texts are the same, byte for byte */
+} qasr_score;
+#define QASR_SCORE_INIT { sizeof(qasr_score), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* out starts from QASR_SCORE_INIT. Time grows with the product of the texts' lengths. Errors: NOMEM, INVALID (more than 2^30
+ * pairs of words to compare). */
+QASR_API qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err);
+
+/* A piece of audio whose answer the caller gives, token by token ("teacher forcing"), to see what the model thinks of each:
+ * the logits are those that decoding would choose from, so the arg max is the token that it would choose. */
+typedef struct qasr_forced qasr_forced;
+
+/* Runs encoder and prompt for the samples as one piece. Of the options language, context, encoder_attention count,
+ * max_new_tokens (how many tokens may be given; from the duration) and max_piece_s (longer audio is an error). The session is
+ * busy until qasr_force_close: other calls with it fail with INVALID. Errors: INVALID (no samples, too long, not finite),
+ * NOMEM, DEVICE. */
+QASR_API qasr_status qasr_force_open(qasr_forced **out, qasr_session *session, const float *pcm, size_t n_samples,
+                                     const qasr_transcribe_options *opt, qasr_error *err);
+/* Logits of the token that comes next, [qasr_force_vocabulary]: of the first after the opening, and with the whole answer given
+ * those of the end token. They hold until the next call. */
+QASR_API const float *qasr_force_logits(const qasr_forced *forced);
+QASR_API size_t qasr_force_vocabulary(const qasr_forced *forced);
+/* Appends a token, whatever the model would have chosen. Errors: INVALID (not in the vocabulary, too many), DEVICE, NOMEM;
+ * after the last two close it. */
+QASR_API qasr_status qasr_force_token(qasr_forced *forced, int32_t token, qasr_error *err);
+QASR_API void qasr_force_close(qasr_forced *forced); /* NULL is fine; before its session is closed */
+
 /* ---- quantization ------------------------------------------------------------------------ */
 
 /* Progress of a long call: done of total bytes; comes on the thread that made the call. Non-zero cancels. */

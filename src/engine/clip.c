@@ -14,7 +14,7 @@ enum {
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
-static qasr_status check_samples(const float *pcm, size_t n_samples, qasr_error *err)
+qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err)
 {
     for (size_t i = 0; i < n_samples; i++)
         if (!isfinite(pcm[i]))
@@ -22,7 +22,7 @@ static qasr_status check_samples(const float *pcm, size_t n_samples, qasr_error 
     return QASR_OK;
 }
 
-static size_t max_piece_samples(const qasr_transcribe_options *opt)
+size_t clip_max_piece(const qasr_transcribe_options *opt)
 {
     double n = (opt->max_piece_s > 0 ? opt->max_piece_s : DEFAULT_PIECE_S) * AUDIO_RATE;
     if (n < AUDIO_MIN_SAMPLES) /* one piece holds at least what the features need */
@@ -98,14 +98,14 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     if (g->path)
         TRY(audio_stream_open(&c->stream, g->path, err));
     else
-        TRY(check_samples(g->pcm, g->n_samples, err));
+        TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_piece(c, err);
 }
 
 void clip_open(clip *c, const qasr_transcribe_options *opt)
 {
     c->begin_s = clock_now_s();
-    c->max_piece = max_piece_samples(opt);
+    c->max_piece = clip_max_piece(opt);
     c->error = c->given.error;
     c->status = c->given.error.status;
     if (c->status == QASR_OK)

@@ -28,6 +28,10 @@ typedef struct clip {
     bool shown_whole;      /* that piece is over */
 } clip;
 
+/* Error: INVALID (not finite). */
+qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err);
+/* Samples of the longest piece. */
+size_t clip_max_piece(const qasr_transcribe_options *opt);
 /* Looks at what the caller has given. A clip that cannot be transcribed gets its status here. */
 void clip_open(clip *c, const qasr_transcribe_options *opt);
 /* A job for the piece that is ready; NULL without memory, which is the clip's failure. */

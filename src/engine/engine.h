@@ -26,6 +26,7 @@ struct qasr_session {
     quant_type kv_type;
     size_t batch;        /* pieces decoded together at the most: the decoder's slots */
     uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
+    bool forced;           /* a qasr_forced has the decoder */
 };
 
 struct qasr_result {

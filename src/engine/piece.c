@@ -12,6 +12,27 @@ enum {
     TOKENS_PER_SECOND = 16, TOKENS_EXTRA = 64, TOKENS_MIN = 256 /* limit of the answer from the duration */
 };
 
+static qasr_status find_language(const language **out, const char *name, qasr_error *err)
+{
+    *out = name ? lang_find(name) : NULL;
+    if (!name || *out)
+        return QASR_OK;
+    const language *near = lang_nearest(name);
+    if (near)
+        return error_set(err, QASR_E_INVALID, "unknown language '%s'; did you mean %s (%s)?", name, near->name, near->code);
+    return error_set(err, QASR_E_INVALID, "unknown language '%s'; expected an English name or code such as English, en, Chinese, zh",
+                     name);
+}
+
+qasr_status call_init(call *c, qasr_session *s, const qasr_transcribe_options *opt, qasr_error *err)
+{
+    if (s->forced)
+        return error_set(err, QASR_E_INVALID, "the session is busy with the answer of a qasr_force_open: close that first");
+    *c = (call){ .s = s, .opt = opt, .dump = opt->dump_tensors,
+                 .asr_text_id = tokenizer_added_id(s->model->tokenizer, "<asr_text>") };
+    return find_language(&c->forced, opt->language, err);
+}
+
 static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
 {
     if (opt->max_new_tokens > 0)
@@ -123,7 +144,7 @@ qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_sample
     j->timings->encode_s += clock_now_s() - t1;
     if (c->dump)
         TRY_GOTO(MEM_ALLOC(&logits, c->s->model->checkpoint->config.dec.n_vocab, err));
-    TRY_GOTO(start_sequence(c, j, embeds, n_samples, logits, err));
+    TRY_GOTO(start_sequence(c, j, embeds, n_samples, j->first_logits ? j->first_logits : logits, err));
     if (c->dump)
         TRY_GOTO(write_dump(c, features, n_frames, embeds, logits, err));
 done:

@@ -14,11 +14,15 @@ typedef struct call {
     const char *dump;       /* still to be written, NULL when done */
 } call;
 
+/* Errors: INVALID (unknown language; the session is busy). */
+qasr_status call_init(call *c, qasr_session *s, const qasr_transcribe_options *opt, qasr_error *err);
+
 typedef struct piece_job {
     struct piece_job *next; /* of the clip */
     qasr_piece piece;       /* its strings and ids are the job's until they are taken */
     qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
     sequence seq;           /* zeroed before the start */
+    float *first_logits;    /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
 } piece_job;
 
 /* Positions of the cache that n samples take: an estimate that leaves out the context. */

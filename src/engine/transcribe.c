@@ -193,18 +193,6 @@ static qasr_status run(work *w, qasr_error *err)
 
 /* ---- a call ------------------------------------------------------------------------------------------ */
 
-static qasr_status find_language(const language **out, const char *name, qasr_error *err)
-{
-    *out = name ? lang_find(name) : NULL;
-    if (!name || *out)
-        return QASR_OK;
-    const language *near = lang_nearest(name);
-    if (near)
-        return error_set(err, QASR_E_INVALID, "unknown language '%s'; did you mean %s (%s)?", name, near->name, near->code);
-    return error_set(err, QASR_E_INVALID, "unknown language '%s'; expected an English name or code such as English, en, Chinese, zh",
-                     name);
-}
-
 /* Every clip that was given comes back. */
 static void abandon(work *w, qasr_status status, const qasr_error *error)
 {
@@ -217,11 +205,9 @@ static void abandon(work *w, qasr_status status, const qasr_error *error)
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err)
 {
-    work w = { .call = { .s = s, .opt = opt, .dump = opt->dump_tensors,
-                         .asr_text_id = tokenizer_added_id(s->model->tokenizer, "<asr_text>") },
-               .next = next, .done = done, .user = user };
+    work w = { .next = next, .done = done, .user = user };
     qasr_error error;
-    TRY(find_language(&w.call.forced, opt->language, err));
+    TRY(call_init(&w.call, s, opt, err));
     buf_init(&w.text, TEXT_MAX_BYTES);
     qasr_status status = run(&w, &error);
     if (status != QASR_OK) {

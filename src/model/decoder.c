@@ -388,7 +388,7 @@ static qasr_status write_rows(decoder *d, const size_t *slots, size_t n, qasr_er
     return device_write(d->n->d, dmat_rows(d->slot, 0, n), d->host_rows, err);
 }
 
-qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err)
+static qasr_status step(decoder *d, const size_t *slots, size_t n, bool all_logits, qasr_error *err)
 {
     device *dev = d->n->d;
     assert(n >= 1 && n <= d->n_slots);
@@ -404,7 +404,7 @@ qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *
     device_begin(dev);
     op_embed(dev, b.x, d->n->top[TOP_EMBED], dmat_rows(d->ids, 0, n));
     run_layers(d, &b);
-    choose(d, b.x, false);
+    choose(d, b.x, all_logits);
     TRY(device_end(dev, err));
     TRY(device_read(dev, d->host_rows, dmat_rows(d->next, 0, n), err));
     for (size_t i = 0; i < n; i++) {
@@ -412,6 +412,16 @@ qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *
         d->slots[slots[i]].n_past++;
     }
     return QASR_OK;
+}
+
+qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err) { return step(d, slots, n, false, err); }
+
+qasr_status decoder_force(decoder *d, size_t index, int32_t id, float *logits, qasr_error *err)
+{
+    assert(id >= 0 && (size_t)id < d->n->config->dec.n_vocab);
+    d->slots[index].next = id;
+    TRY(step(d, &index, 1, true, err));
+    return decoder_logits(d, logits, err);
 }
 
 qasr_status decoder_token(const decoder *d, size_t index, int32_t *id, qasr_error *err)

@@ -234,23 +234,6 @@ bool answer_is_loop(const int32_t *ids, size_t n)
 
 /* ---- joining pieces ----------------------------------------------------------------------- */
 
-/* Scripts written without spaces between sentences, with their punctuation: Han, Kana, Bopomofo, CJK
- * symbols, full-width forms. Not Hangul: Korean puts spaces. */
-static bool is_cjk(uint32_t cp)
-{
-    static const struct {
-        uint32_t first, last;
-    } range[] = {
-        { 0x2E80, 0x2FDF }, { 0x2FF0, 0x312F },   { 0x3190, 0x31FF },   { 0x3400, 0x4DBF },
-        { 0x4E00, 0x9FFF }, { 0xF900, 0xFAFF },   { 0xFE30, 0xFE4F },   { 0xFF00, 0xFF9F },
-        { 0xFFE0, 0xFFEF }, { 0x1AFF0, 0x1B16F }, { 0x20000, 0x3FFFF },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(range); i++)
-        if (cp >= range[i].first && cp <= range[i].last)
-            return true;
-    return false;
-}
-
 static uint32_t last_character(const buf *b)
 {
     const unsigned char *p = (const unsigned char *)b->data;
@@ -268,7 +251,7 @@ qasr_status answer_join_text(buf *joined, const char *piece, qasr_error *err)
     if (joined->len > 0 && n > 0) {
         uint32_t before = last_character(joined), after;
         utf8_read(&after, (const unsigned char *)piece, n);
-        if (!utf8_is_space(before) && !utf8_is_space(after) && !(is_cjk(before) && is_cjk(after)))
+        if (!utf8_is_space(before) && !utf8_is_space(after) && !(utf8_is_cjk(before) && utf8_is_cjk(after)))
             TRY(buf_add_str(joined, " ", err));
     }
     return buf_add(joined, piece, n, err);

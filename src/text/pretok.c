@@ -1,8 +1,4 @@
-/* Text in; NFC text and its words out.
- *
- * NFC is done by utf8proc in three of its steps: decompose each character, put combining marks in
- * canonical order, compose. The ordering is ours: utf8proc's exchanges neighbours, which takes quadratic
- * time on a long run of marks.
+/* Text in; NFC text (normal.c) and its words out.
  *
  * The split is the Qwen2 regular expression, run by PCRE2. White space is written out because \s of PCRE2
  * includes U+180E, which Unicode (and the reference) no longer counts. No alternative nests repetitions,
@@ -15,101 +11,10 @@
 #include <pcre2.h>
 #include <stdint.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/mem.h"
+#include "text/normal.h"
 #include "text/utf8.h"
-
-/* ---- NFC ---------------------------------------------------------------------------------- */
-
-enum { DECOMPOSE_MAX = 32 }; /* code points that one character can become: 18 in NFKD, fewer in NFD */
-
-typedef struct code_points {
-    int32_t *cp;
-    size_t n, cap;
-} code_points;
-
-static qasr_status code_points_reserve(code_points *c, size_t more, qasr_error *err)
-{
-    if (more <= c->cap - c->n)
-        return QASR_OK;
-    int32_t *grown;
-    TRY(MEM_ALLOC(&grown, c->cap * 2 + more + 64, err));
-    if (c->n)
-        memcpy(grown, c->cp, c->n * sizeof *grown);
-    mem_free(c->cp);
-    c->cp = grown;
-    c->cap = c->cap * 2 + more + 64;
-    return QASR_OK;
-}
-
-static qasr_status decompose(code_points *c, const unsigned char *text, size_t len, qasr_error *err)
-{
-    for (size_t i = 0; i < len;) {
-        uint32_t cp;
-        i += utf8_read_lossy(&cp, text + i, len - i);
-        TRY(code_points_reserve(c, DECOMPOSE_MAX, err));
-        int last_boundclass = 0;
-        utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)cp, c->cp + c->n, DECOMPOSE_MAX,
-                                                     UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &last_boundclass);
-        if (n < 0 || n > DECOMPOSE_MAX)
-            return error_set(err, QASR_E_UNSUPPORTED, "cannot decompose U+%04X: %s", (unsigned)cp,
-                             n < 0 ? utf8proc_errmsg(n) : "too long");
-        c->n += (size_t)n;
-    }
-    return QASR_OK;
-}
-
-static unsigned combining_class(int32_t cp)
-{
-    return (unsigned)utf8proc_get_property(cp)->combining_class & 0xFF;
-}
-
-/* Stable counting sort of a run of combining marks by class; tmp holds n. */
-static void sort_marks(int32_t *mark, int32_t *tmp, size_t n)
-{
-    size_t place[257] = { 0 };
-    for (size_t i = 0; i < n; i++)
-        place[combining_class(mark[i]) + 1]++;
-    for (size_t c = 0; c < 256; c++)
-        place[c + 1] += place[c];
-    memcpy(tmp, mark, n * sizeof *mark);
-    for (size_t i = 0; i < n; i++)
-        mark[place[combining_class(tmp[i])]++] = tmp[i];
-}
-
-static qasr_status order_marks(code_points *c, qasr_error *err)
-{
-    int32_t *tmp = NULL;
-    for (size_t begin = 0, end; begin < c->n; begin = end + 1) {
-        bool sorted = true;
-        unsigned last = 0, now;
-        for (end = begin; end < c->n && (now = combining_class(c->cp[end])) != 0; end++) {
-            sorted = sorted && last <= now;
-            last = now;
-        }
-        if (sorted)
-            continue;
-        if (!tmp)
-            TRY(MEM_ALLOC(&tmp, c->n, err));
-        sort_marks(c->cp + begin, tmp, end - begin);
-    }
-    mem_free(tmp);
-    return QASR_OK;
-}
-
-static qasr_status normalize(buf *out, code_points *c, const char *text, size_t len, qasr_error *err)
-{
-    TRY(decompose(c, (const unsigned char *)text, len, err));
-    TRY(order_marks(c, err));
-    utf8proc_ssize_t n =
-        utf8proc_normalize_utf32(c->cp, (utf8proc_ssize_t)c->n, UTF8PROC_COMPOSE | UTF8PROC_STABLE);
-    if (n < 0)
-        return error_set(err, QASR_E_UNSUPPORTED, "cannot compose text: %s", utf8proc_errmsg(n));
-    for (utf8proc_ssize_t i = 0; i < n; i++)
-        TRY(utf8_add(out, (uint32_t)c->cp[i], err));
-    return QASR_OK;
-}
 
 static bool is_ascii(const char *text, size_t len)
 {
@@ -124,8 +29,10 @@ qasr_status pretok_normalize(buf *out, const char *text, size_t len, qasr_error 
     if (is_ascii(text, len)) /* already NFC, and the usual case */
         return buf_add(out, text, len, err);
     code_points c = { 0 };
-    qasr_status status = normalize(out, &c, text, len, err);
-    mem_free(c.cp);
+    qasr_status status = normal_text(&c, text, len, NORMAL_C, err);
+    for (size_t i = 0; i < c.n && status == QASR_OK; i++)
+        status = utf8_add(out, (uint32_t)c.cp[i], err);
+    code_points_free(&c);
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* Text: tokenizer (bpe.c, pretok.c), languages (lang.c), chat template (prompt.c), and what the model's
- * answer means (answer.c). */
+/* Text: tokenizer (bpe.c, pretok.c), languages (lang.c), chat template (prompt.c), what the model's answer means
+ * (answer.c), and how good it is (score.c). */
 #ifndef QASR_TEXT_TEXT_H
 #define QASR_TEXT_TEXT_H
 
@@ -111,5 +111,9 @@ bool answer_is_loop(const int32_t *ids, size_t n);
  * not both CJK; and a piece's language to the joined list ("Chinese,English", no consecutive repeats). */
 qasr_status answer_join_text(buf *joined, const char *piece, qasr_error *err);
 qasr_status answer_join_language(buf *joined, const char *piece, qasr_error *err);
+
+/* ---- quality ---- */
+/* How far text is from a reference: qasr_score_text. out->struct_size is left as it is; out changes on success only. */
+qasr_status score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err);
 
 #endif

@@ -76,6 +76,21 @@ bool utf8_is_space(uint32_t cp)
            cp == 0x205F || cp == 0x3000;
 }
 
+bool utf8_is_cjk(uint32_t cp)
+{
+    static const struct {
+        uint32_t first, last;
+    } range[] = {
+        { 0x2E80, 0x2FDF }, { 0x2FF0, 0x312F },   { 0x3190, 0x31FF },   { 0x3400, 0x4DBF },
+        { 0x4E00, 0x9FFF }, { 0xF900, 0xFAFF },   { 0xFE30, 0xFE4F },   { 0xFF00, 0xFF9F },
+        { 0xFFE0, 0xFFEF }, { 0x1AFF0, 0x1B16F }, { 0x20000, 0x3FFFF },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(range); i++)
+        if (cp >= range[i].first && cp <= range[i].last)
+            return true;
+    return false;
+}
+
 const char *utf8_trim(const char *text, size_t *n)
 {
     const unsigned char *p = (const unsigned char *)text;

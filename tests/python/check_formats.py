@@ -17,40 +17,15 @@ The packages are taken from the Python that QASR_TEST_PYTHON names, else from th
 .venv in the source tree. Exit code 77: none of them has the packages.
 """
 import argparse
-import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-SKIP = 77
-PACKAGES = ("gguf", "numpy", "safetensors")
+import packages
 
-
-def missing_packages():
-    return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-
-
-def find_packages():
-    """Continue in a Python that has the packages."""
-    tried = os.environ.get("QASR_FORMATS_TRIED", "").split(os.pathsep)
-    wanted = os.environ.get("QASR_TEST_PYTHON")
-    if wanted and not os.access(wanted, os.X_OK):
-        sys.exit(f"QASR_TEST_PYTHON is '{wanted}', which cannot be run")
-    venv = str(Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python3")
-    for python in [wanted] if wanted and wanted not in tried else [sys.executable, venv]:
-        if python == sys.executable and not missing_packages():
-            return
-        if python not in tried and os.access(python, os.X_OK):
-            os.environ["QASR_FORMATS_TRIED"] = os.pathsep.join([*tried, python])
-            os.execv(python, [python, *sys.argv])
-    print(f"skipped: Python packages missing: {' '.join(missing_packages())} (tools/venv.sh installs them)")
-    sys.exit(SKIP)
-
-
-find_packages()
+packages.find("gguf", "numpy", "safetensors")
 
 import gguf  # noqa: E402
 import numpy as np  # noqa: E402

@@ -4,3 +4,5 @@
 "$QASR" info -h
 "$QASR" help bench
 "$QASR" help calibrate
+"$QASR" help eval
+"$QASR" help score
