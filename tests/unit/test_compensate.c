@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "engine/compensate.h"
+#include "device/compensate.h"
 
 enum { N = 512, N_ROWS = 24, N_INPUTS = 2000 };
 

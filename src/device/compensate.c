@@ -1,5 +1,5 @@
 /* See compensate.h. */
-#include "engine/compensate.h"
+#include "device/compensate.h"
 
 #include <assert.h>
 #include <math.h>

@@ -7,8 +7,8 @@
  * to the first, and each is rounded near w_j + (sum over k > j of e_k U_jk) / U_jj; U_jj^2 is what its rounding error costs
  * in the end, and the importance by which a block's scales are chosen. Blocks are those of the format: whoever reads the
  * file knows nothing of this. */
-#ifndef QASR_ENGINE_COMPENSATE_H
-#define QASR_ENGINE_COMPENSATE_H
+#ifndef QASR_DEVICE_COMPENSATE_H
+#define QASR_DEVICE_COMPENSATE_H
 
 #include "base/error.h"
 #include "base/pool.h"
