@@ -46,13 +46,14 @@ static const opt opts[] = {
     { "details", 0, "FILE", "write every clip there as it is done, a line of JSON each", OPT_STRING, offsetof(args, details) },
     { "resume", 0, NULL, "do not run clips again that are in the file of --details", OPT_FLAG, offsetof(args, resume) },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1, 1024 },
-    { "batch", 'b', "N", "clips that are decoded together; 1: off (default: up to 8 in 2 GiB)", OPT_INT, offsetof(args, batch), NULL,
-      1, 64 },
-    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto)", OPT_CHOICE, offsetof(args, precision), precisions },
+    { "batch", 'b', "N", "clips that are decoded together; 1: off (default: up to 8 in 2 GiB)", OPT_INT,
+      offsetof(args, batch), NULL, 1, 64 },
+    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto)", OPT_CHOICE,
+      offsetof(args, precision), precisions },
     { "baseline-precision", 0, "KIND", "the same for the baseline (default same)", OPT_CHOICE, offsetof(args, baseline_precision),
       baseline_precisions },
-    { "max-piece-seconds", 0, "N", "cut longer audio where it is quiet (default 1200)", OPT_NUMBER, offsetof(args, max_piece_s), NULL,
-      1, 1200 },
+    { "max-piece-seconds", 0, "N", "cut longer audio where it is quiet (default 1200)", OPT_NUMBER,
+      offsetof(args, max_piece_s), NULL, 1, 1200 },
     { "quiet", 'q', NULL, "no progress bar", OPT_FLAG, offsetof(args, quiet) },
 };
 
@@ -78,7 +79,9 @@ static int check_args(const args *a)
 static char *join(const char *dir, size_t n, const char *name)
 {
     char *path = NULL;
-    if (asprintf(&path, "%.*s%s%s", name[0] == '/' ? 0 : (int)n, dir, name[0] == '/' || n == 0 || dir[n - 1] == '/' ? "" : "/", name) >= 0)
+    if (name[0] == '/')
+        n = 0;
+    if (asprintf(&path, "%.*s%s%s", (int)n, dir, n == 0 || dir[n - 1] == '/' ? "" : "/", name) >= 0)
         return path;
     cmd_fail("out of memory");
     return NULL;
@@ -103,7 +106,8 @@ static bool find_audio(eval_set *set, const char *table, const char *root)
         if (!c->path)
             return false;
         if (access(c->path, R_OK) != 0)
-            return cmd_fail("'%s' line %zu: cannot read the audio file '%s': %s", table, c->reference->line, c->path, strerror(errno));
+            return cmd_fail("'%s' line %zu: cannot read the audio file '%s': %s", table, c->reference->line, c->path,
+                            strerror(errno));
     }
     return true;
 }

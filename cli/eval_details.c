@@ -49,8 +49,8 @@ static json_t *pieces_json(const qasr_result *r)
 static void add_answer(json_t *o, const eval_answer *a, const qasr_score *s, const qasr_result *r)
 {
     const struct { const char *key; uint64_t value; } counts[] = {
-        { "words", s->words }, { "substitutions", s->substitutions }, { "insertions", s->insertions }, { "deletions", s->deletions },
-        { "characters", s->characters }, { "character_errors", s->character_errors },
+        { "words", s->words }, { "substitutions", s->substitutions }, { "insertions", s->insertions },
+        { "deletions", s->deletions }, { "characters", s->characters }, { "character_errors", s->character_errors },
     };
     json_object_set_new(o, "text", json_text(a->text));
     if (a->language)

@@ -166,7 +166,8 @@ static bool walk(eval_forced *f, qasr_forced *model, qasr_forced *baseline, cons
     qasr_error err;
     for (size_t i = 0; i < answer->n_tokens; i++) {
         compare_position(f, model, baseline, answer->tokens[i]);
-        if (qasr_force_token(model, answer->tokens[i], &err) != QASR_OK || qasr_force_token(baseline, answer->tokens[i], &err) != QASR_OK)
+        if (qasr_force_token(model, answer->tokens[i], &err) != QASR_OK ||
+            qasr_force_token(baseline, answer->tokens[i], &err) != QASR_OK)
             return cmd_fail("%s", err.message);
     }
     if (answer->stop == QASR_STOP_EOS)
@@ -183,8 +184,8 @@ static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_sampl
                  qasr_force_open(&baseline, job->baseline.session, pcm, n_samples, &r->options, &err) == QASR_OK) ||
                 cmd_fail("'%s': %s", c->path, err.message);
     if (good && qasr_force_vocabulary(model) != qasr_force_vocabulary(baseline))
-        good = cmd_fail("model and baseline have vocabularies of %zu and %zu tokens, expected the same", qasr_force_vocabulary(model),
-                        qasr_force_vocabulary(baseline));
+        good = cmd_fail("model and baseline have vocabularies of %zu and %zu tokens, expected the same",
+                        qasr_force_vocabulary(model), qasr_force_vocabulary(baseline));
     c->forced.kl = good ? malloc((answer->n_tokens + 1) * sizeof *c->forced.kl) : NULL;
     if (good && !c->forced.kl)
         good = cmd_fail("out of memory");

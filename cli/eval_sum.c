@@ -50,7 +50,8 @@ static bool score(qasr_score *s, const eval_clip *clip, const char *reference)
 {
     qasr_error err;
     *s = (qasr_score)QASR_SCORE_INIT;
-    return qasr_score_text(s, reference, clip->answer.text, &err) == QASR_OK || cmd_fail("'%s': %s", clip->reference->file, err.message);
+    return qasr_score_text(s, reference, clip->answer.text, &err) == QASR_OK ||
+           cmd_fail("'%s': %s", clip->reference->file, err.message);
 }
 
 bool eval_score(eval_clip *clip)
@@ -66,10 +67,16 @@ static uint64_t word_errors(const qasr_score *s) { return s->substitutions + s->
 
 static stats_ratio wer_of(const eval_clip *c) { return (stats_ratio){ word_errors(&c->score), c->score.words }; }
 static stats_ratio cer_of(const eval_clip *c) { return (stats_ratio){ c->score.character_errors, c->score.characters }; }
-static stats_ratio normalized_of(const eval_clip *c) { return (stats_ratio){ c->score.normalized_errors, c->score.normalized_characters }; }
+static stats_ratio normalized_of(const eval_clip *c)
+{
+    return (stats_ratio){ c->score.normalized_errors, c->score.normalized_characters };
+}
 static stats_ratio casing_of(const eval_clip *c) { return (stats_ratio){ c->score.cased_right, c->score.cased_words }; }
 static stats_ratio exact_of(const eval_clip *c) { return (stats_ratio){ c->score.exact, 1 }; }
-static stats_ratio wer_to_baseline_of(const eval_clip *c) { return (stats_ratio){ word_errors(&c->to_baseline), c->to_baseline.words }; }
+static stats_ratio wer_to_baseline_of(const eval_clip *c)
+{
+    return (stats_ratio){ word_errors(&c->to_baseline), c->to_baseline.words };
+}
 static stats_ratio cer_to_baseline_of(const eval_clip *c)
 {
     return (stats_ratio){ c->to_baseline.character_errors, c->to_baseline.characters };

@@ -144,7 +144,8 @@ static bool read_row(reader *r)
     if (n == 0)
         return false;
     if (n != r->n_columns)
-        return lines_fail(&r->in, "%zu column%s, expected %zu as in the header, separated by tabs", n, n == 1 ? "" : "s", r->n_columns);
+        return lines_fail(&r->in, "%zu column%s, expected %zu as in the header, separated by tabs", n, n == 1 ? "" : "s",
+                          r->n_columns);
     const int *at = r->place;
     return add(r, fields[at[FILE_COLUMN]], at[LANGUAGE_COLUMN] < 0 ? NULL : fields[at[LANGUAGE_COLUMN]], fields[at[TEXT_COLUMN]]);
 }
@@ -158,7 +159,8 @@ static bool get_string(reader *r, const json_t *o, int column, const char **valu
     *value = json_string_value(v);
     if (*value || (!v && column == LANGUAGE_COLUMN))
         return true;
-    return lines_fail(&r->in, v ? "'%s' is not a string" : "no key '%s'; expected file, text and perhaps language", column_names[column]);
+    return lines_fail(&r->in, v ? "'%s' is not a string" : "no key '%s'; expected file, text and perhaps language",
+                      column_names[column]);
 }
 
 static bool read_object(reader *r)

@@ -20,8 +20,8 @@ static qasr_status start(qasr_forced *f, const float *pcm, size_t n_samples, con
     TRY(call_init(&c, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
     if (n_samples > clip_max_piece(opt))
-        return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest piece, %.1f s: an answer can be given for one piece "
-                         "only", (double)n_samples / AUDIO_RATE, (double)clip_max_piece(opt) / AUDIO_RATE);
+        return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest piece, %.1f s: an answer can be given for one "
+                         "piece only", (double)n_samples / AUDIO_RATE, (double)clip_max_piece(opt) / AUDIO_RATE);
     TRY(MEM_ALLOC(&f->logits, force_vocabulary(f), err));
     f->job.timings = &f->timings;
     f->job.first_logits = f->logits;
@@ -54,9 +54,11 @@ qasr_status force_token(qasr_forced *f, int32_t token, qasr_error *err)
     const sequence *q = &f->job.seq;
     int32_t next;
     if (token < 0 || (size_t)token >= force_vocabulary(f))
-        return error_set(err, QASR_E_INVALID, "token %d is not in the vocabulary, expected 0 to %zu", (int)token, force_vocabulary(f) - 1);
+        return error_set(err, QASR_E_INVALID, "token %d is not in the vocabulary, expected 0 to %zu", (int)token,
+                         force_vocabulary(f) - 1);
     if (f->n_tokens == q->args.max_new_tokens)
-        return error_set(err, QASR_E_INVALID, "the answer has %zu tokens already, which is its limit: raise max_new_tokens", f->n_tokens);
+        return error_set(err, QASR_E_INVALID, "the answer has %zu tokens already, which is its limit: raise max_new_tokens",
+                         f->n_tokens);
     TRY(decoder_force(q->d, q->slot, token, f->logits, err));
     f->n_tokens++;
     return decoder_token(q->d, q->slot, &next, err); /* fails where the logits are not finite */

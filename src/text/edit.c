@@ -81,8 +81,8 @@ qasr_status edit_align(edit_pair *pairs, size_t *n_pairs, const int32_t *a, size
     find_common(&begin, &end, a, n_a, b, n_b);
     size_t mid_a = n_a - begin - end, mid_b = n_b - begin - end;
     if (!size_mul(mid_a, mid_b, &size) || size > TABLE_MAX)
-        return error_set(err, QASR_E_INVALID, "texts of %zu and %zu words are too long and too different to be compared: cut them into "
-                         "shorter clips", n_a, n_b);
+        return error_set(err, QASR_E_INVALID, "texts of %zu and %zu words are too long and too different to be compared: cut "
+                         "them into shorter clips", n_a, n_b);
     qasr_status status;
     TRY_GOTO(MEM_ALLOC(&row, mid_b + 1, err));
     TRY_GOTO(MEM_ALLOC(&steps, size, err));

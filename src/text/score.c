@@ -294,22 +294,6 @@ static qasr_status join_keys(code_points *out, const units *u, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status count_normalized(qasr_score *s, const units *ref, const units *hyp, qasr_error *err)
-{
-    code_points a = { 0 }, b = { 0 };
-    size_t distance = 0;
-    qasr_status status;
-    TRY_GOTO(join_keys(&a, ref, err));
-    TRY_GOTO(join_keys(&b, hyp, err));
-    TRY_GOTO(edit_distance(&distance, a.cp, a.n, b.cp, b.n, err));
-    s->normalized_characters = a.n;
-    s->normalized_errors = distance;
-done:
-    code_points_free(&a);
-    code_points_free(&b);
-    return status;
-}
-
 static qasr_status read_points(code_points *out, const char *text, qasr_error *err)
 {
     for (size_t i = 0, n = strlen(text); i < n;) {
@@ -320,35 +304,40 @@ static qasr_status read_points(code_points *out, const char *text, qasr_error *e
     return QASR_OK;
 }
 
-static qasr_status count_characters(qasr_score *s, const char *reference, const char *text, qasr_error *err)
+/* Raw and normalized characters; a and b are scratch, empty. */
+static qasr_status count_characters(qasr_score *s, const char *reference, const units *ref, const char *text, const units *hyp,
+                                    code_points *a, code_points *b, qasr_error *err)
 {
-    code_points a = { 0 }, b = { 0 };
-    size_t distance = 0;
-    qasr_status status;
-    TRY_GOTO(read_points(&a, reference, err));
-    TRY_GOTO(read_points(&b, text, err));
-    TRY_GOTO(edit_distance(&distance, a.cp, a.n, b.cp, b.n, err));
-    s->characters = a.n;
+    size_t distance;
+    TRY(read_points(a, reference, err));
+    TRY(read_points(b, text, err));
+    TRY(edit_distance(&distance, a->cp, a->n, b->cp, b->n, err));
+    s->characters = a->n;
     s->character_errors = distance;
-done:
-    code_points_free(&a);
-    code_points_free(&b);
-    return status;
+    a->n = b->n = 0;
+    TRY(join_keys(a, ref, err));
+    TRY(join_keys(b, hyp, err));
+    TRY(edit_distance(&distance, a->cp, a->n, b->cp, b->n, err));
+    s->normalized_characters = a->n;
+    s->normalized_errors = distance;
+    return QASR_OK;
 }
 
 qasr_status score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err)
 {
     units ref = { 0 }, hyp = { 0 };
+    code_points a = { 0 }, b = { 0 };
     qasr_score s = { .struct_size = out->struct_size, .exact = strcmp(reference, text) == 0 };
     qasr_status status;
     TRY_GOTO(read_units(&ref, reference, err));
     TRY_GOTO(read_units(&hyp, text, err));
     TRY_GOTO(count_units(&s, &ref, &hyp, err));
-    TRY_GOTO(count_normalized(&s, &ref, &hyp, err));
-    TRY_GOTO(count_characters(&s, reference, text, err));
+    TRY_GOTO(count_characters(&s, reference, &ref, text, &hyp, &a, &b, err));
     *out = s;
 done:
     units_free(&ref);
     units_free(&hyp);
+    code_points_free(&a);
+    code_points_free(&b);
     return status;
 }
