@@ -11,7 +11,7 @@
 #include "quantize_out.h"
 
 typedef struct args {
-    const char *input, *output, *scope;
+    const char *input, *output, *scope, *calibration;
     opt_files tensor_types; /* "REGEX=TYPE" */
     int qtype, encoder_qtype, embedding_qtype; /* indices into the lists below */
     int quantize_embeddings, n_threads, force, quiet, dry_run, format;
@@ -37,6 +37,7 @@ static const opt opts[] = {
       "whole model in one file, which needs no other", OPT_STRING, offsetof(args, scope) },
     { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
       OPT_FLAG, offsetof(args, quantize_embeddings) },
+    { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING, offsetof(args, calibration) },
     { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
       offsetof(args, encoder_qtype), encoder_mixes },
@@ -102,6 +103,7 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     options.encoder_qtype = a->encoder_qtype ? encoder_mixes[a->encoder_qtype] : NULL;
     options.embedding_qtype = a->embedding_qtype ? embedding_types[a->embedding_qtype] : NULL;
     options.dry_run = a->dry_run;
+    options.calibration = a->calibration;
     bool json = a->format == FORMAT_JSON;
     show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
     if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {

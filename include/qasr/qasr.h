@@ -393,8 +393,11 @@ typedef struct qasr_quantize_options {
     const char *embedding_qtype; /* for the embedding (and a stored lm_head), which is quantized then; no mix */
     int dry_run;                 /* non-zero: nothing is written; the report says what would be, without errors */
     qasr_quantize_tensor_fn on_tensor; /* gets user; NULL: none */
+    const char *calibration;     /* file of qasr_calibrate, or an imatrix file of llama.cpp: with products of inputs rounding errors
+                                    are compensated (GPTQ, Frantar et al. 2022; LDLQ, Chee et al. 2023), with squares alone
+                                    they weigh errors. NULL: none */
 } qasr_quantize_options;
-#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
  * got one type. Errors compare the stored values with the source's. */

@@ -109,9 +109,9 @@ static qasr_status check_finite(const kernels *k, const float *moments, size_t n
     return QASR_OK;
 }
 
-qasr_status metric_create(metric *m, const kernels *k, pool *p, float *moments, size_t n, double damping, const char *name,
-                          qasr_error *err)
+qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err)
 {
+    const kernels *k = kernels_get(cpu_detect());
     *m = (metric){ .k = k, .n = n, .factor = moments, .damping = damping };
     float *diagonal = NULL;
     double mean;

@@ -26,8 +26,7 @@ typedef struct metric {
  * ten times more until it can be factored: rounding must not rely on directions that calibration has hardly seen. All-zero
  * moments count as the unit matrix. The bits do not depend on the number of threads. Error: FORMAT (values that are not finite,
  * negative squares; name is the tensor's for that message). */
-qasr_status metric_create(metric *m, const kernels *k, pool *p, float *moments, size_t n, double damping, const char *name,
-                          qasr_error *err);
+qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err);
 void metric_free(metric *m); /* frees the moments too */
 
 enum { COMPENSATE_ROWS = 16 }; /* rows at a time: they share the reading of the factor */

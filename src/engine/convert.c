@@ -6,6 +6,10 @@
  * give the mapped pages back. Memory is a few buffers per thread, whatever the size of the model. Chunk
  * bounds are multiples of every block length, so the bytes do not depend on the number of threads.
  *
+ * With a calibration the matrices that it knows go first, in chunks of a few rows, those with the same input together. If
+ * the products of their inputs are there, rounding errors are made up for (device/compensate.h); with squares alone they
+ * are the importance by which scales are chosen.
+ *
  * A dry run stops at the header: the writer has no file then, and says how large it would be. */
 #include "engine/convert.h"
 
@@ -19,6 +23,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "device/compensate.h"
+#include "engine/calibration.h"
 #include "engine/metadata.h"
 #include "engine/origin.h"
 #include "engine/plan.h"
@@ -32,8 +38,9 @@ enum {
 
 /* Per thread. */
 typedef struct scratch {
-    float *x, *y;       /* [BATCH_VALUES] source, and what the stored blocks give */
-    unsigned char *out; /* CHUNK_VALUES of the widest output type */
+    float *x, *y;       /* source, and what the stored blocks give: BATCH_VALUES, or the rows of a calibrated chunk */
+    float *rounding;    /* of compensate_rows; NULL without a calibration */
+    unsigned char *out; /* a chunk in its output type */
 } scratch;
 
 /* Errors are collected per chunk and added up in order: the report does not depend on the threads. */
@@ -49,6 +56,8 @@ typedef struct job {
     whole *whole;     /* what such a file has beside the model's tensors */
     plan_rules rules;
     plan plan;
+    calibration *calibration; /* NULL: none */
+    metric metric;            /* of the input of the matrices at work; factor NULL: only their squares are known */
     pool *pool;
     gguf_writer *out;
     size_t *index;       /* [plan.n] tensor numbers of the writer */
@@ -107,6 +116,8 @@ static qasr_status open_output(job *j, qasr_error *err)
     bool dry = j->opt->dry_run != 0;
     TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
     TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
+    if (j->opt->calibration)
+        TRY(gguf_writer_meta_str(j->out, "qasr.calibration", file_base_name(j->opt->calibration), err));
     if (j->is_whole)
         TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -199,6 +210,33 @@ static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n,
     return QASR_OK;
 }
 
+/* The same for whole rows, with what is known of their inputs. */
+static qasr_status convert_rows(const job *j, const plan_entry *e, uint64_t begin, size_t n, scratch *s, chunk_error *ce,
+                                qasr_error *err)
+{
+    const quant_info *q = quant_get(e->type);
+    size_t cols = (size_t)e->row_values, n_rows = n / cols;
+    plan_read_values(s->x, e->t, begin, n);
+    if (!all_finite(s->x, n))
+        return report_source(e, begin, s->x, n, err);
+    if (j->metric.factor) {
+        compensate_rows(&j->metric, s->out, e->type, s->x, n_rows, s->rounding);
+    } else {
+        const float *importance;
+        TRY(calibration_importance(j->calibration, e->t->canonical, cols, &importance, NULL, err));
+        for (size_t r = 0; r < n_rows; r++)
+            q->quantize_weighted(s->out + r * quant_row_bytes(q, cols), s->x + r * cols, importance, cols);
+    }
+    q->dequantize(s->y, s->out, n);
+    compare(ce, s->x, s->y, n);
+    return QASR_OK;
+}
+
+static uint64_t chunk_values(const plan_entry *e)
+{
+    return e->way == PLAN_CALIBRATED ? COMPENSATE_ROWS * e->row_values : CHUNK_VALUES;
+}
+
 static size_t find_entry(const job *j, size_t chunk)
 {
     size_t lo = 0, hi = j->plan.n; /* first_chunk[lo] <= chunk < first_chunk[hi] */
@@ -216,11 +254,14 @@ static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *e
 {
     size_t i = find_entry(j, chunk);
     const plan_entry *e = &j->plan.entries[i];
-    uint64_t begin = (uint64_t)(chunk - j->first_chunk[i]) * CHUNK_VALUES;
-    size_t n = e->t->n_values - begin < CHUNK_VALUES ? (size_t)(e->t->n_values - begin) : CHUNK_VALUES;
+    uint64_t size = chunk_values(e), begin = (uint64_t)(chunk - j->first_chunk[i]) * size;
+    size_t n = (size_t)(e->t->n_values - begin < size ? e->t->n_values - begin : size);
     const quant_info *q = quant_get(e->type);
     scratch *s = &j->scratch[thread];
-    TRY(convert_values(e, begin, n, s, &j->errors[chunk], err));
+    if (e->way == PLAN_CALIBRATED)
+        TRY(convert_rows(j, e, begin, n, s, &j->errors[chunk], err));
+    else
+        TRY(convert_values(e, begin, n, s, &j->errors[chunk], err));
     TRY(gguf_writer_put(j->out, j->index[i], begin / q->block * q->bytes, s->out, quant_row_bytes(q, n), err));
     plan_release_values(e, begin, n);
     if (atomic_fetch_sub(&j->chunks_left[i], 1) == 1)
@@ -255,9 +296,8 @@ static void report_progress(job *j, size_t chunk)
     }
 }
 
-static void chunk_task(void *arg, size_t chunk, unsigned thread)
+static void run_chunk(job *j, size_t chunk, unsigned thread)
 {
-    job *j = arg;
     qasr_error e = { .status = QASR_OK };
     if (atomic_load(&j->stop))
         return;
@@ -267,22 +307,46 @@ static void chunk_task(void *arg, size_t chunk, unsigned thread)
         report_progress(j, chunk);
 }
 
+/* Those of calibrated matrices come by convert_calibrated. */
+static void chunk_task(void *arg, size_t chunk, unsigned thread)
+{
+    job *j = arg;
+    if (j->plan.entries[find_entry(j, chunk)].way != PLAN_CALIBRATED)
+        run_chunk(j, chunk, thread);
+}
+
+typedef struct entry_job {
+    job *j;
+    size_t first_chunk;
+} entry_job;
+
+static void entry_task(void *arg, size_t chunk, unsigned thread)
+{
+    const entry_job *e = arg;
+    run_chunk(e->j, e->first_chunk + chunk, thread);
+}
+
 static qasr_status alloc_scratch(job *j, qasr_error *err)
 {
     unsigned n = pool_threads(j->pool);
-    size_t widest = 0;
+    size_t widest = 0, longest = 0;
     for (size_t i = 0; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
         const quant_info *q = quant_get(e->type);
-        size_t values = e->t->n_values < CHUNK_VALUES ? (size_t)e->t->n_values : CHUNK_VALUES;
+        size_t values = (size_t)(e->t->n_values < chunk_values(e) ? e->t->n_values : chunk_values(e));
         if (!e->skipped && quant_row_bytes(q, values) > widest)
             widest = quant_row_bytes(q, values);
+        if (!e->skipped && e->way == PLAN_CALIBRATED && e->row_values > longest)
+            longest = (size_t)e->row_values;
     }
+    size_t floats = COMPENSATE_ROWS * longest > BATCH_VALUES ? COMPENSATE_ROWS * longest : BATCH_VALUES;
     TRY(MEM_CALLOC(&j->scratch, n, err));
     for (unsigned i = 0; i < n; i++) {
         scratch *s = &j->scratch[i];
-        TRY(MEM_ALLOC(&s->x, BATCH_VALUES, err));
-        TRY(MEM_ALLOC(&s->y, BATCH_VALUES, err));
+        TRY(MEM_ALLOC(&s->x, floats, err));
+        TRY(MEM_ALLOC(&s->y, floats, err));
+        if (longest)
+            TRY(MEM_ALLOC(&s->rounding, compensate_scratch(longest), err));
         TRY(MEM_ALLOC(&s->out, widest, err));
     }
     return QASR_OK;
@@ -298,18 +362,114 @@ static qasr_status count_chunks(job *j, qasr_error *err)
         const plan_entry *e = &j->plan.entries[i];
         uint64_t values = e->skipped ? 0 : e->t->n_values;
         j->first_chunk[i] = n;
-        atomic_init(&j->chunks_left[i], (size_t)((values + CHUNK_VALUES - 1) / CHUNK_VALUES));
-        n += (size_t)((values + CHUNK_VALUES - 1) / CHUNK_VALUES);
+        size_t chunks = (size_t)((values + chunk_values(e) - 1) / chunk_values(e));
+        atomic_init(&j->chunks_left[i], chunks);
+        n += chunks;
         j->bytes_total += e->skipped ? 0 : e->t->n_bytes;
     }
     j->first_chunk[j->plan.n] = n;
     return MEM_CALLOC(&j->errors, n, err);
 }
 
+/* ---- calibrated matrices --------------------------------------------------------------------- */
+
+/* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
+#define DAMPING 0.1
+
+enum { MAX_NAME = 128 };
+
+/* What is known of the inputs of a matrix; the metric's factor stays NULL if that is squares only. */
+static qasr_status open_metric(job *j, const plan_entry *e, qasr_error *err)
+{
+    size_t n = (size_t)e->row_values;
+    float *moments;
+    bool found = false;
+    TRY(mem_alloc((void **)&moments, n, n * sizeof *moments, err));
+    qasr_status status = calibration_covariance(j->calibration, e->t->canonical, n, moments, &found, err);
+    if (status != QASR_OK || !found) {
+        mem_free(moments);
+        return status;
+    }
+    return metric_create(&j->metric, j->pool, moments, n, DAMPING, e->t->canonical, err);
+}
+
+/* All matrices from entry i on whose inputs are those of source. */
+static void convert_with_source(job *j, size_t i, const char *source, bool *done)
+{
+    char other[MAX_NAME];
+    for (; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED || !calibration_source(other, sizeof other, e->t->canonical) ||
+            strcmp(other, source) != 0)
+            continue;
+        done[i] = true;
+        pool_run(j->pool, entry_task, &(entry_job){ j, j->first_chunk[i] }, j->first_chunk[i + 1] - j->first_chunk[i]);
+    }
+}
+
+static qasr_status convert_calibrated(job *j, qasr_error *err)
+{
+    bool *done;
+    char source[MAX_NAME];
+    TRY(MEM_CALLOC(&done, j->plan.n, err));
+    qasr_status status = QASR_OK;
+    for (size_t i = 0; i < j->plan.n && status == QASR_OK && !atomic_load(&j->stop); i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
+            continue;
+        calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
+        status = open_metric(j, e, err);
+        if (status == QASR_OK)
+            convert_with_source(j, i, source, done);
+        metric_free(&j->metric);
+    }
+    mem_free(done);
+    return status;
+}
+
+static bool can_be_calibrated(const plan_entry *e)
+{
+    char source[MAX_NAME];
+    return !e->skipped && e->way == PLAN_CONVERT && e->t->n_dims == 2 && quant_get(e->type)->block > 1 &&
+           calibration_source(source, sizeof source, e->t->canonical);
+}
+
+/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a warning. */
+static qasr_status choose_calibrated(job *j, qasr_error *err)
+{
+    size_t n_known = 0, n_unknown = 0;
+    const char *unknown = NULL;
+    TRY(calibration_open(&j->calibration, j->opt->calibration, err));
+    for (size_t i = 0; i < j->plan.n; i++) {
+        plan_entry *e = &j->plan.entries[i];
+        const float *importance = NULL;
+        if (!can_be_calibrated(e))
+            continue;
+        TRY(calibration_importance(j->calibration, e->t->canonical, (size_t)e->row_values, &importance, NULL, err));
+        if (importance) {
+            e->way = PLAN_CALIBRATED;
+            n_known++;
+        } else {
+            unknown = unknown ? unknown : e->t->canonical;
+            n_unknown++;
+        }
+    }
+    if (n_known == 0)
+        return error_set(err, QASR_E_INVALID, "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
+                         j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
+    if (n_unknown)
+        log_warning("calibration '%s' does not know %zu of %zu matrices, such as '%s'; these are quantized without it",
+                    j->opt->calibration, n_unknown, n_known + n_unknown, unknown);
+    return QASR_OK;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
 static qasr_status convert_all(job *j, qasr_error *err)
 {
     TRY(alloc_scratch(j, err));
     report_progress(j, 0);
+    TRY(convert_calibrated(j, err));
     pool_run(j->pool, chunk_task, j, j->first_chunk[j->plan.n]);
     if (j->failure.status == QASR_OK)
         return QASR_OK;
@@ -439,15 +599,18 @@ static void job_free(job *j)
     for (unsigned i = 0; j->scratch && i < pool_threads(j->pool); i++) {
         mem_free(j->scratch[i].x);
         mem_free(j->scratch[i].y);
+        mem_free(j->scratch[i].rounding);
         mem_free(j->scratch[i].out);
     }
     mem_free(j->scratch);
+    metric_free(&j->metric);
     pool_free(j->pool);
     mem_free(j->errors);
     mem_free(j->chunks_left);
     mem_free(j->first_chunk);
     mem_free(j->index);
     plan_free(&j->plan);
+    calibration_close(j->calibration);
     type_rules_free(j->rules.types);
     whole_free(j->whole);
     origin_close(&j->origin);
@@ -466,6 +629,8 @@ static qasr_status make_plan(job *j, qasr_error *err)
         j->rules.extra = whole_tensors(j->whole, &j->rules.n_extra);
     }
     TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
+    if (j->opt->calibration)
+        TRY(choose_calibrated(j, err));
     TRY(warn_if_lossy(j, err));
     TRY(tell_tensors(j, err));
     return count_chunks(j, err);

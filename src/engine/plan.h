@@ -51,11 +51,11 @@ typedef struct plan_rules {
     size_t n_extra;
 } plan_rules;
 
-/* How the values get into the file. More ways may come, which look at a whole row or matrix at a time: n_rows, row_values and
- * the canonical name are for them. */
+/* How the values get into the file. */
 typedef enum plan_way {
-    PLAN_COPY,   /* the source's bytes, as the type is the same */
-    PLAN_CONVERT /* each block from its own values */
+    PLAN_COPY,    /* the source's bytes, as the type is the same */
+    PLAN_CONVERT, /* each block from its own values */
+    PLAN_CALIBRATED /* row by row, with what a calibration knows of the matrix's inputs */
 } plan_way;
 
 typedef struct plan_entry {

@@ -60,8 +60,6 @@ static float *copy_moments(const float *h, size_t n)
     return copy;
 }
 
-static const kernels *table(void) { return kernels_get(cpu_detect()); }
-
 /* Sum over rows of e H e^T, e = w - what blocks give. */
 static double output_error(const void *blocks, quant_type type, const float *w, const float *h)
 {
@@ -100,7 +98,7 @@ static void test_factor_gives_moments_back(void **state)
         for (size_t i = 0; i < n; i++)
             mean += (double)h[i * n + i] / (double)n;
         metric m;
-        assert_int_equal(metric_create(&m, table(), NULL, copy_moments(h, n), n, 0.01, "t", NULL), QASR_OK);
+        assert_int_equal(metric_create(&m, NULL, copy_moments(h, n), n, 0.01, "t", NULL), QASR_OK);
         assert_true(m.damping == 0.01);
         for (size_t i = 0; i < n; i++)
             for (size_t j = i; j < n; j++) {
@@ -124,7 +122,7 @@ static void test_outputs_get_better(void **state)
     for (size_t i = 0; i < N; i++)
         importance[i] = h[i * N + i];
     metric m;
-    assert_int_equal(metric_create(&m, table(), NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
         if (q->block == 1)
@@ -155,8 +153,8 @@ static void test_threads_change_nothing(void **state)
     metric one, three;
     pool *p;
     assert_int_equal(pool_create(&p, 3, NULL), QASR_OK);
-    assert_int_equal(metric_create(&one, table(), NULL, copy_moments(h, 300), 300, 0.1, "t", NULL), QASR_OK);
-    assert_int_equal(metric_create(&three, table(), p, h, 300, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&one, NULL, copy_moments(h, 300), 300, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&three, p, h, 300, 0.1, "t", NULL), QASR_OK);
     assert_memory_equal(one.factor, three.factor, 300 * 300 * sizeof(float));
     metric_free(&one);
     metric_free(&three);
@@ -169,7 +167,7 @@ static void test_degenerate_moments(void **state)
     float *zero, *single;
     metric m;
     assert_int_equal(MEM_CALLOC(&zero, SMALL * SMALL, NULL), QASR_OK);
-    assert_int_equal(metric_create(&m, table(), NULL, zero, SMALL, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&m, NULL, zero, SMALL, 0.1, "t", NULL), QASR_OK);
     for (size_t i = 0; i < SMALL; i++)
         for (size_t j = i; j < SMALL; j++)
             assert_true(m.factor[i * SMALL + j] == (i == j));
@@ -179,7 +177,7 @@ static void test_degenerate_moments(void **state)
     for (size_t i = 0; i < SMALL; i++)
         single[i * SMALL + i] = 1;
     single[1] = single[SMALL] = -3;
-    assert_int_equal(metric_create(&m, table(), NULL, single, SMALL, 0.01, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&m, NULL, single, SMALL, 0.01, "t", NULL), QASR_OK);
     assert_true(m.damping > 0.01 && isfinite(m.factor[0]));
     metric_free(&m);
 }
@@ -199,7 +197,7 @@ static void test_hostile_moments(void **state)
                 mem_free(h);
                 continue;
             }
-            assert_int_equal(metric_create(&m, table(), NULL, h, 2, 0.1, "blk", &err), QASR_E_FORMAT);
+            assert_int_equal(metric_create(&m, NULL, h, 2, 0.1, "blk", &err), QASR_E_FORMAT);
             assert_non_null(strstr(err.message, "'blk'"));
             assert_null(m.factor);
         }
