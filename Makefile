@@ -17,6 +17,7 @@ help:
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
 	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
+	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
 	@echo 'make clean         remove the build directories'
@@ -65,7 +66,13 @@ results:
 	@ninja -C $(BUILD) cli/qasr
 	@tools/results.sh $(BUILD)
 
+quality:
+	@tools/setup.sh
+	@tools/configure.sh $(BUILD) $(RELEASE)
+	@ninja -C $(BUILD) cli/qasr
+	@python3 tools/quality.py $(BUILD)/cli/qasr docs/quality.md
+
 clean:
 	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-aarch64 test-full results clean
+.PHONY: help demo build install test test-asan test-aarch64 test-full results quality clean
