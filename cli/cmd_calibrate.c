@@ -21,7 +21,7 @@ static const opt opts[] = {
     { "covariance", 'c', NULL, "store products of two inputs too: better quantization, much larger file", OPT_FLAG,
       offsetof(args, covariance) },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1, 1024 },
-    { "max-memory", 0, "MB", "memory for the statistics, beside that of the model; if they need more, the audio is read "
+    { "max-memory", 0, "MB", "memory for the statistics; if they need more, the audio is read "
       "several times (default 2048)", OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
     { "limit", 'n', "N", "take the first N audio files only", OPT_INT, offsetof(args, limit), NULL, 1, 1000000000 },
     { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },

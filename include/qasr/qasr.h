@@ -434,7 +434,7 @@ typedef struct qasr_calibrate_options {
     const char *output;       /* .gguf file to write */
     int covariance;           /* the sums of products of two elements too: for GPTQ and the like; large */
     int n_threads;            /* 0: default */
-    int max_memory_mb;        /* 2^20 bytes of sums at a time, beside the model; when they need more, the audio is read again
+    int max_memory_mb;        /* 2^20 bytes of sums at a time; when they need more, the audio is transcribed again
                                  for each group of matrices; 0: 2048 */
     int limit;                /* audio files at the most; 0: all */
     int force;                /* replace an existing output */

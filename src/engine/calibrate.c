@@ -48,6 +48,7 @@ typedef struct job {
     input *inputs;
     size_t n_inputs;
     size_t group, group_end;  /* inputs at work */
+    const input *previous;    /* of the product before the next; NULL: none yet */
     device_mem *group_mem;
     gguf_writer *out;
     float *host;              /* [OUT_FLOATS] */
@@ -153,17 +154,33 @@ static void add_block(const job *j, input *in)
 
 static input *find_input(job *j, dmat w)
 {
-    for (size_t i = j->group; i < j->group_end; i++)
+    for (size_t i = 0; i < j->n_inputs; i++)
         if (j->inputs[i].w.mem == w.mem && j->inputs[i].w.offset == w.offset)
             return &j->inputs[i];
-    return NULL;
+    return NULL; /* not reached: all products are listed */
+}
+
+/* The matrices of the last product are not needed before all others were: their pages, which the system keeps as long as it
+ * has room, stop counting as this process's memory, so that the sums take their place and not more. */
+static void release_previous(job *j, const input *now)
+{
+    for (size_t i = 0; j->previous && i < j->previous->n_refs; i++) {
+        const weight_ref *ref = j->previous->refs[i];
+        const file_map *map = weights_file_map(ref->source, ref->tensor->file);
+        file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data), (size_t)ref->tensor->n_bytes);
+    }
+    j->previous = now;
 }
 
 static void watch(void *user, dmat x, dmat w)
 {
     job *j = user;
     input *in = find_input(j, w);
-    for (size_t r = 0; in && r < x.rows;) {
+    release_previous(j, in);
+    size_t index = in ? (size_t)(in - j->inputs) : SIZE_MAX;
+    if (index < j->group || index >= j->group_end)
+        return;
+    for (size_t r = 0; r < x.rows;) {
         size_t room = BLOCK_ROWS - in->n_block, n = x.rows - r < room ? x.rows - r : room;
         op_copy(j->session->device, dmat_rows(in->block, in->n_block, n), dmat_rows(x, r, n));
         in->n_block += n;
