@@ -139,7 +139,7 @@ struct row_job {
     void (*run)(const row_job *j, size_t row);
     const dmat *out, *x, *w, *b, *pos, *slot;
     size_t n_rows, rows_per_task, head_dim;
-    float eps;
+    float eps, factor;
 };
 
 static void row_task(void *arg, size_t task, unsigned thread)
@@ -170,6 +170,20 @@ static void cpu_copy(device *d, const dmat *out, const dmat *x)
 {
     assert(out->rows == x->rows && out->cols == x->cols);
     run_rows(d, (row_job){ .run = copy_row, .out = out, .x = x, .n_rows = x->rows });
+}
+
+static void scale_row(const row_job *j, size_t i)
+{
+    float *out = f32_row(j->out, i);
+    const float *x = f32_row(j->x, i);
+    for (size_t c = 0; c < j->x->cols; c++)
+        out[c] = j->factor * x[c];
+}
+
+static void cpu_scale(device *d, const dmat *out, const dmat *x, float factor)
+{
+    assert(out->rows == x->rows && out->cols == x->cols);
+    run_rows(d, (row_job){ .run = scale_row, .out = out, .x = x, .n_rows = x->rows, .factor = factor });
 }
 
 static void embed_row(const row_job *j, size_t i)
@@ -605,7 +619,8 @@ static void cpu_close(device *d)
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type, .rms_norm = cpu_rms_norm,
+    .copy = cpu_copy, .scale = cpu_scale, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
+    .rms_norm = cpu_rms_norm,
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,

@@ -75,6 +75,7 @@ typedef struct device_ops {
     qasr_status (*end)(device *d, qasr_error *err);
 
     void (*copy)(device *d, const dmat *out, const dmat *x);
+    void (*scale)(device *d, const dmat *out, const dmat *x, float factor);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
     void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone);
     int (*product_type)(device *d, int type, size_t k);
@@ -177,6 +178,8 @@ static inline qasr_status device_end(device *d, qasr_error *err) { return d->ops
 
 /* out = x, same shape. */
 static inline void op_copy(device *d, dmat out, dmat x) { d->ops->copy(d, &out, &x); }
+/* out = factor x, same shape. out may be x. */
+static inline void op_scale(device *d, dmat out, dmat x, float factor) { d->ops->scale(d, &out, &x, factor); }
 /* out[i] = table[ids[i]] as F32; ids in range. */
 static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops->embed(d, &out, &table, &ids); }
 /* One to LINEAR_MAX_PARTS products of the same x. */

@@ -1,7 +1,7 @@
 /* Statistics of the inputs of a model's matrices: audio files in, a GGUF file of sums out.
  *
  * The clips are transcribed as usual, in float32, while a watch on the network (net_watch_fn) copies the rows of every
- * input into a small block of its own; a full block is squared and multiplied with itself, and added to the sums. The
+ * input, weighted, into a small block of its own; a full block is squared and multiplied with itself, and added to the sums. The
  * blocks make the sums depend on the order of an input's rows alone, and that depends on the clips alone: not on the
  * threads, nor on which inputs are watched. So when not all sums fit into memory, the inputs take turns, a group of them
  * in each pass over the audio, and the file is the same. */
@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "engine/calibration.h"
 #include "engine/engine.h"
+#include "engine/row_weights.h"
 #include "engine/sounds.h"
 
 enum {
@@ -36,6 +37,7 @@ typedef struct input {
     size_t cols;
     size_t sums_index[MAX_SHARED], counts_index[MAX_SHARED], products_index; /* tensors of the file */
     uint64_t n_rows;
+    double weight;                      /* of all rows */
     dmat sums, triangle, block;         /* while its group is at work */
     size_t n_block;                     /* rows in the block */
 } input;
@@ -172,7 +174,18 @@ static void release_previous(job *j, const input *now)
     j->previous = now;
 }
 
-static void watch(void *user, dmat x, dmat w)
+/* Rows [first, first + n) of an input, which all count the same. */
+static void add_rows(job *j, input *in, dmat x, size_t first, size_t n, float factor)
+{
+    op_scale(j->session->device, dmat_rows(in->block, in->n_block, n), dmat_rows(x, first, n), factor);
+    in->n_block += n;
+    in->n_rows += n;
+    in->weight += (double)n * (double)(factor * factor);
+    if (in->n_block == BLOCK_ROWS)
+        add_block(j, in);
+}
+
+static void watch(void *user, dmat x, dmat w, net_rows rows)
 {
     job *j = user;
     input *in = find_input(j, w);
@@ -180,14 +193,11 @@ static void watch(void *user, dmat x, dmat w)
     size_t index = in ? (size_t)(in - j->inputs) : SIZE_MAX;
     if (index < j->group || index >= j->group_end)
         return;
-    for (size_t r = 0; r < x.rows;) {
-        size_t room = BLOCK_ROWS - in->n_block, n = x.rows - r < room ? x.rows - r : room;
-        op_copy(j->session->device, dmat_rows(in->block, in->n_block, n), dmat_rows(x, r, n));
-        in->n_block += n;
-        in->n_rows += n;
-        r += n;
-        if (in->n_block == BLOCK_ROWS)
-            add_block(j, in);
+    for (size_t r = 0, n; r < x.rows; r += n) {
+        float factor = row_weights_factor(rows, r, x.rows, &n);
+        size_t room = BLOCK_ROWS - in->n_block;
+        n = n < room ? n : room;
+        add_rows(j, in, x, r, n, factor);
     }
 }
 
@@ -364,7 +374,7 @@ static qasr_status write_group(const job *j, qasr_error *err)
 {
     for (size_t i = j->group; i < j->group_end; i++) {
         const input *in = &j->inputs[i];
-        float count = (float)in->n_rows;
+        float count = (float)in->weight;
         TRY(write_row(j, in, in->sums, in->sums_index, in->n_refs, err));
         for (size_t k = 0; k < in->n_refs; k++)
             TRY(gguf_writer_put(j->out, in->counts_index[k], 0, &count, sizeof count, err));

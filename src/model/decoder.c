@@ -242,11 +242,12 @@ typedef struct batch {
     size_t n_kv;         /* no row sees more */
     size_t one;          /* the slot of a prompt's rows */
     const dmat *slots;   /* of the rows of several; NULL: a prompt */
+    net_rows rows;       /* what they are; all zero: each chooses a token */
 } batch;
 
 static void project(const net *bound, const batch *b, dmat x, const linear_part *parts, size_t n)
 {
-    net_tell(bound, x, parts[0].w);
+    net_tell(bound, x, parts[0].w, b->rows);
     if (b->slots)
         op_linear_alone(bound->d, x, parts, n);
     else
@@ -314,7 +315,7 @@ static void choose(decoder *d, dmat x, bool all_logits)
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
     dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, x.rows, x.cols);
     op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
-    net_tell(d->n, y, head);
+    net_tell(d->n, y, head, (net_rows){ 0 });
     if (all_logits) {
         op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
         op_argmax(dev, next, logits);
@@ -331,13 +332,25 @@ static qasr_status get_scratch(decoder *d, qasr_error *err)
     return QASR_OK;
 }
 
-/* Overwrites the rows of the block [first, first + x.rows) that are audio placeholders. */
-static void put_audio(decoder *d, dmat x, size_t first, size_t audio_begin, dmat embeds)
+/* Rows [first, first + n) of a prompt. */
+static net_rows find_rows(size_t first, size_t n, bool last, size_t audio_begin, size_t n_audio)
 {
     size_t begin = first > audio_begin ? first : audio_begin;
-    size_t end = first + x.rows < audio_begin + embeds.rows ? first + x.rows : audio_begin + embeds.rows;
-    if (begin < end)
-        op_copy(d->n->d, dmat_rows(x, begin - first, end - begin), dmat_rows(embeds, begin - audio_begin, end - begin));
+    size_t end = first + n < audio_begin + n_audio ? first + n : audio_begin + n_audio;
+    net_rows rows = { .choices_begin = last ? n - 1 : n };
+    if (begin < end) {
+        rows.audio_begin = begin - first;
+        rows.audio_end = end - first;
+    }
+    return rows;
+}
+
+/* Overwrites the rows of the block that begins at first which are audio placeholders. */
+static void put_audio(decoder *d, const batch *b, size_t first, size_t audio_begin, dmat embeds)
+{
+    size_t begin = b->rows.audio_begin, n = b->rows.audio_end - begin;
+    if (n)
+        op_copy(d->n->d, dmat_rows(b->x, begin, n), dmat_rows(embeds, first + begin - audio_begin, n));
 }
 
 /* One block of the prompt: ids [rows] at positions first, first + 1, ... */
@@ -347,13 +360,14 @@ static qasr_status prefill_block(decoder *d, size_t index, const int32_t *ids, s
     device *dev = d->n->d;
     dmat block_ids = dmat_rows(d->ids, 0, rows);
     batch b = { .x = dmat_rows(d->x, 0, rows), .pos = dmat_rows(d->pos, 0, rows), .n_kv = first + rows, .one = index };
+    b.rows = find_rows(first, rows, last, audio_begin, embeds.rows);
     for (size_t i = 0; i < rows; i++)
         d->host_rows[i] = (int32_t)(first + i);
     TRY(device_write(dev, block_ids, ids, err));
     TRY(device_write(dev, b.pos, d->host_rows, err));
     device_begin(dev);
     op_embed(dev, b.x, d->n->top[TOP_EMBED], block_ids);
-    put_audio(d, b.x, first, audio_begin, embeds);
+    put_audio(d, &b, first, audio_begin, embeds);
     run_layers(d, &b);
     if (last)
         choose(d, dmat_rows(b.x, rows - 1, 1), true);

@@ -121,7 +121,7 @@ static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_
 
 static void project(const net *n, dmat x, const linear_part *parts, size_t n_parts)
 {
-    net_tell(n, x, parts[0].w);
+    net_tell(n, x, parts[0].w, (net_rows){ 0, x.rows, x.rows });
     op_linear(n->d, x, parts, n_parts);
 }
 

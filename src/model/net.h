@@ -5,9 +5,15 @@
 #include "device/device.h"
 #include "model/model.h"
 
+/* What the rows of an input stand for: [audio_begin, audio_end) sound, those from choices_begin on positions whose
+ * successor is a token of the answer, the others the fixed words of the prompt. */
+typedef struct net_rows {
+    size_t audio_begin, audio_end, choices_begin;
+} net_rows;
+
 /* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is multiplied
  * with. Comes between device_begin and device_end of the net's device and may issue operations, which see x. */
-typedef void (*net_watch_fn)(void *user, dmat x, dmat w);
+typedef void (*net_watch_fn)(void *user, dmat x, dmat w, net_rows rows);
 
 typedef struct net {
     const model *model;
@@ -34,10 +40,10 @@ void net_free(net *n); /* NULL is fine */
 qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err);
 
 /* For whoever issues a product. */
-static inline void net_tell(const net *n, dmat x, dmat w)
+static inline void net_tell(const net *n, dmat x, dmat w, net_rows rows)
 {
     if (n->watch)
-        n->watch(n->watch_user, x, w);
+        n->watch(n->watch_user, x, w, rows);
 }
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */

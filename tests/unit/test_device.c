@@ -468,18 +468,19 @@ static void small_operations_match(void **state)
     }
     dmat mx = new_mat(QUANT_F32, N, COLS, x), added = new_mat(QUANT_F32, N, COLS, x), mt = new_mat(QUANT_F32, 3, COLS, table);
     dmat turned = new_mat(QUANT_F32, N, COLS, x), norm = new_mat(QUANT_F32, N, COLS, NULL), emb = new_mat(QUANT_F32, N, COLS, NULL);
-    dmat gate = new_mat(QUANT_F32, N, COLS, x), copy = new_mat(QUANT_F32, N, COLS, NULL), best = new_mat(DMAT_I32, N, 1, NULL);
+    dmat gate = new_mat(QUANT_F32, N, COLS, x), copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x), best = new_mat(DMAT_I32, N, 1, NULL);
     device_begin(d);
     op_rms_norm(d, norm, mx, new_mat(QUANT_F32, 1, COLS, w), 1e-6f);
     op_add_cyclic(d, added, mt);
     op_embed(d, emb, mt, new_mat(DMAT_I32, N, 1, ids));
     op_silu_mul(d, gate, mx);
     op_copy(d, copy, mx);
+    op_scale(d, scaled, scaled, -0.25f);
     op_qk_norm_rope(d, turned, new_mat(QUANT_F32, 1, HD, w), new_mat(QUANT_F32, 5, HD, rope), new_mat(DMAT_I32, N, 1, pos), HD, 1e-6f);
     op_argmax(d, best, mx);
     assert_int_equal(device_end(d, NULL), QASR_OK);
     float *g_norm = fetch(norm), *g_add = fetch(added), *g_emb = fetch(emb), *g_gate = fetch(gate), *g_copy = fetch(copy),
-          *g_turned = fetch(turned);
+          *g_turned = fetch(turned), *g_scaled = fetch(scaled);
     int32_t g_best[N];
     device_read(d, g_best, best, NULL);
     assert_memory_equal(g_copy, x, sizeof(float) * N * COLS);
@@ -496,6 +497,7 @@ static void small_operations_match(void **state)
             assert_float_equal(g_norm[i * COLS + c], v / sqrt(sum / COLS + 1e-6) * (double)w[c], 1e-5);
             assert_float_equal(g_add[i * COLS + c], x[i * COLS + c] + table[i % 3 * COLS + c], 1e-6);
             assert_float_equal(g_emb[i * COLS + c], table[i % 3 * COLS + c], 0);
+            assert_float_equal(g_scaled[i * COLS + c], -v / 4, 0);
             assert_float_equal(g_gate[i * COLS + c], v / (1 + exp(-v)) * v, 1e-5);
         }
         for (size_t h = 0; h < COLS; h += HD) {
@@ -511,7 +513,7 @@ static void small_operations_match(void **state)
             }
         }
     }
-    free(g_norm), free(g_add), free(g_emb), free(g_gate), free(g_copy), free(g_turned), free(x), free(w), free(table);
+    free(g_norm), free(g_add), free(g_emb), free(g_gate), free(g_copy), free(g_turned), free(g_scaled), free(x), free(w), free(table);
     close_device();
 }
 
