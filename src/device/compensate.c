@@ -21,22 +21,27 @@ typedef struct factor_job {
     size_t n, at, width; /* columns [at, at + width) are made */
 } factor_job;
 
-/* Rows of one block: what the finished columns on the left give is taken off. */
+/* Rows [n_rows, n], the first of which is row i0, in the columns that are being made: what the finished columns on the left
+ * give is taken off. */
+static void subtract_rows(const factor_job *j, float *rows, size_t n_rows, size_t i0)
+{
+    float sums[FACTOR_BLOCK * FACTOR_BLOCK];
+    j->k->dots(sums, FACTOR_BLOCK, rows, j->n, j->a + j->at * j->n, j->n, n_rows, j->width, j->at);
+    for (size_t i = 0; i < n_rows; i++)
+        for (size_t c = 0; c < j->width && j->at + c <= i0 + i; c++)
+            rows[i * j->n + j->at + c] -= sums[i * FACTOR_BLOCK + c];
+}
+
 static void subtract_task(void *arg, size_t task, unsigned thread)
 {
     const factor_job *j = arg;
     size_t i0 = j->at + task * FACTOR_BLOCK, rows = j->n - i0 < FACTOR_BLOCK ? j->n - i0 : FACTOR_BLOCK;
-    float sums[FACTOR_BLOCK * FACTOR_BLOCK];
-    j->k->dots(sums, FACTOR_BLOCK, j->a + i0 * j->n, j->n, j->a + j->at * j->n, j->n, rows, j->width, j->at);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t c = 0; c < j->width && j->at + c <= i0 + i; c++)
-            j->a[(i0 + i) * j->n + j->at + c] -= sums[i * FACTOR_BLOCK + c];
+    subtract_rows(j, j->a + i0 * j->n, rows, i0);
 }
 
-/* Row i of the columns that are being made; false if the diagonal is reached and not positive. */
-static bool factor_row(const factor_job *j, size_t i)
+/* Row i in the columns that are being made; false if the diagonal is reached and not positive. */
+static bool factor_row(const factor_job *j, float *row, size_t i)
 {
-    float *row = j->a + i * j->n;
     for (size_t c = j->at; c < j->at + j->width && c <= i; c++) {
         const float *other = j->a + c * j->n;
         double sum = row[c];
@@ -54,7 +59,7 @@ static void solve_task(void *arg, size_t task, unsigned thread)
     const factor_job *j = arg;
     size_t i0 = j->at + j->width + task * FACTOR_BLOCK;
     for (size_t i = i0; i < i0 + FACTOR_BLOCK && i < j->n; i++)
-        factor_row(j, i);
+        factor_row(j, j->a + i * j->n, i);
 }
 
 static bool factor_lower(const kernels *k, pool *p, float *a, size_t n)
@@ -64,7 +69,7 @@ static bool factor_lower(const kernels *k, pool *p, float *a, size_t n)
         j.width = n - j.at < FACTOR_BLOCK ? n - j.at : FACTOR_BLOCK;
         pool_run(p, subtract_task, &j, (n - j.at + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
         for (size_t i = j.at; i < j.at + j.width; i++)
-            if (!factor_row(&j, i))
+            if (!factor_row(&j, a + i * n, i))
                 return false;
         pool_run(p, solve_task, &j, (n - j.at - j.width + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
     }
@@ -137,9 +142,50 @@ done:
     return status;
 }
 
+/* ---- drift --------------------------------------------------------------------------------------- */
+
+typedef struct drift_job {
+    factor_job factor;
+    float *rows; /* [n, n] */
+} drift_job;
+
+/* Rows of a matrix below the factored one would become those of C U^-1 in the same way. */
+static void drift_task(void *arg, size_t task, unsigned thread)
+{
+    drift_job *d = arg;
+    factor_job j = d->factor;
+    size_t i0 = task * FACTOR_BLOCK, n_rows = j.n - i0 < FACTOR_BLOCK ? j.n - i0 : FACTOR_BLOCK;
+    float *rows = d->rows + i0 * j.n;
+    for (; j.at < j.n; j.at += FACTOR_BLOCK) {
+        j.width = j.n - j.at < FACTOR_BLOCK ? j.n - j.at : FACTOR_BLOCK;
+        subtract_rows(&j, rows, n_rows, j.n);
+        for (size_t i = 0; i < n_rows; i++)
+            factor_row(&j, rows + i * j.n, j.n);
+    }
+}
+
+static void turn(float *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++) {
+            float x = a[i * n + j];
+            a[i * n + j] = a[j * n + i];
+            a[j * n + i] = x;
+        }
+}
+
+void metric_set_drift(metric *m, pool *p, float *cross)
+{
+    drift_job d = { { .k = m->k, .a = m->factor, .n = m->n }, cross };
+    pool_run(p, drift_task, &d, (m->n + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
+    turn(cross, m->n);
+    m->drift = cross;
+}
+
 void metric_free(metric *m)
 {
     mem_free(m->factor);
+    mem_free(m->drift);
     *m = (metric){ 0 };
 }
 
@@ -151,7 +197,7 @@ typedef struct rounding {
     const float *w;       /* [n_rows, n] */
     size_t n_rows, row_bytes;
     float *errors;        /* [n_rows, n], w - stored; known right of the column at work */
-    float *carried;       /* [n_rows, MAX_BLOCK]: sums over k of e_k U_jk for the columns of a block */
+    float *carried;       /* [n_rows, MAX_BLOCK]: sums over k of e_k U_jk for the columns of a block, and w C U^-1 there */
     unsigned char *blocks;
 } rounding;
 
@@ -166,6 +212,17 @@ static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from,
             float *to_sum = &r->carried[i * MAX_BLOCK + c0 + c];
             *to_sum = (add ? *to_sum : 0) + sums[i * n + c];
         }
+}
+
+/* carried of the block at b: what the change of the inputs adds. */
+static void carry_drift(const rounding *r, size_t b)
+{
+    size_t cols = r->m->n, n = r->q->block;
+    float sums[COMPENSATE_ROWS * MAX_BLOCK];
+    r->m->k->dots(sums, n, r->w, cols, r->m->drift + b * cols, cols, r->n_rows, n, cols);
+    for (size_t i = 0; i < r->n_rows; i++)
+        for (size_t c = 0; c < n; c++)
+            r->carried[i * MAX_BLOCK + c] += sums[i * n + c];
 }
 
 /* The scales of row i's block at b, as if nothing were rounded in it yet. */
@@ -208,6 +265,8 @@ void compensate_rows(const metric *m, void *blocks, quant_type type, const float
         size_t end = b;
         b -= q->block;
         carry(&r, b, 0, q->block, end, m->n, false);
+        if (m->drift)
+            carry_drift(&r, b);
         for (size_t i = 0; i < n_rows; i++)
             choose_scales(&r, b, i);
         for (size_t s = end; s > b;) {

@@ -6,7 +6,11 @@
  * U upper triangular: that is the sum over columns j of (e_j U_jj + sum over k > j of e_k U_jk)^2. So columns go from the last
  * to the first, and each is rounded near w_j + (sum over k > j of e_k U_jk) / U_jj; U_jj^2 is what its rounding error costs
  * in the end, and the importance by which a block's scales are chosen. Blocks are those of the format: whoever reads the
- * file knows nothing of this. */
+ * file knows nothing of this.
+ *
+ * When the stored matrix will get inputs y that differ from x, those of the exact one, because matrices before it are rounded
+ * as well, the best row is no longer w but w + w C H^-1, with H = sum of y y^T and C = sum of (x - y) y^T. It need not be
+ * computed: column j is rounded near w_j + ((w C U^-1)_j + sum over k > j of e_k U_jk) / U_jj, with e = w - stored as before. */
 #ifndef QASR_DEVICE_COMPENSATE_H
 #define QASR_DEVICE_COMPENSATE_H
 
@@ -20,6 +24,7 @@ typedef struct metric {
     size_t n;
     float *factor;    /* [n, n], U in the upper half; below is scratch */
     double damping;   /* what was needed in the end */
+    float *drift;     /* [n, n], C U^-1, turned; NULL: inputs stay what they are */
 } metric;
 
 /* moments [n, n], symmetric, is taken over and overwritten. damping times the mean of the diagonal is added to it,
@@ -27,7 +32,10 @@ typedef struct metric {
  * moments count as the unit matrix. The bits do not depend on the number of threads. Error: FORMAT (values that are not finite,
  * negative squares; name is the tensor's for that message). */
 qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err);
-void metric_free(metric *m); /* frees the moments too */
+/* cross [n, n]: C, element [i][j] = sum of (x_i - y_i) y_j, of as many inputs as the moments are; finite. It is taken over and
+ * overwritten. The bits do not depend on the number of threads. */
+void metric_set_drift(metric *m, pool *p, float *cross);
+void metric_free(metric *m); /* frees the moments and the drift too */
 
 enum { COMPENSATE_ROWS = 16 }; /* rows at a time: they share the reading of the factor */
 

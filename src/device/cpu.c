@@ -186,6 +186,20 @@ static void cpu_scale(device *d, const dmat *out, const dmat *x, float factor)
     run_rows(d, (row_job){ .run = scale_row, .out = out, .x = x, .n_rows = x->rows, .factor = factor });
 }
 
+static void subtract_row(const row_job *j, size_t i)
+{
+    float *out = f32_row(j->out, i);
+    const float *x = f32_row(j->x, i), *y = f32_row(j->w, i);
+    for (size_t c = 0; c < j->x->cols; c++)
+        out[c] = x[c] - y[c];
+}
+
+static void cpu_subtract(device *d, const dmat *out, const dmat *x, const dmat *y)
+{
+    assert(out->rows == x->rows && out->cols == x->cols && y->rows == x->rows && y->cols == x->cols);
+    run_rows(d, (row_job){ .run = subtract_row, .out = out, .x = x, .w = y, .n_rows = x->rows });
+}
+
 static void embed_row(const row_job *j, size_t i)
 {
     int32_t id = *i32_row(j->pos, i);
@@ -599,6 +613,15 @@ static void cpu_add_products(device *d, const dmat *triangle, const dmat *x)
                                            &c->error));
 }
 
+static void cpu_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y)
+{
+    cpu_device *c = cpu(d);
+    assert(square->rows == x->cols && square->cols == x->cols && ld_f32(square) == x->cols && y->cols == x->cols && y->rows == x->rows);
+    if (c->status == QASR_OK)
+        keep_first(c, moments_add_cross_products(&c->moments, f32_row(square, 0), f32_row(x, 0), ld_f32(x), f32_row(y, 0), ld_f32(y),
+                                                 x->rows, x->cols, &c->error));
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 static void cpu_close(device *d)
@@ -619,7 +642,7 @@ static void cpu_close(device *d)
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .scale = cpu_scale, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
+    .copy = cpu_copy, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
     .rms_norm = cpu_rms_norm,
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
@@ -627,6 +650,7 @@ static const device_ops cpu_ops = {
     .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
     .kv_write_slots = cpu_kv_write_slots, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax, .add_squares = cpu_add_squares, .add_products = cpu_add_products,
+    .add_cross_products = cpu_add_cross_products,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)

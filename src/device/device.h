@@ -76,6 +76,7 @@ typedef struct device_ops {
 
     void (*copy)(device *d, const dmat *out, const dmat *x);
     void (*scale)(device *d, const dmat *out, const dmat *x, float factor);
+    void (*subtract)(device *d, const dmat *out, const dmat *x, const dmat *y);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
     void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone);
     int (*product_type)(device *d, int type, size_t k);
@@ -103,6 +104,7 @@ typedef struct device_ops {
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
     void (*add_squares)(device *d, const dmat *sums, const dmat *x);
     void (*add_products)(device *d, const dmat *triangle, const dmat *x);
+    void (*add_cross_products)(device *d, const dmat *square, const dmat *x, const dmat *y);
 } device_ops;
 
 struct device {
@@ -180,6 +182,8 @@ static inline qasr_status device_end(device *d, qasr_error *err) { return d->ops
 static inline void op_copy(device *d, dmat out, dmat x) { d->ops->copy(d, &out, &x); }
 /* out = factor x, same shape. out may be x. */
 static inline void op_scale(device *d, dmat out, dmat x, float factor) { d->ops->scale(d, &out, &x, factor); }
+/* out = x - y, same shape. out may be one of them. */
+static inline void op_subtract(device *d, dmat out, dmat x, dmat y) { d->ops->subtract(d, &out, &x, &y); }
 /* out[i] = table[ids[i]] as F32; ids in range. */
 static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops->embed(d, &out, &table, &ids); }
 /* One to LINEAR_MAX_PARTS products of the same x. */
@@ -282,5 +286,7 @@ static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_sq
 /* triangle [1, n (n + 1) / 2] F32, a symmetric matrix's lower half row by row: element i (i + 1) / 2 + j, j <= i,
  * += sum over rows of x[.][i] x[.][j]. */
 static inline void op_add_products(device *d, dmat triangle, dmat x) { d->ops->add_products(d, &triangle, &x); }
+/* square [n, n] F32, without gaps: element [i][j] += sum over rows of x[.][i] y[.][j]. */
+static inline void op_add_cross_products(device *d, dmat square, dmat x, dmat y) { d->ops->add_cross_products(d, &square, &x, &y); }
 
 #endif

@@ -1,6 +1,7 @@
-/* See moments.h. The triangle is a product of the matrix x, turned, with itself: columns of x are packed into panels of
- * both kinds, and the register tile of products runs over the blocks that touch the triangle. A block is summed beside
- * the triangle and then added to it, since rows of the triangle have no common stride. */
+/* See moments.h. Products are those of a matrix x, turned, with another one, y: columns of x are packed into panels of one
+ * kind, those of y into panels of the other, and the register tile of products runs over the blocks that are asked for:
+ * those that touch the triangle where y is x, else all. A block is summed beside its place and then added, since rows of
+ * a triangle have no common stride. */
 #include "device/moments.h"
 
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 
 enum {
     SQUARE_COLS = 256, /* columns of one task */
-    BLOCK = 64         /* rows and columns of the triangle in one task, at least; whole panels */
+    BLOCK = 64         /* rows and columns of the sums in one task, at least; whole panels */
 };
 
 void moments_context_free(moments_context *s)
@@ -50,23 +51,24 @@ void moments_add_squares(moments_context *s, float *sums, const float *x, size_t
 /* ---- products of two ------------------------------------------------------------------------------ */
 
 typedef struct products_job {
-    const moments_context *s;
+    moments_context *s;
     const gemm_kernels *t;
-    float *triangle;
-    const float *x;
-    size_t ld_x, m, n;
+    float *sums;
+    bool is_triangle;          /* the lower half only, row after row */
+    const float *x, *y;
+    size_t ld_x, ld_y, m, n;
     size_t steps;              /* m, made even: panels of b stay aligned */
     size_t n_panels_b;
     float *panels_b, *panels_a;
     size_t block_rows, block_cols, n_block_cols;
 } products_job;
 
-/* Columns [c0, c0 + n) of x as rows of steps. */
-static void turn(const products_job *j, float *rows, size_t c0, size_t n)
+/* Columns [c0, c0 + n) of x, or of y, as rows of steps. */
+static void turn(const products_job *j, float *rows, const float *x, size_t ld, size_t c0, size_t n)
 {
     for (size_t r = 0; r < j->m; r++)
         for (size_t c = 0; c < n; c++)
-            rows[c * j->steps + r] = j->x[r * j->ld_x + c0 + c];
+            rows[c * j->steps + r] = x[r * ld + c0 + c];
     for (size_t c = 0; j->m < j->steps && c < n; c++)
         rows[c * j->steps + j->m] = 0;
 }
@@ -79,20 +81,20 @@ static void pack_task(void *arg, size_t task, unsigned thread)
     bool is_b = task < j->n_panels_b;
     size_t width = is_b ? j->t->nr : j->t->mr, c0 = (is_b ? task : task - j->n_panels_b) * width;
     size_t n = j->n - c0 < width ? j->n - c0 : width;
-    turn(j, rows, c0, n);
+    turn(j, rows, is_b ? j->y : j->x, is_b ? j->ld_y : j->ld_x, c0, n);
     if (is_b)
         j->t->pack_b(j->panels_b + c0 * j->steps, rows, j->steps, (unsigned)n, j->steps);
     else
         j->t->pack_a(j->panels_a + c0 * j->steps, rows, j->steps, (unsigned)n, j->steps);
 }
 
-/* Adds the part of a block that lies in the triangle. */
+/* Adds the part of a block that is asked for. */
 static void add_block(const products_job *j, const float *block, size_t i0, size_t n_rows, size_t j0, size_t n_cols)
 {
     for (size_t i = i0; i < i0 + n_rows; i++) {
-        float *to = j->triangle + i * (i + 1) / 2 + j0;
+        float *to = j->sums + (j->is_triangle ? i * (i + 1) / 2 : i * j->n) + j0;
         const float *from = block + (i - i0) * j->block_cols;
-        size_t n = i + 1 < j0 ? 0 : i + 1 - j0;
+        size_t end = j->is_triangle ? i + 1 : j->n, n = end < j0 ? 0 : end - j0;
         n = n < n_cols ? n : n_cols;
         for (size_t c = 0; c < n; c++)
             to[c] += from[c];
@@ -105,7 +107,7 @@ static void block_task(void *arg, size_t task, unsigned thread)
     size_t i0 = task / j->n_block_cols * j->block_rows, j0 = task % j->n_block_cols * j->block_cols;
     size_t n_rows = j->n - i0 < j->block_rows ? j->n - i0 : j->block_rows;
     size_t n_cols = j->n - j0 < j->block_cols ? j->n - j0 : j->block_cols;
-    if (j0 >= i0 + n_rows)
+    if (j->is_triangle && j0 >= i0 + n_rows)
         return;
     float *block = j->s->per_thread + thread * j->s->thread_floats;
     size_t mr = j->t->mr, nr = j->t->nr;
@@ -130,12 +132,12 @@ static qasr_status reserve(float **memory, size_t *have, size_t want, size_t cop
     return QASR_OK;
 }
 
-qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
-                                 qasr_error *err)
+static qasr_status add_products(products_job j, qasr_error *err)
 {
-    products_job j = { .s = s, .t = &s->k->gemm, .triangle = triangle, .x = x, .ld_x = ld_x, .m = m, .n = n,
-                       .steps = size_round_up(m, 2) };
-    size_t mr = j.t->mr, nr = j.t->nr, n_panels_a = (n + mr - 1) / mr;
+    moments_context *s = j.s;
+    j.t = &s->k->gemm;
+    j.steps = size_round_up(j.m, 2);
+    size_t n = j.n, mr = j.t->mr, nr = j.t->nr, n_panels_a = (n + mr - 1) / mr;
     j.n_panels_b = (n + nr - 1) / nr;
     j.block_rows = size_round_up(BLOCK, mr);
     j.block_cols = size_round_up(BLOCK, nr);
@@ -148,4 +150,17 @@ qasr_status moments_add_products(moments_context *s, float *triangle, const floa
     pool_run(s->pool, pack_task, &j, j.n_panels_b + n_panels_a);
     pool_run(s->pool, block_task, &j, (n + j.block_rows - 1) / j.block_rows * j.n_block_cols);
     return QASR_OK;
+}
+
+qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
+                                 qasr_error *err)
+{
+    return add_products((products_job){ .s = s, .sums = triangle, .is_triangle = true, .x = x, .y = x, .ld_x = ld_x, .ld_y = ld_x,
+                                        .m = m, .n = n }, err);
+}
+
+qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y, size_t ld_y,
+                                       size_t m, size_t n, qasr_error *err)
+{
+    return add_products((products_job){ .s = s, .sums = square, .x = x, .y = y, .ld_x = ld_x, .ld_y = ld_y, .m = m, .n = n }, err);
 }

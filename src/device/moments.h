@@ -25,5 +25,8 @@ void moments_add_squares(moments_context *s, float *sums, const float *x, size_t
  * added: results do not depend on threads, but on how rows are split into calls. Error: NOMEM. */
 qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
                                  qasr_error *err);
+/* square[i n + j] += sum over rows of x[r][i] y[r][j]: the same for two matrices [m, n], all i and j. */
+qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y, size_t ld_y,
+                                       size_t m, size_t n, qasr_error *err);
 
 #endif

@@ -19,23 +19,22 @@
 #include "engine/engine.h"
 #include "engine/row_weights.h"
 #include "engine/sounds.h"
+#include "model/stages.h"
 
 enum {
     BLOCK_ROWS = 128,        /* float32 sums stay this short; adding a block costs little beside computing it */
     PIECE_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
-    OUT_FLOATS = 1 << 18,    /* written at a time */
-    MAX_SHARED = 3           /* matrices with one input */
+    OUT_FLOATS = 1 << 18     /* written at a time */
 };
 #define MAX_KV_BYTES ((uint64_t)512 << 20)
 #define DEFAULT_MEMORY_MB 2048
 
 /* What one or more matrices are multiplied with. */
 typedef struct input {
-    const weight_ref *refs[MAX_SHARED]; /* the matrices; the first gives the name */
-    size_t n_refs;
-    dmat w;                             /* the first, as the network has it */
+    stage stage;                        /* its first matrix gives the name */
+    dmat w;                             /* that one, as the network has it */
     size_t cols;
-    size_t sums_index[MAX_SHARED], counts_index[MAX_SHARED], products_index; /* tensors of the file */
+    size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
     uint64_t n_rows;
     double weight;                      /* of all rows */
     dmat sums, triangle, block;         /* while its group is at work */
@@ -63,47 +62,17 @@ typedef struct job {
 
 /* ---- which inputs --------------------------------------------------------------------------------- */
 
-/* Matrices of a layer that share an input, by their index among the layer's weights. */
-typedef struct shared {
-    size_t n;
-    int index[MAX_SHARED];
-} shared;
-
-static const shared enc_shared[] = {
-    { 3, { ENC_Q_W, ENC_K_W, ENC_V_W } }, { 1, { ENC_O_W } }, { 1, { ENC_FC1_W } }, { 1, { ENC_FC2_W } },
-};
-static const shared dec_shared[] = {
-    { 3, { DEC_Q, DEC_K, DEC_V } }, { 1, { DEC_O } }, { 2, { DEC_GATE, DEC_UP } }, { 1, { DEC_DOWN } },
-};
-
-/* refs and bound: the weights of a layer, and where the network has them. */
-static void add_inputs(job *j, const weight_ref *refs, const dmat *bound, const shared *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        input *in = &j->inputs[j->n_inputs++];
-        in->n_refs = s[i].n;
-        for (size_t k = 0; k < s[i].n; k++)
-            in->refs[k] = &refs[s[i].index[k]];
-        in->w = bound[s[i].index[0]];
-        in->cols = in->refs[0]->cols;
-    }
-}
-
 static qasr_status list_inputs(job *j, qasr_error *err)
 {
-    const model *m = j->model->checkpoint;
-    const net *n = j->session->net;
-    static const shared before = { 1, { TOP_CONV_OUT } }, between[] = { { 1, { TOP_PROJ1_W } }, { 1, { TOP_PROJ2_W } } },
-                        after = { 1, { TOP_HEAD } };
-    size_t n_enc = m->config.enc.n_layers, n_dec = m->config.dec.n_layers;
-    TRY(MEM_CALLOC(&j->inputs, ARRAY_LEN(enc_shared) * n_enc + ARRAY_LEN(dec_shared) * n_dec + 2 + ARRAY_LEN(between), err));
-    add_inputs(j, m->top, n->top, &before, 1);
-    for (size_t i = 0; i < n_enc; i++)
-        add_inputs(j, m->enc[i], n->enc[i], enc_shared, ARRAY_LEN(enc_shared));
-    add_inputs(j, m->top, n->top, between, ARRAY_LEN(between));
-    for (size_t i = 0; i < n_dec; i++)
-        add_inputs(j, m->dec[i], n->dec[i], dec_shared, ARRAY_LEN(dec_shared));
-    add_inputs(j, m->top, n->top, &after, 1);
+    net *n = j->session->net;
+    j->n_inputs = stages_count(n);
+    TRY(MEM_CALLOC(&j->inputs, j->n_inputs, err));
+    for (size_t i = 0; i < j->n_inputs; i++) {
+        input *in = &j->inputs[i];
+        in->stage = stages_get(n, i);
+        in->w = *in->stage.w[0];
+        in->cols = in->stage.refs[0]->cols;
+    }
     return QASR_OK;
 }
 
@@ -134,7 +103,7 @@ static qasr_status count_passes(job *j, qasr_error *err)
         size_t end = find_group_end(j, first);
         if (end == first)
             return error_set(err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d: raise --max-memory",
-                             j->inputs[first].refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
+                             j->inputs[first].stage.refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
                              j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
         first = end;
     }
@@ -166,8 +135,8 @@ static input *find_input(job *j, dmat w)
  * has room, stop counting as this process's memory, so that the sums take their place and not more. */
 static void release_previous(job *j, const input *now)
 {
-    for (size_t i = 0; j->previous && i < j->previous->n_refs; i++) {
-        const weight_ref *ref = j->previous->refs[i];
+    for (size_t i = 0; j->previous && i < j->previous->stage.n; i++) {
+        const weight_ref *ref = j->previous->stage.refs[i];
         const file_map *map = weights_file_map(ref->source, ref->tensor->file);
         file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data), (size_t)ref->tensor->n_bytes);
     }
@@ -321,12 +290,12 @@ static qasr_status declare_tensors(const job *j, qasr_error *err)
 {
     for (size_t i = 0; i < j->n_inputs; i++) {
         input *in = &j->inputs[i];
-        for (size_t k = 0; k < in->n_refs; k++) {
-            TRY(declare_tensor(j, in->refs[k], CALIBRATION_SUMS, in->cols, &in->sums_index[k], err));
-            TRY(declare_tensor(j, in->refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
+        for (size_t k = 0; k < in->stage.n; k++) {
+            TRY(declare_tensor(j, in->stage.refs[k], CALIBRATION_SUMS, in->cols, &in->sums_index[k], err));
+            TRY(declare_tensor(j, in->stage.refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
         }
         if (j->opt->covariance)
-            TRY(declare_tensor(j, in->refs[0], CALIBRATION_PRODUCTS, triangle_floats(j, in), &in->products_index, err));
+            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, triangle_floats(j, in), &in->products_index, err));
     }
     return QASR_OK;
 }
@@ -363,7 +332,7 @@ static qasr_status write_row(const job *j, const input *in, dmat row, const size
         for (size_t k = 0; k < m; k++)
             if (!isfinite(j->host[k]))
                 return error_set(err, QASR_E_DEVICE, "the inputs of '%s' are not finite, or too large to be squared: damaged weights in '%s'?",
-                                 in->refs[0]->tensor->canonical, j->model->checkpoint->path);
+                                 in->stage.refs[0]->tensor->canonical, j->model->checkpoint->path);
         for (size_t k = 0; k < n; k++)
             TRY(gguf_writer_put(j->out, tensors[k], i * sizeof(float), j->host, m * sizeof(float), err));
     }
@@ -375,8 +344,8 @@ static qasr_status write_group(const job *j, qasr_error *err)
     for (size_t i = j->group; i < j->group_end; i++) {
         const input *in = &j->inputs[i];
         float count = (float)in->weight;
-        TRY(write_row(j, in, in->sums, in->sums_index, in->n_refs, err));
-        for (size_t k = 0; k < in->n_refs; k++)
+        TRY(write_row(j, in, in->sums, in->sums_index, in->stage.n, err));
+        for (size_t k = 0; k < in->stage.n; k++)
             TRY(gguf_writer_put(j->out, in->counts_index[k], 0, &count, sizeof count, err));
         if (j->opt->covariance)
             TRY(write_row(j, in, in->triangle, &in->products_index, 1, err));
@@ -423,7 +392,7 @@ static void make_report(const job *j, qasr_calibrate_report *r)
     r->n_pieces = j->n_pieces;
     r->n_passes = j->n_passes;
     for (size_t i = 0; i < j->n_inputs; i++)
-        r->n_matrices += j->inputs[i].n_refs;
+        r->n_matrices += j->inputs[i].stage.n;
     r->audio_s = j->audio_s;
     r->encoder_rows = j->inputs[0].n_rows;                /* of conv_out */
     r->decoder_rows = j->inputs[j->n_inputs - 2].n_rows;  /* of the last layer's down_proj */

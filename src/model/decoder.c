@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "model/stages.h"
 
 enum { PREFILL_ROWS = 512 };
 
@@ -273,39 +274,54 @@ static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dma
     }
 }
 
-static void run_layer(decoder *d, const batch *b, size_t layer)
+static dmat y_rows(const decoder *d, size_t n, size_t cols) { return dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, cols); }
+
+static dmat norm_rows(decoder *d, dmat x, dmat w)
+{
+    dmat y = y_rows(d, x.rows, x.cols);
+    op_rms_norm(d->n->d, y, x, w, d->n->config->dec.rms_eps);
+    return y;
+}
+
+/* Returns the input of the next stage; after the last, nothing of use. */
+static dmat run_stage(decoder *d, const batch *b, size_t s, dmat in)
 {
     device *dev = d->n->d;
     const model_config *c = d->n->config;
+    size_t layer = s / STAGES_PER_LAYER, n = b->x.rows, hd = c->dec.head_dim;
     const dmat *w = d->n->dec[layer];
-    size_t n = b->x.rows, hd = c->dec.head_dim;
     dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n);
-    dmat gate = dmat_rows(d->gate, 0, n), up = dmat_rows(d->up, 0, n);
-    dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.d_model);
-    dmat o = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.n_heads * hd);
+    dmat gate = dmat_rows(d->gate, 0, n), up = dmat_rows(d->up, 0, n), o = y_rows(d, n, c->dec.n_heads * hd);
     dmat none = { 0 };
-
-    op_rms_norm(dev, y, b->x, w[DEC_NORM1], c->dec.rms_eps);
     const linear_part qkv[] = { { q, w[DEC_Q], none, ACT_NONE, false },
                                 { k, w[DEC_K], none, ACT_NONE, false },
                                 { v, w[DEC_V], none, ACT_NONE, false } };
-    project(d->n, b, y, qkv, 3);
-    op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
-    op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
-    attend(d, b, layer, o, q, k, v);
-    project(d->n, b, o, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
-
-    op_rms_norm(dev, y, b->x, w[DEC_NORM2], c->dec.rms_eps);
     const linear_part ffn[] = { { gate, w[DEC_GATE], none, ACT_NONE, false }, { up, w[DEC_UP], none, ACT_NONE, false } };
-    project(d->n, b, y, ffn, 2);
-    op_silu_mul(dev, gate, up);
-    project(d->n, b, gate, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
+    switch (s % STAGES_PER_LAYER) {
+    case STAGE_QKV:
+        project(d->n, b, in, qkv, 3);
+        op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+        op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+        attend(d, b, layer, o, q, k, v);
+        return o;
+    case STAGE_OUT:
+        project(d->n, b, in, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
+        return norm_rows(d, b->x, w[DEC_NORM2]);
+    case STAGE_UP:
+        project(d->n, b, in, ffn, 2);
+        op_silu_mul(dev, gate, up);
+        return gate;
+    default:
+        project(d->n, b, in, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
+        return layer + 1 < c->dec.n_layers ? norm_rows(d, b->x, d->n->dec[layer + 1][DEC_NORM1]) : b->x;
+    }
 }
 
 static void run_layers(decoder *d, const batch *b)
 {
-    for (size_t i = 0; i < d->n->config->dec.n_layers; i++)
-        run_layer(d, b, i);
+    dmat in = norm_rows(d, b->x, d->n->dec[0][DEC_NORM1]);
+    for (size_t s = 0; s < stages_of_decoder(d->n); s++)
+        in = run_stage(d, b, s, in);
 }
 
 /* Choice for each row of x, at most n_slots; d->logits become known only if all are asked for. */
@@ -313,8 +329,7 @@ static void choose(decoder *d, dmat x, bool all_logits)
 {
     device *dev = d->n->d;
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
-    dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, x.rows, x.cols);
-    op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
+    dmat y = norm_rows(d, x, d->n->top[TOP_NORM]);
     net_tell(d->n, y, head, (net_rows){ 0 });
     if (all_logits) {
         op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
@@ -353,21 +368,32 @@ static void put_audio(decoder *d, const batch *b, size_t first, size_t audio_beg
         op_copy(d->n->d, dmat_rows(b->x, begin, n), dmat_rows(embeds, first + begin - audio_begin, n));
 }
 
+/* Rows [first, first + n) of a slot's sequence, with their positions on the device. */
+static qasr_status make_block(decoder *d, batch *b, size_t index, size_t first, dmat x, qasr_error *err)
+{
+    *b = (batch){ .x = x, .pos = dmat_rows(d->pos, 0, x.rows), .n_kv = first + x.rows, .one = index };
+    for (size_t i = 0; i < x.rows; i++)
+        d->host_rows[i] = (int32_t)(first + i);
+    return device_write(d->n->d, b->pos, d->host_rows, err);
+}
+
+static void embed(decoder *d, const batch *b, size_t first, size_t audio_begin, dmat embeds)
+{
+    op_embed(d->n->d, b->x, d->n->top[TOP_EMBED], dmat_rows(d->ids, 0, b->x.rows));
+    put_audio(d, b, first, audio_begin, embeds);
+}
+
 /* One block of the prompt: ids [rows] at positions first, first + 1, ... */
 static qasr_status prefill_block(decoder *d, size_t index, const int32_t *ids, size_t first, size_t rows, bool last,
                                  size_t audio_begin, dmat embeds, qasr_error *err)
 {
     device *dev = d->n->d;
-    dmat block_ids = dmat_rows(d->ids, 0, rows);
-    batch b = { .x = dmat_rows(d->x, 0, rows), .pos = dmat_rows(d->pos, 0, rows), .n_kv = first + rows, .one = index };
+    batch b;
+    TRY(make_block(d, &b, index, first, dmat_rows(d->x, 0, rows), err));
     b.rows = find_rows(first, rows, last, audio_begin, embeds.rows);
-    for (size_t i = 0; i < rows; i++)
-        d->host_rows[i] = (int32_t)(first + i);
-    TRY(device_write(dev, block_ids, ids, err));
-    TRY(device_write(dev, b.pos, d->host_rows, err));
+    TRY(device_write(dev, dmat_rows(d->ids, 0, rows), ids, err));
     device_begin(dev);
-    op_embed(dev, b.x, d->n->top[TOP_EMBED], block_ids);
-    put_audio(d, &b, first, audio_begin, embeds);
+    embed(d, &b, first, audio_begin, embeds);
     run_layers(d, &b);
     if (last)
         choose(d, dmat_rows(b.x, rows - 1, 1), true);
@@ -451,4 +477,38 @@ qasr_status decoder_token(const decoder *d, size_t index, int32_t *id, qasr_erro
 qasr_status decoder_logits(decoder *d, float *out, qasr_error *err)
 {
     return device_read(d->n->d, out, dmat_rows(d->logits, 0, 1), err);
+}
+
+/* ---- stages -------------------------------------------------------------------------------------- */
+
+qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_begin, dmat embeds, dmat x, dmat next, qasr_error *err)
+{
+    TRY(get_scratch(d, err));
+    for (size_t first = 0; first < x.rows; first += PREFILL_ROWS) {
+        size_t n = x.rows - first < PREFILL_ROWS ? x.rows - first : PREFILL_ROWS;
+        batch b = { .x = dmat_rows(x, first, n), .rows = find_rows(first, n, false, audio_begin, embeds.rows) };
+        TRY(device_write(d->n->d, dmat_rows(d->ids, 0, n), ids + first, err));
+        device_begin(d->n->d);
+        embed(d, &b, first, audio_begin, embeds);
+        op_copy(d->n->d, dmat_rows(next, first, n), norm_rows(d, b.x, d->n->dec[0][DEC_NORM1]));
+        TRY(device_end(d->n->d, err));
+    }
+    return QASR_OK;
+}
+
+qasr_status decoder_run_stage(decoder *d, size_t index, size_t s, dmat x, dmat in, dmat next, qasr_error *err)
+{
+    assert(d->slots[index].used && x.rows <= d->slots[index].capacity);
+    TRY(get_scratch(d, err));
+    for (size_t first = 0; first < x.rows; first += PREFILL_ROWS) {
+        size_t n = x.rows - first < PREFILL_ROWS ? x.rows - first : PREFILL_ROWS;
+        batch b;
+        TRY(make_block(d, &b, index, first, dmat_rows(x, first, n), err));
+        device_begin(d->n->d);
+        dmat made = run_stage(d, &b, s, dmat_rows(in, first, n));
+        if (s + 1 < stages_of_decoder(d->n))
+            op_copy(d->n->d, dmat_rows(next, first, n), made);
+        TRY(device_end(d->n->d, err));
+    }
+    return QASR_OK;
 }

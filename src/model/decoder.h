@@ -43,4 +43,14 @@ qasr_status decoder_force(decoder *d, size_t slot, int32_t id, float *logits, qa
  * another user. */
 qasr_status decoder_logits(decoder *d, float *out, qasr_error *err);
 
+/* ---- stage by stage (model/stages.h), for whole sequences whose answer is known; the matrices are the caller's ---- */
+
+/* ids [x.rows] of prompt and answer, of which rows [audio_begin, audio_begin + embeds.rows) are sound: x [n, d_model] gets the vectors,
+ * next the input of the first stage. Errors: DEVICE, NOMEM. */
+qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_begin, dmat embeds, dmat x, dmat next, qasr_error *err);
+/* One stage, 0 the first of the decoder: x, the sum that goes through the layers, is updated; in is the stage's input; next gets that
+ * of the next stage, and is not touched by the last. It may be in's rows in the same places (strides count). The slot lends its
+ * cache; what it held is lost. Errors: DEVICE, NOMEM. */
+qasr_status decoder_run_stage(decoder *d, size_t slot, size_t s, dmat x, dmat in, dmat next, qasr_error *err);
+
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "model/stages.h"
 
 enum {
     GROUP_WINDOWS = 4, /* windows that share one sweep over the weights */
@@ -125,45 +126,75 @@ static void project(const net *n, dmat x, const linear_part *parts, size_t n_par
     op_linear(n->d, x, parts, n_parts);
 }
 
-static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t window)
+/* The input of a layer's first stage; of proj1 after the last. */
+static dmat norm_layer(const encoder *e, size_t layer, dmat x)
+{
+    const net *n = e->n;
+    const dmat *w = layer < n->config->enc.n_layers ? &n->enc[layer][ENC_LN1_W] : &n->top[TOP_LN_POST_W]; /* and their biases */
+    dmat y = dmat_rows(e->norm, 0, x.rows);
+    op_layer_norm(n->d, y, x, w[0], w[1], layer_norm_eps);
+    return y;
+}
+
+static dmat run_layer_stage(encoder *e, size_t layer, size_t s, dmat x, dmat in, size_t window)
 {
     device *d = e->n->d;
     const model_config *c = e->n->config;
-    size_t n = x.rows;
-    dmat y = dmat_rows(e->norm, 0, n), q = dmat_rows(e->q, 0, n), k = dmat_rows(e->k, 0, n), v = dmat_rows(e->v, 0, n);
-    dmat hidden = dmat_rows(e->hidden, 0, n);
-    size_t head_dim = c->enc.d_model / c->enc.n_heads;
+    const dmat *w = e->n->enc[layer];
+    size_t n = x.rows, head_dim = c->enc.d_model / c->enc.n_heads;
+    dmat y = dmat_rows(e->norm, 0, n), hidden = dmat_rows(e->hidden, 0, n);
+    dmat q = dmat_rows(e->q, 0, n), k = dmat_rows(e->k, 0, n), v = dmat_rows(e->v, 0, n);
     attn_heads heads = { c->enc.n_heads, c->enc.n_heads, head_dim, 1.0f / __builtin_sqrtf((float)head_dim) };
-
-    op_layer_norm(d, y, x, w[ENC_LN1_W], w[ENC_LN1_B], layer_norm_eps);
     const linear_part qkv[] = { { q, w[ENC_Q_W], w[ENC_Q_B], ACT_NONE, false },
                                 { k, w[ENC_K_W], w[ENC_K_B], ACT_NONE, false },
                                 { v, w[ENC_V_W], w[ENC_V_B], ACT_NONE, false } };
-    project(e->n, y, qkv, 3);
-    op_attention_windows(d, y, q, k, v, heads, window);
-    project(e->n, y, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
-
-    op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
-    project(e->n, y, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
-    project(e->n, hidden, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
+    switch (s) {
+    case STAGE_QKV:
+        project(e->n, in, qkv, 3);
+        op_attention_windows(d, y, q, k, v, heads, window);
+        return y;
+    case STAGE_OUT:
+        project(e->n, in, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
+        op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
+        return y;
+    case STAGE_UP:
+        project(e->n, in, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
+        return hidden;
+    default:
+        project(e->n, in, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
+        return norm_layer(e, layer + 1, x);
+    }
 }
 
-/* conv_out, positions, layers, projection for one group: flat rows -> out rows. */
+/* Returns the input of the next stage; after the last one out, which gets the vectors. */
+static dmat run_stage(encoder *e, size_t s, dmat x, dmat in, size_t window, dmat out)
+{
+    const net *n = e->n;
+    size_t n_layers = n->config->enc.n_layers;
+    if (s == 0) {
+        dmat none = { 0 };
+        project(n, in, &(linear_part){ x, n->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+        op_add_cyclic(n->d, x, n->positions);
+        return norm_layer(e, 0, x);
+    }
+    if (s <= STAGES_PER_LAYER * n_layers)
+        return run_layer_stage(e, (s - 1) / STAGES_PER_LAYER, (s - 1) % STAGES_PER_LAYER, x, in, window);
+    if (s == STAGES_PER_LAYER * n_layers + 1) {
+        project(n, in, &(linear_part){ x, n->top[TOP_PROJ1_W], n->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
+        return x;
+    }
+    project(n, in, &(linear_part){ out, n->top[TOP_PROJ2_W], n->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    return out;
+}
+
+/* All stages for one group: flat rows -> out rows. */
 static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out, qasr_error *err)
 {
-    const net *bound = e->n;
-    device *d = bound->d;
-    dmat flat = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows), y = dmat_rows(e->norm, 0, n_rows);
-    dmat none = { 0 };
-    device_begin(d);
-    project(bound, flat, &(linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
-    op_add_cyclic(d, x, bound->positions);
-    for (size_t i = 0; i < bound->config->enc.n_layers; i++)
-        run_layer(e, bound->enc[i], x, window);
-    op_layer_norm(d, y, x, bound->top[TOP_LN_POST_W], bound->top[TOP_LN_POST_B], layer_norm_eps);
-    project(bound, y, &(linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
-    project(bound, x, &(linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
-    return device_end(d, err);
+    dmat in = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows);
+    device_begin(e->n->d);
+    for (size_t s = 0; s < stages_of_encoder(e->n); s++)
+        in = run_stage(e, s, x, in, window, out);
+    return device_end(e->n->d, err);
 }
 
 qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames, bool full, qasr_error *err)
@@ -188,4 +219,16 @@ qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames
         TRY(transform(e, n_rows, window_pieces * per_piece, dmat_rows(*out, row0, n_rows), err));
     }
     return QASR_OK;
+}
+
+qasr_status encoder_run_stage(encoder *e, size_t s, dmat x, dmat in, dmat next, qasr_error *err)
+{
+    const model_config *c = e->n->config;
+    size_t per_piece = config_tokens_per_chunk(c);
+    TRY(reserve(e, (x.rows + per_piece - 1) / per_piece, 0, err));
+    device_begin(e->n->d);
+    dmat made = run_stage(e, s, x, in, c->enc.window_frames / c->enc.chunk_frames * per_piece, next);
+    if (s + 1 < stages_of_encoder(e->n))
+        op_copy(e->n->d, next, made);
+    return device_end(e->n->d, err);
 }

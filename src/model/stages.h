@@ -1,0 +1,28 @@
+/* The network's matrices in the order in which they are needed, as a chain of stages: a stage is the products of one input. What
+ * comes between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for each layer q, k, v;
+ * out_proj; fc1; fc2; then proj1; proj2. Decoder: for each layer q, k, v; o_proj; gate_proj, up_proj; down_proj. Last: the head. */
+#ifndef QASR_MODEL_STAGES_H
+#define QASR_MODEL_STAGES_H
+
+#include "model/net.h"
+
+/* Of a layer. */
+enum { STAGE_QKV, STAGE_OUT, STAGE_UP, STAGE_DOWN, STAGES_PER_LAYER };
+enum { STAGE_MAX_MATRICES = 3 };
+
+typedef struct stage {
+    size_t n;
+    const weight_ref *refs[STAGE_MAX_MATRICES];
+    dmat *w[STAGE_MAX_MATRICES];                   /* in the net */
+    const weight_ref *bias_refs[STAGE_MAX_MATRICES]; /* NULL: the matrix has none */
+    dmat *biases[STAGE_MAX_MATRICES];
+} stage;
+
+static inline size_t stages_of_encoder(const net *n) { return STAGES_PER_LAYER * n->config->enc.n_layers + 3; }
+static inline size_t stages_of_decoder(const net *n) { return STAGES_PER_LAYER * n->config->dec.n_layers; }
+/* The encoder's, the decoder's, the head. */
+static inline size_t stages_count(const net *n) { return stages_of_encoder(n) + stages_of_decoder(n) + 1; }
+/* index < stages_count(n). */
+stage stages_get(net *n, size_t index);
+
+#endif
