@@ -172,6 +172,13 @@ static void cpu_copy(device *d, const dmat *out, const dmat *x)
     run_rows(d, (row_job){ .run = copy_row, .out = out, .x = x, .n_rows = x->rows });
 }
 
+static void clear_row(const row_job *j, size_t i) { memset(f32_row(j->out, i), 0, j->out->cols * sizeof(float)); }
+
+static void cpu_clear(device *d, const dmat *out)
+{
+    run_rows(d, (row_job){ .run = clear_row, .out = out, .n_rows = out->rows });
+}
+
 static void scale_row(const row_job *j, size_t i)
 {
     float *out = f32_row(j->out, i);
@@ -642,7 +649,7 @@ static void cpu_close(device *d)
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
+    .copy = cpu_copy, .clear = cpu_clear, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
     .rms_norm = cpu_rms_norm,
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,

@@ -75,6 +75,7 @@ typedef struct device_ops {
     qasr_status (*end)(device *d, qasr_error *err);
 
     void (*copy)(device *d, const dmat *out, const dmat *x);
+    void (*clear)(device *d, const dmat *out);
     void (*scale)(device *d, const dmat *out, const dmat *x, float factor);
     void (*subtract)(device *d, const dmat *out, const dmat *x, const dmat *y);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
@@ -180,6 +181,8 @@ static inline qasr_status device_end(device *d, qasr_error *err) { return d->ops
 
 /* out = x, same shape. */
 static inline void op_copy(device *d, dmat out, dmat x) { d->ops->copy(d, &out, &x); }
+/* out = 0. */
+static inline void op_clear(device *d, dmat out) { d->ops->clear(d, &out); }
 /* out = factor x, same shape. out may be x. */
 static inline void op_scale(device *d, dmat out, dmat x, float factor) { d->ops->scale(d, &out, &x, factor); }
 /* out = x - y, same shape. out may be one of them. */

@@ -17,12 +17,11 @@
 #include "base/mem.h"
 #include "engine/calibration.h"
 #include "engine/engine.h"
-#include "engine/row_weights.h"
+#include "engine/gather.h"
 #include "engine/sounds.h"
 #include "model/stages.h"
 
 enum {
-    BLOCK_ROWS = 128,        /* float32 sums stay this short; adding a block costs little beside computing it */
     PIECE_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
     OUT_FLOATS = 1 << 18     /* written at a time */
 };
@@ -35,10 +34,7 @@ typedef struct input {
     dmat w;                             /* that one, as the network has it */
     size_t cols;
     size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
-    uint64_t n_rows;
-    double weight;                      /* of all rows */
-    dmat sums, triangle, block;         /* while its group is at work */
-    size_t n_block;                     /* rows in the block */
+    gather sums;                        /* while its group is at work; the numbers of rows stay */
 } input;
 
 typedef struct job {
@@ -76,16 +72,9 @@ static qasr_status list_inputs(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static size_t triangle_floats(const job *j, const input *in) { return j->opt->covariance ? in->cols * (in->cols + 1) / 2 : 0; }
+static unsigned wanted(const job *j) { return GATHER_SQUARES | (j->opt->covariance ? GATHER_PRODUCTS : 0); }
 
-static uint64_t input_bytes(const job *j, const input *in)
-{
-    const size_t parts[] = { in->cols, triangle_floats(j, in), BLOCK_ROWS * in->cols };
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        bytes += size_round_up(parts[i] * sizeof(float), MEM_ALIGN);
-    return bytes;
-}
+static uint64_t input_bytes(const job *j, const input *in) { return gather_bytes(in->cols, wanted(j)); }
 
 /* End of the group that begins at an input: as many as fit. */
 static size_t find_group_end(const job *j, size_t first)
@@ -112,17 +101,6 @@ static qasr_status count_passes(job *j, qasr_error *err)
 
 /* ---- collecting ----------------------------------------------------------------------------------- */
 
-/* The block's rows go into the sums. */
-static void add_block(const job *j, input *in)
-{
-    device *d = j->session->device;
-    dmat rows = dmat_rows(in->block, 0, in->n_block);
-    op_add_squares(d, in->sums, rows);
-    if (j->opt->covariance)
-        op_add_products(d, in->triangle, rows);
-    in->n_block = 0;
-}
-
 static input *find_input(job *j, dmat w)
 {
     for (size_t i = 0; i < j->n_inputs; i++)
@@ -143,17 +121,6 @@ static void release_previous(job *j, const input *now)
     j->previous = now;
 }
 
-/* Rows [first, first + n) of an input, which all count the same. */
-static void add_rows(job *j, input *in, dmat x, size_t first, size_t n, float factor)
-{
-    op_scale(j->session->device, dmat_rows(in->block, in->n_block, n), dmat_rows(x, first, n), factor);
-    in->n_block += n;
-    in->n_rows += n;
-    in->weight += (double)n * (double)(factor * factor);
-    if (in->n_block == BLOCK_ROWS)
-        add_block(j, in);
-}
-
 static void watch(void *user, dmat x, dmat w, net_rows rows)
 {
     job *j = user;
@@ -162,57 +129,32 @@ static void watch(void *user, dmat x, dmat w, net_rows rows)
     size_t index = in ? (size_t)(in - j->inputs) : SIZE_MAX;
     if (index < j->group || index >= j->group_end)
         return;
-    for (size_t r = 0, n; r < x.rows; r += n) {
-        float factor = row_weights_factor(rows, r, x.rows, &n);
-        size_t room = BLOCK_ROWS - in->n_block;
-        n = n < room ? n : room;
-        add_rows(j, in, x, r, n, factor);
-    }
-}
-
-static qasr_status clear(const job *j, dmat row, qasr_error *err)
-{
-    memset(j->host, 0, OUT_FLOATS * sizeof *j->host);
-    for (size_t i = 0; i < row.cols; i += OUT_FLOATS) {
-        size_t n = row.cols - i < OUT_FLOATS ? row.cols - i : OUT_FLOATS;
-        TRY(device_write(j->session->device, dmat_make(row.mem, row.offset + i * sizeof(float), QUANT_F32, 1, n), j->host, err));
-    }
-    return QASR_OK;
-}
-
-static dmat take(const job *j, size_t *used, size_t rows, size_t cols)
-{
-    dmat m = dmat_make(j->group_mem, *used, QUANT_F32, rows, cols);
-    *used += size_round_up(rows * m.stride, MEM_ALIGN);
-    return m;
+    gather_add(&in->sums, j->session->device, x, x, rows);
 }
 
 static qasr_status begin_group(job *j, qasr_error *err)
 {
     uint64_t bytes = 0;
     size_t used = 0;
+    device *d = j->session->device;
     for (size_t i = j->group; i < j->group_end; i++)
         bytes += input_bytes(j, &j->inputs[i]);
     if (bytes > SIZE_MAX)
         return error_set(err, QASR_E_NOMEM, "%" PRIu64 " bytes of statistics do not fit into the address space", bytes);
-    TRY(device_alloc(j->session->device, &j->group_mem, (size_t)bytes, err));
+    TRY(device_alloc(d, &j->group_mem, (size_t)bytes, err));
+    device_begin(d);
     for (size_t i = j->group; i < j->group_end; i++) {
-        input *in = &j->inputs[i];
-        in->sums = take(j, &used, 1, in->cols);
-        in->triangle = take(j, &used, 1, triangle_floats(j, in));
-        in->block = take(j, &used, BLOCK_ROWS, in->cols);
-        TRY(clear(j, in->sums, err));
-        TRY(clear(j, in->triangle, err));
+        gather_place(&j->inputs[i].sums, j->group_mem, &used, j->inputs[i].cols, wanted(j));
+        gather_clear(&j->inputs[i].sums, d);
     }
-    return QASR_OK;
+    return device_end(d, err);
 }
 
 static qasr_status end_group(job *j, qasr_error *err)
 {
     device_begin(j->session->device);
     for (size_t i = j->group; i < j->group_end; i++)
-        if (j->inputs[i].n_block)
-            add_block(j, &j->inputs[i]);
+        gather_flush(&j->inputs[i].sums, j->session->device);
     return device_end(j->session->device, err);
 }
 
@@ -295,7 +237,7 @@ static qasr_status declare_tensors(const job *j, qasr_error *err)
             TRY(declare_tensor(j, in->stage.refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
         }
         if (j->opt->covariance)
-            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, triangle_floats(j, in), &in->products_index, err));
+            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, gather_triangle(in->cols), &in->products_index, err));
     }
     return QASR_OK;
 }
@@ -343,12 +285,12 @@ static qasr_status write_group(const job *j, qasr_error *err)
 {
     for (size_t i = j->group; i < j->group_end; i++) {
         const input *in = &j->inputs[i];
-        float count = (float)in->weight;
-        TRY(write_row(j, in, in->sums, in->sums_index, in->stage.n, err));
+        float count = (float)in->sums.weight;
+        TRY(write_row(j, in, in->sums.squares, in->sums_index, in->stage.n, err));
         for (size_t k = 0; k < in->stage.n; k++)
             TRY(gguf_writer_put(j->out, in->counts_index[k], 0, &count, sizeof count, err));
         if (j->opt->covariance)
-            TRY(write_row(j, in, in->triangle, &in->products_index, 1, err));
+            TRY(write_row(j, in, in->sums.triangle, &in->products_index, 1, err));
     }
     return QASR_OK;
 }
@@ -394,9 +336,9 @@ static void make_report(const job *j, qasr_calibrate_report *r)
     for (size_t i = 0; i < j->n_inputs; i++)
         r->n_matrices += j->inputs[i].stage.n;
     r->audio_s = j->audio_s;
-    r->encoder_rows = j->inputs[0].n_rows;                /* of conv_out */
-    r->decoder_rows = j->inputs[j->n_inputs - 2].n_rows;  /* of the last layer's down_proj */
-    r->answer_rows = j->inputs[j->n_inputs - 1].n_rows;   /* of the head */
+    r->encoder_rows = j->inputs[0].sums.n_rows;                /* of conv_out */
+    r->decoder_rows = j->inputs[j->n_inputs - 2].sums.n_rows;  /* of the last layer's down_proj */
+    r->answer_rows = j->inputs[j->n_inputs - 1].sums.n_rows;   /* of the head */
 }
 
 static void job_free(job *j)

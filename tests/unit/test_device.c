@@ -468,7 +468,7 @@ static void small_operations_match(void **state)
     }
     dmat mx = new_mat(QUANT_F32, N, COLS, x), added = new_mat(QUANT_F32, N, COLS, x), mt = new_mat(QUANT_F32, 3, COLS, table);
     dmat turned = new_mat(QUANT_F32, N, COLS, x), norm = new_mat(QUANT_F32, N, COLS, NULL), emb = new_mat(QUANT_F32, N, COLS, NULL);
-    dmat gate = new_mat(QUANT_F32, N, COLS, x), copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x), best = new_mat(DMAT_I32, N, 1, NULL);
+    dmat gate = new_mat(QUANT_F32, N, COLS, x), copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x), zero = new_mat(QUANT_F32, N, COLS, x), best = new_mat(DMAT_I32, N, 1, NULL);
     device_begin(d);
     op_rms_norm(d, norm, mx, new_mat(QUANT_F32, 1, COLS, w), 1e-6f);
     op_add_cyclic(d, added, mt);
@@ -476,11 +476,13 @@ static void small_operations_match(void **state)
     op_silu_mul(d, gate, mx);
     op_copy(d, copy, mx);
     op_scale(d, scaled, scaled, -0.25f);
+    op_subtract(d, scaled, scaled, mx);
+    op_clear(d, zero);
     op_qk_norm_rope(d, turned, new_mat(QUANT_F32, 1, HD, w), new_mat(QUANT_F32, 5, HD, rope), new_mat(DMAT_I32, N, 1, pos), HD, 1e-6f);
     op_argmax(d, best, mx);
     assert_int_equal(device_end(d, NULL), QASR_OK);
     float *g_norm = fetch(norm), *g_add = fetch(added), *g_emb = fetch(emb), *g_gate = fetch(gate), *g_copy = fetch(copy),
-          *g_turned = fetch(turned), *g_scaled = fetch(scaled);
+          *g_turned = fetch(turned), *g_scaled = fetch(scaled), *g_zero = fetch(zero);
     int32_t g_best[N];
     device_read(d, g_best, best, NULL);
     assert_memory_equal(g_copy, x, sizeof(float) * N * COLS);
@@ -497,7 +499,8 @@ static void small_operations_match(void **state)
             assert_float_equal(g_norm[i * COLS + c], v / sqrt(sum / COLS + 1e-6) * (double)w[c], 1e-5);
             assert_float_equal(g_add[i * COLS + c], x[i * COLS + c] + table[i % 3 * COLS + c], 1e-6);
             assert_float_equal(g_emb[i * COLS + c], table[i % 3 * COLS + c], 0);
-            assert_float_equal(g_scaled[i * COLS + c], -v / 4, 0);
+            assert_float_equal(g_scaled[i * COLS + c], -v / 4 - v, 1e-6);
+            assert_float_equal(g_zero[i * COLS + c], 0, 0);
             assert_float_equal(g_gate[i * COLS + c], v / (1 + exp(-v)) * v, 1e-5);
         }
         for (size_t h = 0; h < COLS; h += HD) {
@@ -513,29 +516,33 @@ static void small_operations_match(void **state)
             }
         }
     }
-    free(g_norm), free(g_add), free(g_emb), free(g_gate), free(g_copy), free(g_turned), free(g_scaled), free(x), free(w), free(table);
+    free(g_norm), free(g_add), free(g_emb), free(g_gate), free(g_copy), free(g_turned), free(g_scaled), free(g_zero), free(x), free(w), free(table);
     close_device();
 }
 
-/* Squares and triangle of rows [m, n] inside wider ones, added to what is there in two calls; as fetched. */
+/* Squares and triangle of rows [m, n] inside wider ones, and products with the columns 5 further on, added to what is there in two calls; as fetched. */
 static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsigned n_threads)
 {
     enum { MORE = 5 };
     size_t n_triangle = n * (n + 1) / 2;
     open_device(n_threads);
-    float *start = random_host(n + n_triangle, 1);
+    float *start = random_host(n + n_triangle + n * n, 1);
     dmat rows = new_mat(QUANT_F32, m, n + MORE, x);
     rows.cols = n; /* the stride stays */
     dmat sums = new_mat(QUANT_F32, 1, n, start), triangle = new_mat(QUANT_F32, 1, n_triangle, start + n);
+    dmat square = new_mat(QUANT_F32, n, n, start + n + n_triangle), others = rows;
+    others.offset += MORE * sizeof(float);
     device_begin(d);
     for (size_t r = 0; r < m; r += split) {
         dmat part = dmat_rows(rows, r, m - r < split ? m - r : split);
         op_add_squares(d, sums, part);
         op_add_products(d, triangle, part);
+        op_add_cross_products(d, square, part, dmat_rows(others, r, part.rows));
     }
     assert_int_equal(device_end(d, NULL), QASR_OK);
     assert_int_equal(device_read(d, start, sums, NULL), QASR_OK);
     assert_int_equal(device_read(d, start + n, triangle, NULL), QASR_OK);
+    assert_int_equal(device_read(d, start + n + n_triangle, square, NULL), QASR_OK);
     close_device();
     return start;
 }
@@ -549,7 +556,8 @@ static void moments_match_sums_in_double(void **state)
         float *x = random_host(m * ld, 3);
         float *got = run_moments(x, m, n, cases[t][2], 1), *again = run_moments(x, m, n, cases[t][2], 3);
         seed = 12345; /* as open_device */
-        float *start = random_host(n + n * (n + 1) / 2, 1);
+        size_t n_triangle = n * (n + 1) / 2;
+        float *start = random_host(n + n_triangle + n * n, 1);
         for (size_t i = 0; i < n; i++)
             for (size_t k = 0; k <= i; k++) {
                 size_t at = n + i * (i + 1) / 2 + k;
@@ -563,7 +571,18 @@ static void moments_match_sums_in_double(void **state)
                 if (i == k)
                     assert_float_equal(got[i], (double)start[i] + sum, 2e-7 * size);
             }
-        assert_memory_equal(got, again, (n + n * (n + 1) / 2) * sizeof *got);
+        for (size_t i = 0; i < n; i++)
+            for (size_t k = 0; k < n; k++) {
+                size_t at = n + n_triangle + i * n + k;
+                double sum = 0, size = 1;
+                for (size_t r = 0; r < m; r++) {
+                    double product = (double)x[r * ld + i] * (double)x[r * ld + k + 5];
+                    sum += product;
+                    size += fabs(product);
+                }
+                assert_float_equal(got[at], (double)start[at] + sum, 2e-6 * size);
+            }
+        assert_memory_equal(got, again, (n + n_triangle + n * n) * sizeof *got);
         free(x), free(got), free(again), free(start);
     }
 }
