@@ -13,6 +13,7 @@
 typedef struct args {
     const char *input, *output, *scope, *calibration;
     opt_files tensor_types; /* "REGEX=TYPE" */
+    opt_files calibration_audio;
     int qtype, encoder_qtype, embedding_qtype; /* indices into the lists below */
     int quantize_embeddings, n_threads, force, quiet, dry_run, format;
 } args;
@@ -38,6 +39,8 @@ static const opt opts[] = {
     { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
       OPT_FLAG, offsetof(args, quantize_embeddings) },
     { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING, offsetof(args, calibration) },
+    { "calibration-audio", 0, "PATH", "audio file, folder or list of them that the model listens to while it is quantized: better than "
+      "--calibration, in one go; may be repeated", OPT_LIST, offsetof(args, calibration_audio) },
     { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
       offsetof(args, encoder_qtype), encoder_mixes },
@@ -104,6 +107,8 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     options.embedding_qtype = a->embedding_qtype ? embedding_types[a->embedding_qtype] : NULL;
     options.dry_run = a->dry_run;
     options.calibration = a->calibration;
+    options.calibration_audio = a->calibration_audio.names;
+    options.n_calibration_audio = a->calibration_audio.n;
     bool json = a->format == FORMAT_JSON;
     show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
     if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {
@@ -182,6 +187,7 @@ static int run(int argc, char **argv)
     opt_result parsed = opt_parse(&cmd_quantize, &a, argc, argv);
     int status = parsed == OPT_PARSED ? run_parsed(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     opt_files_free(&a.tensor_types);
+    opt_files_free(&a.calibration_audio);
     return status;
 }
 

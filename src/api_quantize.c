@@ -16,6 +16,9 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
         return error_set(err, QASR_E_INVALID, "no input: give a model directory, a safetensors or a GGUF file");
     if (!own.dry_run && (!own.output || !own.output[0]))
         return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
+    for (size_t i = 0; i < own.n_calibration_audio; i++)
+        if (!own.calibration_audio || !own.calibration_audio[i])
+            return error_set(err, QASR_E_INVALID, "calibration audio %zu has no name", i);
     if (!own.qtype)
         own.qtype = "q8_0";
     if (!own.scope)

@@ -396,8 +396,12 @@ typedef struct qasr_quantize_options {
     const char *calibration;     /* file of qasr_calibrate, or an imatrix file of llama.cpp: with products of inputs rounding errors
                                     are compensated (GPTQ, Frantar et al. 2022; LDLQ, Chee et al. 2023), with squares alone
                                     they weigh errors. NULL: none */
+    const char *const *calibration_audio; /* [n_calibration_audio], as audio in qasr_calibrate_options: the model, which input must be
+                                    then, listens to it while it is quantized, so that each matrix makes up for what those
+                                    before it have lost too. Better than a calibration file, of which there can be none then */
+    size_t n_calibration_audio;
 } qasr_quantize_options;
-#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
  * got one type. Errors compare the stored values with the source's. */

@@ -31,7 +31,6 @@ enum {
 /* What one or more matrices are multiplied with. */
 typedef struct input {
     stage stage;                        /* its first matrix gives the name */
-    dmat w;                             /* that one, as the network has it */
     size_t cols;
     size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
     gather sums;                        /* while its group is at work; the numbers of rows stay */
@@ -66,7 +65,6 @@ static qasr_status list_inputs(job *j, qasr_error *err)
     for (size_t i = 0; i < j->n_inputs; i++) {
         input *in = &j->inputs[i];
         in->stage = stages_get(n, i);
-        in->w = *in->stage.w[0];
         in->cols = in->stage.refs[0]->cols;
     }
     return QASR_OK;
@@ -101,35 +99,16 @@ static qasr_status count_passes(job *j, qasr_error *err)
 
 /* ---- collecting ----------------------------------------------------------------------------------- */
 
-static input *find_input(job *j, dmat w)
-{
-    for (size_t i = 0; i < j->n_inputs; i++)
-        if (j->inputs[i].w.mem == w.mem && j->inputs[i].w.offset == w.offset)
-            return &j->inputs[i];
-    return NULL; /* not reached: all products are listed */
-}
-
-/* The matrices of the last product are not needed before all others were: their pages, which the system keeps as long as it
- * has room, stop counting as this process's memory, so that the sums take their place and not more. */
-static void release_previous(job *j, const input *now)
-{
-    for (size_t i = 0; j->previous && i < j->previous->stage.n; i++) {
-        const weight_ref *ref = j->previous->stage.refs[i];
-        const file_map *map = weights_file_map(ref->source, ref->tensor->file);
-        file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data), (size_t)ref->tensor->n_bytes);
-    }
-    j->previous = now;
-}
-
+/* The matrices of the last product are not needed before all others were: the sums take the place of their pages. */
 static void watch(void *user, dmat x, dmat w, net_rows rows)
 {
     job *j = user;
-    input *in = find_input(j, w);
-    release_previous(j, in);
-    size_t index = in ? (size_t)(in - j->inputs) : SIZE_MAX;
-    if (index < j->group || index >= j->group_end)
-        return;
-    gather_add(&in->sums, j->session->device, x, x, rows);
+    if (j->previous)
+        stage_release(&j->previous->stage);
+    size_t index = stages_find(j->session->net, w);
+    j->previous = &j->inputs[index];
+    if (index >= j->group && index < j->group_end)
+        gather_add(&j->inputs[index].sums, j->session->device, x, x, rows);
 }
 
 static qasr_status begin_group(job *j, qasr_error *err)

@@ -6,72 +6,27 @@
  * give the mapped pages back. Memory is a few buffers per thread, whatever the size of the model. Chunk
  * bounds are multiples of every block length, so the bytes do not depend on the number of threads.
  *
- * With a calibration the matrices that it knows go first, in chunks of a few rows, those with the same input together. If
- * the products of their inputs are there, rounding errors are made up for (device/compensate.h); with squares alone they
- * are the importance by which scales are chosen.
+ * With a calibration the matrices that it knows go first, in chunks of a few rows (convert_calibrated.c).
  *
  * A dry run stops at the header: the writer has no file then, and says how large it would be. */
 #include "engine/convert.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/pool.h"
-#include "device/compensate.h"
-#include "engine/calibration.h"
+#include "engine/convert_calibrated.h"
+#include "engine/convert_job.h"
 #include "engine/metadata.h"
-#include "engine/origin.h"
-#include "engine/plan.h"
-#include "engine/whole.h"
 
 enum {
     CHUNK_VALUES = 1 << 18, /* 512 KiB of bf16 */
     BATCH_VALUES = 1 << 12, /* what is converted at once: float copies stay in the L1 cache */
     MAX_THREADS = 1024
 };
-
-/* Per thread. */
-typedef struct scratch {
-    float *x, *y;       /* source, and what the stored blocks give: BATCH_VALUES, or the rows of a calibrated chunk */
-    float *rounding;    /* of compensate_rows; NULL without a calibration */
-    unsigned char *out; /* a chunk in its output type */
-} scratch;
-
-/* Errors are collected per chunk and added up in order: the report does not depend on the threads. */
-typedef struct chunk_error {
-    double sum_sq;
-    float max;
-} chunk_error;
-
-typedef struct job {
-    const qasr_quantize_options *opt;
-    origin origin;
-    bool is_whole;    /* a model in one file, not only some of its tensors */
-    whole *whole;     /* what such a file has beside the model's tensors */
-    plan_rules rules;
-    plan plan;
-    calibration *calibration; /* NULL: none */
-    metric metric;            /* of the input of the matrices at work; factor NULL: only their squares are known */
-    pool *pool;
-    gguf_writer *out;
-    size_t *index;       /* [plan.n] tensor numbers of the writer */
-    size_t *first_chunk; /* [plan.n + 1] */
-    chunk_error *errors; /* [number of chunks] */
-    atomic_size_t *chunks_left; /* [plan.n] */
-    scratch *scratch;    /* [pool threads] */
-    uint64_t bytes_total;
-    atomic_uint_fast64_t bytes_done;
-    atomic_bool stop;    /* an error or a cancellation: skip the rest */
-    pthread_mutex_t mutex;
-    size_t failed_chunk; /* under mutex: the lowest chunk that failed, its error */
-    qasr_error failure;
-} job;
 
 /* ---- output: checks, header ------------------------------------------------------------------- */
 
@@ -81,7 +36,7 @@ static bool same_file(const struct stat *a, const char *path)
     return stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
-static qasr_status check_output(const job *j, qasr_error *err)
+static qasr_status check_output(const convert_job *j, qasr_error *err)
 {
     const char *path = j->opt->output;
     struct stat st;
@@ -99,7 +54,7 @@ static qasr_status check_output(const job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status add_tensors(job *j, qasr_error *err)
+static qasr_status add_tensors(convert_job *j, qasr_error *err)
 {
     for (size_t i = 0; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
@@ -111,13 +66,26 @@ static qasr_status add_tensors(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_output(job *j, qasr_error *err)
+static qasr_status add_audio_names(const convert_job *j, qasr_error *err)
+{
+    const qasr_quantize_options *opt = j->opt;
+    TRY(gguf_writer_meta_strings(j->out, "qasr.calibration.audio", opt->n_calibration_audio, err));
+    for (size_t i = 0; i < opt->n_calibration_audio; i++) {
+        const char *name = file_base_name(opt->calibration_audio[i]);
+        TRY(gguf_writer_next_string(j->out, name, strlen(name), err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status open_output(convert_job *j, qasr_error *err)
 {
     bool dry = j->opt->dry_run != 0;
     TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
     TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
     if (j->opt->calibration)
         TRY(gguf_writer_meta_str(j->out, "qasr.calibration", file_base_name(j->opt->calibration), err));
+    if (j->opt->n_calibration_audio)
+        TRY(add_audio_names(j, err));
     if (j->is_whole)
         TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -210,8 +178,21 @@ static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n,
     return QASR_OK;
 }
 
+/* Rows [first, first + n) are made: x, and y in its stored form. */
+static void copy_rows(const convert_copy *to, const plan_entry *e, uint64_t first, size_t n, const scratch *s)
+{
+    size_t cols = (size_t)e->row_values, row_bytes = quant_row_bytes(quant_get(e->type), cols);
+    memcpy(to->blocks + first * row_bytes, s->out, n * row_bytes);
+    for (size_t r = 0; to->shift && r < n; r++) {
+        double sum = 0;
+        for (size_t c = 0; c < cols; c++)
+            sum += (double)s->x[r * cols + c] * to->exact_mean[c] - (double)s->y[r * cols + c] * to->mean[c];
+        to->shift[first + r] = sum;
+    }
+}
+
 /* The same for whole rows, with what is known of their inputs. */
-static qasr_status convert_rows(const job *j, const plan_entry *e, uint64_t begin, size_t n, scratch *s, chunk_error *ce,
+static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint64_t begin, size_t n, scratch *s, chunk_error *ce,
                                 qasr_error *err)
 {
     const quant_info *q = quant_get(e->type);
@@ -229,6 +210,8 @@ static qasr_status convert_rows(const job *j, const plan_entry *e, uint64_t begi
     }
     q->dequantize(s->y, s->out, n);
     compare(ce, s->x, s->y, n);
+    if (j->copy)
+        copy_rows(j->copy, e, begin / cols, n_rows, s);
     return QASR_OK;
 }
 
@@ -237,7 +220,7 @@ static uint64_t chunk_values(const plan_entry *e)
     return e->way == PLAN_CALIBRATED ? COMPENSATE_ROWS * e->row_values : CHUNK_VALUES;
 }
 
-static size_t find_entry(const job *j, size_t chunk)
+static size_t find_entry(const convert_job *j, size_t chunk)
 {
     size_t lo = 0, hi = j->plan.n; /* first_chunk[lo] <= chunk < first_chunk[hi] */
     while (hi - lo > 1) {
@@ -250,7 +233,7 @@ static size_t find_entry(const job *j, size_t chunk)
     return lo;
 }
 
-static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *err)
+static qasr_status do_chunk(convert_job *j, size_t chunk, unsigned thread, qasr_error *err)
 {
     size_t i = find_entry(j, chunk);
     const plan_entry *e = &j->plan.entries[i];
@@ -272,7 +255,7 @@ static qasr_status do_chunk(job *j, size_t chunk, unsigned thread, qasr_error *e
 
 /* ---- all chunks ------------------------------------------------------------------------------ */
 
-static void note_failure(job *j, size_t chunk, const qasr_error *failure)
+static void note_failure(convert_job *j, size_t chunk, const qasr_error *failure)
 {
     pthread_mutex_lock(&j->mutex);
     if (j->failure.status == QASR_OK || chunk < j->failed_chunk) {
@@ -283,20 +266,25 @@ static void note_failure(job *j, size_t chunk, const qasr_error *failure)
     atomic_store(&j->stop, true);
 }
 
-static void report_progress(job *j, size_t chunk)
+void convert_tell(convert_job *j, size_t chunk)
 {
     const qasr_quantize_options *opt = j->opt;
     qasr_error e;
     if (!opt->on_progress)
         return;
     const char *what = j->plan.entries[find_entry(j, chunk)].t->canonical;
-    if (opt->on_progress(opt->user, atomic_load(&j->bytes_done), j->bytes_total, what) != 0) {
+    uint64_t done = atomic_load(&j->bytes_done), total = j->bytes_total;
+    if (opt->n_calibration_audio) { /* listening counts as much as the rest */
+        done += (uint64_t)(j->listened * (double)total);
+        total *= 2;
+    }
+    if (opt->on_progress(opt->user, done, total, what) != 0) {
         error_set(&e, QASR_E_CANCELLED, "quantization was cancelled; '%s' was not written", opt->output);
         note_failure(j, chunk, &e);
     }
 }
 
-static void run_chunk(job *j, size_t chunk, unsigned thread)
+static void run_chunk(convert_job *j, size_t chunk, unsigned thread)
 {
     qasr_error e = { .status = QASR_OK };
     if (atomic_load(&j->stop))
@@ -304,19 +292,19 @@ static void run_chunk(job *j, size_t chunk, unsigned thread)
     if (do_chunk(j, chunk, thread, &e) != QASR_OK)
         note_failure(j, chunk, &e);
     else if (thread == 0) /* the caller's own thread, as convert.h promises */
-        report_progress(j, chunk);
+        convert_tell(j, chunk);
 }
 
-/* Those of calibrated matrices come by convert_calibrated. */
+/* Those of calibrated matrices come by convert_entry. */
 static void chunk_task(void *arg, size_t chunk, unsigned thread)
 {
-    job *j = arg;
+    convert_job *j = arg;
     if (j->plan.entries[find_entry(j, chunk)].way != PLAN_CALIBRATED)
         run_chunk(j, chunk, thread);
 }
 
 typedef struct entry_job {
-    job *j;
+    convert_job *j;
     size_t first_chunk;
 } entry_job;
 
@@ -326,7 +314,18 @@ static void entry_task(void *arg, size_t chunk, unsigned thread)
     run_chunk(e->j, e->first_chunk + chunk, thread);
 }
 
-static qasr_status alloc_scratch(job *j, qasr_error *err)
+void convert_entry(convert_job *j, size_t i)
+{
+    pool_run(j->pool, entry_task, &(entry_job){ j, j->first_chunk[i] }, j->first_chunk[i + 1] - j->first_chunk[i]);
+}
+
+qasr_status convert_put(convert_job *j, size_t i, const void *data, size_t n, qasr_error *err)
+{
+    atomic_fetch_add(&j->bytes_done, j->plan.entries[i].t->n_bytes);
+    return gguf_writer_put(j->out, j->index[i], 0, data, n, err);
+}
+
+static qasr_status alloc_scratch(convert_job *j, qasr_error *err)
 {
     unsigned n = pool_threads(j->pool);
     size_t widest = 0, longest = 0;
@@ -352,7 +351,7 @@ static qasr_status alloc_scratch(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status count_chunks(job *j, qasr_error *err)
+static qasr_status count_chunks(convert_job *j, qasr_error *err)
 {
     TRY(MEM_ALLOC(&j->index, j->plan.n, err));
     TRY(MEM_ALLOC(&j->first_chunk, j->plan.n + 1, err));
@@ -371,104 +370,12 @@ static qasr_status count_chunks(job *j, qasr_error *err)
     return MEM_CALLOC(&j->errors, n, err);
 }
 
-/* ---- calibrated matrices --------------------------------------------------------------------- */
-
-/* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
-#define DAMPING 0.1
-
-enum { MAX_NAME = 128 };
-
-/* What is known of the inputs of a matrix; the metric's factor stays NULL if that is squares only. */
-static qasr_status open_metric(job *j, const plan_entry *e, qasr_error *err)
-{
-    size_t n = (size_t)e->row_values;
-    float *moments;
-    bool found = false;
-    TRY(mem_alloc((void **)&moments, n, n * sizeof *moments, err));
-    qasr_status status = calibration_covariance(j->calibration, e->t->canonical, n, moments, &found, err);
-    if (status != QASR_OK || !found) {
-        mem_free(moments);
-        return status;
-    }
-    return metric_create(&j->metric, j->pool, moments, n, DAMPING, e->t->canonical, err);
-}
-
-/* All matrices from entry i on whose inputs are those of source. */
-static void convert_with_source(job *j, size_t i, const char *source, bool *done)
-{
-    char other[MAX_NAME];
-    for (; i < j->plan.n; i++) {
-        const plan_entry *e = &j->plan.entries[i];
-        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED || !calibration_source(other, sizeof other, e->t->canonical) ||
-            strcmp(other, source) != 0)
-            continue;
-        done[i] = true;
-        pool_run(j->pool, entry_task, &(entry_job){ j, j->first_chunk[i] }, j->first_chunk[i + 1] - j->first_chunk[i]);
-    }
-}
-
-static qasr_status convert_calibrated(job *j, qasr_error *err)
-{
-    bool *done;
-    char source[MAX_NAME];
-    TRY(MEM_CALLOC(&done, j->plan.n, err));
-    qasr_status status = QASR_OK;
-    for (size_t i = 0; i < j->plan.n && status == QASR_OK && !atomic_load(&j->stop); i++) {
-        const plan_entry *e = &j->plan.entries[i];
-        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
-            continue;
-        calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
-        status = open_metric(j, e, err);
-        if (status == QASR_OK)
-            convert_with_source(j, i, source, done);
-        metric_free(&j->metric);
-    }
-    mem_free(done);
-    return status;
-}
-
-static bool can_be_calibrated(const plan_entry *e)
-{
-    char source[MAX_NAME];
-    return !e->skipped && e->way == PLAN_CONVERT && e->t->n_dims == 2 && quant_get(e->type)->block > 1 &&
-           calibration_source(source, sizeof source, e->t->canonical);
-}
-
-/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a warning. */
-static qasr_status choose_calibrated(job *j, qasr_error *err)
-{
-    size_t n_known = 0, n_unknown = 0;
-    const char *unknown = NULL;
-    TRY(calibration_open(&j->calibration, j->opt->calibration, err));
-    for (size_t i = 0; i < j->plan.n; i++) {
-        plan_entry *e = &j->plan.entries[i];
-        const float *importance = NULL;
-        if (!can_be_calibrated(e))
-            continue;
-        TRY(calibration_importance(j->calibration, e->t->canonical, (size_t)e->row_values, &importance, NULL, err));
-        if (importance) {
-            e->way = PLAN_CALIBRATED;
-            n_known++;
-        } else {
-            unknown = unknown ? unknown : e->t->canonical;
-            n_unknown++;
-        }
-    }
-    if (n_known == 0)
-        return error_set(err, QASR_E_INVALID, "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
-                         j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
-    if (n_unknown)
-        log_warning("calibration '%s' does not know %zu of %zu matrices, such as '%s'; these are quantized without it",
-                    j->opt->calibration, n_unknown, n_known + n_unknown, unknown);
-    return QASR_OK;
-}
-
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-static qasr_status convert_all(job *j, qasr_error *err)
+static qasr_status convert_all(convert_job *j, qasr_error *err)
 {
     TRY(alloc_scratch(j, err));
-    report_progress(j, 0);
+    convert_tell(j, 0);
     TRY(convert_calibrated(j, err));
     pool_run(j->pool, chunk_task, j, j->first_chunk[j->plan.n]);
     if (j->failure.status == QASR_OK)
@@ -478,7 +385,7 @@ static qasr_status convert_all(job *j, qasr_error *err)
 
 /* ---- report ---------------------------------------------------------------------------------- */
 
-static void add_to_row(qasr_quantize_row *row, const job *j, size_t i, double *sum_sq)
+static void add_to_row(qasr_quantize_row *row, const convert_job *j, size_t i, double *sum_sq)
 {
     const plan_entry *e = &j->plan.entries[i];
     row->n_tensors++;
@@ -494,7 +401,7 @@ static void add_to_row(qasr_quantize_row *row, const job *j, size_t i, double *s
 }
 
 /* One row for all tensors of a kind with one type; type < 0: the skipped ones. False if there are none. */
-static bool make_row(qasr_quantize_row *row, const job *j, plan_kind kind, int type)
+static bool make_row(qasr_quantize_row *row, const convert_job *j, plan_kind kind, int type)
 {
     double sum_sq = 0;
     *row = (qasr_quantize_row){ .kind = plan_kind_name(kind), .type = type < 0 ? "skipped" : quant_get(type)->name };
@@ -507,7 +414,7 @@ static bool make_row(qasr_quantize_row *row, const job *j, plan_kind kind, int t
     return row->n_tensors > 0;
 }
 
-static qasr_status make_report(qasr_quantize_report *report, const job *j, qasr_error *err)
+static qasr_status make_report(qasr_quantize_report *report, const convert_job *j, qasr_error *err)
 {
     qasr_quantize_row row;
     TRY(MEM_ALLOC(&report->rows, (size_t)PLAN_KIND_COUNT * (QUANT_TYPE_COUNT + 1), err));
@@ -520,7 +427,7 @@ static qasr_status make_report(qasr_quantize_report *report, const job *j, qasr_
 
 /* ---- what the caller hears before anything is written ------------------------------------------- */
 
-static qasr_status tell_tensors(const job *j, qasr_error *err)
+static qasr_status tell_tensors(const convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
     for (size_t i = 0; opt->on_tensor && i < j->plan.n; i++) {
@@ -539,7 +446,7 @@ static qasr_status tell_tensors(const job *j, qasr_error *err)
 }
 
 /* What a source in blocks has lost is lost: one line that names the types and their share of the weights. */
-static qasr_status warn_if_lossy(const job *j, qasr_error *err)
+static qasr_status warn_if_lossy(const convert_job *j, qasr_error *err)
 {
     uint64_t n_values[QUANT_TYPE_COUNT] = { 0 }, n_all = 0;
     for (size_t i = 0; i < j->plan.n; i++) {
@@ -564,7 +471,7 @@ static qasr_status warn_if_lossy(const job *j, qasr_error *err)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static qasr_status find_mixes(job *j, qasr_error *err)
+static qasr_status find_mixes(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
     plan_rules *r = &j->rules;
@@ -577,7 +484,7 @@ static qasr_status find_mixes(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status set_rules(job *j, qasr_error *err)
+static qasr_status set_rules(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
     TRY(find_mixes(j, err));
@@ -593,7 +500,7 @@ static qasr_status set_rules(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static void job_free(job *j)
+static void job_free(convert_job *j)
 {
     gguf_writer_free(j->out);
     for (unsigned i = 0; j->scratch && i < pool_threads(j->pool); i++) {
@@ -617,7 +524,7 @@ static void job_free(job *j)
     pthread_mutex_destroy(&j->mutex);
 }
 
-static qasr_status make_plan(job *j, qasr_error *err)
+static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
     TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
@@ -629,14 +536,13 @@ static qasr_status make_plan(job *j, qasr_error *err)
         j->rules.extra = whole_tensors(j->whole, &j->rules.n_extra);
     }
     TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
-    if (j->opt->calibration)
-        TRY(choose_calibrated(j, err));
+    TRY(convert_choose_calibrated(j, err));
     TRY(warn_if_lossy(j, err));
     TRY(tell_tensors(j, err));
     return count_chunks(j, err);
 }
 
-static qasr_status convert(job *j, qasr_quantize_report *made, qasr_error *err)
+static qasr_status convert(convert_job *j, qasr_quantize_report *made, qasr_error *err)
 {
     TRY(make_plan(j, err));
     if (!j->opt->dry_run)
@@ -656,7 +562,7 @@ static qasr_status convert(job *j, qasr_quantize_report *made, qasr_error *err)
 qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
 {
     double start = clock_now_s();
-    job j = { .opt = opt };
+    convert_job j = { .opt = opt };
     qasr_quantize_report made = { 0 };
     pthread_mutex_init(&j.mutex, NULL);
     qasr_status status = convert(&j, &made, err);

@@ -56,3 +56,21 @@ stage stages_get(net *n, size_t index)
         return make_stage(&dec[index % STAGES_PER_LAYER], m->dec[index / STAGES_PER_LAYER], n->dec[index / STAGES_PER_LAYER]);
     return make_stage(&head, m->top, n->top);
 }
+
+size_t stages_find(net *n, dmat w)
+{
+    for (size_t i = 0;; i++) { /* ends: the network has no other products */
+        stage s = stages_get(n, i);
+        if (s.w[0]->mem == w.mem && s.w[0]->offset == w.offset)
+            return i;
+    }
+}
+
+void stage_release(const stage *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const weight_ref *ref = s->refs[i];
+        const file_map *map = weights_file_map(ref->source, ref->tensor->file);
+        file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data), (size_t)ref->tensor->n_bytes);
+    }
+}

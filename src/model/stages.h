@@ -24,5 +24,9 @@ static inline size_t stages_of_decoder(const net *n) { return STAGES_PER_LAYER *
 static inline size_t stages_count(const net *n) { return stages_of_encoder(n) + stages_of_decoder(n) + 1; }
 /* index < stages_count(n). */
 stage stages_get(net *n, size_t index);
+/* The stage whose first matrix is w, as net_watch_fn gets it. */
+size_t stages_find(net *n, dmat w);
+/* The pages of its matrices, which the system keeps as long as it has room, stop counting as this process's memory. */
+void stage_release(const stage *s);
 
 #endif
