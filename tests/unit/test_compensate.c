@@ -147,6 +147,52 @@ static void test_outputs_get_better(void **state)
     mem_free(h);
 }
 
+/* Inputs y differ from x, those of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w) H is near w C. */
+static void test_drift_is_made_up_for(void **state)
+{
+    float *h = make_moments(N), *cross, *w = malloc(N_ROWS * N * sizeof *w), *stored = malloc(N * sizeof *stored);
+    double mean = 0, wanted = 0, left = 0;
+    assert_int_equal(MEM_ALLOC(&cross, N * N, NULL), QASR_OK);
+    for (size_t i = 0; i < N_ROWS * N; i++)
+        w[i] = 0.05f * gaussian();
+    for (size_t i = 0; i < N; i++)
+        mean += (double)h[i * N + i] / N;
+    for (size_t i = 0; i < N; i++) /* x_i - y_i = 0.2 y_(i + 1): no symmetric matrix */
+        for (size_t j = 0; j < N; j++)
+            cross[i * N + j] = 0.2f * h[(i + 1) % N * N + j];
+    float *c = copy_moments(cross, N), *again = copy_moments(cross, N);
+    metric m, three;
+    pool *p;
+    assert_int_equal(pool_create(&p, 3, NULL), QASR_OK);
+    assert_int_equal(metric_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    assert_int_equal(metric_create(&three, p, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    metric_set_drift(&m, NULL, cross);
+    metric_set_drift(&three, p, again);
+    assert_memory_equal(m.drift, three.drift, N * N * sizeof *m.drift);
+    const quant_info *q = quant_get(QUANT_Q8_0);
+    unsigned char *blocks = malloc(N_ROWS * quant_row_bytes(q, N));
+    compensate(blocks, &m, QUANT_Q8_0, w, COMPENSATE_ROWS);
+    for (size_t r = 0; r < N_ROWS; r++) {
+        q->dequantize(stored, blocks + r * quant_row_bytes(q, N), N);
+        for (size_t j = 0; j < N; j++) {
+            double change = 0.01 * mean * ((double)stored[j] - (double)w[r * N + j]), want = 0;
+            for (size_t i = 0; i < N; i++) {
+                change += ((double)stored[i] - (double)w[r * N + i]) * (double)h[i * N + j];
+                want += (double)w[r * N + i] * (double)c[i * N + j];
+            }
+            wanted += want * want;
+            left += (change - want) * (change - want);
+        }
+    }
+    print_message("left of the drift: %.3g\n", left / wanted);
+    assert_true(left < 1e-3 * wanted);
+    metric_free(&m);
+    metric_free(&three);
+    pool_free(p);
+    free(blocks), free(stored), free(w);
+    mem_free(h), mem_free(c);
+}
+
 static void test_threads_change_nothing(void **state)
 {
     float *h = make_moments(300);
@@ -208,7 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_outputs_get_better),
         cmocka_unit_test(test_threads_change_nothing),    cmocka_unit_test(test_degenerate_moments),
-        cmocka_unit_test(test_hostile_moments),
+        cmocka_unit_test(test_hostile_moments),           cmocka_unit_test(test_drift_is_made_up_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,29 @@
+# A model that listens while it is quantized: the same bytes for any number of threads, better than without, and what cannot be.
+clips=("$DATA/golden/clips/ru-002.flac" "$DATA/golden/clips/en-001.flac" "$DATA/golden/clips/ru-001.flac")
+audio=()
+for c in "${clips[@]}"; do audio+=(--calibration-audio "$c"); done
+"$QASR" quantize -i "$DEMO" -o one.gguf --qtype q4_0 --encoder-qtype q4_0 --scope all "${audio[@]}" -t 1 | grep -v '^wrote' | cut -c1-46
+"$QASR" quantize -i "$DEMO" -o two.gguf --qtype q4_0 --encoder-qtype q4_0 --scope all "${audio[@]}" -t 2 -q
+cmp one.gguf two.gguf
+"$QASR" transcribe -m one.gguf "$DEMO/samples/en.flac"
+"$QASR" info one.gguf | grep calibration
+# the decoder alone, from a list; other tensors than matrices are as without
+printf '%s\n' "${clips[@]}" >list.txt
+"$QASR" quantize -i "$DEMO" -o listened.gguf --qtype iq4_nl --calibration-audio list.txt -q
+"$QASR" quantize -i "$DEMO" -o plain.gguf --qtype iq4_nl -q
+cmp -s listened.gguf plain.gguf || echo "listening changes the file"
+"$QASR" info listened.gguf --tensors | grep -E 'layers.5' | sed 's/[a-z]*\.gguf//' >listened.txt
+"$QASR" info plain.gguf --tensors | grep -E 'layers.5' | sed 's/[a-z]*\.gguf//' | cmp - listened.txt && echo "and not its layout"
+# a model in one file can listen too, a file of some weights cannot
+"$QASR" quantize -i "$DEMO" -o whole.gguf --qtype q8_0 --scope all -q
+"$QASR" quantize -i whole.gguf -o again.gguf --qtype q4_0 --scope all --calibration-audio list.txt -q 2>&1 | sed 's/:.*//'
+"$QASR" quantize -i listened.gguf -o x.gguf --qtype q4_0 --calibration-audio list.txt -q 2>&1
+echo "exit $?"
+"$QASR" quantize -i "$DEMO" -o x.gguf --calibration-audio missing.wav 2>&1
+echo "exit $?"
+"$QASR" quantize -i "$DEMO" -o x.gguf --calibration-audio list.txt -c x.gguf 2>&1
+echo "exit $?"
+"$QASR" quantize -i "$DEMO" -o x.gguf --qtype bf16 --calibration-audio list.txt 2>&1
+echo "exit $?"
+"$QASR" quantize -i "$DEMO" --dry-run --qtype q4_0 --calibration-audio list.txt | tail -n 1
+ls
