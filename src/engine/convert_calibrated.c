@@ -17,9 +17,9 @@
 /* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
 #define DAMPING 0.1
 
-/* How much of the drift is made up for: its products come from few rows beside their number in the encoder, where half of what they
- * ask for has done best. */
-static const float encoder_strength = 0.5f, decoder_strength = 1;
+/* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the more of it is
+ * chance. The demo model's quality hardly changes between half and twice this number. */
+#define CHANCE 4.0
 
 enum { MAX_NAME = 128 };
 
@@ -88,7 +88,7 @@ static size_t find_calibrated(const convert_job *j, const char *canonical)
 /* Moments become the metric of the matrices to come. */
 static qasr_status set_metric(convert_job *j, trail_moments *m, const plan_entry *e, qasr_error *err)
 {
-    float *products = m->products, strength = strcmp(plan_part(e), "encoder") == 0 ? encoder_strength : decoder_strength;
+    float *products = m->products, strength = (float)(1 / (1 + CHANCE * (double)m->n / m->n_rows));
     m->products = NULL;
     TRY(metric_create(&j->metric, j->pool, products, m->n, DAMPING, e->t->canonical, err));
     if (!m->drift)

@@ -80,7 +80,9 @@ static void add_rows(gather *g, device *d, dmat x, dmat exact, size_t first, siz
     }
     g->n_block += n;
     g->n_rows += n;
-    g->weight += (double)n * (double)(factor * factor);
+    double weight = (double)factor * (double)factor;
+    g->weight += (double)n * weight;
+    g->weight_squares += (double)n * weight * weight;
     if (g->n_block == BLOCK_ROWS)
         gather_flush(g, d);
 }

@@ -18,7 +18,7 @@ typedef struct gather {
     dmat changes;   /* the same of exact - x */
     size_t n_block; /* rows in the block */
     uint64_t n_rows;
-    double weight;  /* of all rows */
+    double weight, weight_squares; /* of all rows */
 } gather;
 
 /* Floats of the triangle. */

@@ -420,6 +420,7 @@ static void centre(trail_moments *m)
 
 static qasr_status read_moments(const trail *t, const gather *g, trail_moments *m, qasr_error *err)
 {
+    m->n_rows = g->weight * g->weight / g->weight_squares;
     if (g->cols > m->n) {
         TRY(MEM_CALLOC(&m->mean, m->n, err));
         TRY(MEM_CALLOC(&m->exact_mean, m->n, err));

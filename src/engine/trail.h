@@ -25,6 +25,7 @@ typedef struct trail_options {
  * matrices have biases, which take up any constant error, products are those of the distances to the means. */
 typedef struct trail_moments {
     size_t n;
+    double n_rows;   /* how many rows of equal weight would say as much */
     float *products; /* [n, n], x_i x_j */
     float *drift;    /* [n, n], (exact_i - x_i) x_j; NULL: x is exact */
     double *mean, *exact_mean; /* [n]; NULL: there are no biases */

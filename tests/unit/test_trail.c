@@ -179,7 +179,7 @@ static void sums_of_two_versions(void **state)
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         gather g;
         size_t used = 0;
-        double weight = 0, drift[COLS][COLS] = { 0 }, products[COLS][COLS] = { 0 };
+        double weight = 0, weight_squares = 0, drift[COLS][COLS] = { 0 }, products[COLS][COLS] = { 0 };
         float got[COLS][COLS], triangle[COLS * (COLS + 1) / 2], squares[COLS];
         gather_place(&g, sums_mem, &used, COLS, GATHER_SQUARES | GATHER_PRODUCTS | GATHER_DRIFT);
         device_begin(d);
@@ -194,6 +194,7 @@ static void sums_of_two_versions(void **state)
         for (size_t i = 0; i < ROWS; i++) {
             double w = CALLS * weight_of(i, kinds[k]);
             weight += w;
+            weight_squares += w * weight_of(i, kinds[k]);
             for (size_t a = 0; a < COLS; a++)
                 for (size_t b = 0; b < COLS; b++) {
                     drift[a][b] += w * ((double)exact[i][a] - (double)x[i][a]) * (double)x[i][b];
@@ -201,6 +202,7 @@ static void sums_of_two_versions(void **state)
                 }
         }
         assert_float_equal(g.weight, weight, 1e-9);
+        assert_float_equal(g.weight_squares, weight_squares, 1e-9);
         assert_int_equal(g.n_rows, CALLS * ROWS);
         for (size_t a = 0; a < COLS; a++) {
             assert_float_equal(squares[a], products[a][a], 1e-5 * weight);
