@@ -15,11 +15,14 @@ import tempfile
 
 DEMO = "models/demo"
 DECODER = [("q8_0", ""), ("q6_k", ""), ("q4_k", ""), ("q4_0", ""), ("iq4_nl", ""), ("iq4_nl", "--tensor-type v_proj=q6_k")]
-WHOLE = [("iq4_nl", ""), ("q4_0", "--encoder-qtype q4_0"), ("iq4_nl", "--encoder-qtype iq4_nl")]
+MIX = "--encoder-qtype iq4_nl --tensor-type proj[12].weight=q8_0 --tensor-type conv_out=q5_0 --tensor-type model.*v_proj=q6_k"
+WHOLE = [("iq4_nl", ""), ("q4_0", "--encoder-qtype q4_0"), ("iq4_nl", "--encoder-qtype iq4_nl"), ("iq4_nl", MIX)]
+CALIBRATION = f"{DEMO}/eval/calibration/refs.tsv"
 HEAD = """# Quality
 
 Written by `make quality`: the demo model ({demo}), quantized in several ways, on its two sets of clips ([the sets](../models/demo/eval/README.md)):
-`clean` without the long clips (120), and `hard` (60 noisy clips, where small errors tip near ties). Calibration has heard 120 other clips. What the columns
+`clean` without the long clips (120), and `hard` (60 noisy clips, where small errors tip near ties). Calibration has heard 120 other clips: "calibrated" with
+the file of `qasr calibrate --covariance`, "listening" with `--calibration-audio`. What the columns
 mean: [evaluation.md](evaluation.md). KL is the mean divergence of the next-token distribution from the unquantized model's, teacher-forced on that model's
 answers, in nats; arithmetic in float32. "first 32": share of the first 32 tokens of an answer that agree. A model this small says how the
 ways of quantizing compare, not how much the published models lose.
@@ -57,13 +60,13 @@ def header():
 
 
 def quantized(qasr, folder, calibration, scope, qtype, extra):
-    for calibrated in (False, True):
+    for how, given in (("", []), (", calibrated", ["--calibration", calibration]), (", listening", ["--calibration-audio", CALIBRATION])):
         path = os.path.join(folder, "model.gguf")
-        options = ["--scope", scope, *extra.split(), *(["--calibration", calibration] if calibrated else [])]
+        options = ["--scope", scope, *extra.split(), *given]
         made = json.loads(run(qasr, "quantize", "--input", DEMO, "--output", path, "--qtype", qtype, "--force", "--format", "json", "--quiet", *options))
         matrices = [t for t in made["tensors"] if len(t["shape"]) == 2 and t["type"] not in ("bf16", "f16", "f32", "skipped")]
         bits = 8 * sum(t["bytes_after"] for t in matrices) / sum(math.prod(t["shape"]) for t in matrices)
-        name = f"{qtype} {extra}".strip() + (", calibrated" if calibrated else "")
+        name = f"{qtype} {extra}".strip() + how
         yield row(qasr, name, os.path.getsize(path), f"{bits:.2f}",
                   ["--model", path] if scope == "all" else ["--model", DEMO, "--decoder-gguf", os.path.abspath(path)])
 
@@ -73,7 +76,7 @@ def main():
     text = HEAD.format(demo="10 million weights")
     with tempfile.TemporaryDirectory(prefix="qasr-quality-") as folder:
         calibration = os.path.join(folder, "calibration.gguf")
-        run(qasr, "calibrate", "--model", DEMO, "--output", calibration, "--covariance", "--quiet", f"{DEMO}/eval/calibration/refs.tsv")
+        run(qasr, "calibrate", "--model", DEMO, "--output", calibration, "--covariance", "--quiet", CALIBRATION)
         text += "\n## Decoder only, the encoder in bf16\n\nFirst group of columns: clean clips; second: hard clips. Bits: of the quantized matrices.\n"
         text += header() + row(qasr, "bf16", os.path.getsize(f"{DEMO}/model-00001-of-00002.safetensors") +
                                os.path.getsize(f"{DEMO}/model-00002-of-00002.safetensors"), "16",
