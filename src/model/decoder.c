@@ -32,7 +32,7 @@ struct decoder {
     device_mem *angles;
     dmat rope;           /* [positions, head_dim] */
     int32_t *host_rows;  /* [PREFILL_ROWS] */
-    dmat ids, pos, slot, next, x, y, q, k, v, gate, up, logits;
+    dmat ids, pos, slot, next, x, y, q, k, v, hidden, logits;
 };
 
 static size_t layout_scratch(decoder *d, device_mem *mem)
@@ -45,7 +45,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
         { &d->x, QUANT_F32, PREFILL_ROWS, h },
         { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q }, { &d->q, QUANT_F32, PREFILL_ROWS, q },
         { &d->k, QUANT_F32, PREFILL_ROWS, kv },   { &d->v, QUANT_F32, PREFILL_ROWS, kv },
-        { &d->gate, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn }, { &d->up, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
+        { &d->hidden, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
         { &d->logits, QUANT_F32, d->n_slots, c->dec.n_vocab },
     };
     size_t used = 0;
@@ -244,61 +244,43 @@ typedef struct batch {
     const dmat *slots;   /* of the rows of several; NULL: a prompt */
 } batch;
 
-static void project(const net *bound, const batch *b, dmat x, const linear_part *parts, size_t n)
-{
-    net_tell(bound, x, parts[0].w);
-    if (b->slots)
-        op_linear_alone(bound->d, x, parts, n);
-    else
-        op_linear(bound->d, x, parts, n);
-}
-
-/* Keys and values into the cache, and attention to what it holds then. */
+/* Queries and keys turned, keys and values in the cache, and attention to what it holds then. */
 static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dmat k, dmat v)
 {
     device *dev = d->n->d;
     const model_config *c = d->n->config;
-    size_t hd = c->dec.head_dim;
-    attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, hd, 1.0f / sqrtf((float)hd) };
-    const dmat *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
+    const dmat *w = d->n->dec[layer], *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
+    attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim, 1.0f / sqrtf((float)c->dec.head_dim) };
+    qk_turn turn = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps };
     if (b->slots) {
-        op_kv_write_slots(dev, keys, d->n_slots, k, *b->slots, b->pos, hd);
-        op_kv_write_slots(dev, values, d->n_slots, v, *b->slots, b->pos, hd);
+        op_turn_and_cache_slots(dev, q, k, v, &turn, keys, values, d->n_slots, *b->slots, b->pos);
         op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);
     } else {
-        op_kv_write(dev, keys[b->one], k, b->pos, hd);
-        op_kv_write(dev, values[b->one], v, b->pos, hd);
+        op_turn_and_cache(dev, q, k, v, &turn, keys[b->one], values[b->one], b->pos);
         op_attention_cached(dev, o, q, keys[b->one], values[b->one], b->pos, heads, b->n_kv);
     }
 }
 
 static void run_layer(decoder *d, const batch *b, size_t layer)
 {
-    device *dev = d->n->d;
     const model_config *c = d->n->config;
     const dmat *w = d->n->dec[layer];
-    size_t n = b->x.rows, hd = c->dec.head_dim;
-    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n);
-    dmat gate = dmat_rows(d->gate, 0, n), up = dmat_rows(d->up, 0, n);
+    size_t n = b->x.rows;
+    bool alone = b->slots != NULL;
+    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n), hidden = dmat_rows(d->hidden, 0, n);
     dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.d_model);
-    dmat o = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.n_heads * hd);
+    dmat o = dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, c->dec.n_heads * c->dec.head_dim);
     dmat none = { 0 };
+    const row_norm before_attention = { w[DEC_NORM1], none, c->dec.rms_eps }, before_hidden = { w[DEC_NORM2], none, c->dec.rms_eps };
+    const linear_part qkv[] = { { .out = q, .w = w[DEC_Q] }, { .out = k, .w = w[DEC_K] }, { .out = v, .w = w[DEC_V] } };
+    const linear_part widen = { .out = hidden, .w = w[DEC_GATE], .act = ACT_SWIGLU, .up = w[DEC_UP] };
 
-    op_rms_norm(dev, y, b->x, w[DEC_NORM1], c->dec.rms_eps);
-    const linear_part qkv[] = { { q, w[DEC_Q], none, ACT_NONE, false },
-                                { k, w[DEC_K], none, ACT_NONE, false },
-                                { v, w[DEC_V], none, ACT_NONE, false } };
-    project(d->n, b, y, qkv, 3);
-    op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
-    op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+    net_linear(d->n, b->x, &before_attention, y, qkv, ARRAY_LEN(qkv), alone);
     attend(d, b, layer, o, q, k, v);
-    project(d->n, b, o, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
+    net_linear(d->n, o, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_O], .accumulate = true }, 1, alone);
 
-    op_rms_norm(dev, y, b->x, w[DEC_NORM2], c->dec.rms_eps);
-    const linear_part ffn[] = { { gate, w[DEC_GATE], none, ACT_NONE, false }, { up, w[DEC_UP], none, ACT_NONE, false } };
-    project(d->n, b, y, ffn, 2);
-    op_silu_mul(dev, gate, up);
-    project(d->n, b, gate, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
+    net_linear(d->n, b->x, &before_hidden, y, &widen, 1, alone);
+    net_linear(d->n, hidden, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_DOWN], .accumulate = true }, 1, alone);
 }
 
 static void run_layers(decoder *d, const batch *b)
@@ -314,11 +296,11 @@ static void choose(decoder *d, dmat x, bool all_logits)
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
     dmat y = dmat_make(d->y.mem, d->y.offset, QUANT_F32, x.rows, x.cols);
     op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
-    net_tell(d->n, y, head);
     if (all_logits) {
-        op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
+        net_linear(d->n, y, NULL, y, &(linear_part){ .out = logits, .w = head }, 1, true);
         op_argmax(dev, next, logits);
     } else {
+        net_tell(d->n, y, head);
         op_linear_argmax(dev, next, y, head, logits);
     }
 }

@@ -47,25 +47,38 @@ void encoder_free(encoder *e)
     mem_free(e);
 }
 
-/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. */
+typedef struct scratch_part {
+    dmat *m;
+    size_t rows, cols;
+} scratch_part;
+
+/* Lays parts out one after another from byte offset at on: the byte after the last. */
+static size_t layout_parts(device_mem *mem, size_t at, const scratch_part *part, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        *part[i].m = dmat_make(mem, at, QUANT_F32, part[i].rows, part[i].cols);
+        at += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
+    }
+    return at;
+}
+
+/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. Images and maps are done with when
+ * the layers begin, so these share their place; flat goes from one to the other. */
 static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
 {
     const model_config *c = e->n->config;
     size_t rows = n_pieces * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
     size_t h = c->enc.n_mels, w = c->enc.chunk_frames, pieces = n_pieces < CONV_PIECES ? n_pieces : CONV_PIECES;
     size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2, w3 = (w2 + 1) / 2;
-    const struct { dmat *m; size_t rows, cols; } part[] = {
-        { &e->image, pieces * h * w, 1 },   { &e->map[0], pieces * h1 * w1, ch }, { &e->map[1], pieces * h2 * w2, ch },
-        { &e->map[2], pieces * h3 * w3, ch }, { &e->flat, rows, ch * h3 },        { &e->x, rows, d },
-        { &e->norm, rows, d },              { &e->q, rows, d },                   { &e->k, rows, d },
-        { &e->v, rows, d },                 { &e->hidden, rows, c->enc.d_ffn },
-    };
-    size_t used = 0;
-    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-        *part[i].m = dmat_make(mem, used, QUANT_F32, part[i].rows, part[i].cols);
-        used += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
-    }
-    return used;
+    const scratch_part both[] = { { &e->flat, rows, ch * h3 } };
+    const scratch_part stem[] = { { &e->image, pieces * h * w, 1 }, { &e->map[0], pieces * h1 * w1, ch },
+                                  { &e->map[1], pieces * h2 * w2, ch }, { &e->map[2], pieces * h3 * w3, ch } };
+    const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d }, { &e->k, rows, d },
+                                    { &e->v, rows, d }, { &e->hidden, rows, c->enc.d_ffn } };
+    size_t shared = layout_parts(mem, 0, both, ARRAY_LEN(both));
+    size_t stem_end = layout_parts(mem, shared, stem, ARRAY_LEN(stem));
+    size_t layers_end = layout_parts(mem, shared, layers, ARRAY_LEN(layers));
+    return stem_end > layers_end ? stem_end : layers_end;
 }
 
 static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qasr_error *err)
@@ -119,11 +132,7 @@ static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_
     return device_end(bound->d, err);
 }
 
-static void project(const net *n, dmat x, const linear_part *parts, size_t n_parts)
-{
-    net_tell(n, x, parts[0].w);
-    op_linear(n->d, x, parts, n_parts);
-}
+static void project(const net *n, dmat x, linear_part part) { net_linear(n, x, NULL, (dmat){ 0 }, &part, 1, false); }
 
 static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t window)
 {
@@ -135,17 +144,18 @@ static void run_layer(encoder *e, const dmat w[ENC_WEIGHTS], dmat x, size_t wind
     size_t head_dim = c->enc.d_model / c->enc.n_heads;
     attn_heads heads = { c->enc.n_heads, c->enc.n_heads, head_dim, 1.0f / __builtin_sqrtf((float)head_dim) };
 
-    op_layer_norm(d, y, x, w[ENC_LN1_W], w[ENC_LN1_B], layer_norm_eps);
+    const row_norm before_attention = { w[ENC_LN1_W], w[ENC_LN1_B], layer_norm_eps };
+    const row_norm before_hidden = { w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps };
     const linear_part qkv[] = { { q, w[ENC_Q_W], w[ENC_Q_B], ACT_NONE, false },
                                 { k, w[ENC_K_W], w[ENC_K_B], ACT_NONE, false },
                                 { v, w[ENC_V_W], w[ENC_V_B], ACT_NONE, false } };
-    project(e->n, y, qkv, 3);
+    const linear_part widen = { hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false };
+    net_linear(e->n, x, &before_attention, y, qkv, ARRAY_LEN(qkv), false);
     op_attention_windows(d, y, q, k, v, heads, window);
-    project(e->n, y, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
+    project(e->n, y, (linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true });
 
-    op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
-    project(e->n, y, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
-    project(e->n, hidden, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
+    net_linear(e->n, x, &before_hidden, y, &widen, 1, false);
+    project(e->n, hidden, (linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true });
 }
 
 /* conv_out, positions, layers, projection for one group: flat rows -> out rows. */
@@ -156,13 +166,13 @@ static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out,
     dmat flat = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows), y = dmat_rows(e->norm, 0, n_rows);
     dmat none = { 0 };
     device_begin(d);
-    project(bound, flat, &(linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+    project(bound, flat, (linear_part){ x, bound->top[TOP_CONV_OUT], none, ACT_NONE, false });
     op_add_cyclic(d, x, bound->positions);
     for (size_t i = 0; i < bound->config->enc.n_layers; i++)
         run_layer(e, bound->enc[i], x, window);
     op_layer_norm(d, y, x, bound->top[TOP_LN_POST_W], bound->top[TOP_LN_POST_B], layer_norm_eps);
-    project(bound, y, &(linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
-    project(bound, x, &(linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    project(bound, y, (linear_part){ x, bound->top[TOP_PROJ1_W], bound->top[TOP_PROJ1_B], ACT_GELU, false });
+    project(bound, x, (linear_part){ out, bound->top[TOP_PROJ2_W], bound->top[TOP_PROJ2_B], ACT_NONE, false });
     return device_end(d, err);
 }
 

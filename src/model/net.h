@@ -40,6 +40,10 @@ static inline void net_tell(const net *n, dmat x, dmat w)
         n->watch(n->watch_user, x, w);
 }
 
+/* Products of norm(x), or of x with norm NULL, and word of them to the watch. scratch [x.rows, x.cols] takes norm(x) when
+ * there is one; else it is not touched. alone as for op_norm_linear. */
+void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts, bool alone);
+
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);
 
