@@ -20,6 +20,8 @@ help:
 	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
+	@echo 'make deb           Debian packages of the committed state, in build-deb'
+	@echo 'make static        build the program with static libraries where the system has them, in build-static'
 	@echo 'make clean         remove the build directories'
 
 demo:
@@ -72,7 +74,17 @@ quality:
 	@ninja -C $(BUILD) cli/qasr
 	@python3 tools/quality.py $(BUILD)/cli/qasr docs/quality.md
 
-clean:
-	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
+deb:
+	@tools/setup.sh --tests
+	@tools/make_deb.sh build-deb
 
-.PHONY: help demo build install test test-asan test-aarch64 test-full results quality clean
+static:
+	@tools/setup.sh
+	@tools/configure.sh build-static $(RELEASE) -Dtests=disabled -Dstatic_libraries=true
+	@ninja -C build-static cli/qasr
+	@echo; echo 'build-static/cli/qasr still needs:'; ldd build-static/cli/qasr || true
+
+clean:
+	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
+
+.PHONY: help demo build install test test-asan test-aarch64 test-full results quality deb static clean

@@ -91,18 +91,22 @@ static void print_wrapped(const char *text, int at)
     printf("%s\n", text);
 }
 
+const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
+
+const char *opt_help_text(const opt *o, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "%s", o->help);
+    if (o->type == OPT_CHOICE)
+        for (size_t i = 0; o->choices[i] && n < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : ": ", o->choices[i]);
+    return text;
+}
+
 static void print_option(const opt *o)
 {
-    char text[512];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s", o->help);
-    if (o->type == OPT_CHOICE) {
-        n += (size_t)snprintf(text + n, sizeof text - n, ": ");
-        for (size_t i = 0; o->choices[i]; i++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? ", " : "", o->choices[i]);
-    }
-    char letter[] = { '-', o->letter, ',', ' ', 0 };
+    char text[OPT_HELP_MAX], letter[] = { '-', o->letter, ',', ' ', 0 };
     int at = printf("  %s--%s%s%s", o->letter ? letter : "    ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-    print_wrapped(text, at);
+    print_wrapped(opt_help_text(o, text, sizeof text), at);
 }
 
 void opt_print_help(const command *cmd)
@@ -110,7 +114,7 @@ void opt_print_help(const command *cmd)
     printf("qasr %s - %s\n\nusage: qasr %s %s\n\noptions:\n", cmd->name, cmd->summary, cmd->name, cmd->usage);
     for (size_t i = 0; i < cmd->n_opts; i++)
         print_option(&cmd->opts[i]);
-    print_option(&(opt){ .name = "help", .letter = 'h', .help = "show this text" });
+    print_option(&opt_help);
     if (cmd->notes)
         printf("\n%s", cmd->notes);
 }

@@ -41,6 +41,9 @@ typedef struct command {
 } command;
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { OPT_HELP_MAX = 1024 };
+
+extern const opt opt_help; /* --help, which every command has beside its table */
 
 typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 
@@ -50,6 +53,8 @@ typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
 void opt_files_free(opt_files *files);
 void opt_print_help(const command *cmd);
+/* What an option does, with its choices; written into text. */
+const char *opt_help_text(const opt *o, char *text, size_t size);
 
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

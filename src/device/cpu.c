@@ -133,54 +133,61 @@ static void keep_first(cpu_device *c, qasr_status status)
 
 /* ---- row-wise operations -------------------------------------------------------------------------- */
 
-typedef struct row_job row_job;
-struct row_job {
-    const cpu_device *c;
-    void (*run)(const row_job *j, size_t row);
-    const dmat *out, *x, *w, *b, *pos, *slot;
-    size_t n_rows, rows_per_task, head_dim;
-    float eps, factor;
-};
+typedef struct rows_run {
+    void (*row)(void *arg, size_t i);
+    void *arg;
+    size_t n_rows, rows_per_task;
+} rows_run;
 
-static void row_task(void *arg, size_t task, unsigned thread)
+static void rows_task(void *arg, size_t task, unsigned thread)
 {
-    const row_job *j = arg;
-    size_t begin = task * j->rows_per_task;
-    size_t end = begin + j->rows_per_task < j->n_rows ? begin + j->rows_per_task : j->n_rows;
-    for (size_t row = begin; row < end; row++)
-        j->run(j, row);
+    const rows_run *r = arg;
+    size_t begin = task * r->rows_per_task;
+    size_t end = begin + r->rows_per_task < r->n_rows ? begin + r->rows_per_task : r->n_rows;
+    for (size_t i = begin; i < end; i++)
+        r->row(r->arg, i);
 }
 
-/* Few rows run on the calling thread: waking the others would cost more than the work. */
-static void run_rows(device *d, row_job j)
+/* row(arg, i) for each i < n. Few rows run on the calling thread: waking the others would cost more than the work. */
+static void run_rows(device *d, void (*row)(void *arg, size_t i), void *arg, size_t n)
 {
     enum { FEW_ROWS = 4, TASKS_PER_THREAD = 4 };
     cpu_device *c = cpu(d);
-    if (c->status != QASR_OK)
+    if (c->status != QASR_OK || n == 0)
         return;
-    j.c = c;
-    size_t tasks = j.n_rows <= FEW_ROWS ? 1 : TASKS_PER_THREAD * pool_threads(c->pool);
-    j.rows_per_task = (j.n_rows + tasks - 1) / tasks;
-    pool_run(c->pool, row_task, &j, j.rows_per_task ? (j.n_rows + j.rows_per_task - 1) / j.rows_per_task : 0);
+    size_t tasks = n <= FEW_ROWS ? 1 : TASKS_PER_THREAD * pool_threads(c->pool), per_task = (n + tasks - 1) / tasks;
+    pool_run(c->pool, rows_task, &(rows_run){ row, arg, n, per_task }, (n + per_task - 1) / per_task);
 }
 
-static void copy_row(const row_job *j, size_t i) { memcpy(f32_row(j->out, i), f32_row(j->x, i), j->x->cols * sizeof(float)); }
+typedef struct row_job {
+    const cpu_device *c;
+    const dmat *out, *x, *w, *b, *pos;
+    float eps, factor;
+} row_job;
+
+static void copy_row(void *arg, size_t i)
+{
+    const row_job *j = arg;
+    memcpy(f32_row(j->out, i), f32_row(j->x, i), j->x->cols * sizeof(float));
+}
 
 static void cpu_copy(device *d, const dmat *out, const dmat *x)
 {
     assert(out->rows == x->rows && out->cols == x->cols);
-    run_rows(d, (row_job){ .run = copy_row, .out = out, .x = x, .n_rows = x->rows });
+    run_rows(d, copy_row, &(row_job){ .c = cpu(d), .out = out, .x = x }, x->rows);
 }
 
-static void clear_row(const row_job *j, size_t i) { memset(f32_row(j->out, i), 0, j->out->cols * sizeof(float)); }
-
-static void cpu_clear(device *d, const dmat *out)
+static void clear_row(void *arg, size_t i)
 {
-    run_rows(d, (row_job){ .run = clear_row, .out = out, .n_rows = out->rows });
+    const row_job *j = arg;
+    memset(f32_row(j->out, i), 0, j->out->cols * sizeof(float));
 }
 
-static void scale_row(const row_job *j, size_t i)
+static void cpu_clear(device *d, const dmat *out) { run_rows(d, clear_row, &(row_job){ .out = out }, out->rows); }
+
+static void scale_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     float *out = f32_row(j->out, i);
     const float *x = f32_row(j->x, i);
     for (size_t c = 0; c < j->x->cols; c++)
@@ -190,11 +197,12 @@ static void scale_row(const row_job *j, size_t i)
 static void cpu_scale(device *d, const dmat *out, const dmat *x, float factor)
 {
     assert(out->rows == x->rows && out->cols == x->cols);
-    run_rows(d, (row_job){ .run = scale_row, .out = out, .x = x, .n_rows = x->rows, .factor = factor });
+    run_rows(d, scale_row, &(row_job){ .out = out, .x = x, .factor = factor }, x->rows);
 }
 
-static void subtract_row(const row_job *j, size_t i)
+static void subtract_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     float *out = f32_row(j->out, i);
     const float *x = f32_row(j->x, i), *y = f32_row(j->w, i);
     for (size_t c = 0; c < j->x->cols; c++)
@@ -204,11 +212,12 @@ static void subtract_row(const row_job *j, size_t i)
 static void cpu_subtract(device *d, const dmat *out, const dmat *x, const dmat *y)
 {
     assert(out->rows == x->rows && out->cols == x->cols && y->rows == x->rows && y->cols == x->cols);
-    run_rows(d, (row_job){ .run = subtract_row, .out = out, .x = x, .w = y, .n_rows = x->rows });
+    run_rows(d, subtract_row, &(row_job){ .out = out, .x = x, .w = y }, x->rows);
 }
 
-static void embed_row(const row_job *j, size_t i)
+static void embed_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     int32_t id = *i32_row(j->pos, i);
     assert(id >= 0 && (size_t)id < j->w->rows);
     j->c->k->dequantize[j->w->type](f32_row(j->out, i), row_bytes(j->w, (size_t)id), j->w->cols);
@@ -217,101 +226,70 @@ static void embed_row(const row_job *j, size_t i)
 static void cpu_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
 {
     assert(out->rows == ids->rows && out->cols == table->cols);
-    run_rows(d, (row_job){ .run = embed_row, .out = out, .w = table, .pos = ids, .n_rows = out->rows });
+    run_rows(d, embed_row, &(row_job){ .c = cpu(d), .out = out, .w = table, .pos = ids }, out->rows);
 }
 
-static void rms_norm_row(const row_job *j, size_t i)
+static void rms_norm_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     j->c->k->rms_norm(f32_row(j->out, i), f32_row(j->x, i), f32_row(j->w, 0), j->x->cols, j->eps);
 }
 
 static void cpu_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
 {
     assert(out->rows == x->rows && out->cols == x->cols && w->cols == x->cols);
-    run_rows(d, (row_job){ .run = rms_norm_row, .out = out, .x = x, .w = w, .n_rows = x->rows, .eps = eps });
+    run_rows(d, rms_norm_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .w = w, .eps = eps }, x->rows);
 }
 
-static void layer_norm_row(const row_job *j, size_t i)
+static void layer_norm_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     j->c->k->layer_norm(f32_row(j->out, i), f32_row(j->x, i), f32_row(j->w, 0), f32_row(j->b, 0), j->x->cols, j->eps);
 }
 
 static void cpu_layer_norm(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps)
 {
     assert(out->rows == x->rows && out->cols == x->cols && w->cols == x->cols && b->cols == x->cols);
-    run_rows(d, (row_job){ .run = layer_norm_row, .out = out, .x = x, .w = w, .b = b, .n_rows = x->rows, .eps = eps });
+    run_rows(d, layer_norm_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .w = w, .b = b, .eps = eps }, x->rows);
 }
 
-static void add_cyclic_row(const row_job *j, size_t i)
+static void add_cyclic_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     j->c->k->add(f32_row(j->x, i), f32_row(j->w, i % j->w->rows), j->x->cols);
 }
 
 static void cpu_add_cyclic(device *d, const dmat *x, const dmat *table)
 {
     assert(x->cols == table->cols);
-    run_rows(d, (row_job){ .run = add_cyclic_row, .x = x, .w = table, .n_rows = x->rows });
+    run_rows(d, add_cyclic_row, &(row_job){ .c = cpu(d), .x = x, .w = table }, x->rows);
 }
 
-static void silu_mul_row(const row_job *j, size_t i) { j->c->k->silu_mul(f32_row(j->out, i), f32_row(j->x, i), j->x->cols); }
+typedef struct turn_job {
+    const cpu_device *c;
+    const dmat *q, *k, *v, *k_caches, *v_caches, *slot, *pos;
+    const qk_turn *turn;
+    size_t n_slots, head_dim;
+} turn_job;
 
-static void cpu_silu_mul(device *d, const dmat *gate, const dmat *up)
+/* One head's part of a row. */
+static void turn_head(const turn_job *j, float *out, const float *x, const dmat *norm, const float *angles)
 {
-    assert(gate->rows == up->rows && gate->cols == up->cols);
-    run_rows(d, (row_job){ .run = silu_mul_row, .out = gate, .x = up, .n_rows = up->rows });
+    j->c->k->rms_norm(out, x, f32_row(norm, 0), j->head_dim, j->turn->eps);
+    j->c->k->rope(out, angles, angles + j->head_dim / 2, j->head_dim / 2);
 }
 
-static void qk_norm_rope_row(const row_job *j, size_t i)
+static void cache_head(const turn_job *j, const dmat *cache, size_t head, size_t pos, const float *x)
 {
-    float *x = f32_row(j->x, i);
-    const float *angles = f32_row(j->b, (size_t)*i32_row(j->pos, i)), *w = f32_row(j->w, 0);
-    size_t half = j->head_dim / 2;
-    for (size_t h = 0; h < j->x->cols; h += j->head_dim) {
-        j->c->k->rms_norm(x + h, x + h, w, j->head_dim, j->eps);
-        j->c->k->rope(x + h, angles, angles + half, half);
-    }
-}
-
-static void cpu_qk_norm_rope(device *d, const dmat *x, const dmat *norm, const dmat *rope, const dmat *pos,
-                             size_t head_dim, float eps)
-{
-    assert(x->cols % head_dim == 0 && norm->cols == head_dim && rope->cols == head_dim && pos->rows == x->rows);
-    run_rows(d, (row_job){ .run = qk_norm_rope_row, .x = x, .w = norm, .b = rope, .pos = pos, .n_rows = x->rows,
-                           .head_dim = head_dim, .eps = eps });
-}
-
-/* Row i of x to its position in a cache. */
-static void write_kv(const row_job *j, const dmat *cache, size_t i)
-{
-    size_t n_heads = j->x->cols / j->head_dim, capacity = cache->rows / n_heads;
-    size_t pos = (size_t)*i32_row(j->pos, i);
+    size_t capacity = cache->rows / (j->k->cols / j->head_dim);
+    void *row = row_bytes(cache, head * capacity + pos);
     assert(pos < capacity);
-    const float *x = f32_row(j->x, i);
-    for (size_t h = 0; h < n_heads; h++) {
-        void *row = row_bytes(cache, h * capacity + pos);
-        if (cache->type == QUANT_F16)
-            j->c->k->f16_from_f32(row, x + h * j->head_dim, j->head_dim);
-        else if (cache->type == QUANT_F32)
-            memcpy(row, x + h * j->head_dim, j->head_dim * sizeof(float));
-        else
-            quant_get((quant_type)cache->type)->quantize(row, x + h * j->head_dim, j->head_dim);
-    }
-}
-
-static void kv_write_row(const row_job *j, size_t i) { write_kv(j, j->out, i); }
-static void kv_write_slot_row(const row_job *j, size_t i) { write_kv(j, &j->out[*i32_row(j->slot, i)], i); }
-
-static void check_cache(const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
-{
-    assert(cache->cols == head_dim && x->cols % head_dim == 0 && pos->rows == x->rows);
-    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
-}
-
-static void cpu_kv_write(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim)
-{
-    check_cache(cache, x, pos, head_dim);
-    run_rows(d, (row_job){ .run = kv_write_row, .out = cache, .x = x, .pos = pos, .n_rows = x->rows,
-                           .head_dim = head_dim });
+    if (cache->type == QUANT_F16)
+        j->c->k->f16_from_f32(row, x, j->head_dim);
+    else if (cache->type == QUANT_F32)
+        memcpy(row, x, j->head_dim * sizeof(float));
+    else
+        quant_get((quant_type)cache->type)->quantize(row, x, j->head_dim);
 }
 
 /* The cache of row i's sequence. */
@@ -321,19 +299,47 @@ static const dmat *slot_cache(const dmat *caches, size_t n_slots, const dmat *sl
     return &caches[*i32_row(slot, i)];
 }
 
-static void cpu_kv_write_slots(device *d, const dmat *caches, size_t n_slots, const dmat *x, const dmat *slot,
-                               const dmat *pos, size_t head_dim)
+static void turn_row(void *arg, size_t i)
 {
-    assert(slot->rows == x->rows);
-    for (size_t i = 0; i < x->rows; i++)
-        check_cache(slot_cache(caches, n_slots, slot, i), x, pos, head_dim);
-    run_rows(d, (row_job){ .run = kv_write_slot_row, .out = caches, .x = x, .slot = slot, .pos = pos, .n_rows = x->rows,
-                           .head_dim = head_dim });
+    const turn_job *j = arg;
+    size_t hd = j->head_dim, pos = (size_t)*i32_row(j->pos, i);
+    const float *angles = f32_row(&j->turn->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
+    const dmat *k_cache = j->slot ? slot_cache(j->k_caches, j->n_slots, j->slot, i) : j->k_caches;
+    const dmat *v_cache = j->slot ? slot_cache(j->v_caches, j->n_slots, j->slot, i) : j->v_caches;
+    float *q = f32_row(j->q, i), turned[ATTN_MAX_HEAD_DIM];
+    for (size_t h = 0; h * hd < j->q->cols; h++)
+        turn_head(j, q + h * hd, q + h * hd, &j->turn->q_norm, angles);
+    for (size_t h = 0; h * hd < j->k->cols; h++) {
+        turn_head(j, turned, k + h * hd, &j->turn->k_norm, angles);
+        cache_head(j, k_cache, h, pos, turned);
+        cache_head(j, v_cache, h, pos, v + h * hd);
+    }
+}
+
+static void check_cache(const dmat *cache, size_t head_dim)
+{
+    assert(cache->cols == head_dim);
+    assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
+}
+
+static void cpu_turn_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_turn *turn, const dmat *k_caches,
+                               const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos)
+{
+    size_t hd = turn->rope.cols;
+    assert(hd <= ATTN_MAX_HEAD_DIM && q->cols % hd == 0 && k->cols % hd == 0 && v->cols == k->cols);
+    assert(turn->q_norm.cols == hd && turn->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows);
+    assert(!slot || slot->rows == q->rows);
+    for (size_t i = 0; i < (slot ? q->rows : 1); i++) {
+        check_cache(slot ? slot_cache(k_caches, n_slots, slot, i) : k_caches, hd);
+        check_cache(slot ? slot_cache(v_caches, n_slots, slot, i) : v_caches, hd);
+    }
+    turn_job j = { cpu(d), q, k, v, k_caches, v_caches, slot, pos, turn, n_slots, hd };
+    run_rows(d, turn_row, &j, q->rows);
 }
 
 /* ---- products ------------------------------------------------------------------------------------- */
 
-static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone)
+static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
 {
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
@@ -344,14 +350,24 @@ static void cpu_linear(device *d, const dmat *x, const linear_part *parts, size_
         const linear_part *p = &parts[i];
         assert(p->w.cols == x->cols && p->out.rows == x->rows && p->out.cols == p->w.rows);
         assert(!(p->accumulate && p->act != ACT_NONE));
+        assert(p->act != ACT_SWIGLU || (p->up.rows == p->w.rows && p->up.cols == p->w.cols && !p->bias.mem));
         g[i] = (gemm_part){ .out = f32_row(&p->out, 0), .ld_out = ld_f32(&p->out), .n = p->w.rows,
                             .w = row_bytes(&p->w, 0), .type = (quant_type)p->w.type,
                             .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL, .gelu = p->act == ACT_GELU,
                             .accumulate = p->accumulate };
+        if (p->act == ACT_SWIGLU) {
+            g[i].up = row_bytes(&p->up, 0);
+            g[i].up_type = (quant_type)p->up.type;
+        }
     }
-    qasr_status (*run)(gemm_context *, const float *, size_t, size_t, size_t, const gemm_part *, size_t, qasr_error *) =
-        alone ? gemv_run : gemm_run;
-    keep_first(c, run(&c->gemm, f32_row(x, 0), ld_f32(x), x->rows, x->cols, g, n_parts, &c->error));
+    gemm_input in = { .x = f32_row(x, 0), .ld = ld_f32(x), .m = x->rows, .k = x->cols };
+    if (norm) {
+        assert(norm->w.cols == x->cols);
+        in.norm_w = f32_row(&norm->w, 0);
+        in.norm_b = norm->b.mem ? f32_row(&norm->b, 0) : NULL;
+        in.eps = norm->eps;
+    }
+    keep_first(c, (alone ? gemv_run : gemm_run)(&c->gemm, &in, g, n_parts, &c->error));
 }
 
 static int cpu_product_type(device *d, int type, size_t k)
@@ -551,8 +567,9 @@ static void cpu_attention_slots(device *d, const dmat *out, const dmat *q, const
 
 /* ---- arg max -------------------------------------------------------------------------------------- */
 
-static void argmax_row(const row_job *j, size_t i)
+static void argmax_row(void *arg, size_t i)
 {
+    const row_job *j = arg;
     const float *x = f32_row(j->x, i);
     /* one damaged row of the head gives one NaN, which arg max passes over */
     *i32_row(j->out, i) = isfinite(j->c->k->max_abs(x, j->x->cols)) ? (int32_t)j->c->k->argmax(x, j->x->cols) : -1;
@@ -561,7 +578,7 @@ static void argmax_row(const row_job *j, size_t i)
 static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
 {
     assert(ids->rows == x->rows && x->cols > 0);
-    run_rows(d, (row_job){ .run = argmax_row, .out = ids, .x = x, .n_rows = x->rows });
+    run_rows(d, argmax_row, &(row_job){ .c = cpu(d), .out = ids, .x = x }, x->rows);
 }
 
 /* Few tokens do not pay for the copy. */
@@ -595,7 +612,7 @@ static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const d
             s->off = true;
         }
     }
-    cpu_linear(d, x, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
+    cpu_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
     cpu_argmax(d, ids, scratch);
     if (c->status == QASR_OK && x->rows == 1)
         screen_try(c, x, w, scratch);
@@ -649,13 +666,12 @@ static void cpu_close(device *d)
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .clear = cpu_clear, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear, .product_type = cpu_product_type,
-    .rms_norm = cpu_rms_norm,
-    .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic, .silu_mul = cpu_silu_mul,
+    .copy = cpu_copy, .clear = cpu_clear, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear,
+    .product_type = cpu_product_type, .rms_norm = cpu_rms_norm,
+    .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
-    .qk_norm_rope = cpu_qk_norm_rope, .kv_write = cpu_kv_write, .attention_cached = cpu_attention_cached,
-    .kv_write_slots = cpu_kv_write_slots, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
+    .turn_and_cache = cpu_turn_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax, .add_squares = cpu_add_squares, .add_products = cpu_add_products,
     .add_cross_products = cpu_add_cross_products,
 };

@@ -38,17 +38,32 @@ typedef struct dmat {
     int type;
 } dmat;
 
-typedef enum activation { ACT_NONE, ACT_GELU } activation;
+typedef enum activation { ACT_NONE, ACT_GELU, ACT_SWIGLU } activation;
 
 /* One product of a group that shares its input: out (+)= act(x w^T + bias).
  * x [m, k] F32, w [n, k] any type, out [m, n] F32, bias [1, n] F32 or absent. With accumulate the result
- * is added to out (a residual connection); not together with an activation. */
+ * is added to out (a residual connection); not together with an activation. ACT_SWIGLU is for a pair of matrices without
+ * bias: out = silu(x w^T) * (x up^T). */
 typedef struct linear_part {
     dmat out, w, bias;
     activation act;
     bool accumulate;
+    dmat up; /* [n, k] of any type; ACT_SWIGLU only */
 } linear_part;
 enum { LINEAR_MAX_PARTS = 4 };
+
+/* What the rows of an input pass on their way into a product. */
+typedef struct row_norm {
+    dmat w, b; /* [1, k]; b absent: RMS norm, else layer norm */
+    float eps;
+} row_norm;
+
+/* What happens to queries and keys between projection and attention. */
+typedef struct qk_turn {
+    dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
+    dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
+    float eps;
+} qk_turn;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
@@ -79,12 +94,11 @@ typedef struct device_ops {
     void (*scale)(device *d, const dmat *out, const dmat *x, float factor);
     void (*subtract)(device *d, const dmat *out, const dmat *x, const dmat *y);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
-    void (*linear)(device *d, const dmat *x, const linear_part *parts, size_t n_parts, bool alone);
+    void (*linear)(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone);
     int (*product_type)(device *d, int type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
     void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
-    void (*silu_mul)(device *d, const dmat *gate, const dmat *up);
     dmat (*conv_packed)(device *d, int type, size_t c_out, size_t c_in);
     void (*conv_pack)(device *d, const dmat *packed, const dmat *w, size_t c_in);
     void (*conv2d_gelu)(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
@@ -92,13 +106,10 @@ typedef struct device_ops {
     void (*conv_to_rows)(device *d, const dmat *out, const dmat *x, const conv_shape *shape);
     void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
                               const attn_heads *heads, size_t window);
-    void (*qk_norm_rope)(device *d, const dmat *x, const dmat *norm, const dmat *rope, const dmat *pos,
-                         size_t head_dim, float eps);
-    void (*kv_write)(device *d, const dmat *cache, const dmat *x, const dmat *pos, size_t head_dim);
+    void (*turn_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_turn *turn, const dmat *k_caches,
+                           const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos);
     void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
                              const dmat *pos, const attn_heads *heads, size_t n_kv);
-    void (*kv_write_slots)(device *d, const dmat *caches, size_t n_slots, const dmat *x, const dmat *slot, const dmat *pos,
-                           size_t head_dim);
     void (*attention_slots)(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
                             size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
@@ -192,13 +203,13 @@ static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops-
 /* One to LINEAR_MAX_PARTS products of the same x. */
 static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t n_parts)
 {
-    d->ops->linear(d, &x, parts, n_parts, false);
+    d->ops->linear(d, &x, NULL, parts, n_parts, false);
 }
-/* The same, but each row's results have the bits that a call with that row alone gives: for rows that belong to
- * different sequences. Weights are still read once for all of them. */
-static inline void op_linear_alone(device *d, dmat x, const linear_part *parts, size_t n_parts)
+/* The same of norm(x), which is not stored; norm may be NULL. With alone each row's results have the bits that a call with
+ * that row alone gives: for rows that belong to different sequences. Weights are still read once for all of them. */
+static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
 {
-    d->ops->linear(d, &x, parts, n_parts, true);
+    d->ops->linear(d, &x, norm, parts, n_parts, alone);
 }
 /* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32, BF16, or
  * Q8_0 for bytes with a scale for each 32. */
@@ -214,8 +225,6 @@ static inline void op_layer_norm(device *d, dmat out, dmat x, dmat w, dmat b, fl
 }
 /* x[i] += table[i mod table.rows] */
 static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cyclic(d, &x, &table); }
-/* gate = silu(gate) * up */
-static inline void op_silu_mul(device *d, dmat gate, dmat up) { d->ops->silu_mul(d, &gate, &up); }
 
 /* Convolution weights [c_out, c_in * 9] of a type (the file's [c_out][c_in][3][3]) are brought into the device's
  * own order and precision once: shape and type of the matrix to allocate for that, mem still to be set. */
@@ -240,17 +249,13 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Every head_dim-wide part of each row: RMS norm with weight norm [1, head_dim], then half-rotation by
- * the angles of its position: rope [positions, head_dim], cos in the first half, sin in the second. */
-static inline void op_qk_norm_rope(device *d, dmat x, dmat norm, dmat rope, dmat pos, size_t head_dim, float eps)
+/* Queries and keys are normalised and turned, keys and values go into a cache. Every head_dim-wide part of each row of q (in
+ * place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity, head_dim] F16,
+ * F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left as it is. */
+static inline void op_turn_and_cache(device *d, dmat q, dmat k, dmat v, const qk_turn *turn, dmat k_cache, dmat v_cache,
+                                     dmat pos)
 {
-    d->ops->qk_norm_rope(d, &x, &norm, &rope, &pos, head_dim, eps);
-}
-/* cache [n_kv_heads * capacity, head_dim] F16, F32 or Q8_0, head-major: row (head * capacity + pos[i]) = head
- * part of x[i]. */
-static inline void op_kv_write(device *d, dmat cache, dmat x, dmat pos, size_t head_dim)
-{
-    d->ops->kv_write(d, &cache, &x, &pos, head_dim);
+    d->ops->turn_and_cache(d, &q, &k, &v, turn, &k_cache, &v_cache, 1, NULL, &pos);
 }
 /* Causal attention over cached keys and values: row i sees positions 0..pos[i]; the positions of the rows
  * are consecutive; n_kv is at least pos[last] + 1. */
@@ -263,10 +268,10 @@ static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache
  * [n, 1], no two to the same, and has position pos[i]. caches [n_slots] has one cache per slot, of one type but not of
  * one capacity; those of slots without a row need no memory. Each row gets the bits that it gets as the only one. n_kv
  * is at least the largest pos[i] + 1. */
-static inline void op_kv_write_slots(device *d, const dmat *caches, size_t n_slots, dmat x, dmat slot, dmat pos,
-                                     size_t head_dim)
+static inline void op_turn_and_cache_slots(device *d, dmat q, dmat k, dmat v, const qk_turn *turn, const dmat *k_caches,
+                                           const dmat *v_caches, size_t n_slots, dmat slot, dmat pos)
 {
-    d->ops->kv_write_slots(d, caches, n_slots, &x, &slot, &pos, head_dim);
+    d->ops->turn_and_cache(d, &q, &k, &v, turn, k_caches, v_caches, n_slots, &slot, &pos);
 }
 static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k_caches, const dmat *v_caches,
                                       size_t n_slots, dmat slot, dmat pos, attn_heads heads, size_t n_kv)

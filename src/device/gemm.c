@@ -42,7 +42,8 @@ qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool f
     for (size_t i = 0; i < 3; i++)
         if (widths[i] && n_block < size_round_up(N_BLOCK, widths[i]))
             n_block = size_round_up(N_BLOCK, widths[i]);
-    g->thread_floats = 2 * n_block * K_SLICE + K_SLICE; /* rows, panels, one dequantized row */
+    g->slice_floats = size_round_up(2 * n_block * K_SLICE + K_SLICE, MEM_ALIGN / sizeof(float)); /* rows, panels, one dequantized row */
+    g->thread_floats = g->slice_floats;
     TRY(MEM_CALLOC(&g->lanes, pool_threads(p), err));
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
 }
@@ -94,6 +95,19 @@ static void finish_block(const kernels *kn, float *out, size_t ld, size_t rows, 
     }
 }
 
+/* Row i of the input as the products want it: in place, or normalised into to [k]. */
+static const float *input_row(const kernels *kn, const gemm_input *in, size_t i, float *to)
+{
+    const float *x = in->x + i * in->ld;
+    if (!in->norm_w)
+        return x;
+    if (in->norm_b)
+        kn->layer_norm(to, x, in->norm_w, in->norm_b, in->k, in->eps);
+    else
+        kn->rms_norm(to, x, in->norm_w, in->k, in->eps);
+    return to;
+}
+
 /* ---- few rows ------------------------------------------------------------------------------------ */
 
 typedef struct gemv_job {
@@ -107,28 +121,46 @@ typedef struct gemv_job {
     size_t n_parts, piece_units;
 } gemv_job;
 
+enum { GEMV_CHUNK = 64 }; /* weight rows whose sums are kept aside */
+
+/* Weight rows [r0, r0 + n) times activation rows [first, first + m), m <= GEMV_MAX_ROWS. */
+static void gemv_matrix(const gemv_job *j, float *out, size_t ld_out, const void *w, quant_type type, size_t r0, size_t n,
+                        size_t first, size_t m)
+{
+    const void *x = type <= QUANT_BF16 ? (const void *)(j->x + first * j->k) : j->acts + first * j->act_row;
+    const unsigned char *rows = (const unsigned char *)w + r0 * quant_row_bytes(quant_get(type), j->k);
+    j->g->k->gemv[type](out, ld_out, rows, x, n, j->k, m);
+}
+
+/* Products that meet what is in out already: added to it, or the other factor of a gated pair. */
+static void gemv_combine(const gemv_job *j, const gemm_part *part, size_t r0, size_t n, size_t first, size_t m)
+{
+    const kernels *kn = j->g->k;
+    float sums[GEMV_MAX_ROWS * GEMV_CHUNK];
+    for (size_t r = r0; r < r0 + n; r += GEMV_CHUNK) {
+        size_t c = r0 + n - r < GEMV_CHUNK ? r0 + n - r : GEMV_CHUNK;
+        gemv_matrix(j, sums, GEMV_CHUNK, part->up ? part->up : part->w, part->up ? part->up_type : part->type, r, c, first, m);
+        finish_block(kn, sums, GEMV_CHUNK, m, c, part->bias ? part->bias + r : NULL, false);
+        for (size_t i = 0; i < m; i++) {
+            float *out = part->out + (first + i) * part->ld_out + r;
+            if (part->up)
+                kn->silu_mul(out, sums + i * GEMV_CHUNK, c);
+            else
+                kn->add(out, sums + i * GEMV_CHUNK, c);
+        }
+    }
+}
+
 /* Activation rows [first, first + m), m <= GEMV_MAX_ROWS, times weight rows [r0, r0 + n) of a part. */
 static void gemv_rows(const gemv_job *j, const gemm_part *part, size_t r0, size_t n, size_t first, size_t m)
 {
-    const kernels *kn = j->g->k;
-    size_t row_bytes = quant_row_bytes(quant_get(part->type), j->k);
-    const unsigned char *w = (const unsigned char *)part->w + r0 * row_bytes;
-    const void *x = part->type <= QUANT_BF16 ? (const void *)(j->x + first * j->k) : j->acts + first * j->act_row;
     float *out = part->out + first * part->ld_out + r0;
-    const float *bias = part->bias ? part->bias + r0 : NULL;
     if (!part->accumulate) {
-        kn->gemv[part->type](out, part->ld_out, w, x, n, j->k, m);
-        finish_block(kn, out, part->ld_out, m, n, bias, part->gelu);
-        return;
+        gemv_matrix(j, out, part->ld_out, part->w, part->type, r0, n, first, m);
+        finish_block(j->g->k, out, part->ld_out, m, n, part->bias ? part->bias + r0 : NULL, part->gelu);
     }
-    float sums[GEMV_MAX_ROWS * 64]; /* added to the old values piece by piece */
-    for (size_t r = 0; r < n; r += 64) {
-        size_t c = n - r < 64 ? n - r : 64;
-        kn->gemv[part->type](sums, 64, w + r * row_bytes, x, c, j->k, m);
-        finish_block(kn, sums, 64, m, c, bias ? bias + r : NULL, false);
-        for (size_t i = 0; i < m; i++)
-            kn->add(out + i * part->ld_out + r, sums + i * 64, c);
-    }
+    if (part->accumulate || part->up)
+        gemv_combine(j, part, r0, n, first, m);
 }
 
 static void gemv_units(const gemv_job *j, size_t unit, size_t end)
@@ -169,16 +201,53 @@ static void gemv_task(void *arg, size_t task, unsigned thread)
             gemv_units(j, unit, end);
 }
 
-qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                     size_t n_parts, qasr_error *err)
+/* What the activations have to be for a product's parts. */
+typedef struct gemv_forms {
+    bool quantized, floating;
+} gemv_forms;
+
+static void note_form(gemv_forms *f, quant_type type) { *(type <= QUANT_BF16 ? &f->floating : &f->quantized) = true; }
+
+static size_t part_row_bytes(const gemm_part *p, size_t k)
 {
-    gemv_job j = { .g = g, .parts = parts, .x = x, .m = m, .k = k, .n_parts = n_parts };
-    bool quantized = false, floating = false;
+    return quant_row_bytes(quant_get(p->type), k) + (p->up ? quant_row_bytes(quant_get(p->up_type), k) : 0);
+}
+
+/* Activations in the forms that are wanted: rows as they lie if they are consecutive and stay as they are, else copies,
+ * and fixed-point numbers. */
+static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_input *in, gemv_forms forms, qasr_error *err)
+{
+    size_t act_row = kernels_act_bytes(g->k, QUANT_Q8_0, in->k), act_bytes = forms.quantized ? size_round_up(in->m * act_row, MEM_ALIGN) : 0;
+    bool gather = forms.floating && (in->norm_w || (in->m > 1 && in->ld != in->k));
+    size_t n_copies = gather ? in->m : in->norm_w ? 1 : 0;
+    TRY(reserve_shared(g, act_bytes + n_copies * in->k * sizeof(float), err));
+    unsigned char *acts = g->shared;
+    float *copies = (float *)(void *)(acts + act_bytes);
+    for (size_t i = 0; i < in->m; i++) {
+        float *copy = copies + (gather ? i * in->k : 0);
+        const float *row = input_row(g->k, in, i, copy);
+        if (forms.quantized)
+            g->k->quantize_act(acts + i * act_row, row, in->k);
+        if (gather && row != copy)
+            memcpy(copy, row, in->k * sizeof(float));
+    }
+    j->x = gather ? copies : in->x;
+    j->acts = acts;
+    j->act_row = act_row;
+    return QASR_OK;
+}
+
+qasr_status gemv_run(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts, qasr_error *err)
+{
+    gemv_job j = { .g = g, .parts = parts, .m = in->m, .k = in->k, .n_parts = n_parts };
+    gemv_forms forms = { false, false };
     size_t bytes = 0;
     for (size_t p = 0; p < n_parts; p++) {
         j.first_unit[p + 1] = j.first_unit[p] + (parts[p].n + GEMV_UNIT_ROWS - 1) / GEMV_UNIT_ROWS;
-        bytes += parts[p].n * quant_row_bytes(quant_get(parts[p].type), k);
-        *(parts[p].type <= QUANT_BF16 ? &floating : &quantized) = true;
+        bytes += parts[p].n * part_row_bytes(&parts[p], in->k);
+        note_form(&forms, parts[p].type);
+        if (parts[p].up)
+            note_form(&forms, parts[p].up_type);
     }
     size_t n_units = j.first_unit[n_parts], n_lanes = pool_threads(g->pool);
     j.piece_units = bytes ? n_units * GEMV_PIECE_BYTES / bytes + 1 : 1;
@@ -186,19 +255,7 @@ qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, siz
         atomic_store_explicit(&g->lanes[i].next, n_units * i / n_lanes, memory_order_relaxed);
         g->lanes[i].end = n_units * (i + 1) / n_lanes;
     }
-    size_t act_row = kernels_act_bytes(g->k, QUANT_Q8_0, k), act_bytes = quantized ? size_round_up(m * act_row, MEM_ALIGN) : 0;
-    bool gather = floating && m > 1 && ld_x != k; /* gemv wants consecutive rows */
-    TRY(reserve_shared(g, act_bytes + (gather ? m * k * sizeof(float) : 0), err));
-    j.acts = g->shared;
-    j.act_row = act_row;
-    for (size_t i = 0; quantized && i < m; i++)
-        g->k->quantize_act((unsigned char *)g->shared + i * act_row, x + i * ld_x, k);
-    if (gather) {
-        float *rows = (float *)(void *)((unsigned char *)g->shared + act_bytes);
-        for (size_t i = 0; i < m; i++)
-            memcpy(rows + i * k, x + i * ld_x, k * sizeof(float));
-        j.x = rows;
-    }
+    TRY(prepare_activations(&j, g, in, forms, err));
     pool_run(g->pool, gemv_task, &j, n_lanes < n_units ? n_lanes : n_units);
     return QASR_OK;
 }
@@ -211,8 +268,9 @@ typedef struct gemm_job {
     quant_type product;
     const gemm_kernels *t; /* NULL for int8 */
     const gemm_part *parts;
-    const float *x;
-    size_t ld_x, m, k, mr, nr, n_block, k_slice;
+    const gemm_input *in;
+    size_t m, k, mr, nr, n_block, k_slice;
+    size_t own_floats; /* of a thread's scratch, what slices need; rows or blocks that are kept aside come after it */
     size_t first_task[LINEAR_PARTS + 1];
 } gemm_job;
 
@@ -286,31 +344,41 @@ static float *act_panel(const gemm_job *j, size_t row, size_t k0)
     return (float *)j->g->shared + act_floats(j->product, j->k) * row + act_floats(j->product, k0) * j->mr;
 }
 
+/* A thread's scratch for slices, and what comes after it. */
+static float *slice_scratch(const gemm_job *j, unsigned thread) { return j->g->per_thread + thread * j->g->thread_floats; }
+static float *spare_scratch(const gemm_job *j, unsigned thread) { return slice_scratch(j, thread) + j->own_floats; }
+
 static void pack_rows_task(void *arg, size_t task, unsigned thread)
 {
     const gemm_job *j = arg;
-    size_t r0 = task * j->mr, rows = j->m - r0 < j->mr ? j->m - r0 : j->mr;
-    float *scratch = j->g->per_thread + thread * j->g->thread_floats;
+    size_t r0 = task * j->mr, rows = j->m - r0 < j->mr ? j->m - r0 : j->mr, ld = j->in->norm_w ? j->k : j->in->ld;
+    float *scratch = slice_scratch(j, thread), *normed = spare_scratch(j, thread);
+    for (size_t r = 0; j->in->norm_w && r < rows; r++)
+        input_row(j->g->k, j->in, r0 + r, normed + r * j->k);
     for (size_t k0 = 0; k0 < j->k; k0 += j->k_slice) {
         size_t kc = j->k - k0 < j->k_slice ? j->k - k0 : j->k_slice;
-        const float *x = j->x + r0 * j->ld_x + k0;
+        const float *x = (j->in->norm_w ? normed : j->in->x + r0 * ld) + k0;
         if (j->product == QUANT_Q8_0)
-            pack_activations_int8(j->g->k, (act8_block *)(void *)act_panel(j, r0, k0), x, j->ld_x, rows, kc);
+            pack_activations_int8(j->g->k, (act8_block *)(void *)act_panel(j, r0, k0), x, ld, rows, kc);
         else
-            pack_activations(j->g->k, act_panel(j, r0, k0), x, j->ld_x, rows, kc, j->product, scratch);
+            pack_activations(j->g->k, act_panel(j, r0, k0), x, ld, rows, kc, j->product, scratch);
     }
 }
 
-/* What a thread computes at a time: weight rows [n0, n0 + n) of a part, columns [k0, k0 + kc). */
+/* What a thread computes at a time: weight rows [n0, n0 + n) of a matrix, columns [k0, k0 + kc). */
 typedef struct weight_slice {
-    const gemm_part *part;
+    const void *w;
+    quant_type type;
     size_t n0, n, k0, kc;
+    float *out; /* [m, n], row stride ld_out */
+    size_t ld_out;
+    bool accumulate; /* what is in out counts */
 } weight_slice;
 
 static const unsigned char *slice_row(const gemm_job *j, const weight_slice *s, size_t r)
 {
-    const quant_info *q = quant_get(s->part->type);
-    return (const unsigned char *)s->part->w + (s->n0 + r) * quant_row_bytes(q, j->k) + quant_row_bytes(q, s->k0);
+    const quant_info *q = quant_get(s->type);
+    return (const unsigned char *)s->w + (s->n0 + r) * quant_row_bytes(q, j->k) + quant_row_bytes(q, s->k0);
 }
 
 /* Of the panel c of output columns and the panel r of rows. */
@@ -322,9 +390,8 @@ typedef struct tile_output {
 
 static tile_output output_at(const gemm_job *j, const weight_slice *s, size_t r, size_t c)
 {
-    const gemm_part *p = s->part;
-    return (tile_output){ p->out + r * p->ld_out + s->n0 + c, (unsigned)(j->m - r < j->mr ? j->m - r : j->mr),
-                          (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), s->k0 > 0 || p->accumulate };
+    return (tile_output){ s->out + r * s->ld_out + c, (unsigned)(j->m - r < j->mr ? j->m - r : j->mr),
+                          (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), s->k0 > 0 || s->accumulate };
 }
 
 /* Weights to float32 or bfloat16 rows, panels [kc cells][nr], tiles. */
@@ -337,11 +404,11 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
         const unsigned char *w = slice_row(j, s, r);
         float *to = rows + r * cells;
         if (j->product == QUANT_F32) {
-            kn->dequantize[s->part->type](to, w, s->kc);
-        } else if (s->part->type == QUANT_BF16) {
+            kn->dequantize[s->type](to, w, s->kc);
+        } else if (s->type == QUANT_BF16) {
             memcpy(to, w, s->kc * sizeof(uint16_t));
         } else {
-            kn->dequantize[s->part->type](row, w, s->kc);
+            kn->dequantize[s->type](row, w, s->kc);
             kn->bf16_from_f32((uint16_t *)(void *)to, row, s->kc);
         }
     }
@@ -350,7 +417,7 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
     for (size_t c = 0; c < s->n; c += j->nr)
         for (size_t r = 0; r < j->m; r += j->mr) {
             tile_output o = output_at(j, s, r, c);
-            j->t->tile(o.c, s->part->ld_out, act_panel(j, r, s->k0), panels + c * cells, cells, o.m, o.n, o.accumulate);
+            j->t->tile(o.c, s->ld_out, act_panel(j, r, s->k0), panels + c * cells, cells, o.m, o.n, o.accumulate);
         }
 }
 
@@ -365,18 +432,43 @@ static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float 
     int8_t *rows = (int8_t *)(void *)scratch;
     for (size_t r = 0; r < s->n; r++) {
         size_t at = r / nr * nr * blocks + r % nr;
-        kn->unpack_int8[s->part->type](rows + r * s->kc, scale + at, min + at, nr, slice_row(j, s, r), s->kc);
+        kn->unpack_int8[s->type](rows + r * s->kc, scale + at, min + at, nr, slice_row(j, s, r), s->kc);
     }
     for (size_t c = 0; c < s->n; c += nr) {
-        int8_panel b = { panels + c * cells, scale + c * blocks, quant_has_min(s->part->type) ? min + c * blocks : NULL };
+        int8_panel b = { panels + c * cells, scale + c * blocks, quant_has_min(s->type) ? min + c * blocks : NULL };
         kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr), blocks,
                              b.min != NULL);
         for (size_t r = 0; r < j->m; r += j->mr) {
             tile_output o = output_at(j, s, r, c);
-            kn->gemm_int8.tile(o.c, s->part->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks, o.m,
+            kn->gemm_int8.tile(o.c, s->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks, o.m,
                                o.n, o.accumulate);
         }
     }
+}
+
+/* All columns of the slice's rows. */
+static void multiply_rows(const gemm_job *j, weight_slice s, float *scratch)
+{
+    for (s.k0 = 0; s.k0 < j->k; s.k0 += j->k_slice) {
+        s.kc = j->k - s.k0 < j->k_slice ? j->k - s.k0 : j->k_slice;
+        if (j->product == QUANT_Q8_0)
+            multiply_slice_int8(j, &s, scratch);
+        else
+            multiply_slice(j, &s, scratch);
+    }
+}
+
+/* The other factor of a gated pair comes to spare [m, n_block], and from there to the block in out while that is in the cache. */
+static void multiply_up(const gemm_job *j, const gemm_part *part, const weight_slice *gate, float *scratch, float *spare)
+{
+    weight_slice s = *gate;
+    s.w = part->up;
+    s.type = part->up_type;
+    s.out = spare;
+    s.ld_out = j->n_block;
+    multiply_rows(j, s, scratch);
+    for (size_t i = 0; i < j->m; i++)
+        j->g->k->silu_mul(gate->out + i * gate->ld_out, spare + i * s.ld_out, s.n);
 }
 
 static void gemm_task(void *arg, size_t task, unsigned thread)
@@ -386,32 +478,53 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
     while (task >= j->first_task[p + 1])
         p++;
     const gemm_part *part = &j->parts[p];
-    float *scratch = j->g->per_thread + thread * j->g->thread_floats;
-    weight_slice s = { .part = part, .n0 = (task - j->first_task[p]) * j->n_block };
-    s.n = part->n - s.n0 < j->n_block ? part->n - s.n0 : j->n_block;
-    for (; s.k0 < j->k; s.k0 += j->k_slice) {
-        s.kc = j->k - s.k0 < j->k_slice ? j->k - s.k0 : j->k_slice;
-        if (j->product == QUANT_Q8_0)
-            multiply_slice_int8(j, &s, scratch);
-        else
-            multiply_slice(j, &s, scratch);
-    }
-    finish_block(j->g->k, part->out + s.n0, part->ld_out, j->m, s.n, part->bias ? part->bias + s.n0 : NULL, part->gelu);
+    size_t n0 = (task - j->first_task[p]) * j->n_block;
+    weight_slice s = { .w = part->w, .type = part->type, .n0 = n0, .n = part->n - n0 < j->n_block ? part->n - n0 : j->n_block,
+                       .out = part->out + n0, .ld_out = part->ld_out, .accumulate = part->accumulate };
+    multiply_rows(j, s, slice_scratch(j, thread));
+    if (part->up)
+        multiply_up(j, part, &s, slice_scratch(j, thread), spare_scratch(j, thread));
+    finish_block(j->g->k, s.out, s.ld_out, j->m, s.n, part->bias ? part->bias + n0 : NULL, part->gelu);
+}
+
+/* From the coarsest on. */
+static const quant_type products[] = { QUANT_Q8_0, QUANT_BF16, QUANT_F32 };
+
+/* A gated pair is computed in the finer of what its two matrices would have. */
+static quant_type part_product(const gemm_context *g, const gemm_part *p, size_t k)
+{
+    quant_type own = gemm_product_type(g, p->type, k), up = p->up ? gemm_product_type(g, p->up_type, k) : own;
+    for (size_t i = 0; i < ARRAY_LEN(products); i++)
+        if (products[i] == own)
+            return up;
+        else if (products[i] == up)
+            return own;
+    return own;
+}
+
+/* Room in each thread's scratch for slices, and for normalised rows or a block of the second factor. */
+static qasr_status reserve_scratch(gemm_context *g, gemm_job *j, size_t n, qasr_error *err)
+{
+    bool gated = false;
+    for (size_t p = 0; p < n; p++)
+        gated = gated || j->parts[p].up;
+    size_t normed = j->in->norm_w ? j->mr * j->k : 0, block = gated ? j->m * j->n_block : 0;
+    return reserve_per_thread(g, j->own_floats + (normed > block ? normed : block), err);
 }
 
 /* Parts that want the same kind of product. */
-static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                                  size_t n_parts, quant_type product, qasr_error *err)
+static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts,
+                                  quant_type product, qasr_error *err)
 {
     gemm_part own[LINEAR_PARTS];
-    gemm_job j = { .g = g, .product = product, .parts = own, .x = x, .ld_x = ld_x, .m = m, .k = k };
+    gemm_job j = { .g = g, .product = product, .parts = own, .in = in, .m = in->m, .k = in->k, .own_floats = g->slice_floats };
     if (product != QUANT_Q8_0)
         j.t = tile_kernels(g->k, product);
     j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 where there is no such tile: no part wants it then */
     j.nr = j.t ? j.t->nr : g->k->gemm_int8.nr;
     size_t n = 0;
     for (size_t p = 0; p < n_parts; p++)
-        if (gemm_product_type(g, parts[p].type, k) == product)
+        if (part_product(g, &parts[p], j.k) == product)
             own[n++] = parts[p];
     if (n == 0)
         return QASR_OK;
@@ -419,21 +532,21 @@ static qasr_status gemm_run_parts(gemm_context *g, const float *x, size_t ld_x, 
     j.k_slice = product == QUANT_Q8_0 ? K_SLICE_INT8 : K_SLICE;
     for (size_t p = 0; p < n; p++)
         j.first_task[p + 1] = j.first_task[p] + (own[p].n + j.n_block - 1) / j.n_block;
-    size_t n_panels = (m + j.mr - 1) / j.mr;
-    TRY(reserve_shared(g, n_panels * j.mr * act_floats(product, k) * sizeof(float), err));
+    size_t n_panels = (j.m + j.mr - 1) / j.mr;
+    TRY(reserve_shared(g, n_panels * j.mr * act_floats(product, j.k) * sizeof(float), err));
+    TRY(reserve_scratch(g, &j, n, err));
     pool_run(g->pool, pack_rows_task, &j, n_panels);
     pool_run(g->pool, gemm_task, &j, j.first_task[n]);
     return QASR_OK;
 }
 
-qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                     size_t n_parts, qasr_error *err)
+qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts, qasr_error *err)
 {
-    if (m <= GEMV_MAX_ROWS)
-        return gemv_run(g, x, ld_x, m, k, parts, n_parts, err);
-    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_Q8_0, err));
-    TRY(gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_BF16, err));
-    return gemm_run_parts(g, x, ld_x, m, k, parts, n_parts, QUANT_F32, err);
+    if (in->m <= GEMV_MAX_ROWS)
+        return gemv_run(g, in, parts, n_parts, err);
+    for (size_t i = 0; i < ARRAY_LEN(products); i++)
+        TRY(gemm_run_parts(g, in, parts, n_parts, products[i], err));
+    return QASR_OK;
 }
 
 /* ---- convolution --------------------------------------------------------------------------------- */

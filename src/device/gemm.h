@@ -20,7 +20,7 @@ typedef struct gemm_context {
     void *shared;        /* packed or quantized activations */
     size_t shared_bytes;
     float *per_thread;   /* [threads][thread_floats] */
-    size_t thread_floats;
+    size_t thread_floats, slice_floats; /* what there is, what slices of weights need of it */
     struct gemv_lane *lanes; /* [threads] */
 } gemm_context;
 
@@ -31,20 +31,28 @@ typedef struct gemm_part {
     quant_type type;
     const float *bias; /* [n] or NULL */
     bool gelu, accumulate;
+    const void *up;    /* [n, k] in file layout: out = silu(x w^T) * (x up^T), and nothing of the three above. Else NULL */
+    quant_type up_type;
 } gemm_part;
+
+/* Rows of activations, and what happens to them on the way. */
+typedef struct gemm_input {
+    const float *x;  /* [m, k], row stride ld */
+    size_t ld, m, k;
+    const float *norm_w, *norm_b; /* [k] or NULL: RMS norm, with norm_b layer norm */
+    float eps;
+} gemm_input;
 
 /* fast: allow use_bf16 and use_int8. */
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err);
 void gemm_context_free(gemm_context *g);
 
-/* For each part: out (+)= act(x w^T + bias); x [m, k], row stride ld_x. Up to GEMV_MAX_ROWS rows go
- * through gemv_run; more are packed into panels. Error: NOMEM (scratch). */
-qasr_status gemm_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                     size_t n_parts, qasr_error *err);
+/* For each part: out (+)= act(norm(x) w^T + bias). Up to GEMV_MAX_ROWS rows go through gemv_run; more are packed into
+ * panels. Error: NOMEM (scratch). */
+qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts, qasr_error *err);
 /* The same for few rows, reading each weight once as it lies in the file. A row's results do not depend on the number
  * of rows. */
-qasr_status gemv_run(gemm_context *g, const float *x, size_t ld_x, size_t m, size_t k, const gemm_part *parts,
-                     size_t n_parts, qasr_error *err);
+qasr_status gemv_run(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts, qasr_error *err);
 
 /* Type of the factors in products of many rows with weights of a type, rows of k: F32, BF16, or Q8_0 for
  * bytes with a scale for each 32. */

@@ -144,15 +144,16 @@ qasr_status screen_argmax(screen *s, gemm_context *g, const float *x, int32_t *i
     enum { MAX_ROWS = 4096 };
     uint32_t left[MAX_ROWS];
     size_t max = s->n / MAX_LEFT < MAX_ROWS ? s->n / MAX_LEFT : MAX_ROWS;
+    gemm_input in = { .x = x, .ld = s->k, .m = 1, .k = s->k };
     gemm_part approx = { .out = s->approx, .ld_out = s->n, .n = s->n, .w = s->copy, .type = QUANT_Q4_0 };
-    TRY(gemm_run(g, x, s->k, 1, s->k, &approx, 1, err));
+    TRY(gemm_run(g, &in, &approx, 1, err));
     size_t n = rows_left(s, length_of(x, s->k), left, max);
     *found = n <= max;
     float best = -INFINITY;
     for (size_t i = 0; *found && i < n; i++) {
         float value;
         gemm_part row = { .out = &value, .ld_out = 1, .n = 1, .w = row_of(s->w, s->type, left[i], s->k), .type = s->type };
-        TRY(gemm_run(g, x, s->k, 1, s->k, &row, 1, err));
+        TRY(gemm_run(g, &in, &row, 1, err));
         if (i == 0 || value > best) {
             best = value;
             *index = (int32_t)left[i];

@@ -33,7 +33,7 @@ struct decoder {
     device_mem *angles;
     dmat rope;           /* [positions, head_dim] */
     int32_t *host_rows;  /* [PREFILL_ROWS] */
-    dmat ids, pos, slot, next, x, y, q, k, v, gate, up, logits;
+    dmat ids, pos, slot, next, x, y, q, k, v, hidden, logits;
 };
 
 static size_t layout_scratch(decoder *d, device_mem *mem)
@@ -46,7 +46,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
         { &d->x, QUANT_F32, PREFILL_ROWS, h },
         { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q }, { &d->q, QUANT_F32, PREFILL_ROWS, q },
         { &d->k, QUANT_F32, PREFILL_ROWS, kv },   { &d->v, QUANT_F32, PREFILL_ROWS, kv },
-        { &d->gate, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn }, { &d->up, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
+        { &d->hidden, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
         { &d->logits, QUANT_F32, d->n_slots, c->dec.n_vocab },
     };
     size_t used = 0;
@@ -243,83 +243,75 @@ typedef struct batch {
     size_t n_kv;         /* no row sees more */
     size_t one;          /* the slot of a prompt's rows */
     const dmat *slots;   /* of the rows of several; NULL: a prompt */
-    net_rows rows;       /* what they are; all zero: each chooses a token */
+    net_rows rows;       /* what they stand for */
 } batch;
 
-static void project(const net *bound, const batch *b, dmat x, const linear_part *parts, size_t n)
-{
-    net_tell(bound, x, parts[0].w, b->rows);
-    if (b->slots)
-        op_linear_alone(bound->d, x, parts, n);
-    else
-        op_linear(bound->d, x, parts, n);
-}
-
-/* Keys and values into the cache, and attention to what it holds then. */
+/* Queries and keys turned, keys and values in the cache, and attention to what it holds then. */
 static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dmat k, dmat v)
 {
     device *dev = d->n->d;
     const model_config *c = d->n->config;
-    size_t hd = c->dec.head_dim;
-    attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, hd, 1.0f / sqrtf((float)hd) };
-    const dmat *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
+    const dmat *w = d->n->dec[layer], *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
+    attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim, 1.0f / sqrtf((float)c->dec.head_dim) };
+    qk_turn turn = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps };
     if (b->slots) {
-        op_kv_write_slots(dev, keys, d->n_slots, k, *b->slots, b->pos, hd);
-        op_kv_write_slots(dev, values, d->n_slots, v, *b->slots, b->pos, hd);
+        op_turn_and_cache_slots(dev, q, k, v, &turn, keys, values, d->n_slots, *b->slots, b->pos);
         op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);
     } else {
-        op_kv_write(dev, keys[b->one], k, b->pos, hd);
-        op_kv_write(dev, values[b->one], v, b->pos, hd);
+        op_turn_and_cache(dev, q, k, v, &turn, keys[b->one], values[b->one], b->pos);
         op_attention_cached(dev, o, q, keys[b->one], values[b->one], b->pos, heads, b->n_kv);
     }
 }
 
 static dmat y_rows(const decoder *d, size_t n, size_t cols) { return dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, cols); }
 
-static dmat norm_rows(decoder *d, dmat x, dmat w)
+/* Of the sum, on its way into a stage; w absent: the stage's input is what the one before has returned. */
+static row_norm norm_of(const decoder *d, size_t s)
 {
-    dmat y = y_rows(d, x.rows, x.cols);
-    op_rms_norm(d->n->d, y, x, w, d->n->config->dec.rms_eps);
-    return y;
+    static const int norms[STAGES_PER_LAYER] = { [STAGE_QKV] = DEC_NORM1, [STAGE_OUT] = -1, [STAGE_UP] = DEC_NORM2, [STAGE_DOWN] = -1 };
+    row_norm norm = { .eps = d->n->config->dec.rms_eps };
+    if (norms[s % STAGES_PER_LAYER] >= 0)
+        norm.w = d->n->dec[s / STAGES_PER_LAYER][norms[s % STAGES_PER_LAYER]];
+    return norm;
 }
 
-/* Returns the input of the next stage; after the last, nothing of use. */
+/* in: what the stage before has returned, or a stored input; absent: the sum, normed. Returns the input of the next stage; absent
+ * if that is the sum, normed. */
 static dmat run_stage(decoder *d, const batch *b, size_t s, dmat in)
 {
-    device *dev = d->n->d;
     const model_config *c = d->n->config;
-    size_t layer = s / STAGES_PER_LAYER, n = b->x.rows, hd = c->dec.head_dim;
+    size_t layer = s / STAGES_PER_LAYER, n = b->x.rows;
     const dmat *w = d->n->dec[layer];
-    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n);
-    dmat gate = dmat_rows(d->gate, 0, n), up = dmat_rows(d->up, 0, n), o = y_rows(d, n, c->dec.n_heads * hd);
-    dmat none = { 0 };
-    const linear_part qkv[] = { { q, w[DEC_Q], none, ACT_NONE, false },
-                                { k, w[DEC_K], none, ACT_NONE, false },
-                                { v, w[DEC_V], none, ACT_NONE, false } };
-    const linear_part ffn[] = { { gate, w[DEC_GATE], none, ACT_NONE, false }, { up, w[DEC_UP], none, ACT_NONE, false } };
+    bool alone = b->slots != NULL;
+    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n), hidden = dmat_rows(d->hidden, 0, n);
+    dmat y = y_rows(d, n, c->dec.d_model), o = y_rows(d, n, c->dec.n_heads * c->dec.head_dim), none = { 0 };
+    const linear_part qkv[] = { { .out = q, .w = w[DEC_Q] }, { .out = k, .w = w[DEC_K] }, { .out = v, .w = w[DEC_V] } };
+    const linear_part widen = { .out = hidden, .w = w[DEC_GATE], .act = ACT_SWIGLU, .up = w[DEC_UP] };
+    row_norm of_sum = norm_of(d, s);
+    const row_norm *norm = in.mem ? NULL : &of_sum;
+    if (norm)
+        in = b->x;
     switch (s % STAGES_PER_LAYER) {
     case STAGE_QKV:
-        project(d->n, b, in, qkv, 3);
-        op_qk_norm_rope(dev, q, w[DEC_Q_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
-        op_qk_norm_rope(dev, k, w[DEC_K_NORM], d->rope, b->pos, hd, c->dec.rms_eps);
+        net_linear(d->n, in, norm, y, qkv, ARRAY_LEN(qkv), alone);
         attend(d, b, layer, o, q, k, v);
         return o;
     case STAGE_OUT:
-        project(d->n, b, in, &(linear_part){ b->x, w[DEC_O], none, ACT_NONE, true }, 1);
-        return norm_rows(d, b->x, w[DEC_NORM2]);
+        net_linear(d->n, in, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_O], .accumulate = true }, 1, alone);
+        return none;
     case STAGE_UP:
-        project(d->n, b, in, ffn, 2);
-        op_silu_mul(dev, gate, up);
-        return gate;
+        net_linear(d->n, in, norm, y, &widen, 1, alone);
+        return hidden;
     default:
-        project(d->n, b, in, &(linear_part){ b->x, w[DEC_DOWN], none, ACT_NONE, true }, 1);
-        return layer + 1 < c->dec.n_layers ? norm_rows(d, b->x, d->n->dec[layer + 1][DEC_NORM1]) : b->x;
+        net_linear(d->n, in, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_DOWN], .accumulate = true }, 1, alone);
+        return none;
     }
 }
 
 static void run_layers(decoder *d, const batch *b)
 {
-    dmat in = norm_rows(d, b->x, d->n->dec[0][DEC_NORM1]);
+    dmat in = { 0 };
+    d->n->rows = b->rows;
     for (size_t s = 0; s < stages_of_decoder(d->n); s++)
         in = run_stage(d, b, s, in);
 }
@@ -329,12 +321,14 @@ static void choose(decoder *d, dmat x, bool all_logits)
 {
     device *dev = d->n->d;
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
-    dmat y = norm_rows(d, x, d->n->top[TOP_NORM]);
-    net_tell(d->n, y, head, (net_rows){ 0 });
+    dmat y = y_rows(d, x.rows, x.cols);
+    d->n->rows = (net_rows){ 0 };
+    op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
     if (all_logits) {
-        op_linear_alone(dev, y, &(linear_part){ .out = logits, .w = head }, 1);
+        net_linear(d->n, y, NULL, y, &(linear_part){ .out = logits, .w = head }, 1, true);
         op_argmax(dev, next, logits);
     } else {
+        net_tell(d->n, y, head);
         op_linear_argmax(dev, next, y, head, logits);
     }
 }
@@ -481,6 +475,13 @@ qasr_status decoder_logits(decoder *d, float *out, qasr_error *err)
 
 /* ---- stages -------------------------------------------------------------------------------------- */
 
+/* The input of stage s that the sum gives. */
+static void norm_into(const decoder *d, dmat next, dmat x, size_t s)
+{
+    row_norm norm = norm_of(d, s);
+    op_rms_norm(d->n->d, next, x, norm.w, norm.eps);
+}
+
 qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_begin, dmat embeds, dmat x, dmat next, qasr_error *err)
 {
     TRY(get_scratch(d, err));
@@ -490,7 +491,7 @@ qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_be
         TRY(device_write(d->n->d, dmat_rows(d->ids, 0, n), ids + first, err));
         device_begin(d->n->d);
         embed(d, &b, first, audio_begin, embeds);
-        op_copy(d->n->d, dmat_rows(next, first, n), norm_rows(d, b.x, d->n->dec[0][DEC_NORM1]));
+        norm_into(d, dmat_rows(next, first, n), b.x, 0);
         TRY(device_end(d->n->d, err));
     }
     return QASR_OK;
@@ -506,8 +507,10 @@ qasr_status decoder_run_stage(decoder *d, size_t index, size_t s, dmat x, dmat i
         TRY(make_block(d, &b, index, first, dmat_rows(x, first, n), err));
         device_begin(d->n->d);
         dmat made = run_stage(d, &b, s, dmat_rows(in, first, n));
-        if (s + 1 < stages_of_decoder(d->n))
+        if (made.mem)
             op_copy(d->n->d, dmat_rows(next, first, n), made);
+        else if (s + 1 < stages_of_decoder(d->n))
+            norm_into(d, dmat_rows(next, first, n), b.x, s + 1);
         TRY(device_end(d->n->d, err));
     }
     return QASR_OK;

@@ -48,25 +48,38 @@ void encoder_free(encoder *e)
     mem_free(e);
 }
 
-/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. */
+typedef struct scratch_part {
+    dmat *m;
+    size_t rows, cols;
+} scratch_part;
+
+/* Lays parts out one after another from byte offset at on: the byte after the last. */
+static size_t layout_parts(device_mem *mem, size_t at, const scratch_part *part, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        *part[i].m = dmat_make(mem, at, QUANT_F32, part[i].rows, part[i].cols);
+        at += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
+    }
+    return at;
+}
+
+/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. Images and maps are done with when
+ * the layers begin, so these share their place; flat goes from one to the other. */
 static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
 {
     const model_config *c = e->n->config;
     size_t rows = n_pieces * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
     size_t h = c->enc.n_mels, w = c->enc.chunk_frames, pieces = n_pieces < CONV_PIECES ? n_pieces : CONV_PIECES;
     size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2, w3 = (w2 + 1) / 2;
-    const struct { dmat *m; size_t rows, cols; } part[] = {
-        { &e->image, pieces * h * w, 1 },   { &e->map[0], pieces * h1 * w1, ch }, { &e->map[1], pieces * h2 * w2, ch },
-        { &e->map[2], pieces * h3 * w3, ch }, { &e->flat, rows, ch * h3 },        { &e->x, rows, d },
-        { &e->norm, rows, d },              { &e->q, rows, d },                   { &e->k, rows, d },
-        { &e->v, rows, d },                 { &e->hidden, rows, c->enc.d_ffn },
-    };
-    size_t used = 0;
-    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-        *part[i].m = dmat_make(mem, used, QUANT_F32, part[i].rows, part[i].cols);
-        used += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
-    }
-    return used;
+    const scratch_part both[] = { { &e->flat, rows, ch * h3 } };
+    const scratch_part stem[] = { { &e->image, pieces * h * w, 1 }, { &e->map[0], pieces * h1 * w1, ch },
+                                  { &e->map[1], pieces * h2 * w2, ch }, { &e->map[2], pieces * h3 * w3, ch } };
+    const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d }, { &e->k, rows, d },
+                                    { &e->v, rows, d }, { &e->hidden, rows, c->enc.d_ffn } };
+    size_t shared = layout_parts(mem, 0, both, ARRAY_LEN(both));
+    size_t stem_end = layout_parts(mem, shared, stem, ARRAY_LEN(stem));
+    size_t layers_end = layout_parts(mem, shared, layers, ARRAY_LEN(layers));
+    return stem_end > layers_end ? stem_end : layers_end;
 }
 
 static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qasr_error *err)
@@ -120,70 +133,79 @@ static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_
     return device_end(bound->d, err);
 }
 
-static void project(const net *n, dmat x, const linear_part *parts, size_t n_parts)
-{
-    net_tell(n, x, parts[0].w, (net_rows){ 0, x.rows, x.rows });
-    op_linear(n->d, x, parts, n_parts);
-}
+static void project(const net *n, dmat x, linear_part part) { net_linear(n, x, NULL, (dmat){ 0 }, &part, 1, false); }
 
-/* The input of a layer's first stage; of proj1 after the last. */
-static dmat norm_layer(const encoder *e, size_t layer, dmat x)
+/* Of the sum, on its way into a stage; w absent: the stage's input is what the one before has returned. */
+static row_norm norm_of(const encoder *e, size_t s)
 {
     const net *n = e->n;
-    const dmat *w = layer < n->config->enc.n_layers ? &n->enc[layer][ENC_LN1_W] : &n->top[TOP_LN_POST_W]; /* and their biases */
-    dmat y = dmat_rows(e->norm, 0, x.rows);
-    op_layer_norm(n->d, y, x, w[0], w[1], layer_norm_eps);
-    return y;
+    size_t end = STAGES_PER_LAYER * n->config->enc.n_layers;
+    if (s == end + 1)
+        return (row_norm){ n->top[TOP_LN_POST_W], n->top[TOP_LN_POST_B], layer_norm_eps };
+    const dmat *w = s >= 1 && s <= end ? n->enc[(s - 1) / STAGES_PER_LAYER] : NULL;
+    if (w && (s - 1) % STAGES_PER_LAYER == STAGE_QKV)
+        return (row_norm){ w[ENC_LN1_W], w[ENC_LN1_B], layer_norm_eps };
+    if (w && (s - 1) % STAGES_PER_LAYER == STAGE_UP)
+        return (row_norm){ w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps };
+    return (row_norm){ 0 };
 }
 
-static dmat run_layer_stage(encoder *e, size_t layer, size_t s, dmat x, dmat in, size_t window)
+static dmat run_layer_stage(encoder *e, size_t layer, size_t s, dmat x, dmat in, const row_norm *norm, size_t window)
 {
-    device *d = e->n->d;
     const model_config *c = e->n->config;
     const dmat *w = e->n->enc[layer];
     size_t n = x.rows, head_dim = c->enc.d_model / c->enc.n_heads;
-    dmat y = dmat_rows(e->norm, 0, n), hidden = dmat_rows(e->hidden, 0, n);
+    dmat y = dmat_rows(e->norm, 0, n), hidden = dmat_rows(e->hidden, 0, n), none = { 0 };
     dmat q = dmat_rows(e->q, 0, n), k = dmat_rows(e->k, 0, n), v = dmat_rows(e->v, 0, n);
     attn_heads heads = { c->enc.n_heads, c->enc.n_heads, head_dim, 1.0f / __builtin_sqrtf((float)head_dim) };
     const linear_part qkv[] = { { q, w[ENC_Q_W], w[ENC_Q_B], ACT_NONE, false },
                                 { k, w[ENC_K_W], w[ENC_K_B], ACT_NONE, false },
                                 { v, w[ENC_V_W], w[ENC_V_B], ACT_NONE, false } };
+    const linear_part widen = { hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false };
     switch (s) {
     case STAGE_QKV:
-        project(e->n, in, qkv, 3);
-        op_attention_windows(d, y, q, k, v, heads, window);
+        net_linear(e->n, in, norm, y, qkv, ARRAY_LEN(qkv), false);
+        op_attention_windows(e->n->d, y, q, k, v, heads, window);
         return y;
     case STAGE_OUT:
-        project(e->n, in, &(linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }, 1);
-        op_layer_norm(d, y, x, w[ENC_LN2_W], w[ENC_LN2_B], layer_norm_eps);
-        return y;
+        project(e->n, in, (linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true });
+        return none;
     case STAGE_UP:
-        project(e->n, in, &(linear_part){ hidden, w[ENC_FC1_W], w[ENC_FC1_B], ACT_GELU, false }, 1);
+        net_linear(e->n, in, norm, y, &widen, 1, false);
         return hidden;
     default:
-        project(e->n, in, &(linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }, 1);
-        return norm_layer(e, layer + 1, x);
+        project(e->n, in, (linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true });
+        return none;
     }
 }
 
-/* Returns the input of the next stage; after the last one out, which gets the vectors. */
+/* in: what the stage before has returned, or a stored input; absent: the sum x, normed. Returns the input of the next stage; absent
+ * if that is the sum, normed; after the last one out, which gets the vectors. */
 static dmat run_stage(encoder *e, size_t s, dmat x, dmat in, size_t window, dmat out)
 {
     const net *n = e->n;
     size_t n_layers = n->config->enc.n_layers;
+    dmat y = dmat_rows(e->norm, 0, x.rows), none = { 0 };
+    row_norm of_sum = norm_of(e, s);
+    const row_norm *norm = in.mem ? NULL : &of_sum;
+    if (norm)
+        in = x;
     if (s == 0) {
-        dmat none = { 0 };
-        project(n, in, &(linear_part){ x, n->top[TOP_CONV_OUT], none, ACT_NONE, false }, 1);
+        project(n, in, (linear_part){ x, n->top[TOP_CONV_OUT], none, ACT_NONE, false });
         op_add_cyclic(n->d, x, n->positions);
-        return norm_layer(e, 0, x);
+        return none;
     }
     if (s <= STAGES_PER_LAYER * n_layers)
-        return run_layer_stage(e, (s - 1) / STAGES_PER_LAYER, (s - 1) % STAGES_PER_LAYER, x, in, window);
+        return run_layer_stage(e, (s - 1) / STAGES_PER_LAYER, (s - 1) % STAGES_PER_LAYER, x, in, norm, window);
     if (s == STAGES_PER_LAYER * n_layers + 1) {
-        project(n, in, &(linear_part){ x, n->top[TOP_PROJ1_W], n->top[TOP_PROJ1_B], ACT_GELU, false }, 1);
+        if (norm) { /* x is the output too, so that norm(x) must be stored */
+            op_layer_norm(n->d, y, x, norm->w, norm->b, norm->eps);
+            in = y;
+        }
+        project(n, in, (linear_part){ x, n->top[TOP_PROJ1_W], n->top[TOP_PROJ1_B], ACT_GELU, false });
         return x;
     }
-    project(n, in, &(linear_part){ out, n->top[TOP_PROJ2_W], n->top[TOP_PROJ2_B], ACT_NONE, false }, 1);
+    project(n, in, (linear_part){ out, n->top[TOP_PROJ2_W], n->top[TOP_PROJ2_B], ACT_NONE, false });
     return out;
 }
 
@@ -191,6 +213,7 @@ static dmat run_stage(encoder *e, size_t s, dmat x, dmat in, size_t window, dmat
 static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out, qasr_error *err)
 {
     dmat in = dmat_rows(e->flat, 0, n_rows), x = dmat_rows(e->x, 0, n_rows);
+    e->n->rows = (net_rows){ 0, n_rows, n_rows };
     device_begin(e->n->d);
     for (size_t s = 0; s < stages_of_encoder(e->n); s++)
         in = run_stage(e, s, x, in, window, out);
@@ -228,7 +251,11 @@ qasr_status encoder_run_stage(encoder *e, size_t s, dmat x, dmat in, dmat next, 
     TRY(reserve(e, (x.rows + per_piece - 1) / per_piece, 0, err));
     device_begin(e->n->d);
     dmat made = run_stage(e, s, x, in, c->enc.window_frames / c->enc.chunk_frames * per_piece, next);
-    if (s + 1 < stages_of_encoder(e->n))
+    if (!made.mem) {
+        row_norm norm = norm_of(e, s + 1);
+        op_layer_norm(e->n->d, next, x, norm.w, norm.b, norm.eps);
+    } else if (s + 1 < stages_of_encoder(e->n)) {
         op_copy(e->n->d, next, made);
+    }
     return device_end(e->n->d, err);
 }

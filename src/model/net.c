@@ -62,6 +62,20 @@ qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err)
     return QASR_OK;
 }
 
+void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts, bool alone)
+{
+    if (norm && n->watch) {
+        if (norm->b.mem)
+            op_layer_norm(n->d, scratch, x, norm->w, norm->b, norm->eps);
+        else
+            op_rms_norm(n->d, scratch, x, norm->w, norm->eps);
+        x = scratch;
+        norm = NULL;
+    }
+    net_tell(n, x, parts[0].w);
+    op_norm_linear(n->d, x, norm, parts, n_parts, alone);
+}
+
 void net_sinusoids(float *out, size_t d_model, size_t p)
 {
     size_t half = d_model / 2;

@@ -29,6 +29,7 @@ typedef struct net {
     size_t scratch_bytes;
     net_watch_fn watch;   /* NULL: nobody looks */
     void *watch_user;
+    net_rows rows;        /* for the watch: what the rows at work stand for; all zero: each chooses a token */
 } net;
 
 /* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
@@ -40,11 +41,15 @@ void net_free(net *n); /* NULL is fine */
 qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err);
 
 /* For whoever issues a product. */
-static inline void net_tell(const net *n, dmat x, dmat w, net_rows rows)
+static inline void net_tell(const net *n, dmat x, dmat w)
 {
     if (n->watch)
-        n->watch(n->watch_user, x, w, rows);
+        n->watch(n->watch_user, x, w, n->rows);
 }
+
+/* Products of norm(x), or of x with norm NULL, and word of them to the watch. scratch [x.rows, x.cols] takes norm(x) when
+ * there is one; else it is not touched. alone as for op_norm_linear. */
+void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts, bool alone);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);

@@ -133,7 +133,7 @@ void guarded_free(guarded *g)
 static struct {
     const char *level, *only;
     char name[64];
-    int tests, failed;        /* TAP lines */
+    int tests, failed;        /* TAP lines; or entries of a list of times */
     size_t checks, bad;       /* of the current kernel */
     double worst;             /* |error| / bound */
     bool json;
@@ -224,9 +224,10 @@ void bench(const char *name, void (*fn)(void *), void *arg, double bytes, double
         if (run == 0)
             reps = each < 10e-3 ? (size_t)(10e-3 / (each + 1e-9)) + 1 : 1;
     }
-    const char *format = state.json ? "{\"level\":\"%s\",\"kernel\":\"%s\",\"ns\":%.0f,\"gb_s\":%.2f,\"gflop_s\":%.2f}\n"
-                                    : "%-11s %-34s %12.0f ns %8.2f GB/s %8.2f GFLOP/s\n";
-    printf(format, state.level, name, best * 1e9, bytes / best * 1e-9, flops / best * 1e-9);
+    if (state.json) /* as bench/compare.py reads it */
+        printf("%s{\"name\":\"%s %s\",\"unit\":\"ns\",\"value\":%.0f}", state.tests++ ? ",\n" : "[", state.level, name, best * 1e9);
+    else
+        printf("%-11s %-34s %12.0f ns %8.2f GB/s %8.2f GFLOP/s\n", state.level, name, best * 1e9, bytes / best * 1e-9, flops / best * 1e-9);
     fflush(stdout);
 }
 
@@ -315,5 +316,7 @@ int main(int argc, char **argv)
         run_avxvnni_evex(benches);
     if (!benches)
         printf("1..%d\n", state.tests);
+    else if (state.json)
+        printf(state.tests ? "]\n" : "[]\n");
     return state.failed > 0;
 }

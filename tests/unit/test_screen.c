@@ -60,7 +60,7 @@ static void *make_matrix(quant_type type, float **values, const size_t *ties, si
 static int32_t whole_argmax(const void *w, quant_type type, const float *x, float *logits)
 {
     gemm_part part = { .out = logits, .ld_out = N, .n = N, .w = w, .type = type };
-    assert_int_equal(gemm_run(&g, x, K, 1, K, &part, 1, NULL), QASR_OK);
+    assert_int_equal(gemm_run(&g, &(gemm_input){ .x = x, .ld = K, .m = 1, .k = K }, &part, 1, NULL), QASR_OK);
     for (size_t r = 0; r < N; r++)
         if (!isfinite(logits[r]))
             return -1;

@@ -1,0 +1,53 @@
+/* The list of commands, and what holds for all of them. */
+#include <string.h>
+
+#include "cmd.h"
+
+const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench, &cmd_eval,
+                                   &cmd_score, &cmd_help };
+const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
+
+const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" }, { EXIT_FAILED, "failed" }, { EXIT_USAGE, "wrong usage" } };
+const size_t cmd_n_exit_statuses = sizeof cmd_exit_statuses / sizeof cmd_exit_statuses[0];
+
+const cmd_variable cmd_variables[] = {
+    { "QASR_CPU", "CPU level at most: scalar, avx2, avxvnni, avx512, avx512vnni, amx (on ARM: scalar, neon, dotprod, i8mm)" },
+};
+const size_t cmd_n_variables = sizeof cmd_variables / sizeof cmd_variables[0];
+
+void cmd_print_overview(FILE *f)
+{
+    fputs("qasr - speech to text with Qwen3-ASR models\n\nusage: qasr COMMAND [OPTIONS]\n\ncommands:\n", f);
+    for (size_t i = 0; i < cmd_count; i++)
+        fprintf(f, "  %-11s %s\n", cmd_all[i]->name, cmd_all[i]->summary);
+    fputs("\noptions:\n"
+          "  -h, --help     show this text; qasr help COMMAND shows that of a command\n"
+          "  -V, --version  show the version\n"
+          "\nexit status:", f);
+    for (size_t i = 0; i < cmd_n_exit_statuses; i++)
+        fprintf(f, "%s %d %s", i ? "," : "", cmd_exit_statuses[i].status, cmd_exit_statuses[i].meaning);
+    fputc('\n', f);
+}
+
+const command *cmd_find(const char *name)
+{
+    for (size_t i = 0; i < cmd_count; i++)
+        if (strcmp(cmd_all[i]->name, name) == 0)
+            return cmd_all[i];
+    return NULL;
+}
+
+static const char *command_name(const void *list, size_t i) { return ((const command *const *)list)[i]->name; }
+
+int cmd_unknown(const char *name)
+{
+    if (name[0] == '-')
+        return opt_usage_error(NULL, "unknown option '%s', expected a command, --help or --version", name);
+    const char *near = opt_nearest(name, command_name, cmd_all, cmd_count);
+    if (near)
+        return opt_usage_error(NULL, "unknown command '%s' (did you mean '%s'?)", name, near);
+    char list[512] = "";
+    for (size_t i = 0; i < cmd_count; i++)
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", cmd_all[i]->name);
+    return opt_usage_error(NULL, "unknown command '%s', expected one of %s", name, list);
+}

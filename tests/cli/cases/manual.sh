@@ -1,0 +1,12 @@
+# Pages have every option, and where groff is there it has nothing to complain about.
+"$QASR" help --man info
+for command in '' transcribe quantize calibrate info bench eval score help; do
+    "$QASR" help --man $command >page
+    if command -v groff >/dev/null; then groff -man -ww -z -Tutf8 page 2>&1; fi
+    [ -z "$command" ] && continue
+    for option in $("$QASR" help $command | grep -o '^ *\(-[a-zA-Z],\)\? *--[a-z0-9-]*' | grep -o '\--[a-z0-9-]*'); do
+        grep -qF -- "$(sed 's/-/\\-/g' <<<"$option")\\fR" page || echo "$command: $option is missing"
+    done
+done
+"$QASR" help --man trancsribe
+"$QASR" help info quantize
