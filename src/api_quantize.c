@@ -7,6 +7,11 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/convert.h"
+#include "quant/mix.h"
+
+size_t qasr_qtype_count(void) { return quant_mix_count(); }
+const char *qasr_qtype_name(size_t index) { return index < quant_mix_count() ? quant_mix_at(index)->name : NULL; }
+int qasr_qtype_is_mix(size_t index) { return index < quant_mix_count() && quant_mix_at(index)->is_mix; }
 
 qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
 {

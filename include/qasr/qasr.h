@@ -107,7 +107,8 @@ typedef struct qasr_model_options {
     size_t struct_size;
     qasr_decoder_weights decoder_weights;
     const char *decoder_gguf; /* file name, relative to the model directory, or absolute; NULL: the
-                                 first of model-q8_0, model-q6k, model-q6_k, model-q4_0, model (.gguf) */
+                                 first of model-TYPE.gguf, TYPE in the order of qasr_qtype_name (model-q6k.gguf before
+                                 model-q6_k.gguf, and so on), then model.gguf */
     int no_mmap;              /* non-zero: read the weights into memory instead of mapping the files: for files that may be
                                  cut or go away while the model is open, as on network drives */
     int mlock;                /* non-zero: lock the weights in memory; where that is not allowed the log gets a warning that
@@ -371,13 +372,18 @@ typedef struct qasr_tensor_type {
     const char *type;    /* as qtype below, no mix; also "f32" */
 } qasr_tensor_type;
 
+/* The names that qtype takes, of types and of mixes of types: from 8-bit codes to 4-bit ones, bf16 and f16 last. index from 0 to
+ * count - 1, else NULL and 0. */
+QASR_API size_t qasr_qtype_count(void);
+QASR_API const char *qasr_qtype_name(size_t index);
+QASR_API int qasr_qtype_is_mix(size_t index); /* non-zero: no type of a single tensor */
+
 typedef struct qasr_quantize_options {
     size_t struct_size;
     const char *input;       /* model directory, .safetensors file, .safetensors.index.json or .gguf file */
     const char *output;      /* .gguf file to write; not needed for a dry run */
-    const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16",
-                                "f16", and the mixes "q5_k_m", "q4_k_m": output projections of attention q8_0, embedding q6_k.
-                                Upper or lower case */
+    const char *qtype;       /* a name of qasr_qtype_name, or "q6k" for "q6_k" and so on; NULL: "q8_0". The mixes "q5_k_m" and
+                                "q4_k_m": output projections of attention q8_0, embedding q6_k. Upper or lower case */
     const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model.", the decoder. "all" or "thinker.": a
                                 whole model in one file, in the layout of transcribe.cpp, with its embedding quantized too */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
