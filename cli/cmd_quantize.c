@@ -14,6 +14,7 @@ typedef struct args {
     const char *input, *output, *scope, *calibration;
     opt_files tensor_types; /* "REGEX=TYPE" */
     int qtype, encoder_qtype, embedding_qtype; /* indices as of the functions below */
+    double auto_mix;
     int quantize_embeddings, n_threads, force, quiet, dry_run, format;
 } args;
 
@@ -46,6 +47,8 @@ static const opt opts[] = {
     { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
       OPT_FLAG, offsetof(args, quantize_embeddings) },
     { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING, offsetof(args, calibration) },
+    { "auto-mix", 0, "BITS", "choose a type for each matrix of the decoder, by errors measured with the calibration, so that they take so "
+      "many bits per weight on average", OPT_NUMBER, offsetof(args, auto_mix), NULL, 1, 16 },
     { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), .choice = embedding_qtype_at },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
       offsetof(args, encoder_qtype), .choice = encoder_qtype_at },
@@ -112,6 +115,7 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     options.embedding_qtype = a->embedding_qtype ? embedding_qtype_at((size_t)a->embedding_qtype) : NULL;
     options.dry_run = a->dry_run;
     options.calibration = a->calibration;
+    options.auto_mix = a->auto_mix;
     bool json = a->format == FORMAT_JSON;
     show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
     if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {
@@ -177,6 +181,8 @@ static int run_parsed(const args *a)
         return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
     if (!a->output && !a->dry_run)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
+    if (a->auto_mix > 0 && !a->calibration)
+        return opt_usage_error(&cmd_quantize, "--auto-mix measures with a calibration: give one with --calibration FILE");
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = quantize(a, l.rules);

@@ -21,6 +21,11 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
         return error_set(err, QASR_E_INVALID, "no input: give a model directory, a safetensors or a GGUF file");
     if (!own.dry_run && (!own.output || !own.output[0]))
         return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
+    if (!(own.auto_mix >= 0))
+        return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", own.auto_mix);
+    if (own.auto_mix > 0 && !own.calibration)
+        return error_set(err, QASR_E_INVALID, "an automatic mix of types needs a calibration to measure with; make one with: qasr "
+                         "calibrate --covariance");
     if (!own.qtype)
         own.qtype = "q8_0";
     if (!own.scope)

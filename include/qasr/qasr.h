@@ -362,6 +362,8 @@ typedef struct qasr_quantize_tensor {
     uint64_t shape[4];       /* slowest first */
     uint64_t n_values, bytes_before, bytes_after;
     int fallback;            /* non-zero: got this type because its rows do not fit the wanted one */
+    int mixed;               /* non-zero: auto_mix has chosen the type, */
+    double harm;             /* which expects so much of it (docs/evaluation.md) */
 } qasr_quantize_tensor;
 /* Called for each tensor in the order of the file, on the calling thread, before anything is written. Non-zero cancels. */
 typedef int (*qasr_quantize_tensor_fn)(void *user, const qasr_quantize_tensor *tensor);
@@ -402,8 +404,12 @@ typedef struct qasr_quantize_options {
     const char *calibration;     /* file of qasr_calibrate, or an imatrix file of llama.cpp: with products of inputs rounding errors
                                     are compensated (GPTQ, Frantar et al. 2022; LDLQ, Chee et al. 2023), with squares alone
                                     they weigh errors. NULL: none */
+    double auto_mix;             /* bits per weight: the matrices of the decoder get different types, chosen by errors measured with
+                                    the calibration, which must be given, so that they take at most this on average. Matrices
+                                    with a tensor_type or an embedding_qtype, those that the calibration does not know, and the
+                                    encoder keep the types that the other options give them. 0: no */
 } qasr_quantize_options;
-#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
  * got one type. Errors compare the stored values with the source's. */

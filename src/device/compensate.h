@@ -27,6 +27,9 @@ typedef struct metric {
  * moments count as the unit matrix. The bits do not depend on the number of threads. Error: FORMAT (values that are not finite,
  * negative squares; name is the tensor's for that message). */
 qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err);
+/* Mean squares that the outputs of rows x [n_rows, n] have, n_rows <= COMPENSATE_ROWS, added up: with the moments as they were
+ * factored, damping included. */
+double metric_energy(const metric *m, const float *x, size_t n_rows);
 void metric_free(metric *m); /* frees the moments too */
 
 enum { COMPENSATE_ROWS = 16 }; /* rows at a time: they share the reading of the factor */

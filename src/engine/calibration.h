@@ -7,6 +7,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/pool.h"
+#include "device/compensate.h"
 
 /* general.type, and what the names of the tensors end in. */
 #define CALIBRATION_TYPE "imatrix"
@@ -32,5 +34,9 @@ qasr_status calibration_importance(const calibration *c, const char *canonical, 
  * Error: FORMAT (another number of columns, values that are not finite or that no products give). */
 qasr_status calibration_covariance(const calibration *c, const char *canonical, size_t cols, float *out, bool *found,
                                    qasr_error *err);
+
+/* Mean products as a metric to round by, with what is added to them so that they can be relied on; factor NULL: the file has no
+ * products of that input. Errors as above, NOMEM. Free with metric_free. */
+qasr_status calibration_metric(const calibration *c, const char *canonical, size_t cols, metric *out, pool *p, qasr_error *err);
 
 #endif

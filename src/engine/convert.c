@@ -24,6 +24,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "device/compensate.h"
+#include "engine/auto_mix.h"
 #include "engine/calibration.h"
 #include "engine/metadata.h"
 #include "engine/origin.h"
@@ -57,6 +58,7 @@ typedef struct job {
     plan_rules rules;
     plan plan;
     calibration *calibration; /* NULL: none */
+    double auto_mix_bits;     /* per weight of the matrices that the automatic mix is of */
     metric metric;            /* of the input of the matrices at work; factor NULL: only their squares are known */
     pool *pool;
     gguf_writer *out;
@@ -118,6 +120,10 @@ static qasr_status open_output(job *j, qasr_error *err)
     TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
     if (j->opt->calibration)
         TRY(gguf_writer_meta_str(j->out, "qasr.calibration", file_base_name(j->opt->calibration), err));
+    if (j->opt->auto_mix > 0) {
+        TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits_wanted", (float)j->opt->auto_mix, err));
+        TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits", (float)j->auto_mix_bits, err));
+    }
     if (j->is_whole)
         TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -373,25 +379,7 @@ static qasr_status count_chunks(job *j, qasr_error *err)
 
 /* ---- calibrated matrices --------------------------------------------------------------------- */
 
-/* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
-#define DAMPING 0.1
-
 enum { MAX_NAME = 128 };
-
-/* What is known of the inputs of a matrix; the metric's factor stays NULL if that is squares only. */
-static qasr_status open_metric(job *j, const plan_entry *e, qasr_error *err)
-{
-    size_t n = (size_t)e->row_values;
-    float *moments;
-    bool found = false;
-    TRY(mem_alloc((void **)&moments, n, n * sizeof *moments, err));
-    qasr_status status = calibration_covariance(j->calibration, e->t->canonical, n, moments, &found, err);
-    if (status != QASR_OK || !found) {
-        mem_free(moments);
-        return status;
-    }
-    return metric_create(&j->metric, j->pool, moments, n, DAMPING, e->t->canonical, err);
-}
 
 /* All matrices from entry i on whose inputs are those of source. */
 static void convert_with_source(job *j, size_t i, const char *source, bool *done)
@@ -418,7 +406,7 @@ static qasr_status convert_calibrated(job *j, qasr_error *err)
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
             continue;
         calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
-        status = open_metric(j, e, err);
+        status = calibration_metric(j->calibration, e->t->canonical, (size_t)e->row_values, &j->metric, j->pool, err);
         if (status == QASR_OK)
             convert_with_source(j, i, source, done);
         metric_free(&j->metric);
@@ -530,6 +518,7 @@ static qasr_status tell_tensors(const job *j, qasr_error *err)
             .part = plan_part(e), .source_type = quant_get(e->t->type)->name,
             .type = e->skipped ? "skipped" : quant_get(e->type)->name, .n_dims = e->t->n_dims, .n_values = e->t->n_values,
             .bytes_before = e->t->n_bytes, .bytes_after = e->bytes, .fallback = e->fallback,
+            .mixed = e->mixed, .harm = e->harm,
         };
         memcpy(t.shape, e->t->shape, sizeof t.shape);
         if (opt->on_tensor(opt->user, &t) != 0)
@@ -593,6 +582,16 @@ static qasr_status set_rules(job *j, qasr_error *err)
     return QASR_OK;
 }
 
+/* The file is then of the type of most of its weights, under a name of its own. */
+static qasr_status mix_types(job *j, qasr_error *err)
+{
+    auto_mix m = { .plan = &j->plan, .calibration = j->calibration, .pool = j->pool, .opt = j->opt };
+    TRY(auto_mix_choose(&m, err));
+    j->rules.decoder = (quant_mix){ "auto_mix", m.main_type, m.main_type, m.main_type, true };
+    j->auto_mix_bits = m.bits;
+    return QASR_OK;
+}
+
 static void job_free(job *j)
 {
     gguf_writer_free(j->out);
@@ -620,6 +619,7 @@ static void job_free(job *j)
 static qasr_status make_plan(job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
+    TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
     TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
@@ -631,6 +631,8 @@ static qasr_status make_plan(job *j, qasr_error *err)
     TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
     if (j->opt->calibration)
         TRY(choose_calibrated(j, err));
+    if (j->opt->auto_mix > 0)
+        TRY(mix_types(j, err));
     TRY(warn_if_lossy(j, err));
     TRY(tell_tensors(j, err));
     return count_chunks(j, err);
@@ -639,8 +641,6 @@ static qasr_status make_plan(job *j, qasr_error *err)
 static qasr_status convert(job *j, qasr_quantize_report *made, qasr_error *err)
 {
     TRY(make_plan(j, err));
-    if (!j->opt->dry_run)
-        TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
     TRY(open_output(j, err));
     if (j->opt->dry_run) {
         TRY(make_report(made, j, err));

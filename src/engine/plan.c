@@ -279,9 +279,8 @@ static plan_entry new_entry(const wtensor *t, const weights *source, names_layou
 
 static qasr_status set_type(plan_entry *e, const plan_rules *rules, qasr_error *err)
 {
-    bool done = false;
-    TRY(set_by_name(e, rules, &done, err));
-    if (!done)
+    TRY(set_by_name(e, rules, &e->by_name, err));
+    if (!e->by_name)
         set_by_kind(e, rules);
     return QASR_OK;
 }
@@ -291,6 +290,16 @@ static void set_output(plan_entry *e)
     const quant_info *q = quant_get(e->type);
     e->way = e->type == e->t->type ? PLAN_COPY : PLAN_CONVERT;
     e->bytes = e->t->n_values / q->block * q->bytes;
+}
+
+void plan_set_type(plan_entry *e, quant_type type)
+{
+    plan_way way = e->way;
+    e->type = type;
+    e->fallback = false;
+    set_output(e);
+    if (e->way == PLAN_CONVERT)
+        e->way = way;
 }
 
 static void add_extra(plan *p, const plan_rules *rules)

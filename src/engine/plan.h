@@ -60,6 +60,9 @@ typedef struct plan_entry {
     char layout_name[64];          /* "": the canonical name */
     bool fallback; /* wanted another type, whose blocks its rows do not fit */
     bool skipped;  /* the tied head: not written */
+    bool by_name;  /* a pattern of the user has decided the type */
+    bool mixed;    /* an automatic mix has, */
+    double harm;   /* which expects so much of it (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {
@@ -71,6 +74,8 @@ typedef struct plan {
  * impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
 qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err);
 void plan_free(plan *p);
+/* Another type, whose blocks its rows fit, for a matrix that is converted. */
+void plan_set_type(plan_entry *e, quant_type type);
 const char *plan_name(const plan_entry *e); /* in the output */
 const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 
