@@ -176,7 +176,7 @@ def draw_plots(folder, decoders, mixes, q8_encoder, same_encoder):
     plain, calibrated = split(decoders)
     plot(os.path.join(folder, "quality-kl.svg"), "Decoder quantized, hard clips: divergence from the unquantized model",
          Axis("bits per weight of the quantized matrices", decimals=0), Axis("KL, nats, mean", log=True),
-         [Series("plain", kl_points(plain)), Series("calibrated", kl_points(calibrated)),
+         [Series("plain", kl_points(plain)), Series("calibrated, under plain ones of the same type", kl_points(calibrated, labels=False)),
           Series("--auto-mix, calibrated", kl_points(mixes, labels=False), line=True)])
     q8, same = split(q8_encoder), split(same_encoder)
     plot(os.path.join(folder, "quality-wer.svg"), "Whole model in one file, hard clips: word errors",
@@ -195,7 +195,7 @@ def decoder_ways():
     """By one type or by hand, and mixed automatically: hard clips only, as their answers hardly change on the clean ones."""
     scope = ["--scope", DECODER_SCOPE]
     ways = [w for t in TYPES for w in both(t, [*scope, "--qtype", t], sets=("hard",))]
-    ways += both("iq4_nl, v_proj q6_k", [*scope, "--qtype", *BY_HAND], sets=("hard",))
+    ways += both("iq4_nl+v q6_k", [*scope, "--qtype", *BY_HAND], sets=("hard",))
     return ways, [Way(f"--auto-mix {bits}", [*scope, "--auto-mix", str(bits)], True, sets=("hard",)) for bits in AUTO_BITS]
 
 

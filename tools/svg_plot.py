@@ -21,7 +21,7 @@ def style():
     """No custom properties: what does not know them would draw black on black."""
     def rules(colours):
         lines = [f".paper {{ fill: {colours['paper']} }} text {{ fill: {colours['ink']} }} .grid {{ stroke: {colours['grid']} }}"]
-        lines += [f".{k} {{ fill: {colours[k]} }} .line-{k} {{ stroke: {colours[k]} }}" for k in "abcd"]
+        lines += [f".{k}, text.{k} {{ fill: {colours[k]} }} .line-{k} {{ stroke: {colours[k]} }}" for k in "abcd"]
         return "\n".join(lines)
     return ("text { font: 13px sans-serif } .small { font-size: 11px } .title { font-size: 15px; font-weight: bold }\n"
             ".line { fill: none; stroke-width: 1.5; stroke-opacity: 0.55 }\n"
@@ -162,7 +162,7 @@ def draw_series(x, y, series):
             if text:
                 box = place_label(text, x(px), y(py), taken, frame)
                 taken.append(box)
-                labels.append(f"<text class='small' x='{box[0]:.1f}' y='{box[3] - 2.5:.1f}'>{escape(text)}</text>")
+                labels.append(f"<text class='small {kind}' x='{box[0]:.1f}' y='{box[3] - 2.5:.1f}'>{escape(text)}</text>")
     return lines + markers + labels
 
 
