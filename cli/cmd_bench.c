@@ -35,7 +35,7 @@ static const opt opts[] = {
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING, offsetof(args, audio) },
     { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL, 0.5, 1200 },
     { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2, 10000 },
-    { "variants", 'v', "LIST", "of fp (safetensors), the types and mixes that 'qasr quantize --qtype' takes, and those with +emb: "
+    { "variants", 'v', "LIST", "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
       "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)", OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST", "decode so many copies of the sound together, each number in the list for each variant (default 1)",
       OPT_STRING, offsetof(args, batches) },
