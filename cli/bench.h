@@ -11,7 +11,7 @@
 
 /* A way to store the decoder. */
 typedef struct bench_variant {
-    const char *name;
+    char name[24];     /* of the type, perhaps with "+emb" */
     const char *qtype; /* NULL: safetensors */
     int quantize_embeddings;
 } bench_variant;

@@ -26,21 +26,17 @@ static const char *const format_names[] = { "md", "json", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 static const bench_format *const formats[] = { &bench_md, &bench_json };
 
-static const bench_variant variants[] = {
-    { "fp", NULL, 0 },        { "q8_0", "q8_0", 0 },     { "q6_k", "q6_k", 0 },     { "q4_0", "q4_0", 0 },
-    { "q8_0+emb", "q8_0", 1 }, { "q6_k+emb", "q6_k", 1 }, { "q4_0+emb", "q4_0", 1 },
-};
-enum { N_VARIANTS = sizeof variants / sizeof variants[0], DEFAULT_SECONDS = 30, DEFAULT_TOKENS = 100, DEFAULT_REPEAT = 3,
-       MAX_BATCHES = 8, MAX_BATCH = 64 };
+enum { DEFAULT_SECONDS = 30, DEFAULT_TOKENS = 100, DEFAULT_REPEAT = 3, MAX_VARIANTS = 32, MAX_BATCHES = 8, MAX_BATCH = 64 };
 static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
+static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
     { "model", 'm', "DIR", "model directory with safetensors", OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING, offsetof(args, audio) },
     { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL, 0.5, 1200 },
     { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2, 10000 },
-    { "variants", 'v', "LIST", "of fp (safetensors), q8_0, q6_k, q4_0, and those with +emb: embeddings quantized too "
-      "(default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)", OPT_STRING, offsetof(args, variants) },
+    { "variants", 'v', "LIST", "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
+      "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)", OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST", "decode so many copies of the sound together, each number in the list for each variant (default 1)",
       OPT_STRING, offsetof(args, batches) },
     { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
@@ -66,7 +62,9 @@ typedef struct entry {
 
 typedef struct bench {
     const args *a;
-    entry entries[N_VARIANTS * MAX_BATCHES]; /* those of a variant follow one another */
+    bench_variant variants[MAX_VARIANTS];
+    size_t n_variants;
+    entry entries[MAX_VARIANTS * MAX_BATCHES]; /* those of a variant follow one another */
     size_t n;
     int batches[MAX_BATCHES];
     size_t n_batches;
@@ -83,12 +81,48 @@ static bool out_of_memory(void)
 
 /* ---- usage ----------------------------------------------------------------------------------- */
 
-static const bench_variant *find_variant(const char *name, size_t len)
+static bool is_word(const char *word, const char *text, size_t len)
 {
-    for (size_t i = 0; i < N_VARIANTS; i++)
-        if (strlen(variants[i].name) == len && strncasecmp(variants[i].name, name, len) == 0)
-            return &variants[i];
-    return NULL;
+    return strlen(word) == len && strncasecmp(word, text, len) == 0;
+}
+
+/* False: text [len] names no variant. */
+static bool read_variant(bench_variant *v, const char *text, size_t len)
+{
+    size_t n = sizeof embeddings_suffix - 1;
+    bool embeddings = len > n && is_word(embeddings_suffix, text + len - n, n);
+    *v = (bench_variant){ .quantize_embeddings = embeddings };
+    for (size_t i = 0; i < qasr_qtype_count() && !v->qtype; i++)
+        if (is_word(qasr_qtype_name(i), text, embeddings ? len - n : len))
+            v->qtype = qasr_qtype_name(i);
+    snprintf(v->name, sizeof v->name, "%s%s", v->qtype ? v->qtype : fp_name, embeddings ? embeddings_suffix : "");
+    return v->qtype || is_word(fp_name, text, len);
+}
+
+static int unknown_variant(const char *text, size_t len)
+{
+    char names[256];
+    size_t n = 0;
+    for (size_t i = 0; i < qasr_qtype_count() && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, ", %s", qasr_qtype_name(i));
+    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected some of %s%s, and all but fp with %s", (int)len, text, fp_name,
+                           names, embeddings_suffix);
+}
+
+static int add_variant(bench *b, const char *text, size_t len)
+{
+    if (b->n_variants == MAX_VARIANTS)
+        return opt_usage_error(&cmd_bench, "--variants lists more than %d", MAX_VARIANTS);
+    bench_variant *v = &b->variants[b->n_variants];
+    if (!read_variant(v, text, len))
+        return unknown_variant(text, len);
+    for (size_t i = 0; i < b->n_variants; i++)
+        if (strcmp(b->variants[i].name, v->name) == 0)
+            return opt_usage_error(&cmd_bench, "variant '%s' is given twice", v->name);
+    for (size_t i = 0; i < b->n_batches; i++)
+        b->entries[b->n++].row = (bench_row){ .variant = v, .batch = b->batches[i] };
+    b->n_variants++;
+    return EXIT_DONE;
 }
 
 static int parse_batches(bench *b, const char *list)
@@ -117,15 +151,9 @@ static int parse_variants(bench *b, const char *list)
 {
     for (const char *p = list;; p++) {
         size_t len = strcspn(p, ",");
-        const bench_variant *v = find_variant(p, len);
-        if (!v)
-            return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected some of fp, q8_0, q6_k, q4_0, q8_0+emb, "
-                                   "q6_k+emb, q4_0+emb", (int)len, p);
-        for (size_t i = 0; i < b->n; i++)
-            if (b->entries[i].row.variant == v)
-                return opt_usage_error(&cmd_bench, "variant '%s' is given twice", v->name);
-        for (size_t i = 0; i < b->n_batches; i++)
-            b->entries[b->n++].row = (bench_row){ .variant = v, .batch = b->batches[i] };
+        int status = add_variant(b, p, len);
+        if (status != EXIT_DONE)
+            return status;
         p += len;
         if (!*p)
             return EXIT_DONE;
@@ -377,7 +405,7 @@ static bool write_report(const bench *b, const bench_report *report)
 
 static bool report(bench *b)
 {
-    bench_row rows[N_VARIANTS * MAX_BATCHES];
+    bench_row rows[MAX_VARIANTS * MAX_BATCHES];
     double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();

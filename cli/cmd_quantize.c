@@ -14,17 +14,26 @@ typedef struct args {
     const char *input, *output, *scope, *calibration;
     opt_files tensor_types; /* "REGEX=TYPE" */
     opt_files calibration_audio;
-    int qtype, encoder_qtype, embedding_qtype; /* indices into the lists below */
+    int qtype, encoder_qtype, embedding_qtype; /* indices as of the functions below */
+    double auto_mix;
     int quantize_embeddings, n_threads, force, quiet, dry_run, format;
 } args;
 
-/* The mixes come first; what follows them is a list of its own: of types that a single tensor can have. */
-static const char *const mixes[] = { "q8_0", "q6_k", "q5_k_m", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k", "q4_1", "q4_0", "iq4_nl",
-                                     "bf16", "f16", "q6k", NULL };
-static const char *const encoder_mixes[] = { "default", "q8_0", "q6_k", "q5_k_m", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k",
-                                             "q4_1", "q4_0", "iq4_nl", "bf16", "f16", NULL };
-static const char *const embedding_types[] = { "default", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0",
-                                               "iq4_nl", "bf16", "f16", NULL };
+/* The choices of the options, from the library's list. */
+static const char *qtype_at(size_t i) { return i == qasr_qtype_count() ? "q6k" : qasr_qtype_name(i); }
+static const char *encoder_qtype_at(size_t i) { return i ? qasr_qtype_name(i - 1) : "default"; }
+
+/* Types that a single tensor can have. */
+static const char *embedding_qtype_at(size_t i)
+{
+    if (i == 0)
+        return "default";
+    size_t at = 0;
+    while (qasr_qtype_name(at) && (qasr_qtype_is_mix(at) || --i > 0))
+        at++;
+    return qasr_qtype_name(at);
+}
+
 static const char *const formats[] = { "txt", "json", NULL };
 enum { FORMAT_TXT, FORMAT_JSON };
 
@@ -33,7 +42,7 @@ static const opt opts[] = {
       offsetof(args, input) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
     { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
-      mixes },
+      .choice = qtype_at },
     { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder); all or thinker.: a "
       "whole model in one file, which needs no other", OPT_STRING, offsetof(args, scope) },
     { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
@@ -41,9 +50,11 @@ static const opt opts[] = {
     { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING, offsetof(args, calibration) },
     { "calibration-audio", 0, "PATH", "audio file, folder or list of them that the model listens to while it is quantized: better than "
       "--calibration, in one go; may be repeated", OPT_LIST, offsetof(args, calibration_audio) },
-    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), embedding_types },
+    { "auto-mix", 0, "BITS", "choose a type for each matrix of the decoder, by errors measured with the calibration, so that they take so "
+      "many bits per weight on average", OPT_NUMBER, offsetof(args, auto_mix), NULL, 1, 16 },
+    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), .choice = embedding_qtype_at },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
-      offsetof(args, encoder_qtype), encoder_mixes },
+      offsetof(args, encoder_qtype), .choice = encoder_qtype_at },
     { "tensor-type", 0, "REGEX=TYPE", "type of the tensors in whose name the expression is found, before all other rules; may be "
       "repeated, the last that fits wins", OPT_LIST, offsetof(args, tensor_types) },
     { "dry-run", 0, NULL, "write nothing: show the type and size of every tensor, and of the file", OPT_FLAG,
@@ -96,19 +107,20 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     qasr_quantize_options options = QASR_QUANTIZE_OPTIONS_INIT;
     options.input = a->input;
     options.output = a->output;
-    options.qtype = mixes[a->qtype];
+    options.qtype = qtype_at((size_t)a->qtype);
     options.scope = a->scope;
     options.quantize_embeddings = a->quantize_embeddings;
     options.n_threads = a->n_threads;
     options.force = a->force;
     options.tensor_types = tensor_types;
     options.n_tensor_types = a->tensor_types.n;
-    options.encoder_qtype = a->encoder_qtype ? encoder_mixes[a->encoder_qtype] : NULL;
-    options.embedding_qtype = a->embedding_qtype ? embedding_types[a->embedding_qtype] : NULL;
+    options.encoder_qtype = a->encoder_qtype ? encoder_qtype_at((size_t)a->encoder_qtype) : NULL;
+    options.embedding_qtype = a->embedding_qtype ? embedding_qtype_at((size_t)a->embedding_qtype) : NULL;
     options.dry_run = a->dry_run;
     options.calibration = a->calibration;
     options.calibration_audio = a->calibration_audio.names;
     options.n_calibration_audio = a->calibration_audio.n;
+    options.auto_mix = a->auto_mix;
     bool json = a->format == FORMAT_JSON;
     show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
     if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {
@@ -174,6 +186,8 @@ static int run_parsed(const args *a)
         return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
     if (!a->output && !a->dry_run)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
+    if (a->auto_mix > 0 && !a->calibration)
+        return opt_usage_error(&cmd_quantize, "--auto-mix measures with a calibration: give one with --calibration FILE");
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = quantize(a, l.rules);
@@ -197,7 +211,7 @@ const command cmd_quantize = {
     "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or q5_k.\n"
     "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k q5_0,\n"
     "q6_k and mixes q8_0.\n"
-    "A decoder file is found by 'qasr transcribe' under these names in the model directory:\n"
-    "model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, model-q4_0.gguf, model.gguf.\n",
+    "A decoder file is found by 'qasr transcribe' in the model directory under the name model-TYPE.gguf, where TYPE is what\n"
+    "--qtype takes: the first in the order of the list above (model-q6k.gguf too); then model.gguf.\n",
     opts, sizeof opts / sizeof opts[0], run
 };

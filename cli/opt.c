@@ -68,6 +68,8 @@ const char *opt_nearest(const char *word, const char *(*get)(const void *list, s
 
 static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
 
+const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i) : o->choices[i]; }
+
 /* ---- help ------------------------------------------------------------------------------------ */
 
 /* Prints text in the right column, broken at spaces; the cursor stands in column `at`. */
@@ -97,8 +99,8 @@ const char *opt_help_text(const opt *o, char *text, size_t size)
 {
     size_t n = (size_t)snprintf(text, size, "%s", o->help);
     if (o->type == OPT_CHOICE)
-        for (size_t i = 0; o->choices[i] && n < size; i++)
-            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : ": ", o->choices[i]);
+        for (size_t i = 0; opt_choice(o, i) && n < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : ": ", opt_choice(o, i));
     return text;
 }
 
@@ -142,13 +144,13 @@ static bool set_number(const command *cmd, const opt *o, void *field, const char
 static bool set_choice(const command *cmd, const opt *o, int *field, const char *text)
 {
     char allowed[256] = "";
-    for (int i = 0; o->choices[i]; i++) {
-        if (strcasecmp(o->choices[i], text) == 0) {
-            *field = i;
+    for (size_t i = 0; opt_choice(o, i); i++) {
+        if (strcasecmp(opt_choice(o, i), text) == 0) {
+            *field = (int)i;
             return true;
         }
         size_t n = strlen(allowed);
-        snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", o->choices[i]);
+        snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", opt_choice(o, i));
     }
     opt_usage_error(cmd, "--%s '%s': expected one of %s", o->name, text, allowed);
     return false;

@@ -23,6 +23,7 @@ typedef struct opt {
     size_t field;      /* offset in the command's struct */
     const char *const *choices; /* OPT_CHOICE: ends with NULL; the order is that of the enumeration */
     double min, max;   /* OPT_INT, OPT_NUMBER */
+    const char *(*choice)(size_t i); /* OPT_CHOICE without choices: the i-th, NULL after the last */
 } opt;
 
 typedef struct opt_files {
@@ -53,6 +54,8 @@ typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
 void opt_files_free(opt_files *files);
 void opt_print_help(const command *cmd);
+/* The i-th choice of an OPT_CHOICE; NULL after the last. */
+const char *opt_choice(const opt *o, size_t i);
 /* What an option does, with its choices; written into text. */
 const char *opt_help_text(const opt *o, char *text, size_t size);
 

@@ -34,6 +34,12 @@ static void print_tensor(const quantize_out *o, const qasr_quantize_tensor *t)
            t->fallback ? "  rows do not fit the wanted blocks" : "");
 }
 
+static void print_mix(const quantize_out *o)
+{
+    printf("auto mix: %.4f bits per weight in %zu matrices, %g wanted\n", bits(o->mixed_bytes, o->mixed_values), o->n_mixed,
+           o->options->auto_mix);
+}
+
 static void print_row(const qasr_quantize_row *r, bool with_errors)
 {
     printf("%-12s %-8s %7zu %14" PRIu64 " %10.1f %10.1f %7.3f", r->kind, r->type, r->n_tensors, r->n_values,
@@ -55,6 +61,8 @@ static void print_text(const quantize_out *o, const qasr_quantize_report *report
     printf("\n");
     for (size_t i = 0; i < report->n_rows; i++)
         print_row(&report->rows[i], !dry);
+    if (o->n_mixed)
+        print_mix(o);
     if (dry)
         printf("the file would have %" PRIu64 " bytes (%.1f MB), %.3f bits per weight\n", report->file_bytes,
                (double)report->file_bytes / 1e6, bits(report->file_bytes, count_weights(report)));
@@ -79,6 +87,8 @@ static json_t *tensor_object(const qasr_quantize_tensor *t)
     json_object_set_new(o, "bytes_before", json_count(t->bytes_before));
     json_object_set_new(o, "bytes_after", json_count(t->bytes_after));
     json_object_set_new(o, "fallback", json_boolean(t->fallback));
+    if (t->mixed)
+        json_object_set_new(o, "harm", json_number(t->harm, 9));
     return o;
 }
 
@@ -100,6 +110,15 @@ static json_t *row_object(const qasr_quantize_row *r, bool with_errors)
     return o;
 }
 
+static json_t *mix_object(const quantize_out *o)
+{
+    json_t *mix = json_object();
+    json_object_set_new(mix, "bits_wanted", json_number(o->options->auto_mix, 4));
+    json_object_set_new(mix, "bits_per_weight", json_number(bits(o->mixed_bytes, o->mixed_values), 4));
+    json_object_set_new(mix, "matrices", json_count(o->n_mixed));
+    return mix;
+}
+
 static void print_object(quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
@@ -112,6 +131,8 @@ static void print_object(quantize_out *o, const qasr_quantize_report *report)
     if (o->tensors)
         json_object_set(root, "tensors", o->tensors);
     json_object_set_new(root, "totals", totals);
+    if (o->n_mixed)
+        json_object_set_new(root, "auto_mix", mix_object(o));
     json_object_set_new(root, "weights", json_count(count_weights(report)));
     json_object_set_new(root, "file_bytes", json_count(report->file_bytes));
     json_object_set_new(root, "bits_per_weight", json_number(bits(report->file_bytes, count_weights(report)), 4));
@@ -134,6 +155,11 @@ void quantize_out_tensor(quantize_out *o, const qasr_quantize_tensor *t)
         print_tensor(o, t);
     }
     o->n_tensors++;
+    if (t->mixed) {
+        o->n_mixed++;
+        o->mixed_values += t->n_values;
+        o->mixed_bytes += t->bytes_after;
+    }
 }
 
 void quantize_out_report(quantize_out *o, const qasr_quantize_report *report)

@@ -7,6 +7,11 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/convert.h"
+#include "quant/mix.h"
+
+size_t qasr_qtype_count(void) { return quant_mix_count(); }
+const char *qasr_qtype_name(size_t index) { return index < quant_mix_count() ? quant_mix_at(index)->name : NULL; }
+int qasr_qtype_is_mix(size_t index) { return index < quant_mix_count() && quant_mix_at(index)->is_mix; }
 
 qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
 {
@@ -19,6 +24,11 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
     for (size_t i = 0; i < own.n_calibration_audio; i++)
         if (!own.calibration_audio || !own.calibration_audio[i])
             return error_set(err, QASR_E_INVALID, "calibration audio %zu has no name", i);
+    if (!(own.auto_mix >= 0))
+        return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", own.auto_mix);
+    if (own.auto_mix > 0 && !own.calibration)
+        return error_set(err, QASR_E_INVALID, "an automatic mix of types needs a calibration to measure with; make one with: qasr "
+                         "calibrate --covariance");
     if (!own.qtype)
         own.qtype = "q8_0";
     if (!own.scope)

@@ -1,91 +1,229 @@
 #!/usr/bin/env python3
-"""Measures what quantization does to the demo model and writes docs/quality.md.
+"""Measures what quantization does to the demo model and writes docs/quality.md, with its plots beside it.
 
     quality.py QASR_PROGRAM OUTPUT
 
-Calibrates on models/demo/eval/calibration, quantizes in the ways of VARIANTS into a temporary folder, and runs 'qasr eval' on
-the clean and the hard clips, against the unquantized model. None of the clips is one of the calibration's.
+Calibrates on models/demo/eval/calibration, quantizes in the ways of TYPES and DECODERS into a temporary folder, and runs 'qasr eval'
+on the clean and the hard clips, against the unquantized model. None of the clips is one of the calibration's. Evaluations
+run side by side, a thread each, as their results do not depend on it; speed is measured after them, alone.
 """
+import concurrent.futures
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
+
+from svg_plot import Axis, Series, plot
 
 DEMO = "models/demo"
-DECODER = [("q8_0", ""), ("q6_k", ""), ("q4_k", ""), ("q4_0", ""), ("iq4_nl", ""), ("iq4_nl", "--tensor-type v_proj=q6_k")]
-MIX = "--encoder-qtype iq4_nl --tensor-type proj[12].weight=q8_0 --tensor-type conv_out=q5_0 --tensor-type model.*v_proj=q6_k"
-WHOLE = [("iq4_nl", ""), ("q4_0", "--encoder-qtype q4_0"), ("iq4_nl", "--encoder-qtype iq4_nl"), ("iq4_nl", MIX)]
-CALIBRATION = f"{DEMO}/eval/calibration/refs.tsv"
+DECODER_SCOPE = "thinker.model."
+TYPES = ["q8_0", "q6_k", "q5_k_m", "q5_k", "q5_1", "q5_0", "q4_k_m", "q4_k", "q4_1", "q4_0", "iq4_nl"]
+AUTO_BITS = [4.6, 5, 5.5, 6, 6.5]
+BY_HAND = ["iq4_nl", "--tensor-type", "v_proj=q6_k"]
+WHOLE_BY_HAND = ["iq4_nl", "--encoder-qtype", "iq4_nl", "--tensor-type", "proj[12].weight=q8_0", "--tensor-type", "conv_out=q5_0",
+                 "--tensor-type", "model.*v_proj=q6_k"]
+BY_FILE, LISTENING = "calibrated", "listening"
+CALIBRATED = (BY_FILE, LISTENING)
+CALIBRATION_CLIPS = f"{DEMO}/eval/calibration/refs.tsv"
+SPEED_TOKENS, SPEED_RUNS = 200, 5
 HEAD = """# Quality
 
-Written by `make quality`: the demo model ({demo}), quantized in several ways, on its two sets of clips ([the sets](../models/demo/eval/README.md)):
-`clean` without the long clips (120), and `hard` (60 noisy clips, where small errors tip near ties). Calibration has heard 120 other clips: "calibrated" with
-the file of `qasr calibrate --covariance`, "listening" with `--calibration-audio`. What the columns
-mean: [evaluation.md](evaluation.md). KL is the mean divergence of the next-token distribution from the unquantized model's, teacher-forced on that model's
-answers, in nats; arithmetic in float32. "first 32": share of the first 32 tokens of an answer that agree. A model this small says how the
-ways of quantizing compare, not how much the published models lose.
+Written by `make quality`: the demo model (10 million weights), quantized in several ways, on its two sets of clips ([the
+sets](../models/demo/eval/README.md)): `clean` without the long clips (120), and `hard` (60 noisy clips, where small errors tip near ties). Calibration
+has heard 120 other clips: "calibrated" with the file of `qasr calibrate --covariance`, "listening" with `--calibration-audio`. A model this small says how the ways of quantizing compare, not how much the published models lose.
+
+![Divergence against bits](quality-kl.svg)
+
+![Word errors against size](quality-wer.svg)
+
+What the columns mean: [evaluation.md](evaluation.md). Rates are in %. KL is the mean divergence of the next-token distribution from the
+unquantized model's, teacher-forced on that model's answers, in nats, and its 95th percentile; first 32: the share of the first 32 tokens of
+that model's answers that are the same. The arithmetic is float32. Bits: per weight of the quantized matrices.
 """
+SPEED_HEAD = """
+## Size and speed
+
+Whole models in one file, the embedding quantized too; a calibration changes neither. Tokens per second: decoding {tokens} tokens for one clip,
+one sequence at a time, default precision, median of {runs} runs with {threads} threads ({level}); on a model of this size they say little about the
+weights, which stay in the caches, and they vary with what else the machine does. RSS: the process at its largest, with all that is not weights.
+
+| type | encoder q8_0: bytes | bits | tokens/s | peak RSS, MB | encoder the same type: bytes | bits | tokens/s | peak RSS, MB |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
+"""
+TABLE_HEAD = """
+| type | bits | WER en | WER ru | CER en | CER ru | language | punct. F1 | changed | KL | KL p95 | first 32 |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+"""
+
+
+@dataclass
+class Way:
+    """A way of quantizing, and what came of it."""
+    name: str
+    options: list           # of 'qasr quantize', with the scope
+    how: str = ""           # "", or one of CALIBRATED
+    size: int = 0
+    bits: float = 0
+    sets: tuple = ("clean", "hard")
+    figures: dict = field(default_factory=dict)  # of each set: what 'qasr eval' says
+
+    def title(self):
+        return self.name + (f", {self.how}" if self.how else "")
+
+    def is_whole(self):
+        return "all" in self.options
 
 
 def run(*args):
     return subprocess.run(args, check=True, capture_output=True, text=True).stdout
 
 
-def evaluate(qasr, model, clips):
-    out = run(qasr, "eval", *model, "--baseline", DEMO, "--baseline-decoder-weights", "safetensors", "--data", f"{DEMO}/eval/{clips}", "--exclude",
-              "*-long-*", "--precision", "f32", "--format", "json", "--quiet")
-    return json.loads(out)
+def run_json(*args):
+    return json.loads(run(*args, "--format", "json", "--quiet"))
 
+
+def quantize(qasr, way, path, calibration):
+    extra = ["--calibration", calibration] if way.how == BY_FILE or "--auto-mix" in way.options else []
+    extra += ["--calibration-audio", CALIBRATION_CLIPS] if way.how == LISTENING else []
+    made = run_json(qasr, "quantize", "--input", DEMO, "--output", path, "--force", *way.options, *extra)
+    matrices = [t for t in made["tensors"] if len(t["shape"]) == 2 and t["type"] not in ("bf16", "f16", "f32", "skipped")]
+    way.size = made["file_bytes"]
+    way.bits = 8 * sum(t["bytes_after"] for t in matrices) / sum(math.prod(t["shape"]) for t in matrices)
+
+
+def model_options(way, path):
+    return ["--model", path] if way.is_whole() else ["--model", DEMO, "--decoder-gguf", path]
+
+
+def evaluate(qasr, model, clips):
+    return run_json(qasr, "eval", *model, "--baseline", DEMO, "--baseline-decoder-weights", "safetensors", "--data", f"{DEMO}/eval/{clips}",
+                    "--exclude", "*-long-*", "--precision", "f32", "--threads", "1")
+
+
+def measure(qasr, way, path, calibration):
+    quantize(qasr, way, path, calibration)
+    for clips in way.sets:
+        way.figures[clips] = evaluate(qasr, model_options(way, path), clips)
+    os.remove(path)
+    print(f"{' '.join(way.options)} {way.how}: KL {way.figures['hard']['kl_mean']:.2e}", file=sys.stderr)
+    return way
+
+
+def measure_all(qasr, groups, folder, calibration):
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        ways = [w for group in groups for w in group]
+        jobs = [pool.submit(measure, qasr, w, os.path.join(folder, f"model-{i}.gguf"), calibration) for i, w in enumerate(ways)]
+        for job in jobs:
+            job.result()
+
+
+# ---- tables -----------------------------------------------------------------------------------------
 
 def percent(x):
     return f"{100 * x:.2f}"
 
 
-def row(qasr, name, size, bits, model):
-    cells = [name, f"{size / 1e6:.2f}", bits]
-    for clips in ("clean", "hard"):
-        e = evaluate(qasr, model, clips)
-        both = "/".join(percent(e["per_language"][lang]["wer"]) for lang in ("English", "Russian"))
-        cells += [f"{percent(e['wer'])} ({both})", percent(e["cer"]), percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]),
-                  f"{e['kl_mean']:.2e}", f"{e['kl_p95']:.2e}", f"{e['first32_agreement']:.3f}"]
-    print(" | ".join(cells), file=sys.stderr)
+def quality_row(title, bits, e):
+    part = e["per_language"]
+    cells = [title, bits] + [percent(part[lang][key]) for key in ("wer", "cer") for lang in ("English", "Russian")]
+    cells += [percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]), f"{e['kl_mean']:.2e}", f"{e['kl_p95']:.2e}",
+              f"{e['first32_agreement']:.3f}"]
     return "| " + " | ".join(cells) + " |\n"
 
 
-def header():
-    part = " WER % (en/ru) | CER % | language % | punct. F1 % | changed | KL | KL p95 | first 32 |"
-    return (f"\n| | MB | bits |{part.replace('| ', '| ')}{part}\n|---|---:|---:|" + "---:|" * 16 + "\n")
+def quality_tables(heading, note, ways, original):
+    text = f"\n## {heading}\n\n{note}\n"
+    for clips in ways[0].sets:
+        text += f"\n### {heading}: {clips} clips\n{TABLE_HEAD}" + quality_row("bf16, unquantized", "16", original[clips])
+        text += "".join(quality_row(w.title(), f"{w.bits:.2f}", w.figures[clips]) for w in ways)
+    return text
 
 
-def quantized(qasr, folder, calibration, scope, qtype, extra):
-    for how, given in (("", []), (", calibrated", ["--calibration", calibration]), (", listening", ["--calibration-audio", CALIBRATION])):
-        path = os.path.join(folder, "model.gguf")
-        options = ["--scope", scope, *extra.split(), *given]
-        made = json.loads(run(qasr, "quantize", "--input", DEMO, "--output", path, "--qtype", qtype, "--force", "--format", "json", "--quiet", *options))
-        matrices = [t for t in made["tensors"] if len(t["shape"]) == 2 and t["type"] not in ("bf16", "f16", "f32", "skipped")]
-        bits = 8 * sum(t["bytes_after"] for t in matrices) / sum(math.prod(t["shape"]) for t in matrices)
-        name = f"{qtype} {extra}".strip() + how
-        yield row(qasr, name, os.path.getsize(path), f"{bits:.2f}",
-                  ["--model", path] if scope == "all" else ["--model", DEMO, "--decoder-gguf", os.path.abspath(path)])
+def measure_speed(qasr, way, folder):
+    """Tokens per second and MB of memory, and with what they were measured."""
+    path = os.path.join(folder, "speed.gguf")
+    quantize(qasr, way, path, None)
+    runs = [run_json(qasr, "transcribe", *model_options(way, path), "--batch", "1", "--ignore-eos", "--max-new-tokens", str(SPEED_TOKENS),
+                     f"{DEMO}/samples/en.flac") for _ in range(SPEED_RUNS)]
+    return (statistics.median(1e3 / r["timings"]["decode_ms_per_token"] for r in runs), statistics.median(r["peak_rss_mb"] for r in runs), runs[0])
+
+
+def speed_table(qasr, pairs, folder):
+    """pairs: the plain ways of a type with the encoder at q8_0 and at the same type."""
+    rows, made_with = "", {}
+    for ways in pairs:
+        cells = [ways[0].name]
+        for way in ways:
+            tokens, memory, made_with = measure_speed(qasr, way, folder)
+            cells += [f"{way.size:,}", f"{way.bits:.2f}", f"{tokens:.0f}", f"{memory:.1f}"]
+        rows += "| " + " | ".join(cells) + " |\n"
+    return SPEED_HEAD.format(tokens=SPEED_TOKENS, runs=SPEED_RUNS, threads=made_with["threads"], level=made_with["cpu_level"]) + rows
+
+
+# ---- plots ------------------------------------------------------------------------------------------
+
+def kl_points(ways, labels=True):
+    return [(w.bits, w.figures["hard"]["kl_mean"], w.name if labels else "") for w in ways]
+
+
+def wer_points(ways):
+    return [(w.size / 1e6, 100 * w.figures["hard"]["wer"], w.name) for w in ways]
+
+
+def split(ways):
+    return [[w for w in ways if w.how == how] for how in ("", *CALIBRATED)]
+
+
+def draw_plots(folder, decoders, mixes, q8_encoder, same_encoder):
+    plain, by_file, listening = split(decoders)
+    plot(os.path.join(folder, "quality-kl.svg"), "Decoder quantized, hard clips: divergence from the unquantized model",
+         Axis("bits per weight of the quantized matrices", decimals=0), Axis("KL, nats, mean", log=True),
+         [Series("plain", kl_points(plain)), Series("calibrated, under plain ones of the same type", kl_points(by_file, labels=False)),
+          Series("listening", kl_points(listening, labels=False)),
+          Series("--auto-mix, listening", kl_points([w for w in mixes if w.how == LISTENING], labels=False), line=True)])
+    q8, same = split(q8_encoder), split(same_encoder)
+    plot(os.path.join(folder, "quality-wer.svg"), "Whole model in one file, hard clips: word errors",
+         Axis("file size, MB", decimals=0), Axis("WER, %", decimals=0),
+         [Series("encoder q8_0", wer_points(q8[0])), Series("encoder q8_0, listening", wer_points(q8[2])),
+          Series("encoder the same type", wer_points(same[0])), Series("encoder the same type, listening", wer_points(same[2]))])
+
+
+# ---- the whole --------------------------------------------------------------------------------------
+
+def each(name, options, **more):
+    return [Way(name, options, how, **more) for how in ("", *CALIBRATED)]
+
+
+def decoder_ways():
+    """By one type or by hand, and mixed automatically: hard clips only, as their answers hardly change on the clean ones."""
+    scope = ["--scope", DECODER_SCOPE]
+    ways = [w for t in TYPES for w in each(t, [*scope, "--qtype", t], sets=("hard",))]
+    ways += each("iq4_nl+v q6_k", [*scope, "--qtype", *BY_HAND], sets=("hard",))
+    mixes = [Way(f"--auto-mix {bits}", [*scope, "--auto-mix", str(bits)], how, sets=("hard",)) for bits in AUTO_BITS for how in CALIBRATED]
+    return ways, mixes
 
 
 def main():
     qasr, output = sys.argv[1:]
-    text = HEAD.format(demo="10 million weights")
+    q8_encoder = [w for t in TYPES for w in each(t, ["--scope", "all", "--qtype", t])]
+    same_encoder = [w for t in TYPES for w in each(t, ["--scope", "all", "--qtype", t, "--encoder-qtype", t]) if t != "q8_0"]
+    same_encoder += each("iq4_nl+ (proj q8_0, conv_out q5_0, v q6_k)", ["--scope", "all", "--qtype", *WHOLE_BY_HAND])
+    decoders, mixes = decoder_ways()
     with tempfile.TemporaryDirectory(prefix="qasr-quality-") as folder:
         calibration = os.path.join(folder, "calibration.gguf")
-        run(qasr, "calibrate", "--model", DEMO, "--output", calibration, "--covariance", "--quiet", CALIBRATION)
-        text += "\n## Decoder only, the encoder in bf16\n\nFirst group of columns: clean clips; second: hard clips. Bits: of the quantized matrices.\n"
-        text += header() + row(qasr, "bf16", os.path.getsize(f"{DEMO}/model-00001-of-00002.safetensors") +
-                               os.path.getsize(f"{DEMO}/model-00002-of-00002.safetensors"), "16",
-                               ["--model", DEMO, "--decoder-weights", "safetensors"])
-        for qtype, extra in DECODER:
-            text += "".join(quantized(qasr, folder, calibration, "thinker.model.", qtype, extra))
-        text += "\n## Whole model in one file, embedding quantized too\n\nWithout --encoder-qtype the encoder stays at 8 bits.\n" + header()
-        for qtype, extra in WHOLE:
-            text += "".join(quantized(qasr, folder, calibration, "all", qtype, extra))
+        run(qasr, "calibrate", "--model", DEMO, "--output", calibration, "--covariance", "--quiet", CALIBRATION_CLIPS)
+        original = {clips: evaluate(qasr, ["--model", DEMO, "--decoder-weights", "safetensors"], clips) for clips in ("clean", "hard")}
+        measure_all(qasr, (q8_encoder, same_encoder, decoders, mixes), folder, calibration)
+        pairs = [(Way(t, ["--scope", "all", "--qtype", t]), Way(t, ["--scope", "all", "--qtype", t, "--encoder-qtype", t])) for t in TYPES]
+        text = HEAD + speed_table(qasr, pairs, folder)
+    text += quality_tables("Whole model, encoder q8_0", "The default of `--scope all`: the encoder keeps 8 bits.", q8_encoder, original)
+    text += quality_tables("Whole model, encoder the same type", "With `--encoder-qtype` of the same type.", same_encoder, original)
+    text += quality_tables("Decoder alone", "The default scope: encoder and embedding stay in bf16.", decoders + mixes, original)
+    draw_plots(os.path.dirname(output), decoders, mixes, q8_encoder, same_encoder)
     with open(output + ".partial", "w", encoding="utf-8") as f:
         f.write(text)
     os.replace(output + ".partial", output)

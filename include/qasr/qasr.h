@@ -107,7 +107,8 @@ typedef struct qasr_model_options {
     size_t struct_size;
     qasr_decoder_weights decoder_weights;
     const char *decoder_gguf; /* file name, relative to the model directory, or absolute; NULL: the
-                                 first of model-q8_0, model-q6k, model-q6_k, model-q4_0, model (.gguf) */
+                                 first of model-TYPE.gguf, TYPE in the order of qasr_qtype_name (model-q6k.gguf before
+                                 model-q6_k.gguf, and so on), then model.gguf */
     int no_mmap;              /* non-zero: read the weights into memory instead of mapping the files: for files that may be
                                  cut or go away while the model is open, as on network drives */
     int mlock;                /* non-zero: lock the weights in memory; where that is not allowed the log gets a warning that
@@ -361,6 +362,8 @@ typedef struct qasr_quantize_tensor {
     uint64_t shape[4];       /* slowest first */
     uint64_t n_values, bytes_before, bytes_after;
     int fallback;            /* non-zero: got this type because its rows do not fit the wanted one */
+    int mixed;               /* non-zero: auto_mix has chosen the type, */
+    double harm;             /* which expects so much of it (docs/evaluation.md) */
 } qasr_quantize_tensor;
 /* Called for each tensor in the order of the file, on the calling thread, before anything is written. Non-zero cancels. */
 typedef int (*qasr_quantize_tensor_fn)(void *user, const qasr_quantize_tensor *tensor);
@@ -371,13 +374,18 @@ typedef struct qasr_tensor_type {
     const char *type;    /* as qtype below, no mix; also "f32" */
 } qasr_tensor_type;
 
+/* The names that qtype takes, of types and of mixes of types: from 8-bit codes to 4-bit ones, bf16 and f16 last. index from 0 to
+ * count - 1, else NULL and 0. */
+QASR_API size_t qasr_qtype_count(void);
+QASR_API const char *qasr_qtype_name(size_t index);
+QASR_API int qasr_qtype_is_mix(size_t index); /* non-zero: no type of a single tensor */
+
 typedef struct qasr_quantize_options {
     size_t struct_size;
     const char *input;       /* model directory, .safetensors file, .safetensors.index.json or .gguf file */
     const char *output;      /* .gguf file to write; not needed for a dry run */
-    const char *qtype;       /* "q8_0" (NULL), "q6_k" ("q6k"), "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "bf16",
-                                "f16", and the mixes "q5_k_m", "q4_k_m": output projections of attention q8_0, embedding q6_k.
-                                Upper or lower case */
+    const char *qtype;       /* a name of qasr_qtype_name, or "q6k" for "q6_k" and so on; NULL: "q8_0". The mixes "q5_k_m" and
+                                "q4_k_m": output projections of attention q8_0, embedding q6_k. Upper or lower case */
     const char *scope;       /* keep tensors whose name starts so; NULL: "thinker.model.", the decoder. "all" or "thinker.": a
                                 whole model in one file, in the layout of transcribe.cpp, with its embedding quantized too */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
@@ -398,10 +406,14 @@ typedef struct qasr_quantize_options {
                                     they weigh errors. NULL: none */
     const char *const *calibration_audio; /* [n_calibration_audio], as audio in qasr_calibrate_options: the model, which input must be
                                     then, listens to it while it is quantized, so that each matrix makes up for what those
-                                    before it have lost too. Better than a calibration file, of which there can be none then */
+                                    before it have lost too. Better than a calibration file, which can beside it only serve auto_mix */
     size_t n_calibration_audio;
+    double auto_mix;             /* bits per weight: the matrices of the decoder get different types, chosen by errors measured with
+                                    the calibration, which must be given, so that they take at most this on average. Matrices
+                                    with a tensor_type or an embedding_qtype, those that the calibration does not know, and the
+                                    encoder keep the types that the other options give them. 0: no */
 } qasr_quantize_options;
-#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define QASR_QUANTIZE_OPTIONS_INIT { sizeof(qasr_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* One line of the summary: all tensors of one kind ("attention", "mlp", "embedding", "norm", ...) that
  * got one type. Errors compare the stored values with the source's. */

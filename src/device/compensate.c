@@ -182,6 +182,25 @@ void metric_set_drift(metric *m, pool *p, float *cross)
     m->drift = cross;
 }
 
+/* |U x|^2: whole products right of a block of U's rows, one by one inside it. */
+double metric_energy(const metric *m, const float *x, size_t n_rows)
+{
+    float sums[COMPENSATE_ROWS * FACTOR_BLOCK];
+    double energy = 0;
+    for (size_t b = 0; b < m->n; b += FACTOR_BLOCK) {
+        size_t end = b + FACTOR_BLOCK < m->n ? b + FACTOR_BLOCK : m->n;
+        m->k->dots(sums, FACTOR_BLOCK, x + end, m->n, m->factor + b * m->n + end, m->n, n_rows, end - b, m->n - end);
+        for (size_t i = 0; i < n_rows; i++)
+            for (size_t r = b; r < end; r++) {
+                double sum = sums[i * FACTOR_BLOCK + r - b];
+                for (size_t k = r; k < end; k++)
+                    sum += (double)m->factor[r * m->n + k] * (double)x[i * m->n + k];
+                energy += sum * sum;
+            }
+    }
+    return energy;
+}
+
 void metric_free(metric *m)
 {
     mem_free(m->factor);

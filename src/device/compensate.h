@@ -35,6 +35,9 @@ qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double d
 /* cross [n, n]: C, element [i][j] = sum of (x_i - y_i) y_j, of as many inputs as the moments are; finite. It is taken over and
  * overwritten. The bits do not depend on the number of threads. */
 void metric_set_drift(metric *m, pool *p, float *cross);
+/* Mean squares that the outputs of rows x [n_rows, n] have, n_rows <= COMPENSATE_ROWS, added up: with the moments as they were
+ * factored, damping included. */
+double metric_energy(const metric *m, const float *x, size_t n_rows);
 void metric_free(metric *m); /* frees the moments and the drift too */
 
 enum { COMPENSATE_ROWS = 16 }; /* rows at a time: they share the reading of the factor */

@@ -7,12 +7,17 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "base/pool.h"
+#include "device/compensate.h"
 
 /* general.type, and what the names of the tensors end in. */
 #define CALIBRATION_TYPE "imatrix"
 #define CALIBRATION_SUMS ".in_sum2"
 #define CALIBRATION_COUNTS ".counts"
 #define CALIBRATION_PRODUCTS ".in_cov"
+
+/* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
+#define CALIBRATION_DAMPING 0.1
 
 typedef struct calibration calibration;
 
@@ -32,5 +37,9 @@ qasr_status calibration_importance(const calibration *c, const char *canonical, 
  * Error: FORMAT (another number of columns, values that are not finite or that no products give). */
 qasr_status calibration_covariance(const calibration *c, const char *canonical, size_t cols, float *out, bool *found,
                                    qasr_error *err);
+
+/* Mean products as a metric to round by, with what is added to them so that they can be relied on; factor NULL: the file has no
+ * products of that input. Errors as above, NOMEM. Free with metric_free. */
+qasr_status calibration_metric(const calibration *c, const char *canonical, size_t cols, metric *out, pool *p, qasr_error *err);
 
 #endif

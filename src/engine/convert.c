@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/auto_mix.h"
 #include "engine/convert_calibrated.h"
 #include "engine/convert_job.h"
 #include "engine/metadata.h"
@@ -86,6 +87,10 @@ static qasr_status open_output(convert_job *j, qasr_error *err)
         TRY(gguf_writer_meta_str(j->out, "qasr.calibration", file_base_name(j->opt->calibration), err));
     if (j->opt->n_calibration_audio)
         TRY(add_audio_names(j, err));
+    if (j->opt->auto_mix > 0) {
+        TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits_wanted", (float)j->opt->auto_mix, err));
+        TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits", (float)j->auto_mix_bits, err));
+    }
     if (j->is_whole)
         TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -437,6 +442,7 @@ static qasr_status tell_tensors(const convert_job *j, qasr_error *err)
             .part = plan_part(e), .source_type = quant_get(e->t->type)->name,
             .type = e->skipped ? "skipped" : quant_get(e->type)->name, .n_dims = e->t->n_dims, .n_values = e->t->n_values,
             .bytes_before = e->t->n_bytes, .bytes_after = e->bytes, .fallback = e->fallback,
+            .mixed = e->mixed, .harm = e->harm,
         };
         memcpy(t.shape, e->t->shape, sizeof t.shape);
         if (opt->on_tensor(opt->user, &t) != 0)
@@ -500,6 +506,16 @@ static qasr_status set_rules(convert_job *j, qasr_error *err)
     return QASR_OK;
 }
 
+/* The file is then of the type of most of its weights, under a name of its own. */
+static qasr_status mix_types(convert_job *j, qasr_error *err)
+{
+    auto_mix m = { .plan = &j->plan, .calibration = j->calibration, .pool = j->pool, .opt = j->opt };
+    TRY(auto_mix_choose(&m, err));
+    j->rules.decoder = (quant_mix){ "auto_mix", m.main_type, m.main_type, m.main_type, true };
+    j->auto_mix_bits = m.bits;
+    return QASR_OK;
+}
+
 static void job_free(convert_job *j)
 {
     gguf_writer_free(j->out);
@@ -527,6 +543,7 @@ static void job_free(convert_job *j)
 static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
+    TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
     TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
@@ -537,6 +554,10 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
     }
     TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
     TRY(convert_choose_calibrated(j, err));
+    if (j->opt->auto_mix > 0)
+        TRY(mix_types(j, err));
+    if (j->opt->calibration && j->opt->n_calibration_audio)
+        TRY(convert_leave_to_audio(j, err));
     TRY(warn_if_lossy(j, err));
     TRY(tell_tensors(j, err));
     return count_chunks(j, err);
@@ -545,8 +566,6 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
 static qasr_status convert(convert_job *j, qasr_quantize_report *made, qasr_error *err)
 {
     TRY(make_plan(j, err));
-    if (!j->opt->dry_run)
-        TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
     TRY(open_output(j, err));
     if (j->opt->dry_run) {
         TRY(make_report(made, j, err));

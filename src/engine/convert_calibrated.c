@@ -14,9 +14,6 @@
 #include "base/mem.h"
 #include "engine/trail.h"
 
-/* Of the mean square of an input, added to all: the middle of a range in which the demo model's quality hardly changes. */
-#define DAMPING 0.1
-
 /* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the more of it is
  * chance. The demo model's quality hardly changes between half and twice this number. */
 #define CHANCE 4.0
@@ -24,21 +21,6 @@
 enum { MAX_NAME = 128 };
 
 /* ---- by file --------------------------------------------------------------------------------- */
-
-/* What is known of the inputs of a matrix; the metric's factor stays NULL if that is squares only. */
-static qasr_status open_metric(convert_job *j, const plan_entry *e, qasr_error *err)
-{
-    size_t n = (size_t)e->row_values;
-    float *moments;
-    bool found = false;
-    TRY(mem_alloc((void **)&moments, n, n * sizeof *moments, err));
-    qasr_status status = calibration_covariance(j->calibration, e->t->canonical, n, moments, &found, err);
-    if (status != QASR_OK || !found) {
-        mem_free(moments);
-        return status;
-    }
-    return metric_create(&j->metric, j->pool, moments, n, DAMPING, e->t->canonical, err);
-}
 
 /* All matrices from entry i on whose inputs are those of source. */
 static void convert_with_source(convert_job *j, size_t i, const char *source, bool *done)
@@ -65,7 +47,7 @@ static qasr_status convert_by_file(convert_job *j, qasr_error *err)
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
             continue;
         calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
-        status = open_metric(j, e, err);
+        status = calibration_metric(j->calibration, e->t->canonical, (size_t)e->row_values, &j->metric, j->pool, err);
         if (status == QASR_OK)
             convert_with_source(j, i, source, done);
         metric_free(&j->metric);
@@ -90,7 +72,7 @@ static qasr_status set_metric(convert_job *j, trail_moments *m, const plan_entry
 {
     float *products = m->products, strength = (float)(1 / (1 + CHANCE * (double)m->n / m->n_rows));
     m->products = NULL;
-    TRY(metric_create(&j->metric, j->pool, products, m->n, DAMPING, e->t->canonical, err));
+    TRY(metric_create(&j->metric, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
     if (!m->drift)
         return QASR_OK;
     for (size_t i = 0; i < m->n * m->n; i++)
@@ -312,9 +294,18 @@ static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
 qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
-    if (opt->calibration && opt->n_calibration_audio)
-        return error_set(err, QASR_E_INVALID, "both a calibration file and calibration audio are given: choose one");
-    if (opt->n_calibration_audio)
-        return choose_by_audio(j, err);
-    return opt->calibration ? choose_by_file(j, err) : QASR_OK;
+    if (opt->calibration && opt->n_calibration_audio && opt->auto_mix <= 0)
+        return error_set(err, QASR_E_INVALID, "both a calibration file and calibration audio are given: choose one, or an automatic mix "
+                         "of types, which the file is for then");
+    if (opt->calibration)
+        return choose_by_file(j, err);
+    return opt->n_calibration_audio ? choose_by_audio(j, err) : QASR_OK;
+}
+
+qasr_status convert_leave_to_audio(convert_job *j, qasr_error *err)
+{
+    for (size_t i = 0; i < j->plan.n; i++)
+        if (j->plan.entries[i].way == PLAN_CALIBRATED)
+            j->plan.entries[i].way = PLAN_CONVERT;
+    return choose_by_audio(j, err);
 }

@@ -42,6 +42,7 @@ typedef struct convert_job {
     plan_rules rules;
     plan plan;
     calibration *calibration; /* NULL: none */
+    double auto_mix_bits;     /* per weight of the matrices that the automatic mix is of */
     metric metric;            /* of the input of the matrices at work; factor NULL: only their squares are known */
     convert_copy *copy;       /* of the matrix at work; NULL: nobody wants one */
     double listened;          /* share of the calibration's audio that was transcribed */

@@ -17,7 +17,7 @@ qasr_status metadata_add(gguf_writer *g, const origin *o, const plan_rules *rule
     TRY(gguf_writer_meta_str(g, "general.architecture", architecture, err));
     TRY(gguf_writer_meta_str(g, "general.name", o->name, err));
     TRY(add_source(g, o, err));
-    TRY(gguf_writer_meta_u32(g, "general.file_type", rules->decoder.file_type, err));
+    TRY(gguf_writer_meta_u32(g, "general.file_type", quant_get(rules->decoder.matrix)->file_type, err));
     TRY(gguf_writer_meta_u32(g, "general.quantization_version", 2, err));
     TRY(gguf_writer_meta_u32(g, "general.alignment", 32, err));
     TRY(gguf_writer_meta_str(g, "qasr.version", QASR_VERSION_STRING, err));

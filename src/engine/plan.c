@@ -14,8 +14,8 @@
 #include "engine/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 
@@ -41,22 +41,28 @@ const char *plan_kind_name(plan_kind kind)
 
 /* ---- names of types ------------------------------------------------------------------------ */
 
-static const plan_mix mixes[] = {
-    { "q4_k_m", QUANT_Q4_K, QUANT_Q8_0, QUANT_Q6_K, 15, true },
-    { "q5_k_m", QUANT_Q5_K, QUANT_Q8_0, QUANT_Q6_K, 17, true },
-};
-
-qasr_status plan_find_mix(plan_mix *mix, const char *name, const char *what, qasr_error *err)
+/* The single types among them are no mixes, and named by type_from_name. */
+static void list_mixes(char *out, size_t size)
 {
-    for (size_t i = 0; i < ARRAY_LEN(mixes); i++)
-        if (strcasecmp(name, mixes[i].name) == 0) {
-            *mix = mixes[i];
-            return QASR_OK;
-        }
+    size_t n = 0;
+    *out = 0;
+    for (size_t i = 0; i < quant_mix_count() && n < size; i++)
+        if (quant_mix_at(i)->is_mix)
+            n += (size_t)snprintf(out + n, size - n, ", %s", quant_mix_at(i)->name);
+}
+
+qasr_status plan_find_mix(quant_mix *mix, const char *name, const char *what, qasr_error *err)
+{
+    const quant_mix *found = quant_mix_find(name);
+    if (found) {
+        *mix = *found;
+        return QASR_OK;
+    }
+    char names[64];
     quant_type type;
-    TRY(type_from_name(&type, name, what, ", q5_k_m, q4_k_m", err));
-    const quant_info *q = quant_get(type);
-    *mix = (plan_mix){ q->name, type, type, type, q->file_type, false };
+    list_mixes(names, sizeof names);
+    TRY(type_from_name(&type, name, what, names, err)); /* f32 */
+    *mix = (quant_mix){ quant_get(type)->name, type, type, type, false };
     return QASR_OK;
 }
 
@@ -66,9 +72,9 @@ static bool smaller(quant_type a, quant_type b)
     return (uint64_t)p->bytes * q->block < (uint64_t)q->bytes * p->block;
 }
 
-plan_mix plan_encoder_mix(const plan_mix *decoder)
+quant_mix plan_encoder_mix(const quant_mix *decoder)
 {
-    plan_mix mix = *decoder;
+    quant_mix mix = *decoder;
     if (smaller(mix.matrix, QUANT_Q8_0))
         mix.matrix = mix.attention_out = QUANT_Q8_0;
     return mix;
@@ -209,7 +215,7 @@ static void set_fitting(plan_entry *e, quant_type type, bool is_mix)
 
 static void set_by_kind(plan_entry *e, const plan_rules *rules)
 {
-    const plan_mix *mix = strcmp(plan_part(e), "encoder") == 0 ? &rules->encoder : &rules->decoder;
+    const quant_mix *mix = strcmp(plan_part(e), "encoder") == 0 ? &rules->encoder : &rules->decoder;
     e->type = e->t->type;
     switch (e->kind) {
     case PLAN_ATTENTION:
@@ -273,9 +279,8 @@ static plan_entry new_entry(const wtensor *t, const weights *source, names_layou
 
 static qasr_status set_type(plan_entry *e, const plan_rules *rules, qasr_error *err)
 {
-    bool done = false;
-    TRY(set_by_name(e, rules, &done, err));
-    if (!done)
+    TRY(set_by_name(e, rules, &e->by_name, err));
+    if (!e->by_name)
         set_by_kind(e, rules);
     return QASR_OK;
 }
@@ -285,6 +290,16 @@ static void set_output(plan_entry *e)
     const quant_info *q = quant_get(e->type);
     e->way = e->type == e->t->type ? PLAN_COPY : PLAN_CONVERT;
     e->bytes = e->t->n_values / q->block * q->bytes;
+}
+
+void plan_set_type(plan_entry *e, quant_type type)
+{
+    plan_way way = e->way;
+    e->type = type;
+    e->fallback = false;
+    set_output(e);
+    if (e->way == PLAN_CONVERT)
+        e->way = way;
 }
 
 static void add_extra(plan *p, const plan_rules *rules)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "engine/type_rules.h"
+#include "quant/mix.h"
 #include "weights/weights.h"
 
 typedef enum plan_kind {
@@ -24,25 +25,15 @@ typedef enum plan_kind {
 
 const char *plan_kind_name(plan_kind kind);
 
-/* What the name of a type or of a mix of types stands for. */
-typedef struct plan_mix {
-    const char *name;         /* "q4_k", "q4_k_m" */
-    quant_type matrix;        /* matrices of attention, mlp, projections, but for the next */
-    quant_type attention_out; /* o_proj, out_proj */
-    quant_type embedding;
-    uint32_t file_type;       /* general.file_type */
-    bool is_mix;              /* rows that do not fit the type's blocks become q8_0, not the type nearest in size */
-} plan_mix;
-
-/* name: of a type that can be written, or q4_k_m, q5_k_m; lower or upper case. Error: INVALID, as type_from_name. */
-qasr_status plan_find_mix(plan_mix *mix, const char *name, const char *what, qasr_error *err);
+/* name: of a type that can be written, or of a mix; lower or upper case. Error: INVALID, as type_from_name. */
+qasr_status plan_find_mix(quant_mix *mix, const char *name, const char *what, qasr_error *err);
 /* The rule for encoders that nobody asked a type for: like the other matrices, but at least 8 bits. */
-plan_mix plan_encoder_mix(const plan_mix *decoder);
+quant_mix plan_encoder_mix(const quant_mix *decoder);
 
 typedef struct plan_rules {
     const char *scope;        /* canonical names must start with it; "": all */
     names_layout layout;      /* of the names in the output */
-    plan_mix decoder, encoder;
+    quant_mix decoder, encoder;
     bool quantize_embeddings; /* to decoder.embedding; an untied head too */
     bool exact_convolutions;  /* as f32, else as in the source or f16 */
     bool tied;                /* the config says that the head is the embedding */
@@ -69,6 +60,9 @@ typedef struct plan_entry {
     char layout_name[64];          /* "": the canonical name */
     bool fallback; /* wanted another type, whose blocks its rows do not fit */
     bool skipped;  /* the tied head: not written */
+    bool by_name;  /* a pattern of the user has decided the type */
+    bool mixed;    /* an automatic mix has, */
+    double harm;   /* which expects so much of it (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {
@@ -80,6 +74,8 @@ typedef struct plan {
  * impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
 qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err);
 void plan_free(plan *p);
+/* Another type, whose blocks its rows fit, for a matrix that is converted. */
+void plan_set_type(plan_entry *e, quant_type type);
 const char *plan_name(const plan_entry *e); /* in the output */
 const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 

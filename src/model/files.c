@@ -7,13 +7,48 @@
 
 #include "base/mem.h"
 #include "model/config.h"
+#include "quant/mix.h"
 
 #define MMPROJ_PATTERN "mmproj*.gguf"
 
 /* ---- a decoder beside safetensors ------------------------------------------------------------------- */
 
-static const char *const decoder_names[] = { "model-q8_0.gguf", "model-q6k.gguf", "model-q6_k.gguf", "model-q4_0.gguf",
-                                             "model.gguf" };
+/* *out: the path of DIR/model-NAME.gguf, or of DIR/model.gguf where name is NULL, if that file exists; else NULL. */
+static qasr_status find_named(char **out, const char *dir, const char *name, qasr_error *err)
+{
+    char file[64];
+    snprintf(file, sizeof file, name ? "model-%s.gguf" : "model.gguf", name);
+    TRY(file_path_join(out, dir, file, err));
+    if (!file_exists(*out)) {
+        mem_free(*out);
+        *out = NULL;
+    }
+    return QASR_OK;
+}
+
+/* The first of all names that quantization is asked for by, then the one without a type; *out NULL: none. */
+static qasr_status find_decoder(char **out, const char *dir, qasr_error *err)
+{
+    for (size_t i = 0; i < quant_mix_count() && !*out; i++) {
+        const quant_mix *mix = quant_mix_at(i);
+        const char *alias = mix->is_mix ? NULL : quant_alias(mix->matrix);
+        if (alias)
+            TRY(find_named(out, dir, alias, err));
+        if (!*out)
+            TRY(find_named(out, dir, mix->name, err));
+    }
+    return *out ? QASR_OK : find_named(out, dir, NULL, err);
+}
+
+static qasr_status report_no_decoder(const char *dir, qasr_error *err)
+{
+    char names[128];
+    size_t n = 0;
+    for (size_t i = 0; i < quant_mix_count() && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", quant_mix_at(i)->name);
+    return error_set(err, QASR_E_IO, "'%s' has no GGUF file for the decoder (model.gguf, or model-TYPE.gguf with a type of %s); make one "
+                     "with: qasr quantize", dir, names);
+}
 
 qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weights decoder, const char *name, qasr_error *err)
 {
@@ -33,18 +68,8 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
         *out = NULL;
         return QASR_E_IO;
     }
-    for (size_t i = 0; i < ARRAY_LEN(decoder_names); i++) {
-        TRY(file_path_join(out, dir, decoder_names[i], err));
-        if (file_exists(*out))
-            return QASR_OK;
-        mem_free(*out);
-        *out = NULL;
-    }
-    if (decoder == QASR_DECODER_GGUF)
-        return error_set(err, QASR_E_IO,
-                         "'%s' has no GGUF file for the decoder (model-q8_0.gguf, model-q6k.gguf, model-q6_k.gguf, "
-                         "model-q4_0.gguf or model.gguf); make one with: qasr quantize", dir);
-    return QASR_OK;
+    TRY(find_decoder(out, dir, err));
+    return *out || decoder == QASR_DECODER_AUTO ? QASR_OK : report_no_decoder(dir, err);
 }
 
 /* ---- candidates ------------------------------------------------------------------------------------- */

@@ -40,8 +40,7 @@ const quant_info *quant_get(quant_type type)
     return &types[type];
 }
 
-/* ASCII only: what counts as upper case must not depend on the locale. */
-static int same_name(const char *a, const char *b)
+int quant_same_name(const char *a, const char *b)
 {
     for (;; a++, b++) {
         const int ca = *a >= 'A' && *a <= 'Z' ? *a - 'A' + 'a' : *a;
@@ -52,19 +51,21 @@ static int same_name(const char *a, const char *b)
     }
 }
 
+const char *quant_alias(quant_type type)
+{
+    static const char *const aliases[QUANT_TYPE_COUNT] = {
+        [QUANT_Q4_K] = "q4k", [QUANT_Q5_K] = "q5k", [QUANT_Q6_K] = "q6k",
+    };
+    return aliases[type];
+}
+
 int quant_from_name(const char *name)
 {
-    static const struct {
-        const char *name;
-        quant_type type;
-    } aliases[] = {{"q4k", QUANT_Q4_K}, {"q5k", QUANT_Q5_K}, {"q6k", QUANT_Q6_K}};
-
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
-        if (same_name(name, types[t].name))
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
+        const char *alias = quant_alias((quant_type)t);
+        if (quant_same_name(name, types[t].name) || (alias && quant_same_name(name, alias)))
             return t;
-    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-        if (same_name(name, aliases[i].name))
-            return (int)aliases[i].type;
+    }
     return -1;
 }
 

@@ -57,6 +57,10 @@ typedef struct quant_info {
 const quant_info *quant_get(quant_type type);
 /* -1 if there is no such type. Names are as above, lower or upper case; "q6k" is "q6_k". */
 int quant_from_name(const char *name);
+/* Another name of a type ("q6k"), NULL if it has none. */
+const char *quant_alias(quant_type type);
+/* a, in lower or upper case, is b, in lower case. ASCII only: what counts as upper case must not depend on the locale. */
+int quant_same_name(const char *a, const char *b);
 int quant_from_ggml_id(uint32_t id);
 /* Name of a GGUF type id even if we cannot read it ("iq2_xxs"), NULL if it is unknown altogether. */
 const char *quant_ggml_name(uint32_t id);

@@ -113,6 +113,30 @@ static void test_factor_gives_moments_back(void **state)
     }
 }
 
+/* x H x^T, with the damping. */
+static void test_energy(void **state)
+{
+    const size_t sizes[] = { 1, 31, 64, 65, 200 };
+    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+        size_t n = sizes[s];
+        float *h = make_moments(n), *x = malloc(3 * n * sizeof *x);
+        double mean = 0, expected = 0;
+        for (size_t i = 0; i < n; i++)
+            mean += (double)h[i * n + i] / (double)n;
+        for (size_t i = 0; i < 3 * n; i++)
+            x[i] = gaussian();
+        for (size_t r = 0; r < 3; r++)
+            for (size_t i = 0; i < n; i++)
+                for (size_t j = 0; j < n; j++)
+                    expected += (double)x[r * n + i] * ((double)h[i * n + j] + (i == j ? 0.1 * mean : 0)) * (double)x[r * n + j];
+        metric m;
+        assert_int_equal(metric_create(&m, NULL, h, n, 0.1, "t", NULL), QASR_OK);
+        assert_true(fabs(metric_energy(&m, x, 3) - expected) < 1e-4 * expected);
+        metric_free(&m);
+        free(x);
+    }
+}
+
 /* How much of the output's error is left, against the weighted search for scales alone. */
 static void test_outputs_get_better(void **state)
 {
@@ -252,7 +276,7 @@ static void test_hostile_moments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_outputs_get_better),
+        cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_energy), cmocka_unit_test(test_outputs_get_better),
         cmocka_unit_test(test_threads_change_nothing),    cmocka_unit_test(test_degenerate_moments),
         cmocka_unit_test(test_hostile_moments),           cmocka_unit_test(test_drift_is_made_up_for),
     };

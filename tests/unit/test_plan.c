@@ -142,7 +142,7 @@ static void mixes_are_those_people_know(void **state)
     weights *w = open_model();
     plan_rules r = rules_for("Q4_K_M");
     assert_string_equal(r.decoder.name, "q4_k_m");
-    assert_int_equal(r.decoder.file_type, 15);
+    assert_int_equal(quant_get(r.decoder.matrix)->file_type, 15);
     plan p = build(w, &r);
     CHECK(&p, { DEC "embed_tokens.weight", "f16" }, { DEC "layers.0.self_attn.k_proj.weight", "q4_k" },
           { DEC "layers.0.self_attn.o_proj.weight", "q8_0" }, { DEC "layers.0.mlp.gate_proj.weight", "q4_k" });
@@ -152,7 +152,7 @@ static void mixes_are_those_people_know(void **state)
     CHECK(&p, { DEC "embed_tokens.weight", "q6_k" });
     plan_free(&p);
     r = rules_for("q5_k_m");
-    assert_int_equal(r.decoder.file_type, 17);
+    assert_int_equal(quant_get(r.decoder.matrix)->file_type, 17);
     assert_int_equal(plan_find_mix(&r.encoder, "q5_k_m", "encoder type", NULL), QASR_OK);
     p = build(w, &r);
     CHECK(&p, { DEC "layers.0.mlp.gate_proj.weight", "q5_k" }, { ENC "layers.0.fc2.weight", "q5_k" },
@@ -262,7 +262,7 @@ static void bad_patterns_are_refused(void **state)
 static void unknown_types_are_listed(void **state)
 {
     (void)state;
-    plan_mix mix;
+    quant_mix mix;
     qasr_error err = { 0 };
     assert_int_equal(plan_find_mix(&mix, "q3_k", "encoder type", &err), QASR_E_INVALID);
     assert_message(&err, "unknown encoder type 'q3_k', expected one of f32, f16, bf16, q8_0, ");

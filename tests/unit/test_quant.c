@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "quant/mix.h"
 #include "quant/quant.h"
 
 static uint32_t bits_of(float x)
@@ -511,6 +512,27 @@ static void test_names(void **state)
         assert_int_equal(quant_from_name(wrong[i]), -1);
 }
 
+/* The list of names: from 8-bit codes to 4-bit ones, then what has no codes; each is found again by its name. */
+static void test_mixes(void **state)
+{
+    (void)state;
+    char last = '9';
+    assert_int_equal(quant_mix_count(), QUANT_TYPE_COUNT - 1 + 2); /* all types but f32, and two mixes */
+    for (size_t i = 0; i < quant_mix_count(); i++) {
+        const quant_mix *mix = quant_mix_at(i);
+        const quant_info *q = quant_get(mix->matrix);
+        char digit = q->block == 1 ? '0' : mix->name[strcspn(mix->name, "0123456789")];
+        assert_ptr_equal(quant_mix_find(mix->name), mix);
+        assert_true(mix->is_mix || (strcmp(mix->name, q->name) == 0 && mix->embedding == mix->matrix && mix->attention_out == mix->matrix));
+        assert_true(digit <= last);
+        last = digit;
+    }
+    assert_string_equal(quant_mix_find("Q6K")->name, "q6_k");
+    assert_string_equal(quant_mix_find("Q4_K_M")->name, "q4_k_m");
+    assert_null(quant_mix_find("q4_k_"));
+    assert_null(quant_mix_find("f32"));
+}
+
 static void test_type_ids_we_cannot_read(void **state)
 {
     static const struct {
@@ -553,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_values_with_a_minimum),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_mixes),
         cmocka_unit_test(test_type_ids_we_cannot_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

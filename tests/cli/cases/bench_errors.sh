@@ -1,8 +1,10 @@
 must_fail 2 "$QASR" bench
-must_fail 2 "$QASR" bench --model "$DEMO" --variants fp,q5_0
+must_fail 2 "$QASR" bench --model "$DEMO" --variants fp,q3_k
 must_fail 2 "$QASR" bench --model "$DEMO" --variants fp,
 must_fail 2 "$QASR" bench --model "$DEMO" --variants q8_0,fp,q8_0
 must_fail 2 "$QASR" bench --model "$DEMO" --variants fp+emb
+must_fail 2 "$QASR" bench --model "$DEMO" --variants +emb
+must_fail 2 "$QASR" bench --model "$DEMO" --variants q4_k_m+emb,Q4_K_M+EMB
 must_fail 2 "$QASR" bench --limits --model "$DEMO"
 must_fail 2 "$QASR" bench --model "$DEMO" --audio "$DEMO/samples/ru.flac" --seconds 3
 must_fail 2 "$QASR" bench --model "$DEMO" --audio -

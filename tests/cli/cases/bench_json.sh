@@ -5,6 +5,7 @@ demo_links model
 tool keys <two.json
 "$QASR" bench --model model --audio "$DEMO/samples/ru.flac" --tokens 5 --repeat 1 --variants Q4_0 --format json >one.json
 "$QASR" bench --model model --seconds 2 --tokens 10 --repeat 1 --variants fp,q4_0 --batch 1,3 --kv-type q8_0 --format json >batch.json
+"$QASR" bench --model model --seconds 1 --tokens 2 --repeat 1 --variants iq4_nl,Q4_K_M+emb,f16 --format json >types.json
 "$QASR" bench --limits --threads 1 --format json | tee limits.json | tool keys
 "$QASR" bench --limits --threads 1 | grep -c '^Threads: 1; CPU level: .* GB/s read from memory, '
 python3 - <<'PY'
@@ -33,6 +34,8 @@ for r in fp, q4:
     assert r["threads"] == 2 and r["tokens"] == 10 and r["repeat"] == 2 and r["audio_s"] == 2, r
     assert r["total_s"] >= max(r["encode_s"], r["prefill_s"]) > 0 and r["peak_rss_mb"] > 1, r
 assert fp["limits"]["read_gb_s"] == q4["limits"]["read_gb_s"] and fp["weights_mb"] > q4["weights_mb"], (fp, q4)
+types = [(r["variant"], r["quant_scheme"], r["embeddings"]) for r in json.load(open("types.json"))]
+assert types == [("iq4_nl", "iq4_nl", "bf16"), ("q4_k_m+emb", "q4_k", "q6_k"), ("f16", "f16", "bf16")], types
 [alone] = json.load(open("one.json"))
 assert alone["cer"] is None and alone["wer"] is None and alone["variant"] == "q4_0", alone
 assert json.load(open("limits.json"))["threads"] == 1

@@ -3,7 +3,16 @@ demo_links m
 t() { "$QASR" transcribe --model m "$DATA/golden/clips/en-000.flac" --format json "$@" >r.json &&
       python3 -c 'import json; r = json.load(open("r.json")); print(r["decoder"]["file"], r["decoder"]["type"], r["text"])'; }
 must_fail 1 "$QASR" transcribe --model m a.wav --decoder-weights gguf
+# the smaller a type, the later it is looked for
+for type in bf16 iq4_nl q4_k_m q5_1; do
+    "$QASR" quantize -q --input m --output m/model-$type.gguf --qtype $type
+    t
+done
+"$QASR" quantize -q --input m --output m/model.gguf --qtype q6_k
+t
 "$QASR" quantize -q --input m --output m/model-q6_k.gguf --qtype q6_k
+t
+cp m/model-q6_k.gguf m/model-q6k.gguf
 t
 "$QASR" quantize -q --input m --output m/model-q8_0.gguf --qtype q8_0
 t
