@@ -28,8 +28,12 @@ TIMEOUT_S = 300
 def run_case(script, args):
     env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
                DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts), LC_ALL="C.UTF-8")
-    env.pop("QASR_CPU", None)
+    env["HUB_SERVER"] = str(HERE.parent / "tools" / "hub_server.py")
+    for name in list(env):  # what the user has set up is not what is tested
+        if name in ("QASR_CPU", "QASR_MODEL") or name.startswith("HF_") or name.lower().endswith("_proxy"):
+            del env[name]
     with tempfile.TemporaryDirectory(prefix="qasr-cli-") as work:
+        env["XDG_CACHE_HOME"] = work + "/cache"
         done = subprocess.run(["bash", "-c", 'set -u; . "$0"; . "$1"', str(HERE / "lib.sh"), str(script)], cwd=work,
                               env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
     for place, name in ((work, b"WORK"), (os.path.abspath(args.layouts), b"LAYOUTS"), (args.root, b"ROOT")):  # the same on every machine
