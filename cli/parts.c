@@ -417,7 +417,7 @@ bool parts_end_piece(parts *ps, const piece *at, uint64_t reached)
         return out_of_memory();
     if (begin >= reached)
         return true;
-    if (fdatasync(p->fd) != 0)
+    if (fsync(p->fd) != 0)
         return fail_on("flush", ps->dir, p->file->name);
     return (spans_add(&p->have, begin, reached) || out_of_memory()) &&
            append_state(ps, "have %" PRIu64 " %" PRIu64 " %" PRIu64 " %s %s\n", begin, reached, p->file->size,

@@ -24,7 +24,8 @@ certificates   ca-certificates   -           ca-certificates      ca-certificate
 aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
-BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8 libcurl libcrypto'
+BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
+BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; without them the rest is built
 TEST_NEEDS='cmocka python-venv certificates'
 AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
@@ -158,15 +159,18 @@ ensure_new_meson()
 
 main()
 {
-    local needs=$BUILD_NEEDS missing
+    local needs=$BUILD_NEEDS wishes=$BUILD_WISHES missing
     case ${1:-} in
     '') ;;
     --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
-    --aarch64) needs=$AARCH64_NEEDS ;;
+    --aarch64)
+        needs=$AARCH64_NEEDS
+        wishes=
+        ;;
     *) fail "unknown option '$1', expected --tests, --aarch64 or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
-    missing=$(missing_of $needs)
+    missing=$(missing_of $needs $wishes)
     if [ -n "$missing" ]; then
         # shellcheck disable=SC2086
         install_missing $missing
