@@ -276,7 +276,6 @@ static bool quantize(pull *p, bool *there)
     qasr_status status = QASR_OK;
     if (!*there) {
         qasr_error err;
-        qasr_quantize_report report = { 0 };
         qasr_quantize_options options = QASR_QUANTIZE_OPTIONS_INIT;
         options.input = p->o->dest;
         options.output = path;
@@ -284,7 +283,7 @@ static bool quantize(pull *p, bool *there)
         options.on_progress = on_quantized;
         options.user = p;
         begin_bar(p, "quantizing ", 0, 0);
-        status = qasr_quantize(&options, &report, &err);
+        status = qasr_quantize(&options, NULL, &err);
         progress_end(&p->bar);
         if (status != QASR_OK)
             cmd_print_error(err.message);
