@@ -14,6 +14,7 @@
 #include "bench.h"
 #include "child.h"
 #include "cmd.h"
+#include "models.h"
 #include "out.h"
 
 typedef struct args {
@@ -31,7 +32,7 @@ static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
 static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors", OPT_STRING, offsetof(args, model) },
+    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING, offsetof(args, audio) },
     { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL, 0.5, 1200 },
     { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2, 10000 },
@@ -165,8 +166,6 @@ static int check_args(const args *a)
     if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type ||
                       a->repeat || a->no_mmap || a->mlock))
         return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
-    if (!a->limits && !a->model)
-        return opt_usage_error(&cmd_bench, "option '--model DIR' is missing");
     if (a->audio && a->seconds > 0)
         return opt_usage_error(&cmd_bench, "--seconds is the length of a generated signal, it contradicts --audio");
     if (a->audio && strcmp(a->audio, "-") == 0)
@@ -503,16 +502,24 @@ static int run(int argc, char **argv)
         if (status != EXIT_DONE)
             return status;
     }
+    char *model = NULL;
+    if (!a.limits) {
+        status = models_resolve(&cmd_bench, &model, a.model);
+        if (status != EXIT_DONE)
+            return status;
+        a.model = model;
+    }
     child_catch_signals();
     bool good = a.limits ? bench_machine(&a) : bench_variants(&b);
     release(&b);
+    free(model);
     if (!good && child_interrupted())
         cmd_print_error("interrupted");
     return good ? EXIT_DONE : EXIT_FAILED;
 }
 
 const command cmd_bench = {
-    "bench", "measure speed and memory against the limits of the machine", "--model DIR [OPTIONS] | --limits [--threads N]",
+    "bench", "measure speed and memory against the limits of the machine", "[--model MODEL] [OPTIONS] | --limits [--threads N]",
     "A variant TYPE takes model-TYPE.gguf of the model directory (TYPE+emb: model-TYPE+emb.gguf); where there is none, the\n"
     "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Every run is a process of\n"
     "its own; the variants take turns. CER and WER compare the texts with that of fp, without a transcript.\n",

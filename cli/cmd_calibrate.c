@@ -2,8 +2,10 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd.h"
+#include "models.h"
 #include "progress.h"
 #include "qasr/qasr.h"
 
@@ -14,7 +16,7 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors", OPT_STRING, offsetof(args, model) },
+    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "PATH", "audio file, folder of audio files, or list of them; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
@@ -77,8 +79,6 @@ static int calibrate(const args *a)
 
 static int check_args(const args *a)
 {
-    if (!a->model)
-        return opt_usage_error(&cmd_calibrate, "option '--model DIR' is missing");
     if (a->files.n == 0)
         return opt_usage_error(&cmd_calibrate, "no audio file given");
     if (!a->output)
@@ -89,6 +89,7 @@ static int check_args(const args *a)
 static int run(int argc, char **argv)
 {
     args a = { 0 };
+    char *model = NULL;
     int status;
     opt_result parsed = opt_parse(&cmd_calibrate, &a, argc, argv);
     if (parsed != OPT_PARSED)
@@ -96,13 +97,17 @@ static int run(int argc, char **argv)
     else
         status = check_args(&a);
     if (parsed == OPT_PARSED && status == EXIT_DONE)
+        status = models_resolve(&cmd_calibrate, &model, a.model);
+    a.model = model;
+    if (parsed == OPT_PARSED && status == EXIT_DONE)
         status = calibrate(&a);
     opt_files_free(&a.files);
+    free(model);
     return status;
 }
 
 const command cmd_calibrate = {
-    "calibrate", "measure what a model's matrices see, for better quantization", "--model DIR --output FILE AUDIO... [OPTIONS]",
+    "calibrate", "measure what a model's matrices see, for better quantization", "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
     "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into pieces\n"
     "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",

@@ -9,6 +9,7 @@
 
 #include "cmd.h"
 #include "eval.h"
+#include "models.h"
 #include "out.h"
 
 typedef struct args {
@@ -26,12 +27,12 @@ static const char *const format_names[] = { "md", "json", NULL };
 static const eval_format formats[] = { eval_write_md, eval_write_json };
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "the model to be measured", OPT_STRING, offsetof(args, model) },
+    { "model", 'm', "MODEL", "the model to be measured: a path or the name of a pulled model", OPT_STRING, offsetof(args, model) },
     { "decoder-weights", 0, "KIND", "which of its decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with its decoder, relative to the model directory or absolute", OPT_STRING,
       offsetof(args, decoder_gguf) },
-    { "baseline", 0, "DIR", "a model to compare it with: its texts, its ids, its next-token distributions", OPT_STRING,
+    { "baseline", 0, "MODEL", "a model to compare it with: its texts, its ids, its next-token distributions", OPT_STRING,
       offsetof(args, baseline) },
     { "baseline-decoder-weights", 0, "KIND", "as --decoder-weights, for the baseline", OPT_CHOICE, offsetof(args, baseline_weights),
       decoder_weights },
@@ -59,12 +60,10 @@ static const opt opts[] = {
 
 static int check_args(const args *a)
 {
-    if (!a->model)
-        return opt_usage_error(&cmd_eval, "option '--model DIR' is missing");
     if (!a->data)
         return opt_usage_error(&cmd_eval, "option '--data PATH' is missing");
     if (!a->baseline && (a->baseline_gguf || a->baseline_weights || a->baseline_precision))
-        return opt_usage_error(&cmd_eval, "options of the baseline need '--baseline DIR'");
+        return opt_usage_error(&cmd_eval, "options of the baseline need '--baseline MODEL'");
     if ((a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS) ||
         (a->baseline_gguf && a->baseline_weights == QASR_DECODER_SAFETENSORS))
         return opt_usage_error(&cmd_eval, "a decoder GGUF contradicts decoder weights from safetensors");
@@ -198,14 +197,23 @@ static int run(int argc, char **argv)
     opt_result parsed = opt_parse(&cmd_eval, &a, argc, argv);
     if (parsed != OPT_PARSED)
         return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    char *model = NULL, *baseline = NULL;
     int status = check_args(&a);
-    if (status != EXIT_DONE)
-        return status;
-    return evaluate(&a) ? EXIT_DONE : EXIT_FAILED;
+    if (status == EXIT_DONE)
+        status = models_resolve(&cmd_eval, &model, a.model);
+    if (status == EXIT_DONE && a.baseline)
+        status = models_resolve(&cmd_eval, &baseline, a.baseline);
+    a.model = model;
+    a.baseline = baseline;
+    if (status == EXIT_DONE)
+        status = evaluate(&a) ? EXIT_DONE : EXIT_FAILED;
+    free(model);
+    free(baseline);
+    return status;
 }
 
 const command cmd_eval = {
-    "eval", "measure quality: error rates, and distance from another model", "--model DIR --data PATH [OPTIONS]",
+    "eval", "measure quality: error rates, and distance from another model", "[--model MODEL] --data PATH [OPTIONS]",
     "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n"
     "docs/evaluation.md defines every figure and the normalization of texts.\n",
     opts, sizeof opts / sizeof opts[0], run

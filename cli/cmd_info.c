@@ -3,10 +3,12 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "json_util.h"
+#include "models.h"
 #include "out.h"
 #include "qasr/qasr.h"
 
@@ -19,7 +21,7 @@ static const char *const formats[] = { "txt", "json", NULL };
 enum { FORMAT_TXT, FORMAT_JSON };
 
 static const opt opts[] = {
-    { "path", 0, "PATH", "model directory, .safetensors or .gguf file", OPT_FILE, offsetof(args, paths) },
+    { "path", 0, "PATH", "model directory, .safetensors or .gguf file, or the name of a pulled model", OPT_FILE, offsetof(args, paths) },
     { "tensors", 0, NULL, "list the tensors too", OPT_FLAG, offsetof(args, tensors) },
     { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
 };
@@ -91,6 +93,7 @@ static int info_of(const char *path, const args *a)
 static int run(int argc, char **argv)
 {
     args a = { 0 };
+    char *path = NULL;
     int status;
     opt_result parsed = opt_parse(&cmd_info, &a, argc, argv);
     if (parsed != OPT_PARSED)
@@ -98,7 +101,10 @@ static int run(int argc, char **argv)
     else if (a.paths.n != 1)
         status = opt_usage_error(&cmd_info, "expected one path, got %zu", a.paths.n);
     else
-        status = info_of(a.paths.names[0], &a);
+        status = models_resolve(&cmd_info, &path, a.paths.names[0]);
+    if (path)
+        status = info_of(path, &a);
+    free(path);
     opt_files_free(&a.paths);
     return status;
 }

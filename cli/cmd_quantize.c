@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "models.h"
 #include "progress.h"
 #include "qasr/qasr.h"
 #include "quantize_out.h"
@@ -38,7 +39,7 @@ static const char *const formats[] = { "txt", "json", NULL };
 enum { FORMAT_TXT, FORMAT_JSON };
 
 static const opt opts[] = {
-    { "input", 'i', "PATH", "model directory, .safetensors file, .safetensors.index.json or .gguf file", OPT_STRING,
+    { "input", 'i', "PATH", "model directory, .safetensors file, .safetensors.index.json or .gguf file, or the name of a pulled model", OPT_STRING,
       offsetof(args, input) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
     { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
@@ -179,9 +180,10 @@ static int split_rules(rule_list *l, const opt_files *given)
     return EXIT_FAILED;
 }
 
-static int run_parsed(const args *a)
+static int run_parsed(args *a)
 {
     rule_list l = { 0 };
+    char *input = NULL;
     if (!a->input)
         return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
     if (!a->output && !a->dry_run)
@@ -190,7 +192,11 @@ static int run_parsed(const args *a)
         return opt_usage_error(&cmd_quantize, "--auto-mix measures with a calibration: give one with --calibration FILE");
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
+        status = models_resolve(&cmd_quantize, &input, a->input);
+    a->input = input;
+    if (status == EXIT_DONE)
         status = quantize(a, l.rules);
+    free(input);
     free_rules(&l, a->tensor_types.n);
     return status;
 }

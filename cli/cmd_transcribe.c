@@ -10,6 +10,7 @@
 
 #include "cmd.h"
 #include "languages.h"
+#include "models.h"
 #include "out.h"
 #include "qasr/qasr.h"
 
@@ -31,7 +32,8 @@ static const char *const format_names[] = { "txt", "json", NULL };
 static const out_format *const formats[] = { &out_txt, &out_json };
 
 static const opt opts[] = {
-    { "model", 'm', "PATH", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder) or a GGUF file",
+    { "model", 'm', "MODEL", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
+      "name of a pulled model such as 0.6b (default: QASR_MODEL, else the one pulled last)",
       OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE", "audio file, '-' for standard input; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
@@ -123,8 +125,6 @@ static int check_args(const args *a)
     size_t n_stdin = 0;
     for (size_t i = 0; i < a->files.n; i++)
         n_stdin += strcmp(a->files.names[i], "-") == 0;
-    if (!a->model)
-        return opt_usage_error(&cmd_transcribe, "option '--model PATH' is missing");
     if (a->files.n == 0)
         return opt_usage_error(&cmd_transcribe, "no audio file given");
     if (n_stdin > 1)
@@ -296,6 +296,7 @@ static int transcribe(const args *a)
 static int run(int argc, char **argv)
 {
     args a = { 0 };
+    char *model = NULL;
     int status;
     opt_result parsed = opt_parse(&cmd_transcribe, &a, argc, argv);
     if (parsed != OPT_PARSED)
@@ -303,13 +304,17 @@ static int run(int argc, char **argv)
     else
         status = check_args(&a);
     if (parsed == OPT_PARSED && status == EXIT_DONE)
+        status = models_resolve(&cmd_transcribe, &model, a.model);
+    a.model = model;
+    if (parsed == OPT_PARSED && status == EXIT_DONE)
         status = transcribe(&a);
     opt_files_free(&a.files);
+    free(model);
     return status;
 }
 
 const command cmd_transcribe = {
-    "transcribe", "turn speech into text", "--model PATH FILE... [OPTIONS]",
+    "transcribe", "turn speech into text", "[--model MODEL] FILE... [OPTIONS]",
     "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
     "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
     opts, sizeof opts / sizeof opts[0], run

@@ -4,13 +4,17 @@
 #include "cmd.h"
 
 const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench, &cmd_eval,
-                                   &cmd_score, &cmd_help };
+                                   &cmd_score, &cmd_pull, &cmd_models, &cmd_help };
 const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
 
 const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" }, { EXIT_FAILED, "failed" }, { EXIT_USAGE, "wrong usage" } };
 const size_t cmd_n_exit_statuses = sizeof cmd_exit_statuses / sizeof cmd_exit_statuses[0];
 
 const cmd_variable cmd_variables[] = {
+    { "QASR_MODEL", "the model that commands take without --model: a path, or the name of a pulled model" },
+    { "XDG_CACHE_HOME", "pulled models are in qasr/models there (default ~/.cache)" },
+    { "HF_ENDPOINT", "where pull finds the hub (default https://huggingface.co)" },
+    { "HF_TOKEN", "token that pull sends to the hub" },
     { "QASR_CPU", "CPU level at most: scalar, avx2, avxvnni, avx512, avx512vnni, amx (on ARM: scalar, neon, dotprod, i8mm)" },
 };
 const size_t cmd_n_variables = sizeof cmd_variables / sizeof cmd_variables[0];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "models.h"
 #include "qasr/qasr.h"
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -25,7 +26,7 @@ static value_kind value_of(const opt *o)
     static const char *const files[] = { "FILE", "PATH", "MODEL", "AUDIO" }, *const directories[] = { "DIR" };
     if (!o->arg)
         return VALUE_NONE;
-    if (o->type == OPT_CHOICE || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0)
+    if (o->type == OPT_CHOICE || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0 || strcmp(o->arg, "REPO") == 0)
         return VALUE_WORDS;
     if (is_one_of(o->arg, files, sizeof files / sizeof files[0]) || o->type == OPT_FILE)
         return VALUE_FILE;
@@ -38,6 +39,8 @@ static const char *word_of(const opt *o, size_t i)
         return opt_choice(o, i);
     if (strcmp(o->arg, "COMMAND") == 0)
         return i < cmd_count ? cmd_all[i]->name : NULL;
+    if (strcmp(o->arg, "REPO") == 0)
+        return models_known(i) ? models_known(i)->name : NULL;
     return i < qasr_language_count() ? qasr_language_code(i) : NULL; /* names have spaces */
 }
 

@@ -7,6 +7,7 @@
 
 #include "cmd.h"
 #include "out.h"
+#include "progress.h"
 #include "qasr/qasr.h"
 
 void cmd_print_error(const char *message) { fprintf(stderr, "qasr: %s\n", message); }
@@ -18,6 +19,7 @@ static void print_clean(const char *prefix, const char *fmt, va_list ap)
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F)
             *c = '?';
+    progress_clear();
     fprintf(stderr, "qasr: %s%s\n", prefix, text);
 }
 

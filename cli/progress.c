@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 enum { BAR_WIDTH = 28 };
+static const double bar_every_s = 0.1, line_every_s = 10;
+
+static bool on_screen; /* a bar, of which there is one at a time */
 
 static double now_s(void)
 {
@@ -19,7 +22,7 @@ static double now_s(void)
 
 void progress_begin(progress *p, bool quiet)
 {
-    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s(), .unit = "MB", .per_unit = 1000000 };
+    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s(), .label = "", .unit = "MB", .per_unit = 1000000 };
 }
 
 void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin)
@@ -29,12 +32,25 @@ void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t b
     p->begin = begin;
 }
 
+void progress_lines(progress *p, bool quiet, const char *label)
+{
+    p->label = label;
+    p->lines = !quiet && !p->shown;
+    if (p->lines) {
+        p->shown = true;
+        p->last_s = p->start_s;
+    }
+}
+
 void progress_update(progress *p, uint64_t done, uint64_t total)
 {
     double now = now_s();
-    if (!p->shown || total == 0 || now - p->last_s < 0.1)
+    if (!p->shown || total == 0 || now - p->last_s < (p->lines ? line_every_s : bar_every_s))
         return;
     p->last_s = now;
+    if (p->lines && done == p->last_done)
+        return;
+    p->last_done = done;
     double part = (double)done / (double)total, elapsed = now - p->start_s;
     double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
     unsigned left_s = rate > 0 ? (unsigned)((double)(total - done) / rate + 0.5) : 0;
@@ -44,15 +60,27 @@ void progress_update(progress *p, uint64_t done, uint64_t total)
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', full < BAR_WIDTH ? full : BAR_WIDTH);
     bar[BAR_WIDTH] = 0;
-    fprintf(stderr, "\r[%s] %3.0f%%  %" PRIu64 "/%" PRIu64 " %s  %.*f %s/s  ETA %u:%02u \033[K", bar, 100 * part,
-            done / p->per_unit, total / p->per_unit, p->unit, units_s < 10, units_s, p->unit, left_s / 60, left_s % 60);
+    char figures[120];
+    snprintf(figures, sizeof figures, "%3.0f%%  %" PRIu64 "/%" PRIu64 " %s  %.*f %s/s  ETA %u:%02u", 100 * part,
+             done / p->per_unit, total / p->per_unit, p->unit, units_s < 10, units_s, p->unit, left_s / 60, left_s % 60);
+    if (p->lines)
+        fprintf(stderr, "%s%s\n", p->label, figures);
+    else
+        fprintf(stderr, "\r%s[%s] %s \033[K", p->label, bar, figures);
     fflush(stderr);
+    on_screen = !p->lines;
+}
+
+void progress_clear(void)
+{
+    if (on_screen)
+        fputs("\r\033[K", stderr);
+    on_screen = false;
 }
 
 void progress_end(progress *p)
 {
-    if (p->shown)
-        fputs("\r\033[K", stderr);
+    progress_clear();
     p->shown = false;
 }
 

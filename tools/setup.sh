@@ -16,6 +16,8 @@ soxr           libsoxr-dev       libsoxr     soxr-devel           libsoxr     so
 jansson        libjansson-dev    jansson     jansson-devel        jansson     libjansson-devel     jansson-dev
 libutf8proc    libutf8proc-dev   utf8proc    utf8proc-devel       libutf8proc utf8proc-devel       utf8proc-dev
 libpcre2-8     libpcre2-dev      pcre2       pcre2-devel          pcre2       pcre2-devel          pcre2-dev
+libcurl        libcurl4-openssl-dev curl    libcurl-devel        curl        libcurl-devel        curl-dev
+libcrypto      libssl-dev        openssl     openssl-devel        openssl     libopenssl-devel     openssl-dev
 cmocka         libcmocka-dev     cmocka      libcmocka-devel      cmocka      libcmocka-devel      cmocka-dev
 python-venv    python3-venv      python3     python3              python      python3              python3
 certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
@@ -23,6 +25,7 @@ aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
+BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; without them the rest is built
 TEST_NEEDS='cmocka python-venv certificates'
 AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
@@ -156,15 +159,18 @@ ensure_new_meson()
 
 main()
 {
-    local needs=$BUILD_NEEDS missing
+    local needs=$BUILD_NEEDS wishes=$BUILD_WISHES missing
     case ${1:-} in
     '') ;;
     --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
-    --aarch64) needs=$AARCH64_NEEDS ;;
+    --aarch64)
+        needs=$AARCH64_NEEDS
+        wishes=
+        ;;
     *) fail "unknown option '$1', expected --tests, --aarch64 or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
-    missing=$(missing_of $needs)
+    missing=$(missing_of $needs $wishes)
     if [ -n "$missing" ]; then
         # shellcheck disable=SC2086
         install_missing $missing

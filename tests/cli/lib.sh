@@ -1,5 +1,5 @@
 # Read in before every case. QASR is the program, DEMO the demo model, LAYOUTS the folder with the demo model in the layouts of
-# other programs, DATA the test data, TOOL tool.py.
+# other programs, DATA the test data, TOOL tool.py, HUB_SERVER the server for qasr pull. Models that are pulled come into cache/.
 
 # must_fail STATUS COMMAND...: the command must end with that status, print nothing on standard output and, but for
 # warnings, one line that starts with "qasr: " on standard error. Prints its standard error.
@@ -39,3 +39,46 @@ layout() {
     case $from in */llama/Demo*) ln -s "$LAYOUTS/llama/mmproj-Demo-F16.gguf" mmproj-m.gguf ;; esac
     [ $# = 0 ] || tool gguf m.gguf "$@"
 }
+
+# hub OPTION...: a server for qasr pull (tests/tools/hub_server.py) with the demo model as Qwen/Qwen3-ASR-0.6B; hub/log says what
+# it was asked for. It ends with the case, or with hub_end.
+HUB_PID=
+hub() {
+    hub_end
+    rm -rf hub
+    mkdir hub
+    python3 "$HUB_SERVER" --repo "Qwen/Qwen3-ASR-0.6B=$DEMO" --out hub "$@" 2>hub/errors &
+    HUB_PID=$!
+    trap hub_end EXIT
+    for _ in $(seq 300); do
+        [ ! -e hub/port ] || break
+        sleep 0.1
+    done
+    export HF_ENDPOINT=http://127.0.0.1:$(cat hub/port)
+}
+
+hub_end() {
+    [ -n "$HUB_PID" ] || return 0
+    kill "$HUB_PID"
+    wait "$HUB_PID" 2>/dev/null
+    HUB_PID=
+    cat hub/errors
+}
+
+# pull ARGUMENT...: what it says, the server's ports made the same on every machine, and its status.
+pull() {
+    "$QASR" pull "$@" 2>&1 | sed -E 's/127\.0\.0\.1(:|%3A)[0-9]+/127.0.0.1:PORT/g; s/[0-9.]+ MB left/N MB left/; s/next attempt in [0-9]+ s/next attempt in N s/; /^ *[0-9]+%/d'
+    echo "status ${PIPESTATUS[0]}"
+}
+
+# same_as_demo DIR: the files of the model there are those of the demo model.
+same_as_demo() {
+    local f
+    for f in "$1"/*; do
+        [ "${f##*/}" = qasr-pull.json ] || cmp "$f" "$DEMO/${f##*/}"
+    done
+    echo "$(ls "$1" | wc -l) files, left beside: $(ls -A "$(dirname "$1")" | grep -c '^[.].*partial')"
+}
+
+# log EXPRESSION: of Python, over the list L of the server's answers (dicts).
+log() { python3 -c 'import json, sys; L = [json.loads(l) for l in open("hub/log")]; print(eval(sys.argv[1]))' "$1"; }

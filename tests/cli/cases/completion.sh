@@ -14,6 +14,8 @@ offers qasr transcribe -l e
 offers qasr transcribe --context ''
 offers qasr quantize --encoder-qtype q4
 offers qasr help ca
+offers qasr pull al
+offers qasr pull --quantize q
 offers qasr transcribe spee
 for shell in zsh fish; do
     "$QASR" help --completion $shell >script

@@ -1,0 +1,10 @@
+/* In place of pull.c where the libraries for it were missing: says which. */
+#include "cmd.h"
+#include "pull.h"
+
+int pull_model(const pull_options *o)
+{
+    (void)o;
+    cmd_fail("this qasr was built without 'pull': " PULL_MISSING "; copy a model's files into a directory yourself, and name it with --model");
+    return EXIT_FAILED;
+}
