@@ -21,6 +21,10 @@ static json_t *piece_object(const qasr_piece *p)
     json_t *o = json_object();
     json_object_set_new(o, "start", json_number(p->start_s, 3));
     json_object_set_new(o, "end", json_number(p->end_s, 3));
+    json_object_set_new(o, "speech_start", json_number(p->speech_start_s, 3));
+    json_object_set_new(o, "speech_end", json_number(p->speech_end_s, 3));
+    json_object_set_new(o, "status", json_text(qasr_piece_status_name(p->status)));
+    json_object_set_new(o, "no_speech", json_boolean(p->no_speech));
     json_object_set_new(o, "text", json_text(p->text));
     json_object_set_new(o, "language", json_text(p->language));
     json_object_set_new(o, "tokens", tokens_of(p->tokens, p->n_tokens));

@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "audio/activity.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/guard.h"
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
@@ -72,6 +74,20 @@ static qasr_status compute_features(const call *c, const float *pcm, size_t n, f
     return status;
 }
 
+/* Edges of what is heard in a piece of n samples, whose features are there. */
+static qasr_status find_edges(piece_job *j, const float *features, size_t n_frames, size_t n_samples, qasr_error *err)
+{
+    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)n_samples / AUDIO_RATE;
+    activity a;
+    size_t first, end;
+    TRY(activity_find(&a, features, n_frames, err));
+    j->heard_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->piece.speech_start_s = j->piece.start_s + fmin(frame_s * (double)first, length_s);
+    j->piece.speech_end_s = j->piece.start_s + fmin(frame_s * (double)end, length_s);
+    activity_free(&a);
+    return QASR_OK;
+}
+
 static qasr_status write_dump(call *c, const float *features, size_t n_frames, dmat embeds, const float *logits,
                               qasr_error *err)
 {
@@ -123,6 +139,7 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     j->timings->prefill_s += clock_now_s() - t0;
     if (status == QASR_E_DEVICE)
         blame_encoder(c, embeds, err);
+    j->piece.avg_log_probability = NAN;
     j->piece.n_prompt_tokens = p.ids.n;
     j->piece.n_audio_tokens = p.n_audio;
 done:
@@ -137,6 +154,7 @@ qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_sample
     qasr_status status;
     double t0 = clock_now_s();
     TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    TRY_GOTO(find_edges(j, features, n_frames, n_samples, err));
     double t1 = clock_now_s();
     dmat embeds;
     TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
@@ -190,6 +208,8 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
         j->piece.n_tokens = q->n_ids;
         j->piece.tokens = q->ids;
         q->ids = NULL;
+        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, j->heard_s);
+        j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
     }
     generate_end(q);
     return status;

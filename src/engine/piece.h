@@ -22,6 +22,7 @@ typedef struct piece_job {
     qasr_piece piece;       /* its strings and ids are the job's until they are taken */
     qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
     sequence seq;           /* zeroed before the start */
+    double heard_s;         /* of the piece, in which something is to be heard */
     float *first_logits;    /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
 } piece_job;
 
