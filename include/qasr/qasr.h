@@ -185,7 +185,7 @@ typedef struct qasr_transcribe_options {
     int max_new_tokens;    /* per piece; 0: from the duration */
     int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
     double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 28 s, into pieces of
-                              about 16 s, which models take that have not heard longer audio in training. Above 0: audio
+                              about 14 s, which models take that have not heard longer audio in training. Above 0: audio
                               longer than that, into pieces nearly as long. 1200 is the longest that the published models
                               are made for */
     qasr_encoder_attention encoder_attention;

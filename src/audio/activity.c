@@ -15,13 +15,17 @@ enum {
     BAND_BINS = MEL_BINS / BANDS,
     SMOOTH = 2,      /* frames on either side */
     GAP_MAX = 6,     /* shorter pauses are inside a sound: stops before a plosive */
-    CLICK_MAX = 3    /* what is heard for so few frames is a click */
+    CLICK_MAX = 8,   /* what is heard for so few frames, four of which come of smoothing, is a click */
+    FIRST_BIN = 3    /* those below hold what an offset of the samples leaks */
 };
 /* In dB. Levels are of mel bins, white noise of -70 dB below full scale has -66. */
-static const float HEARD = 9, INAUDIBLE = -66, QUIET = -42;
+static const float HEARD = 9, INAUDIBLE = -66, SILENT = -34;
 static const double FLOOR_SHARE = 0.1; /* of the frames that are no louder than the floor of a band */
 
-/* Level of the bands, [BANDS, n]: means of decibels over bins and neighbouring frames. Features are (log10 + 4) / 4. */
+/* Features are (log10 + 4) / 4. */
+static float decibels(float feature) { return 40 * feature - 40; }
+
+/* Level of the bands, [BANDS, n]: mean of their bins' decibels. */
 static void measure_bands(float *level, const float *features, size_t n)
 {
     for (size_t b = 0; b < BANDS; b++) {
@@ -31,7 +35,7 @@ static void measure_bands(float *level, const float *features, size_t n)
             for (size_t t = 0; t < n; t++)
                 to[t] += features[i * n + t];
         for (size_t t = 0; t < n; t++)
-            to[t] = 40 * to[t] / BAND_BINS - 40;
+            to[t] = decibels(to[t] / BAND_BINS);
     }
 }
 
@@ -85,15 +89,16 @@ static void add_band(activity *a, const float *raw, const float *level, float fl
     }
 }
 
-/* Mean over the bands. */
-static void find_quiet_frames(activity *a, const float *level)
+/* The loudest bin of each frame: a tone has only one or two. */
+static void measure_frames(activity *a, const float *features)
 {
-    for (size_t t = 0; t < a->n_frames; t++) {
-        float sum = 0;
-        for (size_t b = 0; b < BANDS; b++)
-            sum += level[b * a->n_frames + t];
-        a->quiet[t] = sum / BANDS < QUIET;
-    }
+    const size_t n = a->n_frames;
+    memcpy(a->loud, features + FIRST_BIN * n, n * sizeof *a->loud);
+    for (size_t i = FIRST_BIN + 1; i < MEL_BINS; i++)
+        for (size_t t = 0; t < n; t++)
+            a->loud[t] = features[i * n + t] > a->loud[t] ? features[i * n + t] : a->loud[t];
+    for (size_t t = 0; t < n; t++)
+        a->loud[t] = decibels(a->loud[t]);
 }
 
 static qasr_status fill(activity *a, const float *features, qasr_error *err)
@@ -104,7 +109,7 @@ static qasr_status fill(activity *a, const float *features, qasr_error *err)
     TRY_GOTO(MEM_ALLOC(&raw, BANDS * n, err));
     TRY_GOTO(MEM_ALLOC(&level, 2 * n, err));
     measure_bands(raw, features, n);
-    find_quiet_frames(a, raw);
+    measure_frames(a, features);
     for (size_t b = 0; b < BANDS; b++) {
         smooth(level, raw + b * n, n, SMOOTH);
         add_band(a, raw + b * n, level, find_floor(level + n, level, n));
@@ -124,7 +129,7 @@ qasr_status activity_find(activity *a, const float *features, size_t n_frames, q
     TRY_GOTO(MEM_CALLOC(&a->above, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->flux, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->heard, n_frames, err));
-    TRY_GOTO(MEM_CALLOC(&a->quiet, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->loud, n_frames, err));
     TRY_GOTO(fill(a, features, err));
 done:
     if (status != QASR_OK)
@@ -137,7 +142,7 @@ void activity_free(activity *a)
     mem_free(a->above);
     mem_free(a->flux);
     mem_free(a->heard);
-    mem_free(a->quiet);
+    mem_free(a->loud);
     *a = (activity){ 0 };
 }
 
@@ -153,4 +158,9 @@ size_t activity_edges(const activity *a, size_t *first, size_t *end)
         *end = t + 1;
     }
     return n_heard;
+}
+
+bool activity_is_silent(const activity *a, size_t t)
+{
+    return !a->heard[t] && a->loud[t] < SILENT;
 }

@@ -74,10 +74,10 @@ static qasr_status compute_features(const call *c, const float *pcm, size_t n, f
     return status;
 }
 
-/* Edges of what is heard in a piece of n samples, whose features are there. */
-static qasr_status find_edges(piece_job *j, const float *features, size_t n_frames, size_t n_samples, qasr_error *err)
+/* Edges of what is heard in a piece whose features are there. */
+static qasr_status find_edges(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
 {
-    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)n_samples / AUDIO_RATE;
+    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
     activity a;
     size_t first, end;
     TRY(activity_find(&a, features, n_frames, err));
@@ -147,14 +147,16 @@ done:
     return status;
 }
 
-qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_samples, qasr_error *err)
+qasr_status piece_start(call *c, piece_job *j, qasr_error *err)
 {
     float *features = NULL, *logits = NULL;
-    size_t n_frames;
+    const float *pcm = j->pcm + j->trim_begin;
+    size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
     qasr_status status;
     double t0 = clock_now_s();
     TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
-    TRY_GOTO(find_edges(j, features, n_frames, n_samples, err));
+    if (n_samples == j->n_samples) /* the first try */
+        TRY_GOTO(find_edges(j, features, n_frames, err));
     double t1 = clock_now_s();
     dmat embeds;
     TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
@@ -213,4 +215,14 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
     }
     generate_end(q);
     return status;
+}
+
+void piece_free_answer(qasr_piece *p)
+{
+    mem_free((void *)(uintptr_t)p->text);
+    mem_free((void *)(uintptr_t)p->language);
+    mem_free((void *)(uintptr_t)p->tokens);
+    p->text = p->language = NULL;
+    p->tokens = NULL;
+    p->n_tokens = 0;
 }
