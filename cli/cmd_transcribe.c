@@ -20,6 +20,7 @@ typedef struct args {
     int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
     int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
     const char *segment;
+    int confidence;
 } args;
 
 /* In the order of qasr_decoder_weights, qasr_encoder_attention and qasr_precision. */
@@ -67,6 +68,8 @@ static const opt opts[] = {
     { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
       offsetof(args, ignore_eos) },
     SEGMENT_OPT(offsetof(args, segment)),
+    { "confidence", 0, NULL, "json: log-probability and entropy of every token, confidence of every word", OPT_FLAG,
+      offsetof(args, confidence) },
     { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first piece as safetensors", OPT_STRING,
       offsetof(args, dump_tensors) },
 };
@@ -186,6 +189,7 @@ static qasr_transcribe_options transcribe_options(const args *a)
     options.max_new_tokens = a->max_new_tokens;
     options.ignore_eos = a->ignore_eos;
     segment_set(&cmd_transcribe, a->segment, &options);
+    options.token_scores = a->confidence;
     options.encoder_attention = (qasr_encoder_attention)a->attention;
     options.dump_tensors = a->dump_tensors;
     return options;

@@ -3,6 +3,8 @@
  * words or eight Chinese characters a second, slow ones stay above one. */
 #include "engine/guard.h"
 
+#include <string.h>
+
 static const double EMPTY_MIN_S = 2, RATE_MIN_S = 6; /* less is too little to judge by */
 static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second in which something is heard */
 static const double WORDS_EXTRA = 8;
@@ -14,7 +16,7 @@ static bool is_odd_rate(double n_words, double heard_s)
 
 qasr_piece_status guard_judge(const qasr_piece *p, double heard_s)
 {
-    if (p->stop == QASR_STOP_LOOP)
+    if (p->stop == QASR_STOP_LOOP || strstr(p->text, "<asr_text>")) /* an answer that begins anew */
         return QASR_PIECE_SUSPECT_LOOP;
     if (p->stop == QASR_STOP_LIMIT)
         return QASR_PIECE_SUSPECT_LIMIT;

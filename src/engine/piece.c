@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/guard.h"
+#include "engine/scores.h"
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
@@ -133,7 +134,8 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     TRY_GOTO(prompt_build(&p, m->tokenizer, c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
     generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
                            .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
-                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits };
+                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
+                           .keep_scores = c->opt->token_scores != 0 };
     double t0 = clock_now_s();
     status = generate_start(&j->seq, c->s->decoder, &args, err);
     j->timings->prefill_s += clock_now_s() - t0;
@@ -209,12 +211,14 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
         j->piece.stop = q->stop;
         j->piece.n_tokens = q->n_ids;
         j->piece.tokens = q->ids;
+        j->piece.scores = q->scores;
         q->ids = NULL;
+        q->scores = NULL;
         j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, j->heard_s);
         j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
     }
     generate_end(q);
-    return status;
+    return status == QASR_OK && j->piece.scores ? scores_fill(c, &j->piece, err) : status;
 }
 
 void piece_free_answer(qasr_piece *p)
@@ -222,7 +226,10 @@ void piece_free_answer(qasr_piece *p)
     mem_free((void *)(uintptr_t)p->text);
     mem_free((void *)(uintptr_t)p->language);
     mem_free((void *)(uintptr_t)p->tokens);
+    mem_free((void *)(uintptr_t)p->scores);
+    scores_free_words(p);
     p->text = p->language = NULL;
     p->tokens = NULL;
+    p->scores = NULL;
     p->n_tokens = 0;
 }
