@@ -208,10 +208,11 @@ qasr_status split_next(split_piece *out, const split_rule *rule, const float *pc
     if ((is_first && n <= rule->whole) || n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more))
         return QASR_OK;
     activity a;
-    TRY(look(&a, pcm, n, m, p, err));
-    size_t silent = silence_from(&a, 0), n_silent = silent == a.n_frames ? n : silent * MEL_HOP;
-    if (!take_silence(out, n_silent, n, more))
-        take_sound(out, rule, &a, n, more);
+    const size_t n_look = more ? rule->max : n; /* what is behind that matters only if it is the end */
+    TRY(look(&a, pcm, n_look, m, p, err));
+    size_t silent = silence_from(&a, 0), n_silent = silent == a.n_frames ? n_look : silent * MEL_HOP;
+    if (!take_silence(out, n_silent, n_look, more))
+        take_sound(out, rule, &a, n_look, more);
     activity_free(&a);
     return QASR_OK;
 }

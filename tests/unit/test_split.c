@@ -176,33 +176,38 @@ static void cuts_fall_into_pauses(void **state)
     }
 }
 
+typedef struct pause { size_t at, length; } pause; /* in milliseconds */
+
+/* The first cut of n_ms of words with these pauses, which have a faint noise in them. */
+static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
+{
+    pieces p;
+    float *x = silence(n_ms * MS);
+    size_t at = 0;
+    for (size_t i = 0; i < n_pauses; i++) {
+        add_words(x, at, pauses[i].at * MS, 0.3f);
+        at = (pauses[i].at + pauses[i].length) * MS;
+        add_noise(x, pauses[i].at * MS, at, 0.003f); /* louder than the stops between syllables */
+    }
+    add_words(x, at, n_ms * MS, 0.3f);
+    split(&p, x, n_ms * MS, 0, NULL);
+    mem_free(x);
+    assert_true(p.n >= 2);
+    return p.end[0] / MS;
+}
+
 static void a_long_pause_near_the_aim_is_preferred(void **state)
 {
-    const size_t n = 35 * SECOND;
-    pieces p;
-    float *x = silence(n);
-    add_words(x, 0, 11 * SECOND, 0.3f);
-    add_words(x, 11 * SECOND + 700 * MS, 15 * SECOND, 0.3f); /* 700 ms */
-    add_words(x, 15 * SECOND + 150 * MS, 20 * SECOND, 0.3f); /* 150 ms, nearer to the aim of n / 2 */
-    add_words(x, 20 * SECOND + 200 * MS, n, 0.3f);
-    split(&p, x, n, 0, NULL);
-    assert_true(p.n >= 2);
-    assert_in_range(p.end[0], 11 * SECOND + 20 * MS, 11 * SECOND + 680 * MS);
-    mem_free(x);
+    static const pause pauses[] = { { 11000, 700 }, { 15000, 150 }, { 20000, 200 } }; /* the second is nearer to the aim of half */
+    assert_in_range(first_cut(35000, pauses, 3), 11020, 11680);
+    static const pause equal[] = { { 11000, 200 }, { 15000, 200 }, { 20000, 200 } };
+    assert_in_range(first_cut(35000, equal, 3), 15000, 20200);
 }
 
 static void a_pause_within_reach_spares_the_word(void **state)
 {
-    const size_t n = 40 * SECOND;
-    pieces p;
-    float *x = silence(n);
-    add_words(x, 0, 9 * SECOND, 0.3f);
-    add_words(x, 9 * SECOND + 150 * MS, 31 * SECOND, 0.3f); /* the only pause that piece may end in */
-    add_words(x, 31 * SECOND + 150 * MS, n, 0.3f);
-    add_noise(x, 9 * SECOND, 9 * SECOND + 150 * MS, 0.003f); /* which is louder than the stops */
-    split(&p, x, n, 0, NULL);
-    assert_in_range(p.end[0], 9 * SECOND, 9 * SECOND + 150 * MS);
-    mem_free(x);
+    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first piece may end in the first only */
+    assert_in_range(first_cut(40000, pauses, 2), 9000, 9150);
 }
 
 static void without_pauses_the_quietest_place_is_taken(void **state)
