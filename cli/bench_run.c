@@ -223,6 +223,7 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     copies c = { .pcm = pcm, .n_samples = n, .n_left = job->batch };
     options.max_new_tokens = job->n_tokens;
     options.ignore_eos = 1;
+    options.max_piece_s = MAX_SECONDS;
     double start = now_s();
     qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, &c, err);
     c.sum.total_s = now_s() - start;

@@ -11,12 +11,13 @@
 #include "eval.h"
 #include "models.h"
 #include "out.h"
+#include "segment.h"
 
 typedef struct args {
     const char *model, *decoder_gguf, *baseline, *baseline_gguf, *data, *audio_root, *exclude, *output, *details;
     int decoder_weights, baseline_weights, precision, baseline_precision, format; /* indices into the lists below */
     int limit, n_threads, batch, resume, quiet;
-    double max_piece_s;
+    const char *segment;
 } args;
 
 /* In the order of qasr_decoder_weights and qasr_precision. */
@@ -53,8 +54,7 @@ static const opt opts[] = {
       offsetof(args, precision), precisions },
     { "baseline-precision", 0, "KIND", "the same for the baseline (default same)", OPT_CHOICE, offsetof(args, baseline_precision),
       baseline_precisions },
-    { "max-piece-seconds", 0, "N", "cut longer audio where it is quiet (default 1200)", OPT_NUMBER,
-      offsetof(args, max_piece_s), NULL, 1, 1200 },
+    SEGMENT_OPT(offsetof(args, segment)),
     { "quiet", 'q', NULL, "no progress bar", OPT_FLAG, offsetof(args, quiet) },
 };
 
@@ -121,8 +121,7 @@ static void describe_model(eval_settings *s, const eval_model *m, const char *co
     eval_add_setting(s, keys[3], precisions[m->precision]);
 }
 
-/* piece: room for a number. */
-static void describe(eval_settings *s, const args *a, const eval_job *job, const char *table, char piece[32])
+static void describe(eval_settings *s, const args *a, const eval_job *job, const char *table)
 {
     static const char *const model_keys[] = { "model", "decoder", "decoder_type", "precision" };
     static const char *const baseline_keys[] = { "baseline", "baseline_decoder", "baseline_decoder_type", "baseline_precision" };
@@ -130,19 +129,16 @@ static void describe(eval_settings *s, const args *a, const eval_job *job, const
     describe_model(s, &job->model, model_keys);
     if (job->baseline.path)
         describe_model(s, &job->baseline, baseline_keys);
-    if (a->max_piece_s > 0) {
-        snprintf(piece, 32, "%g", a->max_piece_s);
-        eval_add_setting(s, "max_piece_seconds", piece);
-    }
+    if (a->segment)
+        eval_add_setting(s, "segment", a->segment);
     eval_add_setting(s, "cpu_level", qasr_cpu_level());
 }
 
 /* With the models open. */
 static bool run_clips(const args *a, eval_job *job, const char *table)
 {
-    char piece[32];
     eval_settings settings = { .n = 0 };
-    describe(&settings, a, job, table, piece);
+    describe(&settings, a, job, table);
     if (a->details) {
         job->details = details_open(a->details, a->resume, &settings, job->set);
         if (!job->details)
@@ -172,8 +168,9 @@ static bool evaluate(const args *a)
 {
     text_list references = { 0 };
     eval_set set = { .with_model = true, .with_baseline = a->baseline != NULL };
-    eval_job job = { .set = &set, .n_threads = a->n_threads, .batch = a->batch, .quiet = a->quiet, .max_piece_s = a->max_piece_s,
+    eval_job job = { .set = &set, .n_threads = a->n_threads, .batch = a->batch, .quiet = a->quiet, .options = QASR_TRANSCRIBE_OPTIONS_INIT,
                      .details_path = a->details };
+    segment_set(&cmd_eval, a->segment, &job.options);
     job.model = (eval_model){ .path = a->model, .decoder_gguf = a->decoder_gguf,
                               .decoder_weights = (qasr_decoder_weights)a->decoder_weights,
                               .precision = (qasr_precision)a->precision };
@@ -199,6 +196,8 @@ static int run(int argc, char **argv)
         return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     char *model = NULL, *baseline = NULL;
     int status = check_args(&a);
+    if (status == EXIT_DONE && !segment_set(&cmd_eval, a.segment, &(qasr_transcribe_options){ 0 }))
+        status = EXIT_USAGE;
     if (status == EXIT_DONE)
         status = models_resolve(&cmd_eval, &model, a.model);
     if (status == EXIT_DONE && a.baseline)

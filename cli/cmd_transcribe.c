@@ -13,13 +13,15 @@
 #include "models.h"
 #include "out.h"
 #include "qasr/qasr.h"
+#include "segment.h"
 
 typedef struct args {
     const char *model, *decoder_gguf, *mmproj, *language, *context, *output, *dump_tensors;
     opt_files files;
     int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
     int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
-    double max_piece_s;
+    const char *segment;
+    int confidence;
 } args;
 
 /* In the order of qasr_decoder_weights, qasr_encoder_attention and qasr_precision. */
@@ -67,8 +69,9 @@ static const opt opts[] = {
       offsetof(args, max_new_tokens), NULL, 1, 1000000 },
     { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
       offsetof(args, ignore_eos) },
-    { "max-piece-seconds", 0, "N", "cut longer audio where it is quiet (default 1200)", OPT_NUMBER,
-      offsetof(args, max_piece_s), NULL, 1, 1200 },
+    SEGMENT_OPT(offsetof(args, segment)),
+    { "confidence", 0, NULL, "json: log-probability and entropy of every token, confidence of every word", OPT_FLAG,
+      offsetof(args, confidence) },
     { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first piece as safetensors", OPT_STRING,
       offsetof(args, dump_tensors) },
 };
@@ -141,29 +144,29 @@ static int check_args(const args *a)
         return opt_usage_error(&cmd_transcribe, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
     if (a->language && !languages_find(a->language))
         return unknown_language(a->language);
-    return EXIT_DONE;
+    return segment_set(&cmd_transcribe, a->segment, &(qasr_transcribe_options){ 0 }) ? EXIT_DONE : EXIT_USAGE;
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
 /* Text may be missing: never in silence, whatever the format. */
-static void warn_of_piece(const args *a, const char *file, const qasr_piece *p)
+static void warn_of_piece(const char *file, const qasr_piece *p)
 {
-    const char *what = NULL;
-    if (p->stop == QASR_STOP_LIMIT && !a->ignore_eos)
-        what = "the token limit was reached, text is probably missing; raise --max-new-tokens or lower "
-               "--max-piece-seconds";
-    else if (p->stop == QASR_STOP_LOOP)
-        what = "decoding ran in a loop and was stopped, text is probably missing; lower --max-piece-seconds or give "
-               "--language";
-    if (what)
-        fprintf(stderr, "qasr: warning: '%s' from %.1f to %.1f s: %s\n", file, p->start_s, p->end_s, what);
+    static const char *const what[] = {
+        [QASR_PIECE_SILENT] = "nothing is to be heard, skipped",
+        [QASR_PIECE_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
+        [QASR_PIECE_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
+        [QASR_PIECE_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
+        [QASR_PIECE_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
+    };
+    if (what[p->status])
+        fprintf(stderr, "qasr: warning: '%s' from %.1f to %.1f s: %s\n", file, p->start_s, p->end_s, what[p->status]);
 }
 
-static void warn(const args *a, const char *file, const qasr_result *r)
+static void warn(const char *file, const qasr_result *r)
 {
     for (size_t i = 0; i < qasr_result_piece_count(r); i++)
-        warn_of_piece(a, file, qasr_result_piece(r, i));
+        warn_of_piece(file, qasr_result_piece(r, i));
     if (qasr_result_stop_reason(r) == QASR_STOP_EMPTY)
         fprintf(stderr, "qasr: warning: '%s' holds no samples, there is nothing to transcribe\n", file);
 }
@@ -185,7 +188,8 @@ static qasr_transcribe_options transcribe_options(const args *a)
     options.context = a->context;
     options.max_new_tokens = a->max_new_tokens;
     options.ignore_eos = a->ignore_eos;
-    options.max_piece_s = a->max_piece_s;
+    segment_set(&cmd_transcribe, a->segment, &options);
+    options.token_scores = a->confidence;
     options.encoder_attention = (qasr_encoder_attention)a->attention;
     options.dump_tensors = a->dump_tensors;
     return options;
@@ -217,7 +221,7 @@ static void report_file(run_state *s, const qasr_result *result, const qasr_erro
     }
     if (!s->out.path)
         out_flush_stdout(); /* text shows up as it is ready; a failure ends the run */
-    warn(a, file, result);
+    warn(file, result);
     if (a->timings)
         print_timings(s, file, qasr_result_timings(result));
     s->n_done++;

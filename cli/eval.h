@@ -108,7 +108,7 @@ typedef struct eval_job {
     eval_set *set;
     eval_model model, baseline; /* baseline.path NULL: there is none */
     int n_threads, batch, quiet;
-    double max_piece_s;
+    qasr_transcribe_options options;
     FILE *details;              /* NULL: none */
     const char *details_path;
 } eval_job;

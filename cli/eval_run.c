@@ -244,8 +244,7 @@ bool eval_run(eval_job *job)
 {
     const eval_set *set = job->set;
     size_t per_clip = job->baseline.path ? 3 : 1, max = 2 * (size_t)(job->batch ? job->batch : DEFAULT_BATCH);
-    runner r = { .job = job, .options = QASR_TRANSCRIBE_OPTIONS_INIT, .n_steps = per_clip * set->n };
-    r.options.max_piece_s = job->max_piece_s;
+    runner r = { .job = job, .options = job->options, .n_steps = per_clip * set->n };
     bool good = true;
     for (size_t i = 0; i < set->n; i++)
         r.steps += set->clips[i].done ? per_clip : 0;

@@ -168,9 +168,15 @@ qasr_stop_reason qasr_result_stop_reason(const qasr_result *result)
     if (result->n_pieces == 0)
         return QASR_STOP_EMPTY;
     for (size_t i = 0; i < result->n_pieces; i++)
-        if (result->pieces[i].stop != QASR_STOP_EOS)
+        if (result->pieces[i].stop != QASR_STOP_EOS && result->pieces[i].status != QASR_PIECE_SILENT)
             return result->pieces[i].stop;
     return QASR_STOP_EOS;
+}
+
+const char *qasr_piece_status_name(qasr_piece_status status)
+{
+    static const char *const names[] = { "ok", "retried", "silent", "suspect_loop", "suspect_limit", "suspect_empty", "suspect_rate" };
+    return status >= QASR_PIECE_OK && status <= QASR_PIECE_SUSPECT_RATE ? names[status] : "unknown";
 }
 
 const char *qasr_stop_reason_name(qasr_stop_reason reason)

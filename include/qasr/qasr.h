@@ -171,8 +171,13 @@ QASR_API int qasr_session_threads(const qasr_session *session);
 
 /* Called with each run of complete characters as decoding goes on; non-zero cancels. Text comes in the order of the
  * audio: when several pieces are decoded together, the first that is not complete shows its text as it comes, the
- * others have to wait for their turn. */
+ * others have to wait for their turn. Where a suspect answer would be replaced (unless no_retry), the text of a piece comes when
+ * it is there to stay. */
 typedef int (*qasr_text_fn)(void *user, const char *text);
+
+/* How far the clip is that comes next in order: seconds of audio from its beginning that are done, and its length. Called when
+ * done_s grows; non-zero cancels. */
+typedef int (*qasr_seconds_fn)(void *user, double done_s, double total_s);
 
 typedef struct qasr_transcribe_options {
     size_t struct_size;
@@ -180,14 +185,20 @@ typedef struct qasr_transcribe_options {
     const char *context;   /* words or text to expect; NULL: none */
     int max_new_tokens;    /* per piece; 0: from the duration */
     int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
-    double max_piece_s;    /* longer audio is cut where it is quiet; 0: 1200 s */
+    double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 28 s, into pieces of
+                              about 14 s, which models take that have not heard longer audio in training. Above 0: audio
+                              longer than that, into pieces nearly as long. 1200 is the longest that the published models
+                              are made for */
     qasr_encoder_attention encoder_attention;
     const char *dump_tensors; /* write mel, audio_embeds, first_logits of the first piece to this
                                  safetensors file; NULL: no */
     qasr_text_fn on_text;     /* NULL: none */
     void *user;
+    int no_retry;             /* non-zero: a piece with a suspect answer (qasr_piece_status) is not tried again, only marked */
+    int token_scores;         /* non-zero: qasr_piece.scores and words; takes some time, changes no token */
+    qasr_seconds_fn on_progress; /* gets user; NULL: none */
 } qasr_transcribe_options;
-#define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0 }
+#define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0, 0, 0, 0 }
 
 /* Transcribes mono 16 kHz samples; the pieces of long audio are decoded together (qasr_session_options.batch). Errors:
  * INVALID (unknown language, non-finite samples), NOMEM, DEVICE, CANCELLED, IO (dump). */
@@ -235,11 +246,38 @@ typedef enum qasr_stop_reason {
     QASR_STOP_EOS = 0, /* the model ended its answer */
     QASR_STOP_LIMIT,   /* the token limit was reached: text is probably missing */
     QASR_STOP_LOOP,    /* decoding ran in a loop and was stopped */
-    QASR_STOP_EMPTY    /* no samples: the model was not run */
+    QASR_STOP_EMPTY    /* no samples, or only silence: the model was not run */
 } qasr_stop_reason;
 QASR_API const char *qasr_stop_reason_name(qasr_stop_reason reason); /* "eos", "limit", "loop", "empty" */
 
-/* Audio is transcribed in pieces; short audio is one piece. */
+/* What to think of the answer to a piece. A suspect one is tried again (unless no_retry): with the piece cut closer to its
+ * speech, then in halves, which become pieces of their own, and their halves; what is still suspect then is marked. */
+typedef enum qasr_piece_status {
+    QASR_PIECE_OK = 0,
+    QASR_PIECE_RETRIED,       /* the first answer was suspect, this one is not */
+    QASR_PIECE_SILENT,        /* skipped: nothing is to be heard, the model was not run */
+    QASR_PIECE_SUSPECT_LOOP,  /* decoding ran in a loop */
+    QASR_PIECE_SUSPECT_LIMIT, /* the token limit was reached */
+    QASR_PIECE_SUSPECT_EMPTY, /* something is to be heard, but there is no text */
+    QASR_PIECE_SUSPECT_RATE   /* far too few or too many words for the time that is spoken */
+} qasr_piece_status;
+/* "ok", "retried", "silent", "suspect_loop", "suspect_limit", "suspect_empty", "suspect_rate" */
+QASR_API const char *qasr_piece_status_name(qasr_piece_status status);
+
+/* What the model thought of a token that it chose: natural logarithm of its probability, and entropy of the distribution (nats)
+ * that it was chosen from. */
+typedef struct qasr_token_score {
+    float log_probability, entropy;
+} qasr_token_score;
+
+/* A word of the text: what stands between spaces, with its punctuation; of Chinese, Japanese and the like every character, with
+ * the punctuation behind it. */
+typedef struct qasr_word {
+    const char *text;
+    float confidence; /* product of the probabilities of the tokens that it has characters of, from 0 to 1 */
+} qasr_word;
+
+/* Audio is transcribed in pieces; short audio is one piece. Pieces touch, and together they are the whole. */
 typedef struct qasr_piece {
     double start_s, end_s;
     const char *text;
@@ -249,10 +287,18 @@ typedef struct qasr_piece {
     size_t n_prompt_tokens;
     size_t n_audio_tokens;
     qasr_stop_reason stop;
+    double speech_start_s, speech_end_s; /* edges of what is to be heard, inside [start_s, end_s]; both start_s if nothing is */
+    qasr_piece_status status;
+    int no_speech;                  /* non-zero: there is no text, and that is not suspect */
+    const qasr_token_score *scores; /* [n_tokens]; NULL unless token_scores */
+    double avg_log_probability;     /* of the tokens; NaN without scores or tokens */
+    const qasr_word *words;         /* [n_words], in the order of the text; NULL unless token_scores, and where repetitions
+                                       were taken out of the text */
+    size_t n_words;
 } qasr_piece;
 QASR_API size_t qasr_result_piece_count(const qasr_result *result);
 QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index); /* NULL if out of range */
-/* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). */
+/* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). Silent pieces do not count. */
 QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
 
 /* Wall time of each phase. The first three work on one piece at a time. A decoding pass works on several pieces at once,

@@ -1,8 +1,9 @@
-/* Sound in: any file -> 16 kHz mono float (decode.c) -> log-mel (mel.c); where to cut long audio (split.c). */
+/* Sound in: any file -> 16 kHz mono float (decode.c) -> log-mel (mel.c). What is in it: activity.h; where to cut it: split.h. */
 #ifndef QASR_AUDIO_AUDIO_H
 #define QASR_AUDIO_AUDIO_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/pool.h"
@@ -29,6 +30,8 @@ typedef struct audio_stream audio_stream;
 qasr_status audio_stream_open(audio_stream **out, const char *path, qasr_error *err);
 /* The next n samples; *n_read is less than n at the end only. */
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err);
+/* Samples of all of it, known once it is open. */
+uint64_t audio_stream_length(const audio_stream *a);
 void audio_stream_close(audio_stream *a); /* NULL is fine */
 
 /* mel.c: the Whisper features with 128 bins, floor(n / 160) frames, no padding to 30 s. */
@@ -43,12 +46,5 @@ void mel_get_window(const mel *m, float *out);
 /* out: [MEL_BINS, mel_frames(n)], float32, row-major; n > 200. Not padded: the caller pads short clips.
  * Scratch comes from the heap (NOMEM). Deterministic for any number of threads; pool may be NULL. */
 qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err);
-
-/* split.c: the reference's rule (split_audio_into_chunks): cuts at the quietest 100 ms within +-5 s of each
- * multiple of max_samples. Length of the piece that pcm [n_samples] begins with: n_samples is all that is left of the
- * audio, or at least max_samples + AUDIO_CUT_AHEAD of it: nothing beyond that matters. 0 when nothing is left;
- * max_samples at least 1. */
-enum { AUDIO_CUT_AHEAD = 5 * AUDIO_RATE };
-size_t audio_piece_length(const float *pcm, size_t n_samples, size_t max_samples);
 
 #endif

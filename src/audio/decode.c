@@ -508,6 +508,11 @@ qasr_status audio_stream_open(audio_stream **out, const char *path, qasr_error *
     return QASR_OK;
 }
 
+uint64_t audio_stream_length(const audio_stream *a)
+{
+    return resampled_length(a->again ? a->n_frames_before : a->n_frames, a->source.info.samplerate);
+}
+
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err)
 {
     for (*n_read = 0; *n_read < n;) {

@@ -1,54 +1,229 @@
-/* Where to cut long audio: 16 kHz mono samples and a longest piece in, the length of the first piece out. The rule is the
- * reference's (qwen_asr inference/utils.py, split_audio_into_chunks): near each multiple of the longest piece, the 100 ms
- * with the smallest sum of |x|, and in it the sample with the smallest |x|. Pieces touch: no overlap, no gap. */
-#include "audio/audio.h"
+/* See split.h. What is heard and what is not comes from activity.c; a cut goes into a pause, and there to the place with the
+ * least energy and change. A long pause is worth more than being near the wanted length; without any pause the quietest
+ * place of the range is taken. Long silence ends a piece and becomes one of its own, so that it need not be transcribed. */
+#include "audio/split.h"
 
 #include <assert.h>
 #include <math.h>
 
-enum {
-    SEARCH_SAMPLES = AUDIO_CUT_AHEAD, /* on either side of the wanted cut */
-    WINDOW_SAMPLES = AUDIO_RATE / 10
-};
+#include "audio/activity.h"
+#include "base/mem.h"
 
-/* Start of the quietest window inside x [n], n > WINDOW_SAMPLES; of equal ones the first. The sum is carried
- * along in double: its rounding errors stay below 1e-10 of the loudest window. */
-static size_t find_quiet_window(const float *x, size_t n)
+/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short pieces leave room
+ * for more of them in a batch. */
+enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 18, AHEAD_S = 12, LEEWAY_S = 5 };
+
+enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
+
+/* In frames. */
+enum {
+    PAUSE_MIN = FRAMES_PER_S / 10,     /* shorter ones may be inside a word */
+    PAUSE_ENOUGH = 6 * FRAMES_PER_S / 10, /* longer ones are no better */
+    EDGE = 3,                          /* of a pause, where no cut goes */
+    REACH = 8,                         /* what is around a cut counts on either side */
+    MARGIN = 3 * FRAMES_PER_S / 10,    /* of silence that stays with the speech before and behind it */
+    SKIP_MIN = 2 * FRAMES_PER_S,       /* silence at the beginning that is worth a piece of its own */
+    GAP_MIN = 4 * FRAMES_PER_S         /* the same behind speech */
+};
+static const float FAINT = 3e-4f; /* samples that are not larger are silence: 10 steps of 16 bits */
+static const double PREFERENCE = 10.0 / AUTO_AIM_S; /* leaving the aim by this share of it costs as much as the best pause gains */
+static const float DISTANCE_DB = 6;                 /* the same where there is no pause, against energy and change */
+
+static size_t samples_of(double seconds) { return seconds < 1e12 / AUDIO_RATE ? (size_t)(seconds * AUDIO_RATE) : (size_t)1e12; }
+
+split_rule split_rule_make(double max_s)
 {
-    double sum = 0;
-    for (size_t i = 0; i < WINDOW_SAMPLES; i++)
-        sum += fabsf(x[i]);
-    double best = sum;
-    size_t best_at = 0;
-    for (size_t at = 1; at + WINDOW_SAMPLES <= n; at++) {
-        sum += (double)fabsf(x[at + WINDOW_SAMPLES - 1]) - (double)fabsf(x[at - 1]);
-        if (sum < best) {
-            best = sum;
-            best_at = at;
+    const size_t ahead = AHEAD_S * AUDIO_RATE;
+    if (max_s == 0)
+        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE, .aim = AUTO_AIM_S * AUDIO_RATE, .whole = AUTO_MAX_S * AUDIO_RATE,
+                             .rest = AUTO_REST_S * AUDIO_RATE, .window = AUTO_MAX_S * AUDIO_RATE + ahead };
+    size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
+    max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one piece holds at least what the features need */
+    return (split_rule){ .max = max, .aim = max - (leeway < max / 4 ? leeway : max / 4), .whole = max, .rest = max,
+                         .window = max + (ahead < max ? ahead : max) };
+}
+
+/* ---- the place of a cut ------------------------------------------------------------------------------- */
+
+/* Frames that a cut may be at, [first, end), and the best. */
+typedef struct range {
+    size_t first, end, aim;
+} range;
+
+/* From 0 at the aim to 1. */
+static double distance(const range *r, size_t t)
+{
+    double away = fabs((double)t - (double)r->aim), scale = PREFERENCE * (double)r->aim;
+    return away / (scale > 1 ? scale : 1);
+}
+
+/* How much is going on around a cut at frame t, in dB: energy, and what stands out and changes. */
+static float noise_at(const activity *a, size_t t)
+{
+    size_t first = t > REACH ? t - REACH : 0, end = a->n_frames - t > REACH ? t + REACH : a->n_frames;
+    float sum = 0;
+    for (size_t i = first; i < end; i++)
+        sum += a->loud[i] + a->above[i] + a->flux[i];
+    return sum / (float)(end - first);
+}
+
+/* The quietest frame of [first, end); among equals, which digital silence has, the one in their middle. */
+static size_t quietest(const activity *a, size_t first, size_t end)
+{
+    size_t begin = first, last = first;
+    float least = noise_at(a, first);
+    for (size_t t = first + 1; t < end; t++) {
+        float noise = noise_at(a, t);
+        if (noise < least) {
+            least = noise;
+            begin = t;
+        }
+        if (noise == least)
+            last = t;
+    }
+    return (begin + last) / 2;
+}
+
+/* The best pause that reaches into the range; false if there is none. */
+static bool cut_in_pause(size_t *cut, const activity *a, const range *r)
+{
+    double best = -INFINITY;
+    bool found = false;
+    for (size_t t = 0, end; t < a->n_frames && t < r->end; t = end) {
+        for (end = t + 1; end < a->n_frames && a->heard[end] == a->heard[t];)
+            end++;
+        if (a->heard[t] || end - t < PAUSE_MIN)
+            continue;
+        size_t first = t + EDGE > r->first ? t + EDGE : r->first, last = end - EDGE < r->end ? end - EDGE : r->end;
+        if (first >= last)
+            continue;
+        size_t length = end - t < PAUSE_ENOUGH ? end - t : PAUSE_ENOUGH, middle = (first + last) / 2;
+        double worth = (double)length / PAUSE_ENOUGH - distance(r, middle);
+        if (worth > best) {
+            best = worth;
+            *cut = quietest(a, first, last);
+            found = true;
         }
     }
-    return best_at;
+    return found;
 }
 
-static size_t find_quiet_sample(const float *x, size_t n)
+static size_t cut_anywhere(const activity *a, const range *r)
 {
-    size_t best_at = 0;
-    for (size_t i = 1; i < n; i++)
-        if (fabsf(x[i]) < fabsf(x[best_at]))
-            best_at = i;
-    return best_at;
+    size_t best = r->first;
+    float least = INFINITY;
+    for (size_t t = r->first; t < r->end; t++) {
+        float cost = noise_at(a, t) + DISTANCE_DB * (float)distance(r, t);
+        if (cost < least) {
+            least = cost;
+            best = t;
+        }
+    }
+    return best;
 }
 
-size_t audio_piece_length(const float *pcm, size_t n_samples, size_t max_samples)
+static size_t find_cut(const activity *a, const range *r)
 {
-    assert(max_samples > 0);
-    if (n_samples <= max_samples)
-        return n_samples;
-    size_t left = max_samples > SEARCH_SAMPLES ? max_samples - SEARCH_SAMPLES : 0;
-    size_t right = n_samples - max_samples > SEARCH_SAMPLES ? max_samples + SEARCH_SAMPLES : n_samples;
-    if (right - left <= WINDOW_SAMPLES)
-        return max_samples;
-    size_t window = left + find_quiet_window(pcm + left, right - left);
-    size_t cut = window + find_quiet_sample(pcm + window, WINDOW_SAMPLES);
-    return cut > 0 ? cut : 1; /* a piece has at least one sample */
+    size_t cut;
+    return cut_in_pause(&cut, a, r) ? cut : cut_anywhere(a, r);
+}
+
+/* ---- silence ------------------------------------------------------------------------------------------ */
+
+/* Frames of silence from t on. */
+static size_t silence_from(const activity *a, size_t t)
+{
+    size_t end = t;
+    while (end < a->n_frames && activity_is_silent(a, end))
+        end++;
+    return end - t;
+}
+
+/* Where the first long silence behind a sound begins; n_frames if there is none. */
+static size_t find_gap(const activity *a)
+{
+    for (size_t t = 0, n; t < a->n_frames; t += n ? n : 1) {
+        n = silence_from(a, t);
+        if (t > 0 && n >= GAP_MIN)
+            return t;
+    }
+    return a->n_frames;
+}
+
+/* Length of silence that the sound behind it leaves, of n samples that are silent: some stays with that. */
+static size_t without_margin(size_t n) { return n - MARGIN * MEL_HOP; }
+
+/* Samples before the first that is not faint. */
+static size_t count_faint(const float *pcm, size_t n)
+{
+    size_t i = 0;
+    while (i < n && fabsf(pcm[i]) <= FAINT)
+        i++;
+    return i;
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------- */
+
+static qasr_status look(activity *a, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
+{
+    float *features;
+    size_t n_frames = mel_frames(n_samples);
+    TRY(MEM_ALLOC(&features, MEL_BINS * n_frames, err));
+    qasr_status status = mel_compute(m, features, pcm, n_samples, p, err);
+    if (status == QASR_OK)
+        status = activity_find(a, features, n_frames, err);
+    mem_free(features);
+    return status;
+}
+
+/* Silence that the audio begins with: true if it is to be a piece. more: it goes on behind the frames. */
+static bool take_silence(split_piece *out, size_t n_silent, size_t n_samples, bool more)
+{
+    if (n_silent < SKIP_MIN * MEL_HOP)
+        return false;
+    *out = (split_piece){ .n_samples = n_silent == n_samples && !more ? n_samples : without_margin(n_silent), .silent = true };
+    return true;
+}
+
+static void take_sound(split_piece *out, const split_rule *rule, const activity *a, size_t n_samples, bool more)
+{
+    size_t n = n_samples;
+    if (more || n > rule->rest) {
+        bool two = !more && n <= 2 * rule->rest;
+        size_t aim = (two ? n / 2 : rule->aim) / MEL_HOP, max = (n < rule->max ? n : rule->max) / MEL_HOP;
+        range r = { .first = aim / 2 > 0 ? aim / 2 : 1, .end = max, .aim = aim };
+        n = (r.first < r.end ? find_cut(a, &r) : max) * MEL_HOP;
+    }
+    size_t gap = (find_gap(a) + MARGIN) * MEL_HOP;
+    *out = (split_piece){ .n_samples = gap < n ? gap : n };
+}
+
+qasr_status split_next(split_piece *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first, const mel *m,
+                       pool *p, qasr_error *err)
+{
+    assert(n_samples > 0);
+    const bool more = n_samples >= rule->window;
+    const size_t n = more ? rule->window : n_samples;
+    *out = (split_piece){ .n_samples = n };
+    if ((is_first && n <= rule->whole) || n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more))
+        return QASR_OK;
+    activity a;
+    const size_t n_look = more ? rule->max : n; /* what is behind that matters only if it is the end */
+    TRY(look(&a, pcm, n_look, m, p, err));
+    size_t silent = silence_from(&a, 0), n_silent = silent == a.n_frames ? n_look : silent * MEL_HOP;
+    if (!take_silence(out, n_silent, n_look, more))
+        take_sound(out, rule, &a, n_look, more);
+    activity_free(&a);
+    return QASR_OK;
+}
+
+qasr_status split_halves(size_t *at, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
+{
+    activity a;
+    assert(n_samples >= 2 * AUDIO_RATE);
+    TRY(look(&a, pcm, n_samples, m, p, err));
+    range r = { .first = a.n_frames / 4, .end = 3 * a.n_frames / 4, .aim = a.n_frames / 2 };
+    *at = find_cut(&a, &r) * MEL_HOP;
+    activity_free(&a);
+    return QASR_OK;
 }

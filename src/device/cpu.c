@@ -581,6 +581,32 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
     run_rows(d, argmax_row, &(row_job){ .c = cpu(d), .out = ids, .x = x }, x->rows);
 }
 
+/* With s = sum of exp(x - largest) and t = sum of exp(x - largest) (x - largest): -log s, and log s - t / s. */
+static void choice_scores_row(void *arg, size_t i)
+{
+    const row_job *j = arg;
+    const float *x = f32_row(j->x, i);
+    float *out = f32_row(j->out, i);
+    const int32_t id = *i32_row(j->pos, i);
+    out[0] = out[1] = NAN;
+    if (id < 0)
+        return;
+    double s = 0, t = 0;
+    for (size_t k = 0; k < j->x->cols; k++) {
+        float below = x[k] - x[id], e = expf(below);
+        s += (double)e;
+        t += (double)(e * below);
+    }
+    out[0] = (float)-log(s);
+    out[1] = (float)(log(s) - t / s);
+}
+
+static void cpu_choice_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
+{
+    assert(out->rows == x->rows && out->cols == 2 && ids->rows == x->rows);
+    run_rows(d, choice_scores_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .pos = ids }, x->rows);
+}
+
 /* Few tokens do not pay for the copy. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
@@ -672,8 +698,8 @@ static const device_ops cpu_ops = {
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .turn_and_cache = cpu_turn_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
-    .linear_argmax = cpu_linear_argmax, .add_squares = cpu_add_squares, .add_products = cpu_add_products,
-    .add_cross_products = cpu_add_cross_products,
+    .linear_argmax = cpu_linear_argmax, .choice_scores = cpu_choice_scores, .add_squares = cpu_add_squares,
+    .add_products = cpu_add_products, .add_cross_products = cpu_add_cross_products,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)

@@ -114,6 +114,7 @@ typedef struct device_ops {
                             size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
+    void (*choice_scores)(device *d, const dmat *out, const dmat *x, const dmat *ids);
     void (*add_squares)(device *d, const dmat *sums, const dmat *x);
     void (*add_products)(device *d, const dmat *triangle, const dmat *x);
     void (*add_cross_products)(device *d, const dmat *square, const dmat *x, const dmat *y);
@@ -288,6 +289,10 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
+
+/* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats. x[i] [ids[i]]
+ * is the largest of its row; where ids[i] is negative both are NaN. */
+static inline void op_choice_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->choice_scores(d, &out, &x, &ids); }
 
 /* Statistics of rows. sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
 static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }

@@ -190,6 +190,7 @@ static qasr_status run_audio(job *j, qasr_error *err)
 {
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_piece_s = PIECE_SECONDS;
+    opt.no_retry = 1; /* every sound counts once */
     j->n_given = j->n_done = 0;
     qasr_status status = engine_transcribe_many(j->session, &opt, give_clip, take_result, j, err);
     if (j->failure.status != QASR_OK)

@@ -6,11 +6,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/retry.h"
 
-enum {
-    DEFAULT_PIECE_S = 1200,      /* the reference's longest piece */
-    TEXT_MAX_BYTES = 64 << 20
-};
+enum { TEXT_MAX_BYTES = 64 << 20 };
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
@@ -22,68 +20,74 @@ qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *e
     return QASR_OK;
 }
 
-size_t clip_max_piece(const qasr_transcribe_options *opt)
+/* A job, not yet linked, for the piece that the sound has found. */
+static qasr_status make_job(piece_job **out, clip *c, qasr_error *err)
 {
-    double n = (opt->max_piece_s > 0 ? opt->max_piece_s : DEFAULT_PIECE_S) * AUDIO_RATE;
-    if (n < AUDIO_MIN_SAMPLES) /* one piece holds at least what the features need */
-        return AUDIO_MIN_SAMPLES;
-    return n < 1e15 ? (size_t)n : SIZE_MAX / 4;
-}
-
-/* Of a stream: fills the window as far as a cut may depend on it. It grows: most files are short. */
-static qasr_status fill_window(clip *c, qasr_error *err)
-{
-    enum { BLOCK = 10 * AUDIO_RATE };
-    const size_t want = c->max_piece + AUDIO_CUT_AHEAD;
-    while (c->stream && c->n_window < want) {
-        if (c->n_window == c->max_window) {
-            float *more;
-            size_t n = 2 * c->max_window > BLOCK ? 2 * c->max_window : BLOCK;
-            n = n < want ? n : want;
-            TRY(MEM_ALLOC(&more, n, err));
-            if (c->n_window)
-                memcpy(more, c->window, c->n_window * sizeof *more);
-            mem_free(c->window);
-            c->window = more;
-            c->max_window = n;
-        }
-        size_t n = c->max_window - c->n_window, n_read;
-        TRY(audio_stream_read(c->stream, c->window + c->n_window, n, &n_read, err));
-        c->n_window += n_read;
-        if (n_read < n) {
-            audio_stream_close(c->stream);
-            c->stream = NULL;
-        }
-    }
+    piece_job *j;
+    TRY(MEM_CALLOC(&j, 1, err));
+    j->timings = &c->result->timings;
+    j->piece.start_s = (double)c->sound.n_passed / AUDIO_RATE;
+    j->piece.end_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+    *out = j;
     return QASR_OK;
 }
 
-static void close_sound(clip *c)
+static void free_job(piece_job *j)
 {
-    audio_stream_close(c->stream);
-    c->stream = NULL;
-    mem_free(c->window);
-    c->window = NULL;
-    c->n_window = c->max_window = 0;
-    c->ready = NULL;
-    c->n_ready = 0;
+    generate_end(&j->seq);
+    piece_free_answer(&j->piece);
+    mem_free(j->own_pcm);
+    mem_free(j);
 }
 
-/* The samples from the next piece on, as many as are there. */
+/* Links a job behind another one, or at the end. */
+static void add_job(clip *c, piece_job *after, piece_job *j)
+{
+    piece_job **link = after ? &after->next : &c->first;
+    j->next = *link;
+    *link = j;
+    if (c->last == after)
+        c->last = j;
+    c->n_pieces++;
+}
+
+/* Silence is a piece with an answer already; pieces of it that follow each other are one. */
+static qasr_status add_silence(clip *c, qasr_error *err)
+{
+    piece_job *j;
+    const double end_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+    if (c->last && c->last->piece.status == QASR_PIECE_SILENT) {
+        c->last->piece.end_s = end_s;
+        return QASR_OK;
+    }
+    char *text, *name;
+    TRY(make_job(&j, c, err));
+    add_job(c, c->last, j);
+    TRY(mem_strdup(&text, "", err));
+    j->piece.text = text;
+    TRY(mem_strdup(&name, "", err));
+    j->piece.language = name;
+    j->piece.speech_start_s = j->piece.speech_end_s = j->piece.start_s;
+    j->piece.stop = QASR_STOP_EMPTY;
+    j->piece.status = QASR_PIECE_SILENT;
+    j->piece.no_speech = 1;
+    j->piece.avg_log_probability = NAN;
+    c->n_finished++;
+    return QASR_OK;
+}
+
+/* The next piece that the model is to hear. */
 static qasr_status find_piece(clip *c, qasr_error *err)
 {
-    size_t n = c->given.n_samples - c->n_begun;
-    if (c->given.path) {
-        TRY(fill_window(c, err));
-        c->ready = c->window;
-        n = c->n_window;
-    } else {
-        c->ready = n ? c->given.pcm + c->n_begun : NULL;
+    const qasr_session *s = c->call->s;
+    for (;;) {
+        TRY(sound_find(&c->sound, s->model->features, device_pool(s->device), err));
+        if (!c->sound.piece.silent)
+            break;
+        TRY(add_silence(c, err));
+        sound_pass(&c->sound);
     }
-    c->n_ready = audio_piece_length(c->ready, n, c->max_piece);
-    c->result->timings.audio_s = (double)(c->n_begun + c->n_ready) / AUDIO_RATE;
-    if (c->n_ready == 0)
-        close_sound(c);
+    c->result->timings.audio_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
     return QASR_OK;
 }
 
@@ -95,63 +99,111 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     if (!g->pcm && g->n_samples > 0)
         return error_set(err, QASR_E_INVALID, "a clip of %zu samples has none: pcm is NULL", g->n_samples);
     TRY(MEM_CALLOC(&c->result, 1, err));
-    if (g->path)
-        TRY(audio_stream_open(&c->stream, g->path, err));
-    else
-        TRY(clip_check_samples(g->pcm, g->n_samples, err));
+    TRY(sound_open(&c->sound, g->path, g->pcm, g->n_samples, c->call->opt->max_piece_s, err));
+    TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_piece(c, err);
 }
 
-void clip_open(clip *c, const qasr_transcribe_options *opt)
+void clip_open(clip *c, const call *k)
 {
     c->begin_s = clock_now_s();
-    c->max_piece = clip_max_piece(opt);
+    c->call = k;
     c->error = c->given.error;
     c->status = c->given.error.status;
     if (c->status == QASR_OK)
         c->status = open_sound(c, &c->error);
     if (c->status != QASR_OK)
-        close_sound(c);
+        sound_close(&c->sound);
+}
+
+size_t clip_next_samples(const clip *c)
+{
+    return c->waiting ? c->waiting->n_samples : c->sound.piece.n_samples;
+}
+
+/* The samples of a file are copied, as the window moves on. */
+static qasr_status take_samples(clip *c, piece_job *j, qasr_error *err)
+{
+    j->n_samples = c->sound.piece.n_samples;
+    j->pcm = c->sound.ready;
+    if (!c->sound.window)
+        return QASR_OK;
+    TRY(MEM_ALLOC(&j->own_pcm, j->n_samples, err));
+    memcpy(j->own_pcm, j->pcm, j->n_samples * sizeof *j->pcm);
+    j->pcm = j->own_pcm;
+    return QASR_OK;
+}
+
+static qasr_status begin_next(piece_job **out, clip *c, qasr_error *err)
+{
+    piece_job *j;
+    TRY(make_job(&j, c, err));
+    add_job(c, c->last, j);
+    TRY(take_samples(c, j, err));
+    sound_pass(&c->sound);
+    *out = j;
+    return find_piece(c, err);
 }
 
 piece_job *clip_begin_piece(clip *c)
 {
-    piece_job *j;
+    piece_job *j = c->waiting;
     qasr_error error;
-    qasr_status status = MEM_CALLOC(&j, 1, &error);
-    if (status != QASR_OK) {
-        clip_fail(c, status, &error);
-        return NULL;
+    if (j) {
+        c->waiting = j->next_waiting;
+        j->next_waiting = NULL;
+        return j;
     }
-    j->timings = &c->result->timings;
-    j->piece.start_s = (double)c->n_begun / AUDIO_RATE;
-    j->piece.end_s = (double)(c->n_begun + c->n_ready) / AUDIO_RATE;
-    *(c->last ? &c->last->next : &c->first) = j;
-    c->last = j;
-    c->n_pieces++;
-    return j;
+    qasr_status status = begin_next(&j, c, &error);
+    if (status == QASR_OK)
+        return j;
+    clip_fail(c, status, &error);
+    return NULL;
 }
 
-void clip_advance(clip *c)
+static void wait_again(clip *c, piece_job *j)
 {
-    if (c->status != QASR_OK)
-        return;
-    c->n_begun += c->n_ready;
-    if (c->window) {
-        memmove(c->window, c->window + c->n_ready, (c->n_window - c->n_ready) * sizeof *c->window);
-        c->n_window -= c->n_ready;
-    }
+    piece_job **link = &c->waiting;
+    while (*link)
+        link = &(*link)->next_waiting;
+    *link = j;
+}
+
+void clip_accept(clip *c, piece_job *j)
+{
+    retry_plan plan;
+    piece_job *half;
     qasr_error error;
-    qasr_status status = find_piece(c, &error);
-    if (status != QASR_OK)
+    qasr_status status = retry_decide(&plan, &half, c->call, j, &error);
+    if (status != QASR_OK) {
         clip_fail(c, status, &error);
+        return;
+    }
+    if (plan == RETRY_NONE) {
+        clip_drop_samples(j);
+        c->n_finished++;
+        return;
+    }
+    wait_again(c, j);
+    if (plan == RETRY_HALVES) {
+        add_job(c, j, half);
+        wait_again(c, half);
+    }
+}
+
+void clip_drop_samples(piece_job *j)
+{
+    mem_free(j->own_pcm);
+    j->own_pcm = NULL;
+    j->pcm = NULL;
 }
 
 void clip_fail(clip *c, qasr_status status, const qasr_error *error)
 {
     for (piece_job *j = c->first; j; j = j->next)
         generate_end(&j->seq);
-    close_sound(c);
+    sound_close(&c->sound);
+    c->waiting = NULL;
     if (c->status != QASR_OK)
         return;
     c->status = status;
@@ -160,7 +212,7 @@ void clip_fail(clip *c, qasr_status status, const qasr_error *error)
 
 bool clip_is_finished(const clip *c)
 {
-    return c->status != QASR_OK || (c->n_ready == 0 && c->n_finished == c->n_pieces);
+    return c->status != QASR_OK || (clip_next_samples(c) == 0 && c->n_finished == c->n_pieces);
 }
 
 /* ---- the result -------------------------------------------------------------------------------------- */
@@ -205,19 +257,12 @@ qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err)
     return QASR_OK;
 }
 
-static void free_piece(qasr_piece *p)
-{
-    mem_free((void *)(uintptr_t)p->text);
-    mem_free((void *)(uintptr_t)p->language);
-    mem_free((void *)(uintptr_t)p->tokens);
-}
-
 void engine_result_free(qasr_result *r)
 {
     if (!r)
         return;
     for (size_t i = 0; i < r->n_pieces; i++)
-        free_piece(&r->pieces[i]);
+        piece_free_answer(&r->pieces[i]);
     mem_free(r->pieces);
     mem_free(r->text);
     mem_free(r->language);
@@ -229,68 +274,113 @@ void clip_free(clip *c)
     while (c->first) {
         piece_job *j = c->first;
         c->first = j->next;
-        generate_end(&j->seq);
-        free_piece(&j->piece);
-        mem_free(j);
+        free_job(j);
     }
-    close_sound(c);
+    sound_close(&c->sound);
     engine_result_free(c->result);
     mem_free(c);
 }
 
-/* ---- text as it comes -------------------------------------------------------------------------------- */
+/* ---- text and progress as they come ------------------------------------------------------------------ */
 
-static qasr_status show(const call *k, const buf *text, qasr_error *err)
+static qasr_status cancelled(qasr_error *err) { return error_set(err, QASR_E_CANCELLED, "transcription was cancelled"); }
+
+/* The last character of what was shown: whether a space is to follow depends on it. */
+static void keep_tail(clip *c, const char *text, size_t n)
 {
-    if (text->len && k->opt->on_text(k->opt->user, buf_str(text)))
-        return error_set(err, QASR_E_CANCELLED, "transcription was cancelled");
-    return QASR_OK;
+    size_t at = n - 1;
+    while (at > 0 && n - at < sizeof c->tail - 1 && ((unsigned char)text[at] & 0xC0) == 0x80)
+        at--;
+    memcpy(c->tail, text + at, n - at);
+    c->tail[n - at] = 0;
+}
+
+/* With what comes between the pieces in front, if it is the first text of one. */
+static qasr_status show(clip *c, const buf *text, qasr_error *err)
+{
+    const qasr_transcribe_options *opt = c->call->opt;
+    if (text->len == 0)
+        return QASR_OK;
+    buf joined;
+    buf_init(&joined, TEXT_MAX_BYTES);
+    size_t n_tail = c->piece_has_text ? 0 : strlen(c->tail);
+    qasr_status status = buf_add(&joined, c->tail, n_tail, err);
+    if (status == QASR_OK)
+        status = answer_join_text(&joined, buf_str(text), err);
+    if (status == QASR_OK && opt->on_text(opt->user, buf_str(&joined) + n_tail))
+        status = cancelled(err);
+    buf_free(&joined);
+    c->piece_has_text = true;
+    keep_tail(c, buf_str(text), text->len);
+    return status;
 }
 
 /* New ids of the piece whose turn it is. */
-static qasr_status show_ids(clip *c, const call *k, const int32_t *ids, size_t n, buf *text, qasr_error *err)
+static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qasr_error *err)
 {
     while (c->n_shown < n) {
         int32_t id = ids[c->n_shown++];
         if (!c->in_text) {
-            c->in_text = id == k->asr_text_id;
+            c->in_text = id == c->call->asr_text_id;
             continue;
         }
         buf_clear(text);
-        TRY(text_stream_add(&c->stream_text, k->s->model->tokenizer, id, text, err));
-        TRY(show(k, text, err));
+        TRY(text_stream_add(&c->stream_text, c->call->s->model->tokenizer, id, text, err));
+        TRY(show(c, text, err));
     }
     return QASR_OK;
 }
 
 /* The piece to show: the first, then each after the one before is over; NULL: it is not begun. */
-static piece_job *shown_piece(clip *c, const call *k)
+static piece_job *shown_piece(clip *c)
 {
     if (c->shown && !c->shown_whole)
         return c->shown;
     piece_job *next = c->shown ? c->shown->next : c->first;
     if (next) {
         c->shown = next;
-        c->shown_whole = false;
+        c->shown_whole = c->piece_has_text = false;
         c->n_shown = 0;
         c->stream_text = (text_stream){ 0 };
-        c->in_text = k->forced != NULL;
+        c->in_text = c->call->forced != NULL;
     }
     return next;
 }
 
-qasr_status clip_show_text(clip *c, const call *k, buf *text, qasr_error *err)
+static qasr_status show_text(clip *c, buf *text, qasr_error *err)
 {
     piece_job *j;
-    while (k->opt->on_text && c->status == QASR_OK && (j = shown_piece(c, k))) {
+    while ((j = shown_piece(c))) {
         bool finished = j->piece.text != NULL;
-        TRY(show_ids(c, k, finished ? j->piece.tokens : j->seq.ids, finished ? j->piece.n_tokens : j->seq.n_ids, text, err));
+        if (!finished && retry_is_possible(c->call)) /* another answer may take its place */
+            return QASR_OK;
+        TRY(show_ids(c, finished ? j->piece.tokens : j->seq.ids, finished ? j->piece.n_tokens : j->seq.n_ids, text, err));
         if (!finished)
             return QASR_OK;
         buf_clear(text);
         TRY(text_stream_end(&c->stream_text, text, err)); /* a character that the token limit has cut */
-        TRY(show(k, text, err));
+        TRY(show(c, text, err));
         c->shown_whole = true;
     }
+    return QASR_OK;
+}
+
+static qasr_status report_progress(clip *c, qasr_error *err)
+{
+    const qasr_transcribe_options *opt = c->call->opt;
+    const piece_job *before = c->reported, *next = before ? before->next : c->first;
+    for (; next && next->piece.text; next = next->next)
+        c->reported = next;
+    if (c->reported != before && opt->on_progress(opt->user, c->reported->piece.end_s, (double)c->sound.n_total / AUDIO_RATE))
+        return cancelled(err);
+    return QASR_OK;
+}
+
+qasr_status clip_show(clip *c, buf *text, qasr_error *err)
+{
+    if (c->status == QASR_OK && c->call->opt->on_text)
+        TRY(show_text(c, text, err));
+    if (c->status == QASR_OK && c->call->opt->on_progress)
+        TRY(report_progress(c, err));
     return QASR_OK;
 }

@@ -4,19 +4,16 @@
 
 #include "base/buf.h"
 #include "engine/piece.h"
+#include "engine/sound.h"
 
 typedef struct clip {
     struct clip *next;
+    const call *call;
     qasr_clip given;       /* by the caller */
-    audio_stream *stream;  /* of a file; NULL: the samples are the caller's, or none are left */
-    float *window;         /* samples of the stream; NULL: none */
-    size_t n_window, max_window;
-    const float *ready;    /* the piece to begin next */
-    size_t n_ready;        /* its samples; 0: there is none */
-    size_t max_piece;      /* samples */
-    size_t n_begun;        /* samples before ready */
+    sound sound;           /* with the piece to be begun next, which is not silent */
     qasr_result *result;   /* without its pieces yet */
-    piece_job *first, *last; /* pieces that were begun */
+    piece_job *first, *last; /* pieces that were begun, and silent ones */
+    piece_job *waiting;    /* pieces to be tried again */
     size_t n_pieces, n_finished;
     qasr_status status;    /* the first failure */
     qasr_error error;
@@ -26,18 +23,24 @@ typedef struct clip {
     text_stream stream_text;
     bool in_text;          /* the tag before the text has passed */
     bool shown_whole;      /* that piece is over */
+    bool piece_has_text;   /* some of it has been shown */
+    char tail[5];          /* the last character that has been shown */
+    const piece_job *reported; /* the last piece that on_progress knows of; NULL: none yet */
 } clip;
 
 /* Error: INVALID (not finite). */
 qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err);
-/* Samples of the longest piece. */
-size_t clip_max_piece(const qasr_transcribe_options *opt);
-/* Looks at what the caller has given. A clip that cannot be transcribed gets its status here. */
-void clip_open(clip *c, const qasr_transcribe_options *opt);
-/* A job for the piece that is ready; NULL without memory, which is the clip's failure. */
+/* Looks at what the caller has given; k is to live as long as the clip. A clip that cannot be transcribed gets its status
+ * here. */
+void clip_open(clip *c, const call *k);
+/* Samples of the piece that is to be begun next; 0: there is none (for now). */
+size_t clip_next_samples(const clip *c);
+/* The job of that piece, with its samples. NULL without memory, which is the clip's failure. */
 piece_job *clip_begin_piece(clip *c);
-/* Makes the next piece ready, once the samples of that one are no longer needed; a failure is the clip's. */
-void clip_advance(clip *c);
+/* Takes the answer of a job: the piece is finished, or waits to be tried again. A failure is the clip's. */
+void clip_accept(clip *c, piece_job *j);
+/* They are not needed any more. */
+void clip_drop_samples(piece_job *j);
 /* Keeps the first failure; the sequences of all pieces end. */
 void clip_fail(clip *c, qasr_status status, const qasr_error *error);
 bool clip_is_finished(const clip *c);
@@ -45,7 +48,8 @@ bool clip_is_finished(const clip *c);
 qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err);
 void clip_free(clip *c);
 
-/* Shows the text that is new since the last call, with text as scratch. Errors: CANCELLED by the callback, NOMEM. */
-qasr_status clip_show_text(clip *c, const call *k, buf *text, qasr_error *err);
+/* Shows the text that is new since the last call, with text as scratch, and how far the clip is. Errors: CANCELLED by a callback,
+ * NOMEM. */
+qasr_status clip_show(clip *c, buf *text, qasr_error *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include "engine/clip.h"
 #include "engine/piece.h"
 
+enum { LONGEST_PIECE_S = 1200 }; /* of the reference */
+
 struct qasr_forced {
     qasr_session *s;
     piece_job job;
@@ -19,14 +21,17 @@ static qasr_status start(qasr_forced *f, const float *pcm, size_t n_samples, con
     call c;
     TRY(call_init(&c, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
-    if (n_samples > clip_max_piece(opt))
+    const double max_s = opt->max_piece_s > 0 ? opt->max_piece_s : LONGEST_PIECE_S;
+    if ((double)n_samples / AUDIO_RATE > max_s)
         return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest piece, %.1f s: an answer can be given for one "
-                         "piece only", (double)n_samples / AUDIO_RATE, (double)clip_max_piece(opt) / AUDIO_RATE);
+                         "piece only", (double)n_samples / AUDIO_RATE, max_s);
     TRY(MEM_ALLOC(&f->logits, force_vocabulary(f), err));
     f->job.timings = &f->timings;
     f->job.first_logits = f->logits;
+    f->job.pcm = pcm;
+    f->job.n_samples = n_samples;
     c.dump = NULL;
-    return piece_start(&c, &f->job, pcm, n_samples, err);
+    return piece_start(&c, &f->job, err);
 }
 
 qasr_status force_open(qasr_forced **out, qasr_session *s, const float *pcm, size_t n_samples,

@@ -4,8 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "audio/activity.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engine/guard.h"
+#include "engine/scores.h"
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
@@ -72,6 +75,20 @@ static qasr_status compute_features(const call *c, const float *pcm, size_t n, f
     return status;
 }
 
+/* Edges of what is heard in a piece whose features are there. */
+static qasr_status find_edges(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
+{
+    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
+    activity a;
+    size_t first, end;
+    TRY(activity_find(&a, features, n_frames, err));
+    j->heard_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->piece.speech_start_s = j->piece.start_s + fmin(frame_s * (double)first, length_s);
+    j->piece.speech_end_s = j->piece.start_s + fmin(frame_s * (double)end, length_s);
+    activity_free(&a);
+    return QASR_OK;
+}
+
 static qasr_status write_dump(call *c, const float *features, size_t n_frames, dmat embeds, const float *logits,
                               qasr_error *err)
 {
@@ -117,12 +134,14 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     TRY_GOTO(prompt_build(&p, m->tokenizer, c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
     generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
                            .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
-                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits };
+                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
+                           .keep_scores = c->opt->token_scores != 0 };
     double t0 = clock_now_s();
     status = generate_start(&j->seq, c->s->decoder, &args, err);
     j->timings->prefill_s += clock_now_s() - t0;
     if (status == QASR_E_DEVICE)
         blame_encoder(c, embeds, err);
+    j->piece.avg_log_probability = NAN;
     j->piece.n_prompt_tokens = p.ids.n;
     j->piece.n_audio_tokens = p.n_audio;
 done:
@@ -130,13 +149,16 @@ done:
     return status;
 }
 
-qasr_status piece_start(call *c, piece_job *j, const float *pcm, size_t n_samples, qasr_error *err)
+qasr_status piece_start(call *c, piece_job *j, qasr_error *err)
 {
     float *features = NULL, *logits = NULL;
-    size_t n_frames;
+    const float *pcm = j->pcm + j->trim_begin;
+    size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
     qasr_status status;
     double t0 = clock_now_s();
     TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    if (n_samples == j->n_samples) /* the first try */
+        TRY_GOTO(find_edges(j, features, n_frames, err));
     double t1 = clock_now_s();
     dmat embeds;
     TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
@@ -189,8 +211,25 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
         j->piece.stop = q->stop;
         j->piece.n_tokens = q->n_ids;
         j->piece.tokens = q->ids;
+        j->piece.scores = q->scores;
         q->ids = NULL;
+        q->scores = NULL;
+        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, j->heard_s);
+        j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
     }
     generate_end(q);
-    return status;
+    return status == QASR_OK && j->piece.scores ? scores_fill(c, &j->piece, err) : status;
+}
+
+void piece_free_answer(qasr_piece *p)
+{
+    mem_free((void *)(uintptr_t)p->text);
+    mem_free((void *)(uintptr_t)p->language);
+    mem_free((void *)(uintptr_t)p->tokens);
+    mem_free((void *)(uintptr_t)p->scores);
+    scores_free_words(p);
+    p->text = p->language = NULL;
+    p->tokens = NULL;
+    p->scores = NULL;
+    p->n_tokens = 0;
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/clip.h"
+#include "engine/retry.h"
 
 enum { TEXT_MAX_BYTES = 64 << 20, LOOK_AHEAD = 2 /* clips at a time, times the batch */ };
 
@@ -37,7 +38,7 @@ static qasr_status take_clip(work *w, qasr_error *err)
     *(w->last ? &w->last->next : &w->first) = c;
     w->last = c;
     w->n_clips++;
-    clip_open(c, w->call.opt);
+    clip_open(c, &w->call);
     return QASR_OK;
 }
 
@@ -61,7 +62,7 @@ static bool hand_over(work *w)
 static qasr_status deliver(work *w, qasr_error *err)
 {
     while (w->first) {
-        TRY(clip_show_text(w->first, &w->call, &w->text, err));
+        TRY(clip_show(w->first, &w->text, err));
         if (!clip_is_finished(w->first))
             return QASR_OK;
         if (hand_over(w))
@@ -72,13 +73,13 @@ static qasr_status deliver(work *w, qasr_error *err)
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
-/* After a piece was decoded: its answer, or the end of its clip. */
+/* After a piece was decoded: its answer, another try, or the end of its clip. */
 static void finish_piece(work *w, clip *c, piece_job *j)
 {
     qasr_error error;
     qasr_status status = piece_finish(&w->call, j, &error);
     if (status == QASR_OK)
-        c->n_finished++;
+        clip_accept(c, j);
     else
         clip_fail(c, status, &error);
 }
@@ -89,14 +90,15 @@ static void start_piece(work *w, clip *c)
     piece_job *j = clip_begin_piece(c);
     if (!j)
         return;
-    qasr_status status = piece_start(&w->call, j, c->ready, c->n_ready, &error);
+    qasr_status status = piece_start(&w->call, j, &error);
+    if (!retry_is_possible(&w->call))
+        clip_drop_samples(j);
     if (status != QASR_OK)
         clip_fail(c, status, &error);
     else if (j->seq.done)
         finish_piece(w, c, j);
     else
         w->active[w->n_active++] = (__typeof__(w->active[0])){ c, j };
-    clip_advance(c);
 }
 
 /* Keys and values may take only so much memory, but for a piece that is alone. */
@@ -106,7 +108,7 @@ static bool has_room(const work *w, const clip *c)
     if (w->n_active == 0)
         return true;
     uint64_t used = decoder_kv_used(s->decoder);
-    uint64_t more = decoder_kv_bytes(s->decoder, piece_positions(&w->call, c->n_ready));
+    uint64_t more = decoder_kv_bytes(s->decoder, piece_positions(&w->call, clip_next_samples(c)));
     return w->n_active < s->batch && used <= s->max_kv_bytes && more <= s->max_kv_bytes - used;
 }
 
@@ -114,7 +116,7 @@ static bool has_room(const work *w, const clip *c)
 static clip *find_waiting(const work *w)
 {
     clip *c = w->first;
-    while (c && c->n_ready == 0)
+    while (c && clip_next_samples(c) == 0)
         c = c->next;
     return c;
 }

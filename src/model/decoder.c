@@ -22,6 +22,8 @@ typedef struct slot {
     bool used;
     size_t n_past;       /* positions in the cache */
     int32_t next;        /* the chosen token; negative: the logits were not finite */
+    bool scored;
+    qasr_token_score score; /* of it, if scored */
 } slot;
 
 struct decoder {
@@ -33,7 +35,7 @@ struct decoder {
     device_mem *angles;
     dmat rope;           /* [positions, head_dim] */
     int32_t *host_rows;  /* [PREFILL_ROWS] */
-    dmat ids, pos, slot, next, x, y, q, k, v, hidden, logits;
+    dmat ids, pos, slot, next, scores, x, y, q, k, v, hidden, logits;
 };
 
 static size_t layout_scratch(decoder *d, device_mem *mem)
@@ -43,6 +45,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
     const struct { dmat *m; int type; size_t rows, cols; } part[] = {
         { &d->ids, DMAT_I32, PREFILL_ROWS, 1 },   { &d->pos, DMAT_I32, PREFILL_ROWS, 1 },
         { &d->slot, DMAT_I32, d->n_slots, 1 },    { &d->next, DMAT_I32, d->n_slots, 1 },
+        { &d->scores, QUANT_F32, d->n_slots, 2 },
         { &d->x, QUANT_F32, PREFILL_ROWS, h },
         { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q }, { &d->q, QUANT_F32, PREFILL_ROWS, q },
         { &d->k, QUANT_F32, PREFILL_ROWS, kv },   { &d->v, QUANT_F32, PREFILL_ROWS, kv },
@@ -231,11 +234,20 @@ qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_
     s->used = true;
     s->n_past = 0;
     s->next = -1;
+    s->scored = false;
     *out = index;
     return QASR_OK;
 }
 
 void decoder_close_slot(decoder *d, size_t index) { d->slots[index].used = false; }
+
+void decoder_keep_scores(decoder *d, size_t index) { d->slots[index].scored = true; }
+
+qasr_token_score decoder_score(const decoder *d, size_t index)
+{
+    assert(d->slots[index].scored);
+    return d->slots[index].score;
+}
 
 /* Rows that run together: those of one slot's prompt, or one of each of several slots. */
 typedef struct batch {
@@ -316,17 +328,22 @@ static void run_layers(decoder *d, const batch *b)
         in = run_stage(d, b, s, in);
 }
 
-/* Choice for each row of x, at most n_slots; d->logits become known only if all are asked for. */
-static void choose(decoder *d, dmat x, bool all_logits)
+/* What there is to know of a choice. Scores need all logits. */
+enum { CHOOSE_LOGITS = 1, CHOOSE_SCORES = 2 };
+
+/* Choice for each row of x, at most n_slots; d->logits and d->scores become known only if they are asked for. */
+static void choose(decoder *d, dmat x, unsigned wanted)
 {
     device *dev = d->n->d;
     dmat head = d->n->top[TOP_HEAD], logits = dmat_rows(d->logits, 0, x.rows), next = dmat_rows(d->next, 0, x.rows);
     dmat y = y_rows(d, x.rows, x.cols);
     d->n->rows = (net_rows){ 0 };
     op_rms_norm(dev, y, x, d->n->top[TOP_NORM], d->n->config->dec.rms_eps);
-    if (all_logits) {
+    if (wanted) {
         net_linear(d->n, y, NULL, y, &(linear_part){ .out = logits, .w = head }, 1, true);
         op_argmax(dev, next, logits);
+        if (wanted & CHOOSE_SCORES)
+            op_choice_scores(dev, dmat_rows(d->scores, 0, x.rows), logits, next);
     } else {
         net_tell(d->n, y, head);
         op_linear_argmax(dev, next, y, head, logits);
@@ -338,6 +355,32 @@ static qasr_status get_scratch(decoder *d, qasr_error *err)
     device_mem *scratch;
     TRY(net_scratch(d->n, &scratch, layout_scratch(d, NULL), err));
     layout_scratch(d, scratch);
+    return QASR_OK;
+}
+
+/* CHOOSE_SCORES if one of the slots [n] keeps scores. */
+static unsigned wanted_of(const decoder *d, const size_t *slots, size_t n)
+{
+    unsigned wanted = 0;
+    for (size_t i = 0; i < n; i++)
+        wanted |= d->slots[slots[i]].scored ? CHOOSE_SCORES : 0;
+    return wanted;
+}
+
+/* The choices of the slots [n] to the host. */
+static qasr_status read_choices(decoder *d, const size_t *slots, size_t n, qasr_error *err)
+{
+    qasr_token_score scores[DECODER_MAX_SLOTS];
+    _Static_assert(sizeof scores[0] == 2 * sizeof(float), "a row of the scores");
+    TRY(device_read(d->n->d, d->host_rows, dmat_rows(d->next, 0, n), err));
+    if (wanted_of(d, slots, n))
+        TRY(device_read(d->n->d, scores, dmat_rows(d->scores, 0, n), err));
+    for (size_t i = 0; i < n; i++) {
+        slot *s = &d->slots[slots[i]];
+        s->next = d->host_rows[i];
+        if (s->scored)
+            s->score = scores[i];
+    }
     return QASR_OK;
 }
 
@@ -390,7 +433,7 @@ static qasr_status prefill_block(decoder *d, size_t index, const int32_t *ids, s
     embed(d, &b, first, audio_begin, embeds);
     run_layers(d, &b);
     if (last)
-        choose(d, dmat_rows(b.x, rows - 1, 1), true);
+        choose(d, dmat_rows(b.x, rows - 1, 1), CHOOSE_LOGITS | wanted_of(d, &index, 1));
     return device_end(dev, err);
 }
 
@@ -405,7 +448,7 @@ qasr_status decoder_prefill(decoder *d, size_t index, const int32_t *ids, size_t
         TRY(prefill_block(d, index, ids + first, first, rows, first + rows == n, audio_begin, embeds, err));
     }
     s->n_past = n;
-    return device_read(d->n->d, &s->next, dmat_rows(d->next, 0, 1), err);
+    return read_choices(d, &index, 1, err);
 }
 
 /* Token, position and slot of each row to the device. */
@@ -422,7 +465,7 @@ static qasr_status write_rows(decoder *d, const size_t *slots, size_t n, qasr_er
     return device_write(d->n->d, dmat_rows(d->slot, 0, n), d->host_rows, err);
 }
 
-static qasr_status step(decoder *d, const size_t *slots, size_t n, bool all_logits, qasr_error *err)
+static qasr_status step(decoder *d, const size_t *slots, size_t n, unsigned wanted, qasr_error *err)
 {
     device *dev = d->n->d;
     assert(n >= 1 && n <= d->n_slots);
@@ -438,23 +481,20 @@ static qasr_status step(decoder *d, const size_t *slots, size_t n, bool all_logi
     device_begin(dev);
     op_embed(dev, b.x, d->n->top[TOP_EMBED], dmat_rows(d->ids, 0, n));
     run_layers(d, &b);
-    choose(d, b.x, all_logits);
+    choose(d, b.x, wanted | wanted_of(d, slots, n));
     TRY(device_end(dev, err));
-    TRY(device_read(dev, d->host_rows, dmat_rows(d->next, 0, n), err));
-    for (size_t i = 0; i < n; i++) {
-        d->slots[slots[i]].next = d->host_rows[i];
+    for (size_t i = 0; i < n; i++)
         d->slots[slots[i]].n_past++;
-    }
-    return QASR_OK;
+    return read_choices(d, slots, n, err);
 }
 
-qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err) { return step(d, slots, n, false, err); }
+qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err) { return step(d, slots, n, 0, err); }
 
 qasr_status decoder_force(decoder *d, size_t index, int32_t id, float *logits, qasr_error *err)
 {
     assert(id >= 0 && (size_t)id < d->n->config->dec.n_vocab);
     d->slots[index].next = id;
-    TRY(step(d, &index, 1, true, err));
+    TRY(step(d, &index, 1, CHOOSE_LOGITS, err));
     return decoder_logits(d, logits, err);
 }
 

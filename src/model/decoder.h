@@ -32,6 +32,10 @@ qasr_status decoder_prefill(decoder *d, size_t slot, const int32_t *ids, size_t 
 /* The id chosen by the slot's last prefill or step: arg max of the logits, lowest id on ties.
  * Error: DEVICE when the logits are not finite (damaged weights). */
 qasr_status decoder_token(const decoder *d, size_t slot, int32_t *id, qasr_error *err);
+/* From now on each choice of the slot is scored, until it is closed; before its prefill. Costs all products of the head. */
+void decoder_keep_scores(decoder *d, size_t slot);
+/* Of the token that decoder_token gives: only of a slot that keeps scores. */
+qasr_token_score decoder_score(const decoder *d, size_t slot);
 /* Appends each slot's chosen token to its sequence and chooses the next: slots [n], all different, each with room and with a
  * token that decoder_token gives. Allocates nothing, unless another user of net_scratch failed to. Error: DEVICE,
  * NOMEM; then the sequences are lost. */

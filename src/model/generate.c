@@ -35,6 +35,8 @@ static void accept(sequence *q)
         finish(q, QASR_STOP_LIMIT);
         return;
     }
+    if (q->scores)
+        q->scores[q->n_ids] = decoder_score(q->d, q->slot);
     q->ids[q->n_ids++] = id;
     if (!a->ignore_eos && a->is_loop(q->ids, q->n_ids))
         finish(q, QASR_STOP_LOOP);
@@ -46,6 +48,10 @@ static qasr_status prefill(sequence *q, qasr_error *err)
 {
     const generate_args *a = &q->args;
     TRY(MEM_ALLOC(&q->ids, a->max_new_tokens, err));
+    if (a->keep_scores) {
+        TRY(MEM_ALLOC(&q->scores, a->max_new_tokens, err));
+        decoder_keep_scores(q->d, q->slot);
+    }
     TRY(decoder_prefill(q->d, q->slot, a->prompt, a->n_prompt, a->audio_begin, a->embeds, err));
     if (a->first_logits)
         TRY(decoder_logits(q->d, a->first_logits, err));
@@ -86,5 +92,7 @@ void generate_end(sequence *q)
         decoder_close_slot(q->d, q->slot);
     q->d = NULL;
     mem_free(q->ids);
+    mem_free(q->scores);
     q->ids = NULL;
+    q->scores = NULL;
 }

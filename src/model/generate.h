@@ -17,11 +17,13 @@ typedef struct generate_args {
     bool ignore_eos;       /* generate max_new_tokens whatever comes */
     generate_loop_fn is_loop;
     float *first_logits;   /* [n_vocab] or NULL */
+    bool keep_scores;
 } generate_args;
 
 typedef struct sequence {
     int32_t *ids;          /* without the end token; the caller may take them (and set NULL) when done */
     size_t n_ids;
+    qasr_token_score *scores; /* [n_ids], NULL unless kept; the caller may take them likewise */
     bool done;
     qasr_stop_reason stop; /* when done and status is OK */
     qasr_status status;    /* of a sequence that is done */
@@ -37,7 +39,7 @@ qasr_status generate_start(sequence *q, decoder *d, const generate_args *a, qasr
 /* One token more for each of q [n], none of them done, all of one decoder. A failure of one sequence is its own
  * status; an error here is one of all. */
 qasr_status generate_step(sequence *const *q, size_t n, qasr_error *err);
-/* Gives the slot back and frees the ids; done or not. A zeroed sequence is fine, and so is a second time. */
+/* Gives the slot back and frees ids and scores; done or not. A zeroed sequence is fine, and so is a second time. */
 void generate_end(sequence *q);
 
 #endif

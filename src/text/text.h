@@ -112,6 +112,12 @@ bool answer_is_loop(const int32_t *ids, size_t n);
 qasr_status answer_join_text(buf *joined, const char *piece, qasr_error *err);
 qasr_status answer_join_language(buf *joined, const char *piece, qasr_error *err);
 
+/* ---- words ---- */
+/* The word that begins at or after *end: [*begin, *end) of text [len]; false at the end of the text. *end starts at 0. A word is
+ * what stands between white space; Han, Kana and the like are words of one character, with punctuation behind it. */
+bool text_next_word(const char *text, size_t len, size_t *begin, size_t *end);
+size_t text_count_words(const char *text);
+
 /* ---- quality ---- */
 /* How far text is from a reference: qasr_score_text. out->struct_size is left as it is; out changes on success only. */
 qasr_status score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err);

@@ -2,6 +2,8 @@
 """Makes and damages files for the command-line cases.
 
 tool.py wav FILE N_SAMPLES                 a 16 kHz mono wav file with a quiet tone
+tool.py hours FILE SECONDS CLIP.wav EVERY  a 16 kHz mono wav file of silence, without room on the disk, that has the clip every so
+                                           many seconds, first after half of that
 tool.py set FILE.safetensors TENSOR INDEX VALUE   overwrite one bf16 value: nan, inf or a number
 tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's header
 tool.py gguf FILE EDIT...                  change a GGUF file: KEY=TYPE:JSON sets a metadata key ("u32:7", "arr/str:[]"),
@@ -33,6 +35,20 @@ def make_wav(path, n_samples):
         out.setframerate(16000)
         tone = [int(1000 * math.sin(i / 8)) for i in range(int(n_samples))]
         out.writeframes(struct.pack(f"<{len(tone)}h", *tone))
+
+
+def make_hours(path, seconds, clip, every):
+    rate, seconds, every = 16000, int(seconds), int(every)
+    with wave.open(clip, "rb") as source:
+        assert source.getparams()[:3] == (1, 2, rate)
+        samples = source.readframes(source.getnframes())
+    size = 2 * rate * seconds
+    with open(path, "wb") as out:
+        out.write(struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size))
+        for at in range(every // 2, seconds, every):
+            out.seek(44 + 2 * rate * at)
+            out.write(samples)
+        out.truncate(44 + size)
 
 
 def read_header(path):
@@ -119,7 +135,7 @@ def main():
     elif what == "fuzz":
         fuzz(args[0], args[1], args[2], args[3:])
     else:
-        {"wav": make_wav, "set": set_value, "header": set_header, "gguf": edit_gguf, "sub": substitute}[what](*args)
+        {"wav": make_wav, "hours": make_hours, "set": set_value, "header": set_header, "gguf": edit_gguf, "sub": substitute}[what](*args)
 
 
 if __name__ == "__main__":

@@ -285,15 +285,13 @@ static void pieces_of_a_clip_are_decoded_together(void **state)
         must(qasr_transcribe(&results[i], s, long_sound.pcm, long_sound.n, &opt, &err), &err);
         qasr_session_close(s);
         same_result(results[i], results[0]);
-        char shown[2000] = "";
         size_t n_tokens = 0, n = qasr_result_piece_count(results[i]);
         assert_true(n >= 8);
         for (size_t p = 0; p < n; p++) {
             const qasr_piece *piece = qasr_result_piece(results[i], p);
-            strcat(shown, piece->text);
             n_tokens += piece->n_tokens; /* the first token of a piece is of its prompt, its last pass gives the end token */
         }
-        assert_string_equal(c.text, shown);
+        assert_string_equal(c.text, qasr_result_text(results[i]));
         assert_true(c.n_texts > n);
         const qasr_timings *t = qasr_result_timings(results[i]);
         assert_int_equal(t->n_decoded_tokens, n_tokens);
@@ -559,6 +557,7 @@ static void a_character_that_is_cut_is_shown(void **state)
     qasr_result *result = NULL;
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_new_tokens = 23;
+    opt.max_piece_s = 1200;
     opt.on_text = hear;
     opt.user = &c;
     must(qasr_transcribe(&result, s, sounds[5].pcm, sounds[5].n, &opt, &err), &err);

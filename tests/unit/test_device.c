@@ -730,6 +730,46 @@ static void logits_that_are_not_finite_are_reported(void **state)
     close_device();
 }
 
+/* Logits of every kind: even, one that stands out, hardly any difference, one that cannot be. */
+static void scores_of_choices(void **state)
+{
+    enum { N = 6, COLS = 5000 };
+    open_device(3);
+    float *x = random_host(N * COLS, 3), got[2 * N];
+    int32_t ids[N];
+    for (size_t i = 0; i < N; i++) {
+        for (size_t c = 0; c < COLS; c++)
+            x[i * COLS + c] *= i == 0 ? 0 : i == 1 ? 40.0f : i == 2 ? 1e-3f : 3.0f;
+        if (i == 3)
+            x[i * COLS + 7] = 90;
+        if (i == 4)
+            x[i * COLS + 9] = -1e30f;
+        ids[i] = 0;
+        for (size_t c = 1; c < COLS; c++)
+            ids[i] = x[i * COLS + c] > x[i * COLS + (size_t)ids[i]] ? (int32_t)c : ids[i];
+    }
+    ids[5] = -1; /* nothing was chosen */
+    dmat best = new_mat(DMAT_I32, N, 1, ids), scores = new_mat(QUANT_F32, N, 2, NULL);
+    device_begin(d);
+    op_choice_scores(d, scores, new_mat(QUANT_F32, N, COLS, x), best);
+    assert_int_equal(device_end(d, NULL), QASR_OK);
+    device_read(d, got, scores, NULL);
+    for (size_t i = 0; i + 1 < N; i++) {
+        double sum = 0, entropy = 0;
+        for (size_t c = 0; c < COLS; c++)
+            sum += exp((double)x[i * COLS + c] - (double)x[i * COLS + (size_t)ids[i]]);
+        for (size_t c = 0; c < COLS; c++) {
+            double p = exp((double)x[i * COLS + c] - (double)x[i * COLS + (size_t)ids[i]]) / sum;
+            entropy -= p > 0 ? p * log(p) : 0;
+        }
+        assert_true(fabs((double)got[2 * i] + log(sum)) < 1e-5);
+        assert_true(fabs((double)got[2 * i + 1] - entropy) < 1e-4);
+    }
+    assert_true(isnan(got[2 * (N - 1)]) && isnan(got[2 * N - 1]));
+    free(x);
+    close_device();
+}
+
 /* One product of each shape and a convolution with n threads; bits are compared between thread counts. */
 static float *run_with_threads(unsigned n_threads, size_t *n)
 {
@@ -781,6 +821,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product_types_follow_the_precision),
+        cmocka_unit_test(scores_of_choices),
         cmocka_unit_test(products_match_for_every_type),
         cmocka_unit_test_prestate(products_match_for_every_type, "exact"),
         cmocka_unit_test(convolution_matches),

@@ -1,4 +1,4 @@
-/* split: where long audio is cut. */
+/* activity, split: what is heard, where long audio is cut, which silence becomes a piece of its own. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,192 +9,398 @@
 
 #include <cmocka.h>
 
-#include "audio/audio.h"
+#include "audio/activity.h"
+#include "audio/split.h"
 #include "base/mem.h"
 
-enum { SECOND = AUDIO_RATE };
+enum { SECOND = AUDIO_RATE, MS = SECOND / 1000 };
 
-/* n samples of a 1-kHz tone: no sample is 0 (phase), 16 samples a period. */
-static float *tone(size_t n)
+static mel *tables;
+
+static int create_tables(void **state) { return mel_create(&tables, NULL); }
+
+static int free_tables(void **state)
+{
+    mel_free(tables);
+    return 0;
+}
+
+/* ---- sounds ---- */
+
+static uint32_t seed;
+
+static float noise(void)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (float)(int32_t)seed / 2147483648.0f;
+}
+
+static float *silence(size_t n)
 {
     float *x = NULL;
-    assert_int_equal(MEM_ALLOC(&x, n, NULL), QASR_OK);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(0.5 * sin(2 * M_PI * ((double)(i % 16) + 0.5) / 16));
+    assert_int_equal(MEM_CALLOC(&x, n, NULL), QASR_OK);
+    seed = 7;
     return x;
 }
 
-static void fill(float *x, size_t begin, size_t end, float value)
+static void add_noise(float *x, size_t begin, size_t end, float size)
 {
     for (size_t i = begin; i < end; i++)
-        x[i] = value;
+        x[i] += size * noise();
 }
 
-enum { MAX_CUTS = 2000 };
-
-/* Starts of all pieces but the first. The rule looks at all that is left; a stream that shows it no more than it says it
- * needs gives the same. */
-static size_t split(size_t cuts[MAX_CUTS], const float *x, size_t n, size_t max_samples)
+/* Something like words from begin to end: syllables of 160 ms, a voice of 150 Hz with harmonics and some hiss, each louder in
+ * its middle, with stops of 40 ms between them. */
+static void add_words(float *x, size_t begin, size_t end, float size)
 {
-    size_t n_cuts = 0;
+    const size_t syllable = 200 * MS, sound = 160 * MS;
+    for (size_t i = begin; i < end; i++) {
+        size_t at = (i - begin) % syllable, which = (i - begin) / syllable;
+        if (at >= sound)
+            continue;
+        double t = (double)i / SECOND, voice = 0;
+        for (int k = 1; k <= 8; k++)
+            voice += sin(2 * M_PI * 150 * k * (1 + 0.05 * (double)(which % 5)) * t) / (k + 3 * fabs(k - 3.0 - (double)(which % 7)));
+        x[i] += size * (float)sin(M_PI * (double)at / (double)sound) * ((float)voice + 0.1f * noise());
+    }
+}
+
+/* Words all over x [n] but for a pause [begin, end) after every `every`. */
+static void add_sentences(float *x, size_t n, size_t every, size_t pause, float size)
+{
+    for (size_t at = 0; at < n; at += every + pause)
+        add_words(x, at, n - at < every ? n : at + every, size);
+}
+
+/* ---- cutting ---- */
+
+enum { MAX_PIECES = 500 };
+typedef struct pieces {
+    size_t n, begin[MAX_PIECES], end[MAX_PIECES];
+    bool silent[MAX_PIECES];
+} pieces;
+
+/* All pieces of x [n]. What a stream shows, exactly one window, gives the same as all that is left. */
+static void split(pieces *to, const float *x, size_t n, double max_s, pool *p)
+{
+    const split_rule rule = split_rule_make(max_s);
+    to->n = 0;
     for (size_t start = 0; start < n;) {
-        size_t left = n - start, ahead = max_samples + AUDIO_CUT_AHEAD;
-        size_t length = audio_piece_length(x + start, left, max_samples);
+        size_t left = n - start, seen = left < rule.window ? left : rule.window;
+        split_piece all, part;
         float *window = NULL; /* of exactly that size, so that reading beyond it shows */
-        assert_int_equal(MEM_ALLOC(&window, left < ahead ? left : ahead, NULL), QASR_OK);
-        memcpy(window, x + start, (left < ahead ? left : ahead) * sizeof *x);
-        assert_int_equal(audio_piece_length(window, left < ahead ? left : ahead, max_samples), length);
+        assert_int_equal(MEM_ALLOC(&window, seen, NULL), QASR_OK);
+        memcpy(window, x + start, seen * sizeof *x);
+        assert_int_equal(split_next(&part, &rule, window, seen, start == 0, tables, p, NULL), QASR_OK);
+        assert_int_equal(split_next(&all, &rule, x + start, left, start == 0, tables, NULL, NULL), QASR_OK);
         mem_free(window);
-        assert_true(length > 0 && length <= left);
-        start += length;
-        assert_true(n_cuts < MAX_CUTS);
-        if (start < n)
-            cuts[n_cuts++] = start;
+        assert_int_equal(part.n_samples, all.n_samples);
+        assert_int_equal(part.silent, all.silent);
+        assert_true(part.n_samples > 0 && part.n_samples <= left);
+        assert_true(part.silent || part.n_samples <= rule.max);
+        assert_true(to->n < MAX_PIECES);
+        to->begin[to->n] = start;
+        to->end[to->n] = start + part.n_samples;
+        to->silent[to->n++] = part.silent;
+        start += part.n_samples;
     }
-    return n_cuts;
 }
 
-/* The only cut of x [n]. */
-static size_t single_cut(const float *x, size_t n, size_t max_samples)
+/* Nothing of x is above `size` within 20 ms of the cut. */
+static void assert_quiet_cut(const float *x, size_t cut, float size)
 {
-    size_t cuts[MAX_CUTS];
-    assert_int_equal(split(cuts, x, n, max_samples), 1);
-    return cuts[0];
+    for (size_t i = cut - 20 * MS; i < cut + 20 * MS; i++)
+        assert_true(fabsf(x[i]) <= size);
 }
 
-static void short_audio_is_not_cut(void **state)
+static void rules_follow_the_seconds(void **state)
 {
-    float *x = tone(1000);
-    assert_int_equal(audio_piece_length(x, 1000, 1000), 1000);
-    assert_int_equal(audio_piece_length(x, 999, 1000), 999);
-    assert_int_equal(audio_piece_length(NULL, 0, 1000), 0);
+    split_rule r = split_rule_make(0);
+    assert_int_equal(r.max, 28 * SECOND);
+    assert_int_equal(r.whole, r.max);
+    assert_true(r.aim < r.rest && r.rest < r.max && r.window >= 2 * r.rest);
+    r = split_rule_make(20);
+    assert_int_equal(r.max, 20 * SECOND);
+    assert_int_equal(r.aim, 15 * SECOND);
+    assert_true(r.whole == r.max && r.rest == r.max);
+    r = split_rule_make(1200);
+    assert_int_equal(r.aim, 1195 * SECOND);
+    r = split_rule_make(1e-9);
+    assert_int_equal(r.max, AUDIO_MIN_SAMPLES);
+    assert_true(r.aim > 0 && r.aim < r.max);
+    r = split_rule_make(1e300);
+    assert_true(r.window > r.max && r.max > (size_t)3600 * 24 * SECOND);
+}
+
+static void short_audio_is_one_piece(void **state)
+{
+    pieces p;
+    float *x = silence(29 * SECOND); /* even if nothing is in it */
+    split(&p, x, 28 * SECOND, 0, NULL);
+    assert_int_equal(p.n, 1);
+    assert_false(p.silent[0]);
+    split(&p, x, 1, 0, NULL);
+    assert_int_equal(p.n, 1);
+    split(&p, x, 28 * SECOND + 1, 0, NULL);
+    assert_int_equal(p.n, 1);
+    assert_true(p.silent[0]);
+    add_sentences(x, 29 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
+    split(&p, x, 28 * SECOND, 0, NULL);
+    assert_int_equal(p.n, 1);
+    split(&p, x, 28 * SECOND, 27, NULL);
+    assert_int_equal(p.n, 2);
     mem_free(x);
 }
 
-static void cut_falls_into_the_gap(void **state)
+static void cuts_fall_into_pauses(void **state)
 {
-    const size_t n = 30 * SECOND, max = 20 * SECOND;
-    float *x = tone(n);
-    size_t gap = 22 * SECOND + 77;
-    fill(x, gap, gap + 1600, 0); /* exactly one window */
-    assert_int_equal(single_cut(x, n, max), gap);
-    fill(x, gap, gap + 1600, 0.01f);
-    x[gap + 1234] = -0.001f; /* by size, not by value */
-    x[gap + 1235] = -0.3f;
-    assert_int_equal(single_cut(x, n, max), gap + 1234);
+    static const double limits[] = { 0, 8, 12, 20, 28, 60 };
+    static const float noises[] = { 0, 0.002f, 0.02f };
+    const size_t n = 75 * SECOND;
+    pieces p;
+    for (size_t k = 0; k < sizeof noises / sizeof *noises; k++) {
+        float *x = silence(n), *words = silence(n);
+        add_sentences(words, n, 2700 * MS, 300 * MS, 0.3f);
+        memcpy(x, words, n * sizeof *x);
+        add_noise(x, 0, n, noises[k]);
+        for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+            split(&p, x, n, limits[i], NULL);
+            assert_true(p.n >= 2);
+            for (size_t c = 1; c < p.n; c++) {
+                assert_false(p.silent[c]);
+                assert_quiet_cut(words, p.begin[c], 0); /* the stops between syllables are quiet too, but shorter */
+            }
+        }
+        mem_free(x);
+        mem_free(words);
+    }
+}
+
+typedef struct pause { size_t at, length; } pause; /* in milliseconds */
+
+/* The first cut of n_ms of words with these pauses, which have a faint noise in them. */
+static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
+{
+    pieces p;
+    float *x = silence(n_ms * MS);
+    size_t at = 0;
+    for (size_t i = 0; i < n_pauses; i++) {
+        add_words(x, at, pauses[i].at * MS, 0.3f);
+        at = (pauses[i].at + pauses[i].length) * MS;
+        add_noise(x, pauses[i].at * MS, at, 0.003f); /* louder than the stops between syllables */
+    }
+    add_words(x, at, n_ms * MS, 0.3f);
+    split(&p, x, n_ms * MS, 0, NULL);
+    mem_free(x);
+    assert_true(p.n >= 2);
+    return p.end[0] / MS;
+}
+
+static void a_long_pause_near_the_aim_is_preferred(void **state)
+{
+    static const pause pauses[] = { { 11000, 700 }, { 15000, 150 }, { 20000, 200 } }; /* the second is nearer to the aim of half */
+    assert_in_range(first_cut(35000, pauses, 3), 11020, 11680);
+    static const pause equal[] = { { 11000, 200 }, { 15000, 200 }, { 20000, 200 } };
+    assert_in_range(first_cut(35000, equal, 3), 15000, 20200);
+}
+
+static void a_pause_within_reach_spares_the_word(void **state)
+{
+    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first piece may end in the first only */
+    assert_in_range(first_cut(40000, pauses, 2), 9000, 9150);
+}
+
+static void without_pauses_the_quietest_place_is_taken(void **state)
+{
+    const size_t n = 60 * SECOND;
+    pieces p;
+    float *x = silence(n);
+    for (size_t i = 0; i < n; i++) { /* a hum that never ends, but fades away for a tenth of a second */
+        double away = fabs((double)i / SECOND - 13.05) / 0.05;
+        x[i] = 0.3f * (float)(sin((double)i * 0.2) * (away < 1 ? 0.5 - 0.48 * cos(M_PI * away) : 1));
+    }
+    split(&p, x, n, 0, NULL);
+    assert_in_range(p.end[0], 13 * SECOND, 13 * SECOND + 100 * MS);
+    mem_free(x);
+    x = silence(n);
+    add_words(x, 0, n, 0.3f);
+    split(&p, x, n, 0, NULL); /* at least between syllables */
+    for (size_t c = 1; c < p.n; c++)
+        assert_true(p.begin[c] % (200 * MS) >= 140 * MS || p.begin[c] % (200 * MS) <= 20 * MS);
     mem_free(x);
 }
 
-static void first_of_equal_places_wins(void **state)
+/* ---- silence ---- */
+
+/* 10 s of something, 9 s of words, 20 s of something. */
+static void split_around_words(pieces *p, float noise_size, float offset, float words)
 {
-    const size_t n = 30 * SECOND, max = 20 * SECOND;
-    float *x = tone(n);
-    fill(x, 17 * SECOND, 17 * SECOND + 1600, 0);
-    fill(x, 23 * SECOND, 23 * SECOND + 4000, 0);
-    assert_int_equal(single_cut(x, n, max), 17 * SECOND);
-    fill(x, 0, n, 0); /* silence without end: the first place of the search range */
-    assert_int_equal(single_cut(x, n, max), 15 * SECOND);
-    fill(x, 0, n, 0.25f);
-    assert_int_equal(single_cut(x, n, max), 15 * SECOND);
+    const size_t n = 39 * SECOND;
+    float *x = silence(n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = offset;
+    add_noise(x, 0, n, noise_size);
+    add_sentences(x + 10 * SECOND, 9 * SECOND, 3 * SECOND, 300 * MS, words);
+    split(p, x, n, 0, NULL);
     mem_free(x);
 }
 
-static void search_is_limited_to_five_seconds(void **state)
+static void long_silence_is_a_piece_of_its_own(void **state)
 {
-    const size_t n = 30 * SECOND, max = 20 * SECOND;
-    float *x = tone(n);
-    fill(x, 15 * SECOND - 1600, 15 * SECOND, 0); /* just before the range */
-    fill(x, 25 * SECOND, 25 * SECOND + 1600, 0); /* just behind */
-    fill(x, 20 * SECOND, 20 * SECOND + 1600, 0.05f);
-    assert_int_equal(single_cut(x, n, max), 20 * SECOND);
-    fill(x, 25 * SECOND - 1600, 25 * SECOND, 0); /* the last window that lies inside */
-    assert_int_equal(single_cut(x, n, max), 25 * SECOND - 1600);
-    mem_free(x);
+    static const struct { float noise, offset, words; } cases[] = {
+        { 0, 0, 0.3f }, { 0.0001f, 0, 0.3f }, { 0.002f, 0, 0.3f }, { 0.003f, 0, 0.3f }, { 0, 0.01f, 0.3f }, { 0.0005f, 0.02f, 0.3f },
+        { 0, 0, 0.003f }, { 0.0001f, 0, 0.01f } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pieces p;
+        split_around_words(&p, cases[i].noise, cases[i].offset, cases[i].words);
+        assert_int_equal(p.n, 3);
+        assert_true(p.silent[0] && !p.silent[1] && p.silent[2]);
+        assert_in_range(p.end[0], 9500 * MS, 9900 * MS); /* some of it stays with the words */
+        assert_in_range(p.end[1], 19100 * MS, 19600 * MS);
+    }
 }
 
-static void total_just_above_the_maximum(void **state)
+static void nothing_that_might_be_speech_is_silence(void **state)
 {
-    const size_t max = 20 * SECOND, n = max + 1;
-    float *x = tone(n);
-    fill(x, n - 1600, n, 0); /* the last window of the range ends with the audio */
-    assert_int_equal(single_cut(x, n, max), n - 1600);
-    fill(x, n - 1600, n, 0.01f);
-    x[n - 1] = 0; /* the latest cut there can be leaves one sample */
-    assert_int_equal(single_cut(x, n, max), n - 1);
-    mem_free(x);
-}
-
-static void short_ranges_are_cut_at_the_maximum(void **state)
-{
-    float *x = tone(1600);
-    x[5] = 0;
-    assert_int_equal(single_cut(x, 1600, 1000), 1000); /* no room for more than one window */
-    mem_free(x);
-    x = tone(1601);
-    fill(x, 0, 1601, 0.5f);
-    x[700] = 0.1f;
-    assert_int_equal(single_cut(x, 1601, 1000), 700);
-    mem_free(x);
-}
-
-static void tiny_pieces_have_at_least_one_sample(void **state)
-{
-    enum { N = 1700 };
-    float *x = NULL;
-    assert_int_equal(MEM_CALLOC(&x, N, NULL), QASR_OK);
-    size_t cuts[MAX_CUTS];
-    assert_int_equal(split(cuts, x, N, 1), N - 1);
-    for (size_t i = 0; i < N - 1; i++)
-        assert_int_equal(cuts[i], i + 1);
-    mem_free(x);
-}
-
-static void pieces_follow_each_other(void **state)
-{
-    const size_t n = 95 * SECOND, max = 20 * SECOND;
-    float *x = tone(n);
-    /* wanted at 20, 38, 60 and 84 s: nothing is quiet near the last */
-    fill(x, 18 * SECOND, 18 * SECOND + 1600, 0);
-    fill(x, 40 * SECOND, 40 * SECOND + 1600, 0);
-    fill(x, 64 * SECOND, 64 * SECOND + 1600, 0);
-    size_t cuts[MAX_CUTS];
-    assert_int_equal(split(cuts, x, n, max), 4);
-    assert_int_equal(cuts[0], 18 * SECOND);
-    assert_int_equal(cuts[1], 40 * SECOND);
-    assert_int_equal(cuts[2], 64 * SECOND);
-    assert_true(cuts[3] >= 79 * SECOND && cuts[3] < 89 * SECOND);
-    assert_true(n - cuts[3] <= max);
-    mem_free(x);
-}
-
-/* Noise of changing loudness, many lengths: what is far behind a cut does not move it. */
-static void what_lies_far_ahead_does_not_matter(void **state)
-{
+    static const struct { float noise, words; } cases[] = {
+        { 0.1f, 0.3f }, { 0.03f, 0.3f }, /* noise of -25 and -35 dB: who knows what is in it */
+    };
+    pieces p;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        split_around_words(&p, cases[i].noise, 0, cases[i].words);
+        for (size_t k = 0; k < p.n; k++)
+            assert_false(p.silent[k]);
+    }
+    /* words 10 dB above noise that is silence itself, and faint words in digital silence */
     const size_t n = 100 * SECOND;
-    uint32_t seed = 7;
-    float *x = tone(n);
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (float)(int32_t)seed / 2147483648.0f * (float)(1.01 + sin((double)i / 7000) * sin((double)i / 90000));
-    }
-    size_t cuts[MAX_CUTS];
-    for (size_t max = 3 * SECOND; max < 60 * SECOND; max += 2 * SECOND + 377)
-        assert_true(split(cuts, x, n - max % 1000, max) >= n / (max + AUDIO_CUT_AHEAD));
+    float *x = silence(n);
+    add_noise(x, 0, n, 0.002f);
+    add_sentences(x, n, 3 * SECOND, SECOND, 0.006f);
+    split(&p, x, n, 0, NULL);
+    for (size_t k = 0; k < p.n; k++)
+        assert_false(p.silent[k]);
     mem_free(x);
+    x = silence(n);
+    add_sentences(x, n, 3 * SECOND, SECOND, 0.002f);
+    split(&p, x, n, 0, NULL);
+    for (size_t k = 0; k < p.n; k++)
+        assert_false(p.silent[k]);
+    mem_free(x);
+}
+
+static void one_word_in_long_silence_is_found(void **state)
+{
+    const size_t n = 300 * SECOND, at = 171 * SECOND + 123 * MS;
+    pieces p;
+    float *x = silence(n);
+    add_noise(x, 0, n, 0.0005f);
+    add_words(x, at, at + 400 * MS, 0.05f);
+    split(&p, x, n, 0, NULL);
+    size_t n_sounds = 0;
+    for (size_t k = 0; k < p.n; k++) {
+        if (p.silent[k])
+            continue;
+        n_sounds++;
+        assert_true(p.begin[k] <= at - 200 * MS && p.end[k] >= at + 600 * MS);
+        assert_true(p.end[k] - p.begin[k] < 3 * SECOND);
+    }
+    assert_int_equal(n_sounds, 1);
+    mem_free(x);
+}
+
+/* ---- all of it ---- */
+
+static void pieces_are_the_whole_for_any_rule(void **state)
+{
+    static const double limits[] = { 0, 0.5, 2.5, 13.37, 30, 95 };
+    const size_t n = 100 * SECOND + 77;
+    pieces p, again;
+    pool *workers = NULL;
+    assert_int_equal(pool_create(&workers, 3, NULL), QASR_OK);
+    float *x = silence(n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = noise() * (float)(1.01 + sin((double)i / 7000) * sin((double)i / 90000)) / 2;
+    for (size_t i = 60 * SECOND; i < 70 * SECOND; i++)
+        x[i] = 0;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        split(&p, x, n, limits[i], NULL);
+        split(&again, x, n, limits[i], workers);
+        assert_int_equal(p.n, again.n);
+        for (size_t k = 0; k < p.n; k++)
+            assert_true(p.end[k] == again.end[k] && p.silent[k] == again.silent[k]);
+        assert_int_equal(p.end[p.n - 1], n);
+    }
+    mem_free(x);
+    pool_free(workers);
+}
+
+static void halves_are_cut_in_the_middle(void **state)
+{
+    const size_t n = 20 * SECOND;
+    size_t at = 0;
+    float *x = silence(n);
+    add_words(x, 0, 8 * SECOND, 0.3f);
+    add_words(x, 8 * SECOND + 400 * MS, 17 * SECOND, 0.3f);
+    add_words(x, 18 * SECOND, n, 0.3f); /* a longer pause, but not near the middle */
+    assert_int_equal(split_halves(&at, x, n, tables, NULL, NULL), QASR_OK);
+    assert_in_range(at, 8 * SECOND, 8 * SECOND + 400 * MS);
+    memset(x, 0, n * sizeof *x);
+    assert_int_equal(split_halves(&at, x, n, tables, NULL, NULL), QASR_OK);
+    assert_in_range(at, 9 * SECOND, 11 * SECOND);
+    mem_free(x);
+}
+
+/* ---- activity ---- */
+
+static void look(activity *a, const float *x, size_t n)
+{
+    float *features = NULL;
+    assert_int_equal(MEM_ALLOC(&features, MEL_BINS * mel_frames(n), NULL), QASR_OK);
+    assert_int_equal(mel_compute(tables, features, x, n, NULL, NULL), QASR_OK);
+    assert_int_equal(activity_find(a, features, mel_frames(n), NULL), QASR_OK);
+    mem_free(features);
+}
+
+static void edges_are_those_of_the_words(void **state)
+{
+    static const float noises[] = { 0, 0.003f, 0.03f };
+    const size_t n = 6 * SECOND;
+    for (size_t i = 0; i < sizeof noises / sizeof *noises; i++) {
+        activity a;
+        size_t first, end;
+        float *x = silence(n);
+        add_noise(x, 0, n, noises[i]);
+        look(&a, x, n);
+        assert_int_equal(activity_edges(&a, &first, &end), 0); /* steady noise alone */
+        assert_true(first == 0 && end == 0);
+        activity_free(&a);
+        add_words(x, 2 * SECOND, 4 * SECOND, 0.3f);
+        x[5 * SECOND] = 0.9f; /* a click is none */
+        look(&a, x, n);
+        size_t n_heard = activity_edges(&a, &first, &end);
+        assert_in_range(first, 192, 206);
+        assert_in_range(end, 392, 406);
+        assert_in_range(n_heard, 140, end - first); /* pauses between syllables may be left out */
+        activity_free(&a);
+        mem_free(x);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(short_audio_is_not_cut),
-        cmocka_unit_test(cut_falls_into_the_gap),
-        cmocka_unit_test(first_of_equal_places_wins),
-        cmocka_unit_test(search_is_limited_to_five_seconds),
-        cmocka_unit_test(total_just_above_the_maximum),
-        cmocka_unit_test(short_ranges_are_cut_at_the_maximum),
-        cmocka_unit_test(tiny_pieces_have_at_least_one_sample),
-        cmocka_unit_test(pieces_follow_each_other),
-        cmocka_unit_test(what_lies_far_ahead_does_not_matter),
+        cmocka_unit_test(rules_follow_the_seconds),
+        cmocka_unit_test(short_audio_is_one_piece),
+        cmocka_unit_test(cuts_fall_into_pauses),
+        cmocka_unit_test(a_long_pause_near_the_aim_is_preferred),
+        cmocka_unit_test(a_pause_within_reach_spares_the_word),
+        cmocka_unit_test(without_pauses_the_quietest_place_is_taken),
+        cmocka_unit_test(long_silence_is_a_piece_of_its_own),
+        cmocka_unit_test(nothing_that_might_be_speech_is_silence),
+        cmocka_unit_test(one_word_in_long_silence_is_found),
+        cmocka_unit_test(pieces_are_the_whole_for_any_rule),
+        cmocka_unit_test(halves_are_cut_in_the_middle),
+        cmocka_unit_test(edges_are_those_of_the_words),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, create_tables, free_tables);
 }

@@ -11,7 +11,7 @@ eval_demo --limit 3 --baseline "$DEMO" --threads 2 --batch 1 | cmp - same.json
 head -n 1 "$data/refs.tsv" >long.tsv
 grep '^en-long-12s' "$data/refs.tsv" >>long.tsv
 data=long.tsv
-eval_demo --audio-root "$DEMO/eval/clean" --max-piece-seconds 8 --baseline "$DEMO" >pieces.json
+eval_demo --audio-root "$DEMO/eval/clean" --segment 8 --baseline "$DEMO" >pieces.json
 eval_demo --audio-root "$DEMO/eval/clean" --exclude 'ru-*' >alone.json
 python3 - <<'PY'
 import json
@@ -30,6 +30,6 @@ assert abs(sum(kl) / len(kl) / q4["kl_mean"] - 1) < 1e-12 and abs(max(kl) / q4["
 errors = sum(line[k] for line in lines[1:] for k in ("substitutions", "insertions", "deletions"))
 assert abs(q4["wer"] / errors * sum(line["words"] for line in lines[1:]) - 1) < 1e-12, q4
 assert pieces["clips"] == 1 and pieces["forced_clips"] == pieces["positions"] == 0 and pieces["kl_mean"] is None, pieces
-assert pieces["changed"] == 0 and pieces["first32_agreement"] == 1 and pieces["max_piece_seconds"] == "8", pieces
+assert pieces["changed"] == 0 and pieces["first32_agreement"] == 1 and pieces["segment"] == "8", pieces
 assert alone["wer"] == 0 and alone["wer_ci"] == [0, 0] and alone["exact"] == 1 and "kl_mean" not in alone, alone
 PY

@@ -31,7 +31,7 @@ grep -E '"(empty|looped)"' changed.json | head -n 2
 
 must_fail 1 eval_demo --limit 4 --details part.jsonl
 must_fail 1 eval_demo --limit 4 --details part.jsonl --resume --precision f32
-must_fail 1 eval_demo --limit 4 --details part.jsonl --resume --max-piece-seconds 20
+must_fail 1 eval_demo --limit 4 --details part.jsonl --resume --segment 20
 head -n 2 whole.jsonl >twice.jsonl
 tail -n +2 whole.jsonl >>twice.jsonl
 must_fail 1 eval_demo --limit 4 --details twice.jsonl --resume

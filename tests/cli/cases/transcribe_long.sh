@@ -3,7 +3,7 @@ tool wav short.wav 160000
 tool wav long.wav 9600000
 export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}
 for name in short long; do
-    "$QASR" transcribe --model "$DEMO" --max-piece-seconds 10 --max-new-tokens 2 --ignore-eos --format json $name.wav >$name.json
+    "$QASR" transcribe --model "$DEMO" --segment 10 --max-new-tokens 2 --ignore-eos --format json $name.wav >$name.json
 done
 python3 - <<'PY'
 import json

@@ -12,7 +12,7 @@ must_fail 2 "$QASR" transcribe --model m a.wav --format xml
 must_fail 2 "$QASR" transcribe --model m a.wav --device gpu
 must_fail 2 "$QASR" transcribe --model m a.wav --threads 0
 must_fail 2 "$QASR" transcribe --model m a.wav --threads 1.5
-must_fail 2 "$QASR" transcribe --model m a.wav --max-piece-seconds nan
+must_fail 2 "$QASR" transcribe --model m a.wav --segment nan
 must_fail 2 "$QASR" transcribe --model m a.wav --max-new-tokens many
 must_fail 2 "$QASR" transcribe --model m a.wav --ignore-eos
 must_fail 2 "$QASR" transcribe --model m - -

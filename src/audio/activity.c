@@ -1,0 +1,166 @@
+/* Where something is to be heard: log-mel features [MEL_BINS, n_frames] in, one verdict per frame of 10 ms out. It looks at
+ * eight bands of the spectrum, as speech stands out in some band even where the noise in others is louder: a frame is heard
+ * when one of its bands is well above what that band sinks to between words. No model is involved, so music and other sounds
+ * that change are heard too; steady noise and hum are not. */
+#include "audio/activity.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum {
+    BANDS = 8,
+    BAND_BINS = MEL_BINS / BANDS,
+    SMOOTH = 2,      /* frames on either side */
+    GAP_MAX = 6,     /* shorter pauses are inside a sound: stops before a plosive */
+    CLICK_MAX = 8,   /* what is heard for so few frames, four of which come of smoothing, is a click */
+    FIRST_BIN = 3    /* those below hold what an offset of the samples leaks */
+};
+/* In dB. Levels are of mel bins, white noise of -70 dB below full scale has -66. */
+static const float HEARD = 9, INAUDIBLE = -66, SILENT = -34;
+static const double FLOOR_SHARE = 0.1; /* of the frames that are no louder than the floor of a band */
+
+/* Features are (log10 + 4) / 4. */
+static float decibels(float feature) { return 40 * feature - 40; }
+
+/* Level of the bands, [BANDS, n]: mean of their bins' decibels. */
+static void measure_bands(float *level, const float *features, size_t n)
+{
+    for (size_t b = 0; b < BANDS; b++) {
+        float *to = level + b * n;
+        memset(to, 0, n * sizeof *to);
+        for (size_t i = b * BAND_BINS; i < (b + 1) * BAND_BINS; i++)
+            for (size_t t = 0; t < n; t++)
+                to[t] += features[i * n + t];
+        for (size_t t = 0; t < n; t++)
+            to[t] = decibels(to[t] / BAND_BINS);
+    }
+}
+
+/* out[t]: mean of x over t - reach .. t + reach, as far as there are frames. */
+static void smooth(float *out, const float *x, size_t n, size_t reach)
+{
+    for (size_t t = 0; t < n; t++) {
+        size_t first = t > reach ? t - reach : 0, end = n - t > reach ? t + reach + 1 : n;
+        float sum = 0;
+        for (size_t i = first; i < end; i++)
+            sum += x[i];
+        out[t] = sum / (float)(end - first);
+    }
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* What a band sinks to; never below what cannot be heard. sorted: scratch [n]. */
+static float find_floor(float *sorted, const float *level, size_t n)
+{
+    memcpy(sorted, level, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare_floats);
+    float low = sorted[(size_t)(FLOOR_SHARE * (double)(n - 1))];
+    return low > INAUDIBLE - HEARD ? low : INAUDIBLE - HEARD;
+}
+
+/* Runs of a value that are at most max frames long and lie between others take the other value. */
+static void drop_short_runs(bool *heard, size_t n, bool value, size_t max)
+{
+    for (size_t t = 0, end; t < n; t = end) {
+        for (end = t + 1; end < n && heard[end] == heard[t];)
+            end++;
+        bool inside = value || (t > 0 && end < n); /* silence at the ends stays silence */
+        if (heard[t] == value && inside && end - t <= max)
+            for (size_t i = t; i < end; i++)
+                heard[i] = !value;
+    }
+}
+
+static void add_band(activity *a, const float *raw, const float *level, float floor)
+{
+    for (size_t t = 0; t < a->n_frames; t++) {
+        float above = level[t] - floor, rise = t > 0 ? raw[t] - raw[t - 1] : 0;
+        a->above[t] = above > a->above[t] ? above : a->above[t];
+        a->flux[t] += rise > 0 ? rise / BANDS : 0;
+        a->heard[t] = a->heard[t] || above > HEARD;
+    }
+}
+
+/* The loudest bin of each frame: a tone has only one or two. */
+static void measure_frames(activity *a, const float *features)
+{
+    const size_t n = a->n_frames;
+    memcpy(a->loud, features + FIRST_BIN * n, n * sizeof *a->loud);
+    for (size_t i = FIRST_BIN + 1; i < MEL_BINS; i++)
+        for (size_t t = 0; t < n; t++)
+            a->loud[t] = features[i * n + t] > a->loud[t] ? features[i * n + t] : a->loud[t];
+    for (size_t t = 0; t < n; t++)
+        a->loud[t] = decibels(a->loud[t]);
+}
+
+static qasr_status fill(activity *a, const float *features, qasr_error *err)
+{
+    const size_t n = a->n_frames;
+    float *raw = NULL, *level = NULL;
+    qasr_status status;
+    TRY_GOTO(MEM_ALLOC(&raw, BANDS * n, err));
+    TRY_GOTO(MEM_ALLOC(&level, 2 * n, err));
+    measure_bands(raw, features, n);
+    measure_frames(a, features);
+    for (size_t b = 0; b < BANDS; b++) {
+        smooth(level, raw + b * n, n, SMOOTH);
+        add_band(a, raw + b * n, level, find_floor(level + n, level, n));
+    }
+    drop_short_runs(a->heard, n, false, GAP_MAX);
+    drop_short_runs(a->heard, n, true, CLICK_MAX);
+done:
+    mem_free(raw);
+    mem_free(level);
+    return status;
+}
+
+qasr_status activity_find(activity *a, const float *features, size_t n_frames, qasr_error *err)
+{
+    *a = (activity){ .n_frames = n_frames };
+    qasr_status status;
+    TRY_GOTO(MEM_CALLOC(&a->above, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->flux, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->heard, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->loud, n_frames, err));
+    TRY_GOTO(fill(a, features, err));
+done:
+    if (status != QASR_OK)
+        activity_free(a);
+    return status;
+}
+
+void activity_free(activity *a)
+{
+    mem_free(a->above);
+    mem_free(a->flux);
+    mem_free(a->heard);
+    mem_free(a->loud);
+    *a = (activity){ 0 };
+}
+
+size_t activity_edges(const activity *a, size_t *first, size_t *end)
+{
+    size_t n_heard = 0;
+    *first = *end = 0;
+    for (size_t t = 0; t < a->n_frames; t++) {
+        if (!a->heard[t])
+            continue;
+        if (n_heard++ == 0)
+            *first = t;
+        *end = t + 1;
+    }
+    return n_heard;
+}
+
+bool activity_is_silent(const activity *a, size_t t)
+{
+    return !a->heard[t] && a->loud[t] < SILENT;
+}

@@ -1,0 +1,34 @@
+/* Where to cut long audio: samples in, the length of the first piece out. Pieces touch: no overlap, no gap. */
+#ifndef QASR_AUDIO_SPLIT_H
+#define QASR_AUDIO_SPLIT_H
+
+#include <stdbool.h>
+
+#include "audio/audio.h"
+
+/* All in samples. */
+typedef struct split_rule {
+    size_t max;   /* no piece is longer */
+    size_t aim;   /* pieces are about that long, as pauses allow */
+    size_t whole; /* audio that is not longer is one piece, whatever is in it */
+    size_t rest;  /* what is left of longer audio is not cut when it is not longer than that */
+    size_t window; /* how much of what is left the next piece can depend on */
+} split_rule;
+
+/* max_s 0: pieces of at most 28 s, about 14 s; else pieces of at most max_s, finite and above 0, and not much less. */
+split_rule split_rule_make(double max_s);
+
+typedef struct split_piece {
+    size_t n_samples;
+    bool silent; /* nothing is to be heard in it; never so for audio that is one piece */
+} split_piece;
+
+/* The piece that pcm [n_samples] begins with, n_samples above 0: all that is left of the audio, or at least rule->window of it.
+ * is_first: nothing was before. Deterministic for any number of threads; p may be NULL. Error: NOMEM. */
+qasr_status split_next(split_piece *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first, const mel *m,
+                       pool *p, qasr_error *err);
+
+/* Where to cut a piece of at least two seconds in halves: *at is above 0 and below n_samples. Errors and arguments as above. */
+qasr_status split_halves(size_t *at, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err);
+
+#endif

@@ -1,0 +1,96 @@
+/* See retry.h. Only the samples of the piece and its answer decide, so that neither threads nor the batch do. */
+#include "engine/retry.h"
+
+#include <string.h>
+
+#include "audio/split.h"
+#include "base/mem.h"
+#include "engine/guard.h"
+
+enum {
+    MAX_DEPTH = 2,                   /* quarters are not cut again */
+    MIN_SAMPLES = 4 * AUDIO_RATE,    /* nor is anything shorter than twice this */
+    PAD = AUDIO_RATE / 10,           /* of silence that a trimmed piece keeps */
+    MIN_TRIM = AUDIO_RATE / 20       /* less would give the same again */
+};
+
+bool retry_is_possible(const call *c) { return !c->opt->no_retry && !c->opt->ignore_eos; }
+
+static bool is_worth_it(const call *c, const piece_job *j)
+{
+    if (!retry_is_possible(c) || !guard_is_suspect(j->piece.status))
+        return false;
+    return j->piece.status != QASR_PIECE_SUSPECT_LIMIT || c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
+}
+
+static size_t samples_until(double s, double start_s) { return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0; }
+
+/* A piece that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out. */
+static bool trim(piece_job *j)
+{
+    size_t first = samples_until(j->piece.speech_start_s, j->piece.start_s), end = samples_until(j->piece.speech_end_s, j->piece.start_s);
+    if (j->n_tries > 0 || j->depth > 0 || end <= first || first < PAD + MIN_TRIM)
+        return false;
+    j->trim_begin = first - PAD;
+    j->trim_end = j->n_samples - end > PAD ? j->n_samples - end - PAD : 0;
+    return true;
+}
+
+/* Takes the samples from `at` on from j. */
+static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_error *err)
+{
+    piece_job *half;
+    TRY(MEM_CALLOC(&half, 1, err));
+    half->n_samples = j->n_samples - at;
+    half->pcm = j->pcm + at;
+    if (j->own_pcm) {
+        qasr_status status = MEM_ALLOC(&half->own_pcm, half->n_samples, err);
+        if (status != QASR_OK) {
+            mem_free(half);
+            return status;
+        }
+        memcpy(half->own_pcm, half->pcm, half->n_samples * sizeof *half->pcm);
+        half->pcm = half->own_pcm;
+    }
+    half->timings = j->timings;
+    half->n_tries = j->n_tries + 1;
+    half->depth = j->depth + 1;
+    half->piece.start_s = j->piece.start_s + (double)at / AUDIO_RATE;
+    half->piece.end_s = j->piece.end_s;
+    *out = half;
+    return QASR_OK;
+}
+
+static qasr_status halve(piece_job **half, const call *c, piece_job *j, qasr_error *err)
+{
+    size_t at;
+    TRY(split_halves(&at, j->pcm, j->n_samples, c->s->model->features, device_pool(c->s->device), err));
+    TRY(make_half(half, j, at, err));
+    j->n_samples = at;
+    j->trim_begin = j->trim_end = 0;
+    j->depth++;
+    j->piece.end_s = (*half)->piece.start_s;
+    return QASR_OK;
+}
+
+qasr_status retry_decide(retry_plan *plan, piece_job **half, const call *c, piece_job *j, qasr_error *err)
+{
+    *plan = RETRY_NONE;
+    if (!is_worth_it(c, j)) {
+        if (j->n_tries > 0 && !guard_is_suspect(j->piece.status))
+            j->piece.status = QASR_PIECE_RETRIED;
+        return QASR_OK;
+    }
+    if (trim(j)) {
+        *plan = RETRY_SAME;
+    } else if (j->depth < MAX_DEPTH && j->n_samples >= 2 * MIN_SAMPLES) {
+        TRY(halve(half, c, j, err));
+        *plan = RETRY_HALVES;
+    }
+    if (*plan != RETRY_NONE) {
+        j->n_tries++;
+        j->seq = (sequence){ 0 };
+        piece_free_answer(&j->piece);
+    }
+    return QASR_OK;
+}

@@ -1,0 +1,20 @@
+/* What becomes of a suspect answer: the piece is tried again, closer to its speech, then in halves. */
+#ifndef QASR_ENGINE_RETRY_H
+#define QASR_ENGINE_RETRY_H
+
+#include "engine/piece.h"
+
+/* Whether pieces of this call may be tried again, so that they need their samples after the start. */
+bool retry_is_possible(const call *c);
+
+typedef enum retry_plan {
+    RETRY_NONE,  /* the answer stays */
+    RETRY_SAME,  /* the job is to be started again; it has no answer any more */
+    RETRY_HALVES /* the same, and so is a new job for its second half */
+} retry_plan;
+
+/* After piece_finish. The status of an answer that stays may change to RETRIED. *half belongs to the caller, who links it behind
+ * j. Error: NOMEM. */
+qasr_status retry_decide(retry_plan *plan, piece_job **half, const call *c, piece_job *j, qasr_error *err);
+
+#endif

@@ -1,0 +1,26 @@
+# Three hours, of which nine times eleven seconds are not silent: memory as for a minute, every second is accounted for, and all
+# that was skipped has a line on standard error.
+tool hours long.wav 10800 "$DATA/audio/jfk.wav" 1200
+tool hours short.wav 60 "$DATA/audio/jfk.wav" 30
+export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}
+for name in short long; do
+    "$QASR" transcribe --model "$DEMO" --format json $name.wav >$name.json 2>$name.err
+done
+python3 - <<'PY'
+import json
+short, long = json.load(open("short.json")), json.load(open("long.json"))
+pieces = long["pieces"]
+assert long["duration"] == 10800 and pieces[0]["start"] == 0 and pieces[-1]["end"] == 10800, pieces
+assert all(a["end"] == b["start"] for a, b in zip(pieces, pieces[1:])), pieces
+silent = [p for p in pieces if p["status"] == "silent"]
+spoken = [p for p in pieces if p["status"] != "silent"]
+assert len(spoken) == 9 and len(silent) == 10, pieces
+assert all(p["no_speech"] and p["text"] == "" and p["tokens"] == [] and p["stop_reason"] == "empty" for p in silent), silent
+for i, p in enumerate(spoken):
+    at = 600 + 1200 * i
+    assert p["status"] == "ok" and p["text"] == spoken[0]["text"] != "", p
+    assert at - 0.5 < p["start"] < at < p["speech_start"] < at + 0.5 and at + 10.5 < p["speech_end"] < p["end"] < at + 11.5, p
+lines = open("long.err").read().splitlines()
+assert lines == [f"qasr: warning: 'long.wav' from {p['start']:.1f} to {p['end']:.1f} s: nothing is to be heard, skipped" for p in silent], lines
+assert long["peak_rss_mb"] < short["peak_rss_mb"] + 30, (short["peak_rss_mb"], long["peak_rss_mb"])
+PY

@@ -1,0 +1,417 @@
+/* Segments of long audio, on the demo model: which answers are suspect, what is tried then, silence, scores, words, progress. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine/guard.h"
+#include "engine/retry.h"
+#include "qasr/qasr.h"
+
+static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac", short_file[] = TEST_DATA "/golden/clips/en-000.flac",
+                  russian_file[] = TEST_DATA "/golden/clips/ru-000.flac";
+enum { SECOND = 16000 };
+
+static qasr_model *opened;
+
+static void must(qasr_status status, const qasr_error *err)
+{
+    if (status != QASR_OK)
+        fail_msg("%s", err->message);
+}
+
+static int open_model(void **state)
+{
+    qasr_error err;
+    qasr_status status = qasr_model_open(&opened, MODEL_DIR, NULL, &err);
+    if (status != QASR_OK)
+        print_error("cannot set up: %s\n", err.message);
+    return status == QASR_OK ? 0 : -1;
+}
+
+static int close_model(void **state)
+{
+    qasr_model_close(opened);
+    return 0;
+}
+
+static qasr_session *open_session(int batch, int n_threads)
+{
+    qasr_error err;
+    qasr_session *s = NULL;
+    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
+    so.batch = batch;
+    so.n_threads = n_threads;
+    must(qasr_session_open(&s, opened, &so, &err), &err);
+    return s;
+}
+
+/* ---- the guard ---- */
+
+static void suspect_answers_are_told_from_others(void **state)
+{
+    static const struct { const char *text; qasr_stop_reason stop; double heard_s; qasr_piece_status status; } cases[] = {
+        { "one two three", QASR_STOP_EOS, 1, QASR_PIECE_OK },
+        { "one two three", QASR_STOP_LOOP, 1, QASR_PIECE_SUSPECT_LOOP },
+        { "one two three", QASR_STOP_LIMIT, 1, QASR_PIECE_SUSPECT_LIMIT },
+        { "one language English<asr_text>two", QASR_STOP_EOS, 1, QASR_PIECE_SUSPECT_LOOP },
+        { "", QASR_STOP_EOS, 0, QASR_PIECE_OK },
+        { "", QASR_STOP_EOS, 1.9, QASR_PIECE_OK },
+        { "", QASR_STOP_EOS, 2.1, QASR_PIECE_SUSPECT_EMPTY },
+        { "one two three", QASR_STOP_EOS, 9.9, QASR_PIECE_OK },
+        { "one two three", QASR_STOP_EOS, 10.1, QASR_PIECE_SUSPECT_RATE },
+        { "one", QASR_STOP_EOS, 5.9, QASR_PIECE_OK }, /* too short to tell */
+        { "a b c d e f g h i j k l m n o p q r", QASR_STOP_EOS, 1, QASR_PIECE_OK },
+        { "a b c d e f g h i j k l m n o p q r s", QASR_STOP_EOS, 1, QASR_PIECE_SUSPECT_RATE },
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16, QASR_PIECE_OK }, /* five words */
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17, QASR_PIECE_SUSPECT_RATE },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        qasr_piece p = { .text = cases[i].text, .stop = cases[i].stop };
+        assert_int_equal(guard_judge(&p, cases[i].heard_s), cases[i].status);
+        assert_int_equal(guard_is_suspect(cases[i].status), cases[i].status >= QASR_PIECE_SUSPECT_LOOP);
+    }
+    assert_string_equal(qasr_piece_status_name(QASR_PIECE_RETRIED), "retried");
+    assert_string_equal(qasr_piece_status_name(QASR_PIECE_SUSPECT_RATE), "suspect_rate");
+    assert_string_equal(qasr_piece_status_name((qasr_piece_status)99), "unknown");
+}
+
+static void words_are_counted_in_all_scripts(void **state)
+{
+    static const struct { const char *text; size_t n; } cases[] = {
+        { "", 0 }, { " \n ", 0 }, { "one", 1 }, { " It's one, two-three. ", 3 }, { "\xE4\xBD\xA0\xE5\xA5\xBD\xEF\xBC\x8C\xE5\x97\xA8\xE3\x80\x82", 3 },
+        { "\xE7\x94\xA8 GPU2 \xE7\xAE\x97", 3 }, { "\xE7\x94\xA8GPU\xE7\xAE\x97", 3 }, { "\xEC\x95\x88\xEB\x85\x95 \xED\x95\x98\xEC\x84\xB8\xEC\x9A\x94", 2 },
+        { "caf\x65\xCC\x81 noir", 2 } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(text_count_words(cases[i].text), cases[i].n);
+}
+
+/* ---- what is tried again ---- */
+
+static const float *room; /* 40 s of the long clip */
+
+/* A job whose answer, of 40 s that begin at 100, is suspect. */
+static piece_job suspect(qasr_piece_status status)
+{
+    piece_job j = { .pcm = room, .n_samples = 40 * SECOND };
+    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.piece.text, "text", NULL), QASR_OK);
+    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.piece.language, "English", NULL), QASR_OK);
+    j.piece.start_s = 100;
+    j.piece.end_s = 140;
+    j.piece.speech_start_s = 101.5;
+    j.piece.speech_end_s = 139;
+    j.piece.status = status;
+    return j;
+}
+
+static void a_suspect_piece_is_trimmed_then_halved(void **state)
+{
+    qasr_error err;
+    float *pcm = NULL;
+    size_t n = 0;
+    retry_plan plan;
+    piece_job *half = NULL;
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    call c = { .opt = &opt, .s = open_session(1, 1) };
+    must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
+    room = pcm;
+    piece_job j = suspect(QASR_PIECE_SUSPECT_RATE);
+    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    assert_int_equal(plan, RETRY_SAME);
+    assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* a tenth of a second stays */
+    assert_int_equal(j.trim_end, 900 * SECOND / 1000);
+    assert_null(j.piece.text);
+    piece_job again = suspect(QASR_PIECE_SUSPECT_RATE);
+    j.piece = again.piece;
+    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    assert_int_equal(plan, RETRY_HALVES);
+    assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
+    assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
+    assert_in_range(j.n_samples, 10 * SECOND, 30 * SECOND);
+    assert_true(j.piece.start_s == 100 && j.piece.end_s == half->piece.start_s && half->piece.end_s == 140);
+    assert_true(fabs(j.piece.end_s - 100 - (double)j.n_samples / SECOND) < 1e-9);
+    mem_free(half);
+    /* quarters, and no further */
+    j.piece.status = QASR_PIECE_SUSPECT_LOOP;
+    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    assert_int_equal(plan, RETRY_HALVES);
+    mem_free(half);
+    j.piece.status = QASR_PIECE_SUSPECT_LOOP;
+    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    assert_int_equal(plan, RETRY_NONE);
+    assert_int_equal(j.piece.status, QASR_PIECE_SUSPECT_LOOP);
+    j.piece.status = QASR_PIECE_OK;
+    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    assert_int_equal(plan, RETRY_NONE);
+    assert_int_equal(j.piece.status, QASR_PIECE_RETRIED);
+    qasr_session_close((qasr_session *)c.s);
+    qasr_audio_free(pcm);
+}
+
+static void what_is_not_tried_again(void **state)
+{
+    static float silent[7 * SECOND];
+    qasr_error err;
+    retry_plan plan;
+    piece_job *half = NULL;
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    call c = { .opt = &opt, .s = open_session(1, 1) };
+    room = silent;
+    for (int i = 0; i < 5; i++) {
+        piece_job j = suspect(i == 1 ? QASR_PIECE_SUSPECT_LIMIT : i == 4 ? QASR_PIECE_OK : QASR_PIECE_SUSPECT_LOOP);
+        opt.no_retry = i == 0;
+        opt.max_new_tokens = i == 1; /* a limit that was asked for */
+        opt.ignore_eos = i == 2;
+        if (i == 3) { /* too short for halves, and begins with its speech */
+            j.n_samples = 7 * SECOND;
+            j.piece.speech_start_s = 100.1;
+        }
+        qasr_piece_status before = j.piece.status;
+        must(retry_decide(&plan, &half, &c, &j, &err), &err);
+        assert_int_equal(plan, RETRY_NONE);
+        assert_int_equal(j.piece.status, before);
+        piece_free_answer(&j.piece);
+    }
+    qasr_session_close((qasr_session *)c.s);
+}
+
+static size_t count_words(const qasr_result *r) { return text_count_words(qasr_result_text(r)); }
+
+static void same_pieces(const qasr_result *a, const qasr_result *b)
+{
+    assert_string_equal(qasr_result_text(a), qasr_result_text(b));
+    assert_int_equal(qasr_result_piece_count(a), qasr_result_piece_count(b));
+    for (size_t i = 0; i < qasr_result_piece_count(a); i++) {
+        const qasr_piece *p = qasr_result_piece(a, i), *q = qasr_result_piece(b, i);
+        assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->status == q->status);
+        assert_true(p->speech_start_s == q->speech_start_s && p->speech_end_s == q->speech_end_s);
+        assert_string_equal(p->text, q->text);
+        assert_int_equal(p->n_tokens, q->n_tokens);
+        assert_int_equal(p->scores != NULL, q->scores != NULL);
+        if (p->scores)
+            assert_memory_equal(p->scores, q->scores, p->n_tokens * sizeof *p->scores);
+    }
+}
+
+/* 61 s at once are more than the model can take. */
+static void loops_are_cured_by_halves(void **state)
+{
+    static const int runs[][2] = { { 1, 1 }, { 3, 2 }, { 8, 3 } }; /* batch, threads */
+    qasr_error err;
+    float *pcm = NULL;
+    size_t n = 0;
+    qasr_result *marked = NULL, *results[ARRAY_LEN(runs)] = { NULL };
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
+    opt.max_piece_s = 100;
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+        qasr_session *s = open_session(runs[i][0], runs[i][1]);
+        must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
+        same_pieces(results[i], results[0]);
+        if (i == 0) {
+            opt.no_retry = 1;
+            must(qasr_transcribe(&marked, s, pcm, n, &opt, &err), &err);
+            opt.no_retry = 0;
+        }
+        qasr_session_close(s);
+    }
+    assert_int_equal(qasr_result_piece_count(marked), 1);
+    assert_int_equal(qasr_result_piece(marked, 0)->status, QASR_PIECE_SUSPECT_LOOP);
+    const size_t n_pieces = qasr_result_piece_count(results[0]);
+    assert_true(n_pieces >= 2);
+    for (size_t i = 0; i < n_pieces; i++) {
+        const qasr_piece *p = qasr_result_piece(results[0], i);
+        assert_int_equal(p->status, QASR_PIECE_RETRIED);
+        assert_true(p->start_s == (i ? qasr_result_piece(results[0], i - 1)->end_s : 0));
+        assert_true(p->start_s <= p->speech_start_s && p->speech_start_s < p->speech_end_s && p->speech_end_s <= p->end_s);
+    }
+    assert_true(fabs(qasr_result_piece(results[0], n_pieces - 1)->end_s - (double)n / SECOND) < 1e-9);
+    assert_in_range(count_words(results[0]), 95, 150); /* of 144 */
+    assert_null(strstr(qasr_result_text(results[0]), "<asr_text>"));
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+        qasr_result_free(results[i]);
+    qasr_result_free(marked);
+    qasr_audio_free(pcm);
+}
+
+/* ---- silence and progress ---- */
+
+typedef struct progress { double done_s, total_s; size_t n, cancel_at; } progress;
+
+static int note_progress(void *user, double done_s, double total_s)
+{
+    progress *p = user;
+    assert_true(done_s > p->done_s && done_s <= total_s + 1e-9);
+    p->done_s = done_s;
+    p->total_s = total_s;
+    return p->n++ == p->cancel_at;
+}
+
+static void silence_between_clips_is_skipped(void **state)
+{
+    qasr_error err;
+    float *a = NULL, *b = NULL, *all = NULL;
+    size_t n_a, n_b;
+    qasr_result *first = NULL, *second = NULL, *both = NULL;
+    qasr_session *s = open_session(1, 2); /* one after the other, so that progress is made twice */
+    must(qasr_audio_load(&a, &n_a, short_file, &err), &err);
+    must(qasr_audio_load(&b, &n_b, russian_file, &err), &err);
+    must(qasr_transcribe(&first, s, a, n_a, NULL, &err), &err);
+    must(qasr_transcribe(&second, s, b, n_b, NULL, &err), &err);
+    const size_t gap = 120 * SECOND, n = n_a + gap + n_b;
+    must(MEM_CALLOC(&all, n, &err), &err);
+    memcpy(all, a, n_a * sizeof *a);
+    memcpy(all + n_a + gap, b, n_b * sizeof *b);
+    progress seen = { .cancel_at = SIZE_MAX };
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.on_progress = note_progress;
+    opt.user = &seen;
+    must(qasr_transcribe(&both, s, all, n, &opt, &err), &err);
+    assert_int_equal(qasr_result_piece_count(both), 3);
+    const qasr_piece *silent = qasr_result_piece(both, 1);
+    assert_int_equal(silent->status, QASR_PIECE_SILENT);
+    assert_true(silent->no_speech && silent->n_tokens == 0 && !silent->scores && isnan(silent->avg_log_probability));
+    assert_true(silent->speech_start_s == silent->start_s && silent->speech_end_s == silent->start_s);
+    assert_true(silent->end_s - silent->start_s > 115);
+    assert_string_equal(silent->text, "");
+    assert_int_equal(silent->stop, QASR_STOP_EMPTY);
+    assert_int_equal(qasr_result_stop_reason(both), QASR_STOP_EOS);
+    assert_string_equal(qasr_result_piece(both, 0)->text, qasr_result_text(first));
+    assert_string_equal(qasr_result_piece(both, 2)->text, qasr_result_text(second));
+    assert_string_equal(qasr_result_language(both), "English,Russian");
+    assert_true(qasr_result_timings(both)->audio_s == (double)n / SECOND);
+    assert_true(seen.n >= 2 && fabs(seen.done_s - (double)n / SECOND) < 1e-9 && seen.total_s == (double)n / SECOND);
+    qasr_result_free(both);
+    both = NULL;
+    seen = (progress){ .cancel_at = 0 };
+    assert_int_equal(qasr_transcribe(&both, s, all, n, &opt, &err), QASR_E_CANCELLED);
+    assert_int_equal(seen.n, 1);
+    assert_null(both);
+    opt.on_progress = NULL;
+    memset(all, 0, n * sizeof *all); /* nothing but silence */
+    must(qasr_transcribe(&both, s, all, n, &opt, &err), &err);
+    assert_int_equal(qasr_result_piece_count(both), 1);
+    assert_int_equal(qasr_result_piece(both, 0)->status, QASR_PIECE_SILENT);
+    assert_int_equal(qasr_result_stop_reason(both), QASR_STOP_EOS);
+    assert_string_equal(qasr_result_text(both), "");
+    qasr_result_free(first);
+    qasr_result_free(second);
+    qasr_result_free(both);
+    qasr_audio_free(a);
+    qasr_audio_free(b);
+    mem_free(all);
+    qasr_session_close(s);
+}
+
+/* ---- scores ---- */
+
+/* ln softmax(x)[id] and the entropy, in double. */
+static void score_of(double *log_probability, double *entropy, const float *x, size_t n, int32_t id)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += exp((double)x[i] - (double)x[id]);
+    *log_probability = -log(sum);
+    *entropy = 0;
+    for (size_t i = 0; i < n; i++) {
+        double p = exp((double)x[i] - (double)x[id]) / sum;
+        *entropy -= p > 0 ? p * log(p) : 0;
+    }
+}
+
+static void scores_are_those_of_the_logits(void **state)
+{
+    static const char *const files[] = { TEST_DATA "/golden/clips/en-000.flac", TEST_DATA "/golden/clips/ru-000.flac", TEST_DATA "/audio/jfk.wav" };
+    qasr_error err;
+    qasr_session *s = open_session(0, 2);
+    for (size_t f = 0; f < ARRAY_LEN(files); f++) {
+        float *pcm = NULL;
+        size_t n = 0;
+        qasr_result *plain = NULL, *scored = NULL;
+        qasr_forced *forced = NULL;
+        qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+        must(qasr_audio_load(&pcm, &n, files[f], &err), &err);
+        must(qasr_transcribe(&plain, s, pcm, n, &opt, &err), &err);
+        opt.token_scores = 1;
+        must(qasr_transcribe(&scored, s, pcm, n, &opt, &err), &err);
+        const qasr_piece *p = qasr_result_piece(scored, 0), *q = qasr_result_piece(plain, 0);
+        assert_true(!q->scores && !q->words && q->n_words == 0 && isnan(q->avg_log_probability));
+        assert_int_equal(p->n_tokens, q->n_tokens);
+        assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
+        must(qasr_force_open(&forced, s, pcm, n, NULL, &err), &err);
+        double sum = 0;
+        for (size_t i = 0; i < p->n_tokens; i++) {
+            double log_probability, entropy;
+            score_of(&log_probability, &entropy, qasr_force_logits(forced), qasr_force_vocabulary(forced), p->tokens[i]);
+            assert_true(fabs((double)p->scores[i].log_probability - log_probability) < 1e-5);
+            assert_true(fabs((double)p->scores[i].entropy - entropy) < 1e-4);
+            sum += log_probability;
+            must(qasr_force_token(forced, p->tokens[i], &err), &err);
+        }
+        assert_true(fabs(p->avg_log_probability - sum / (double)p->n_tokens) < 1e-5);
+        qasr_force_close(forced);
+        qasr_result_free(plain);
+        qasr_result_free(scored);
+        qasr_audio_free(pcm);
+    }
+    qasr_session_close(s);
+}
+
+static void words_have_the_confidence_of_their_tokens(void **state)
+{
+    static const int runs[][2] = { { 1, 1 }, { 5, 3 } };
+    qasr_error err;
+    float *pcm = NULL;
+    size_t n = 0;
+    qasr_result *results[2] = { NULL };
+    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+    opt.token_scores = 1;
+    must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
+    for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+        qasr_session *s = open_session(runs[i][0], runs[i][1]);
+        must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
+        qasr_session_close(s);
+    }
+    same_pieces(results[0], results[1]);
+    for (size_t i = 0; i < qasr_result_piece_count(results[0]); i++) {
+        const qasr_piece *p = qasr_result_piece(results[0], i);
+        char text[4000] = "";
+        double product = 1, words = 1;
+        size_t first = 0;
+        while (first < p->n_tokens && p->tokens[first] != 1022) /* <asr_text> */
+            first++;
+        for (size_t k = first + 1; k < p->n_tokens; k++)
+            product *= exp((double)p->scores[k].log_probability);
+        for (size_t k = 0; k < p->n_words; k++) {
+            assert_true(p->words[k].confidence > 0 && p->words[k].confidence <= 1);
+            words *= (double)p->words[k].confidence;
+            strcat(strcat(text, k ? " " : ""), p->words[k].text);
+        }
+        assert_string_equal(text, p->text);
+        assert_true(p->n_words > 10);
+        assert_true(fabs(log(words) - log(product)) < 1e-3); /* in this text every token belongs to exactly one word */
+    }
+    qasr_result_free(results[0]);
+    qasr_result_free(results[1]);
+    qasr_audio_free(pcm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(suspect_answers_are_told_from_others),
+        cmocka_unit_test(words_are_counted_in_all_scripts),
+        cmocka_unit_test(a_suspect_piece_is_trimmed_then_halved),
+        cmocka_unit_test(what_is_not_tried_again),
+        cmocka_unit_test(loops_are_cured_by_halves),
+        cmocka_unit_test(silence_between_clips_is_skipped),
+        cmocka_unit_test(scores_are_those_of_the_logits),
+        cmocka_unit_test(words_have_the_confidence_of_their_tokens),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
