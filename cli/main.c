@@ -7,9 +7,14 @@
 
 #include "cmd.h"
 #include "out.h"
+#include "progress.h"
 #include "qasr/qasr.h"
 
-void cmd_print_error(const char *message) { fprintf(stderr, "qasr: %s\n", message); }
+void cmd_print_error(const char *message)
+{
+    progress_clear();
+    fprintf(stderr, "qasr: %s\n", message);
+}
 
 static void print_clean(const char *prefix, const char *fmt, va_list ap)
 {
@@ -18,6 +23,7 @@ static void print_clean(const char *prefix, const char *fmt, va_list ap)
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F)
             *c = '?';
+    progress_clear();
     fprintf(stderr, "qasr: %s%s\n", prefix, text);
 }
 
@@ -60,8 +66,10 @@ static int dispatch(int argc, char **argv)
 static void print_log(void *user, qasr_log_level level, const char *message)
 {
     (void)user;
-    if (level == QASR_LOG_WARNING)
-        fprintf(stderr, "qasr: warning: %s\n", message);
+    if (level != QASR_LOG_WARNING)
+        return;
+    progress_clear();
+    fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
 int main(int argc, char **argv)

@@ -10,6 +10,7 @@ typedef enum opt_type {
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_CHOICE, /* int: index into choices */
+    OPT_SET,    /* unsigned: bits of the choices that are named, with commas between */
     OPT_LIST,   /* opt_files: may be repeated */
     OPT_FILE    /* the same, and words that are no options land there too */
 } opt_type;
@@ -21,7 +22,7 @@ typedef struct opt {
     const char *help;
     opt_type type;
     size_t field;      /* offset in the command's struct */
-    const char *const *choices; /* OPT_CHOICE: ends with NULL; the order is that of the enumeration */
+    const char *const *choices; /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
     double min, max;   /* OPT_INT, OPT_NUMBER */
 } opt;
 
@@ -38,9 +39,10 @@ typedef struct command {
     const opt *opts;
     size_t n_opts;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives the exit status */
+    const char *(*more)(void); /* more notes, which are made as the program runs; NULL: none */
 } command;
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
 enum { OPT_HELP_MAX = 1024 };
 
 extern const opt opt_help; /* --help, which every command has beside its table */

@@ -10,7 +10,9 @@
 
 enum { BAR_WIDTH = 28 };
 
-static double now_s(void)
+static bool visible; /* a bar is on the terminal */
+
+double progress_now_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -19,7 +21,7 @@ static double now_s(void)
 
 void progress_begin(progress *p, bool quiet)
 {
-    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s(), .unit = "MB", .per_unit = 1000000 };
+    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = progress_now_s(), .unit = "MB", .per_unit = 1000000 };
 }
 
 void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin)
@@ -29,30 +31,55 @@ void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t b
     p->begin = begin;
 }
 
-void progress_update(progress *p, uint64_t done, uint64_t total)
+bool progress_is_due(progress *p)
 {
-    double now = now_s();
-    if (!p->shown || total == 0 || now - p->last_s < 0.1)
-        return;
+    double now = progress_now_s();
+    if (!p->shown || (visible && now - p->last_s < 0.1))
+        return false;
     p->last_s = now;
-    double part = (double)done / (double)total, elapsed = now - p->start_s;
-    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
-    unsigned left_s = rate > 0 ? (unsigned)((double)(total - done) / rate + 0.5) : 0;
-    double units_s = rate / (double)p->per_unit;
+    return true;
+}
+
+void progress_draw(const progress *p, double part, double left_s, const char *text)
+{
     char bar[BAR_WIDTH + 1];
     size_t full = (size_t)(part * BAR_WIDTH);
+    if (!p->shown)
+        return;
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', full < BAR_WIDTH ? full : BAR_WIDTH);
     bar[BAR_WIDTH] = 0;
-    fprintf(stderr, "\r[%s] %3.0f%%  %" PRIu64 "/%" PRIu64 " %s  %.*f %s/s  ETA %u:%02u \033[K", bar, 100 * part,
-            done / p->per_unit, total / p->per_unit, p->unit, units_s < 10, units_s, p->unit, left_s / 60, left_s % 60);
+    fprintf(stderr, "\r[%s] %3.0f%%  %s", bar, 100 * part, text);
+    if (left_s >= 0)
+        fprintf(stderr, "  ETA %u:%02u ", (unsigned)(left_s + 0.5) / 60, (unsigned)(left_s + 0.5) % 60);
+    fputs("\033[K", stderr);
     fflush(stderr);
+    visible = true;
+}
+
+void progress_update(progress *p, uint64_t done, uint64_t total)
+{
+    char text[96];
+    if (total == 0 || !progress_is_due(p))
+        return;
+    double elapsed = progress_now_s() - p->start_s;
+    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
+    double units_s = rate / (double)p->per_unit;
+    snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " %s  %.*f %s/s", done / p->per_unit, total / p->per_unit, p->unit, units_s < 10,
+             units_s, p->unit);
+    progress_draw(p, (double)done / (double)total, rate > 0 ? (double)(total - done) / rate : 0, text);
+}
+
+void progress_clear(void)
+{
+    if (visible)
+        fputs("\r\033[K", stderr);
+    visible = false;
 }
 
 void progress_end(progress *p)
 {
-    if (p->shown)
-        fputs("\r\033[K", stderr);
+    progress_clear();
     p->shown = false;
 }
 

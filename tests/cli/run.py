@@ -8,8 +8,8 @@ A case is cases/NAME.sh. It runs under bash in an empty directory, with lib.sh r
 No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
 empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
 
-run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR [--update] [NAME...]
---layouts: what tests/tools/make_layouts.py wrote.
+run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR --convert PROGRAM [--update] [NAME...]
+--layouts: what tests/tools/make_layouts.py wrote. --convert: convert_audio of tests/tools.
 --update rewrites the .exit and .exact files with what the program gives now.
 """
 import argparse
@@ -27,7 +27,8 @@ TIMEOUT_S = 300
 
 def run_case(script, args):
     env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
-               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts), LC_ALL="C.UTF-8")
+               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts),
+               CONVERT=os.path.abspath(args.convert), LC_ALL="C.UTF-8")
     env.pop("QASR_CPU", None)
     with tempfile.TemporaryDirectory(prefix="qasr-cli-") as work:
         done = subprocess.run(["bash", "-c", 'set -u; . "$0"; . "$1"', str(HERE / "lib.sh"), str(script)], cwd=work,
@@ -97,6 +98,7 @@ def main():
     parser.add_argument("--qasr", required=True)
     parser.add_argument("--root", required=True)
     parser.add_argument("--layouts", required=True)
+    parser.add_argument("--convert", required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
