@@ -13,13 +13,6 @@
 
 enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of one piece, which the work is counted for */
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static bool fail(const qasr_error *err)
 {
     cmd_print_error(err->message);
@@ -224,9 +217,9 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     options.max_new_tokens = job->n_tokens;
     options.ignore_eos = 1;
     options.max_piece_s = MAX_SECONDS;
-    double start = now_s();
+    double start = progress_now_s();
     qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, &c, err);
-    c.sum.total_s = now_s() - start;
+    c.sum.total_s = progress_now_s() - start;
     *result = c.first;
     if (c.error.status != QASR_OK) {
         *err = c.error;
@@ -263,11 +256,11 @@ bool bench_transcribe(const void *arg, FILE *to)
     options.kv_type = job->kv_type;
     if (!get_audio(job, &pcm, &n))
         return false;
-    double start = now_s();
+    double start = progress_now_s();
     qasr_status status = open_model(&model, job, &err);
     if (status == QASR_OK)
         status = qasr_session_open(&session, model, &options, &err);
-    s.load_s = now_s() - start;
+    s.load_s = progress_now_s() - start;
     if (status == QASR_OK)
         status = measure(job, session, pcm, n, &result, &s, &err);
     bool good = status == QASR_OK || fail(&err);

@@ -19,7 +19,7 @@ static const eval_format formats[] = { eval_write_md, eval_write_json };
 
 static const opt opts[] = {
     { "ref", 0, "FILE", "references: a table of file, language and text with tabs between", OPT_STRING, offsetof(args, reference) },
-    { "hyp", 0, "FILE", "transcripts: a table with file, text and perhaps language, or JSON lines with these keys", OPT_STRING,
+    { "hyp", 0, "FILE", "transcripts: a table with file, text and perhaps language, or JSON lines with these keys, as of transcribe --format jsonl", OPT_STRING,
       offsetof(args, hypothesis) },
     { "exclude", 0, "GLOB", "leave out the files that match, as in '*-long-*'", OPT_STRING, offsetof(args, exclude) },
     { "limit", 0, "N", "take the first N of the references that are left", OPT_INT, offsetof(args, limit), NULL, 1, 1e9 },

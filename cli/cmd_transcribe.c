@@ -1,12 +1,12 @@
-/* qasr transcribe: audio files in, text or JSON out. The model and the session are opened once; files are decoded
- * together and come out in their order; one that fails gets its line on stderr and the others go on. */
+/* qasr transcribe: audio files in, transcripts out. Here: options, and what they come to. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "cmd.h"
 #include "languages.h"
@@ -14,15 +14,11 @@
 #include "out.h"
 #include "qasr/qasr.h"
 #include "segment.h"
+#include "transcribe.h"
 
-typedef struct args {
-    const char *model, *decoder_gguf, *mmproj, *language, *context, *output, *dump_tensors;
-    opt_files files;
-    int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
-    int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
-    const char *segment;
-    int confidence;
-} args;
+typedef transcribe_args args;
+
+enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10 000 tokens of English, which is what the published models take */
 
 /* In the order of qasr_decoder_weights, qasr_encoder_attention and qasr_precision. */
 static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
@@ -30,23 +26,43 @@ static const char *const attentions[] = { "windows", "full", NULL };
 static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 static const char *const devices[] = { "auto", "cpu", NULL };
-static const char *const format_names[] = { "txt", "json", NULL };
-static const out_format *const formats[] = { &out_txt, &out_json };
 
 static const opt opts[] = {
     { "model", 'm', "MODEL", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
       "name of a pulled model such as 0.6b (default: QASR_MODEL, else the one pulled last)",
       OPT_STRING, offsetof(args, model) },
-    { "audio", 'a', "FILE", "audio file, '-' for standard input; may be repeated, names without --audio work too",
+    { "audio", 'a', "FILE", "audio file, folder, pattern, or '-' for standard input; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
-    { "language", 'l', "LANG", "spoken language, English name or ISO code (default: detected)", OPT_STRING,
+    { "list", 0, "FILE", "a name of an audio file per line; '-': standard input", OPT_STRING, offsetof(args, list) },
+    { "recursive", 'r', NULL, "look in the folders below a folder, too", OPT_FLAG, offsetof(args, recursive) },
+    { "start", 0, "SECONDS", "leave out what is before", OPT_NUMBER, offsetof(args, start_s), NULL, 0, 1e9 },
+    { "duration", 0, "SECONDS", "take no more than that", OPT_NUMBER, offsetof(args, duration_s), NULL, 0.001, 1e9 },
+    { "channel", 0, "N|mix|split", "which channel: one, the mean of all (default), or each by itself, as a result of its own", OPT_STRING,
+      offsetof(args, channel) },
+    { "raw", 0, "FORMAT:RATE:CHANNELS", "the files are samples without a header, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le "
+      "or be, ulaw, alaw", OPT_STRING, offsetof(args, raw) },
+    { "ffmpeg", 0, "PROGRAM", "what decodes m4a, mp4, webm and the like (default: ffmpeg, if it is on PATH); 'none': nothing", OPT_STRING,
+      offsetof(args, ffmpeg) },
+    { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
       offsetof(args, language) },
-    { "context", 'c', "TEXT", "words or text to expect", OPT_STRING, offsetof(args, context) },
-    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
+    { "translate-warning", 0, NULL, "listen to the first 28 s of each file first, and warn when they do not sound like --language: the text "
+      "may be a translation then", OPT_FLAG, offsetof(args, translate_warning) },
+    { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING, offsetof(args, context) },
+    { "context-file", 0, "FILE", "the same, from a file", OPT_STRING, offsetof(args, context_file) },
+    { "format", 'f', "FORMAT,...", "what to write; several need --output-dir (default: what --output ends with, else txt)", OPT_SET,
+      offsetof(args, formats), out_format_names },
+    { "output", 'o', "FILE", "write the results there instead of to standard output ('-')", OPT_STRING, offsetof(args, output) },
+    { "output-dir", 0, "DIR", "write a file for each audio file and format there", OPT_STRING, offsetof(args, output_dir) },
+    { "skip-existing", 0, NULL, "leave out files whose results are in --output-dir", OPT_FLAG, offsetof(args, skip_existing) },
+    { "resume", 0, NULL, "go on with a run that was interrupted: with --output-dir as --skip-existing; with --output FILE.jsonl after the "
+      "last file that is whole", OPT_FLAG, offsetof(args, resume) },
+    { "strict", 0, NULL, "files with a warning (loop, token limit, no text, odd rate of words) count as failed", OPT_FLAG,
+      offsetof(args, strict) },
+    { "max-line-width", 0, "N", "columns of a line of subtitles (default 42)", OPT_INT, offsetof(args, max_line_width), NULL, 8, 500 },
+    { "max-lines", 0, "N", "lines of a subtitle (default 2)", OPT_INT, offsetof(args, max_lines), NULL, 1, 20 },
+    { "max-line-seconds", 0, "S", "how long a subtitle may last (default 7)", OPT_NUMBER, offsetof(args, max_line_s), NULL, 0.5, 600 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
-    { "quiet", 'q', NULL, "do not name the files as they begin (several files, on a terminal)", OPT_FLAG, offsetof(args, quiet) },
+    { "quiet", 'q', NULL, "no progress and no summary", OPT_FLAG, offsetof(args, quiet) },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
     { "batch", 'b', "N", "pieces of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
@@ -76,23 +92,6 @@ static const opt opts[] = {
       offsetof(args, dump_tensors) },
 };
 
-typedef struct run_state {
-    const args *a;
-    qasr_model *model;
-    qasr_session *session;
-    double load_s;
-    out out;
-    size_t n_given, n_reported; /* files that were given to the library, that came back */
-    size_t n_done;               /* of them, with a text */
-} run_state;
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- usage ----------------------------------------------------------------------------------- */
 
 static const char *language_name(const void *list, size_t i)
@@ -101,225 +100,265 @@ static const char *language_name(const void *list, size_t i)
     return qasr_language_name(i);
 }
 
+/* "Chinese (zh), English (en)", ... */
+static void list_languages(char *text, size_t size)
+{
+    *text = 0;
+    for (size_t i = 0; i < qasr_language_count(); i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, "%s%s (%s)", i ? ", " : "", qasr_language_name(i), qasr_language_code(i));
+    }
+}
+
 static int unknown_language(const char *text)
 {
+    char list[1024];
     const char *near = opt_nearest(text, language_name, NULL, qasr_language_count());
     if (near)
         return opt_usage_error(&cmd_transcribe, "unknown language '%s' (did you mean '%s'?)", text, near);
-    char list[1024] = "";
-    for (size_t i = 0; i < qasr_language_count(); i++) {
-        size_t n = strlen(list);
-        snprintf(list + n, sizeof list - n, "%s%s (%s)", i ? ", " : "", qasr_language_name(i), qasr_language_code(i));
-    }
-    return opt_usage_error(&cmd_transcribe, "unknown language '%s', expected one of %s", text, list);
+    list_languages(list, sizeof list);
+    return opt_usage_error(&cmd_transcribe, "unknown language '%s', expected auto or one of %s", text, list);
 }
 
-/* True if a result written to path would overwrite a sound that is to be read. */
-static bool is_audio_file(const args *a, const char *path)
+static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
+
+/* True for standard output, also by its name. */
+static bool is_stream(const char *output) { return !output || strcmp(output, "-") == 0; }
+
+/* The format that a file's name ends with, as a set; 0: none. */
+static unsigned format_of(const char *path)
 {
-    for (size_t i = 0; i < a->files.n; i++)
-        if (out_is_input(path, a->files.names[i]))
+    const char *dot = is_stream(path) ? NULL : strrchr(path, '.');
+    for (int i = 0; dot && i < OUT_FORMATS; i++)
+        if (strcasecmp(dot + 1, out_format_names[i]) == 0)
+            return 1U << i;
+    return 0;
+}
+
+/* What needs no look at the files. */
+static int check_options(args *a)
+{
+    const command *c = &cmd_transcribe;
+    const bool is_lines = a->formats == 1U << OUT_JSONL && !is_stream(a->output);
+    if (a->files.n == 0 && !a->list)
+        return opt_usage_error(c, "no audio file given");
+    if (a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS)
+        return opt_usage_error(c, "--decoder-gguf contradicts --decoder-weights safetensors");
+    if (a->ignore_eos && !a->max_new_tokens)
+        return opt_usage_error(c, "--ignore-eos needs --max-new-tokens");
+    if (a->context && a->context_file)
+        return opt_usage_error(c, "--context contradicts --context-file");
+    if (a->output && a->output_dir)
+        return opt_usage_error(c, "--output contradicts --output-dir");
+    if (a->output_dir && !*a->output_dir)
+        return opt_usage_error(c, "the name of --output-dir is empty");
+    if (has_several(a->formats) && !a->output_dir)
+        return opt_usage_error(c, "several formats need --output-dir");
+    if (a->skip_existing && !a->output_dir)
+        return opt_usage_error(c, "--skip-existing needs --output-dir");
+    if (a->resume && !a->output_dir && !is_lines)
+        return opt_usage_error(c, "--resume needs --output-dir, or --output with a file of format jsonl");
+    if (a->language && strcasecmp(a->language, "auto") != 0 && !languages_find(a->language))
+        return unknown_language(a->language);
+    if (a->translate_warning && !a->options.language)
+        return opt_usage_error(c, "--translate-warning needs --language with a language");
+    return segment_set(c, a->segment, &a->options) ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* "N", "mix", "split"; false if it is none of them (printed). */
+static bool read_channel(args *a)
+{
+    char *end;
+    if (!a->channel || strcasecmp(a->channel, "mix") == 0)
+        return true;
+    a->split_channels = strcasecmp(a->channel, "split") == 0;
+    if (a->split_channels)
+        return true;
+    errno = 0;
+    long n = strtol(a->channel, &end, 10);
+    a->audio.channel = (int)n;
+    if (*a->channel >= '0' && *a->channel <= '9' && !*end && !errno && n >= 1 && n <= 256)
+        return true;
+    opt_usage_error(&cmd_transcribe, "--channel '%s': expected a number from 1 to 256, mix, or split", a->channel);
+    return false;
+}
+
+static int read_audio_options(args *a)
+{
+    qasr_error err;
+    a->audio = (qasr_audio_options)QASR_AUDIO_OPTIONS_INIT;
+    a->audio.start_s = a->start_s;
+    a->audio.duration_s = a->duration_s;
+    a->audio.raw = a->raw;
+    a->audio.ffmpeg = !a->ffmpeg ? "ffmpeg" : strcasecmp(a->ffmpeg, "none") == 0 ? NULL : a->ffmpeg;
+    if (!read_channel(a))
+        return EXIT_USAGE;
+    if (qasr_audio_check(&a->audio, &err) != QASR_OK)
+        return opt_usage_error(&cmd_transcribe, "--raw: %s", err.message);
+    return EXIT_DONE;
+}
+
+/* ---- context --------------------------------------------------------------------------------- */
+
+/* False if the file cannot be read or is too long (printed). */
+static bool read_context(args *a)
+{
+    FILE *f = fopen(a->context_file, "r");
+    if (!f)
+        return cmd_fail("cannot open '%s': %s", a->context_file, strerror(errno));
+    a->context_text = calloc(MAX_CONTEXT_BYTES + 2, 1);
+    errno = 0;
+    size_t n = a->context_text ? fread(a->context_text, 1, MAX_CONTEXT_BYTES + 1, f) : 0;
+    bool good = a->context_text && !ferror(f);
+    if (!good)
+        cmd_fail("cannot read '%s': %s", a->context_file, strerror(a->context_text ? errno : ENOMEM));
+    else if (strlen(a->context_text) != n)
+        good = cmd_fail("'%s' holds a zero byte, expected text", a->context_file);
+    fclose(f);
+    while (good && n > 0 && strchr("\r\n", a->context_text[n - 1]))
+        a->context_text[--n] = 0;
+    a->options.context = a->context_text;
+    return good;
+}
+
+static int check_context(args *a)
+{
+    if (a->context_file && !read_context(a))
+        return EXIT_FAILED;
+    if (a->options.context && strlen(a->options.context) > MAX_CONTEXT_BYTES)
+        return opt_usage_error(&cmd_transcribe, "the context has more than %d bytes, expected at most that: the names and terms that matter",
+                               MAX_CONTEXT_BYTES);
+    return EXIT_DONE;
+}
+
+/* ---- what the options come to ---------------------------------------------------------------- */
+
+static void fill_options(args *a)
+{
+    a->model_options = (qasr_model_options)QASR_MODEL_OPTIONS_INIT;
+    a->model_options.decoder_weights = (qasr_decoder_weights)a->decoder_weights;
+    a->model_options.decoder_gguf = a->decoder_gguf;
+    a->model_options.mmproj = a->mmproj;
+    a->model_options.no_mmap = a->no_mmap;
+    a->model_options.mlock = a->mlock;
+    a->session_options = (qasr_session_options)QASR_SESSION_OPTIONS_INIT;
+    a->session_options.n_threads = a->n_threads;
+    a->session_options.precision = (qasr_precision)a->precision;
+    a->session_options.device = devices[a->device];
+    a->session_options.batch = a->batch;
+    a->session_options.kv_type = kv_types[a->kv_type];
+    a->options = (qasr_transcribe_options)QASR_TRANSCRIBE_OPTIONS_INIT;
+    a->options.language = a->language && strcasecmp(a->language, "auto") != 0 ? a->language : NULL;
+    a->options.context = a->context;
+    a->options.max_new_tokens = a->max_new_tokens;
+    a->options.ignore_eos = a->ignore_eos;
+    a->options.token_scores = a->confidence;
+    a->options.encoder_attention = (qasr_encoder_attention)a->attention;
+    a->options.dump_tensors = a->dump_tensors;
+    a->limits = (subtitle_limits){ a->max_line_width ? a->max_line_width : 42, a->max_lines ? a->max_lines : 2,
+                                   a->max_line_s > 0 ? a->max_line_s : 7 };
+    if (!a->formats)
+        a->formats = format_of(a->output);
+    if (!a->formats)
+        a->formats = 1U << OUT_TXT;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* True if a result written to path would overwrite a sound that is to be read. */
+static bool is_audio_file(const inputs *in, const char *path)
+{
+    for (size_t i = 0; i < in->n; i++)
+        if (out_is_input(path, in->items[i].path))
             return true;
     return false;
 }
 
-static int check_args(const args *a)
+static int check_files(const args *a, const inputs *in)
 {
-    size_t n_stdin = 0;
-    for (size_t i = 0; i < a->files.n; i++)
-        n_stdin += strcmp(a->files.names[i], "-") == 0;
-    if (a->files.n == 0)
-        return opt_usage_error(&cmd_transcribe, "no audio file given");
+    const command *c = &cmd_transcribe;
+    size_t n_stdin = a->list && strcmp(a->list, "-") == 0;
+    const char *format = out_format_names[__builtin_ctz(a->formats)];
+    for (size_t i = 0; i < in->n; i++)
+        n_stdin += strcmp(in->items[i].path, "-") == 0;
+    if (in->n == 0)
+        return opt_usage_error(c, "no audio file given: '%s' names none", a->list);
     if (n_stdin > 1)
-        return opt_usage_error(&cmd_transcribe, "standard input ('-') can be read only once");
-    if (a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS)
-        return opt_usage_error(&cmd_transcribe, "--decoder-gguf contradicts --decoder-weights safetensors");
-    if (a->ignore_eos && !a->max_new_tokens)
-        return opt_usage_error(&cmd_transcribe, "--ignore-eos needs --max-new-tokens");
-    if (a->dump_tensors && a->files.n > 1)
-        return opt_usage_error(&cmd_transcribe, "--dump-tensors takes one audio file, got %zu", a->files.n);
-    if (is_audio_file(a, a->output))
-        return opt_usage_error(&cmd_transcribe, "--output '%s' is an audio file to be read", a->output);
-    if (is_audio_file(a, a->dump_tensors))
-        return opt_usage_error(&cmd_transcribe, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
-    if (a->language && !languages_find(a->language))
-        return unknown_language(a->language);
-    return segment_set(&cmd_transcribe, a->segment, &(qasr_transcribe_options){ 0 }) ? EXIT_DONE : EXIT_USAGE;
+        return opt_usage_error(c, "standard input ('-') can be read only once");
+    if (inputs_have_stdin(in) && (a->split_channels || a->translate_warning))
+        return opt_usage_error(c, "%s needs files: standard input can be read only once",
+                               a->split_channels ? "--channel split" : "--translate-warning");
+    if (a->dump_tensors && in->n > 1)
+        return opt_usage_error(c, "--dump-tensors takes one audio file, got %zu", in->n);
+    if (!a->output_dir && in->n > 1 && !out_formats[__builtin_ctz(a->formats)]->holds_many)
+        return opt_usage_error(c, "--format %s holds one file, got %zu; use --output-dir", format, in->n);
+    if (is_audio_file(in, a->output))
+        return opt_usage_error(c, "--output '%s' is an audio file to be read", a->output);
+    if (is_audio_file(in, a->dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
+    return EXIT_DONE;
 }
 
-/* ---- one file -------------------------------------------------------------------------------- */
-
-/* Text may be missing: never in silence, whatever the format. */
-static void warn_of_piece(const char *file, const qasr_piece *p)
+static int transcribe(args *a, inputs *in)
 {
-    static const char *const what[] = {
-        [QASR_PIECE_SILENT] = "nothing is to be heard, skipped",
-        [QASR_PIECE_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
-        [QASR_PIECE_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
-        [QASR_PIECE_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
-        [QASR_PIECE_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
-    };
-    if (what[p->status])
-        fprintf(stderr, "qasr: warning: '%s' from %.1f to %.1f s: %s\n", file, p->start_s, p->end_s, what[p->status]);
-}
-
-static void warn(const char *file, const qasr_result *r)
-{
-    for (size_t i = 0; i < qasr_result_piece_count(r); i++)
-        warn_of_piece(file, qasr_result_piece(r, i));
-    if (qasr_result_stop_reason(r) == QASR_STOP_EMPTY)
-        fprintf(stderr, "qasr: warning: '%s' holds no samples, there is nothing to transcribe\n", file);
-}
-
-static void print_timings(const run_state *s, const char *file, const qasr_timings *t)
-{
-    fprintf(stderr,
-            "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
-            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s\n",
-            file, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
-            t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
-            qasr_cpu_level());
-}
-
-static qasr_transcribe_options transcribe_options(const args *a)
-{
-    qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
-    options.language = a->language;
-    options.context = a->context;
-    options.max_new_tokens = a->max_new_tokens;
-    options.ignore_eos = a->ignore_eos;
-    segment_set(&cmd_transcribe, a->segment, &options);
-    options.token_scores = a->confidence;
-    options.encoder_attention = (qasr_encoder_attention)a->attention;
-    options.dump_tensors = a->dump_tensors;
-    return options;
-}
-
-static int give_file(void *user, qasr_clip *clip)
-{
-    run_state *s = user;
-    const opt_files *files = &s->a->files;
-    if (s->n_given == files->n)
-        return 0;
-    clip->path = files->names[s->n_given++];
-    if (files->n > 1 && !s->a->quiet && isatty(STDERR_FILENO))
-        fprintf(stderr, "[%zu/%zu] %s\n", s->n_given, files->n, clip->path);
-    return 1;
-}
-
-/* The next file in order has its result, or its error. */
-static void report_file(run_state *s, const qasr_result *result, const qasr_error *error)
-{
-    const args *a = s->a;
-    size_t index = s->n_reported++;
-    const char *file = a->files.names[index];
-    out_item item = { file, s->model, a->model, s->session, result, error ? error->message : NULL, s->load_s, index, a->files.n };
-    formats[a->format]->item(s->out.f, &item);
-    if (error) {
-        cmd_print_error(error->message);
-        return;
-    }
-    if (!s->out.path)
-        out_flush_stdout(); /* text shows up as it is ready; a failure ends the run */
-    warn(file, result);
-    if (a->timings)
-        print_timings(s, file, qasr_result_timings(result));
-    s->n_done++;
-}
-
-static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
-{
-    run_state *s = user;
-    (void)clip;
-    if (!error || error->status != QASR_E_CANCELLED) /* nobody reads the output any more */
-        report_file(s, result, error);
-    qasr_result_free(result);
-    return ferror(s->out.f);
-}
-
-/* ---- all files ------------------------------------------------------------------------------- */
-
-static qasr_status open_all(run_state *s, qasr_error *err)
-{
-    double start = now_s();
-    qasr_model_options model_options = QASR_MODEL_OPTIONS_INIT;
-    model_options.decoder_weights = (qasr_decoder_weights)s->a->decoder_weights;
-    model_options.decoder_gguf = s->a->decoder_gguf;
-    model_options.mmproj = s->a->mmproj;
-    model_options.no_mmap = s->a->no_mmap;
-    model_options.mlock = s->a->mlock;
-    qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;
-    session_options.n_threads = s->a->n_threads;
-    session_options.precision = (qasr_precision)s->a->precision;
-    session_options.device = devices[s->a->device];
-    session_options.batch = s->a->batch;
-    session_options.kv_type = kv_types[s->a->kv_type];
-    qasr_status status = qasr_model_open(&s->model, s->a->model, &model_options, err);
-    if (status == QASR_OK)
-        status = qasr_session_open(&s->session, s->model, &session_options, err);
-    s->load_s = now_s() - start;
-    return status;
-}
-
-/* False if a file failed or the result could not be written. */
-static bool transcribe_all(run_state *s)
-{
-    const args *a = s->a;
-    const out_format *format = formats[a->format];
-    qasr_transcribe_options options = transcribe_options(a);
-    qasr_error err;
-    format->begin(s->out.f, a->files.n);
-    qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
-    while (status != QASR_OK && status != QASR_E_CANCELLED && s->n_reported < a->files.n)
-        report_file(s, NULL, &err); /* those that were not reached */
-    format->end(s->out.f, a->files.n);
-    if (s->n_done > 0 || !s->out.path)
-        return out_commit(&s->out) && s->n_done == a->files.n;
-    out_abort(&s->out); /* no file went well: leave none behind */
-    return false;
-}
-
-static int transcribe(const args *a)
-{
-    run_state s = { .a = a };
-    qasr_error err;
-    bool good = false;
-    if (!out_open(&s.out, a->output))
+    if (!inputs_collect(in, &a->files, a->list, a->recursive != 0))
         return EXIT_FAILED;
-    if (open_all(&s, &err) == QASR_OK) {
-        good = transcribe_all(&s);
-    } else {
-        cmd_print_error(err.message);
-        out_abort(&s.out);
+    inputs_set_audio(in, &a->audio);
+    int status = check_files(a, in);
+    if (status == EXIT_DONE && a->split_channels) {
+        if (!inputs_split_channels(in))
+            return EXIT_FAILED;
+        status = check_files(a, in);
     }
-    qasr_session_close(s.session);
-    qasr_model_close(s.model);
-    return good ? EXIT_DONE : EXIT_FAILED;
+    char *model = NULL;
+    if (status == EXIT_DONE)
+        status = models_resolve(&cmd_transcribe, &model, a->model);
+    a->model = model;
+    if (status == EXIT_DONE)
+        status = transcribe_run(a, in);
+    free(model);
+    return status;
 }
 
 static int run(int argc, char **argv)
 {
     args a = { 0 };
-    char *model = NULL;
-    int status;
+    inputs in = { 0 };
     opt_result parsed = opt_parse(&cmd_transcribe, &a, argc, argv);
-    if (parsed != OPT_PARSED)
-        status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
-    else
-        status = check_args(&a);
-    if (parsed == OPT_PARSED && status == EXIT_DONE)
-        status = models_resolve(&cmd_transcribe, &model, a.model);
-    a.model = model;
-    if (parsed == OPT_PARSED && status == EXIT_DONE)
-        status = transcribe(&a);
+    int status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    if (parsed == OPT_PARSED) {
+        fill_options(&a);
+        status = check_options(&a);
+        status = status == EXIT_DONE ? read_audio_options(&a) : status;
+        status = status == EXIT_DONE ? check_context(&a) : status;
+        status = status == EXIT_DONE ? transcribe(&a, &in) : status;
+    }
     opt_files_free(&a.files);
-    free(model);
+    inputs_free(&in);
+    free(a.context_text);
     return status;
+}
+
+/* The languages, in lines of at most 96 columns. */
+static const char *more_notes(void)
+{
+    static char text[1200];
+    size_t n = (size_t)snprintf(text, sizeof text, "languages:"), column = n;
+    for (size_t i = 0; i < qasr_language_count() && n < sizeof text; i++) {
+        char word[64];
+        size_t length = (size_t)snprintf(word, sizeof word, " %s (%s)%s", qasr_language_name(i), qasr_language_code(i),
+                                         i + 1 < qasr_language_count() ? "," : "\n");
+        const bool fits = column + length <= 96;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", fits ? "" : "\n ", word);
+        column = fits ? column + length : length + 1;
+    }
+    return text;
 }
 
 const command cmd_transcribe = {
     "transcribe", "turn speech into text", "[--model MODEL] FILE... [OPTIONS]",
-    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n"
+    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT'). Exit status: 0 all files\n"
+    "done, 1 some failed or the run did, 2 wrong usage, 3 all files failed.\n"
     "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
-    opts, sizeof opts / sizeof opts[0], run
+    opts, sizeof opts / sizeof opts[0], run, more_notes
 };

@@ -7,7 +7,8 @@ const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrat
                                    &cmd_score, &cmd_pull, &cmd_models, &cmd_help };
 const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
 
-const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" }, { EXIT_FAILED, "failed" }, { EXIT_USAGE, "wrong usage" } };
+const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" }, { EXIT_FAILED, "failed; transcribe: some of the files" },
+                                         { EXIT_USAGE, "wrong usage" }, { EXIT_ALL_FAILED, "transcribe: all files failed" } };
 const size_t cmd_n_exit_statuses = sizeof cmd_exit_statuses / sizeof cmd_exit_statuses[0];
 
 const cmd_variable cmd_variables[] = {

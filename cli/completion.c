@@ -26,7 +26,7 @@ static value_kind value_of(const opt *o)
     static const char *const files[] = { "FILE", "PATH", "MODEL", "AUDIO" }, *const directories[] = { "DIR" };
     if (!o->arg)
         return VALUE_NONE;
-    if (o->type == OPT_CHOICE || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0 || strcmp(o->arg, "REPO") == 0)
+    if (opt_has_choices(o) || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0 || strcmp(o->arg, "REPO") == 0)
         return VALUE_WORDS;
     if (is_one_of(o->arg, files, sizeof files / sizeof files[0]) || o->type == OPT_FILE)
         return VALUE_FILE;
@@ -35,7 +35,7 @@ static value_kind value_of(const opt *o)
 
 static const char *word_of(const opt *o, size_t i)
 {
-    if (o->type == OPT_CHOICE)
+    if (opt_has_choices(o))
         return opt_choice(o, i);
     if (strcmp(o->arg, "COMMAND") == 0)
         return i < cmd_count ? cmd_all[i]->name : NULL;

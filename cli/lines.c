@@ -12,14 +12,15 @@
 
 bool lines_open(lines *l, const char *path)
 {
-    *l = (lines){ .f = fopen(path, "r"), .path = path };
+    const bool is_stdin = strcmp(path, "-") == 0;
+    *l = (lines){ .f = is_stdin ? stdin : fopen(path, "r"), .path = is_stdin ? "standard input" : path };
     l->failed = !l->f && !cmd_fail("cannot open '%s': %s", path, strerror(errno));
     return !l->failed;
 }
 
 void lines_close(lines *l)
 {
-    if (l->f)
+    if (l->f && l->f != stdin)
         fclose(l->f);
     free(l->text);
     *l = (lines){ 0 };
@@ -63,7 +64,7 @@ bool lines_next(lines *l)
         l->text[--n] = 0;
     if (l->number == 1 && strncmp(l->text, "\xEF\xBB\xBF", 3) == 0)
         memmove(l->text, l->text + 3, (size_t)n - 2);
-    return is_utf8(l->text) || lines_fail(l, "not UTF-8");
+    return l->any_bytes || is_utf8(l->text) || lines_fail(l, "not UTF-8");
 }
 
 json_t *lines_parse_object(lines *l)

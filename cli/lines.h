@@ -15,11 +15,12 @@ typedef struct lines {
     size_t number;    /* its number, from 1 */
     size_t end_bytes; /* of the file up to and with its end */
     bool drop_torn;   /* set by the caller: a last line that has no end is not read */
+    bool any_bytes;   /* set by the caller: what is not UTF-8 is taken, too */
     bool failed;      /* reading, or what a line holds (printed) */
     size_t capacity;
 } lines;
 
-/* False if the file cannot be opened (printed). Close it in any case. */
+/* False if the file ("-": standard input) cannot be opened (printed). Close it in any case. */
 bool lines_open(lines *l, const char *path);
 void lines_close(lines *l);
 /* The next line; false at the end or if it cannot be read, is not UTF-8 or holds a zero byte (printed, failed is set). A byte

@@ -10,7 +10,11 @@
 #include "progress.h"
 #include "qasr/qasr.h"
 
-void cmd_print_error(const char *message) { fprintf(stderr, "qasr: %s\n", message); }
+void cmd_print_error(const char *message)
+{
+    progress_clear();
+    fprintf(stderr, "qasr: %s\n", message);
+}
 
 static void print_clean(const char *prefix, const char *fmt, va_list ap)
 {
@@ -62,8 +66,10 @@ static int dispatch(int argc, char **argv)
 static void print_log(void *user, qasr_log_level level, const char *message)
 {
     (void)user;
-    if (level == QASR_LOG_WARNING)
-        fprintf(stderr, "qasr: warning: %s\n", message);
+    if (level != QASR_LOG_WARNING)
+        return;
+    progress_clear();
+    fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
 int main(int argc, char **argv)

@@ -103,6 +103,10 @@ void manual_print_command(FILE *f, const command *cmd)
     if (cmd->notes) {
         fputs(".SH NOTES\n.nf\n", f);
         print_text(f, cmd->notes);
+        if (cmd->more) {
+            fputc('\n', f);
+            print_text(f, cmd->more());
+        }
         fputs(".fi\n", f);
     }
     end_page(f);

@@ -12,7 +12,7 @@
 #include <strings.h>
 
 enum {
-    MAX_OPTS = 32,
+    MAX_OPTS = 64,
     MAX_WORD = 48,   /* longest word that is worth a suggestion */
     FIRST_LONG = 256, /* getopt value of table entry 0; letters stay below */
     HELP_COLUMN = 31,
@@ -68,6 +68,8 @@ const char *opt_nearest(const char *word, const char *(*get)(const void *list, s
 
 static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
 
+bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_SET; }
+
 const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i) : o->choices[i]; }
 
 /* ---- help ------------------------------------------------------------------------------------ */
@@ -98,7 +100,7 @@ const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" }
 const char *opt_help_text(const opt *o, char *text, size_t size)
 {
     size_t n = (size_t)snprintf(text, size, "%s", o->help);
-    if (o->type == OPT_CHOICE)
+    if (opt_has_choices(o))
         for (size_t i = 0; opt_choice(o, i) && n < size; i++)
             n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : ": ", opt_choice(o, i));
     return text;
@@ -119,6 +121,8 @@ void opt_print_help(const command *cmd)
     print_option(&opt_help);
     if (cmd->notes)
         printf("\n%s", cmd->notes);
+    if (cmd->more)
+        printf("\n%s", cmd->more());
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -141,19 +145,49 @@ static bool set_number(const command *cmd, const opt *o, void *field, const char
     return true;
 }
 
-static bool set_choice(const command *cmd, const opt *o, int *field, const char *text)
+/* The choice that a word of n bytes names; negative: none. */
+static int find_choice(const opt *o, const char *word, size_t n)
+{
+    for (int i = 0; opt_choice(o, (size_t)i); i++)
+        if (strncasecmp(opt_choice(o, (size_t)i), word, n) == 0 && !opt_choice(o, (size_t)i)[n])
+            return i;
+    return -1;
+}
+
+static bool not_a_choice(const command *cmd, const opt *o, const char *text)
 {
     char allowed[256] = "";
     for (size_t i = 0; opt_choice(o, i); i++) {
-        if (strcasecmp(opt_choice(o, i), text) == 0) {
-            *field = (int)i;
-            return true;
-        }
         size_t n = strlen(allowed);
         snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", opt_choice(o, i));
     }
-    opt_usage_error(cmd, "--%s '%s': expected one of %s", o->name, text, allowed);
+    opt_usage_error(cmd, "--%s '%s': expected one %sof %s", o->name, text, o->type == OPT_SET ? "or more, with commas between, " : "",
+                    allowed);
     return false;
+}
+
+static bool set_choice(const command *cmd, const opt *o, int *field, const char *text)
+{
+    int choice = find_choice(o, text, strlen(text));
+    if (choice < 0)
+        return not_a_choice(cmd, o, text);
+    *field = choice;
+    return true;
+}
+
+static bool set_set(const command *cmd, const opt *o, unsigned *field, const char *text)
+{
+    unsigned set = 0;
+    for (const char *word = text; word;) {
+        size_t n = strcspn(word, ",");
+        int choice = find_choice(o, word, n);
+        if (choice < 0)
+            return not_a_choice(cmd, o, text);
+        set |= 1U << choice;
+        word = word[n] ? word + n + 1 : NULL;
+    }
+    *field = set;
+    return true;
 }
 
 static bool add_file(opt_files *files, const char *name)
@@ -181,6 +215,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_FLAG: *(int *)field = 1; return true;
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_SET: return set_set(cmd, o, field, text);
     case OPT_LIST:
     case OPT_FILE: return add_file(field, text);
     default: return set_number(cmd, o, field, text);

@@ -2,6 +2,7 @@
 #ifndef QASR_CLI_OPT_H
 #define QASR_CLI_OPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum opt_type {
@@ -10,6 +11,7 @@ typedef enum opt_type {
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_CHOICE, /* int: index into choices */
+    OPT_SET,    /* unsigned: bits of the choices that are named, with commas between */
     OPT_LIST,   /* opt_files: may be repeated */
     OPT_FILE    /* the same, and words that are no options land there too */
 } opt_type;
@@ -21,7 +23,7 @@ typedef struct opt {
     const char *help;
     opt_type type;
     size_t field;      /* offset in the command's struct */
-    const char *const *choices; /* OPT_CHOICE: ends with NULL; the order is that of the enumeration */
+    const char *const *choices; /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
     double min, max;   /* OPT_INT, OPT_NUMBER */
     const char *(*choice)(size_t i); /* OPT_CHOICE without choices: the i-th, NULL after the last */
 } opt;
@@ -39,9 +41,10 @@ typedef struct command {
     const opt *opts;
     size_t n_opts;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives the exit status */
+    const char *(*more)(void); /* more notes, which are made as the program runs; NULL: none */
 } command;
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
 enum { OPT_HELP_MAX = 1024 };
 
 extern const opt opt_help; /* --help, which every command has beside its table */
@@ -54,7 +57,8 @@ typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
 void opt_files_free(opt_files *files);
 void opt_print_help(const command *cmd);
-/* The i-th choice of an OPT_CHOICE; NULL after the last. */
+bool opt_has_choices(const opt *o);
+/* The i-th choice of such an option; NULL after the last. */
 const char *opt_choice(const opt *o, size_t i);
 /* What an option does, with its choices; written into text. */
 const char *opt_help_text(const opt *o, char *text, size_t size);

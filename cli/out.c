@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd.h"
+
 static bool fail(const char *what, const char *path)
 {
     fprintf(stderr, "qasr: %s '%s': %s\n", what, path, strerror(errno));
@@ -67,6 +69,12 @@ bool out_is_input(const char *path, const char *input)
            in.st_dev == target.st_dev && in.st_ino == target.st_ino;
 }
 
+bool out_has_content(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
 bool out_open(out *o, const char *path)
 {
     *o = (out){ 0 };
@@ -79,6 +87,39 @@ bool out_open(out *o, const char *path)
     o->path = path;
     o->f = open_memstream(&o->text, &o->size);
     return o->f ? true : fail("cannot write", path);
+}
+
+bool out_open_lines(out *o, const char *path, size_t keep_bytes)
+{
+    *o = (out){ .path = path, .as_it_comes = true };
+    if (!writable(path))
+        return fail("cannot write", path);
+    o->f = fopen(path, keep_bytes ? "r+" : "w");
+    if (o->f && keep_bytes && (ftruncate(fileno(o->f), (off_t)keep_bytes) != 0 || fseek(o->f, 0, SEEK_END) != 0)) {
+        int code = errno;
+        fclose(o->f);
+        errno = code;
+        o->f = NULL;
+    }
+    return o->f ? true : fail("cannot write", path);
+}
+
+bool out_show(out *o)
+{
+    if (!o->path)
+        return out_flush_stdout();
+    if (o->as_it_comes && !o->failed && (fflush(o->f) != 0 || ferror(o->f)))
+        o->failed = !fail("cannot write", o->path);
+    return !o->failed;
+}
+
+static bool close_lines(out *o)
+{
+    struct stat st;
+    bool good = out_show(o) && (fstat(fileno(o->f), &st) != 0 || !S_ISREG(st.st_mode) || fsync(fileno(o->f)) == 0 ||
+                                fail("cannot write", o->path));
+    out_abort(o);
+    return good;
 }
 
 static bool write_all(int fd, const char *p, size_t n)
@@ -142,6 +183,8 @@ bool out_commit(out *o)
 {
     if (!o->path)
         return out_flush_stdout();
+    if (o->as_it_comes)
+        return close_lines(o);
     bool whole = ferror(o->f) == 0;
     whole = fclose(o->f) == 0 && whole;
     o->f = NULL;

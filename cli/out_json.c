@@ -50,6 +50,8 @@ static json_t *piece_object(const qasr_piece *p)
     json_object_set_new(o, "speech_start", json_number(p->speech_start_s, 3));
     json_object_set_new(o, "speech_end", json_number(p->speech_end_s, 3));
     json_object_set_new(o, "status", json_text(qasr_piece_status_name(p->status)));
+    if (p->context_echoed)
+        json_object_set_new(o, "context_echoed", json_true());
     json_object_set_new(o, "no_speech", json_boolean(p->no_speech));
     json_object_set_new(o, "text", json_text(p->text));
     json_object_set_new(o, "language", json_text(p->language));
@@ -96,6 +98,8 @@ static void add_result(json_t *o, const out_item *it)
     const qasr_timings *t = qasr_result_timings(r);
     json_object_set_new(o, "text", json_text(qasr_result_text(r)));
     json_object_set_new(o, "language", json_text(qasr_result_language(r)));
+    if (it->detected)
+        json_object_set_new(o, "detected_language", json_text(it->detected));
     json_object_set_new(o, "duration", json_number(t->audio_s, 4));
     json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(r))));
     json_object_set_new(o, "model", json_text(it->model_path));
@@ -116,25 +120,31 @@ static void begin(FILE *f, size_t n_files)
         fputs("[\n", f);
 }
 
-static void item(FILE *f, const out_item *it)
+static bool item(FILE *f, const out_item *it)
 {
     if (!it->result && it->n_files == 1)
-        return;
+        return true;
     json_t *o = json_object();
+    if (it->index > 0)
+        fputs(",\n", f);
     json_object_set_new(o, "file", json_text(it->file));
+    if (it->channel)
+        json_object_set_new(o, "channel", json_integer(it->channel));
     if (it->result)
         add_result(o, it);
     else
         json_object_set_new(o, "error", json_text(it->error));
     json_print(o, f);
     json_decref(o);
-    fputs(it->index + 1 < it->n_files ? ",\n" : "\n", f);
+    if (it->n_files == 1)
+        fputc('\n', f);
+    return true;
 }
 
 static void end(FILE *f, size_t n_files)
 {
     if (n_files > 1)
-        fputs("]\n", f);
+        fputs("\n]\n", f);
 }
 
-const out_format out_json = { "json", begin, item, end };
+const out_format out_json = { "json", true, begin, NULL, item, end };

@@ -13,7 +13,7 @@ static const double bar_every_s = 0.1, line_every_s = 10;
 
 static bool on_screen; /* a bar, of which there is one at a time */
 
-static double now_s(void)
+double progress_now_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -22,7 +22,7 @@ static double now_s(void)
 
 void progress_begin(progress *p, bool quiet)
 {
-    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = now_s(), .label = "", .unit = "MB", .per_unit = 1000000 };
+    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = progress_now_s(), .label = "", .unit = "MB", .per_unit = 1000000 };
 }
 
 void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin)
@@ -42,33 +42,49 @@ void progress_lines(progress *p, bool quiet, const char *label)
     }
 }
 
-void progress_update(progress *p, uint64_t done, uint64_t total)
+bool progress_is_due(progress *p)
 {
-    double now = now_s();
-    if (!p->shown || total == 0 || now - p->last_s < (p->lines ? line_every_s : bar_every_s))
-        return;
+    double now = progress_now_s();
+    if (!p->shown || (now - p->last_s < (p->lines ? line_every_s : bar_every_s) && (p->lines || on_screen)))
+        return false;
     p->last_s = now;
-    if (p->lines && done == p->last_done)
-        return;
-    p->last_done = done;
-    double part = (double)done / (double)total, elapsed = now - p->start_s;
-    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
-    unsigned left_s = rate > 0 ? (unsigned)((double)(total - done) / rate + 0.5) : 0;
-    double units_s = rate / (double)p->per_unit;
+    return true;
+}
+
+void progress_draw(const progress *p, double part, double left_s, const char *text)
+{
     char bar[BAR_WIDTH + 1];
     size_t full = (size_t)(part * BAR_WIDTH);
+    if (!p->shown)
+        return;
     memset(bar, '.', BAR_WIDTH);
     memset(bar, '#', full < BAR_WIDTH ? full : BAR_WIDTH);
     bar[BAR_WIDTH] = 0;
-    char figures[120];
-    snprintf(figures, sizeof figures, "%3.0f%%  %" PRIu64 "/%" PRIu64 " %s  %.*f %s/s  ETA %u:%02u", 100 * part,
-             done / p->per_unit, total / p->per_unit, p->unit, units_s < 10, units_s, p->unit, left_s / 60, left_s % 60);
+    char left[24] = "";
+    if (left_s >= 0)
+        snprintf(left, sizeof left, "  ETA %u:%02u ", (unsigned)(left_s + 0.5) / 60, (unsigned)(left_s + 0.5) % 60);
     if (p->lines)
-        fprintf(stderr, "%s%s\n", p->label, figures);
+        fprintf(stderr, "%s%3.0f%%  %s%s\n", p->label, 100 * part, text, left);
     else
-        fprintf(stderr, "\r%s[%s] %s \033[K", p->label, bar, figures);
+        fprintf(stderr, "\r%s[%s] %3.0f%%  %s%s\033[K", p->label, bar, 100 * part, text, left);
     fflush(stderr);
     on_screen = !p->lines;
+}
+
+void progress_update(progress *p, uint64_t done, uint64_t total)
+{
+    char text[96];
+    if (total == 0 || !progress_is_due(p))
+        return;
+    if (p->lines && done == p->last_done)
+        return;
+    p->last_done = done;
+    double elapsed = progress_now_s() - p->start_s;
+    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
+    double units_s = rate / (double)p->per_unit;
+    snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " %s  %.*f %s/s", done / p->per_unit, total / p->per_unit, p->unit, units_s < 10,
+             units_s, p->unit);
+    progress_draw(p, (double)done / (double)total, rate > 0 ? (double)(total - done) / rate : 0, text);
 }
 
 void progress_clear(void)

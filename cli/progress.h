@@ -25,8 +25,16 @@ void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t b
 void progress_lines(progress *p, bool quiet, const char *label);
 void progress_update(progress *p, uint64_t done, uint64_t total);
 void progress_end(progress *p); /* takes the bar away */
-/* Takes any bar away, until the next update: for lines that come in between. */
+/* Takes away what bar there is until the next update, so that something else can be written to the terminal. */
 void progress_clear(void);
+
+/* For other texts behind the bar: true if it is time to draw (shown, and not there since less than a tenth of a second); draws a part from
+ * 0 to 1, the text, and the time that is left, if that is not negative. */
+bool progress_is_due(progress *p);
+void progress_draw(const progress *p, double part, double left_s, const char *text);
+
+/* Seconds, from some time on. */
+double progress_now_s(void);
 
 /* From now on SIGINT, SIGTERM and SIGHUP are remembered once, for long work that can be asked to stop; a second one kills. */
 void progress_catch_signals(void);

@@ -163,12 +163,20 @@ static bool get_string(reader *r, const json_t *o, int column, const char **valu
                       column_names[column]);
 }
 
+/* Lines that programs of this kind write beside those of the files: the first of 'qasr eval --details', and of 'qasr transcribe
+ * --format jsonl' the pieces and files that failed. */
+static bool is_aside(const json_t *o)
+{
+    const char *type = json_string_value(json_object_get(o, "type"));
+    return json_object_get(o, "qasr_eval") || (type && (strcmp(type, "segment") == 0 || json_object_get(o, "error")));
+}
+
 static bool read_object(reader *r)
 {
     const char *value[N_COLUMNS];
     json_t *o = lines_parse_object(&r->in);
     bool good = o != NULL;
-    if (good && !json_object_get(o, "qasr_eval")) { /* the first line of what 'qasr eval --details' writes */
+    if (good && !is_aside(o)) {
         for (int c = 0; good && c < N_COLUMNS; c++)
             good = get_string(r, o, c, &value[c]);
         good = good && add(r, value[FILE_COLUMN], value[LANGUAGE_COLUMN], value[TEXT_COLUMN]);

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "api_options.h"
+#include "base/options.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "device/limits.h"
@@ -26,7 +26,33 @@ const char *qasr_cpu_level(void) { return cpu_level_name(kernels_get(cpu_detect(
 qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err)
 {
     REQUIRE(pcm && n_samples && path, "pcm, n_samples and path must not be NULL");
-    return audio_load(pcm, n_samples, path, err);
+    return audio_load(pcm, n_samples, path, &(qasr_audio_options)QASR_AUDIO_OPTIONS_INIT, err);
+}
+
+qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err)
+{
+    qasr_audio_options own;
+    return audio_read_options(&own, opt, err);
+}
+
+qasr_status qasr_audio_load_part(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err)
+{
+    qasr_audio_options own;
+    REQUIRE(pcm && n_samples && path, "pcm, n_samples and path must not be NULL");
+    TRY(audio_read_options(&own, opt, err));
+    return audio_load(pcm, n_samples, path, &own, err);
+}
+
+qasr_status qasr_audio_probe(qasr_audio_info *out, const char *path, const qasr_audio_options *opt, qasr_error *err)
+{
+    qasr_audio_options own;
+    REQUIRE(out && path, "out and path must not be NULL");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_AUDIO_INFO_INIT");
+    TRY(audio_read_options(&own, opt, err));
+    qasr_audio_info info = { out->struct_size };
+    TRY(audio_probe(&info, path, &own, err));
+    options_write(out, out->struct_size, &info, sizeof info);
+    return QASR_OK;
 }
 
 void qasr_audio_free(float *pcm) { mem_free(pcm); }

@@ -1,7 +1,7 @@
 /* Public entry point of calibration: fill in defaults, check arguments, call the engine. */
 #include "qasr/qasr.h"
 
-#include "api_options.h"
+#include "base/options.h"
 #include "base/error.h"
 #include "engine/calibrate.h"
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "api_options.h"
+#include "base/options.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/convert.h"

@@ -7,7 +7,7 @@ set -euo pipefail
 requirements=$ROOT/tools/requirements.txt
 stamp=$VENV/.qasr-requirements
 
-is_current() { cmp -s "$requirements" "$stamp" && "$VENV/bin/python3" -c 'import gguf, jiwer, numpy, safetensors' 2>/dev/null; }
+is_current() { cmp -s "$requirements" "$stamp" && "$VENV/bin/python3" -c 'import gguf, jiwer, numpy, safetensors, srt, webvtt' 2>/dev/null; }
 
 if is_current; then
     exit 0

@@ -91,6 +91,36 @@ QASR_API const char *qasr_cpu_level(void);
 QASR_API qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
 QASR_API void qasr_audio_free(float *pcm);
 
+typedef struct qasr_audio_options {
+    size_t struct_size;
+    double start_s;     /* what is before that is left out */
+    double duration_s;  /* how much is taken from there; 0: all to the end */
+    int channel;        /* 0: the mean of all; from 1: that one alone, which must be there (else: FORMAT) */
+    const char *raw;    /* the file has samples and no header: "FORMAT:RATE:CHANNELS" as in "s16le:16000:1", FORMAT one of s8, u8,
+                           s16le, s16be, s24le, s24be, s32le, s32be, f32le, f32be, f64le, f64be, ulaw, alaw; NULL: a sound file */
+    const char *ffmpeg; /* a program that is run, without a shell, to decode what libsndfile does not know (m4a, mp4, webm):
+                           "ffmpeg", as found on PATH, or another path of it; the file is its standard input, and it is told
+                           to open no addresses on the network. NULL: no program is ever run */
+} qasr_audio_options;
+#define QASR_AUDIO_OPTIONS_INIT { sizeof(qasr_audio_options), 0, 0, 0, 0, 0 }
+
+/* Error INVALID if the options make no sense, whatever the file. */
+QASR_API qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err);
+/* qasr_audio_load with options. What they leave out plays no part. Errors: also INVALID. */
+QASR_API qasr_status qasr_audio_load_part(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt,
+                                          qasr_error *err);
+
+typedef struct qasr_audio_info {
+    size_t struct_size;
+    int rate, channels; /* of the file */
+    double duration_s;  /* of the part that the options choose, as the file's header tells; below 0: it does not */
+} qasr_audio_info;
+#define QASR_AUDIO_INFO_INIT { sizeof(qasr_audio_info), 0, 0, 0 }
+
+/* Looks at the beginning of a file; out starts from QASR_AUDIO_INFO_INIT. What cannot seek ("-", a pipe) is used up by that.
+ * Errors: as qasr_audio_load_part. */
+QASR_API qasr_status qasr_audio_probe(qasr_audio_info *out, const char *path, const qasr_audio_options *opt, qasr_error *err);
+
 /* ---- model ------------------------------------------------------------------------------- */
 
 typedef struct qasr_model qasr_model;     /* weights, tokenizer, configuration; read-only once open */
@@ -175,6 +205,11 @@ QASR_API int qasr_session_threads(const qasr_session *session);
  * it is there to stay. */
 typedef int (*qasr_text_fn)(void *user, const char *text);
 
+struct qasr_piece;
+/* Called with each piece of a clip once it and all before it are complete, which lives until the call returns; non-zero cancels. As
+ * for text: all pieces of a clip come before its result, none of the next does. */
+typedef int (*qasr_piece_fn)(void *user, const struct qasr_piece *piece);
+
 /* How far the clip is that comes next in order: seconds of audio from its beginning that are done, and its length. Called when
  * done_s grows; non-zero cancels. */
 typedef int (*qasr_seconds_fn)(void *user, double done_s, double total_s);
@@ -182,7 +217,8 @@ typedef int (*qasr_seconds_fn)(void *user, double done_s, double total_s);
 typedef struct qasr_transcribe_options {
     size_t struct_size;
     const char *language;  /* English name or ISO code; NULL: detect */
-    const char *context;   /* words or text to expect; NULL: none */
+    const char *context;   /* words or text to expect; NULL: none. It is read before each piece, so it takes time; some
+                              10000 tokens are the most that the published models are made for */
     int max_new_tokens;    /* per piece; 0: from the duration */
     int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
     double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 28 s, into pieces of
@@ -197,8 +233,9 @@ typedef struct qasr_transcribe_options {
     int no_retry;             /* non-zero: a piece with a suspect answer (qasr_piece_status) is not tried again, only marked */
     int token_scores;         /* non-zero: qasr_piece.scores and words; takes some time, changes no token */
     qasr_seconds_fn on_progress; /* gets user; NULL: none */
+    qasr_piece_fn on_piece;   /* gets user; NULL: none */
 } qasr_transcribe_options;
-#define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0, 0, 0, 0 }
+#define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Transcribes mono 16 kHz samples; the pieces of long audio are decoded together (qasr_session_options.batch). Errors:
  * INVALID (unknown language, non-finite samples), NOMEM, DEVICE, CANCELLED, IO (dump). */
@@ -215,6 +252,8 @@ typedef struct qasr_clip {
     void *user;        /* the caller's own */
     const char *path;  /* instead of samples: a file as for qasr_audio_load, which is read piece by piece, so that memory does
                           not grow with its length; the string is to live until done */
+    const qasr_audio_options *audio; /* how to read path; NULL: as qasr_audio_load. They and their strings are to live until done.
+                                        Times of the result count from the beginning of the file */
     qasr_error error;  /* a status other than OK: there is no sound; done is called with this error when it is the
                           clip's turn */
 } qasr_clip;
@@ -295,6 +334,8 @@ typedef struct qasr_piece {
     const qasr_word *words;         /* [n_words], in the order of the text; NULL unless token_scores, and where repetitions
                                        were taken out of the text */
     size_t n_words;
+    int context_echoed; /* non-zero: the first answer began with the context instead of what was said (its first 40 letters, or all
+                           if they are fewer and at least 8); this one was made without the context, unless no_retry */
 } qasr_piece;
 QASR_API size_t qasr_result_piece_count(const qasr_result *result);
 QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index); /* NULL if out of range */

@@ -1,4 +1,5 @@
-/* Sound in: any file -> 16 kHz mono float (decode.c) -> log-mel (mel.c). What is in it: activity.h; where to cut it: split.h. */
+/* Sound in: any file -> its own frames (source.h) -> 16 kHz mono float (decode.c) -> log-mel (mel.c). What is in it: activity.h; where to
+ * cut it: split.h. */
 #ifndef QASR_AUDIO_AUDIO_H
 #define QASR_AUDIO_AUDIO_H
 
@@ -17,17 +18,21 @@ enum {
     MEL_HOP = 160
 };
 
-/* decode.c: file ("-": standard input) -> *pcm [*n_samples], 16 kHz mono, |x| <= 1; zero samples are not an
- * error here. Order of the reference (qwen_asr inference/utils.py): decode, mean over channels, resample,
+/* decode.c: the caller's options, which may be NULL or of another version, as complete ones. Error: INVALID. */
+qasr_status audio_read_options(qasr_audio_options *own, const qasr_audio_options *given, qasr_error *err);
+/* File ("-": standard input) -> *pcm [*n_samples], 16 kHz mono, |x| <= 1; zero samples are not an
+ * error here. opt is complete; what it leaves out of the file plays no part, also for the peak. Order of the reference (qwen_asr inference/utils.py): decode, mean over channels, resample,
  * divide by the peak if it is above 1, clip. Samples that are not finite become an error (FORMAT). Free
  * with mem_free. */
-qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
+qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err);
+/* What the headers say, of the part that opt chooses. info->struct_size is left as it is. */
+qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err);
 
 /* The same samples bit by bit, in memory that does not grow with the file. Opening decodes all of it once, for the peak, and
- * reports what is wrong with it; path must live as long as the stream. Errors as audio_load, also of reading: IO when the
+ * reports what is wrong with it; path and the strings of opt must live as long as the stream. Errors as audio_load, also of reading: IO when the
  * file has changed since. */
 typedef struct audio_stream audio_stream;
-qasr_status audio_stream_open(audio_stream **out, const char *path, qasr_error *err);
+qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_audio_options *opt, qasr_error *err);
 /* The next n samples; *n_read is less than n at the end only. */
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err);
 /* Samples of all of it, known once it is open. */

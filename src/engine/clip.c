@@ -20,14 +20,20 @@ qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *e
     return QASR_OK;
 }
 
+/* Of the piece that the sound has found, in seconds of the file. */
+static double end_of_piece(const clip *c)
+{
+    return c->offset_s + (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+}
+
 /* A job, not yet linked, for the piece that the sound has found. */
 static qasr_status make_job(piece_job **out, clip *c, qasr_error *err)
 {
     piece_job *j;
     TRY(MEM_CALLOC(&j, 1, err));
     j->timings = &c->result->timings;
-    j->piece.start_s = (double)c->sound.n_passed / AUDIO_RATE;
-    j->piece.end_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+    j->piece.start_s = c->offset_s + (double)c->sound.n_passed / AUDIO_RATE;
+    j->piece.end_s = end_of_piece(c);
     *out = j;
     return QASR_OK;
 }
@@ -55,9 +61,8 @@ static void add_job(clip *c, piece_job *after, piece_job *j)
 static qasr_status add_silence(clip *c, qasr_error *err)
 {
     piece_job *j;
-    const double end_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
     if (c->last && c->last->piece.status == QASR_PIECE_SILENT) {
-        c->last->piece.end_s = end_s;
+        c->last->piece.end_s = end_of_piece(c);
         return QASR_OK;
     }
     char *text, *name;
@@ -98,8 +103,13 @@ static qasr_status open_sound(clip *c, qasr_error *err)
         return error_set(err, QASR_E_INVALID, "a clip has both a path, '%s', and samples", g->path);
     if (!g->pcm && g->n_samples > 0)
         return error_set(err, QASR_E_INVALID, "a clip of %zu samples has none: pcm is NULL", g->n_samples);
+    if (g->audio && !g->path)
+        return error_set(err, QASR_E_INVALID, "a clip has options for reading a file and no path");
+    qasr_audio_options audio;
+    TRY(audio_read_options(&audio, g->audio, err));
+    c->offset_s = audio.start_s;
     TRY(MEM_CALLOC(&c->result, 1, err));
-    TRY(sound_open(&c->sound, g->path, g->pcm, g->n_samples, c->call->opt->max_piece_s, err));
+    TRY(sound_open(&c->sound, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_piece_s, err));
     TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_piece(c, err);
 }
@@ -371,15 +381,30 @@ static qasr_status report_progress(clip *c, qasr_error *err)
     const piece_job *before = c->reported, *next = before ? before->next : c->first;
     for (; next && next->piece.text; next = next->next)
         c->reported = next;
-    if (c->reported != before && opt->on_progress(opt->user, c->reported->piece.end_s, (double)c->sound.n_total / AUDIO_RATE))
+    if (c->reported != before && opt->on_progress(opt->user, c->reported->piece.end_s - c->offset_s, (double)c->sound.n_total / AUDIO_RATE))
         return cancelled(err);
     return QASR_OK;
+}
+
+static qasr_status show_pieces(clip *c, qasr_error *err)
+{
+    const qasr_transcribe_options *opt = c->call->opt;
+    for (;;) {
+        const piece_job *next = c->handed ? c->handed->next : c->first;
+        if (!next || !next->piece.text)
+            return QASR_OK;
+        c->handed = next;
+        if (opt->on_piece(opt->user, &next->piece))
+            return cancelled(err);
+    }
 }
 
 qasr_status clip_show(clip *c, buf *text, qasr_error *err)
 {
     if (c->status == QASR_OK && c->call->opt->on_text)
         TRY(show_text(c, text, err));
+    if (c->status == QASR_OK && c->call->opt->on_piece)
+        TRY(show_pieces(c, err));
     if (c->status == QASR_OK && c->call->opt->on_progress)
         TRY(report_progress(c, err));
     return QASR_OK;

@@ -10,6 +10,7 @@ typedef struct clip {
     struct clip *next;
     const call *call;
     qasr_clip given;       /* by the caller */
+    double offset_s;       /* of the sound in its file */
     sound sound;           /* with the piece to be begun next, which is not silent */
     qasr_result *result;   /* without its pieces yet */
     piece_job *first, *last; /* pieces that were begun, and silent ones */
@@ -25,6 +26,7 @@ typedef struct clip {
     bool shown_whole;      /* that piece is over */
     bool piece_has_text;   /* some of it has been shown */
     char tail[5];          /* the last character that has been shown */
+    const piece_job *handed;   /* the last piece that on_piece got; NULL: none yet */
     const piece_job *reported; /* the last piece that on_progress knows of; NULL: none yet */
 } clip;
 
@@ -48,7 +50,7 @@ bool clip_is_finished(const clip *c);
 qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err);
 void clip_free(clip *c);
 
-/* Shows the text that is new since the last call, with text as scratch, and how far the clip is. Errors: CANCELLED by a callback,
+/* Shows the text that is new since the last call, with text as scratch, the pieces that are complete, and how far the clip is. Errors: CANCELLED by a callback,
  * NOMEM. */
 qasr_status clip_show(clip *c, buf *text, qasr_error *err);
 

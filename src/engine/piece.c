@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "engine/guard.h"
 #include "engine/scores.h"
+#include "text/echo.h"
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
@@ -131,7 +132,7 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     const qasr_model *m = c->s->model;
     prompt p = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&p, m->tokenizer, c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
+    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
     generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
                            .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
                            .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
@@ -199,6 +200,14 @@ done:
     return status;
 }
 
+static qasr_status find_echo(const call *c, piece_job *j, qasr_error *err)
+{
+    bool echoes = false;
+    TRY(echo_find(&echoes, j->piece.text, c->opt->context, err));
+    j->piece.context_echoed = echoes;
+    return QASR_OK;
+}
+
 qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
 {
     sequence *q = &j->seq;
@@ -207,6 +216,8 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
         *err = q->error;
     if (status == QASR_OK)
         status = read_answer(c, &j->piece, q, err);
+    if (status == QASR_OK && c->opt->context && !j->without_context)
+        status = find_echo(c, j, err);
     if (status == QASR_OK) {
         j->piece.stop = q->stop;
         j->piece.n_tokens = q->n_ids;

@@ -25,6 +25,7 @@ typedef struct piece_job {
     float *own_pcm;         /* pcm, if it is the job's; NULL otherwise */
     size_t trim_begin, trim_end; /* samples that this try leaves out */
     unsigned n_tries;       /* that were in vain */
+    bool without_context;   /* which an answer has only repeated */
     unsigned depth;         /* how often it was cut in halves */
     qasr_piece piece;       /* its strings and ids are the job's until they are taken */
     qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */

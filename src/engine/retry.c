@@ -55,6 +55,8 @@ static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_erro
     half->timings = j->timings;
     half->n_tries = j->n_tries + 1;
     half->depth = j->depth + 1;
+    half->without_context = j->without_context;
+    half->piece.context_echoed = j->piece.context_echoed;
     half->piece.start_s = j->piece.start_s + (double)at / AUDIO_RATE;
     half->piece.end_s = j->piece.end_s;
     *out = half;
@@ -76,12 +78,13 @@ static qasr_status halve(piece_job **half, const call *c, piece_job *j, qasr_err
 qasr_status retry_decide(retry_plan *plan, piece_job **half, const call *c, piece_job *j, qasr_error *err)
 {
     *plan = RETRY_NONE;
-    if (!is_worth_it(c, j)) {
+    if (j->piece.context_echoed && !j->without_context && retry_is_possible(c)) {
+        j->without_context = true;
+        *plan = RETRY_SAME;
+    } else if (!is_worth_it(c, j)) {
         if (j->n_tries > 0 && !guard_is_suspect(j->piece.status))
             j->piece.status = QASR_PIECE_RETRIED;
-        return QASR_OK;
-    }
-    if (trim(j)) {
+    } else if (trim(j)) {
         *plan = RETRY_SAME;
     } else if (j->depth < MAX_DEPTH && j->n_samples >= 2 * MIN_SAMPLES) {
         TRY(halve(half, c, j, err));

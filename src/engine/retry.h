@@ -1,4 +1,5 @@
-/* What becomes of a suspect answer: the piece is tried again, closer to its speech, then in halves. */
+/* What becomes of a suspect answer: the piece is tried again, closer to its speech, then in halves. One that repeats the context is
+ * tried again without it. */
 #ifndef QASR_ENGINE_RETRY_H
 #define QASR_ENGINE_RETRY_H
 

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-qasr_status sound_open(sound *s, const char *path, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err)
+qasr_status sound_open(sound *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err)
 {
     s->rule = split_rule_make(max_piece_s);
     if (!path) {
@@ -14,7 +14,7 @@ qasr_status sound_open(sound *s, const char *path, const float *pcm, size_t n_sa
         s->n_total = n_samples;
         return QASR_OK;
     }
-    TRY(audio_stream_open(&s->stream, path, err));
+    TRY(audio_stream_open(&s->stream, path, audio, err));
     s->n_total = audio_stream_length(s->stream);
     return QASR_OK;
 }

@@ -17,9 +17,10 @@ typedef struct sound {
     uint64_t n_total;
 } sound;
 
-/* path NULL: pcm [n_samples]; else a file, whose path must live as long as the sound. A zeroed *s, to be closed after an error
+/* path NULL: pcm [n_samples]; else a file, whose path and options (complete) must live
+ * as long as the sound, but for the struct itself. A zeroed *s, to be closed after an error
  * too. Errors: those of audio_stream_open. */
-qasr_status sound_open(sound *s, const char *path, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err);
+qasr_status sound_open(sound *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err);
 /* Finds the next piece; it holds until sound_pass. Errors: those of audio_stream_read and split_next. */
 qasr_status sound_find(sound *s, const mel *m, pool *p, qasr_error *err);
 void sound_pass(sound *s);

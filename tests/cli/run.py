@@ -8,8 +8,8 @@ A case is cases/NAME.sh. It runs under bash in an empty directory, with lib.sh r
 No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
 empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
 
-run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR [--skip PATTERN] [--update] [NAME...]
---layouts: what tests/tools/make_layouts.py wrote.
+run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR --convert PROGRAM [--skip PATTERN] [--update] [NAME...]
+--layouts: what tests/tools/make_layouts.py wrote. --convert: convert_audio of tests/tools.
 --skip: cases whose names fit are not run, since the program was built without what they test.
 --update rewrites the .exit and .exact files with what the program gives now.
 """
@@ -28,7 +28,8 @@ TIMEOUT_S = 300
 
 def run_case(script, args):
     env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
-               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts), LC_ALL="C.UTF-8")
+               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts),
+               CONVERT=os.path.abspath(args.convert), LC_ALL="C.UTF-8")
     env["HUB_SERVER"] = str(HERE.parent / "tools" / "hub_server.py")
     for name in list(env):  # what the user has set up is not what is tested
         if name in ("QASR_CPU", "QASR_MODEL") or name.startswith("HF_") or name.lower().endswith("_proxy"):
@@ -105,6 +106,7 @@ def main():
     parser.add_argument("--root", required=True)
     parser.add_argument("--layouts", required=True)
     parser.add_argument("--skip")
+    parser.add_argument("--convert", required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "text/echo.h"
 #include "text/text.h"
 #include "text/utf8.h"
 
@@ -312,9 +313,49 @@ static void languages_are_joined_without_repeats(void **state)
     buf_free(&joined);
 }
 
+/* ---- echoes of the context ---- */
+
+static void check_echo(const char *text, const char *context, bool wanted)
+{
+    bool echoes = !wanted;
+    assert_int_equal(echo_find(&echoes, text, context, NULL), QASR_OK);
+    if (echoes != wanted)
+        fail_msg("'%s' after the context '%s': %d", text, context, echoes);
+}
+
+static void echoes_of_the_context(void **state)
+{
+    check_echo("Qwen, Alibaba, Tongyi. And then he said it.", "qwen alibaba tongyi", true);
+    check_echo("Qwen, Alibaba, Tongyi", "Qwen\nAlibaba\nTongyi\n", true);
+    check_echo("He said: Qwen, Alibaba, Tongyi", "Qwen Alibaba Tongyi", false); /* not at the beginning */
+    check_echo("Qwen, Alibaba", "Qwen Alibaba Tongyi", false);                  /* not all of it */
+    check_echo("Anna Lee is here.", "Anna Lee", false);                         /* a name that one may begin with */
+    check_echo("Annabelle is here.", "Annabell", true);
+    check_echo("", "Qwen Alibaba Tongyi", false);
+    check_echo("anything", "", false);
+    check_echo("anything", "...!?", false);
+    check_echo("Der Straße entlang ging er.", "DER STRASSE ENTLANG", true);
+    check_echo("通义千问是一个模型，很好。", "通义千问，是一个模型", true);
+    check_echo("通义千问是另一个模型，很好。", "通义千问，是一个模型", false);
+    check_echo("Приём, приём, слышно?", "ПРИЁМ ПРИЁМ", true);
+    /* of a long context its first 40 letters */
+    check_echo("abcdefghij abcdefghij abcdefghij abcdefghij and else", "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", true);
+    check_echo("abcdefghij abcdefghij abcdefghij abcdefghix and else", "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", false);
+    check_echo("\xFF\xFE" "abcdefghi", "abcdefghi", true);
+    for (size_t n = 0; n < 8; n++) { /* no memory */
+        bool echoes;
+        mem_fail_after(n);
+        qasr_status status = echo_find(&echoes, "abcdefghi", "abcdefghi", NULL);
+        mem_fail_after(SIZE_MAX);
+        assert_true(status == QASR_OK || status == QASR_E_NOMEM);
+        assert_true(n > 0 || status == QASR_E_NOMEM);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(echoes_of_the_context),
         cmocka_unit_test(repetitions_follow_their_wording),
         cmocka_unit_test(repetitions_near_the_threshold),
         cmocka_unit_test(long_texts_take_no_quadratic_time),

@@ -328,6 +328,76 @@ static void files_give_what_their_samples_give(void **state)
     qasr_session_close(s);
 }
 
+/* Pieces as they come, of parts of files. */
+typedef struct watcher {
+    qasr_audio_options audio;
+    size_t n_given, n_done, n_pieces, n_of_clip, cancel_at;
+    struct { double start_s, end_s; char text[400]; } seen[40]; /* of the clip that is next */
+} watcher;
+
+static int give_part(void *user, qasr_clip *clip)
+{
+    watcher *w = user;
+    clip->path = w->n_given % 2 ? long_file : files[5];
+    clip->audio = &w->audio;
+    return w->n_given++ < 3;
+}
+
+static int watch_piece(void *user, const struct qasr_piece *p)
+{
+    watcher *w = user;
+    assert_true(w->n_of_clip < ARRAY_LEN(w->seen));
+    w->seen[w->n_of_clip].start_s = p->start_s;
+    w->seen[w->n_of_clip].end_s = p->end_s;
+    snprintf(w->seen[w->n_of_clip].text, sizeof w->seen[0].text, "%s", p->text);
+    w->n_of_clip++;
+    return ++w->n_pieces == w->cancel_at;
+}
+
+static int take_part(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    watcher *w = user;
+    w->n_done += result != NULL;
+    assert_true(result || error->status == QASR_E_CANCELLED);
+    for (size_t i = 0; result && i < qasr_result_piece_count(result); i++) {
+        const qasr_piece *p = qasr_result_piece(result, i);
+        assert_true(i < w->n_of_clip && p->start_s == w->seen[i].start_s && p->end_s == w->seen[i].end_s);
+        assert_string_equal(p->text, w->seen[i].text);
+        assert_true(i > 0 ? p->start_s == w->seen[i - 1].end_s : p->start_s == 2.5);
+    }
+    if (result) {
+        assert_int_equal(w->n_of_clip, qasr_result_piece_count(result));
+        assert_true(fabs(qasr_result_timings(result)->audio_s - 22) < 1e-9); /* of the part */
+        assert_true(fabs(w->seen[w->n_of_clip - 1].end_s - 24.5) < 1e-9);
+    }
+    qasr_result_free(result);
+    w->n_of_clip = 0;
+    return 0;
+}
+
+static void pieces_come_in_order_before_their_result(void **state)
+{
+    static const size_t cancel_at[] = { 0, 5 };
+    for (size_t i = 0; i < ARRAY_LEN(cancel_at); i++) {
+        qasr_error err;
+        watcher w = { .audio = QASR_AUDIO_OPTIONS_INIT, .cancel_at = cancel_at[i] };
+        w.audio.start_s = 2.5;
+        w.audio.duration_s = 22;
+        qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
+        opt.max_piece_s = 8;
+        opt.on_piece = watch_piece;
+        opt.user = &w;
+        qasr_session *s = open_session(3, 2, NULL);
+        qasr_status status = qasr_transcribe_many(s, &opt, give_part, take_part, &w, &err);
+        assert_int_equal(status, cancel_at[i] ? QASR_E_CANCELLED : QASR_OK);
+        if (cancel_at[i])
+            assert_true(w.n_pieces == cancel_at[i] && w.n_done < 3);
+        else
+            assert_true(w.n_pieces >= 9 && w.n_done == 3);
+        qasr_session_close(s);
+    }
+}
+
 typedef struct odd_clips { size_t n_given; qasr_error errors[3]; } odd_clips;
 
 static int give_odd(void *user, qasr_clip *clip)
@@ -618,6 +688,7 @@ int main(void)
         cmocka_unit_test(quantized_decoders_give_the_same_tokens_too),
         cmocka_unit_test(pieces_of_a_clip_are_decoded_together),
         cmocka_unit_test(files_give_what_their_samples_give),
+        cmocka_unit_test(pieces_come_in_order_before_their_result),
         cmocka_unit_test(clips_without_sound_have_their_errors),
         cmocka_unit_test(times_of_the_clips_add_up),
         cmocka_unit_test(a_failing_clip_does_not_stop_the_others),

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "../../src/api_options.h"
+#include "base/options.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"

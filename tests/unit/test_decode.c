@@ -20,6 +20,8 @@
 #include "audio/audio.h"
 #include "base/mem.h"
 
+static const qasr_audio_options all = QASR_AUDIO_OPTIONS_INIT;
+
 /* ---- fixtures ------------------------------------------------------------------------------ */
 
 static char dir[] = "/tmp/test_decode.XXXXXX";
@@ -146,7 +148,7 @@ static void assert_stream_gives(const char *path, const float *want, size_t n_wa
     qasr_error err = {0};
     audio_stream *a = NULL;
     size_t n = 0;
-    if (audio_stream_open(&a, path, &err) != QASR_OK)
+    if (audio_stream_open(&a, path, &all, &err) != QASR_OK)
         fail_msg("%s", err.message);
     float *got = read_stream(a, &n);
     assert_int_equal(n, n_want);
@@ -161,7 +163,7 @@ static float *load(const char *path, size_t *n)
 {
     qasr_error err = {0};
     float *pcm = NULL;
-    if (audio_load(&pcm, n, path, &err) != QASR_OK)
+    if (audio_load(&pcm, n, path, &all, &err) != QASR_OK)
         fail_msg("%s", err.message);
     assert_non_null(pcm);
     if (*n < 3000000)
@@ -174,14 +176,14 @@ static void assert_fails(const char *path, qasr_status status, const char *part_
     qasr_error err = {0};
     float *pcm = NULL;
     size_t n = 77;
-    assert_int_equal(audio_load(&pcm, &n, path, &err), status);
+    assert_int_equal(audio_load(&pcm, &n, path, &all, &err), status);
     assert_null(pcm);
     assert_int_equal(n, 77);
     if (!strstr(err.message, part_of_message))
         fail_msg("'%s' is not in '%s'", part_of_message, err.message);
     qasr_error same = {0};
     audio_stream *a = NULL;
-    assert_int_equal(audio_stream_open(&a, path, &same), status);
+    assert_int_equal(audio_stream_open(&a, path, &all, &same), status);
     assert_null(a);
     assert_string_equal(same.message, err.message);
 }
@@ -453,7 +455,7 @@ static void nothing_readable_is_an_error(void **state)
     SF_INFO info = {0};
     SNDFILE *file = sf_open(path, SFM_READ, &info);
     sf_close(file);
-    if (audio_load(&x, &n, path, &err) == QASR_OK)
+    if (audio_load(&x, &n, path, &all, &err) == QASR_OK)
         assert_true(n > 0 || (file && info.frames == 0)); /* 1.2.2: without a whole page it is an empty file */
     else
         assert_int_equal(err.status, QASR_E_FORMAT);
@@ -582,7 +584,7 @@ static void damaged_headers_do_no_harm(void **state)
             qasr_error err = {0};
             float *x = NULL;
             size_t n = 0;
-            if (audio_load(&x, &n, path, &err) == QASR_OK)
+            if (audio_load(&x, &n, path, &all, &err) == QASR_OK)
                 for (size_t j = 0; j < n; j++)
                     assert_true(fabsf(x[j]) <= 1);
             else
@@ -602,7 +604,7 @@ static void failing_allocations_are_reported(void **state)
     size_t n = 0, n_failed = 0;
     for (;; n_failed++) {
         mem_fail_after(n_failed);
-        qasr_status status = audio_load(&x, &n, path, &err);
+        qasr_status status = audio_load(&x, &n, path, &all, &err);
         mem_fail_after(SIZE_MAX);
         if (status == QASR_OK)
             break;
@@ -648,11 +650,11 @@ static qasr_status load_through_pipe(float **x, size_t *n_samples, const void *d
     if (by_name) {
         char name[32];
         snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
-        status = audio_load(x, n_samples, name, err);
+        status = audio_load(x, n_samples, name, &all, err);
     } else {
         int saved = dup(STDIN_FILENO);
         assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
-        status = audio_load(x, n_samples, "-", err);
+        status = audio_load(x, n_samples, "-", &all, err);
         if (saved >= 0) {
             dup2(saved, STDIN_FILENO);
             close(saved);
@@ -702,7 +704,7 @@ static void bad_pipes_are_refused(void **state)
     assert_non_null(strstr(err.message, "cannot decode 'standard input': "));
     int saved = dup(STDIN_FILENO), null = open(dir, O_RDONLY);
     assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
-    assert_int_equal(audio_load(&x, &n, "-", &err), QASR_E_IO); /* a directory as standard input */
+    assert_int_equal(audio_load(&x, &n, "-", &all, &err), QASR_E_IO); /* a directory as standard input */
     close(null);
     if (saved >= 0) {
         dup2(saved, STDIN_FILENO);
@@ -762,7 +764,7 @@ static qasr_status stream_from_stdin(audio_stream **a, const void *data, size_t 
     assert_int_equal(pthread_create(&thread, NULL, run_feed, &f), 0);
     int saved = dup(STDIN_FILENO);
     assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
-    qasr_status status = audio_stream_open(a, "-", NULL);
+    qasr_status status = audio_stream_open(a, "-", &all, NULL);
     if (saved >= 0) {
         dup2(saved, STDIN_FILENO);
         close(saved);
@@ -805,7 +807,7 @@ static void a_file_that_changes_is_noticed(void **state)
     size_t n_read = 0;
     write_sound(path, SF_FORMAT_WAV | SF_FORMAT_FLOAT, rate, 1, x, n);
     assert_int_equal(truncate(path, (off_t)(n * sizeof *x) - 400), 0);
-    assert_int_equal(audio_stream_open(&a, path, NULL), QASR_OK);
+    assert_int_equal(audio_stream_open(&a, path, &all, NULL), QASR_OK);
     assert_non_null(strstr(warning, "ends early"));
     warning[0] = 0;
     assert_int_equal(truncate(path, (off_t)(n * sizeof *x) / 2), 0); /* it is open: reading meets the new end */
@@ -835,7 +837,7 @@ static void failing_allocations_of_streams_are_reported(void **state)
         audio_stream *a = NULL;
         size_t n_read = ARRAY_LEN(samples);
         mem_fail_after(n_failed);
-        status = audio_stream_open(&a, path, &err);
+        status = audio_stream_open(&a, path, &all, &err);
         while (status == QASR_OK && n_read == ARRAY_LEN(samples))
             status = audio_stream_read(a, samples, ARRAY_LEN(samples), &n_read, &err);
         mem_fail_after(SIZE_MAX);

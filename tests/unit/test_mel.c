@@ -234,7 +234,7 @@ static void speech_gives_the_specified_table(void **state)
     };
     float *x = NULL;
     size_t n = 0, n_frames;
-    assert_int_equal(audio_load(&x, &n, TEST_DATA "/audio/jfk.wav", NULL), QASR_OK);
+    assert_int_equal(audio_load(&x, &n, TEST_DATA "/audio/jfk.wav", &(qasr_audio_options)QASR_AUDIO_OPTIONS_INIT, NULL), QASR_OK);
     assert_int_equal(n, 176000);
     float *got = features(x, n, NULL, &n_frames);
     assert_int_equal(n_frames, 1100);

@@ -1,6 +1,6 @@
-t() { must_fail 1 "$QASR" transcribe --model "$DEMO" "$1"; }
+t() { must_fail 3 "$QASR" transcribe --model "$DEMO" --ffmpeg none "$1"; }
 t missing.wav
-t .
+mkdir folder; t folder
 : >empty.wav; t empty.wav
 echo hello >text.wav; t text.wav
 tool wav good.wav 16000

@@ -1,6 +1,6 @@
 # Damaged, foreign and contradictory GGUF files as the model.
 clip=$DATA/golden/clips/en-000.flac
-t() { layout "$@"; must_fail 1 "$QASR" transcribe --model m.gguf $clip; }
+t() { layout "$@"; must_fail "[13]" "$QASR" transcribe --model m.gguf $clip; }
 stt=stt-q8_0.gguf crisp=crisp-f16.gguf text=llama/Demo-F16.gguf mmproj=llama/mmproj-Demo-F16.gguf
 e=stt.qwen3_asr.encoder d=stt.qwen3_asr.decoder
 echo "cut short"

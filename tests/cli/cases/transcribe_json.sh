@@ -8,6 +8,6 @@ assert r["pieces"][0]["start"] == 0 and abs(r["pieces"][0]["end"] - r["duration"
 assert r["decoder"]["type"] == "bf16" and r["stop_reason"] == "eos" and r["language"] == "English", r
 assert r["timings"]["total_s"] > 0 and r["peak_rss_mb"] > 1, r
 PY
-"$QASR" transcribe --model "$DEMO" --format json "$clips/silence-1s.flac" missing.wav >two.json
+"$QASR" transcribe --quiet --model "$DEMO" --format json "$clips/silence-1s.flac" missing.wav >two.json
 echo $?
 python3 -c 'import json; a, b = json.load(open("two.json")); print(a["text"], a["stop_reason"], b["file"], b["error"])'

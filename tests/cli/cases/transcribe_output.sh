@@ -9,7 +9,7 @@ cmp out.txt wanted
 must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output missing/out.txt
 must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output .
 must_fail 1 "$QASR" transcribe --model "$DEMO" $clip --output /dev/full
-must_fail 1 "$QASR" transcribe --model "$DEMO" missing.wav --output none.txt
+must_fail 3 "$QASR" transcribe --model "$DEMO" missing.wav --output none.txt
 must_fail 1 "$QASR" transcribe --model missing $clip --output none.txt
 cp $clip sound.flac
 ln -s sound.flac alias.flac
@@ -17,6 +17,6 @@ must_fail 2 "$QASR" transcribe --model "$DEMO" sound.flac --output alias.flac
 must_fail 2 "$QASR" transcribe --model "$DEMO" sound.flac --dump-tensors ./sound.flac
 cmp sound.flac $clip
 mkfifo pipe
-must_fail 1 "$QASR" transcribe --model "$DEMO" sound.flac --dump-tensors pipe
+must_fail 3 "$QASR" transcribe --model "$DEMO" sound.flac --dump-tensors pipe
 [ -p pipe ] || echo "the pipe was replaced"
 ls

@@ -11,7 +11,7 @@ PY
 names=$(grep -e -long- refs.tsv | cut -f 1)
 cd "$clips"
 for options in "-t 1 -b 1" "-t 2 -b 3" "-t 3 -b 8" "-t 2"; do
-    "$QASR" transcribe --model "$DEMO" --confidence --format json $options $names >"$OLDPWD/clips.json"
+    "$QASR" transcribe --quiet --model "$DEMO" --confidence --format json $options $names >"$OLDPWD/clips.json"
     python3 - "$OLDPWD/clips.json" <<'PY'
 import hashlib, json, os, sys
 clips = json.load(open(sys.argv[1]))
@@ -30,9 +30,9 @@ done 3>"$OLDPWD/sums"
 cd "$OLDPWD"
 sort sums | uniq -c | awk '{ print $1 }'
 # One piece is one piece: no cut, no second try. Shorter pieces, silence, and the same from a pipe.
-"$QASR" transcribe --model "$DEMO" --segment off --format json "$DATA/golden/clips/en-long-61s.flac" >whole.json
-"$QASR" transcribe --model "$DEMO" --segment 100 --format json "$DATA/golden/clips/en-long-61s.flac" >tried.json
-"$QASR" transcribe --model "$DEMO" --segment 6 --format json - <"$DATA/golden/clips/en-long-12s.flac" >six.json
+"$QASR" transcribe --quiet --model "$DEMO" --segment off --format json "$DATA/golden/clips/en-long-61s.flac" >whole.json
+"$QASR" transcribe --quiet --model "$DEMO" --segment 100 --format json "$DATA/golden/clips/en-long-61s.flac" >tried.json
+"$QASR" transcribe --quiet --model "$DEMO" --segment 6 --format json - <"$DATA/golden/clips/en-long-12s.flac" >six.json
 python3 - <<'PY'
 import json
 whole, tried, six = (json.load(open(n + ".json"))["pieces"] for n in ("whole", "tried", "six"))
@@ -40,7 +40,7 @@ assert len(whole) == 1 and whole[0]["status"] == "suspect_loop", whole
 assert len(tried) > 1 and all(p["status"] == "retried" for p in tried), tried
 assert len(six) >= 3 and all(p["end"] - p["start"] <= 6 for p in six), six
 PY
-must_fail 2 "$QASR" transcribe --model "$DEMO" --segment 0 x.wav
-must_fail 2 "$QASR" transcribe --model "$DEMO" --segment 1201 x.wav
-must_fail 2 "$QASR" transcribe --model "$DEMO" --segment of x.wav
+must_fail 2 "$QASR" transcribe --quiet --model "$DEMO" --segment 0 x.wav
+must_fail 2 "$QASR" transcribe --quiet --model "$DEMO" --segment 1201 x.wav
+must_fail 2 "$QASR" transcribe --quiet --model "$DEMO" --segment of x.wav
 must_fail 2 "$QASR" eval --model "$DEMO" --data x.tsv --segment 5s

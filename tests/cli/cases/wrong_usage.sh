@@ -20,6 +20,33 @@ must_fail 2 "$QASR" transcribe --model m a.wav --decoder-weights safetensors --d
 must_fail 2 "$QASR" transcribe --model m a.wav b.wav --dump-tensors x
 must_fail 2 "$QASR" transcribe --model m a.wav --language Englsh
 must_fail 2 "$QASR" transcribe --model m a.wav --language klingon
+must_fail 2 "$QASR" transcribe --model m a.wav --format txt,xml
+must_fail 2 "$QASR" transcribe --model m a.wav --format txt,
+must_fail 2 "$QASR" transcribe --model m a.wav --format txt,srt
+must_fail 2 "$QASR" transcribe --model m a.wav b.wav --format srt
+must_fail 2 "$QASR" transcribe --model m a.wav --output x --output-dir y
+must_fail 2 "$QASR" transcribe --model m a.wav --output-dir ""
+must_fail 2 "$QASR" transcribe --model m a.wav --skip-existing
+must_fail 2 "$QASR" transcribe --model m a.wav --resume
+must_fail 2 "$QASR" transcribe --model m a.wav --resume --output x.txt
+must_fail 2 "$QASR" transcribe --model m a.wav --resume --format jsonl
+must_fail 2 "$QASR" transcribe --model m a.wav --max-line-width 7
+must_fail 2 "$QASR" transcribe --model m a.wav --max-lines 0
+must_fail 2 "$QASR" transcribe --model m a.wav --max-line-seconds 0
+must_fail 2 "$QASR" transcribe --model m a.wav --start -1
+must_fail 2 "$QASR" transcribe --model m a.wav --duration 0
+must_fail 2 "$QASR" transcribe --model m a.wav --channel 0
+must_fail 2 "$QASR" transcribe --model m a.wav --channel left
+must_fail 2 "$QASR" transcribe --model m - --channel split
+must_fail 2 "$QASR" transcribe --model m a.wav --raw s16le
+must_fail 2 "$QASR" transcribe --model m a.wav --raw s16:16000:1
+must_fail 2 "$QASR" transcribe --model m a.wav --context x --context-file y
+must_fail 2 "$QASR" transcribe --model m a.wav --context "$(printf 'x%.0s' $(seq 32769))"
+must_fail 2 "$QASR" transcribe --model m a.wav --translate-warning
+must_fail 2 "$QASR" transcribe --model m a.wav --translate-warning --language auto
+must_fail 2 "$QASR" transcribe --model m - --translate-warning --language en
+must_fail 2 "$QASR" transcribe --model m - --list - </dev/null
+must_fail 2 "$QASR" transcribe --model m --list /dev/null
 must_fail 2 "$QASR" quantize --output x.gguf
 must_fail 2 "$QASR" quantize --input x
 must_fail 2 "$QASR" quantize --input x --output y z

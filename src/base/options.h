@@ -1,7 +1,7 @@
 /* How the library reads an option struct of the caller, and fills a result struct: an old program may pass a shorter struct, a newer
  * one a longer struct than this library knows. */
-#ifndef QASR_API_OPTIONS_H
-#define QASR_API_OPTIONS_H
+#ifndef QASR_BASE_OPTIONS_H
+#define QASR_BASE_OPTIONS_H
 
 #include <stddef.h>
 #include <string.h>

@@ -1,0 +1,83 @@
+/* See transcribe_progress.h. */
+#include "transcribe_progress.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* Seconds of all files that are to be read, by their headers; negative if one does not say, as what only ffmpeg can read. */
+static double count_seconds(const inputs *in)
+{
+    double total_s = 0;
+    for (size_t i = 0; i < in->n; i++) {
+        const input *item = &in->items[i];
+        qasr_audio_info info = QASR_AUDIO_INFO_INIT;
+        struct stat st;
+        if (item->skip || item->error)
+            continue;
+        qasr_audio_options audio = item->audio;
+        audio.ffmpeg = NULL;
+        if (stat(item->path, &st) != 0)
+            continue;
+        qasr_status status = S_ISREG(st.st_mode) ? qasr_audio_probe(&info, item->path, &audio, NULL) : QASR_E_UNSUPPORTED;
+        if (status == QASR_E_UNSUPPORTED || (status == QASR_E_FORMAT && item->audio.ffmpeg) || info.duration_s < 0)
+            return -1;
+        total_s += status == QASR_OK ? info.duration_s : 0;
+    }
+    return total_s;
+}
+
+void transcribe_progress_begin(transcribe_progress *p, const inputs *in, bool quiet)
+{
+    *p = (transcribe_progress){ .quiet = quiet, .begin_s = progress_now_s() };
+    progress_begin(&p->bar, quiet);
+    for (size_t i = 0; i < in->n; i++)
+        p->n_files += !in->items[i].skip;
+    p->total_s = p->bar.shown ? count_seconds(in) : -1;
+}
+
+double transcribe_progress_elapsed(const transcribe_progress *p) { return progress_now_s() - p->begin_s; }
+
+static double speed(const transcribe_progress *p)
+{
+    const double elapsed_s = transcribe_progress_elapsed(p);
+    return elapsed_s > 0 ? (p->done_s + p->piece_s) / elapsed_s : 0;
+}
+
+static void draw(transcribe_progress *p)
+{
+    char text[96];
+    const double done_s = p->done_s + p->piece_s, times = speed(p);
+    const size_t file = p->n_ended < p->n_files ? p->n_ended + 1 : p->n_files;
+    if (!progress_is_due(&p->bar))
+        return;
+    if (p->total_s > 0) {
+        double left_s = done_s < p->total_s ? p->total_s - done_s : 0;
+        snprintf(text, sizeof text, "file %zu/%zu  %.0f/%.0f s  %.1fx", file, p->n_files, done_s, p->total_s, times);
+        progress_draw(&p->bar, 1 - left_s / p->total_s, times > 0 ? left_s / times : -1, text);
+    } else {
+        snprintf(text, sizeof text, "file %zu/%zu  %.0f s  %.1fx", file, p->n_files, done_s, times);
+        progress_draw(&p->bar, (double)p->n_ended / (double)p->n_files, -1, text);
+    }
+}
+
+void transcribe_progress_piece(transcribe_progress *p, double seconds)
+{
+    p->piece_s += seconds;
+    draw(p);
+}
+
+void transcribe_progress_file(transcribe_progress *p, const char *name, double seconds)
+{
+    const bool failed = seconds < 0;
+    p->n_ended++;
+    p->done_s += failed ? 0 : seconds;
+    p->piece_s = 0;
+    if (p->bar.shown || p->quiet || p->n_files < 2)
+        draw(p);
+    else if (failed)
+        fprintf(stderr, "[%zu/%zu] %s: failed\n", p->n_ended, p->n_files, name);
+    else
+        fprintf(stderr, "[%zu/%zu] %s: %.1f s, %.1fx\n", p->n_ended, p->n_files, name, seconds, speed(p));
+}
+
+void transcribe_progress_end(transcribe_progress *p) { progress_end(&p->bar); }

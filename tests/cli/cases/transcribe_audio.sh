@@ -1,0 +1,37 @@
+# The same sound in any container gives the same text, lossless ones the same bytes; parts, channels, samples without a header.
+t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
+clip=$DATA/golden/clips/en-000.flac
+t "$clip" --format jsonl | tee wanted.jsonl
+for name in a.wav a.flac a.aiff a.au a.caf a.w64 a.rf64 float.wav; do
+    "$CONVERT" "$clip" $name
+    cp $name sound # found out from what is in it, not from its name
+    t sound --format jsonl >got.jsonl
+    sed 's/"file":"[^"]*"/"file":""/' wanted.jsonl >w
+    sed 's/"file":"[^"]*"/"file":""/' got.jsonl | cmp - w || echo "WRONG: $name"
+    t - --format jsonl <sound | sed 's/"file":"[^"]*"/"file":""/' | cmp - w || echo "WRONG: $name from standard input"
+done
+for name in a.ogg a.opus a.mp3; do
+    "$CONVERT" "$clip" $name
+    t $name
+done
+"$CONVERT" "$clip" a.s16be.raw
+"$CONVERT" "$clip" a.f32le.raw
+t a.s16be.raw --raw s16be:16000:1
+t - --raw f32le:16000:1 <a.f32le.raw
+t a.wav --raw s16be:16000:2 --duration 1 >/dev/null # a header is sound then: noise, but no failure
+echo "--- parts: times are those of the file"
+t "$DATA/golden/clips/en-long-61s.flac" --start 20.5 --duration 11 --format jsonl
+t "$clip" --start 1000
+echo "status $?"
+echo "--- channels"
+"$CONVERT" "$clip" "$DATA/golden/clips/ru-000.flac" two.wav
+t two.wav --channel 1
+t two.wav --channel 2
+t two.wav --channel split
+t two.wav --channel split --format json | python3 -c 'import json, sys; print([(x["channel"], x["language"]) for x in json.load(sys.stdin)])'
+t two.wav --channel split --output-dir out --format txt,jsonl
+(cd out && ls && cat two.ch2.jsonl)
+t two.wav --channel 3
+echo "status $?"
+t missing.wav two.wav --channel split
+echo "status $?"

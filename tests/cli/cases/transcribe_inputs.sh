@@ -1,0 +1,51 @@
+# Files, folders, patterns and lists; what is there already; one that fails does not stop the rest.
+clips=$DATA/golden/clips
+t() { "$QASR" transcribe --model "$DEMO" "$@"; echo "status $?"; }
+figures() { sed -E 's/[0-9.]+ s of audio in [0-9.]+ s, [0-9.]+x/A s of audio in B s, Cx/; s/: [0-9.]+ s, [0-9.]+x$/: A s, Bx/'; }
+mkdir -p in/below/deep
+cp "$clips/en-000.flac" in/b.flac
+cp "$clips/ru-000.flac" in/a.flac
+cp "$clips/ru-001.flac" in/below/deep/c.flac
+touch in/notes.txt in/.hidden.wav
+ln -s ../below in/below/deep/loop # must not be followed for ever
+echo "--- a folder"
+t in 2>&1 | figures
+echo "--- and those below"
+t in --recursive --quiet
+echo "--- a pattern, and one that matches nothing"
+t 'in/[ab].flac' 'in/*.wav' 2>&1 | figures
+echo "--- lists"
+printf 'in/b.flac\r\n\nin/below/deep/c.flac\n' >list.txt
+t --list list.txt --quiet
+echo in/b.flac | t --list - --quiet
+t --list missing.txt
+echo "--- results in a folder, with those below"
+t in --recursive --output-dir out/new --format txt,srt 2>&1 | figures
+(cd out/new && find . -type f | LC_ALL=C sort)
+echo "--- what is there is not done again"
+rm out/new/below/deep/c.srt
+echo mine >out/new/a.txt
+t in --recursive --output-dir out/new --format txt,srt --skip-existing 2>&1 | figures
+cat out/new/a.txt out/new/below/deep/c.txt
+t in --recursive --output-dir out/new --format txt,srt --resume 2>&1 | figures
+echo "--- names that collide, before anything is done"
+mkdir -p x/1 x/2
+cp in/a.flac x/1/same.flac
+cp in/b.flac x/2/same.flac
+t x/1/same.flac x/2/same.flac --output-dir clash
+t x/1 x/2 --output-dir clash
+t x --recursive --output-dir clash --quiet
+(cd clash && find . -type f | LC_ALL=C sort)
+cp in/a.flac x/1/same.wav
+t x/1 --output-dir clash
+cp in/a.flac raw.txt
+t raw.txt --raw s16le:16000:1 --output-dir .
+cmp raw.txt in/a.flac
+touch file
+t in/a.flac --output-dir file/below
+echo "--- exit status: some, all, none"
+t missing.wav in/a.flac --output-dir some 2>&1 | figures
+t missing.wav in/none-* in/below 2>&1 | figures
+t empty-name ''
+mkdir locked
+t locked

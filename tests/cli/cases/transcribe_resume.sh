@@ -1,0 +1,61 @@
+# JSON lines that were cut off anywhere go on to the same file; a run that was interrupted leaves what is done, whole.
+cd "$DATA/golden/clips"
+t() { "$QASR" transcribe --quiet --model "$DEMO" --segment 14 "$@"; }
+clips="en-000.flac en-long-61s.flac missing.wav ru-000.flac"
+W=$OLDPWD
+t $clips --output "$W/whole.jsonl" 2>&1
+echo "status $?"
+cut -c 1-60 "$W/whole.jsonl"
+size=$(wc -c <"$W/whole.jsonl")
+for cut in 0 20 300 900 $((size / 2)) $((size - 1)) "$size"; do
+    head -c "$cut" "$W/whole.jsonl" >"$W/part.jsonl"
+    t $clips --output "$W/part.jsonl" --resume 2>/dev/null
+    # those that failed are tried again, at the end
+    python3 - "$W/whole.jsonl" "$W/part.jsonl" <<'PY' || echo "WRONG: cut at $cut"
+import json, sys
+whole, part = ([json.loads(line) for line in open(path, encoding="utf-8")] for path in sys.argv[1:])
+done = lambda lines: sorted(json.dumps(line) for line in lines if "error" not in line)
+assert done(whole) == done(part), (whole, part)
+PY
+done
+cd "$W"
+must_fail 1 t "$DATA/golden/clips/en-000.flac" --output part.jsonl
+must_fail 1 t "$DATA/golden/clips/en-000.flac" --output list.jsonl --model missing
+[ ! -s list.jsonl ] || echo "WRONG: something was written"
+for line in '{' '[]' '{"type": 7}' '{"file": "a"}' '{"type": "segment"}'; do
+    echo "$line" >bad.jsonl
+    must_fail 1 t "$DATA/golden/clips/en-000.flac" --output bad.jsonl --resume
+    echo "$line" | cmp - bad.jsonl
+done
+t "$DATA/golden/clips/en-000.flac" --output /dev/stdout --format jsonl | wc -l
+must_fail 1 t "$DATA/golden/clips/en-000.flac" --output /dev/full --format jsonl
+{ echo "file	text"; echo "ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
+sed -i '1s/.*/file	language	text/; 2s/	/	Russian	/' refs.tsv
+"$QASR" score --ref refs.tsv --hyp whole.jsonl --format json 2>/dev/null | grep '"wer"' | head -n 1
+echo "--- interrupted"
+mkdir in
+for i in $(seq 10 99); do cp "$DATA/golden/clips/ru-000.flac" in/$i.flac; done
+interrupt() {
+    "$QASR" transcribe --quiet --batch 1 --model "$DEMO" in "$@" 2>err &
+    local pid=$!
+    for _ in $(seq 600); do
+        grep -qs . out.jsonl out/* && break
+        sleep 0.05
+    done
+    kill -INT $pid
+    wait $pid
+    echo "status $?"
+    sed -E 's/[0-9]+ of 90/N of 90/' err
+}
+interrupt --output out.jsonl
+python3 -c 'import json; [json.loads(line) for line in open("out.jsonl")]'
+grep -c '"type":"file"' out.jsonl | sed -E 's/^[1-9][0-9]?$/some/'
+t in --output out.jsonl --resume
+grep '"type":"file"' out.jsonl | cut -d '"' -f 8 | LC_ALL=C sort -u | wc -l
+wc -l <out.jsonl
+rm out.jsonl
+interrupt --output-dir out --format txt,srt
+ls out | grep -c . | sed -E 's/^[1-9][0-9]*$/some/'
+cat out/*.txt | sort -u
+t in --output-dir out --format txt,srt --resume
+ls out | wc -l

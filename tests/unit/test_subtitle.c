@@ -1,0 +1,152 @@
+/* Text as subtitles: nothing lost, nothing too wide, too many lines or too long; breaks where they should be, in several scripts. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include <cmocka.h>
+
+#include "../../cli/subtitle.h"
+
+enum { MAX_CUES = 400 };
+
+typedef struct cues {
+    size_t n;
+    double start_s[MAX_CUES], end_s[MAX_CUES];
+    char lines[MAX_CUES][2000];
+} cues;
+
+static void keep(void *user, double start_s, double end_s, const char *lines)
+{
+    cues *c = user;
+    assert_true(c->n < MAX_CUES && strlen(lines) < sizeof c->lines[0]);
+    c->start_s[c->n] = start_s;
+    c->end_s[c->n] = end_s;
+    strcpy(c->lines[c->n++], lines);
+}
+
+static cues found;
+
+static void break_text(const char *text, double seconds, int width, int lines, double max_s)
+{
+    const subtitle_limits limits = { width, lines, max_s };
+    found.n = 0;
+    assert_true(subtitle_break(text, 10, 10 + seconds, &limits, keep, &found));
+}
+
+/* The subtitles, with '/' between lines and '|' between subtitles. */
+static void expect(const char *text, double seconds, int width, int lines, double max_s, const char *wanted)
+{
+    char got[8000] = "";
+    break_text(text, seconds, width, lines, max_s);
+    for (size_t i = 0; i < found.n; i++)
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", i ? "|" : "", found.lines[i]);
+    for (char *p = got; *p; p++)
+        *p = *p == '\n' ? '/' : *p;
+    assert_string_equal(got, wanted);
+}
+
+static void test_sentences(void **state)
+{
+    expect("Hello there.", 2, 42, 2, 7, "Hello there.");
+    expect("", 2, 42, 2, 7, "");
+    expect(" \n ", 2, 42, 2, 7, "");
+    expect("The cat sat on the mat. The dog barked at it, and then it ran away into the dark forest.", 6, 30, 2, 7,
+           "The cat sat on the mat.|The dog barked at/it, and then it|ran away into the dark forest.");
+    expect("one two three four five six seven eight", 4, 10, 1, 7, "one two|three four|five six|seven|eight");
+    expect("He said: \"Stop!\" Then he left the room in silence.", 4, 20, 2, 7, "He said: \"Stop!\"|Then he left the/room in silence.");
+    expect("Go, then. Or stay here with all of us for the rest of the day", 4, 22, 2, 7,
+           "Go, then. Or stay here/with all of us for the|rest of the day");
+    expect("a\tb\r\nc\x01\x7f" "d", 4, 20, 2, 7, "a b c d");
+    expect("10\xC2\xA0kg of it", 4, 8, 1, 7, "10\xC2\xA0kg|of it"); /* a space that is not to be broken at */
+}
+
+static void test_scripts(void **state)
+{
+    expect("今天天气很好，我们去公园散步吧。明天可能会下雨。", 6, 20, 1, 7, "今天天气很好，|我们去公园散步吧。|明天可能会下雨。");
+    expect("今天天气很好，我们去公园散步吧。", 6, 12, 2, 7, "今天天气/很好，|我们去公园/散步吧。");
+    expect("彼は「ちょっと待って」と言った。", 6, 10, 3, 7, "彼は/「ちょっと/待って」と|言った。");
+    expect("Донаудампфшиффартсгезелльшафт и всё", 6, 10, 2, 7, "Донаудампф/шиффартсге|зелльшафт/и всё");
+    expect("👨‍👩‍👧 family 👍🏽 ok e\xCC\x81" "clair", 3, 9, 1, 9, "👨‍👩‍👧 family|👍🏽 ok|e\xCC\x81" "clair");
+    expect("We use Qwen3模型来识别speech。", 4, 12, 2, 7, "We use Qwen3/模型来识别|speech。");
+    expect("안녕하세요 여러분 오늘은 날씨가 좋습니다.", 6, 16, 2, 7, "안녕하세요/여러분 오늘은|날씨가 좋습니다.");
+}
+
+static void test_times(void **state)
+{
+    break_text("aaaa bbbb cccc dddd", 8, 9, 1, 7); /* two subtitles of half the characters */
+    assert_int_equal(found.n, 2);
+    assert_true(found.start_s[0] == 10 && found.end_s[0] == 14 && found.start_s[1] == 14 && found.end_s[1] == 18);
+    break_text("aaaa bbbb", 20, 42, 2, 7); /* no longer than it may be, although there is time */
+    assert_int_equal(found.n, 2);
+    assert_true(found.end_s[0] == 17 && found.start_s[1] == 20 && found.end_s[1] == 27);
+    break_text("aaaa bbbb", 0, 42, 2, 7);
+    assert_true(found.n == 1 && found.start_s[0] == 10 && found.end_s[0] == 10);
+}
+
+/* Columns of a line, counted by another rule than that of the code: each code point, but for joined emoji. */
+static int columns(const char *line, size_t n)
+{
+    int width = 0;
+    for (size_t i = 0; i < n;) {
+        utf8proc_int32_t cp;
+        utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)line + i, (utf8proc_ssize_t)(n - i), &cp);
+        if (got <= 0)
+            cp = 0xFFFD;
+        width += utf8proc_charwidth(cp);
+        i += got > 0 ? (size_t)got : 1;
+    }
+    return width;
+}
+
+static void without_space(char *to, const char *from)
+{
+    for (; *from; from++)
+        if (*from != ' ' && *from != '\n')
+            *to++ = *from;
+    *to = 0;
+}
+
+/* Whatever the text and the limits: every character comes out once, in order, and the limits hold. */
+static void test_limits_hold(void **state)
+{
+    static const char *const parts[] = { "word", "a", ", ", ". ", " ", "? ", "incomprehensibilities", "中", "文字。", "、", "「", "」", "ー",
+                                         "é", "e\xCC\x81", "한국", " ", "\xFF", "\"", "(", ") ", "Ж", "ไทย", "—" };
+    unsigned seed = 7;
+    for (int round = 0; round < 3000; round++) {
+        char text[1200] = "", want[1200], got[4000] = "";
+        const int n = rand_r(&seed) % 40, width = 8 + rand_r(&seed) % 40, lines = 1 + rand_r(&seed) % 4;
+        const double seconds = rand_r(&seed) % 60, max_s = 0.5 + rand_r(&seed) % 10;
+        for (int i = 0; i < n; i++)
+            strcat(text, parts[(size_t)rand_r(&seed) % (sizeof parts / sizeof *parts)]);
+        break_text(text, seconds, width, lines, max_s);
+        for (size_t i = 0; i < found.n; i++) {
+            int n_lines = 0;
+            for (const char *line = found.lines[i]; line; n_lines++) {
+                const size_t length = strcspn(line, "\n");
+                assert_true(length > 0 && line[0] != ' ' && line[length - 1] != ' ' && columns(line, length) <= width);
+                line = line[length] ? line + length + 1 : NULL;
+            }
+            assert_true(n_lines <= lines);
+            assert_true(found.start_s[i] <= found.end_s[i] && found.end_s[i] - found.start_s[i] <= max_s + 1e-9);
+            assert_true(found.start_s[i] >= (i ? found.end_s[i - 1] : 10) - 1e-9 && found.end_s[i] <= 10 + seconds + 1e-9);
+            strcat(got, found.lines[i]);
+        }
+        without_space(want, text);
+        without_space(got, got);
+        assert_string_equal(got, want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences), cmocka_unit_test(test_scripts), cmocka_unit_test(test_times),
+                                        cmocka_unit_test(test_limits_hold) };
+    return cmocka_run_group_tests_name("subtitle", tests, NULL, NULL);
+}
