@@ -10,6 +10,7 @@
  * then to be read: that takes a hundredth of the time of what is done with the samples. */
 #include "audio/audio.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -95,6 +96,8 @@ static const char *library_text(char *to, SNDFILE *file)
 static qasr_status undecodable(const source *s, qasr_error *err)
 {
     char text[LIBRARY_TEXT];
+    if (errno == ENOMEM)
+        return error_set_errno(err, "cannot decode '%s'", s->name);
     return error_set(err, sf_error(s->file) == SF_ERR_SYSTEM ? QASR_E_IO : QASR_E_FORMAT,
                      "cannot decode '%s': %s; convert it first, for example with: "
                      "ffmpeg -i FILE -ar 16000 -ac 1 out.wav",
@@ -106,6 +109,7 @@ static qasr_status decode_bytes(source *s, qasr_error *err)
     SF_VIRTUAL_IO io = {
         .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell};
     s->at = 0;
+    errno = 0;
     s->file = sf_open_virtual(&io, SFM_READ, &s->info, s);
     return s->file ? QASR_OK : undecodable(s, err);
 }
@@ -121,6 +125,7 @@ static qasr_status open_bytes(source *s, int fd, qasr_error *err)
 
 static qasr_status decode_file(source *s, const char *path, qasr_error *err)
 {
+    errno = 0;
     s->file = sf_open(path, SFM_READ, &s->info);
     return s->file ? QASR_OK : undecodable(s, err);
 }
