@@ -9,9 +9,6 @@
 
 enum { MAX_WORDS = 64, MAX_ARGS_BYTES = 4096 };
 
-static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench, &cmd_eval,
-                                           &cmd_score };
-
 /* --help and messages are for nobody. */
 static void be_quiet(void)
 {
@@ -58,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     be_quiet();
-    const command *cmd = commands[data[0] % (sizeof commands / sizeof commands[0])];
+    const command *cmd = cmd_all[data[0] % cmd_count];
     char *text = malloc(size), *argv[MAX_WORDS + 2] = { NULL };
     _Alignas(max_align_t) static char args[MAX_ARGS_BYTES];
     int argc = 0;
