@@ -2,7 +2,11 @@
 
 BUILD ?= build
 BUILD_ASAN ?= build-asan
+BUILD_TSAN ?= build-tsan
+BUILD_FUZZ ?= build-fuzz
 BUILD_AARCH64 ?= build-aarch64
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
 PREFIX ?=
 DEMO_AUDIO ?= models/demo/samples/en.flac
 
@@ -14,6 +18,8 @@ help:
 	@echo 'make demo          install what is missing, build, transcribe a sample with the demo model'
 	@echo 'make test          the same, then run the tests'
 	@echo 'make test-asan     run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make test-tsan     run those about threads built with ThreadSanitizer (minutes)'
+	@echo 'make fuzz          fuzz every reader for FUZZ_SECONDS (600) with libFuzzer; FUZZ_TARGETS="gguf audio" for some'
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
 	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
@@ -51,6 +57,20 @@ test-asan:
 	@tools/configure.sh $(BUILD_ASAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/run_tests.sh $(BUILD_ASAN) --timeout-multiplier 4
 
+# Threads meet in the pool, the device, batches and conversion; the rest of the tests has one.
+test-tsan:
+	@tools/setup.sh --tests
+	@tools/venv.sh
+	@tools/configure.sh $(BUILD_TSAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=thread -Db_lundef=false
+	@tools/run_tests.sh $(BUILD_TSAN) --timeout-multiplier 20 base gguf device screen convert calibrate transcribe batch force cli_threads
+
+fuzz:
+	@tools/setup.sh --fuzz
+	@CC=clang tools/configure.sh $(BUILD_FUZZ) --buildtype=debugoptimized -Dtests=enabled -Dfuzz=true -Doptimization=1 \
+	    -Db_sanitize=address,undefined -Db_lundef=false
+	@ninja -C $(BUILD_FUZZ) fuzzers
+	@tools/fuzz.sh $(BUILD_FUZZ) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 test-aarch64:
 	@tools/test_aarch64.sh $(BUILD_AARCH64)
 
@@ -85,6 +105,6 @@ static:
 	@echo; echo 'build-static/cli/qasr still needs:'; ldd build-static/cli/qasr || true
 
 clean:
-	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
+	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_TSAN) $(BUILD_FUZZ) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-aarch64 test-full results quality deb static clean
+.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-full results quality deb static clean

@@ -1,9 +1,11 @@
 /* qasr: finds the command, runs it, and turns lost output into an error. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "out.h"
@@ -72,10 +74,34 @@ static void print_log(void *user, qasr_log_level level, const char *message)
     fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
+/* Weights are read where their files are mapped; what cannot be read there comes as a signal, and nothing can go on. */
+static void end_at_lost_mapping(int number)
+{
+    static const char message[] = "qasr: a file of the model cannot be read any more: it became shorter while it was in use, or its "
+                                  "disk failed; --no-mmap reads the weights beforehand\n";
+    (void)number;
+    ssize_t n = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)n;
+    _exit(EXIT_FAILED);
+}
+
+/* A standard descriptor that is closed would be given to the next file that is opened, and messages would go into that. One
+ * for reading takes its place: what is written to it is lost output. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file-size limit are failed writes like any other */
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, end_at_lost_mapping);
     qasr_log_set(print_log, NULL);
     int status = dispatch(argc, argv);
     if (!out_flush_stdout() && status == EXIT_DONE)

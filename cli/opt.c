@@ -297,7 +297,7 @@ opt_result opt_parse(const command *cmd, void *into, int argc, char **argv)
 {
     getopt_tables t;
     make_tables(&t, cmd);
-    optind = 1;
+    optind = 0; /* from the start: 1 would go on inside a word where another parse was given up */
     opterr = 0;
     for (int value; (value = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1;) {
         const opt *o = find_opt(cmd, value == ':' ? optopt : value);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --aarch64 instead
-# what testing the ARM kernels on another machine needs.
+# Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --fuzz what fuzzing
+# needs, with --aarch64 instead what testing the ARM kernels on another machine needs.
 # Does nothing, and needs no rights, when all is there.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -19,6 +19,7 @@ libpcre2-8     libpcre2-dev      pcre2       pcre2-devel          pcre2       pc
 libcurl        libcurl4-openssl-dev curl    libcurl-devel        curl        libcurl-devel        curl-dev
 libcrypto      libssl-dev        openssl     openssl-devel        openssl     libopenssl-devel     openssl-dev
 cmocka         libcmocka-dev     cmocka      libcmocka-devel      cmocka      libcmocka-devel      cmocka-dev
+fuzzer         clang,libclang-rt-dev llvm    clang,compiler-rt    clang,compiler-rt clang       clang,compiler-rt
 python-venv    python3-venv      python3     python3              python      python3              python3
 certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
 aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
@@ -27,6 +28,7 @@ aarch64-run    qemu-user-static  -           -                    -           - 
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
 BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; without them the rest is built
 TEST_NEEDS='cmocka python-venv certificates'
+FUZZ_NEEDS="$BUILD_NEEDS cmocka fuzzer"
 AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
@@ -38,6 +40,13 @@ have_compiler()
         "$@" -x c -o /dev/null - 2>/dev/null
 }
 
+# Clang may come without libFuzzer and the sanitizers.
+have_fuzzer()
+{
+    printf 'int LLVMFuzzerTestOneInput(const unsigned char *p, unsigned long n) { return p && n > 9 ? -1 : 0; }\n' |
+        clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null
+}
+
 # have WHAT: is it here? A Meson that is too old counts as here, since the package manager has no newer one.
 have()
 {
@@ -46,6 +55,7 @@ have()
         # shellcheck disable=SC2086
         have_compiler ${CC:-cc}
         ;;
+    fuzzer) have_fuzzer ;;
     aarch64-cc) have_compiler aarch64-linux-gnu-gcc ;;
     aarch64-run) have_command qemu-aarch64-static ;;
     pkg-config) have_command pkg-config ;;
@@ -163,11 +173,12 @@ main()
     case ${1:-} in
     '') ;;
     --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
+    --fuzz) needs=$FUZZ_NEEDS ;;
     --aarch64)
         needs=$AARCH64_NEEDS
         wishes=
         ;;
-    *) fail "unknown option '$1', expected --tests, --aarch64 or nothing" ;;
+    *) fail "unknown option '$1', expected --tests, --fuzz, --aarch64 or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
     missing=$(missing_of $needs $wishes)

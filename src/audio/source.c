@@ -181,6 +181,8 @@ static qasr_status start_decoder(source *s, const char *reason, qasr_error *err)
 static qasr_status decode_elsewhere(source *s, qasr_error *err)
 {
     char reason[LIBRARY_TEXT], text[LIBRARY_TEXT];
+    if (errno == ENOMEM)
+        return error_set_errno(err, "cannot decode '%s'", s->name);
     const qasr_status status = sf_error(NULL) == SF_ERR_SYSTEM ? QASR_E_IO : QASR_E_FORMAT;
     library_text(reason, NULL);
     if (!s->program || s->asked.format || status == QASR_E_IO)
@@ -206,6 +208,7 @@ static qasr_status decode_bytes(source *s, qasr_error *err)
         .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell};
     s->at = 0;
     s->info = s->asked;
+    errno = 0; /* no room is no matter of formats */
     s->file = sf_open_virtual(&io, SFM_READ, &s->info, s);
     return s->file ? QASR_OK : decode_elsewhere(s, err);
 }
@@ -222,6 +225,7 @@ static qasr_status open_bytes(source *s, int fd, qasr_error *err)
 static qasr_status decode_file(source *s, qasr_error *err)
 {
     s->info = s->asked;
+    errno = 0;
     s->file = sf_open(s->path, SFM_READ, &s->info);
     return s->file ? QASR_OK : decode_elsewhere(s, err);
 }

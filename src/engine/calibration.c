@@ -124,7 +124,7 @@ static qasr_status read_rows(const calibration *c, part *p, qasr_error *err)
         return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' has %" PRIu64 " values, expected 1", counts->t->name, path_of(c),
                          counts->t->n_values);
     p->rows = (double)value_at(counts->t, 0);
-    if (!(p->rows >= 0) || isinf(p->rows))
+    if (p->rows != 0 && (!(p->rows >= 1) || isinf(p->rows))) /* from 1 on means of finite sums are finite */
         return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %g, expected a number of rows", counts->t->name, path_of(c),
                          p->rows);
     return QASR_OK;

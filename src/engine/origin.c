@@ -40,6 +40,8 @@ static qasr_status parse_config(origin *o, const char *path, qasr_error *err)
 {
     json_error_t where;
     json_t *root = json_loads(o->config, JSON_REJECT_DUPLICATES, &where);
+    if (!root && !*where.text)
+        return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
     if (!root)
         return error_set(err, QASR_E_FORMAT, "'%s' line %d: %s", path, where.line, where.text);
     qasr_status status = QASR_OK;

@@ -194,6 +194,8 @@ static qasr_status load(json_t **root, const char *text, size_t len, const char 
 {
     json_error_t je;
     *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
+    if (!*root && !*je.text)
+        return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
     if (!*root)
         return error_set(err, QASR_E_FORMAT, "'%s' is not valid JSON: line %d: %s", path, je.line, je.text);
     if (!json_is_object(*root)) {

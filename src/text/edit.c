@@ -17,6 +17,9 @@ static void find_common(size_t *begin, size_t *end, const int32_t *a, size_t n_a
     *end = k;
 }
 
+/* Where the rest begins. An empty sequence may be NULL, to which C lets nothing be added, not even 0. */
+static const int32_t *after(const int32_t *sequence, size_t begin) { return begin ? sequence + begin : sequence; }
+
 /* The last step to a cell of the table. */
 enum { STEP_BOTH, STEP_A, STEP_B };
 
@@ -55,7 +58,7 @@ qasr_status edit_distance(size_t *distance, const int32_t *a, size_t n_a, const 
     n_a -= begin + end;
     n_b -= begin + end;
     TRY(MEM_ALLOC(&row, n_b + 1, err));
-    *distance = walk(row, NULL, a + begin, n_a, b + begin, n_b);
+    *distance = walk(row, NULL, after(a, begin), n_a, after(b, begin), n_b);
     mem_free(row);
     return QASR_OK;
 }
@@ -86,7 +89,7 @@ qasr_status edit_align(edit_pair *pairs, size_t *n_pairs, const int32_t *a, size
     qasr_status status;
     TRY_GOTO(MEM_ALLOC(&row, mid_b + 1, err));
     TRY_GOTO(MEM_ALLOC(&steps, size, err));
-    walk(row, steps, a + begin, mid_a, b + begin, mid_b);
+    walk(row, steps, after(a, begin), mid_a, after(b, begin), mid_b);
     size_t n = 0;
     for (; n < begin; n++)
         pairs[n] = (edit_pair){ n, n };

@@ -107,7 +107,8 @@ static qasr_status add_keys(units *u, qasr_error *err)
     for (size_t i = 0; i < u->n; i++) {
         unit *x = &u->units[i];
         x->key.begin = u->keys.n;
-        TRY(normal_points(&u->keys, u->letters.cp + x->letters.begin, x->letters.end - x->letters.begin, NORMAL_KC_FOLDED, err));
+        if (x->letters.end > x->letters.begin)
+            TRY(normal_points(&u->keys, u->letters.cp + x->letters.begin, x->letters.end - x->letters.begin, NORMAL_KC_FOLDED, err));
         x->key.end = u->keys.n;
     }
     return QASR_OK;

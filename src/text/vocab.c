@@ -420,7 +420,9 @@ static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
     if (status == QASR_OK) {
         json_error_t e;
         *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &e);
-        if (!*root)
+        if (!*root && !*e.text)
+            status = error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
+        else if (!*root)
             status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text,
                                e.line, e.column);
     }

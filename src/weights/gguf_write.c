@@ -32,6 +32,8 @@ struct gguf_writer {
 
 enum { MAX_META_BYTES = 1 << 30 };
 
+static const char magic[4] = { 'G', 'G', 'U', 'F' };
+
 static uint64_t padded(uint64_t n)
 {
     return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
@@ -281,7 +283,7 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
     uint32_t version = 3;
     uint64_t n_tensors = g->n_tensors;
     TRY(check_strings(g, err));
-    TRY(buf_add(b, "GGUF", 4, err));
+    TRY(buf_add(b, magic, sizeof magic, err));
     TRY(buf_add(b, &version, sizeof version, err));
     TRY(buf_add(b, &n_tensors, sizeof n_tensors, err));
     TRY(buf_add(b, &g->n_meta, sizeof g->n_meta, err));
@@ -299,10 +301,11 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 
 static const unsigned char zeros[GGUF_ALIGNMENT];
 
-/* Header, its padding, and the padding behind every tensor: after this the file has its final size. */
+/* Header, its padding, and the padding behind every tensor: after this the file has its final size. The magic is left out
+ * until commit: the temporary file that a killed process leaves is no GGUF file, and zeros are not taken for weights. */
 static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
 {
-    TRY(file_writer_put(&g->file, 0, head->data, head->len, err));
+    TRY(file_writer_put(&g->file, sizeof magic, head->data + sizeof magic, head->len - sizeof magic, err));
     TRY(file_writer_put(&g->file, head->len, zeros, (size_t)(g->data_start - head->len), err));
     for (size_t i = 0; i < g->n_tensors; i++) {
         const out_tensor *o = &g->tensors[i];
@@ -374,6 +377,7 @@ static qasr_status check_complete(gguf_writer *g, qasr_error *err)
 qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err)
 {
     TRY(check_complete(g, err));
+    TRY(file_writer_put(&g->file, 0, magic, sizeof magic, err));
     TRY(file_writer_commit(&g->file, err));
     if (file_bytes)
         *file_bytes = g->data_start + g->n_data;

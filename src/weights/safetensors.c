@@ -70,6 +70,8 @@ static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *
                          file, n, MAX_JSON_BYTES);
     json_error_t bad;
     *root = json_loadb((const char *)m->data + sizeof n, (size_t)n, JSON_REJECT_DUPLICATES, &bad);
+    if (!*root && !*bad.text) /* Jansson has nothing to say */
+        return error_set(err, QASR_E_NOMEM, "cannot read the header of '%.200s': out of memory", file);
     if (!*root)
         return error_set(err, QASR_E_FORMAT, "'%.200s': header is not valid JSON: %s (byte %d)", file,
                          bad.text, bad.position);
@@ -300,7 +302,9 @@ static qasr_status load_index(json_t **root, const char *path, qasr_error *err)
     *root = NULL;
     if (status == QASR_OK) {
         *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &bad);
-        if (!*root)
+        if (!*root && !*bad.text)
+            status = error_set(err, QASR_E_NOMEM, "cannot read '%.200s': out of memory", path);
+        else if (!*root)
             status = error_set(err, QASR_E_FORMAT, "'%.200s' is not valid JSON: %s (line %d)", path, bad.text,
                                bad.line);
     }

@@ -540,6 +540,7 @@ static void bad_files_are_refused(void **state)
         { "imatrix", "has 2 values, expected 1", { SUMS, { QUERY0 ".counts", 2, 1, 1 } } },
         { "imatrix", "is nan, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, NAN } } },
         { "imatrix", "is -1, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, -1 } } },
+        { "imatrix", "is 0.5, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, 0.5f } } },
         { "imatrix", "is inf, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, INFINITY } } },
         { "imatrix", "value 1 of tensor '" QUERY0 ".in_sum2'", { { QUERY0 ".in_sum2", 3, 1, -0.5f }, COUNTS } },
         { "imatrix", "which is no sum of squares", { { QUERY0 ".in_sum2", 3, NAN, 1 }, COUNTS } },

@@ -2,6 +2,7 @@
  * our own writer. */
 #include "weights_fixture.h"
 
+#include <fnmatch.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -820,6 +821,30 @@ static void test_writer_counts_strings(void **state)
     assert_int_equal(scratch_list(false), 0);
 }
 
+/* All data is there and the file has its size, but it is no GGUF file before the commit: what a killed process leaves. */
+static void test_unfinished_files_are_refused(void **state)
+{
+    (void)state;
+    file_names left;
+    size_t index;
+    gguf_writer *g = create(scratch_path("out.gguf"), false);
+    assert_int_equal(gguf_writer_add(g, "x", QUANT_F32, 1, (uint64_t[]){ 3 }, &index, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_put(g, index, 0, (float[]){ 1, 2, 3 }, 12, NULL), QASR_OK);
+    assert_int_equal(file_list(&left, scratch, "out.*", NULL), QASR_OK);
+    assert_int_equal(left.n, 1);
+    assert_int_not_equal(fnmatch("*.gguf", left.names[0], 0), 0); /* nor is it found as a model's file */
+    weights *w = NULL;
+    qasr_error err;
+    assert_int_equal(weights_open_gguf(&w, scratch_path(left.names[0]), &err), QASR_E_FORMAT);
+    assert_message(&err, "does not start with 'GGUF'");
+    assert_int_equal(weights_open(&w, scratch_path(left.names[0]), &err), QASR_E_FORMAT);
+    file_names_free(&left);
+    assert_int_equal(gguf_writer_commit(g, NULL, NULL), QASR_OK);
+    gguf_writer_free(g);
+    weights_close(assert_opens(scratch_path("out.gguf")));
+}
+
 /* Many tensors and long strings, so that all arrays grow; then each allocation fails once. */
 static qasr_status write_many(const char *path, size_t fail_after)
 {
@@ -882,6 +907,7 @@ int main(void)
         CASE(test_writer_keeps_existing_files),
         CASE(test_writes_arrays_and_copies),
         CASE(test_writer_counts_strings),
+        CASE(test_unfinished_files_are_refused),
         CASE(test_writer_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

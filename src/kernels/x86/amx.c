@@ -1,7 +1,7 @@
 /* AMX: the register tile on pairs of bfloat16 with 16 x 16 tile registers (tdpbf16ps: 16 pairs of products for each
  * of 256 sums at once). A block of 32 x 32 sums takes four tile registers, two more hold 32 rows of activations and
  * two 32 rows of weights, 16 steps of each. */
-#if !defined(__AMX_TILE__) || !defined(__AMX_BF16__)
+#if !(defined(__AMX_TILE__) && defined(__AMX_BF16__)) && !(defined(__AMXTILE__) && defined(__AMXBF16__)) /* gcc, older clang */
 #error "build with the AMX flags of src/kernels/meson.build"
 #endif
 

@@ -1,0 +1,57 @@
+/* What must hold for any tokenizer that was opened, and any text. */
+#ifndef TESTS_FUZZ_TEXT_CHECKS_H
+#define TESTS_FUZZ_TEXT_CHECKS_H
+
+#include <string.h>
+
+#include "fuzz.h"
+#include "text/pretok.h"
+#include "text/text.h"
+
+enum { MAX_TEXT = 1 << 26 };
+
+/* Ids are in range, and decoding gives the text back in NFC. */
+static inline void check_round_trip(const tokenizer *t, const char *text, size_t n, bool trusted)
+{
+    qasr_error err;
+    token_ids ids = { 0 };
+    buf back, normal;
+    buf_init(&back, MAX_TEXT);
+    buf_init(&normal, MAX_TEXT);
+    FUZZ_CHECK(tokenizer_encode(t, text, n, trusted, &ids, &err) == QASR_OK);
+    for (size_t i = 0; i < ids.n; i++)
+        FUZZ_CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < tokenizer_size(t) &&
+                   tokenizer_kind_of(t, ids.ids[i]) != TOKENIZER_NO_TOKEN);
+    FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, false, &back, &err) == QASR_OK);
+    FUZZ_CHECK(pretok_normalize(&normal, text, n, &err) == QASR_OK);
+    if (!trusted) /* added tokens are not normalized, and what they separate is not either */
+        FUZZ_CHECK(back.len == normal.len && memcmp(buf_str(&back), buf_str(&normal), back.len) == 0);
+    buf_free(&back);
+    buf_free(&normal);
+    token_ids_free(&ids);
+}
+
+/* Any ids at all give text, the same piece by piece as at once. */
+static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_t size)
+{
+    qasr_error err;
+    text_stream stream = { 0 };
+    token_ids ids = { 0 };
+    buf whole, parts;
+    buf_init(&whole, MAX_TEXT);
+    buf_init(&parts, MAX_TEXT);
+    for (size_t i = 0; i + 2 <= size; i += 2) {
+        int16_t id; /* tokenizers of this size have holes and ends in reach */
+        memcpy(&id, data + i, sizeof id);
+        FUZZ_CHECK(token_ids_add(&ids, id, &err) == QASR_OK);
+        FUZZ_CHECK(text_stream_add(&stream, t, id, &parts, &err) == QASR_OK);
+    }
+    FUZZ_CHECK(text_stream_end(&stream, &parts, &err) == QASR_OK);
+    FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, true, &whole, &err) == QASR_OK);
+    FUZZ_CHECK(whole.len == parts.len && memcmp(buf_str(&whole), buf_str(&parts), whole.len) == 0);
+    buf_free(&whole);
+    buf_free(&parts);
+    token_ids_free(&ids);
+}
+
+#endif
