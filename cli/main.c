@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,10 @@ static void end_at_lost_mapping(int number)
 {
     static const char message[] = "qasr: a file of the model cannot be read any more: it became shorter while it was in use, or its "
                                   "disk failed; --no-mmap reads the weights beforehand\n";
+    static atomic_flag told = ATOMIC_FLAG_INIT; /* several threads may meet it */
     (void)number;
+    while (atomic_flag_test_and_set(&told))
+        pause();
     ssize_t n = write(STDERR_FILENO, message, sizeof message - 1);
     (void)n;
     _exit(EXIT_FAILED);

@@ -10,6 +10,8 @@
 
 enum { PIPE_BYTES = 65536, READ_SAMPLES = 5000 };
 
+static const qasr_audio_options all = QASR_AUDIO_OPTIONS_INIT;
+
 static void check_samples(const float *pcm, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -21,7 +23,7 @@ static size_t check_load(const char *path)
     float *pcm = NULL;
     size_t n = 0;
     qasr_error err;
-    if (audio_load(&pcm, &n, path, NULL, &err) != QASR_OK)
+    if (audio_load(&pcm, &n, path, &all, &err) != QASR_OK)
         return 0;
     check_samples(pcm, n);
     mem_free(pcm);
@@ -36,7 +38,7 @@ static void check_stream(const char *path, size_t n_expected)
     qasr_error err;
     qasr_status status;
     size_t n, sum = 0;
-    if (audio_stream_open(&a, path, NULL, &err) != QASR_OK)
+    if (audio_stream_open(&a, path, &all, &err) != QASR_OK)
         return;
     do {
         n = 0;

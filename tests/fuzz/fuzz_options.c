@@ -29,7 +29,7 @@ static void check_values(const command *cmd, const char *args, opt_result result
         const void *field = args + o->field;
         int number = o->type == OPT_INT || o->type == OPT_CHOICE || o->type == OPT_FLAG ? *(const int *)field : 0;
         int n_choices = 0;
-        while (o->type == OPT_CHOICE && o->choices[n_choices])
+        while (o->type == OPT_CHOICE && opt_choice(o, (size_t)n_choices))
             n_choices++;
         if (o->type == OPT_INT)
             FUZZ_CHECK(number == 0 || (number >= o->min && number <= o->max));

@@ -333,7 +333,9 @@ static void check_clip(qasr_session *s, const char *name, const json_t *clip)
     qasr_result *result;
     snprintf(path, sizeof path, TEST_DATA "/golden/clips/%.*s.flac", (int)strcspn(name, "."), name);
     assert_int_equal(qasr_audio_load(&pcm, &n, path, &err), QASR_OK);
-    if (qasr_transcribe(&result, s, pcm, n, NULL, &err) != QASR_OK)
+    qasr_transcribe_options whole = QASR_TRANSCRIBE_OPTIONS_INIT;
+    whole.max_piece_s = 1200; /* as the reference does */
+    if (qasr_transcribe(&result, s, pcm, n, &whole, &err) != QASR_OK)
         fail_msg("%s", err.message);
     const qasr_piece *piece = qasr_result_piece(result, 0);
     const json_t *ids = json_object_get(clip, "output_ids");

@@ -10,4 +10,4 @@ done
 "$QASR" transcribe --model "$DEMO" --output text "$DEMO/samples/ru.flac" <&- >&- 2>&-
 echo "status $?"
 cat text
-must_fail 1 "$QASR" transcribe --model "$DEMO" - <&-
+must_fail 3 "$QASR" transcribe --model "$DEMO" - <&-
