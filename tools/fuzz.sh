@@ -24,7 +24,7 @@ for target; do
     if "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -close_fd_mask=3 \
         -artifact_prefix="$build/findings/$target-" "$learned" "${seeds[@]}" >"$log" 2>&1; then
         n_passed=$((n_passed + 1))
-        grep -a ' DONE ' "$log"
+        grep -a 'DONE  ' "$log"
     else
         n_failed=$((n_failed + 1))
         grep -a -A 20 -E 'ERROR|runtime error|does not hold' "$log" | head -n 30
