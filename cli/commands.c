@@ -27,7 +27,7 @@ void cmd_print_overview(FILE *f)
         fprintf(f, "  %-11s %s\n", cmd_all[i]->name, cmd_all[i]->summary);
     fputs("\noptions:\n"
           "  -h, --help     show this text; qasr help COMMAND shows that of a command\n"
-          "  -V, --version  show the version\n"
+          "  -V, --version  show the version; with --verbose also build, CPU level and libraries\n"
           "\nexit status:", f);
     for (size_t i = 0; i < cmd_n_exit_statuses; i++)
         fprintf(f, "%s %d %s", i ? "," : "", cmd_exit_statuses[i].status, cmd_exit_statuses[i].meaning);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "cmd.h"
+#include "pull.h"
 #include "qasr/qasr.h"
 
 enum {
@@ -575,3 +576,5 @@ void fetch_close(fetch *f)
     curl_global_cleanup();
     free(f);
 }
+
+const char *pull_curl_version(void) { return curl_version_info(CURLVERSION_NOW)->version; }

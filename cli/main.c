@@ -11,6 +11,7 @@
 #include "cmd.h"
 #include "out.h"
 #include "progress.h"
+#include "pull.h"
 #include "qasr/qasr.h"
 
 void cmd_print_error(const char *message)
@@ -47,6 +48,21 @@ void cmd_warn(const char *fmt, ...)
     va_end(ap);
 }
 
+/* --version, and with --verbose what this program is made of. */
+static int print_version(int argc, char **argv)
+{
+    const bool verbose = argc == 3 && (strcmp(argv[2], "--verbose") == 0 || strcmp(argv[2], "-v") == 0);
+    if (argc > 2 && !verbose)
+        return opt_usage_error(NULL, "unexpected argument '%s' after --version, expected --verbose", argv[2]);
+    printf("qasr %s\n", qasr_version());
+    const char *name, *value;
+    for (size_t i = 0; verbose && (name = qasr_build_fact(i, &value)); i++)
+        printf("%-11s %s\n", name, value);
+    if (verbose)
+        printf("%-11s %s\n", "libcurl", pull_curl_version());
+    return EXIT_DONE;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -55,8 +71,7 @@ static int dispatch(int argc, char **argv)
     }
     const char *word = argv[1];
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        printf("qasr %s\n", qasr_version());
-        return EXIT_DONE;
+        return print_version(argc, argv);
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         cmd_print_overview(stdout);

@@ -20,4 +20,6 @@ typedef struct pull_options {
 /* Gives the exit status; errors are printed. */
 int pull_model(const pull_options *o);
 
+const char *pull_curl_version(void);
+
 #endif

@@ -8,3 +8,5 @@ int pull_model(const pull_options *o)
     cmd_fail("this qasr was built without 'pull': " PULL_MISSING "; copy a model's files into a directory yourself, and name it with --model");
     return EXIT_FAILED;
 }
+
+const char *pull_curl_version(void) { return "not built in"; }

@@ -12,6 +12,8 @@ shift 2
 case $seconds in '' | *[!0-9]*) fail "'$seconds': expected a number of seconds" ;; esac
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && printf '%s\n' fuzz_*.c | sed 's/^fuzz_\(.*\)\.c$/\1/')
 
+export LSAN_OPTIONS=print_suppressions=0:suppressions=$ROOT/tests/lsan.supp
+
 n_passed=0 n_failed=0
 mkdir -p "$build/findings"
 for target; do

@@ -80,6 +80,9 @@ QASR_API void qasr_log_set(qasr_log_fn fn, void *user);
 
 /* "0.1.0" */
 QASR_API const char *qasr_version(void);
+/* How the library was built, and with which versions of what libraries it runs: "build", "compiler", "cpu" (the level in use), then a name of
+ * each library; the value is printable. index from 0; NULL after the last. */
+QASR_API const char *qasr_build_fact(size_t index, const char **value);
 /* Name of the CPU kernel level in use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", ... The environment
  * variable QASR_CPU=LEVEL masks higher levels. */
 QASR_API const char *qasr_cpu_level(void);

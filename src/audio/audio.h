@@ -18,6 +18,9 @@ enum {
     MEL_HOP = 160
 };
 
+const char *audio_sndfile_version(void);
+const char *audio_soxr_version(void);
+
 /* decode.c: the caller's options, which may be NULL or of another version, as complete ones. Error: INVALID. */
 qasr_status audio_read_options(qasr_audio_options *own, const qasr_audio_options *given, qasr_error *err);
 /* File ("-": standard input) -> *pcm [*n_samples], 16 kHz mono, |x| <= 1; zero samples are not an

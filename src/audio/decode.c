@@ -395,3 +395,9 @@ void audio_stream_close(audio_stream *a)
     close_stream(a);
     mem_free(a);
 }
+
+const char *audio_soxr_version(void)
+{
+    const char *name = soxr_version(), *dash = strrchr(name, '-'); /* "libsoxr-0.1.3" */
+    return dash ? dash + 1 : name;
+}

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audio/audio.h"
 #include "audio/ffmpeg.h"
 #include "base/buf.h"
 #include "base/file.h"
@@ -391,4 +392,10 @@ qasr_status source_check_end(source *s, uint64_t n_frames, qasr_error *err)
         log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name,
                     n_frames);
     return QASR_OK;
+}
+
+const char *audio_sndfile_version(void)
+{
+    const char *name = sf_version_string(), *dash = strrchr(name, '-'); /* "libsndfile-1.2.0" */
+    return dash ? dash + 1 : name;
 }

@@ -222,9 +222,9 @@ static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_
     size_t n_copies = gather ? in->m : in->norm_w ? 1 : 0;
     TRY(reserve_shared(g, act_bytes + n_copies * in->k * sizeof(float), err));
     unsigned char *acts = g->shared;
-    float *copies = (float *)(void *)(acts + act_bytes);
+    float *copies = n_copies ? (float *)(void *)(acts + act_bytes) : NULL; /* without any, acts may be NULL */
     for (size_t i = 0; i < in->m; i++) {
-        float *copy = copies + (gather ? i * in->k : 0);
+        float *copy = gather ? copies + i * in->k : copies;
         const float *row = input_row(g->k, in, i, copy);
         if (forms.quantized)
             g->k->quantize_act(acts + i * act_row, row, in->k);

@@ -265,3 +265,5 @@ size_t config_audio_tokens(const model_config *c, size_t n_frames)
 {
     return n_frames / c->enc.chunk_frames * config_tokens_per_chunk(c) + halve_three_times(n_frames % c->enc.chunk_frames);
 }
+
+const char *config_jansson_version(void) { return jansson_version_str(); }

@@ -43,6 +43,8 @@ typedef enum config_size {
 /* text: config.json, path: for messages. eos stays empty when the config names none ("-hf" does).
  * Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (a forced aligner, other
  * activations), NOMEM. */
+const char *config_jansson_version(void); /* of the library that reads JSON */
+
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
 /* Reads eos_token_id (a number or a list) of generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);

@@ -8,6 +8,7 @@
 #include <utf8proc.h>
 
 #include "base/mem.h"
+#include "text/text.h"
 #include "text/utf8.h"
 
 enum { DECOMPOSE_MAX = 32 }; /* code points that one character can become: 18 in NFKD, fewer in NFD */
@@ -122,3 +123,5 @@ qasr_status normal_points(code_points *out, const int32_t *cp, size_t n, normal_
         TRY(decompose(out, (uint32_t)cp[i], form, err));
     return out->n > begin ? compose(out, begin, err) : QASR_OK;
 }
+
+const char *text_utf8proc_version(void) { return utf8proc_version(); }

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "text/normal.h"
+#include "text/text.h"
 #include "text/utf8.h"
 
 static bool is_ascii(const char *text, size_t len)
@@ -147,4 +148,10 @@ qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_f
     pcre2_match_context_free(context);
     pcre2_match_data_free(data);
     return status;
+}
+
+const char *text_pcre2_version(void)
+{
+    static char text[64]; /* "10.42 2022-12-11"; the same bytes whoever writes them */
+    return pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof text && pcre2_config(PCRE2_CONFIG_VERSION, text) > 0 ? text : "unknown";
 }

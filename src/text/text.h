@@ -10,6 +10,10 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+/* Of the libraries that know Unicode (normal.c) and regular expressions (pretok.c). */
+const char *text_utf8proc_version(void);
+const char *text_pcre2_version(void);
+
 /* ---- tokenizer: byte-level BPE with the Qwen2 split ---- */
 typedef struct tokenizer tokenizer;
 

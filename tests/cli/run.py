@@ -29,7 +29,8 @@ TIMEOUT_S = 300
 def run_case(script, args):
     env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
                DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts),
-               CONVERT=os.path.abspath(args.convert), LC_ALL="C.UTF-8")
+               CONVERT=os.path.abspath(args.convert), LC_ALL="C.UTF-8",
+               LSAN_OPTIONS=f"suppressions={HERE.parent / 'lsan.supp'}:print_suppressions=0")
     env["HUB_SERVER"] = str(HERE.parent / "tools" / "hub_server.py")
     for name in list(env):  # what the user has set up is not what is tested
         if name in ("QASR_CPU", "QASR_MODEL") or name.startswith("HF_") or name.lower().endswith("_proxy"):

@@ -1,2 +1,6 @@
 "$QASR" --version
 "$QASR" -V
+"$QASR" --version --verbose | sed 's/ .*//'
+"$QASR" --version --verbose | grep -c '[a-z0-9]  *[^ ]'
+"$QASR" -V -v | cmp - <("$QASR" --version --verbose)
+must_fail 2 "$QASR" --version --vebose
