@@ -6,7 +6,7 @@
 
 #include "opt.h"
 
-extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_bench, cmd_eval, cmd_score;
+extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_devices, cmd_bench, cmd_eval, cmd_score;
 
 /* "qasr: MESSAGE" on stderr. */
 void cmd_print_error(const char *message);

@@ -14,9 +14,9 @@
 #include "qasr/qasr.h"
 
 typedef struct args {
-    const char *model, *decoder_gguf, *mmproj, *language, *context, *output, *dump_tensors;
+    const char *model, *decoder_gguf, *mmproj, *language, *context, *output, *dump_tensors, *device;
     opt_files files;
-    int device, decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
+    int decoder_weights, format, attention, precision, kv_type; /* indices into the lists below */
     int max_new_tokens, ignore_eos, n_threads, batch, timings, quiet, no_mmap, mlock;
     double max_piece_s;
 } args;
@@ -26,7 +26,6 @@ static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NU
 static const char *const attentions[] = { "windows", "full", NULL };
 static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
-static const char *const devices[] = { "auto", "cpu", NULL };
 static const char *const format_names[] = { "txt", "json", NULL };
 static const out_format *const formats[] = { &out_txt, &out_json };
 
@@ -48,7 +47,8 @@ static const opt opts[] = {
     { "batch", 'b', "N", "pieces of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
       OPT_INT, offsetof(args, batch), NULL, 1, 64 },
     { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
-    { "device", 0, "DEVICE", "where to compute (default auto)", OPT_CHOICE, offsetof(args, device), devices },
+    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
+      OPT_STRING, offsetof(args, device) },
     { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
@@ -172,10 +172,14 @@ static void print_timings(const run_state *s, const char *file, const qasr_timin
 {
     fprintf(stderr,
             "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
-            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s\n",
+            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
             file, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
             t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
             qasr_cpu_level());
+    if (strcmp(qasr_session_device(s->session), "cpu") != 0)
+        fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
+                (double)qasr_session_device_bytes(s->session) / (1 << 20));
+    fputc('\n', stderr);
 }
 
 static qasr_transcribe_options transcribe_options(const args *a)
@@ -247,7 +251,7 @@ static qasr_status open_all(run_state *s, qasr_error *err)
     qasr_session_options session_options = QASR_SESSION_OPTIONS_INIT;
     session_options.n_threads = s->a->n_threads;
     session_options.precision = (qasr_precision)s->a->precision;
-    session_options.device = devices[s->a->device];
+    session_options.device = s->a->device;
     session_options.batch = s->a->batch;
     session_options.kv_type = kv_types[s->a->kv_type];
     qasr_status status = qasr_model_open(&s->model, s->a->model, &model_options, err);

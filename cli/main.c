@@ -9,7 +9,7 @@
 #include "out.h"
 #include "qasr/qasr.h"
 
-static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench,
+static const command *const commands[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_devices, &cmd_bench,
                                          &cmd_eval, &cmd_score };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -616,6 +616,8 @@ static void cpu_close(device *d)
     mem_free(c);
 }
 
+static uint64_t cpu_memory(const device *d) { return 0; }
+
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
@@ -625,13 +627,14 @@ static const device_ops cpu_ops = {
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
     .turn_and_cache = cpu_turn_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax, .add_squares = cpu_add_squares, .add_products = cpu_add_products,
+    .memory = cpu_memory,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)
 {
     cpu_device *c;
     TRY(MEM_CALLOC(&c, 1, err));
-    c->base = (device){ &cpu_ops, "cpu" };
+    c->base = (device){ &cpu_ops, "cpu", 64 };
     c->k = kernels_get(cpu_detect());
     qasr_status status = pool_create(&c->pool, n_threads, err);
     c->moments = (moments_context){ .k = c->k, .pool = c->pool };
