@@ -15,6 +15,7 @@ help:
 	@echo 'make test          the same, then run the tests'
 	@echo 'make test-asan     run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
+	@echo 'make test-devices  test GPU devices through ggml, in a Debian 13 of their own (needs root)'
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
 	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
 	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
@@ -52,6 +53,9 @@ test-asan:
 test-aarch64:
 	@tools/test_aarch64.sh $(BUILD_AARCH64)
 
+test-devices:
+	@tools/test_devices.sh
+
 test-full:
 	@tools/setup.sh --tests
 	@tools/venv.sh
@@ -75,4 +79,4 @@ quality:
 clean:
 	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-aarch64 test-full results quality clean
+.PHONY: help demo build install test test-asan test-aarch64 test-devices test-full results quality clean

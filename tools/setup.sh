@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --aarch64 instead
-# what testing the ARM kernels on another machine needs.
+# what testing the ARM kernels on another machine needs, with --devices what tools/test_devices.sh does.
 # Does nothing, and needs no rights, when all is there.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -20,10 +20,12 @@ cmocka         libcmocka-dev     cmocka      libcmocka-devel      cmocka      li
 python-venv    python3-venv      python3     python3              python      python3              python3
 certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
 aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
+debootstrap    debootstrap       -           -                    -           -                    -
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
 TEST_NEEDS='cmocka python-venv certificates'
+DEVICES_NEEDS='debootstrap'
 AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
@@ -44,6 +46,7 @@ have()
         have_compiler ${CC:-cc}
         ;;
     aarch64-cc) have_compiler aarch64-linux-gnu-gcc ;;
+    debootstrap) have_command debootstrap ;;
     aarch64-run) have_command qemu-aarch64-static ;;
     pkg-config) have_command pkg-config ;;
     meson) have_command meson || find_meson >/dev/null ;;
@@ -161,7 +164,8 @@ main()
     '') ;;
     --tests) needs="$BUILD_NEEDS $TEST_NEEDS" ;;
     --aarch64) needs=$AARCH64_NEEDS ;;
-    *) fail "unknown option '$1', expected --tests, --aarch64 or nothing" ;;
+    --devices) needs=$DEVICES_NEEDS ;;
+    *) fail "unknown option '$1', expected --tests, --aarch64, --devices or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
     missing=$(missing_of $needs)
