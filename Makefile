@@ -21,6 +21,7 @@ help:
 	@echo 'make test-tsan     run those about threads built with ThreadSanitizer (minutes)'
 	@echo 'make fuzz          fuzz every reader for FUZZ_SECONDS (600) with libFuzzer; FUZZ_TARGETS="gguf audio" for some'
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
+	@echo 'make test-devices  test GPU devices through ggml, in a Debian 13 of their own (needs root)'
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
 	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
 	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
@@ -74,6 +75,9 @@ fuzz:
 test-aarch64:
 	@tools/test_aarch64.sh $(BUILD_AARCH64)
 
+test-devices:
+	@tools/test_devices.sh
+
 test-full:
 	@tools/setup.sh --tests
 	@tools/venv.sh
@@ -107,4 +111,4 @@ static:
 clean:
 	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_TSAN) $(BUILD_FUZZ) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-full results quality deb static clean
+.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-devices test-full results quality deb static clean

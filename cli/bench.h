@@ -22,7 +22,7 @@ typedef struct bench_job {
     double seconds;            /* of that signal */
     int n_tokens, n_threads, batch; /* so many copies of the sound are decoded together */
     int no_mmap, mlock;        /* of the model */
-    const char *kv_type;
+    const char *kv_type, *device; /* NULL: the CPU */
     const bench_variant *variant;
     const char *gguf;          /* relative to the model directory or absolute; NULL: safetensors */
 } bench_job;
@@ -32,9 +32,10 @@ typedef struct bench_job {
 typedef struct bench_sample {
     double audio_s; /* of one copy */
     double load_s, mel_s, encode_s, prefill_s, decode_ms, total_s; /* total without load */
-    double peak_rss_mb, weights_mb;                                /* 10^6 bytes */
+    double peak_rss_mb, weights_mb, device_mb;                     /* 10^6 bytes */
     double encode_gop, prefill_gop, decode_gb;
     int threads;
+    char device[64]; /* that computed */
     char decoder_type[16], embedding_type[16], encode_precision[8], prefill_precision[8];
 } bench_sample;
 
@@ -50,7 +51,7 @@ typedef struct bench_row {
     int batch;
     bench_sample median;
     double cer, wer;       /* against fp; NAN: unknown */
-    double percent_encode, percent_prefill, percent_decode;
+    double percent_encode, percent_prefill, percent_decode; /* NAN: not of the CPU */
     bool is_temporary;     /* quantized for this run */
 } bench_row;
 

@@ -36,8 +36,11 @@ static const char *scope(const bench_row *r) { return r->variant->qtype ? "decod
 static void print_row(FILE *f, const bench_row *r, int n_tokens)
 {
     const bench_sample *m = &r->median;
-    fprintf(f, "| %s | %d | %.1f | %s | %s | %s | cpu | %.0f | %.3f | %.3f | ", r->variant->name, r->batch, m->weights_mb, m->decoder_type,
-            scope(r), m->embedding_type, m->peak_rss_mb, m->load_s, m->total_s);
+    fprintf(f, "| %s | %d | %.1f | %s | %s | %s | %s", r->variant->name, r->batch, m->weights_mb, m->decoder_type,
+            scope(r), m->embedding_type, m->device);
+    if (m->device_mb > 0)
+        fprintf(f, " (%.0f MB)", m->device_mb);
+    fprintf(f, " | %.0f | %.3f | %.3f | ", m->peak_rss_mb, m->load_s, m->total_s);
     print_rates(f, r);
     fprintf(f, " | %s; exactly %d tokens decoded", origin(r), n_tokens);
     if (r->batch > 1)
@@ -45,11 +48,23 @@ static void print_row(FILE *f, const bench_row *r, int n_tokens)
     fputs(" |\n", f);
 }
 
+static void print_percent(FILE *f, double percent)
+{
+    if (isnan(percent))
+        fputs(" - |", f);
+    else
+        fprintf(f, " %.1f |", percent);
+}
+
 static void print_phases(FILE *f, const bench_row *r)
 {
     const bench_sample *m = &r->median;
-    fprintf(f, "| %s | %d | %.4f | %.3f | %.3f | %.2f | %.1f | %.3f | %.1f | %.1f | %.1f |\n", r->variant->name, r->batch, m->mel_s,
-            m->encode_s, m->prefill_s, m->decode_ms, bench_tokens_per_s(m), m->total_s, r->percent_encode, r->percent_prefill, r->percent_decode);
+    fprintf(f, "| %s | %d | %.4f | %.3f | %.3f | %.2f | %.1f | %.3f |", r->variant->name, r->batch, m->mel_s,
+            m->encode_s, m->prefill_s, m->decode_ms, bench_tokens_per_s(m), m->total_s);
+    print_percent(f, r->percent_encode);
+    print_percent(f, r->percent_prefill);
+    print_percent(f, r->percent_decode);
+    fputs("\n", f);
 }
 
 static void print_limit_line(FILE *f, const qasr_limits *l)
@@ -119,12 +134,14 @@ static json_t *limits_object(const qasr_limits *l, const char *precision)
     return o;
 }
 
+static json_t *number_or_null(double x, int decimals) { return isnan(x) ? json_null() : json_number(x, decimals); }
+
 static json_t *three_numbers(double encode, double prefill, double decode, const char *decode_name)
 {
     json_t *o = json_object();
-    json_object_set_new(o, decode_name ? "encode_gop" : "encode", json_number(encode, 3));
-    json_object_set_new(o, decode_name ? "prefill_gop" : "prefill", json_number(prefill, 3));
-    json_object_set_new(o, decode_name ? decode_name : "decode", json_number(decode, 3));
+    json_object_set_new(o, decode_name ? "encode_gop" : "encode", number_or_null(encode, 3));
+    json_object_set_new(o, decode_name ? "prefill_gop" : "prefill", number_or_null(prefill, 3));
+    json_object_set_new(o, decode_name ? decode_name : "decode", number_or_null(decode, 3));
     return o;
 }
 
@@ -135,8 +152,6 @@ static json_t *precision_object(const bench_sample *m)
     json_object_set_new(o, "prefill", json_text(m->prefill_precision));
     return o;
 }
-
-static json_t *rate(double x) { return isnan(x) ? json_null() : json_number(x, 6); }
 
 static void add_times(json_t *o, const bench_sample *m)
 {
@@ -157,7 +172,8 @@ static json_t *row_object(const bench_report *report, const bench_row *r)
     json_object_set_new(o, "quant_scheme", json_text(m->decoder_type));
     json_object_set_new(o, "scope", json_text(scope(r)));
     json_object_set_new(o, "embeddings", json_text(m->embedding_type));
-    json_object_set_new(o, "device", json_text("cpu"));
+    json_object_set_new(o, "device", json_text(m->device));
+    json_object_set_new(o, "device_mb", json_number(m->device_mb, 1));
     json_object_set_new(o, "threads", json_integer(m->threads));
     json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
     json_object_set_new(o, "repeat", json_integer(report->repeat));
@@ -168,8 +184,8 @@ static json_t *row_object(const bench_report *report, const bench_row *r)
     add_times(o, m);
     json_object_set_new(o, "peak_rss_mb", json_number(m->peak_rss_mb, 1));
     json_object_set_new(o, "weights_mb", json_number(m->weights_mb, 3));
-    json_object_set_new(o, "cer", rate(r->cer));
-    json_object_set_new(o, "wer", rate(r->wer));
+    json_object_set_new(o, "cer", number_or_null(r->cer, 6));
+    json_object_set_new(o, "wer", number_or_null(r->wer, 6));
     json_object_set_new(o, "limits", limits_object(&report->limits, m->encode_precision));
     json_object_set_new(o, "precision", precision_object(m));
     json_object_set_new(o, "work", three_numbers(m->encode_gop, m->prefill_gop, m->decode_gb * 1e3, "decode_mb_per_token"));

@@ -254,6 +254,7 @@ bool bench_transcribe(const void *arg, FILE *to)
     options.n_threads = job->n_threads;
     options.batch = job->batch;
     options.kv_type = job->kv_type;
+    options.device = job->device;
     if (!get_audio(job, &pcm, &n))
         return false;
     double start = progress_now_s();
@@ -266,6 +267,8 @@ bool bench_transcribe(const void *arg, FILE *to)
     bool good = status == QASR_OK || fail(&err);
     if (good) {
         s.threads = qasr_session_threads(session);
+        snprintf(s.device, sizeof s.device, "%s", qasr_session_device(session));
+        s.device_mb = (double)qasr_session_device_bytes(session) / 1e6;
         snprintf(s.decoder_type, sizeof s.decoder_type, "%s", qasr_model_decoder_type(model));
         good = write_result(&s, qasr_result_text(result), to);
     }

@@ -7,7 +7,7 @@
 
 #include "opt.h"
 
-extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_bench, cmd_eval, cmd_score, cmd_pull, cmd_models,
+extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_devices, cmd_bench, cmd_eval, cmd_score, cmd_pull, cmd_models,
     cmd_help;
 extern const command *const cmd_all[]; /* [cmd_count] */
 extern const size_t cmd_count;

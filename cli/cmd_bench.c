@@ -18,7 +18,7 @@
 #include "out.h"
 
 typedef struct args {
-    const char *model, *audio, *variants, *batches, *output;
+    const char *model, *audio, *variants, *batches, *output, *device;
     double seconds;
     int n_tokens, repeat, n_threads, kv_type, limits, format, no_mmap, mlock;
 } args;
@@ -41,6 +41,8 @@ static const opt opts[] = {
     { "batch", 'b', "LIST", "decode so many copies of the sound together, each number in the list for each variant (default 1)",
       OPT_STRING, offsetof(args, batches) },
     { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
+    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
+      OPT_STRING, offsetof(args, device) },
     { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT, offsetof(args, repeat),
       NULL, 1, 1000 },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1,
@@ -163,7 +165,7 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type ||
+    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type || a->device ||
                       a->repeat || a->no_mmap || a->mlock))
         return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
     if (a->audio && a->seconds > 0)
@@ -232,6 +234,7 @@ static bench_job job_of(const bench *b, const entry *e)
 {
     return (bench_job){ .model = b->a->model, .audio = b->a->audio, .seconds = b->a->seconds, .n_tokens = b->a->n_tokens,
                         .n_threads = b->a->n_threads, .batch = e ? e->row.batch : 1, .kv_type = kv_types[b->a->kv_type],
+                        .device = b->a->device,
                         .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL,
                         .gguf = e ? e->gguf : NULL };
 }
@@ -334,7 +337,7 @@ static void medians_of(bench_sample *to, const bench_sample *samples, size_t n, 
     static const size_t fields[] = {
         offsetof(bench_sample, load_s), offsetof(bench_sample, mel_s), offsetof(bench_sample, encode_s),
         offsetof(bench_sample, prefill_s), offsetof(bench_sample, decode_ms), offsetof(bench_sample, total_s),
-        offsetof(bench_sample, peak_rss_mb),
+        offsetof(bench_sample, peak_rss_mb), offsetof(bench_sample, device_mb),
     };
     *to = samples[0]; /* the others do not change from run to run */
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -388,6 +391,10 @@ static void finish_row(const bench *b, entry *e, const qasr_limits *limits, cons
     bench_sample *m = &row->median;
     medians_of(m, e->samples, (size_t)b->a->repeat, scratch);
     compare_text(row, e->text, reference);
+    if (strcmp(m->device, "cpu") != 0) { /* the limits are those of the CPU */
+        row->percent_encode = row->percent_prefill = row->percent_decode = NAN;
+        return;
+    }
     row->percent_encode = percent(m->encode_gop, m->encode_s, bench_matrix_limit(limits, m->encode_precision));
     row->percent_prefill = percent(m->prefill_gop, m->prefill_s, bench_matrix_limit(limits, m->prefill_precision));
     row->percent_decode = percent(m->decode_gb, 1e-3 * m->decode_ms, limits->read_gb_s);

@@ -14,7 +14,7 @@
 #include "segment.h"
 
 typedef struct args {
-    const char *model, *decoder_gguf, *baseline, *baseline_gguf, *data, *audio_root, *exclude, *output, *details;
+    const char *model, *decoder_gguf, *baseline, *baseline_gguf, *data, *audio_root, *exclude, *output, *details, *device, *baseline_device;
     int decoder_weights, baseline_weights, precision, baseline_precision, format; /* indices into the lists below */
     int limit, n_threads, batch, resume, quiet;
     const char *segment;
@@ -50,6 +50,9 @@ static const opt opts[] = {
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1, 1024 },
     { "batch", 'b', "N", "clips that are decoded together; 1: off (default: up to 8 in 2 GiB)", OPT_INT,
       offsetof(args, batch), NULL, 1, 64 },
+    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
+      OPT_STRING, offsetof(args, device) },
+    { "baseline-device", 0, "DEVICE", "the same for the baseline (default same)", OPT_STRING, offsetof(args, baseline_device) },
     { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto)", OPT_CHOICE,
       offsetof(args, precision), precisions },
     { "baseline-precision", 0, "KIND", "the same for the baseline (default same)", OPT_CHOICE, offsetof(args, baseline_precision),
@@ -113,18 +116,21 @@ static bool find_audio(eval_set *set, const char *table, const char *root)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void describe_model(eval_settings *s, const eval_model *m, const char *const keys[4])
+static void describe_model(eval_settings *s, const eval_model *m, const char *const keys[5])
 {
     eval_add_setting(s, keys[0], m->path);
     eval_add_setting(s, keys[1], qasr_model_decoder_path(m->model));
     eval_add_setting(s, keys[2], qasr_model_decoder_type(m->model));
     eval_add_setting(s, keys[3], precisions[m->precision]);
+    if (strcmp(qasr_session_device(m->session), "cpu") != 0)
+        eval_add_setting(s, keys[4], qasr_session_device(m->session));
 }
 
 static void describe(eval_settings *s, const args *a, const eval_job *job, const char *table)
 {
-    static const char *const model_keys[] = { "model", "decoder", "decoder_type", "precision" };
-    static const char *const baseline_keys[] = { "baseline", "baseline_decoder", "baseline_decoder_type", "baseline_precision" };
+    static const char *const model_keys[] = { "model", "decoder", "decoder_type", "precision", "device" };
+    static const char *const baseline_keys[] = { "baseline", "baseline_decoder", "baseline_decoder_type", "baseline_precision",
+                                                 "baseline_device" };
     eval_add_setting(s, "data", table);
     describe_model(s, &job->model, model_keys);
     if (job->baseline.path)
@@ -173,10 +179,11 @@ static bool evaluate(const args *a)
     segment_set(&cmd_eval, a->segment, &job.options);
     job.model = (eval_model){ .path = a->model, .decoder_gguf = a->decoder_gguf,
                               .decoder_weights = (qasr_decoder_weights)a->decoder_weights,
-                              .precision = (qasr_precision)a->precision };
+                              .precision = (qasr_precision)a->precision, .device = a->device };
     job.baseline = (eval_model){ .path = a->baseline, .decoder_gguf = a->baseline_gguf,
                                  .decoder_weights = (qasr_decoder_weights)a->baseline_weights,
-                                 .precision = (qasr_precision)(a->baseline_precision ? a->baseline_precision - 1 : a->precision) };
+                                 .precision = (qasr_precision)(a->baseline_precision ? a->baseline_precision - 1 : a->precision),
+                                 .device = a->baseline_device ? a->baseline_device : a->device };
     char *table = table_path(a->data);
     bool good = table && check_output(a, table) && texts_read_references(&references, table) &&
                 eval_select(&set, &references, a->limit, a->exclude) && find_audio(&set, table, a->audio_root) &&

@@ -25,7 +25,6 @@ static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NU
 static const char *const attentions[] = { "windows", "full", NULL };
 static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
-static const char *const devices[] = { "auto", "cpu", NULL };
 
 static const opt opts[] = {
     { "model", 'm', "MODEL", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
@@ -68,7 +67,8 @@ static const opt opts[] = {
     { "batch", 'b', "N", "pieces of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
       OPT_INT, offsetof(args, batch), NULL, 1, 64 },
     { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
-    { "device", 0, "DEVICE", "where to compute (default auto)", OPT_CHOICE, offsetof(args, device), devices },
+    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
+      OPT_STRING, offsetof(args, device) },
     { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
@@ -244,7 +244,7 @@ static void fill_options(args *a)
     a->session_options = (qasr_session_options)QASR_SESSION_OPTIONS_INIT;
     a->session_options.n_threads = a->n_threads;
     a->session_options.precision = (qasr_precision)a->precision;
-    a->session_options.device = devices[a->device];
+    a->session_options.device = a->device;
     a->session_options.batch = a->batch;
     a->session_options.kv_type = kv_types[a->kv_type];
     a->options = (qasr_transcribe_options)QASR_TRANSCRIBE_OPTIONS_INIT;

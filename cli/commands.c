@@ -3,7 +3,7 @@
 
 #include "cmd.h"
 
-const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_bench, &cmd_eval,
+const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_devices, &cmd_bench, &cmd_eval,
                                    &cmd_score, &cmd_pull, &cmd_models, &cmd_help };
 const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
 

@@ -100,6 +100,7 @@ typedef struct eval_model {
     const char *path, *decoder_gguf;
     qasr_decoder_weights decoder_weights;
     qasr_precision precision;
+    const char *device;
     qasr_model *model;
     qasr_session *session;
 } eval_model;

@@ -36,6 +36,7 @@ static bool open_model(const eval_job *job, eval_model *m)
     session.n_threads = job->n_threads;
     session.batch = job->batch;
     session.precision = m->precision;
+    session.device = m->device;
     return (qasr_model_open(&m->model, m->path, &options, &err) == QASR_OK &&
             qasr_session_open(&m->session, m->model, &session, &err) == QASR_OK) || cmd_fail("%s", err.message);
 }

@@ -107,6 +107,8 @@ static void add_result(json_t *o, const out_item *it)
     json_object_set_new(decoder, "file", json_text(qasr_model_decoder_path(it->model)));
     json_object_set_new(decoder, "type", json_text(qasr_model_decoder_type(it->model)));
     json_object_set_new(o, "decoder", decoder);
+    json_object_set_new(o, "device", json_text(qasr_session_device(it->session)));
+    json_object_set_new(o, "device_mb", json_number((double)qasr_session_device_bytes(it->session) / (1 << 20), 1));
     json_object_set_new(o, "threads", json_integer(qasr_session_threads(it->session)));
     json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
     add_pieces(o, r);

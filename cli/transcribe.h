@@ -11,7 +11,8 @@ typedef struct transcribe_args {
     const char *model, *decoder_gguf, *mmproj, *language, *context, *context_file, *output, *output_dir, *list, *channel, *raw, *ffmpeg,
         *segment, *dump_tensors;
     opt_files files;
-    int device, decoder_weights, attention, precision, kv_type; /* indices into the lists of choices */
+    const char *device;
+    int decoder_weights, attention, precision, kv_type; /* indices into the lists of choices */
     unsigned formats;                                          /* set of out_formats */
     int recursive, skip_existing, resume, strict, translate_warning;
     int max_new_tokens, ignore_eos, n_threads, batch, timings, confidence, quiet, no_mmap, mlock;

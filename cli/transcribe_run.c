@@ -2,8 +2,8 @@
  * fails gets its line on stderr and the others go on. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -75,10 +75,14 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
 {
     fprintf(stderr,
             "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
-            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s\n",
+            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
             in->path, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
             t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
             qasr_cpu_level());
+    if (strcmp(qasr_session_device(s->session), "cpu") != 0)
+        fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
+                (double)qasr_session_device_bytes(s->session) / (1 << 20));
+    fputc('\n', stderr);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

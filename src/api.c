@@ -1,11 +1,13 @@
 /* The public entry points: check arguments, read option structs over their defaults, call one internal
  * function. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/options.h"
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "device/ggml_device.h"
 #include "device/limits.h"
 #include "engine/engine.h"
 #include "engine/force.h"
@@ -92,6 +94,39 @@ qasr_status qasr_session_open(qasr_session **out, qasr_model *m, const qasr_sess
 
 void qasr_session_close(qasr_session *session) { engine_session_close(session); }
 int qasr_session_threads(const qasr_session *session) { return (int)pool_threads(device_pool(session->device)); }
+
+const char *qasr_session_device(const qasr_session *session) { return session->device->name; }
+uint64_t qasr_session_device_bytes(const qasr_session *session) { return device_memory(session->device); }
+
+/* ---- devices ---- */
+
+static void name_types(char *out, size_t size, const bool reads[QUANT_TYPE_COUNT])
+{
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
+        size_t n = strlen(out);
+        if (reads[t])
+            snprintf(out + n, size - n, "%s%s", n ? " " : "", quant_get((quant_type)t)->name);
+    }
+}
+
+qasr_status qasr_device_get(qasr_device_info *out, size_t index, qasr_error *err)
+{
+    REQUIRE(out && out->struct_size >= sizeof out->struct_size, "start out from QASR_DEVICE_INFO_INIT");
+    device_info found;
+    if (!device_list(&found, index))
+        return error_set(err, QASR_E_INVALID, "there is no device %zu", index);
+    qasr_device_info own = { .struct_size = out->struct_size, .free_bytes = found.free_bytes, .total_bytes = found.total_bytes,
+                             .flash_attention = found.flash_attention, .maps_files = found.maps_files };
+    memcpy(own.name, found.name, sizeof own.name);
+    memcpy(own.description, found.description, sizeof own.description);
+    memcpy(own.backend, found.backend, sizeof own.backend);
+    snprintf(own.kind, sizeof own.kind, "%s", found.kind);
+    name_types(own.types, sizeof own.types, found.reads);
+    options_write(out, out->struct_size, &own, sizeof own);
+    return QASR_OK;
+}
+
+const char *qasr_ggml_version(void) { return ggml_device_version(); }
 
 static qasr_status read_transcribe_options(qasr_transcribe_options *own, const qasr_transcribe_options *opt,
                                            const char *caller, qasr_error *err)

@@ -1,59 +1,70 @@
-# Sourced by scripts that try things in a bare Debian: makes one, and runs commands there. They set suite, base (a minimal system to
-# copy, or empty), work (a temporary folder) and system (where it is to be). Needs root and debootstrap. Mirror, proxies,
-# certificates and pip's settings are those of this machine.
+# Sourced by the scripts that test in a Debian of their own: making one, and running commands in it. Needs root, and common.sh.
+# Mirror, proxies, certificates and pip's settings are those of this machine.
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # suite, base, work and system are the caller's
 
-host_mirror()
-{
-    # shellcheck disable=SC2016  # apt expands these
-    apt-get indextargets --format '$(LABEL) $(REPO_URI)' | awk '$1 == "Debian" { print $2; exit }'
-}
-
-make_base()
+# The mirror that MIRROR names, or else the first Debian one that apt uses here.
+debian_mirror()
 {
     local mirror
-    mirror=${MIRROR:-$(host_mirror)}
-    [ -n "$mirror" ] || fail "found no Debian mirror in apt's sources; set MIRROR"
-    say "debootstrap $suite"
-    debootstrap --variant=minbase "$suite" "$1" "$mirror" >"$work/debootstrap.log" ||
-        { tail "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
+    # shellcheck disable=SC2016  # apt expands these
+    mirror=${MIRROR:-$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | awk '$1 == "Debian" { print $2; exit }')}
+    [ -n "$mirror" ] || { say "found no Debian mirror in apt's sources; set MIRROR"; return 1; }
+    printf '%s\n' "$mirror"
 }
 
-make_system()
+# make_debian SUITE DIR: a minimal system, which appears whole or not at all
+make_debian()
 {
-    if [ -z "$base" ]; then
-        make_base "$system"
+    local mirror log status
+    mirror=$(debian_mirror) || return 1
+    say "debootstrap $1"
+    log=$(mktemp)
+    rm -rf --one-file-system "$2.partial"
+    debootstrap --variant=minbase "$1" "$2.partial" "$mirror" >"$log" 2>&1 && mv "$2.partial" "$2"
+    status=$?
+    [ $status = 0 ] || { tail "$log" >&2; say "debootstrap failed"; }
+    rm -f "$log"
+    return $status
+}
+
+# copy_debian SUITE DIR [BASE]: a system as of make_debian in DIR, copied from BASE if that is given; made there first if it is not there
+copy_debian()
+{
+    if [ -z "${3:-}" ]; then
+        make_debian "$1" "$2"
         return
     fi
-    [ -e "$base/etc/debian_version" ] || make_base "$base"
-    cp -a --reflink=auto "$base" "$system"
+    [ -e "$3/etc/debian_version" ] || make_debian "$1" "$3" || return 1
+    cp -a --reflink=auto "$3" "$2"
 }
 
-# What this machine needs to reach mirror and PyPI, the system inside needs too.
+# copy_network_settings DIR: what this machine needs to reach mirror and PyPI, the system in DIR needs too
 copy_network_settings()
 {
     local file
     for file in /etc/resolv.conf /etc/hosts /etc/pip.conf; do
-        [ ! -e $file ] || cp -L $file "$system$file"
+        [ ! -e $file ] || cp -L $file "$1$file"
     done
-    apt-config dump | { grep -E '^Acquire::(http|https|ftp|Check-[A-Za-z-]+)[: ]' || true; } >"$system/etc/apt/apt.conf.d/99host"
+    apt-config dump | { grep -E '^Acquire::(http|https|ftp|Check-[A-Za-z-]+)[: ]' || true; } >"$1/etc/apt/apt.conf.d/99host"
     if [ -d /usr/local/share/ca-certificates ]; then
-        mkdir -p "$system/usr/local/share"
-        cp -aL /usr/local/share/ca-certificates "$system/usr/local/share/"
+        mkdir -p "$1/usr/local/share"
+        cp -aL /usr/local/share/ca-certificates "$1/usr/local/share/"
     fi
-    cp -L /etc/ssl/certs/ca-certificates.crt "$system/etc/host-certificates.crt"
+    [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/host-certificates.crt"
 }
 
-# inside USER COMMAND: run a shell command there; its processes and mounts end with it
+# inside DIR USER COMMAND: run a shell command in the system in DIR, with the project read-only in /home/user/project; processes and
+# mounts end with it
 inside()
 {
-    local user=$1 command=$2 settings
+    local settings
     mapfile -t settings < <(env | grep -E '^(PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)|[a-z]+_proxy|[A-Z]+_PROXY)=' || true)
+    mkdir -p "$1/home/user/project"
     # shellcheck disable=SC2016  # expanded by the inner shell
     unshare --mount --pid --ipc --fork --kill-child bash -c '
         mount -t proc proc "$1/proc" && mount -t tmpfs tmpfs "$1/dev/shm" && mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts" &&
-        exec chroot --userspec="$2" "$1" env -i "${@:4}" bash -c "$3"' \
-        - "$system" "$user" "cd /home/user/qasr 2>/dev/null; $command" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        mount --bind "$4" "$1/home/user/project" && mount -o remount,bind,ro "$1/home/user/project" &&
+        exec chroot --userspec="$2" "$1" env -i "${@:5}" bash -c "$3"' \
+        - "$1" "$2" "$3" "$ROOT" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/home/user LANG=C.UTF-8 PIP_CERT=/etc/host-certificates.crt "${settings[@]}" </dev/null
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --fuzz what fuzzing
-# needs, with --aarch64 instead what testing the ARM kernels on another machine needs.
+# needs, with --aarch64 instead what testing the ARM kernels on another machine needs, with --devices what tools/test_devices.sh
+# does.
 # Does nothing, and needs no rights, when all is there.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -23,12 +24,14 @@ fuzzer         clang,libclang-rt-dev llvm    clang,compiler-rt    clang,compiler
 python-venv    python3-venv      python3     python3              python      python3              python3
 certificates   ca-certificates   -           ca-certificates      ca-certificates ca-certificates  ca-certificates
 aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
+debootstrap    debootstrap       -           -                    -           -                    -
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
 BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; without them the rest is built
 TEST_NEEDS='cmocka python-venv certificates'
 FUZZ_NEEDS="$BUILD_NEEDS cmocka fuzzer"
+DEVICES_NEEDS='debootstrap'
 AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
@@ -57,6 +60,7 @@ have()
         ;;
     fuzzer) have_fuzzer ;;
     aarch64-cc) have_compiler aarch64-linux-gnu-gcc ;;
+    debootstrap) have_command debootstrap ;;
     aarch64-run) have_command qemu-aarch64-static ;;
     pkg-config) have_command pkg-config ;;
     meson) have_command meson || find_meson >/dev/null ;;
@@ -178,7 +182,11 @@ main()
         needs=$AARCH64_NEEDS
         wishes=
         ;;
-    *) fail "unknown option '$1', expected --tests, --fuzz, --aarch64 or nothing" ;;
+    --devices)
+        needs=$DEVICES_NEEDS
+        wishes=
+        ;;
+    *) fail "unknown option '$1', expected --tests, --fuzz, --aarch64, --devices or nothing" ;;
     esac
     # shellcheck disable=SC2086  # lists of words
     missing=$(missing_of $needs $wishes)

@@ -2,7 +2,7 @@
 # test_chroot.sh SUITE [BASE_DIR]: do 'make demo' and 'make test' work on a bare Debian of that suite (bookworm, trixie)?
 # Makes a minimal system with debootstrap, or copies BASE_DIR if that is one already (it is made there if not), clones the
 # committed state of the project into it, installs make and git, as a user would, and runs both; then once more without rights.
-# Needs root and debootstrap. Mirror, proxies, certificates and pip's settings are those of this machine.
+# Needs root and debootstrap.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/chroot.sh"
@@ -32,23 +32,23 @@ clone_project()
 check_demo()
 {
     local last
-    inside "$1" 'make demo' | tee "$work/demo.out"
+    inside "$system" "$1" 'cd /home/user/qasr && make demo' | tee "$work/demo.out"
     last=$(tail -n 1 "$work/demo.out")
     [ "$last" = "$DEMO_TEXT" ] || fail "$suite: make demo ended with '$last', expected '$DEMO_TEXT'"
 }
 
-make_system
-copy_network_settings
+copy_debian "$suite" "$system" "$base" || exit 1
+copy_network_settings "$system"
 mkdir -p "$system/home/user"
 say "$suite: installing make and git"
-inside 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends make git' >"$work/apt.log" 2>&1 ||
+inside "$system" 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends make git' >"$work/apt.log" 2>&1 ||
     { tail "$work/apt.log" >&2; fail "could not install make and git"; }
 
 clone_project 0:0
 say "$suite: make demo"
 check_demo 0:0
 say "$suite: make test"
-inside 0:0 'make test' || fail "$suite: make test failed"
+inside "$system" 0:0 'cd /home/user/qasr && make test' || fail "$suite: make test failed"
 
 clone_project 1000:1000
 say "$suite: make demo without rights, all packages being there"

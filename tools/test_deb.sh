@@ -21,20 +21,20 @@ say "lintian"
 # whose packages these are is not the project's business
 lintian --fail-on error,warning --suppress-tags bogus-mail-host,initial-upload-closes-no-bugs "$packages"/*.changes
 
-make_system
-copy_network_settings
+copy_debian "$suite" "$system" "$base" || exit 1
+copy_network_settings "$system"
 mkdir -p "$system/home/user/debs"
 cp "$packages"/*.deb "$system/home/user/debs"
 rm -f "$system/home/user/debs"/*-dbgsym_*
 cp -rL "$ROOT/models/demo" "$ROOT/examples/transcribe.c" "$system/home/user/"
 say "installing in a bare $suite"
-inside 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends /home/user/debs/*.deb gcc libc6-dev pkg-config' \
+inside "$system" 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends /home/user/debs/*.deb gcc libc6-dev pkg-config' \
     >"$work/apt.log" 2>&1 || { tail -n 20 "$work/apt.log" >&2; fail "installation failed"; }
-text=$(inside 1000:1000 'qasr transcribe --model ~/demo ~/demo/samples/en.flac')
+text=$(inside "$system" 1000:1000 'qasr transcribe --model ~/demo ~/demo/samples/en.flac')
 say "it says: $text"
 [[ $text == *"Anna dropped a blue bag in the church."* ]] || fail "the installed program said '$text'"
-linked=$(inside 0:0 'cd ~ && cc transcribe.c -o t $(pkg-config --cflags --libs qasr) && ./t demo demo/samples/en.flac')
+linked=$(inside "$system" 0:0 'cd ~ && cc transcribe.c -o t $(pkg-config --cflags --libs qasr) && ./t demo demo/samples/en.flac')
 [ "$linked" = "$text" ] || fail "a program with the library said '$linked'"
-inside 0:0 'dpkg -L qasr | grep -q man1/qasr-transcribe.1 && DEBIAN_FRONTEND=noninteractive apt-get -q -y purge qasr libqasr-dev libqasr0 && ! command -v qasr' \
+inside "$system" 0:0 'dpkg -L qasr | grep -q man1/qasr-transcribe.1 && DEBIAN_FRONTEND=noninteractive apt-get -q -y purge qasr libqasr-dev libqasr0 && ! command -v qasr' \
     >"$work/purge.log" 2>&1 || { tail "$work/purge.log" >&2; fail "removal failed"; }
 say "all well"

@@ -171,6 +171,28 @@ QASR_API size_t qasr_language_count(void);
 QASR_API const char *qasr_language_name(size_t index);
 QASR_API const char *qasr_language_code(size_t index);
 
+/* ---- devices ------------------------------------------------------------------------------ */
+
+/* Where a session can compute: the CPU, and what the back ends of ggml that are installed find. */
+typedef struct qasr_device_info {
+    size_t struct_size;
+    char name[64];         /* for qasr_session_options: "cpu", "Vulkan0" */
+    char description[128]; /* of the hardware */
+    char backend[32];      /* what drives it: "qasr", or of ggml "Vulkan", "CUDA", .. */
+    char kind[8];          /* "cpu", "gpu", "igpu" (shares the memory of the host) */
+    uint64_t free_bytes, total_bytes; /* of memory; 0: unknown */
+    int flash_attention;   /* non-zero: attention without a matrix of scores in memory */
+    int maps_files;        /* non-zero: reads weights where their file is mapped, if they are aligned there */
+    char types[128];       /* weights that are multiplied as they are, "f32 f16 q8_0"; others are converted when a session opens */
+} qasr_device_info;
+#define QASR_DEVICE_INFO_INIT { sizeof(qasr_device_info), "", "", "", "", 0, 0, 0, 0, "" }
+
+/* The index-th device, 0 being the CPU; out starts from QASR_DEVICE_INFO_INIT. The first call loads the back ends. Error: INVALID
+ * beyond the last. */
+QASR_API qasr_status qasr_device_get(qasr_device_info *out, size_t index, qasr_error *err);
+/* Version of ggml that GPU devices come through, NULL if this library was built without. */
+QASR_API const char *qasr_ggml_version(void);
+
 /* ---- transcription ----------------------------------------------------------------------- */
 
 typedef enum qasr_encoder_attention {
@@ -188,7 +210,9 @@ typedef enum qasr_precision {
 typedef struct qasr_session_options {
     size_t struct_size;
     int n_threads;      /* 0: one per physical core this process may use */
-    const char *device; /* "auto" (default) or "cpu" */
+    const char *device; /* "cpu" (NULL), the name of another from qasr_device_get, a kind ("gpu", "metal", "vulkan", "cuda",
+                           "hip"; ":1" behind it for the second one), or "auto": the first GPU that has room for the model
+                           and 2 GiB of keys and values, else the CPU, and the log says why (docs/devices.md) */
     qasr_precision precision;
     int batch;          /* pieces of audio that are decoded together, from 1 to 64, which changes speed and memory but no
                            result; 0: up to 8, as long as their keys and values take at most 2 GiB (a single piece
@@ -201,6 +225,10 @@ QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, co
                                        qasr_error *err);
 QASR_API void qasr_session_close(qasr_session *session); /* NULL is fine */
 QASR_API int qasr_session_threads(const qasr_session *session);
+/* The device in use, "cpu" or a name of ggml's ("Vulkan0"), and the most memory that was taken from it so far: weights, keys and
+ * values, activations; without files that it reads where they are mapped. 0 on the CPU. */
+QASR_API const char *qasr_session_device(const qasr_session *session);
+QASR_API uint64_t qasr_session_device_bytes(const qasr_session *session);
 
 /* Called with each run of complete characters as decoding goes on; non-zero cancels. Text comes in the order of the
  * audio: when several pieces are decoded together, the first that is not complete shows its text as it comes, the

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "device/choice.h"
 #include "device/gemm.h"
 #include "device/moments.h"
 #include "device/screen.h"
@@ -585,20 +586,7 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
 static void choice_scores_row(void *arg, size_t i)
 {
     const row_job *j = arg;
-    const float *x = f32_row(j->x, i);
-    float *out = f32_row(j->out, i);
-    const int32_t id = *i32_row(j->pos, i);
-    out[0] = out[1] = NAN;
-    if (id < 0)
-        return;
-    double s = 0, t = 0;
-    for (size_t k = 0; k < j->x->cols; k++) {
-        float below = x[k] - x[id], e = expf(below);
-        s += (double)e;
-        t += (double)(e * below);
-    }
-    out[0] = (float)-log(s);
-    out[1] = (float)(log(s) - t / s);
+    choice_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
 }
 
 static void cpu_choice_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
@@ -689,6 +677,8 @@ static void cpu_close(device *d)
     mem_free(c);
 }
 
+static uint64_t cpu_memory(const device *d) { return 0; }
+
 static const device_ops cpu_ops = {
     .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
     .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
@@ -700,13 +690,14 @@ static const device_ops cpu_ops = {
     .turn_and_cache = cpu_turn_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax, .choice_scores = cpu_choice_scores, .add_squares = cpu_add_squares,
     .add_products = cpu_add_products, .add_cross_products = cpu_add_cross_products,
+    .memory = cpu_memory,
 };
 
 qasr_status cpu_device_open(device **out, unsigned n_threads, device_precision precision, qasr_error *err)
 {
     cpu_device *c;
     TRY(MEM_CALLOC(&c, 1, err));
-    c->base = (device){ &cpu_ops, "cpu" };
+    c->base = (device){ &cpu_ops, "cpu", 64 };
     c->k = kernels_get(cpu_detect());
     qasr_status status = pool_create(&c->pool, n_threads, err);
     c->moments = (moments_context){ .k = c->k, .pool = c->pool };

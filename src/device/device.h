@@ -63,6 +63,7 @@ typedef struct qk_turn {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
     float eps;
+    double theta;        /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
 } qk_turn;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
@@ -118,11 +119,15 @@ typedef struct device_ops {
     void (*add_squares)(device *d, const dmat *sums, const dmat *x);
     void (*add_products)(device *d, const dmat *triangle, const dmat *x);
     void (*add_cross_products)(device *d, const dmat *square, const dmat *x, const dmat *y);
+    uint64_t (*memory)(const device *d);
 } device_ops;
+
+enum { DEVICE_NAME_BYTES = 64 };
 
 struct device {
     const device_ops *ops;
-    const char *name;
+    char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
+    size_t kv_step;               /* caches are best of a multiple of so many positions */
 };
 
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
@@ -130,8 +135,25 @@ struct device {
  * DEVICE_EXACT keeps float32. */
 typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
 
-/* name: "auto" or "cpu". n_threads 0: default. Errors: INVALID (unknown name), NOMEM, IO (threads). */
+/* name: "cpu" (NULL), or a device of ggml: "gpu" (the first one), a kind ("metal", "vulkan", "cuda", "hip"), a name from the list
+ * below, each with ":N" for the N-th from 0 of several. Upper or lower case. n_threads 0: default. Errors: INVALID (unknown name),
+ * UNSUPPORTED (no such device here; says what to install), DEVICE (it does not start), NOMEM, IO (threads). */
 qasr_status device_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err);
+
+/* One of the devices that device_open opens. */
+typedef struct device_info {
+    char name[DEVICE_NAME_BYTES], description[128], backend[32]; /* backend: "qasr", or ggml's that drives it: "Vulkan" */
+    const char *kind;                  /* "cpu", "gpu", "igpu" (shares the memory of the host) */
+    uint64_t free_bytes, total_bytes;  /* 0: unknown */
+    bool flash_attention;              /* scores are never in memory */
+    bool maps_files;                   /* weights are used where a mapped file has them, if they are aligned there */
+    bool reads[QUANT_TYPE_COUNT];      /* weights of the type are multiplied as they are; others are converted to f16 or f32 */
+} device_info;
+
+/* The i-th device, "cpu" first; false beyond the last. */
+bool device_list(device_info *out, size_t i);
+/* Name of the first GPU with so many bytes free, else "cpu"; that there is a GPU which is too small, the log says as a warning. */
+void device_choose(char name[DEVICE_NAME_BYTES], uint64_t n_bytes);
 static inline void device_close(device *d)
 {
     if (d)
@@ -139,6 +161,9 @@ static inline void device_close(device *d)
 }
 /* Host worker threads of the device, for host-side work between device calls (features). */
 static inline pool *device_pool(device *d) { return d->ops->host_pool(d); }
+
+/* The most memory that was taken from the device, without mapped files; 0 where it is the host's own. */
+static inline uint64_t device_memory(const device *d) { return d->ops->memory(d); }
 
 /* Uninitialised memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
 static inline qasr_status device_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)

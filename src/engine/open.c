@@ -1,11 +1,13 @@
 /* Opens and closes models and sessions: a model is what threads can share, a session what one call needs. */
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/work.h"
 
 /* ---- tokenizer ----------------------------------------------------------------------------------- */
 
@@ -121,6 +123,8 @@ void engine_model_close(qasr_model *m)
 /* Sessions without a batch of their own. */
 enum { AUTO_BATCH = 8 };
 #define AUTO_KV_BYTES ((uint64_t)2 << 30)
+/* Activations, and what a back end takes for itself: more than was seen with pieces of 20 minutes. */
+#define SCRATCH_BYTES ((uint64_t)512 << 20)
 
 static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
 {
@@ -133,6 +137,43 @@ static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *
     return error_set(err, QASR_E_INVALID, "unknown type '%s' of keys and values; expected f16, f32, q8_0", name);
 }
 
+static qasr_status open_on(qasr_session *s, const char *name, const qasr_session_options *opt, qasr_error *err)
+{
+    TRY(device_open(&s->device, name, (unsigned)opt->n_threads,
+                    opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
+    TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
+    TRY(encoder_create(&s->encoder, s->net, err));
+    return decoder_create(&s->decoder, s->net, s->kv_type, s->batch, err);
+}
+
+static void close_device(qasr_session *s)
+{
+    decoder_free(s->decoder);
+    encoder_free(s->encoder);
+    net_free(s->net);
+    device_close(s->device);
+    s->decoder = NULL;
+    s->encoder = NULL;
+    s->net = NULL;
+    s->device = NULL;
+}
+
+/* On a GPU that has room for everything and takes it, else on the CPU. */
+static qasr_status open_on_best(qasr_session *s, const qasr_session_options *opt, qasr_error *err)
+{
+    char name[DEVICE_NAME_BYTES];
+    qasr_error error;
+    uint64_t kv_bytes = s->max_kv_bytes < AUTO_KV_BYTES ? s->max_kv_bytes : AUTO_KV_BYTES;
+    device_choose(name, work_weights_bytes(s->model->checkpoint) + kv_bytes + SCRATCH_BYTES);
+    if (strcmp(name, "cpu") == 0)
+        return open_on(s, name, opt, err);
+    if (open_on(s, name, opt, &error) == QASR_OK)
+        return QASR_OK;
+    log_warning("%s: using the CPU", error.message);
+    close_device(s);
+    return open_on(s, "cpu", opt, err);
+}
+
 static qasr_status open_session(qasr_session *s, const qasr_session_options *opt, qasr_error *err)
 {
     const char *level = cpu_env_invalid();
@@ -141,11 +182,8 @@ static qasr_status open_session(qasr_session *s, const qasr_session_options *opt
     TRY(find_kv_type(&s->kv_type, opt->kv_type, err));
     s->batch = opt->batch ? (size_t)opt->batch : AUTO_BATCH;
     s->max_kv_bytes = opt->batch ? UINT64_MAX : AUTO_KV_BYTES;
-    TRY(device_open(&s->device, opt->device, (unsigned)opt->n_threads,
-                    opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
-    TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
-    TRY(encoder_create(&s->encoder, s->net, err));
-    return decoder_create(&s->decoder, s->net, s->kv_type, s->batch, err);
+    bool best = opt->device && strcasecmp(opt->device, "auto") == 0;
+    return best ? open_on_best(s, opt, err) : open_on(s, opt->device, opt, err);
 }
 
 qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err)
@@ -166,9 +204,6 @@ void engine_session_close(qasr_session *s)
 {
     if (!s)
         return;
-    decoder_free(s->decoder);
-    encoder_free(s->encoder);
-    net_free(s->net);
-    device_close(s->device);
+    close_device(s);
     mem_free(s);
 }

@@ -154,7 +154,7 @@ static qasr_status reserve_rope(decoder *d, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-static size_t capacity_for(size_t n_positions) { return size_round_up(n_positions, 64); }
+static size_t capacity_for(const decoder *d, size_t n_positions) { return size_round_up(n_positions, d->n->d->kv_step); }
 
 /* Of keys or values of one layer. */
 static size_t cache_bytes(const decoder *d, size_t capacity)
@@ -165,7 +165,7 @@ static size_t cache_bytes(const decoder *d, size_t capacity)
 
 uint64_t decoder_kv_bytes(const decoder *d, size_t n_positions)
 {
-    return (uint64_t)2 * d->n->config->dec.n_layers * cache_bytes(d, capacity_for(n_positions));
+    return (uint64_t)2 * d->n->config->dec.n_layers * cache_bytes(d, capacity_for(d, n_positions));
 }
 
 uint64_t decoder_kv_used(const decoder *d)
@@ -191,7 +191,7 @@ static size_t choose_slot(decoder *d, size_t n)
     size_t best = d->n_slots;
     for (size_t i = 0; i < d->n_slots; i++) {
         const slot *s = &d->slots[i];
-        if (!s->used && s->capacity >= n && s->capacity <= 2 * capacity_for(n) &&
+        if (!s->used && s->capacity >= n && s->capacity <= 2 * capacity_for(d, n) &&
             (best == d->n_slots || s->capacity < d->slots[best].capacity))
             best = i;
     }
@@ -211,7 +211,7 @@ static qasr_status reserve_slot(decoder *d, size_t index, size_t n, qasr_error *
     slot *s = &d->slots[index];
     if (s->capacity >= n)
         return QASR_OK;
-    size_t capacity = capacity_for(n), bytes = cache_bytes(d, capacity);
+    size_t capacity = capacity_for(d, n), bytes = cache_bytes(d, capacity);
     TRY(device_alloc(d->n->d, &s->mem, 2 * c->dec.n_layers * bytes, err));
     s->capacity = capacity;
     for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
@@ -265,7 +265,7 @@ static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dma
     const model_config *c = d->n->config;
     const dmat *w = d->n->dec[layer], *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
     attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim, 1.0f / sqrtf((float)c->dec.head_dim) };
-    qk_turn turn = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps };
+    qk_turn turn = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps, c->dec.rope_theta };
     if (b->slots) {
         op_turn_and_cache_slots(dev, q, k, v, &turn, keys, values, d->n_slots, *b->slots, b->pos);
         op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);

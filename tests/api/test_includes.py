@@ -12,7 +12,7 @@ MAY_INCLUDE = {
     "engine": ["base", "quant", "device", "weights", "model", "audio", "text"],
     "": ["base", "quant", "device", "kernels", "weights", "model", "audio", "text", "engine"],
 }
-THIRD_PARTY = {"sndfile.h", "soxr.h", "jansson.h", "utf8proc.h", "pcre2.h"}
+THIRD_PARTY = {"ggml.h", "ggml-alloc.h", "ggml-backend.h", "sndfile.h", "soxr.h", "jansson.h", "utf8proc.h", "pcre2.h"}
 PROGRAM_THIRD_PARTY = {"curl": "fetch.c", "openssl": "hash.c"}  # folder of headers: the file of cli/ that knows them
 
 root = pathlib.Path(sys.argv[1])

@@ -6,13 +6,16 @@
  * default. With a type the decoder is quantized first, or is FILE. MODEL may be a GGUF file: the type is then what it holds,
  * and the encoder's. Without float32 and full weights only ids that the reference chose by a clear margin must match, and
  * embeddings are judged by their direction too. First logits of a quantized decoder are compared with those of the same
- * decoder in float32 arithmetic. */
+ * decoder in float32 arithmetic.
+ *
+ * QASR_TEST_DEVICE names the device, which must compute as 'auto' may; the comparison in float32 arithmetic stays on the CPU. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,7 +34,7 @@ typedef struct stage {
 } stage;
 
 static struct {
-    const char *data_dir, *model, *qtype;
+    const char *data_dir, *model, *qtype, *device; /* device NULL: the CPU */
     const char *given_gguf; /* NULL: gguf is made */
     char gguf[64];
     bool in_gguf, f32;      /* in_gguf: the whole model */
@@ -47,6 +50,7 @@ static const double stored_embeds_tolerance = 0.3;
 /* bfloat16 activations: 2^-9 each, through six layers; int8 with q4_0: 2^-8 of the largest of 32 */
 static const double rounded_embeds_tolerance = 0.1, rounded_logits_tolerance = 0.05, rounded_min_cosine = 0.9999;
 static const double int8_logits_tolerance = 0.12;
+static bool rounds_to_int8(void) { return env.qtype && (env.device || strcmp(env.qtype, "q4_0") == 0); }
 
 static void must(qasr_status status, const qasr_error *err)
 {
@@ -188,8 +192,8 @@ static void clip_matches(void **state)
 
 static void print_worst(void **state)
 {
-    print_message("# level %s, precision %s: largest differences: mel %.2e, audio_embeds %.2e, first_logits %.2e; "
-                  "smallest cosines: %.7f, %.7f, %.7f\n", qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst,
+    print_message("# device %s, level %s, precision %s: largest differences: mel %.2e, audio_embeds %.2e, first_logits %.2e; "
+                  "smallest cosines: %.7f, %.7f, %.7f\n", qasr_session_device(env.session), qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst,
                   env.embeds.worst, env.logits.worst, env.mel.min_cosine, env.embeds.min_cosine, env.logits.min_cosine);
     assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* something was compared */
     assert_true(env.logits.n_compared > 0 || (env.qtype && !env.exact));
@@ -225,9 +229,10 @@ static int open_all(void **state)
     }
     qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
     session.precision = env.f32 ? QASR_PRECISION_F32 : QASR_PRECISION_AUTO;
+    session.device = env.device;
     if (!env.f32) {
         env.embeds.tolerance = rounded_embeds_tolerance;
-        env.logits.tolerance = env.qtype && strcmp(env.qtype, "q4_0") == 0 ? int8_logits_tolerance : rounded_logits_tolerance;
+        env.logits.tolerance = rounds_to_int8() ? int8_logits_tolerance : rounded_logits_tolerance;
     }
     if (!env.golden || (makes_gguf && quantize_decoder(&err)) || weights_open_safetensors(&env.expected, path, &err) ||
         qasr_model_open(&env.opened, env.model, &opt, &err) ||
@@ -236,6 +241,7 @@ static int open_all(void **state)
         return -1;
     }
     session.precision = QASR_PRECISION_F32;
+    session.device = NULL;
     if (env.qtype && !env.f32 && qasr_session_open(&env.exact, env.opened, &session, &err)) {
         print_error("cannot set up: %s\n", err.message);
         return -1;
@@ -255,10 +261,24 @@ static int close_all(void **state)
     return 0;
 }
 
+static bool device_is_here(const char *name)
+{
+    qasr_device_info d = QASR_DEVICE_INFO_INIT;
+    for (size_t i = 0; qasr_device_get(&d, i, NULL) == QASR_OK; i++)
+        if (strcasecmp(d.name, name) == 0 || strcasecmp(d.backend, name) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4)
         return 2;
+    env.device = getenv("QASR_TEST_DEVICE");
+    if (env.device && !device_is_here(env.device)) {
+        printf("1..0 # SKIP no device '%s'\n", env.device);
+        return 0;
+    }
     env.data_dir = argv[1];
     env.model = argv[2];
     env.f32 = strcmp(argv[3], "f32") == 0;

@@ -6,3 +6,4 @@
 "$QASR" help calibrate
 "$QASR" help eval
 "$QASR" help score
+"$QASR" help devices

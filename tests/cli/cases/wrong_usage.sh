@@ -9,7 +9,6 @@ must_fail 2 "$QASR" transcribe --timings=yes
 must_fail 2 "$QASR" transcribe a.wav
 must_fail 2 "$QASR" transcribe --model "$DEMO"
 must_fail 2 "$QASR" transcribe --model m a.wav --format xml
-must_fail 2 "$QASR" transcribe --model m a.wav --device gpu
 must_fail 2 "$QASR" transcribe --model m a.wav --threads 0
 must_fail 2 "$QASR" transcribe --model m a.wav --threads 1.5
 must_fail 2 "$QASR" transcribe --model m a.wav --segment nan
