@@ -7,8 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/chroot.sh"
 
 system=${1:-${TMPDIR:-/var/tmp}/qasr-trixie-ggml}
-BUILD_PACKAGES='gcc libc6-dev pkg-config meson ninja-build libsndfile1-dev libsoxr-dev libjansson-dev libutf8proc-dev libpcre2-dev
-    libcmocka-dev python3 mesa-vulkan-drivers'
+BUILD_PACKAGES='gcc libc6-dev pkg-config meson ninja-build libsndfile1-dev libsoxr-dev libjansson-dev libutf8proc-dev libpcre2-dev libcmocka-dev python3 mesa-vulkan-drivers'
 GGML_PACKAGES='libggml-dev libggml0-backend-vulkan'
 
 skip()
@@ -27,8 +26,8 @@ install_packages()
     say "installing ggml and what building needs"
     # shellcheck disable=SC2086  # lists of words
     inside "$system" 0:0 "export DEBIAN_FRONTEND=noninteractive
-        apt-get -q update && apt-get -q -y install --no-install-recommends $(echo $BUILD_PACKAGES) &&
-        apt-get -q -y install --no-install-recommends -t trixie-backports $(echo $GGML_PACKAGES)" >"$log" 2>&1 ||
+        apt-get -q update && apt-get -q -y install --no-install-recommends $BUILD_PACKAGES &&
+        apt-get -q -y install --no-install-recommends -t trixie-backports $GGML_PACKAGES" >"$log" 2>&1 ||
         { tail "$log" >&2; rm -f "$log"; return 1; }
     rm -f "$log"
     echo "$BUILD_PACKAGES $GGML_PACKAGES" >"$system/etc/qasr-packages"

@@ -14,7 +14,7 @@
 /* Where each kind of device comes from. */
 static const struct { const char *name, *packages; } kinds[] = {
     { "metal", "Homebrew's 'ggml' has it (Macs)" },
-    { "vulkan", "Debian's 'libggml0-backend-vulkan' and a Vulkan driver, or Arch's 'ggml-vulkan', have it" },
+    { "vulkan", "Debian's 'libggml0-backend-vulkan' and a Vulkan driver give it" },
     { "cuda", "Debian's 'libggml0-backend-cuda' or a ggml built with GGML_CUDA has it" },
     { "hip", "Debian's 'libggml0-backend-hip' or a ggml built with GGML_HIP has it" },
     { "gpu", "Homebrew's 'ggml' has Metal, Debian's 'libggml0-backend-vulkan' has Vulkan" },

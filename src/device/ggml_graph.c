@@ -259,11 +259,23 @@ static void build_conv_to_rows(builder *b, const view *v, size_t n_views, const 
 
 /* ---- attention --------------------------------------------------------------------------------------- */
 
+/* Quantized keys or values of a cache {hd, n_kv, kv heads} as float32. Not all back ends multiply or convert a part of each head
+ * rightly, though they say that they do: so the whole cache is converted. */
+static tensor *widened(builder *b, const tensor *v)
+{
+    tensor *all = ggml_new_tensor_3d(b->c, v->type, v->ne[0], (int64_t)(v->nb[2] / v->nb[1]), v->ne[2]);
+    all->view_src = v->view_src;
+    all->view_offs = v->view_offs;
+    ggml_backend_view_init(all);
+    tensor *wide = ggml_cast(b->c, all, GGML_TYPE_F32);
+    return ggml_view_3d(b->c, wide, v->ne[0], v->ne[1], v->ne[2], wide->nb[1], wide->nb[2], 0);
+}
+
 /* softmax(scale q k^T + mask) v from single operations: the scores are in memory. */
 static tensor *compose_attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale)
 {
-    if (ggml_is_quantized(v->type))
-        v = ggml_cast(b->c, v, GGML_TYPE_F32);
+    k = ggml_is_quantized(k->type) ? widened(b, k) : k;
+    v = ggml_is_quantized(v->type) ? widened(b, v) : v;
     tensor *scores = ggml_mul_mat(b->c, k, q);
     accumulate_in_f32(scores);
     scores = ggml_soft_max_ext(b->c, scores, mask, scale, 0);

@@ -817,6 +817,16 @@ static void unknown_devices_are_refused(void **state)
     assert_null(none);
 }
 
+static void too_much_is_for_the_cpu(void **state)
+{
+    char name[DEVICE_NAME_BYTES] = "none";
+    device_info first;
+    device_choose(name, UINT64_MAX);
+    assert_string_equal(name, "cpu");
+    assert_true(device_list(&first, 0));
+    assert_string_equal(first.name, "cpu");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -834,6 +844,7 @@ int main(void)
         cmocka_unit_test(rows_together_have_the_bits_they_have_alone), cmocka_unit_test(slots_attend_to_their_own_caches),
         cmocka_unit_test(logits_that_are_not_finite_are_reported),
         cmocka_unit_test(threads_do_not_change_results),  cmocka_unit_test(unknown_devices_are_refused),
+        cmocka_unit_test(too_much_is_for_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

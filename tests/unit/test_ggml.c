@@ -529,6 +529,47 @@ static void memory_is_counted(void **state)
     device_close(b.d);
 }
 
+static char warning[512];
+static void keep_warning(void *user, qasr_log_level level, const char *message)
+{
+    if (level == QASR_LOG_WARNING)
+        snprintf(warning, sizeof warning, "%s", message);
+}
+
+/* A GPU is taken if all fits, and the log says why not. */
+static void a_gpu_is_chosen_if_it_has_room(void **state)
+{
+    device_info info = { 0 };
+    char name[DEVICE_NAME_BYTES];
+    size_t i = 1;
+    while (device_list(&info, i) && strcmp(info.kind, "cpu") == 0)
+        i++;
+    bool has_gpu = device_list(&info, i);
+    device_choose(name, 1);
+    assert_string_equal(name, has_gpu ? info.name : "cpu");
+    warning[0] = '\0';
+    qasr_log_set(keep_warning, NULL);
+    device_choose(name, (uint64_t)1 << 60);
+    qasr_log_set(NULL, NULL);
+    assert_string_equal(name, "cpu");
+    assert_true(!has_gpu == !strstr(warning, "using the CPU"));
+}
+
+/* Names find the device that they list, and numbers count. */
+static void names_are_those_of_the_list(void **state)
+{
+    device_info info;
+    device *opened;
+    qasr_error err;
+    for (size_t i = 1; device_list(&info, i); i++) {
+        must(device_open(&opened, info.name, 1, DEVICE_FAST, &err), &err);
+        assert_string_equal(opened->name, info.name);
+        device_close(opened);
+    }
+    assert_int_equal(device_open(&opened, "vulkan:9", 1, DEVICE_FAST, &err), QASR_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "libggml0-backend-vulkan"));
+}
+
 int main(int argc, char **argv)
 {
     qasr_error err;
@@ -552,6 +593,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(types_are_converted_and_rows_looked_up_where_that_is_missing),
         cmocka_unit_test(an_operation_that_is_missing_is_named),
         cmocka_unit_test(graphs_are_used_again_and_forgotten), cmocka_unit_test(old_graphs_make_room),
+        cmocka_unit_test(a_gpu_is_chosen_if_it_has_room),   cmocka_unit_test(names_are_those_of_the_list),
         cmocka_unit_test(statistics_are_refused_in_words),  cmocka_unit_test(memory_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

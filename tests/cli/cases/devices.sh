@@ -12,3 +12,7 @@ PY
 must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device abacus | sed 's/ is not there;.*/ is not there/'
 must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device metal:77 | sed 's/not there;.*;/not there; ...;/'
 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device CPU --format json | python3 -c 'import json, sys; r = json.load(sys.stdin); print(r["device"], r["device_mb"])'
+
+# auto: what does not work gives way to the CPU
+QASR_GGML_AVOID=f32,f16,bf16 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device auto --format json 2>/dev/null |
+    python3 -c 'import json, sys; r = json.load(sys.stdin); print(r["device"], r["text"][:14])'
