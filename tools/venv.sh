@@ -17,7 +17,7 @@ rm -f "$stamp"
 # a venv whose Python has gone away is made anew
 "$VENV/bin/python3" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv --clear "$VENV" ||
     fail "could not make a virtual environment in '$VENV'; on Debian and Ubuntu install python3-venv"
-if "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check --retries 2 --only-binary :all: \
+if "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check --retries 2 --only-binary :all: --no-binary srt \
     -r "$requirements" >&2; then
     cp "$requirements" "$stamp"
 else
