@@ -147,7 +147,7 @@ def measure_speed(qasr, way, folder):
     """Tokens per second and MB of memory, and with what they were measured."""
     path = os.path.join(folder, "speed.gguf")
     quantize(qasr, way, path, None)
-    runs = [run_json(qasr, "transcribe", *model_options(way, path), "--batch", "1", "--ignore-eos", "--max-new-tokens", str(SPEED_TOKENS),
+    runs = [run_json(qasr, "transcribe", *model_options(way, path), "--batch", "1", "--ignore-eos", "--max-new-tokens", str(SPEED_TOKENS), "--threads", "2",
                      f"{DEMO}/samples/en.flac") for _ in range(SPEED_RUNS)]
     return (statistics.median(1e3 / r["timings"]["decode_ms_per_token"] for r in runs), statistics.median(r["peak_rss_mb"] for r in runs), runs[0])
 
