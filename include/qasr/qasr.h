@@ -215,8 +215,8 @@ typedef struct qasr_session_options {
                            and 2 GiB of keys and values, else the CPU, and the log says why (docs/devices.md) */
     qasr_precision precision;
     int batch;          /* pieces of audio that are decoded together, from 1 to 64, which changes speed and memory but no
-                           result; 0: up to 8, as long as their keys and values take at most 2 GiB (a single piece
-                           may take more) */
+                           result (on a GPU the last bits of one); 0: up to 8, as long as their keys and values take at
+                           most 2 GiB (a single piece may take more) */
     const char *kv_type; /* of keys and values: "f16" (NULL), "f32", "q8_0" (half of f16, not exactly its results) */
 } qasr_session_options;
 #define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO, 0, 0 }

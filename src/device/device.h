@@ -11,6 +11,9 @@
  * arguments, so a recorded sequence can be replayed. The exception is n_kv of cached attention, an upper
  * bound that a recording device may round up.
  *
+ * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml come
+ * close, as their back ends choose kernels by shape. They have no statistics.
+ *
  * One device serves one thread at a time. */
 #ifndef QASR_DEVICE_DEVICE_H
 #define QASR_DEVICE_DEVICE_H
@@ -319,7 +322,7 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
  * is the largest of its row; where ids[i] is negative both are NaN. */
 static inline void op_choice_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->choice_scores(d, &out, &x, &ids); }
 
-/* Statistics of rows. sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
+/* Statistics of rows, on the CPU only (UNSUPPORTED elsewhere). sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
 static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }
 /* triangle [1, n (n + 1) / 2] F32, a symmetric matrix's lower half row by row: element i (i + 1) / 2 + j, j <= i,
  * += sum over rows of x[.][i] x[.][j]. */

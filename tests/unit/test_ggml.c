@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cmocka.h>
 
@@ -570,20 +571,24 @@ static void names_are_those_of_the_list(void **state)
     assert_non_null(strstr(err.message, "libggml0-backend-vulkan"));
 }
 
+static bool is_here(const char *name)
+{
+    device_info info;
+    for (size_t i = 1; device_list(&info, i); i++)
+        if (strcasecmp(info.name, name) == 0 || strcasecmp(info.backend, name) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
-    qasr_error err;
-    device *d;
     if (argc != 2)
         return 2;
     device_name = argv[1];
-    qasr_status status = device_open(&d, device_name, 1, DEVICE_FAST, &err);
-    if (status == QASR_E_UNSUPPORTED) {
-        printf("1..0 # SKIP %s\n", err.message);
+    if (!is_here(device_name)) {
+        printf("1..0 # SKIP no device '%s'\n", device_name);
         return 0;
     }
-    if (status == QASR_OK)
-        device_close(d); /* else the cases say what is wrong */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_match_for_every_type),    cmocka_unit_test(embeddings_match_for_every_type),
         cmocka_unit_test(row_operations_match),             cmocka_unit_test(convolutions_match),
