@@ -17,6 +17,7 @@ const cmd_variable cmd_variables[] = {
     { "HF_ENDPOINT", "where pull finds the hub (default https://huggingface.co)" },
     { "HF_TOKEN", "token that pull sends to the hub" },
     { "QASR_CPU", "CPU level at most: scalar, avx2, avxvnni, avx512, avx512vnni, amx (on ARM: scalar, neon, dotprod, i8mm)" },
+    { "QASR_GGML_AVOID", "operations and types of weights, with commas between, that GPU devices are not asked for (docs/devices.md)" },
 };
 const size_t cmd_n_variables = sizeof cmd_variables / sizeof cmd_variables[0];
 

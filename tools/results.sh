@@ -54,6 +54,8 @@ the phases after it. Peak RSS counts the pages of mapped files that were read.
 
 ## Machine
 
+What a GPU gives: [results-gpu.md](results-gpu.md).
+
 CPU: $(cpu_model), $(getconf _NPROCESSORS_ONLN) logical processors.
 END
     "$qasr" bench --limits ${THREADS:+--threads "$THREADS"} || return
