@@ -145,7 +145,8 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
     if (error && t->failure.status == QASR_OK)
         t->failure = *error;
     for (size_t i = 0; t->failure.status == QASR_OK && i < result->n_pieces; i++)
-        take_answer(t, &result->pieces[i], &t->failure);
+        if (result->pieces[i].n_prompt_tokens) /* else it was silent, and the model was not run */
+            take_answer(t, &result->pieces[i], &t->failure);
     engine_result_free(result);
     t->n_done++;
     if (t->failure.status == QASR_OK && t->opt->on_clip && t->opt->on_clip(t->opt->user, t->n_done, t->files.n))
@@ -157,6 +158,7 @@ static qasr_status transcribe(trail *t, qasr_error *err)
 {
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_piece_s = PIECE_SECONDS;
+    opt.no_retry = 1; /* every sound counts once */
     qasr_status status = engine_transcribe_many(t->session, &opt, give_clip, take_result, t, err);
     if (t->failure.status != QASR_OK)
         return error_set(err, t->failure.status, "%s", t->failure.message);

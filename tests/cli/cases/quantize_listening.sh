@@ -27,3 +27,13 @@ echo "exit $?"
 echo "exit $?"
 "$QASR" quantize -i "$DEMO" --dry-run --qtype q4_0 --calibration-audio list.txt | tail -n 1
 ls
+# Noise, whose answers are suspect, and silence, for which the model is not asked at all.
+python3 - <<'PY'
+import random, struct, wave
+random.seed(1)
+noise = lambda n: struct.pack(f"<{n}h", *(random.randint(-20000, 20000) for _ in range(n)))
+with wave.open("odd.wav", "wb") as w:
+    w.setparams((1, 2, 16000, 0, "NONE", ""))
+    w.writeframes(noise(48000) + bytes(2 * 1200000) + noise(48000))
+PY
+"$QASR" quantize --quiet --input "$DEMO" --output odd.gguf --qtype q4_0 --calibration-audio odd.wav && echo "noise and silence are taken"
