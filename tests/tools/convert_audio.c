@@ -56,5 +56,7 @@ int main(int argc, char **argv)
         if (sf_writef_float(out, all, longest) != longest)
             return 1;
     }
+    for (int c = 0; c < argc - 2; c++)
+        sf_close(in[c]);
     return out && sf_close(out) == 0 ? 0 : 1;
 }
