@@ -13,11 +13,8 @@ typedef struct args {
     int format;
 } args;
 
-static const char *const formats[] = { "txt", "json", NULL };
-enum { FORMAT_TXT, FORMAT_JSON };
-
 static const opt opts[] = {
-    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
+    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
 };
 
 static const char *yes_no(int x) { return x ? "yes" : "no"; }

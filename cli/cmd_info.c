@@ -17,13 +17,10 @@ typedef struct args {
     int tensors, format;
 } args;
 
-static const char *const formats[] = { "txt", "json", NULL };
-enum { FORMAT_TXT, FORMAT_JSON };
-
 static const opt opts[] = {
     { "path", 0, "PATH", "model directory, .safetensors or .gguf file, or the name of a pulled model", OPT_FILE, offsetof(args, paths) },
     { "tensors", 0, NULL, "list the tensors too", OPT_FLAG, offsetof(args, tensors) },
-    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
+    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
 };
 
 static void print_txt(const qasr_inspect *info, int tensors)

@@ -14,11 +14,8 @@ typedef struct args {
     int format;
 } args;
 
-static const char *const formats[] = { "txt", "json", NULL };
-enum { FORMAT_TXT, FORMAT_JSON };
-
 static const opt opts[] = {
-    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), formats },
+    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
 };
 
 /* ---- text ------------------------------------------------------------------------------------ */

@@ -35,9 +35,6 @@ static const char *embedding_qtype_at(size_t i)
     return qasr_qtype_name(at);
 }
 
-static const char *const formats[] = { "txt", "json", NULL };
-enum { FORMAT_TXT, FORMAT_JSON };
-
 static const opt opts[] = {
     { "input", 'i', "PATH", "model directory, .safetensors file, .safetensors.index.json or .gguf file, or the name of a pulled model", OPT_STRING,
       offsetof(args, input) },
@@ -60,7 +57,7 @@ static const opt opts[] = {
       "repeated, the last that fits wins", OPT_LIST, offsetof(args, tensor_types) },
     { "dry-run", 0, NULL, "write nothing: show the type and size of every tensor, and of the file", OPT_FLAG,
       offsetof(args, dry_run) },
-    { "format", 0, "FORMAT", "of what is printed (default txt)", OPT_CHOICE, offsetof(args, format), formats },
+    { "format", 0, "FORMAT", "of what is printed (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
     { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },

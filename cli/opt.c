@@ -95,6 +95,8 @@ static void print_wrapped(const char *text, int at)
     printf("%s\n", text);
 }
 
+const char *const opt_txt_json[] = { "txt", "json", NULL };
+
 const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
 
 const char *opt_help_text(const opt *o, char *text, size_t size)

@@ -47,6 +47,10 @@ typedef struct command {
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
 enum { OPT_HELP_MAX = 1024 };
 
+/* Choices of --format for commands that print text or JSON. */
+extern const char *const opt_txt_json[];
+enum { FORMAT_TXT, FORMAT_JSON };
+
 extern const opt opt_help; /* --help, which every command has beside its table */
 
 typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
