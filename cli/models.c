@@ -117,16 +117,20 @@ static uint64_t disk_bytes(const char *path)
     return n;
 }
 
+#ifdef __APPLE__
+#define st_mtim st_mtimespec
+#endif
+
 /* The manifest is the last file that a pull writes. */
-static time_t time_of(const model_entry *e)
+static int64_t time_of(const model_entry *e)
 {
     struct stat st;
     char *path = NULL;
-    time_t when = 0;
+    int64_t when = 0;
     if (asprintf(&path, "%s/%s", e->path, MANIFEST_NAME) < 0)
         return 0;
     if (stat(path, &st) == 0 || stat(e->path, &st) == 0)
-        when = st.st_mtime;
+        when = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     free(path);
     return when;
 }

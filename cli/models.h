@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "manifest.h"
 #include "opt.h"
@@ -41,7 +40,7 @@ typedef struct model_entry {
     bool partial;       /* a pull that has not ended */
     manifest files;     /* of a pulled model; repo NULL: something else, put there by hand */
     uint64_t bytes;     /* on disk, all files */
-    time_t time;        /* when it came */
+    int64_t time;       /* when it came, in nanoseconds: pulls of small models follow each other within a second */
 } model_entry;
 
 typedef struct model_list {
