@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +102,13 @@ def check_case(script, args):
     return [c for c in complaints if c]
 
 
+def timed_check(script, args):
+    """What check_case says, and the seconds that it took."""
+    begun = time.monotonic()
+    complaints = check_case(script, args)
+    return complaints, time.monotonic() - begun
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--qasr", required=True)
@@ -116,8 +124,10 @@ def main():
     failed = not scripts
     print(f"1..{len(scripts)}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, (script, complaints) in enumerate(zip(scripts, pool.map(lambda s: check_case(s, args), scripts)), 1):
+        results = zip(scripts, pool.map(lambda script: timed_check(script, args), scripts))
+        for number, (script, (complaints, seconds)) in enumerate(results, 1):
             print(f"{'not ok' if complaints else 'ok'} {number} - {script.stem}{' # SKIP' if complaints is None else ''}")
+            print(f"# {seconds:.1f} s")
             for complaint in complaints or []:
                 print("# " + complaint.replace("\n", "\n# "), flush=True)
             failed = failed or bool(complaints)
