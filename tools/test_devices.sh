@@ -39,6 +39,13 @@ install_packages()
 copy_network_settings "$system"
 install_packages || skip "packages could not be installed (see above)"
 
+# Ninja compares times: what was built of another checkout may be newer than what has changed in this one.
+of=$system/home/user/build-of
+if [ "$(cat "$of" 2>/dev/null)" != "$ROOT" ]; then
+    rm -rf --one-file-system "$system/home/user/build"
+    echo "$ROOT" >"$of"
+fi
+
 # The software driver shows itself only when it is asked for, and compiles faster without optimization; what it compiled it keeps.
 inside "$system" 0:0 'export GGML_VK_VISIBLE_DEVICES=0 GALLIVM_PERF=nopt
     cd /home/user/project && tools/configure.sh /home/user/build --buildtype=release -Dtests=enabled -Dggml=enabled >/home/user/configure.log ||
