@@ -131,6 +131,8 @@ struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
     size_t kv_step;               /* caches are best of a multiple of so many positions */
+    bool kv_together;             /* op_attention_slots is faster with caches of one block of memory, equally far from each other,
+                                   * and their slots in that order */
 };
 
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model

@@ -465,7 +465,7 @@ qasr_status ggml_device_open(device **out, const char *name, unsigned n_threads,
     find_describe(&info, found);
     ggml_device *g;
     TRY(MEM_CALLOC(&g, 1, err));
-    g->base = (device){ .ops = &ggml_ops, .kv_step = KV_STEP };
+    g->base = (device){ .ops = &ggml_ops, .kv_step = KV_STEP, .kv_together = true };
     memcpy(g->base.name, info.name, sizeof info.name);
     g->memory.device = g->target.device = found;
     g->target.exact = precision == DEVICE_EXACT;

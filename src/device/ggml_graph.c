@@ -259,16 +259,17 @@ static void build_conv_to_rows(builder *b, const view *v, size_t n_views, const 
 
 /* ---- attention --------------------------------------------------------------------------------------- */
 
-/* Quantized keys or values of a cache {hd, n_kv, kv heads} as float32. Not all back ends multiply or convert a part of each head
+/* Quantized keys or values {hd, n_kv, kv heads, many} as float32. Not all back ends multiply or convert a part of each head
  * rightly, though they say that they do: so the whole cache is converted. */
 static tensor *widened(builder *b, const tensor *v)
 {
-    tensor *all = ggml_new_tensor_3d(b->c, v->type, v->ne[0], (int64_t)(v->nb[2] / v->nb[1]), v->ne[2]);
+    tensor *all = ggml_new_tensor_4d(b->c, v->type, v->ne[0], (int64_t)(v->nb[2] / v->nb[1]), v->ne[2], v->ne[3]);
+    all->nb[3] = v->nb[3];
     all->view_src = v->view_src;
     all->view_offs = v->view_offs;
     ggml_backend_view_init(all);
     tensor *wide = ggml_cast(b->c, all, GGML_TYPE_F32);
-    return ggml_view_3d(b->c, wide, v->ne[0], v->ne[1], v->ne[2], wide->nb[1], wide->nb[2], 0);
+    return ggml_view_4d(b->c, wide, v->ne[0], v->ne[1], v->ne[2], v->ne[3], wide->nb[1], wide->nb[2], wide->nb[3], 0);
 }
 
 /* softmax(scale q k^T + mask) v from single operations: the scores are in memory. */
@@ -339,22 +340,55 @@ static tensor *turned(builder *b, tensor *x, const view *norm, tensor *pos, tens
     return ggml_rope_ext(b->c, x, pos, factors, (int)x->ne[0], GGML_ROPE_TYPE_NEOX, 0, 1, 1, 0, 1, 0, 0);
 }
 
-/* Every kv head's rows of a cache: {hd, capacity, kv heads}. */
-static tensor *cache_of(builder *b, const view *cache, size_t kv_heads, size_t n_kv)
+/* Caches that one operation can take: of the same size, in one block, equally far from each other. */
+typedef struct cache_run {
+    const view *caches; /* of keys and values in turns */
+    size_t n, distance; /* bytes; any number if n is 1 */
+    size_t kv_heads, capacity;
+} cache_run;
+
+static bool follows(const view *cache, const view *one_before, size_t distance)
 {
-    size_t capacity = cache->rows / kv_heads, head = capacity * cache->stride;
-    return leaf(b, cache, 0, (int64_t)cache->cols, (int64_t)n_kv, (int64_t)kv_heads, 1, cache->stride, head, head * kv_heads);
+    return cache->id == one_before->id && cache->rows == one_before->rows && cache->offset > one_before->offset &&
+           cache->offset - one_before->offset == distance;
 }
 
-static tensor *positions(builder *b, const view *pos, size_t first, size_t n)
+/* The longest one at the beginning of n_left pairs. */
+static cache_run run_of(builder *b, const view *caches, size_t n_left, size_t kv_heads)
 {
-    return leaf(b, pos, first * sizeof(int32_t), (int64_t)n, 1, 1, 1, n * sizeof(int32_t), n * sizeof(int32_t), n * sizeof(int32_t));
+    cache_run r = { caches, 1, 0, kv_heads, caches->rows / kv_heads };
+    quant_type type = (quant_type)caches->type;
+    if (n_left > 1 && quant_get(type)->block > 1 && !graph_has_flash_attention(b->target->device, caches->cols, type))
+        return r; /* see widened() */
+    r.distance = n_left > 1 ? caches[2].offset - caches[0].offset : 0;
+    while (r.n < n_left && follows(&caches[2 * r.n], &caches[2 * r.n - 2], r.distance) &&
+           follows(&caches[2 * r.n + 1], &caches[2 * r.n - 1], r.distance))
+        r.n++;
+    return r;
 }
 
-static void store(builder *b, const view *cache, size_t kv_heads, tensor *x, size_t first, size_t n, tensor *rows)
+/* Every kv head's rows of the caches of a run, of keys (which 0) or values (1): {hd, n_kv, kv heads, n}. */
+static tensor *caches_of(builder *b, const cache_run *r, int which, size_t n_kv)
 {
-    tensor *part = ggml_view_3d(b->c, x, x->ne[0], x->ne[1], (int64_t)n, x->nb[1], x->nb[2], first * x->nb[2]);
-    append(b, ggml_set_rows(b->c, cache_of(b, cache, kv_heads, cache->rows / kv_heads), ggml_permute(b->c, part, 0, 2, 1, 3), rows));
+    const view *cache = &r->caches[which];
+    size_t head = r->capacity * cache->stride;
+    return leaf(b, cache, 0, (int64_t)cache->cols, (int64_t)n_kv, (int64_t)r->kv_heads, (int64_t)r->n, cache->stride, head,
+                r->n > 1 ? r->distance : head * r->kv_heads);
+}
+
+/* {n, 1, times} of consecutive rows of pos. */
+static tensor *positions(builder *b, const view *pos, size_t first, size_t n, size_t times)
+{
+    size_t once = n * sizeof(int32_t);
+    return leaf(b, pos, first * sizeof(int32_t), (int64_t)n, 1, (int64_t)times, 1, once, once, once * times);
+}
+
+/* Rows of x {hd, kv heads, rows} from first on, each of them for every cache of the run. */
+static void store(builder *b, const cache_run *r, int which, tensor *x, size_t first, size_t each, tensor *rows)
+{
+    tensor *part = ggml_view_4d(b->c, x, x->ne[0], (int64_t)each, x->ne[1], (int64_t)r->n, x->nb[2], x->nb[1], each * x->nb[2],
+                                first * x->nb[2]);
+    append(b, ggml_set_rows(b->c, caches_of(b, r, which, r->capacity), part, rows));
 }
 
 /* v: q, k, v, norms of q and k, pos, factors, then caches of keys and values: of all rows, or of each; n: eps. */
@@ -362,14 +396,16 @@ static void build_turn_and_cache(builder *b, const view *v, size_t n_views, cons
 {
     const view *q = &v[0], *k = &v[1], *values = &v[2], *pos = &v[5], *caches = &v[7];
     size_t hd = v[3].cols, kv_heads = k->cols / hd, n_caches = (n_views - 7) / 2, each = q->rows / n_caches;
-    tensor *at = positions(b, pos, 0, pos->rows), *factors = matrix(b, &v[6]);
+    tensor *at = positions(b, pos, 0, pos->rows, 1), *factors = matrix(b, &v[6]);
     put(b, q, turned(b, heads_of(b, q, hd, 0, q->rows), &v[3], at, factors, record_to_float(n[0])));
     tensor *keys = turned(b, heads_of(b, k, hd, 0, k->rows), &v[4], at, factors, record_to_float(n[0]));
     tensor *stored = heads_of(b, values, hd, 0, values->rows);
-    for (size_t i = 0; i < n_caches; i++) {
-        tensor *rows = positions(b, pos, i * each, each);
-        store(b, &caches[2 * i], kv_heads, keys, i * each, each, rows);
-        store(b, &caches[2 * i + 1], kv_heads, stored, i * each, each, rows);
+    for (size_t i = 0; i < n_caches;) {
+        cache_run r = run_of(b, caches + 2 * i, n_caches - i, kv_heads);
+        tensor *rows = positions(b, pos, i * each, each, r.n);
+        store(b, &r, 0, keys, i * each, each, rows);
+        store(b, &r, 1, stored, i * each, each, rows);
+        i += r.n;
     }
 }
 
@@ -391,13 +427,14 @@ static void build_attention_cached(builder *b, const view *v, size_t n_views, co
 {
     const view *q = &v[1], *pos = &v[2], *caches = &v[3];
     size_t hd = n[0], kv_heads = n[1], n_caches = (n_views - 3) / 2, each = q->rows / n_caches;
-    for (size_t i = 0; i < n_caches; i++) {
-        size_t capacity = caches[2 * i].rows / kv_heads, n_kv = n[3] < capacity ? n[3] : capacity;
-        tensor *rows = windows_of(b, q, hd, i * each, each, 1);
-        tensor *mask = mask_for(b, rows_of(pos, i * each, each), n_kv);
-        view out = rows_of(&v[0], i * each, each);
-        put(b, &out, attention(b, rows, cache_of(b, &caches[2 * i], kv_heads, n_kv), cache_of(b, &caches[2 * i + 1], kv_heads, n_kv),
-                               mask, record_to_float(n[2])));
+    for (size_t i = 0; i < n_caches;) {
+        cache_run r = run_of(b, caches + 2 * i, n_caches - i, kv_heads);
+        size_t n_kv = n[3] < r.capacity ? n[3] : r.capacity, rows = each * r.n;
+        tensor *queries = windows_of(b, q, hd, i * each, each, r.n);
+        tensor *mask = ggml_reshape_4d(b->c, mask_for(b, rows_of(pos, i * each, rows), n_kv), (int64_t)n_kv, (int64_t)each, 1, (int64_t)r.n);
+        view out = rows_of(&v[0], i * each, rows);
+        put(b, &out, attention(b, queries, caches_of(b, &r, 0, n_kv), caches_of(b, &r, 1, n_kv), mask, record_to_float(n[2])));
+        i += r.n;
     }
 }
 

@@ -107,9 +107,11 @@ static bool has_room(const work *w, const clip *c)
     const qasr_session *s = w->call.s;
     if (w->n_active == 0)
         return true;
+    if (w->n_active == s->batch)
+        return false;
     uint64_t used = decoder_kv_used(s->decoder);
-    uint64_t more = decoder_kv_bytes(s->decoder, piece_positions(&w->call, clip_next_samples(c)));
-    return w->n_active < s->batch && used <= s->max_kv_bytes && more <= s->max_kv_bytes - used;
+    uint64_t more = decoder_kv_more(s->decoder, piece_positions(&w->call, clip_next_samples(c)));
+    return used <= s->max_kv_bytes && more <= s->max_kv_bytes - used;
 }
 
 /* The first clip with a piece to begin. */

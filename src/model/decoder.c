@@ -14,11 +14,19 @@
 #include "base/mem.h"
 #include "model/stages.h"
 
-enum { PREFILL_ROWS = 512 };
+/* Slots 0, 1, 2-3, 4-7, .. 32-63. */
+enum { PREFILL_ROWS = 512, SLOT_GROUPS = 7 };
+_Static_assert(DECODER_MAX_SLOTS == 1 << (SLOT_GROUPS - 1), "the last slot is in the last group");
+
+/* Keys and values of all layers, for one sequence or for several of capacity positions each. */
+typedef struct kv_block {
+    device_mem *mem;     /* NULL: none */
+    size_t capacity;
+} kv_block;
 
 typedef struct slot {
-    device_mem *mem;     /* keys and values of all layers, capacity positions; NULL: none */
-    size_t capacity;
+    kv_block own;        /* for this slot alone */
+    size_t capacity;     /* where d->kv has them */
     bool used;
     size_t n_past;       /* positions in the cache */
     int32_t next;        /* the chosen token; negative: the logits were not finite */
@@ -31,6 +39,7 @@ struct decoder {
     quant_type kv_type;
     size_t n_slots;
     slot *slots;         /* [n_slots] */
+    kv_block groups[SLOT_GROUPS]; /* of slots, if the device has kv_together */
     dmat *kv;            /* [n_layers][2][n_slots]: keys and values, [n_kv_heads * capacity, head_dim] */
     device_mem *angles;
     dmat rope;           /* [positions, head_dim] */
@@ -88,11 +97,10 @@ qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, size_t n_s
     return QASR_OK;
 }
 
-static void release_memory(decoder *d, slot *s)
+static void release_block(decoder *d, kv_block *b)
 {
-    device_mem_free(d->n->d, s->mem);
-    s->mem = NULL;
-    s->capacity = 0;
+    device_mem_free(d->n->d, b->mem);
+    *b = (kv_block){ NULL, 0 };
 }
 
 void decoder_free(decoder *d)
@@ -100,7 +108,9 @@ void decoder_free(decoder *d)
     if (!d)
         return;
     for (size_t i = 0; d->slots && i < d->n_slots; i++)
-        release_memory(d, &d->slots[i]);
+        release_block(d, &d->slots[i].own);
+    for (size_t i = 0; i < SLOT_GROUPS; i++)
+        release_block(d, &d->groups[i]);
     device_mem_free(d->n->d, d->angles);
     mem_free(d->slots);
     mem_free(d->kv);
@@ -163,17 +173,142 @@ static size_t cache_bytes(const decoder *d, size_t capacity)
     return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes((int)d->kv_type, c->dec.head_dim), MEM_ALIGN);
 }
 
-uint64_t decoder_kv_bytes(const decoder *d, size_t n_positions)
+/* Of all layers in a slot. */
+static size_t slot_bytes(const decoder *d, size_t capacity) { return 2 * d->n->config->dec.n_layers * cache_bytes(d, capacity); }
+
+/* ---- slots ---------------------------------------------------------------------------------------- */
+
+/* Where the device wants caches together, slots share memory in groups that grow as more slots are needed at a time: so at most
+ * half of it is idle, and a pass over n sequences meets about log n blocks. */
+
+typedef struct slot_group {
+    size_t first, n;
+} slot_group;
+
+static size_t group_of(size_t index)
 {
-    return (uint64_t)2 * d->n->config->dec.n_layers * cache_bytes(d, capacity_for(d, n_positions));
+    size_t g = 0;
+    for (; index; index >>= 1)
+        g++;
+    return g;
+}
+
+static slot_group slots_of(const decoder *d, size_t g)
+{
+    size_t first = g ? (size_t)1 << (g - 1) : 0, n = g ? first : 1;
+    return (slot_group){ first, n < d->n_slots - first ? n : d->n_slots - first };
+}
+
+static bool group_is_used(const decoder *d, size_t g)
+{
+    slot_group s = slots_of(d, g);
+    for (size_t i = s.first; i < s.first + s.n; i++)
+        if (d->slots[i].used && !d->slots[i].own.mem)
+            return true;
+    return false;
+}
+
+/* Where a slot's next sequence may live. */
+typedef struct place {
+    size_t index;
+    bool shared; /* with its group */
+    bool there;  /* the memory is there */
+} place;
+
+/* The memory that a free slot has, if any. */
+static const kv_block *memory_of(const decoder *d, size_t index, bool *shared)
+{
+    const kv_block *own = &d->slots[index].own;
+    *shared = !own->mem && d->n->d->kv_together;
+    return *shared ? &d->groups[group_of(index)] : own;
+}
+
+/* Among the free slots one whose memory fits: room for n positions, and not much more than that. If there is none, one that
+ * can get memory when all that is unused has been given back. */
+static place find_place(const decoder *d, size_t n)
+{
+    place best = { .index = d->n_slots };
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < d->n_slots; i++) {
+        bool shared;
+        const kv_block *b = memory_of(d, i, &shared);
+        if (!d->slots[i].used && b->capacity >= n && b->capacity <= 2 * capacity_for(d, n) && b->capacity < least) {
+            least = b->capacity;
+            best = (place){ i, shared, true };
+        }
+    }
+    for (size_t i = 0; i < d->n_slots && !best.there; i++)
+        if (!d->slots[i].used && d->n->d->kv_together && !group_is_used(d, group_of(i)))
+            return (place){ i, true, false };
+    for (size_t i = 0; i < d->n_slots && !best.there; i++)
+        if (!d->slots[i].used)
+            return (place){ i, false, false };
+    return best;
+}
+
+/* What was needed at some time is not to add up. */
+static void release_unused(decoder *d)
+{
+    for (size_t i = 0; i < d->n_slots; i++)
+        if (!d->slots[i].used)
+            release_block(d, &d->slots[i].own);
+    for (size_t g = 0; g < SLOT_GROUPS; g++)
+        if (d->groups[g].mem && !group_is_used(d, g))
+            release_block(d, &d->groups[g]);
+}
+
+static qasr_status reserve_block(decoder *d, kv_block *b, size_t n_slots, size_t capacity, qasr_error *err)
+{
+    TRY(device_alloc(d->n->d, &b->mem, n_slots * slot_bytes(d, capacity), err));
+    b->capacity = capacity;
+    return QASR_OK;
+}
+
+static qasr_status reserve_place(decoder *d, place *p, size_t n, qasr_error *err)
+{
+    size_t capacity = capacity_for(d, n), g = group_of(p->index);
+    kv_block *own = &d->slots[p->index].own;
+    if (p->there)
+        return QASR_OK;
+    release_unused(d);
+    if (p->shared && reserve_block(d, &d->groups[g], slots_of(d, g).n, capacity, NULL) == QASR_OK)
+        return QASR_OK;
+    p->shared = false; /* for one alone there may still be room */
+    return reserve_block(d, own, 1, capacity, err);
+}
+
+static void move_in(decoder *d, place p)
+{
+    const model_config *c = d->n->config;
+    size_t g = group_of(p.index);
+    slot *s = &d->slots[p.index];
+    const kv_block *b = p.shared ? &d->groups[g] : &s->own;
+    size_t bytes = cache_bytes(d, b->capacity), skip = p.shared ? (p.index - slots_of(d, g).first) * slot_bytes(d, b->capacity) : 0;
+    s->capacity = b->capacity;
+    for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
+        slot_kv(d, i / 2, (int)(i % 2))[p.index] =
+            dmat_make(b->mem, skip + i * bytes, (int)d->kv_type, c->dec.n_kv_heads * b->capacity, c->dec.head_dim);
 }
 
 uint64_t decoder_kv_used(const decoder *d)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < d->n_slots; i++)
-        bytes += d->slots[i].used ? decoder_kv_bytes(d, d->slots[i].capacity) : 0;
+        bytes += d->slots[i].used && d->slots[i].own.mem ? slot_bytes(d, d->slots[i].own.capacity) : 0;
+    for (size_t g = 0; g < SLOT_GROUPS; g++)
+        bytes += d->groups[g].mem && group_is_used(d, g) ? slots_of(d, g).n * slot_bytes(d, d->groups[g].capacity) : 0;
     return bytes;
+}
+
+uint64_t decoder_kv_more(const decoder *d, size_t n_positions)
+{
+    place p = find_place(d, n_positions);
+    size_t g = group_of(p.index);
+    if (p.shared && p.there && group_is_used(d, g))
+        return 0;
+    bool shared;
+    size_t capacity = p.there ? memory_of(d, p.index, &shared)->capacity : capacity_for(d, n_positions);
+    return (p.shared ? slots_of(d, g).n : 1) * (uint64_t)slot_bytes(d, capacity);
 }
 
 size_t decoder_free_slots(const decoder *d)
@@ -184,42 +319,6 @@ size_t decoder_free_slots(const decoder *d)
     return n;
 }
 
-/* Among the free slots one whose memory fits: room for n, and not much more than that. If there is none, all of them give
- * their memory back first, so that what was needed at some time does not add up. */
-static size_t choose_slot(decoder *d, size_t n)
-{
-    size_t best = d->n_slots;
-    for (size_t i = 0; i < d->n_slots; i++) {
-        const slot *s = &d->slots[i];
-        if (!s->used && s->capacity >= n && s->capacity <= 2 * capacity_for(d, n) &&
-            (best == d->n_slots || s->capacity < d->slots[best].capacity))
-            best = i;
-    }
-    if (best < d->n_slots)
-        return best;
-    for (size_t i = d->n_slots; i-- > 0;)
-        if (!d->slots[i].used) {
-            release_memory(d, &d->slots[i]);
-            best = i;
-        }
-    return best;
-}
-
-static qasr_status reserve_slot(decoder *d, size_t index, size_t n, qasr_error *err)
-{
-    const model_config *c = d->n->config;
-    slot *s = &d->slots[index];
-    if (s->capacity >= n)
-        return QASR_OK;
-    size_t capacity = capacity_for(d, n), bytes = cache_bytes(d, capacity);
-    TRY(device_alloc(d->n->d, &s->mem, 2 * c->dec.n_layers * bytes, err));
-    s->capacity = capacity;
-    for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
-        slot_kv(d, i / 2, (int)(i % 2))[index] =
-            dmat_make(s->mem, i * bytes, (int)d->kv_type, c->dec.n_kv_heads * capacity, c->dec.head_dim);
-    return QASR_OK;
-}
-
 qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_error *err)
 {
     const model_config *c = d->n->config;
@@ -228,14 +327,15 @@ qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_
         return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio, a shorter "
                          "context or a lower token limit", n_positions, c->dec.max_positions);
     TRY(reserve_rope(d, n_positions, err));
-    size_t index = choose_slot(d, n_positions);
-    TRY(reserve_slot(d, index, n_positions, err));
-    slot *s = &d->slots[index];
+    place p = find_place(d, n_positions);
+    TRY(reserve_place(d, &p, n_positions, err));
+    move_in(d, p);
+    slot *s = &d->slots[p.index];
     s->used = true;
     s->n_past = 0;
     s->next = -1;
     s->scored = false;
-    *out = index;
+    *out = p.index;
     return QASR_OK;
 }
 
@@ -465,10 +565,23 @@ static qasr_status write_rows(decoder *d, const size_t *slots, size_t n, qasr_er
     return device_write(d->n->d, dmat_rows(d->slot, 0, n), d->host_rows, err);
 }
 
-static qasr_status step(decoder *d, const size_t *slots, size_t n, unsigned wanted, qasr_error *err)
+/* In the order in which they lie in memory. */
+static void sort_slots(size_t *to, const size_t *from, size_t n)
 {
+    for (size_t i = 0; i < n; i++) {
+        size_t k = i;
+        for (; k > 0 && to[k - 1] > from[i]; k--)
+            to[k] = to[k - 1];
+        to[k] = from[i];
+    }
+}
+
+static qasr_status step(decoder *d, const size_t *in, size_t n, unsigned wanted, qasr_error *err)
+{
+    size_t slots[DECODER_MAX_SLOTS];
     device *dev = d->n->d;
     assert(n >= 1 && n <= d->n_slots);
+    sort_slots(slots, in, n);
     TRY(get_scratch(d, err));
     dmat slot_rows = dmat_rows(d->slot, 0, n);
     batch b = { .x = dmat_rows(d->x, 0, n), .pos = dmat_rows(d->pos, 0, n), .slots = &slot_rows };

@@ -10,20 +10,21 @@ typedef struct decoder decoder;
 
 enum { DECODER_MAX_SLOTS = DEVICE_MAX_SLOTS };
 
-/* n_slots: sequences at a time, from 1 to DECODER_MAX_SLOTS; an unused slot takes no memory. kv_type: QUANT_F16, QUANT_F32
+/* n_slots: sequences at a time, from 1 to DECODER_MAX_SLOTS; an unused slot takes no memory (where the device wants caches
+ * together, half of all may be taken in advance). kv_type: QUANT_F16, QUANT_F32
  * or QUANT_Q8_0. Errors: NOMEM, UNSUPPORTED (heads that a kv_type cannot store). */
 qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, size_t n_slots, qasr_error *err);
 void decoder_free(decoder *d); /* NULL is fine */
 
-/* Takes a free slot (there must be one) with room for n positions. Slots in use keep what they hold: each has memory of
- * its own, reused from sequence to sequence where the size fits. Errors: NOMEM, INVALID (more than
+/* Takes a free slot (there must be one) with room for n positions. Slots in use keep what they hold. Memory is reused from sequence to
+ * sequence where the size fits. Errors: NOMEM, INVALID (more than
  * max_position_embeddings). */
 qasr_status decoder_open_slot(decoder *d, size_t *slot, size_t n_positions, qasr_error *err);
 void decoder_close_slot(decoder *d, size_t slot);
 size_t decoder_free_slots(const decoder *d);
-/* Bytes of keys and values that the slots in use have reserved, and that one more of n positions would. */
+/* Bytes of keys and values that are reserved for the slots in use, and how many more for another of n positions, if one is free. */
 uint64_t decoder_kv_used(const decoder *d);
-uint64_t decoder_kv_bytes(const decoder *d, size_t n_positions);
+uint64_t decoder_kv_more(const decoder *d, size_t n_positions);
 
 /* Runs the prompt from position 0 of a slot: ids [n]; rows [audio_begin, audio_begin + embeds.rows) take their
  * vectors from embeds [., d_model] instead of the embedding. Leaves the first token chosen. */

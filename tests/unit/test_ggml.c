@@ -398,40 +398,53 @@ static void an_operation_that_is_missing_is_named(void **state)
     device_close(b.d);
 }
 
+enum { SLOTS = 5, STEPS = 4, SLOT_POSITIONS = 200 };
+
+static dmat random_cache(bench *b, int type, size_t rows)
+{
+    float *values = random_host(rows * HD, 1);
+    unsigned char *stored = malloc(rows * HD * sizeof(float));
+    for (size_t r = 0; r < rows; r++)
+        quant_get((quant_type)type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
+    dmat m = new_mat(b, type, rows, HD, stored);
+    free(values), free(stored);
+    return m;
+}
+
+typedef struct slots_case {
+    quant_type type;
+    bool together; /* caches are parts of one block, one slot after the other */
+    int32_t rows[STEPS][SLOTS + 1]; /* slots of a step, -1 after the last */
+} slots_case;
+
 static void run_slots(bench *b, const void *arg)
 {
-    enum { SLOTS = 5, STEPS = 3, N = 200 };
     static const int32_t begin[SLOTS] = { 0, 5, 130, 64, 190 };
-    static const size_t active[STEPS] = { 5, 1, 3 };
-    int type = (int)*(const quant_type *)arg;
+    const slots_case *c = arg;
+    int type = (int)c->type;
     dmat kc[SLOTS], vc[SLOTS];
+    size_t each = KV * (SLOT_POSITIONS + 60);
+    dmat all = c->together ? random_cache(b, type, 2 * SLOTS * each) : (dmat){ 0 };
     for (size_t i = 0; i < SLOTS; i++) {
         size_t rows = KV * (size_t)(begin[i] + STEPS + 60);
-        float *values = random_host(rows * HD, 1);
-        unsigned char *stored = malloc(rows * HD * sizeof(float));
-        for (size_t r = 0; r < rows; r++)
-            quant_get((quant_type)type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
-        kc[i] = new_mat(b, type, rows, HD, stored);
-        vc[i] = new_mat(b, type, rows, HD, stored);
-        free(values), free(stored);
+        kc[i] = c->together ? dmat_rows(all, 2 * i * each, each) : random_cache(b, type, rows);
+        vc[i] = c->together ? dmat_rows(all, (2 * i + 1) * each, each) : random_cache(b, type, rows);
     }
-    qk_turn turn = new_turn(b, N, HD);
+    qk_turn turn = new_turn(b, SLOT_POSITIONS, HD);
     dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1), out = random_mat(b, SLOTS, HEADS * HD, 1);
     dmat pos = new_mat(b, DMAT_I32, SLOTS, 1, NULL), slot = new_mat(b, DMAT_I32, SLOTS, 1, NULL);
     attn_heads heads = { HEADS, KV, HD, 0.088388f };
     for (size_t s = 0; s < STEPS; s++) {
-        size_t n = active[s];
-        int32_t slots[SLOTS], positions[SLOTS];
-        for (size_t i = 0; i < n; i++) {
-            slots[i] = (int32_t)((i * 2 + s) % SLOTS);
-            positions[i] = begin[slots[i]] + (int32_t)s;
-        }
+        size_t n = 0;
+        int32_t positions[SLOTS];
+        for (; c->rows[s][n] >= 0; n++)
+            positions[n] = begin[c->rows[s][n]] + (int32_t)s;
         dmat ns = dmat_rows(slot, 0, n), np = dmat_rows(pos, 0, n), nq = dmat_rows(q, 0, n), nk = dmat_rows(k, 0, n);
-        assert_int_equal(device_write(b->d, ns, slots, NULL), QASR_OK);
+        assert_int_equal(device_write(b->d, ns, c->rows[s], NULL), QASR_OK);
         assert_int_equal(device_write(b->d, np, positions, NULL), QASR_OK);
         device_begin(b->d);
         op_turn_and_cache_slots(b->d, nq, nk, nk, &turn, kc, vc, SLOTS, ns, np);
-        op_attention_slots(b->d, dmat_rows(out, 0, n), nq, kc, vc, SLOTS, ns, np, heads, N);
+        op_attention_slots(b->d, dmat_rows(out, 0, n), nq, kc, vc, SLOTS, ns, np, heads, SLOT_POSITIONS);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
     }
@@ -440,8 +453,26 @@ static void run_slots(bench *b, const void *arg)
 static void slots_attend_to_their_own_caches(void **state)
 {
     static const quant_type types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
-    for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        compare(run_slots, &types[i], types[i] == QUANT_Q8_0 ? 1e-2 : attention_tolerance, quant_get(types[i])->name);
+    slots_case c = { .rows = { { 0, 2, 4, 1, 3, -1 }, { 1, -1 }, { 2, 4, 1, -1 }, { 0, 1, 3, 4, -1 } } };
+    for (size_t i = 0; i < 2 * ARRAY_LEN(types); i++) {
+        c.type = types[i / 2];
+        c.together = i % 2;
+        compare(run_slots, &c, c.type == QUANT_Q8_0 ? 1e-2 : attention_tolerance, quant_get(c.type)->name);
+    }
+}
+
+/* All, two runs, one alone, one after the other the wrong way round. */
+static void caches_of_one_block_are_taken_together(void **state)
+{
+    static const quant_type types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
+    static const char *const without[] = { "", "FLASH_ATTN_EXT" };
+    slots_case c = { .together = true, .rows = { { 0, 1, 2, 3, 4, -1 }, { 0, 1, 3, 4, -1 }, { 2, -1 }, { 4, 3, 0, 2, -1 } } };
+    for (size_t i = 0; i < 2 * ARRAY_LEN(types); i++) {
+        c.type = types[i / 2];
+        avoiding(without[i % 2]);
+        compare(run_slots, &c, c.type == QUANT_Q8_0 ? 1e-2 : attention_tolerance, quant_get(c.type)->name);
+    }
+    avoiding("");
 }
 
 static void run_argmax(bench *b, const void *arg)
@@ -593,7 +624,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(products_match_for_every_type),    cmocka_unit_test(embeddings_match_for_every_type),
         cmocka_unit_test(row_operations_match),             cmocka_unit_test(convolutions_match),
         cmocka_unit_test(window_attention_matches),         cmocka_unit_test(cached_attention_matches),
-        cmocka_unit_test(slots_attend_to_their_own_caches), cmocka_unit_test(arg_max_matches_and_reports_what_is_not_finite),
+        cmocka_unit_test(slots_attend_to_their_own_caches), cmocka_unit_test(caches_of_one_block_are_taken_together),
+        cmocka_unit_test(arg_max_matches_and_reports_what_is_not_finite),
         cmocka_unit_test(attention_is_composed_where_it_is_missing),
         cmocka_unit_test(types_are_converted_and_rows_looked_up_where_that_is_missing),
         cmocka_unit_test(an_operation_that_is_missing_is_named),
