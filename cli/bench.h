@@ -20,7 +20,8 @@ typedef struct bench_variant {
 typedef struct bench_job {
     const char *model, *audio; /* audio NULL: a generated signal */
     double seconds;            /* of that signal */
-    int n_tokens, n_threads, batch; /* so many copies of the sound are decoded together */
+    int n_tokens, n_threads, warm_up;
+    int batch;                 /* so many copies of the sound are decoded together */
     int no_mmap, mlock;        /* of the model */
     const char *kv_type, *device; /* NULL: the CPU */
     const bench_variant *variant;
@@ -60,7 +61,7 @@ typedef struct bench_report {
     size_t n_rows;
     qasr_limits limits;    /* medians */
     size_t n_limits;       /* of so many */
-    int repeat, n_tokens;
+    int repeat, warm_up, n_tokens;
     const char *kv_type;
 } bench_report;
 

@@ -102,8 +102,10 @@ static void md_report(FILE *f, const bench_report *r)
     fputs("\n", f);
     print_limit_line(f, &r->limits);
     fprintf(f, "Limits are medians of %zu measurements, before each run and after the last; times and memory are medians of %d "
-               "%s, each in a process of its own. MB and GB are 10^6 and 10^9 bytes.\n", r->n_limits, r->repeat,
-            r->repeat == 1 ? "run" : "runs");
+               "%s, each in a process of its own", r->n_limits, r->repeat, r->repeat == 1 ? "run" : "runs");
+    if (r->warm_up)
+        fprintf(f, ", after %d transcription%s that %s not measured", r->warm_up, r->warm_up == 1 ? "" : "s", r->warm_up == 1 ? "is" : "are");
+    fputs(". MB and GB are 10^6 and 10^9 bytes.\n", f);
     fprintf(f, "Per cent of limit: encode %.1f Gop against %s products; prefill %.1f Gop (%s, attention as its causal half); "
                "decode the bytes of weights, keys and values that a token reads (in the middle of the answer) against reading "
                "(over 100 where they stay in the caches).\n",
@@ -177,6 +179,7 @@ static json_t *row_object(const bench_report *report, const bench_row *r)
     json_object_set_new(o, "threads", json_integer(m->threads));
     json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
     json_object_set_new(o, "repeat", json_integer(report->repeat));
+    json_object_set_new(o, "warm_up", json_integer(report->warm_up));
     json_object_set_new(o, "audio_s", json_number(m->audio_s, 4));
     json_object_set_new(o, "tokens", json_integer(report->n_tokens));
     json_object_set_new(o, "batch", json_integer(r->batch));

@@ -207,23 +207,33 @@ static void fill_times(bench_sample *s, const qasr_timings *t)
     s->peak_rss_mb = out_peak_rss_mb() * 1024 * 1024 / 1e6;
 }
 
-/* Times come from the transcription; the work is counted after it. */
-static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n, qasr_result **result,
-                           bench_sample *s, qasr_error *err)
+static qasr_status transcribe_copies(const bench_job *job, qasr_session *session, copies *c, qasr_error *err)
 {
     qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
-    qasr_work work = QASR_WORK_INIT;
-    copies c = { .pcm = pcm, .n_samples = n, .n_left = job->batch };
     options.max_new_tokens = job->n_tokens;
     options.ignore_eos = 1;
     options.max_piece_s = MAX_SECONDS;
     double start = progress_now_s();
-    qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, &c, err);
-    c.sum.total_s = progress_now_s() - start;
-    *result = c.first;
-    if (c.error.status != QASR_OK) {
-        *err = c.error;
-        return c.error.status;
+    qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, c, err);
+    c->sum.total_s = progress_now_s() - start;
+    if (c->error.status == QASR_OK)
+        return status;
+    *err = c->error;
+    return c->error.status;
+}
+
+/* Times come from the last transcription; the work is counted after it. */
+static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n, qasr_result **result,
+                           bench_sample *s, qasr_error *err)
+{
+    qasr_work work = QASR_WORK_INIT;
+    copies c;
+    qasr_status status = QASR_OK;
+    for (int i = 0; i <= job->warm_up && status == QASR_OK; i++) {
+        qasr_result_free(*result);
+        c = (copies){ .pcm = pcm, .n_samples = n, .n_left = job->batch };
+        status = transcribe_copies(job, session, &c, err);
+        *result = c.first;
     }
     if (status == QASR_OK) {
         fill_times(s, &c.sum);

@@ -20,7 +20,7 @@
 typedef struct args {
     const char *model, *audio, *variants, *batches, *output, *device;
     double seconds;
-    int n_tokens, repeat, n_threads, kv_type, limits, format, no_mmap, mlock;
+    int n_tokens, repeat, warm_up, n_threads, kv_type, limits, format, no_mmap, mlock;
 } args;
 
 static const char *const format_names[] = { "md", "json", NULL };
@@ -45,6 +45,8 @@ static const opt opts[] = {
       OPT_STRING, offsetof(args, device) },
     { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT, offsetof(args, repeat),
       NULL, 1, 1000 },
+    { "warm-up", 'w', "N", "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels",
+      OPT_INT, offsetof(args, warm_up), NULL, 0, 1000 },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1,
       1024 },
     { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
@@ -166,7 +168,7 @@ static int parse_variants(bench *b, const char *list)
 static int check_args(const args *a)
 {
     if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type || a->device ||
-                      a->repeat || a->no_mmap || a->mlock))
+                      a->repeat || a->warm_up || a->no_mmap || a->mlock))
         return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
     if (a->audio && a->seconds > 0)
         return opt_usage_error(&cmd_bench, "--seconds is the length of a generated signal, it contradicts --audio");
@@ -234,7 +236,7 @@ static bench_job job_of(const bench *b, const entry *e)
 {
     return (bench_job){ .model = b->a->model, .audio = b->a->audio, .seconds = b->a->seconds, .n_tokens = b->a->n_tokens,
                         .n_threads = b->a->n_threads, .batch = e ? e->row.batch : 1, .kv_type = kv_types[b->a->kv_type],
-                        .device = b->a->device,
+                        .device = b->a->device, .warm_up = b->a->warm_up,
                         .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL,
                         .gguf = e ? e->gguf : NULL };
 }
@@ -415,7 +417,8 @@ static bool report(bench *b)
     double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();
-    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .n_tokens = b->a->n_tokens,
+    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .warm_up = b->a->warm_up,
+                       .n_tokens = b->a->n_tokens,
                        .kv_type = kv_types[b->a->kv_type] };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
     const char *reference = NULL;

@@ -3,7 +3,7 @@ demo_links model
 "$QASR" quantize --input "$DEMO" --output model/model-q4_0.gguf --qtype q4_0 --quiet
 "$QASR" bench --model model --seconds 2 --tokens 10 --repeat 2 --threads 2 --variants fp,q4_0 --format json --output two.json
 tool keys <two.json
-"$QASR" bench --model model --audio "$DEMO/samples/ru.flac" --tokens 5 --repeat 1 --variants Q4_0 --format json >one.json
+"$QASR" bench --model model --audio "$DEMO/samples/ru.flac" --tokens 5 --repeat 1 --warm-up 2 --variants Q4_0 --format json >one.json
 "$QASR" bench --model model --seconds 2 --tokens 10 --repeat 1 --variants fp,q4_0 --batch 1,3 --kv-type q8_0 --format json >batch.json
 "$QASR" bench --model model --seconds 1 --tokens 2 --repeat 1 --variants iq4_nl,Q4_K_M+emb,f16 --format json >types.json
 "$QASR" bench --limits --threads 1 --format json | tee limits.json | tool keys
@@ -37,6 +37,7 @@ assert fp["limits"]["read_gb_s"] == q4["limits"]["read_gb_s"] and fp["weights_mb
 types = [(r["variant"], r["quant_scheme"], r["embeddings"]) for r in json.load(open("types.json"))]
 assert types == [("iq4_nl", "iq4_nl", "bf16"), ("q4_k_m+emb", "q4_k", "q6_k"), ("f16", "f16", "bf16")], types
 [alone] = json.load(open("one.json"))
+assert alone["warm_up"] == 2 and fp["warm_up"] == 0 and alone["tokens"] == 5, alone
 assert alone["cer"] is None and alone["wer"] is None and alone["variant"] == "q4_0", alone
 assert json.load(open("limits.json"))["threads"] == 1
 PY
