@@ -309,7 +309,7 @@ static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k
 {
     d->ops->attention_slots(d, &out, &q, k_caches, v_caches, n_slots, &slot, &pos, &heads, n_kv);
 }
-/* ids[i] = index of the largest element of x[i], the lowest on ties; -1 if any element is not
+/* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any element is not
  * finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
 /* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a

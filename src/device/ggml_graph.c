@@ -22,20 +22,22 @@ typedef struct fill {
     view ints, table; /* a mask: positions, and no table; rows of an embedding: ids and table */
 } fill;
 
-/* Arg max gives anything for a row with a value that is not finite: then sum is not 0. */
-typedef struct check {
-    tensor *sum;
+/* Rows of which the largest element is wanted, each in parts that are looked at side by side; the host compares the winners. */
+typedef struct choice {
+    tensor *best;  /* [parts * rows], index in the part */
+    tensor *found; /* F32: the elements there (if there are several parts), then a number for each part: 0 if all are finite */
     view ids;
-} check;
+    size_t parts, part;
+} choice;
 
 struct graph {
     recording recording;
     struct ggml_context *context;
     struct ggml_cgraph *nodes;
     fill *fills;
-    check *checks;
-    size_t n_fills, n_checks;
-    void *host; /* scratch for the largest fill or check */
+    choice *choices;
+    size_t n_fills, n_choices;
+    void *host; /* scratch for the largest fill or choice */
     size_t host_bytes;
 };
 
@@ -218,17 +220,54 @@ static void build_linear(builder *b, const view *v, size_t n_views, const uint64
     }
 }
 
+/* Back ends look at a row with one group of threads: at the 151,936 logits of a token that took a fifth of its time. A part has at
+ * least as many columns as a group has threads: of elements that are all minus infinity the index may be any thread's. */
+static size_t parts_of(size_t cols)
+{
+    enum { MAX_PARTS = 256, MIN_COLUMNS = 256 };
+    size_t parts = cols / MIN_COLUMNS < MAX_PARTS ? cols / MIN_COLUMNS : MAX_PARTS;
+    while (parts > 1 && cols % parts != 0)
+        parts--;
+    return parts > 1 ? parts : 1;
+}
+
+/* Element ids[i] of row i of x, as one row. */
+static tensor *elements(builder *b, tensor *x, tensor *ids)
+{
+    tensor *columns = ggml_reshape_3d(b->c, x, 1, x->ne[0], x->ne[1]);
+    return ggml_reshape_1d(b->c, ggml_get_rows(b->c, columns, ggml_reshape_2d(b->c, ids, 1, x->ne[1])), x->ne[1]);
+}
+
+static tensor *rows_of_parts(builder *b, const view *x, size_t parts)
+{
+    size_t part = x->cols / parts, all = parts * x->rows, bytes = part * sizeof(float);
+    return leaf(b, x, 0, (int64_t)part, (int64_t)all, 1, 1, bytes, bytes * all, bytes * all);
+}
+
+/* Arg max gives anything for a part with an element that is not finite. */
 static void build_argmax(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     graph *g = b->g;
-    tensor *x = matrix(b, &v[1]);
-    put(b, &v[0], ggml_argmax(b->c, x));
-    tensor *sum = ggml_sum_rows(b->c, ggml_scale(b->c, x, 0));
-    ggml_set_output(sum);
-    append(b, sum);
-    g->checks[g->n_checks++] = (check){ sum, v[0] };
-    size_t bytes = v[0].rows * (sizeof(float) + sizeof(int32_t));
-    g->host_bytes = bytes > g->host_bytes ? bytes : g->host_bytes;
+    const view *x = &v[1];
+    assert(x->stride == row_bytes(x) && x->cols > 0);
+    size_t parts = parts_of(x->cols);
+    tensor *rows = rows_of_parts(b, x, parts), *best = ggml_argmax(b->c, rows), *values = elements(b, rows, best);
+    if (!avoid_supports(b->target->device, values->src[0])) {
+        parts = 1;
+        rows = rows_of_parts(b, x, parts);
+        best = ggml_argmax(b->c, rows);
+    }
+    size_t all = parts * x->rows;
+    tensor *found = ggml_reshape_1d(b->c, ggml_sum_rows(b->c, ggml_scale(b->c, rows, 0)), (int64_t)all);
+    if (parts > 1)
+        found = ggml_concat(b->c, values, found, 0);
+    ggml_set_output(best);
+    ggml_set_output(found);
+    append(b, best);
+    append(b, found);
+    g->choices[g->n_choices++] = (choice){ best, found, v[0], parts, x->cols / parts };
+    size_t host_bytes = all * (sizeof(int32_t) + 2 * sizeof(float)) + x->rows * sizeof(int32_t);
+    g->host_bytes = host_bytes > g->host_bytes ? host_bytes : g->host_bytes;
 }
 
 /* ---- convolution ------------------------------------------------------------------------------------- */
@@ -480,7 +519,7 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     size_t n = tensors_at_most(r);
     TRY(record_copy(&g->recording, r, err));
     TRY(MEM_ALLOC(&g->fills, r->n_views, err));
-    TRY(MEM_ALLOC(&g->checks, r->n_ops, err));
+    TRY(MEM_ALLOC(&g->choices, r->n_ops, err));
     g->context = ggml_init((struct ggml_init_params){ n * ggml_tensor_overhead() + ggml_graph_overhead_custom(n, false), NULL, true });
     if (!g->context)
         return error_set(err, QASR_E_NOMEM, "no memory for a graph of %zu operations", r->n_ops);
@@ -521,7 +560,7 @@ void graph_free(graph *g)
     ggml_free(g->context);
     record_free(&g->recording);
     mem_free(g->fills);
-    mem_free(g->checks);
+    mem_free(g->choices);
     mem_free(g->host);
     mem_free(g);
 }
@@ -569,18 +608,33 @@ static void fill_inputs(graph *g)
     }
 }
 
-static void mark_bad_rows(graph *g)
+/* The first of the largest; -1 if not all of the row is finite. */
+static int32_t winner(const choice *c, const int32_t *best, const float *values, const float *sums)
 {
-    for (size_t i = 0; i < g->n_checks; i++) {
-        const check *c = &g->checks[i];
-        size_t rows = c->ids.rows;
-        float *sums = g->host;
-        const int32_t none = -1;
-        ggml_backend_tensor_get(c->sum, sums, 0, rows * sizeof *sums);
-        for (size_t r = 0; r < rows; r++)
-            if (!(sums[r] == 0))
-                ggml_backend_tensor_set(c->ids.mem->whole, &none, c->ids.offset + r * c->ids.stride, sizeof none);
+    size_t first = 0;
+    for (size_t i = 0; i < c->parts; i++) {
+        if (!(sums[i] == 0))
+            return -1;
+        if (values[i] > values[first])
+            first = i;
     }
+    return (int32_t)(first * c->part) + best[first];
+}
+
+static qasr_status choose(const choice *c, void *host, qasr_error *err)
+{
+    size_t all = c->parts * c->ids.rows;
+    int32_t *best = host, *ids = best + all;
+    float *found = (float *)(void *)(ids + c->ids.rows);
+    ggml_backend_tensor_get(c->best, best, 0, all * sizeof *best);
+    ggml_backend_tensor_get(c->found, found, 0, ggml_nbytes(c->found));
+    const float *sums = found + (c->parts > 1 ? all : 0);
+    for (size_t r = 0; r < c->ids.rows; r++) {
+        size_t at = r * c->parts;
+        ids[r] = winner(c, best + at, found + at, sums + at);
+    }
+    const dmat to = { c->ids.mem, c->ids.offset, c->ids.rows, c->ids.cols, c->ids.stride, (int)c->ids.type };
+    return memory_write(&to, ids, err);
 }
 
 qasr_status graph_run(graph *g, const graph_target *t, qasr_error *err)
@@ -590,6 +644,7 @@ qasr_status graph_run(graph *g, const graph_target *t, qasr_error *err)
     if (status != GGML_STATUS_SUCCESS)
         return error_set(err, status == GGML_STATUS_ALLOC_FAILED ? QASR_E_NOMEM : QASR_E_DEVICE, "device '%s' failed: %s",
                          ggml_backend_dev_name(t->device), ggml_status_to_string(status));
-    mark_bad_rows(g);
+    for (size_t i = 0; i < g->n_choices; i++)
+        TRY(choose(&g->choices[i], g->host, err));
     return QASR_OK;
 }

@@ -155,10 +155,14 @@ qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err)
     return QASR_OK;
 }
 
+/* Integers are only ever written from here. */
 void memory_read(void *dst, const dmat *src)
 {
     size_t bytes = dmat_row_bytes(src->type, src->cols);
-    if (src->stride == bytes)
+    const int32_t *ints = src->type == DMAT_I32 && src->stride == bytes ? memory_ints(src->mem, src->offset, src->rows) : NULL;
+    if (ints)
+        memcpy(dst, ints, src->rows * bytes);
+    else if (src->stride == bytes)
         ggml_backend_tensor_get(src->mem->whole, dst, src->offset, src->rows * bytes);
     else
         for (size_t i = 0; i < src->rows; i++)
