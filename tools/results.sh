@@ -2,7 +2,8 @@
 # results.sh BUILD_DIR: run 'qasr bench' with models of full size and random weights and write what it says to docs/results.md.
 # Needs 10 GB of disk and of memory, and 8 GB in TMPDIR for the GGUF files that the model directories do not have; the models stay
 # in models/random-* for the next time. Leave the machine alone meanwhile.
-# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS, BATCH as the options of bench; RESULTS the file to write.
+# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS as the options of bench; BATCHES, those that
+# BATCH_VARIANTS are measured with beside; RESULTS the file to write.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -12,7 +13,8 @@ TOKENS=${TOKENS:-100}
 SECONDS_OF_AUDIO=${SECONDS_OF_AUDIO:-30}
 VARIANTS=${VARIANTS:-fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb}
 THREADS=${THREADS:-}
-BATCH=${BATCH:-}
+BATCHES=${BATCHES:-1,8}
+BATCH_VARIANTS=${BATCH_VARIANTS:-q8_0+emb}
 RESULTS=${RESULTS:-docs/results.md}
 
 [ $# = 1 ] || fail "usage: results.sh BUILD_DIR"
@@ -20,9 +22,8 @@ cd "$ROOT"
 qasr=$1/cli/qasr
 [ -x "$qasr" ] || fail "'$qasr' is missing; run make build"
 
-options=(--seconds "$SECONDS_OF_AUDIO" --tokens "$TOKENS" --repeat "$REPEAT" --variants "$VARIANTS")
+options=(--seconds "$SECONDS_OF_AUDIO" --tokens "$TOKENS" --repeat "$REPEAT")
 [ -z "$THREADS" ] || options+=(--threads "$THREADS")
-[ -z "$BATCH" ] || options+=(--batch "$BATCH")
 
 cpu_model()
 {
@@ -32,12 +33,13 @@ cpu_model()
     printf '%s\n' "${name:-unknown}"
 }
 
-# A section of the report: the command as one can type it, then what it prints.
+# section TITLE SIZE OPTION...: a section of the report: the command as one can type it, then what it prints
 section()
 {
-    local size=$1
-    printf '\n## %s\n\n```\nbuild/cli/qasr bench --model models/random-%s %s\n```\n\n' "$size" "$size" "${options[*]}"
-    "$qasr" bench --model "models/random-$size" "${options[@]}"
+    local title=$1 size=$2
+    shift 2
+    printf '\n## %s\n\n```\nbuild/cli/qasr bench --model models/random-%s %s\n```\n\n' "$title" "$size" "${options[*]} $*"
+    "$qasr" bench --model "models/random-$size" "${options[@]}" "$@"
 }
 
 report()
@@ -61,7 +63,8 @@ END
     "$qasr" bench --limits ${THREADS:+--threads "$THREADS"} || return
     for size in $SIZES; do
         say "measuring $size"
-        section "$size" || return
+        section "$size" "$size" --variants "$VARIANTS" || return
+        section "$size in batches" "$size" --variants "$BATCH_VARIANTS" --batch "$BATCHES" || return
     done
 }
 
