@@ -252,8 +252,8 @@ typedef struct qasr_transcribe_options {
                               10000 tokens are the most that the published models are made for */
     int max_new_tokens;    /* per piece; 0: from the duration */
     int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
-    double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 28 s, into pieces of
-                              about 14 s, which models take that have not heard longer audio in training. Above 0: audio
+    double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 16 s, into pieces of
+                              about 14 s (at most 28), which models take that have not heard longer audio in training. Above 0: audio
                               longer than that, into pieces nearly as long. 1200 is the longest that the published models
                               are made for */
     qasr_encoder_attention encoder_attention;
@@ -372,6 +372,10 @@ QASR_API size_t qasr_result_piece_count(const qasr_result *result);
 QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index); /* NULL if out of range */
 /* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). Silent pieces do not count. */
 QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
+
+/* Non-zero: the file that the clip was read from ends early or is damaged, and the result is of what could be decoded; a warning in
+ * the log says what is wrong. Always 0 for samples. */
+QASR_API int qasr_result_audio_damaged(const qasr_result *result);
 
 /* Wall time of each phase. The first three work on one piece at a time. A decoding pass works on several pieces at once,
  * also on those of other clips (qasr_transcribe_many): its time is divided equally among the pieces, so that the

@@ -11,7 +11,7 @@
 
 /* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short pieces leave room
  * for more of them in a batch. */
-enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 18, AHEAD_S = 12, LEEWAY_S = 5 };
+enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 16, AHEAD_S = 12, LEEWAY_S = 5 };
 
 enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
 
@@ -35,8 +35,8 @@ split_rule split_rule_make(double max_s)
 {
     const size_t ahead = AHEAD_S * AUDIO_RATE;
     if (max_s == 0)
-        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE, .aim = AUTO_AIM_S * AUDIO_RATE, .whole = AUTO_MAX_S * AUDIO_RATE,
-                             .rest = AUTO_REST_S * AUDIO_RATE, .window = AUTO_MAX_S * AUDIO_RATE + ahead };
+        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE, .aim = AUTO_AIM_S * AUDIO_RATE, .whole = AUTO_REST_S * AUDIO_RATE,
+                             .rest = AUTO_REST_S * AUDIO_RATE, .window = AUTO_MAX_S * AUDIO_RATE + ahead, .skip = true };
     size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
     max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one piece holds at least what the features need */
     return (split_rule){ .max = max, .aim = max - (leeway < max / 4 ? leeway : max / 4), .whole = max, .rest = max,
@@ -205,7 +205,11 @@ qasr_status split_next(split_piece *out, const split_rule *rule, const float *pc
     const bool more = n_samples >= rule->window;
     const size_t n = more ? rule->window : n_samples;
     *out = (split_piece){ .n_samples = n };
-    if ((is_first && n <= rule->whole) || n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more))
+    if (is_first && n <= rule->whole) {
+        out->silent = rule->skip && n >= SKIP_MIN * MEL_HOP && count_faint(pcm, n) == n;
+        return QASR_OK;
+    }
+    if (n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more))
         return QASR_OK;
     activity a;
     const size_t n_look = more ? rule->max : n; /* what is behind that matters only if it is the end */

@@ -13,14 +13,16 @@ typedef struct split_rule {
     size_t whole; /* audio that is not longer is one piece, whatever is in it */
     size_t rest;  /* what is left of longer audio is not cut when it is not longer than that */
     size_t window; /* how much of what is left the next piece can depend on */
+    bool skip;    /* audio that is one piece is silent too, if nothing is in it */
 } split_rule;
 
-/* max_s 0: pieces of at most 28 s, about 14 s; else pieces of at most max_s, finite and above 0, and not much less. */
+/* max_s 0: pieces of at most 28 s, about 14 s, of audio longer than 16 s; else pieces of at most max_s, finite and above 0, and
+ * not much less. */
 split_rule split_rule_make(double max_s);
 
 typedef struct split_piece {
     size_t n_samples;
-    bool silent; /* nothing is to be heard in it; never so for audio that is one piece */
+    bool silent; /* nothing is to be heard in it */
 } split_piece;
 
 /* The piece that pcm [n_samples] begins with, n_samples above 0: all that is left of the audio, or at least rule->window of it.

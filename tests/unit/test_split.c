@@ -117,7 +117,7 @@ static void rules_follow_the_seconds(void **state)
 {
     split_rule r = split_rule_make(0);
     assert_int_equal(r.max, 28 * SECOND);
-    assert_int_equal(r.whole, r.max);
+    assert_int_equal(r.whole, r.rest); /* what is not cut off the end of long audio is not cut alone either */
     assert_true(r.aim < r.rest && r.rest < r.max && r.window >= 2 * r.rest);
     r = split_rule_make(20);
     assert_int_equal(r.max, 20 * SECOND);
@@ -135,18 +135,28 @@ static void rules_follow_the_seconds(void **state)
 static void short_audio_is_one_piece(void **state)
 {
     pieces p;
-    float *x = silence(29 * SECOND); /* even if nothing is in it */
-    split(&p, x, 28 * SECOND, 0, NULL);
+    float *x = silence(29 * SECOND);
+    static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 16 * SECOND + 1, 28 * SECOND + 1 }, short_ones[] = { 1, 2 * SECOND - 1 };
+    for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
+        split(&p, x, silent[i], 0, NULL);
+        assert_int_equal(p.n, 1);
+        assert_true(p.silent[0]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(short_ones); i++) {
+        split(&p, x, short_ones[i], 0, NULL);
+        assert_int_equal(p.n, 1);
+        assert_false(p.silent[0]);
+    }
+    split(&p, x, 20 * SECOND, 28, NULL); /* who wants one piece gets it, even if nothing is in it */
     assert_int_equal(p.n, 1);
     assert_false(p.silent[0]);
-    split(&p, x, 1, 0, NULL);
-    assert_int_equal(p.n, 1);
-    split(&p, x, 28 * SECOND + 1, 0, NULL);
-    assert_int_equal(p.n, 1);
-    assert_true(p.silent[0]);
     add_sentences(x, 29 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
-    split(&p, x, 28 * SECOND, 0, NULL);
+    split(&p, x, 16 * SECOND, 0, NULL);
     assert_int_equal(p.n, 1);
+    split(&p, x, 17 * SECOND, 0, NULL);
+    assert_int_equal(p.n, 2);
+    split(&p, x, 28 * SECOND, 0, NULL);
+    assert_int_equal(p.n, 2);
     split(&p, x, 28 * SECOND, 27, NULL);
     assert_int_equal(p.n, 2);
     mem_free(x);
