@@ -48,6 +48,8 @@ static bool item(FILE *f, const out_item *it)
             json_object_set_new(o, "detected_language", json_text(it->detected));
         json_object_set_new(o, "duration", json_number(qasr_result_timings(it->result)->audio_s, 4));
         json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(it->result))));
+        if (qasr_result_audio_damaged(it->result))
+            json_object_set_new(o, "audio_damaged", json_true());
     } else {
         json_object_set_new(o, "error", json_text(it->error));
     }

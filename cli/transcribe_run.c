@@ -61,7 +61,7 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
         cmd_warn("'%s' holds no samples%s, there is nothing to transcribe", in->path, s->a->start_s > 0 ? " from --start on" : "");
         n++;
     }
-    return n;
+    return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
 }
 
 static void warn_of_translation(const run *s, const input *in)

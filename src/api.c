@@ -217,6 +217,8 @@ void qasr_result_free(qasr_result *result) { engine_result_free(result); }
 const char *qasr_result_text(const qasr_result *result) { return result->text; }
 const char *qasr_result_language(const qasr_result *result) { return result->language; }
 size_t qasr_result_piece_count(const qasr_result *result) { return result->n_pieces; }
+int qasr_result_audio_damaged(const qasr_result *result) { return result->audio_damaged; }
+
 const qasr_timings *qasr_result_timings(const qasr_result *result) { return &result->timings; }
 
 const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index)

@@ -3,6 +3,7 @@
 #ifndef QASR_AUDIO_AUDIO_H
 #define QASR_AUDIO_AUDIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,8 @@ qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_a
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err);
 /* Samples of all of it, known once it is open. */
 uint64_t audio_stream_length(const audio_stream *a);
+/* After the last sample: there should have been more, or other ones. */
+bool audio_stream_is_damaged(const audio_stream *a);
 void audio_stream_close(audio_stream *a); /* NULL is fine */
 
 /* mel.c: the Whisper features with 128 bins, floor(n / 160) frames, no padding to 30 s. */

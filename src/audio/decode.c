@@ -143,7 +143,7 @@ struct audio_stream {
     uint64_t first, limit; /* of the file's frames: the first that is wanted, how many */
     uint64_t n_file_frames; /* decoded so far */
     uint64_t n_frames;   /* of them, wanted */
-    bool ended;
+    bool ended, damaged;
     bool again;          /* the second time */
     uint64_t n_frames_before; /* of the first time */
     float peak;          /* samples are divided by it if it is above 1 */
@@ -156,7 +156,7 @@ static qasr_status end_frames(audio_stream *a, qasr_error *err)
     if (a->again && a->n_frames != a->n_frames_before)
         return source_changed(s, err);
     if (!a->again && a->n_frames < a->limit) /* else the file's end was not seen */
-        TRY(source_check_end(s, a->n_file_frames, err));
+        TRY(source_check_end(s, a->n_file_frames, &a->damaged, err));
     a->ended = true;
     return resampler_finish(&a->resampler, a->n_frames, source_rate(s), err);
 }
@@ -366,6 +366,8 @@ uint64_t audio_stream_length(const audio_stream *a)
 {
     return resampled_length(a->again ? a->n_frames_before : a->n_frames, source_rate(a->source));
 }
+
+bool audio_stream_is_damaged(const audio_stream *a) { return a->damaged; }
 
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err)
 {

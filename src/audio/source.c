@@ -361,7 +361,7 @@ static bool log_says_truncated(SNDFILE *file)
 }
 
 /* The same for what a program has decoded. */
-static qasr_status check_decoder(source *s, uint64_t n_frames, qasr_error *err)
+static qasr_status check_decoder(source *s, uint64_t n_frames, bool *damaged, qasr_error *err)
 {
     char text[LIBRARY_TEXT];
     const bool good = ffmpeg_finish(&s->decoder, text, sizeof text);
@@ -371,18 +371,20 @@ static qasr_status check_decoder(source *s, uint64_t n_frames, qasr_error *err)
         return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->name, s->program, *text ? text : no_sound);
     log_warning("'%s' is damaged: %s: %s; using the %" PRIu64 " frames that it gave", s->name, s->program,
                 *text ? text : "it ended before its time", n_frames);
+    *damaged = true;
     return QASR_OK;
 }
 
-qasr_status source_check_end(source *s, uint64_t n_frames, qasr_error *err)
+qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_error *err)
 {
     char text[LIBRARY_TEXT];
     const int64_t expected = source_frames(s);
     if (s->decoded_elsewhere)
-        return check_decoder(s, n_frames, err);
+        return check_decoder(s, n_frames, damaged, err);
     if (n_frames == 0 && s->info.frames != 0)
         return error_set(err, QASR_E_FORMAT,
                          "cannot decode '%s': not one sample could be read, the file is damaged", s->name);
+    *damaged = true;
     if (sf_error(s->file) != SF_ERR_NO_ERROR)
         log_warning("'%s' is damaged: %s; using the %" PRIu64 " frames before that", s->name,
                     library_text(text, s->file), n_frames);
@@ -391,6 +393,8 @@ qasr_status source_check_end(source *s, uint64_t n_frames, qasr_error *err)
     else if (log_says_truncated(s->file))
         log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name,
                     n_frames);
+    else
+        *damaged = false;
     return QASR_OK;
 }
 

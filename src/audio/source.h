@@ -2,6 +2,7 @@
 #ifndef QASR_AUDIO_SOURCE_H
 #define QASR_AUDIO_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,8 +24,9 @@ int source_channels(const source *s);
 int64_t source_frames(const source *s);
 /* Up to n frames [n, channels]; 0 at the end or where damage begins. */
 size_t source_read(source *s, float *frames, size_t n);
-/* After the last of n_frames was read: warns about damage; an error if nothing was there though there should be. */
-qasr_status source_check_end(source *s, uint64_t n_frames, qasr_error *err);
+/* After the last of n_frames was read: warns about damage, *damaged is set then; an error if nothing was there though there
+ * should be. */
+qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_error *err);
 /* Back to the first frame. Errors: as for opening; IO if the file has another rate or other channels by now. */
 qasr_status source_rewind(source *s, qasr_error *err);
 qasr_status source_changed(const source *s, qasr_error *err); /* the error for that */

@@ -262,6 +262,7 @@ qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err)
     TRY(collect_pieces(c, err));
     TRY(join_pieces(c->result, err));
     c->result->timings.total_s = clock_now_s() - c->begin_s;
+    c->result->audio_damaged = c->sound.damaged;
     *out = c->result;
     c->result = NULL;
     return QASR_OK;

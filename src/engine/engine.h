@@ -33,6 +33,7 @@ struct qasr_result {
     char *text, *language;
     qasr_piece *pieces; /* their strings and ids belong to the result */
     size_t n_pieces;
+    bool audio_damaged;
     qasr_timings timings;
 };
 

@@ -76,14 +76,24 @@ static qasr_status compute_features(const call *c, const float *pcm, size_t n, f
     return status;
 }
 
-/* Edges of what is heard in a piece whose features are there. */
-static qasr_status find_edges(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
+static double level_of(const float *pcm, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)pcm[i] * (double)pcm[i];
+    return n ? sqrt(sum / (double)n) : 0;
+}
+
+/* What the guard is to know of the sound, and the edges of what is heard, of a piece whose features are there. */
+static qasr_status look_at_sound(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
 {
     const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
     activity a;
     size_t first, end;
     TRY(activity_find(&a, features, n_frames, err));
-    j->heard_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->sound.heard_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->sound.length_s = length_s;
+    j->sound.level = level_of(j->pcm, j->n_samples);
     j->piece.speech_start_s = j->piece.start_s + fmin(frame_s * (double)first, length_s);
     j->piece.speech_end_s = j->piece.start_s + fmin(frame_s * (double)end, length_s);
     activity_free(&a);
@@ -159,7 +169,7 @@ qasr_status piece_start(call *c, piece_job *j, qasr_error *err)
     double t0 = clock_now_s();
     TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
     if (n_samples == j->n_samples) /* the first try */
-        TRY_GOTO(find_edges(j, features, n_frames, err));
+        TRY_GOTO(look_at_sound(j, features, n_frames, err));
     double t1 = clock_now_s();
     dmat embeds;
     TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
@@ -225,7 +235,7 @@ qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
         j->piece.scores = q->scores;
         q->ids = NULL;
         q->scores = NULL;
-        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, j->heard_s);
+        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, &j->sound);
         j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
     }
     generate_end(q);

@@ -4,6 +4,7 @@
 #define QASR_ENGINE_PIECE_H
 
 #include "engine/engine.h"
+#include "engine/guard.h"
 
 /* What stays the same for all pieces of a call. */
 typedef struct call {
@@ -30,7 +31,7 @@ typedef struct piece_job {
     qasr_piece piece;       /* its strings and ids are the job's until they are taken */
     qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
     sequence seq;           /* zeroed before the start */
-    double heard_s;         /* of the piece, in which something is to be heard */
+    guard_sound sound;
     float *first_logits;    /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
 } piece_job;
 

@@ -55,6 +55,7 @@ static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_erro
     half->timings = j->timings;
     half->n_tries = j->n_tries + 1;
     half->depth = j->depth + 1;
+    half->sound.depth = j->sound.depth;
     half->without_context = j->without_context;
     half->piece.context_echoed = j->piece.context_echoed;
     half->piece.start_s = j->piece.start_s + (double)at / AUDIO_RATE;
@@ -63,9 +64,16 @@ static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_erro
     return QASR_OK;
 }
 
+/* Where too little was written, one of the parts has at least its share of it: it must not be called good for being short. */
+static bool has_little_text(const piece_job *j)
+{
+    return j->piece.status == QASR_PIECE_SUSPECT_EMPTY || j->piece.status == QASR_PIECE_SUSPECT_RATE || j->sound.depth > 0;
+}
+
 static qasr_status halve(piece_job **half, const call *c, piece_job *j, qasr_error *err)
 {
     size_t at;
+    j->sound.depth += has_little_text(j);
     TRY(split_halves(&at, j->pcm, j->n_samples, c->s->model->features, device_pool(c->s->device), err));
     TRY(make_half(half, j, at, err));
     j->n_samples = at;

@@ -40,6 +40,7 @@ static qasr_status fill_window(sound *s, qasr_error *err)
         TRY(audio_stream_read(s->stream, s->window + s->n_window, n, &n_read, err));
         s->n_window += n_read;
         if (n_read < n) {
+            s->damaged = audio_stream_is_damaged(s->stream);
             audio_stream_close(s->stream);
             s->stream = NULL;
         }

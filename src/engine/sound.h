@@ -15,6 +15,7 @@ typedef struct sound {
     split_piece piece;    /* n_samples 0: there is none, the sound is over */
     size_t n_passed;      /* samples before it */
     uint64_t n_total;
+    bool damaged;         /* the file ended early; known when all of it was read */
 } sound;
 
 /* path NULL: pcm [n_samples]; else a file, whose path and options (complete) must live

@@ -73,9 +73,18 @@ static void suspect_answers_are_told_from_others(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         qasr_piece p = { .text = cases[i].text, .stop = cases[i].stop };
-        assert_int_equal(guard_judge(&p, cases[i].heard_s), cases[i].status);
+        assert_int_equal(guard_judge(&p, &(guard_sound){ .heard_s = cases[i].heard_s, .length_s = 20, .level = 0.01 }), cases[i].status);
         assert_int_equal(guard_is_suspect(cases[i].status), cases[i].status >= QASR_PIECE_SUSPECT_LOOP);
     }
+    static const struct { const char *text; guard_sound sound; qasr_piece_status status; } sounds[] = {
+        { "", { 1.1, 7, 0.01, 0 }, QASR_PIECE_OK }, { "", { 1.1, 7, 0.01, 1 }, QASR_PIECE_SUSPECT_EMPTY },
+        { "", { 0.9, 7, 0.01, 1 }, QASR_PIECE_OK }, { "", { 0.6, 4, 0.01, 2 }, QASR_PIECE_SUSPECT_EMPTY },
+        { "one", { 4, 7, 0.01, 0 }, QASR_PIECE_OK }, { "one", { 4, 7, 0.01, 1 }, QASR_PIECE_SUSPECT_RATE },
+        { "", { 0, 7, 0.03, 0 }, QASR_PIECE_SUSPECT_EMPTY }, { "", { 0, 1, 0.03, 0 }, QASR_PIECE_OK }, /* steady, loud noise */
+        { "one", { 0, 7, 0.03, 0 }, QASR_PIECE_OK },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(sounds); i++)
+        assert_int_equal(guard_judge(&(qasr_piece){ .text = sounds[i].text }, &sounds[i].sound), sounds[i].status);
     assert_string_equal(qasr_piece_status_name(QASR_PIECE_RETRIED), "retried");
     assert_string_equal(qasr_piece_status_name(QASR_PIECE_SUSPECT_RATE), "suspect_rate");
     assert_string_equal(qasr_piece_status_name((qasr_piece_status)99), "unknown");
@@ -132,6 +141,7 @@ static void a_suspect_piece_is_trimmed_then_halved(void **state)
     assert_int_equal(plan, RETRY_HALVES);
     assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
     assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
+    assert_true(j.sound.depth == 1 && half->sound.depth == 1); /* as there was too little text */
     assert_in_range(j.n_samples, 10 * SECOND, 30 * SECOND);
     assert_true(j.piece.start_s == 100 && j.piece.end_s == half->piece.start_s && half->piece.end_s == 140);
     assert_true(fabs(j.piece.end_s - 100 - (double)j.n_samples / SECOND) < 1e-9);

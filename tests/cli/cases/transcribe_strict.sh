@@ -11,3 +11,29 @@ cd "$OLDPWD"
 t zero.wav
 t zero.wav --strict --output out.txt
 cat out.txt
+echo "--- a file that was cut off, and damage in one"
+head -c 40000 "$DATA/golden/clips/en-long-12s.flac" >cut.flac
+t cut.flac --strict --format json -o cut.json 2>&1
+grep audio_damaged cut.json
+t "$DATA/golden/clips/en-000.flac" --strict --format json | grep -c audio_damaged
+t cut.flac --format jsonl 2>/dev/null | grep -c '"audio_damaged":true'
+echo "--- sounds without words: what was suspect does not become good by being cut"
+python3 - <<'PY'
+import random, struct, wave
+def write(name, samples):
+    with wave.open(name, "wb") as w:
+        w.setparams((1, 2, 16000, 0, "NONE", ""))
+        w.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+random.seed(0)
+noise = lambda size, seconds: [random.randint(-size, size) for _ in range(int(16000 * seconds))]
+bursts = []
+for _ in range(9):
+    bursts += noise(6000, random.uniform(0.25, 0.6)) + noise(3, random.uniform(1, 3))
+write("bursts.wav", bursts)
+write("steady.wav", noise(5200, 6))
+write("silent.wav", [0] * 160000)
+PY
+t bursts.wav steady.wav --strict --format jsonl 2>warnings | grep -c suspect_empty | sed 's/^[1-9]$/some/'
+t bursts.wav steady.wav --strict --format txt -o out.txt 2>/dev/null
+grep -c 'the model wrote nothing' warnings | sed 's/^[1-9]$/some/'
+t silent.wav --strict -o out.txt 2>&1
