@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "audio/audio.h"
+#include "audio/ending.h"
 #include "audio/ffmpeg.h"
 #include "base/buf.h"
 #include "base/file.h"
@@ -360,13 +361,61 @@ static bool log_says_truncated(SNDFILE *file)
     return false;
 }
 
+/* Up to n bytes from `at` on. */
+static size_t read_at(const source *s, uint64_t at, unsigned char *to, size_t n)
+{
+    size_t got = 0;
+    if (s->bytes.len > 0) {
+        got = at < s->bytes.len ? s->bytes.len - (size_t)at : 0;
+        got = got < n ? got : n;
+        if (got)
+            memcpy(to, (const unsigned char *)s->bytes.data + at, got);
+        return got;
+    }
+    FILE *f = fopen(s->path, "rb");
+    if (f && fseeko(f, (off_t)at, SEEK_SET) == 0)
+        got = fread(to, 1, n, f);
+    if (f)
+        fclose(f);
+    return got;
+}
+
+static uint64_t size_of(const source *s)
+{
+    struct stat st;
+    return s->bytes.len > 0 ? s->bytes.len : stat(s->path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* Without memory nothing is known to be missing. */
+static bool is_cut(const source *s)
+{
+    const uint64_t size = size_of(s), tail = size > ENDING_TAIL_BYTES ? size - ENDING_TAIL_BYTES : 0;
+    unsigned char *part;
+    if (s->asked.format || MEM_ALLOC(&part, ENDING_HEAD_BYTES + ENDING_TAIL_BYTES, NULL) != QASR_OK)
+        return false;
+    size_t n_head = read_at(s, 0, part, ENDING_HEAD_BYTES), n_tail = read_at(s, tail, part + ENDING_HEAD_BYTES, ENDING_TAIL_BYTES);
+    bool missing = ending_is_missing(part, n_head, part + ENDING_HEAD_BYTES, n_tail, size);
+    mem_free(part);
+    return missing;
+}
+
+static bool warn_if_cut(const source *s, uint64_t n_frames)
+{
+    bool cut = is_cut(s);
+    if (cut)
+        log_warning("'%s' ends early: it was cut off, or not finished by who wrote it; using the %" PRIu64 " frames found", s->name, n_frames);
+    return cut;
+}
+
 /* The same for what a program has decoded. */
 static qasr_status check_decoder(source *s, uint64_t n_frames, bool *damaged, qasr_error *err)
 {
     char text[LIBRARY_TEXT];
     const bool good = ffmpeg_finish(&s->decoder, text, sizeof text);
-    if (good && !*text)
+    if (good && !*text) {
+        *damaged = warn_if_cut(s, n_frames);
         return QASR_OK;
+    }
     if (!good && n_frames == 0)
         return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->name, s->program, *text ? text : no_sound);
     log_warning("'%s' is damaged: %s: %s; using the %" PRIu64 " frames that it gave", s->name, s->program,
@@ -394,7 +443,7 @@ qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_e
         log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name,
                     n_frames);
     else
-        *damaged = false;
+        *damaged = warn_if_cut(s, n_frames);
     return QASR_OK;
 }
 

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "audio/audio.h"
+#include "audio/ending.h"
 #include "base/mem.h"
 
 static const qasr_audio_options all = QASR_AUDIO_OPTIONS_INIT;
@@ -848,6 +849,51 @@ static void failing_allocations_of_streams_are_reported(void **state)
     assert_true(n_failed > 5);
 }
 
+static void put_number(unsigned char *to, uint64_t n, bool big)
+{
+    for (int i = 0; i < 8; i++)
+        to[big ? 7 - i : i] = (unsigned char)(n >> 8 * i);
+}
+
+/* Containers that decoders read to any end: of a file of 4000 bytes. */
+static void missing_ends_are_found(void **state)
+{
+    unsigned char b[4000] = "caff";
+    static const struct { uint64_t n; bool missing; } caf[] = { { 3936, false }, { 3937, true }, { UINT64_MAX, false }, { 0, false } },
+        w64[] = { { 4000, false }, { 4007, false }, { 4008, true }, { UINT64_MAX, false }, { 0, false } };
+    assert_false(ending_is_missing(b, 3, b, 3, 3));
+    assert_false(ending_is_missing((const unsigned char *)"fLaC...", 8, b, sizeof b, sizeof b));
+    put_number(b + 8 + 4, 32, true); /* a chunk of 32 bytes, then one up to the end */
+    for (size_t i = 0; i < ARRAY_LEN(caf); i++) {
+        put_number(b + 52 + 4, caf[i].n, true);
+        assert_int_equal(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b), caf[i].missing);
+    }
+    memcpy(b, "riff", 4);
+    for (size_t i = 0; i < ARRAY_LEN(w64); i++) {
+        put_number(b + 16, w64[i].n, false);
+        assert_int_equal(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b), w64[i].missing);
+    }
+    assert_false(ending_is_missing(b, 10, b, 10, 10));
+    memcpy(b, "RF64....WAVEds64", 16);
+    put_number(b + 20, 3992, false);
+    assert_false(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    put_number(b + 20, 3994, false);
+    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    /* Ogg: a last page of two segments, 255 and 7 bytes */
+    unsigned char *page = b + sizeof b - (27 + 2 + 262);
+    memset(b, 0, sizeof b);
+    memcpy(b, "OggS", 4);
+    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b)); /* its end is no page */
+    memcpy(page, "OggS", 4);
+    page[26] = 2, page[27] = 255, page[28] = 7;
+    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    page[5] = 4;
+    assert_false(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    assert_true(ending_is_missing(b, sizeof b, b, sizeof b - 1, sizeof b - 1));
+    page[26] = 255; /* more segments than there are bytes */
+    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, clear_warning, remove_fixture)
 
 int main(void)
@@ -864,6 +910,7 @@ int main(void)
         TEST(samples_that_are_not_finite_are_refused),
         TEST(short_files_are_fine),
         TEST(truncated_files_give_what_is_there),
+        TEST(missing_ends_are_found),
         TEST(nothing_readable_is_an_error),
         TEST(claims_of_headers_are_not_believed),
         TEST(absurd_rates_and_channels_are_refused),

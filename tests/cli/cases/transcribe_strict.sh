@@ -17,6 +17,12 @@ t cut.flac --strict --format json -o cut.json 2>&1
 grep audio_damaged cut.json
 t "$DATA/golden/clips/en-000.flac" --strict --format json | grep -c audio_damaged
 t cut.flac --format jsonl 2>/dev/null | grep -c '"audio_damaged":true'
+for kind in wav aiff au w64 rf64 flac ogg opus mp3; do
+    "$CONVERT" "$DATA/golden/clips/en-000.flac" whole.$kind
+    head -c $(($(wc -c <whole.$kind) / 2)) whole.$kind >half.$kind
+    t whole.$kind --strict -o out.txt 2>&1 | sed "s/^/whole $kind: /"
+    { t half.$kind --strict -o out.txt; t - --strict -o out.txt <half.$kind; } 2>&1 | grep -o 'warning: .*\(damaged\|ends early\)\|status .' | sort | uniq -c
+done
 echo "--- sounds without words: what was suspect does not become good by being cut"
 python3 - <<'PY'
 import random, struct, wave
