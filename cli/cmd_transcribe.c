@@ -135,6 +135,13 @@ static unsigned format_of(const char *path)
     return 0;
 }
 
+/* True for a name that a recording has or would have: text there is a slip, and may be the end of the recording. */
+static bool looks_like_sound(const char *output)
+{
+    struct stat st;
+    return !is_stream(output) && inputs_is_sound_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
+}
+
 /* What needs no look at the files. */
 static int check_options(args *a)
 {
@@ -152,6 +159,9 @@ static int check_options(args *a)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
+    if (looks_like_sound(a->output))
+        return opt_usage_error(c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
+                               a->output);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
