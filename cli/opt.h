@@ -70,7 +70,8 @@ const char *opt_help_text(const opt *o, char *text, size_t size);
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The entry of a list nearest to a misspelt word (at most two edits away), or NULL. get gives the i-th. */
+/* The entry of a list that is meant by a word which is none: the only one that begins with it, else the nearest, at most two edits
+ * away; or NULL. get gives the i-th. */
 const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n);
 
 #endif
