@@ -227,12 +227,23 @@ void opt_files_free(opt_files *files)
     *files = (opt_files){ 0 };
 }
 
+static bool set_once(const command *cmd, const opt *o, const char **field, const char *text)
+{
+    if (*field) {
+        opt_usage_error(cmd, "--%s may be given once, got '%s' and '%s'", o->name, *field, text);
+        return false;
+    }
+    *field = text;
+    return true;
+}
+
 static bool set_value(const command *cmd, const opt *o, void *into, const char *text)
 {
     void *field = (char *)into + o->field;
     switch (o->type) {
     case OPT_FLAG: *(int *)field = 1; return true;
     case OPT_STRING: *(const char **)field = text; return true;
+    case OPT_ONCE: return set_once(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);
     case OPT_LIST:

@@ -7,7 +7,8 @@
 
 typedef enum opt_type {
     OPT_FLAG,   /* int: 1 when given */
-    OPT_STRING, /* const char * */
+    OPT_STRING, /* const char *; of several, as with all options of one value, the last counts */
+    OPT_ONCE,   /* the same, but several are an error: the others would be lost */
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_CHOICE, /* int: index into choices */

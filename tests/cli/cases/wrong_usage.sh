@@ -53,6 +53,7 @@ must_fail 2 "$QASR" transcribe --model m a.wav --translate-warning --language au
 must_fail 2 "$QASR" transcribe --model m - --translate-warning --language en
 must_fail 2 "$QASR" transcribe --model m - --list - </dev/null
 must_fail 2 "$QASR" transcribe --model m --list /dev/null
+must_fail 2 "$QASR" transcribe --model m --list a --list b
 must_fail 2 "$QASR" quantize --output x.gguf
 must_fail 2 "$QASR" quantize --input x
 must_fail 2 "$QASR" quantize --input x --output y z
