@@ -28,6 +28,7 @@ help:
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
 	@echo 'make deb           Debian packages of the committed state, in build-deb'
+	@echo 'make test-deb      make them, and install and use them in a bare Debian (needs root, debootstrap, lintian)'
 	@echo 'make static        build the program with static libraries where the system has them, in build-static'
 	@echo 'make clean         remove the build directories'
 
@@ -102,6 +103,9 @@ deb:
 	@tools/setup.sh --tests
 	@tools/make_deb.sh build-deb
 
+test-deb: deb
+	@tools/test_deb.sh build-deb
+
 static:
 	@tools/setup.sh
 	@tools/configure.sh build-static $(RELEASE) -Dtests=disabled -Dstatic_libraries=true
@@ -111,4 +115,4 @@ static:
 clean:
 	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_TSAN) $(BUILD_FUZZ) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-devices test-full results quality deb static clean
+.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-devices test-full results quality deb test-deb static clean

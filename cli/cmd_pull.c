@@ -98,7 +98,44 @@ static char *dir_in_cache(const model_spec *spec)
     return path;
 }
 
-static int pull_parsed(const args *a)
+/* ---- the command again ----------------------------------------------------------------------- */
+
+/* Words that a shell takes as they are; others go between single quotes. */
+static void print_word(FILE *f, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fputs(word, f);
+        return;
+    }
+    fputc('\'', f);
+    for (; *word; word++)
+        fputs(*word == '\'' ? "'\\''" : (const char[]){ *word, 0 }, f);
+    fputc('\'', f);
+}
+
+/* What the user said, as one types it; NULL without memory. Free it. */
+static char *command_of(int argc, char **argv)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    fputs("qasr", f);
+    for (int i = 0; i < argc; i++) {
+        fputc(' ', f);
+        print_word(f, argv[i]);
+    }
+    if (fclose(f) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static int pull_parsed(const args *a, const char *again)
 {
     model_spec spec;
     int status = check_args(&spec, a);
@@ -109,7 +146,7 @@ static int pull_parsed(const args *a)
         cmd_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
         return EXIT_FAILED;
     }
-    pull_options o = { .name = a->names.names[0], .spec = &spec, .dest = dest, .endpoint = a->endpoint, .sha256 = &a->sha256,
+    pull_options o = { .name = a->names.names[0], .again = again, .spec = &spec, .dest = dest, .endpoint = a->endpoint, .sha256 = &a->sha256,
                        .n_connections = a->n_connections ? a->n_connections : DEFAULT_CONNECTIONS,
                        .n_retries = a->n_retries ? a->n_retries : DEFAULT_RETRIES, .verify = a->verify,
                        .qtype = a->qtype ? qtypes[a->qtype] : NULL, .quiet = a->quiet };
@@ -121,8 +158,12 @@ static int pull_parsed(const args *a)
 static int run(int argc, char **argv)
 {
     args a = { 0 };
+    char *again = command_of(argc, argv);
     opt_result parsed = opt_parse(&cmd_pull, &a, argc, argv);
-    int status = parsed == OPT_PARSED ? pull_parsed(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    int status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    if (parsed == OPT_PARSED)
+        status = again ? pull_parsed(&a, again) : (cmd_fail("out of memory"), EXIT_FAILED);
+    free(again);
     opt_files_free(&a.names);
     opt_files_free(&a.sha256);
     return status;

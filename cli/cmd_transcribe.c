@@ -32,7 +32,7 @@ static const opt opts[] = {
       OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE", "audio file, folder, pattern, or '-' for standard input; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
-    { "list", 0, "FILE", "a name of an audio file per line; '-': standard input", OPT_STRING, offsetof(args, list) },
+    { "list", 0, "FILE", "a name of an audio file per line; '-': standard input", OPT_ONCE, offsetof(args, list) },
     { "recursive", 'r', NULL, "look in the folders below a folder, too", OPT_FLAG, offsetof(args, recursive) },
     { "start", 0, "SECONDS", "leave out what is before", OPT_NUMBER, offsetof(args, start_s), NULL, 0, 1e9 },
     { "duration", 0, "SECONDS", "take no more than that", OPT_NUMBER, offsetof(args, duration_s), NULL, 0.001, 1e9 },
@@ -47,7 +47,7 @@ static const opt opts[] = {
     { "translate-warning", 0, NULL, "listen to the first 28 s of each file first, and warn when they do not sound like --language: the text "
       "may be a translation then", OPT_FLAG, offsetof(args, translate_warning) },
     { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING, offsetof(args, context) },
-    { "context-file", 0, "FILE", "the same, from a file", OPT_STRING, offsetof(args, context_file) },
+    { "context-file", 0, "FILE", "the same, from a file; '-': standard input", OPT_STRING, offsetof(args, context_file) },
     { "format", 'f', "FORMAT,...", "what to write; several need --output-dir (default: what --output ends with, else txt)", OPT_SET,
       offsetof(args, formats), out_format_names },
     { "output", 'o', "FILE", "write the results there instead of to standard output ('-')", OPT_STRING, offsetof(args, output) },
@@ -122,8 +122,10 @@ static int unknown_language(const char *text)
 
 static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
 
+static bool is_dash(const char *name) { return name && strcmp(name, "-") == 0; }
+
 /* True for standard output, also by its name. */
-static bool is_stream(const char *output) { return !output || strcmp(output, "-") == 0; }
+static bool is_stream(const char *output) { return !output || is_dash(output); }
 
 /* The format that a file's name ends with, as a set; 0: none. */
 static unsigned format_of(const char *path)
@@ -133,6 +135,27 @@ static unsigned format_of(const char *path)
         if (strcasecmp(dot + 1, out_format_names[i]) == 0)
             return 1U << i;
     return 0;
+}
+
+/* True for a name that a recording has or would have: text there is a slip, and may be the end of the recording. */
+static bool looks_like_sound(const char *output)
+{
+    struct stat st;
+    return !is_stream(output) && inputs_is_sound_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
+}
+
+/* How often standard input is to be read, but for names in lists. */
+static size_t count_stdin(const args *a)
+{
+    size_t n = (size_t)is_dash(a->list) + is_dash(a->context_file);
+    for (size_t i = 0; i < a->files.n; i++)
+        n += is_dash(a->files.names[i]);
+    return n;
+}
+
+static int fail_of_stdin(void)
+{
+    return opt_usage_error(&cmd_transcribe, "standard input ('-') can be read only once");
 }
 
 /* What needs no look at the files. */
@@ -148,10 +171,15 @@ static int check_options(args *a)
         return opt_usage_error(c, "--ignore-eos needs --max-new-tokens");
     if (a->context && a->context_file)
         return opt_usage_error(c, "--context contradicts --context-file");
+    if (count_stdin(a) > 1)
+        return fail_of_stdin();
     if (a->output && a->output_dir)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
+    if (looks_like_sound(a->output))
+        return opt_usage_error(c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
+                               a->output);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
@@ -203,18 +231,20 @@ static int read_audio_options(args *a)
 /* False if the file cannot be read or is too long (printed). */
 static bool read_context(args *a)
 {
-    FILE *f = fopen(a->context_file, "r");
+    const char *name = is_dash(a->context_file) ? "standard input" : a->context_file;
+    FILE *f = is_dash(a->context_file) ? stdin : fopen(a->context_file, "r");
     if (!f)
-        return cmd_fail("cannot open '%s': %s", a->context_file, strerror(errno));
+        return cmd_fail("cannot open '%s': %s", name, strerror(errno));
     a->context_text = calloc(MAX_CONTEXT_BYTES + 2, 1);
     errno = 0;
     size_t n = a->context_text ? fread(a->context_text, 1, MAX_CONTEXT_BYTES + 1, f) : 0;
     bool good = a->context_text && !ferror(f);
     if (!good)
-        cmd_fail("cannot read '%s': %s", a->context_file, strerror(a->context_text ? errno : ENOMEM));
+        cmd_fail("cannot read '%s': %s", name, strerror(a->context_text ? errno : ENOMEM));
     else if (strlen(a->context_text) != n)
-        good = cmd_fail("'%s' holds a zero byte, expected text", a->context_file);
-    fclose(f);
+        good = cmd_fail("'%s' holds a zero byte, expected text", name);
+    if (f != stdin)
+        fclose(f);
     while (good && n > 0 && strchr("\r\n", a->context_text[n - 1]))
         a->context_text[--n] = 0;
     a->options.context = a->context_text;
@@ -277,14 +307,14 @@ static bool is_audio_file(const inputs *in, const char *path)
 static int check_files(const args *a, const inputs *in)
 {
     const command *c = &cmd_transcribe;
-    size_t n_stdin = a->list && strcmp(a->list, "-") == 0;
+    size_t n_stdin = (size_t)is_dash(a->list) + is_dash(a->context_file);
     const char *format = out_format_names[__builtin_ctz(a->formats)];
     for (size_t i = 0; i < in->n; i++)
-        n_stdin += strcmp(in->items[i].path, "-") == 0;
+        n_stdin += is_dash(in->items[i].path);
     if (in->n == 0)
         return opt_usage_error(c, "no audio file given: '%s' names none", a->list);
     if (n_stdin > 1)
-        return opt_usage_error(c, "standard input ('-') can be read only once");
+        return fail_of_stdin();
     if (inputs_have_stdin(in) && (a->split_channels || a->translate_warning))
         return opt_usage_error(c, "%s needs files: standard input can be read only once",
                                a->split_channels ? "--channel split" : "--translate-warning");

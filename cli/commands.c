@@ -43,13 +43,18 @@ const command *cmd_find(const char *name)
     return NULL;
 }
 
+static const char *word_at(const void *list, size_t i) { return ((const char *const *)list)[i]; }
 static const char *command_name(const void *list, size_t i) { return ((const command *const *)list)[i]->name; }
 
 int cmd_unknown(const char *name)
 {
+    static const char *const options[] = { "--help", "--version" };
+    const char *near;
+    if (name[0] == '-' && (near = opt_nearest(name, word_at, options, sizeof options / sizeof *options)))
+        return opt_usage_error(NULL, "unknown option '%s' (did you mean '%s'?)", name, near);
     if (name[0] == '-')
         return opt_usage_error(NULL, "unknown option '%s', expected a command, --help or --version", name);
-    const char *near = opt_nearest(name, command_name, cmd_all, cmd_count);
+    near = opt_nearest(name, command_name, cmd_all, cmd_count);
     if (near)
         return opt_usage_error(NULL, "unknown command '%s' (did you mean '%s'?)", name, near);
     char list[512] = "";

@@ -91,9 +91,9 @@ typedef struct search {
     bool recursive;
 } search;
 
-static bool is_sound_name(const char *name)
+bool inputs_is_sound_name(const char *path)
 {
-    const char *dot = strrchr(name, '.');
+    const char *name = base_name(path), *dot = strrchr(name, '.');
     for (size_t i = 0; dot && dot > name && i < sizeof extensions / sizeof *extensions; i++)
         if (strcasecmp(dot + 1, extensions[i]) == 0)
             return true;
@@ -105,8 +105,9 @@ static int by_name(const struct dirent **a, const struct dirent **b) { return st
 
 static bool search_folder(const search *s, const char *folder, bool is_root);
 
-/* Folders are gone into but for links to them, which may run in a circle. Takes path. */
-static bool search_entry(const search *s, char *path, const char *name)
+/* Folders are gone into but for links to them, which may run in a circle. A pipe is read when it is named: opening one may wait for
+ * ever. Takes path. */
+static bool search_entry(const search *s, char *path)
 {
     struct stat st;
     bool good = path || no_memory();
@@ -114,7 +115,7 @@ static bool search_entry(const search *s, char *path, const char *name)
         return false;
     if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
         good = !s->recursive || search_folder(s, path, false);
-    else if (is_sound_name(name) && stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+    else if (inputs_is_sound_name(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
         return add(s->in, path, s->recursive ? s->root_length : (size_t)(base_name(path) - path)) != NULL;
     free(path);
     return good;
@@ -133,7 +134,7 @@ static bool search_folder(const search *s, const char *folder, bool is_root)
         char *path = NULL;
         if (good && asprintf(&path, "%s%s%s", folder, slash, entries[i]->d_name) < 0)
             path = NULL;
-        good = good && search_entry(s, path, entries[i]->d_name);
+        good = good && search_entry(s, path);
         free(entries[i]);
     }
     free(entries);

@@ -23,7 +23,7 @@ typedef struct inputs {
     size_t n, capacity;
 } inputs;
 
-/* In the order of the names, those of a list after them: a folder stands for the sound files in it, and with recursive for those
+/* In the order of the names, those of a list after them: a folder stands for the sound files in it (regular ones), and with recursive for those
  * in the folders below, sorted; a pattern that is no file (*?[) for what it matches, sorted; list (NULL: none; "-": standard
  * input) has a name a line. A name that stands for nothing becomes an input with an error. False if the list cannot be read or
  * there is no memory (printed). Zeroed at first; freed in any case. */
@@ -33,6 +33,8 @@ void inputs_set_audio(inputs *in, const qasr_audio_options *audio);
 /* After that: each file once for each of its channels. A file that cannot be opened gets its error. False without memory (printed). */
 bool inputs_split_channels(inputs *in);
 bool inputs_have_stdin(const inputs *in);
+/* True if the file name has the ending of a sound or video file. */
+bool inputs_is_sound_name(const char *path);
 void inputs_free(inputs *in);
 
 #endif

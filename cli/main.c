@@ -48,12 +48,22 @@ void cmd_warn(const char *fmt, ...)
     va_end(ap);
 }
 
-/* --version, and with --verbose what this program is made of. */
+static bool is_version(const char *word) { return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0; }
+static bool is_verbose(const char *word) { return strcmp(word, "--verbose") == 0 || strcmp(word, "-v") == 0; }
+
+/* --version, and with --verbose, before or after it, what this program is made of. */
 static int print_version(int argc, char **argv)
 {
-    const bool verbose = argc == 3 && (strcmp(argv[2], "--verbose") == 0 || strcmp(argv[2], "-v") == 0);
-    if (argc > 2 && !verbose)
-        return opt_usage_error(NULL, "unexpected argument '%s' after --version, expected --verbose", argv[2]);
+    bool version = false, verbose = false;
+    for (int i = 1; i < argc; i++) {
+        if (!is_version(argv[i]) && !is_verbose(argv[i]))
+            return opt_usage_error(NULL, "unexpected argument '%s' after %s, expected %s", argv[i], argv[i - 1],
+                                   version ? "--verbose" : "--version");
+        version = version || is_version(argv[i]);
+        verbose = verbose || is_verbose(argv[i]);
+    }
+    if (!version)
+        return opt_usage_error(NULL, "%s needs --version", argv[1]);
     printf("qasr %s\n", qasr_version());
     const char *name, *value;
     for (size_t i = 0; verbose && (name = qasr_build_fact(i, &value)); i++)
@@ -70,9 +80,8 @@ static int dispatch(int argc, char **argv)
         return EXIT_USAGE;
     }
     const char *word = argv[1];
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+    if (is_version(word) || is_verbose(word))
         return print_version(argc, argv);
-    }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         cmd_print_overview(stdout);
         return EXIT_DONE;

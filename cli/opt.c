@@ -51,9 +51,26 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
+/* The only entry that begins with a word, or NULL. */
+static const char *only_longer(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = get(list, i);
+        if (strncasecmp(name, word, strlen(word)) != 0)
+            continue;
+        if (found && strcmp(found, name) != 0)
+            return NULL;
+        found = name;
+    }
+    return found;
+}
+
 const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
 {
-    const char *best = NULL;
+    const char *best = only_longer(word, get, list, n);
+    if (best)
+        return best;
     size_t best_distance = 3;
     for (size_t i = 0; i < n && strlen(word) <= MAX_WORD; i++) {
         const char *name = get(list, i);
@@ -210,12 +227,23 @@ void opt_files_free(opt_files *files)
     *files = (opt_files){ 0 };
 }
 
+static bool set_once(const command *cmd, const opt *o, const char **field, const char *text)
+{
+    if (*field) {
+        opt_usage_error(cmd, "--%s may be given once, got '%s' and '%s'", o->name, *field, text);
+        return false;
+    }
+    *field = text;
+    return true;
+}
+
 static bool set_value(const command *cmd, const opt *o, void *into, const char *text)
 {
     void *field = (char *)into + o->field;
     switch (o->type) {
     case OPT_FLAG: *(int *)field = 1; return true;
     case OPT_STRING: *(const char **)field = text; return true;
+    case OPT_ONCE: return set_once(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);
     case OPT_LIST:
@@ -260,6 +288,17 @@ static const opt *find_opt(const command *cmd, int value)
     return NULL;
 }
 
+/* The options that an abbreviation with its dashes may stand for, with commas between; how many. */
+static size_t list_candidates(const command *cmd, const char *word, char *text, size_t size)
+{
+    size_t n_found = 0, used = 0;
+    *text = 0;
+    for (size_t i = 0; i < cmd->n_opts && used < size; i++)
+        if (strncmp(cmd->opts[i].name, word + 2, strlen(word + 2)) == 0)
+            used += (size_t)snprintf(text + used, size - used, "%s--%s", n_found++ ? ", " : "", cmd->opts[i].name);
+    return n_found;
+}
+
 /* word: the argument that getopt stopped at. */
 static void report_unknown(const command *cmd, const char *word)
 {
@@ -268,10 +307,12 @@ static void report_unknown(const command *cmd, const char *word)
     } else if (optopt) {
         opt_usage_error(cmd, "unknown option '-%c'", optopt);
     } else {
-        char name[MAX_WORD + 1];
+        char name[MAX_WORD + 1], candidates[512];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
         const char *near = opt_nearest(name + 2, option_name, cmd->opts, cmd->n_opts);
-        if (near)
+        if (list_candidates(cmd, name, candidates, sizeof candidates) > 0) /* of one, getopt would have made use */
+            opt_usage_error(cmd, "option '%s' is ambiguous: %s", name, candidates);
+        else if (near)
             opt_usage_error(cmd, "unknown option '%s' (did you mean '--%s'?)", name, near);
         else
             opt_usage_error(cmd, "unknown option '%s'", name);

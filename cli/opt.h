@@ -7,7 +7,8 @@
 
 typedef enum opt_type {
     OPT_FLAG,   /* int: 1 when given */
-    OPT_STRING, /* const char * */
+    OPT_STRING, /* const char *; of several, as with all options of one value, the last counts */
+    OPT_ONCE,   /* the same, but several are an error: the others would be lost */
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_CHOICE, /* int: index into choices */
@@ -70,7 +71,8 @@ const char *opt_help_text(const opt *o, char *text, size_t size);
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The entry of a list nearest to a misspelt word (at most two edits away), or NULL. get gives the i-th. */
+/* The entry of a list that is meant by a word which is none: the only one that begins with it, else the nearest, at most two edits
+ * away; or NULL. get gives the i-th. */
 const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n);
 
 #endif

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -19,6 +20,13 @@ static bool fail(const char *what, const char *path)
     return false;
 }
 
+/* Asked of the pipe itself: when the write that failed was one of many, its errno is gone. */
+static bool reader_is_gone(void)
+{
+    struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 bool out_flush_stdout(void)
 {
     static bool reported;
@@ -26,8 +34,9 @@ bool out_flush_stdout(void)
     errno = 0;
     if (fflush(stdout) == 0 && !lost)
         return true;
-    if (!reported && errno != EPIPE) /* whoever closed the pipe wants no more output, nor a message */
-        fprintf(stderr, "qasr: cannot write standard output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+    int code = errno;
+    if (!reported && !reader_is_gone()) /* whoever closed the pipe wants no more output, nor a message */
+        fprintf(stderr, "qasr: cannot write standard output%s%s\n", code ? ": " : "", code ? strerror(code) : "");
     reported = true;
     return false;
 }

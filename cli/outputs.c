@@ -42,17 +42,37 @@ typedef struct place {
     const input *in;
 } place;
 
-static int by_stem(const void *a, const void *b) { return strcmp(((const place *)a)->stem, ((const place *)b)->stem); }
+static int by_stem(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    int order = strcmp(x->stem, y->stem);
+    return order ? order : (x->in > y->in) - (x->in < y->in);
+}
+
+static bool in_same_folder(const char *a, const char *b)
+{
+    const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
+    const size_t n = x ? (size_t)(x - a) : 0, m = y ? (size_t)(y - b) : 0;
+    return !x == !y && n == m && strncmp(a, b, n) == 0;
+}
+
+static bool fail_of_clash(const outputs *o, const place *a, const place *b)
+{
+    const char *x = a->in->path, *y = b->in->path, *format = out_formats[__builtin_ctz(o->formats)]->name;
+    if (strcmp(x, y) == 0)
+        return cmd_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem, format);
+    return cmd_fail("'%s' and '%s' would both be written to '%s.%s'; rename one, or %s", x, y, a->stem, format,
+                    in_same_folder(x, y) ? "give them in two runs with an --output-dir each"
+                                         : "name a folder that holds both with --recursive");
+}
 
 /* Sorts. */
 static bool all_differ(const outputs *o, place *places, size_t n)
 {
-    const out_format *format = out_formats[__builtin_ctz(o->formats)];
     qsort(places, n, sizeof *places, by_stem);
     for (size_t i = 1; i < n; i++)
         if (strcmp(places[i - 1].stem, places[i].stem) == 0)
-            return cmd_fail("'%s' and '%s' would both be written to '%s.%s'; rename one, or name a folder that holds both with --recursive",
-                            places[i - 1].in->path, places[i].in->path, places[i].stem, format->name);
+            return fail_of_clash(o, &places[i - 1], &places[i]);
     return true;
 }
 
@@ -97,14 +117,16 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
     for (size_t i = 0; good && i < in->n; i++)
         if (!in->items[i].error) {
             places[n] = (place){ stem_of(o, &in->items[i]), &in->items[i] };
-            good = places[n++].stem && make_folders(places[n - 1].stem, 1);
+            good = places[n++].stem != NULL;
         }
+    good = good && all_differ(o, places, n);
     for (size_t i = 0; good && i < n; i++) {
         int existing = count_existing(o, &places[i]);
         in->items[places[i].in - in->items].skip = skip_existing && existing == __builtin_popcount(o->formats);
         good = existing >= 0;
     }
-    good = good && all_differ(o, places, n);
+    for (size_t i = 0; good && i < n; i++) /* last: what is refused leaves no folder behind */
+        good = make_folders(places[i].stem, 1);
     for (size_t i = 0; i < n; i++)
         free(places[i].stem);
     free(places);

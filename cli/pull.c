@@ -292,6 +292,20 @@ static bool quantize(pull *p, bool *there)
     return status == QASR_OK;
 }
 
+/* Another decoder in the directory may come first for those who do not name one. The library knows which. */
+static void tell_which_is_taken(const pull *p)
+{
+    qasr_model *model;
+    if (qasr_model_open(&model, p->o->dest, NULL, NULL) != QASR_OK)
+        return;
+    const char *taken = strrchr(qasr_model_decoder_path(model), '/');
+    char made[64];
+    snprintf(made, sizeof made, "model-%s.gguf", p->o->qtype);
+    if (taken && strcmp(taken + 1, made) != 0)
+        printf("'%s' is there too and comes first; take the new one with: --decoder-gguf %s\n", taken + 1, made);
+    qasr_model_close(model);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static void report(const pull *p)
@@ -319,13 +333,15 @@ int pull_model(const pull_options *o)
     progress_catch_signals();
     bool good = get_all(&p);
     if (!good && progress_interrupted())
-        cmd_fail("interrupted; 'qasr pull %s' goes on from here", o->name);
+        cmd_fail("interrupted; go on with: %s", o->again);
     if (good)
         report(&p);
     if (good && o->qtype)
         good = quantize(&p, &there);
-    if (good && o->qtype && !o->quiet)
+    if (good && o->qtype && !o->quiet) {
         printf("'%s/model-%s.gguf' %s\n", o->dest, o->qtype, there ? "was there already" : "is its decoder, quantized");
+        tell_which_is_taken(&p);
+    }
     release(&p);
     return good ? EXIT_DONE : EXIT_FAILED;
 }

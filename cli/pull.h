@@ -7,6 +7,7 @@
 
 typedef struct pull_options {
     const char *name;        /* as the user said it */
+    const char *again;       /* the whole command, as one types it to go on */
     const model_spec *spec;
     const char *dest;        /* directory that the model is to be */
     const char *endpoint;    /* NULL: default */

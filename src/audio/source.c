@@ -174,6 +174,9 @@ static qasr_status start_decoder(source *s, const char *reason, qasr_error *err)
         return QASR_OK;
     if (code != ENOENT)
         return error_set(err, QASR_E_IO, "cannot decode '%s': cannot run '%s': %s", s->name, s->program, strerror(code));
+    if (strcmp(s->program, "ffmpeg") != 0)
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; the program '%s', which is to be run for such files, was not found",
+                         s->name, reason, s->program);
     return error_set(err, QASR_E_FORMAT,
                      "cannot decode '%s': %s; install ffmpeg, which is run for such files, or convert it first to WAV, FLAC, Ogg or MP3",
                      s->name, reason);

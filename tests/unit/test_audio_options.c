@@ -373,7 +373,7 @@ static void test_program_fails(void **state)
     opt = with_program("tail -c +8 | head -c 24; echo late >&2; exit 1"); /* a header, then nothing */
     expect_error(path, &opt, QASR_E_FORMAT, "late");
     opt.ffmpeg = "no-such-program-anywhere";
-    expect_error(path, &opt, QASR_E_FORMAT, "install ffmpeg");
+    expect_error(path, &opt, QASR_E_FORMAT, "the program 'no-such-program-anywhere', which is to be run for such files, was not found");
     opt.ffmpeg = dir;
     expect_error(path, &opt, QASR_E_IO, "cannot run");
     opt.ffmpeg = NULL;

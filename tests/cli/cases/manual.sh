@@ -1,6 +1,6 @@
 # Pages have every option, and where groff is there it has nothing to complain about.
 "$QASR" help --man info
-for command in '' transcribe quantize calibrate info bench eval score pull models help; do
+for command in '' transcribe quantize calibrate info devices bench eval score pull models help; do
     "$QASR" help --man $command >page
     if command -v groff >/dev/null; then groff -man -ww -z -Tutf8 page 2>&1; fi
     [ -z "$command" ] && continue

@@ -16,6 +16,13 @@ pull Qwen/Qwen3-ASR-0.6B --quiet
 pull 0.6b --verify
 pull 0.6b --quantize q8_0
 pull 0.6b --quantize q8_0
+echo "-- another decoder, which comes second for those who name none"
+pull 0.6b --quantize q4_0
+pull 0.6b --quantize q4_0
+pull 0.6b --quantize q4_0 --quiet
+"$QASR" transcribe --model 0.6b --format json "$DEMO/samples/ru.flac" | grep '"file".*gguf'
+"$QASR" transcribe --model 0.6b --decoder-gguf model-q4_0.gguf --format json "$DEMO/samples/ru.flac" | grep '"file".*gguf'
+rm cache/qasr/models/0.6b/model-q4_0.gguf
 echo "-- by name"
 "$QASR" models
 "$QASR" models --format json | tool keys

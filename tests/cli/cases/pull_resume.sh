@@ -2,9 +2,9 @@
 # was remembered after each end, and at what was asked for later.
 dest=cache/qasr/models/0.6b
 partial=cache/qasr/models/.0.6b.partial
-fetching() { # SIGNAL N: a pull that ends early, some time after N ranges are remembered
+fetching() { # SIGNAL N ARGUMENT...: a pull that ends early, some time after N ranges are remembered
     local pid have
-    "$QASR" pull 0.6b --connections 2 >out 2>err &
+    "$QASR" pull 0.6b --connections 2 "${@:3}" >out 2>err &
     pid=$!
     for _ in $(seq 600); do
         have=$(grep -c ^have "$partial/.qasr-pull-state" 2>/dev/null)
@@ -69,3 +69,11 @@ hub
 [ -e full ] || echo "no directory"
 pull 0.6b --dir full | sed 's/, of which .*/, of which some are here/'
 same_as_demo full
+echo "-- what is said to go on with can be typed"
+hub --rate 2000000
+dest='my model' partial='.my model.partial' fetching INT 2 --dir 'my model' --endpoint "$HF_ENDPOINT"
+unset HF_ENDPOINT
+again=$(sed -n 's/^qasr: interrupted; go on with: qasr //p' err)
+sed 's/[0-9]*$/PORT/' <<<"$again"
+eval "$again" | sed 's/, of which .*/, of which some are here/'
+same_as_demo 'my model'

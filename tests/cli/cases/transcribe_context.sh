@@ -5,6 +5,13 @@ printf 'Sophia\nletter\n' >names.txt
 t $clip --context $'Sophia\nletter' --format json >a.json
 t $clip --context-file names.txt --format json >b.json
 python3 -c 'import json; a, b = (json.load(open(f)) for f in ("a.json", "b.json")); assert a["tokens"] == b["tokens"] and a["pieces"][0]["n_prompt_tokens"] == b["pieces"][0]["n_prompt_tokens"] > 60, (a, b); print(a["text"])'
+t $clip --context-file - --format json <names.txt >c.json
+python3 -c 'import json; a, c = (json.load(open(f)) for f in ("a.json", "c.json")); assert a["pieces"][0]["n_prompt_tokens"] == c["pieces"][0]["n_prompt_tokens"], (a, c)'
+printf 'a\0b' | must_fail 1 t $clip --context-file -
+must_fail 2 t - --context-file - <names.txt
+must_fail 2 t --list - --context-file - <names.txt
+echo - >dash.txt
+must_fail 2 t --list dash.txt --context-file - <names.txt
 must_fail 1 t $clip --context-file missing.txt
 must_fail 1 t $clip --context-file .
 head -c 40000 /dev/zero | tr '\0' x >long.txt

@@ -25,6 +25,7 @@ echo "not a sound" >bad.mp4
 must_fail 3 t bad.mp4
 must_fail 3 t bad.mp4 --ffmpeg none
 must_fail 3 t bad.mp4 --ffmpeg no-such-program
+must_fail 3 env PATH="$PWD" "$QASR" transcribe --quiet --model "$DEMO" bad.mp4
 PATH=$old_path
 if command -v ffmpeg >/dev/null; then
     ffmpeg -v error -i "$DATA/golden/clips/en-000.flac" -c:a alac lossless.m4a

@@ -7,6 +7,8 @@ cp "$clips/en-000.flac" in/b.flac
 cp "$clips/ru-000.flac" in/a.flac
 cp "$clips/ru-001.flac" in/below/deep/c.flac
 touch in/notes.txt in/.hidden.wav
+mkfifo in/pipe.ogg # must not be waited for
+ln -s pipe.ogg in/to-pipe.ogg
 ln -s ../below in/below/deep/loop # must not be followed for ever
 echo "--- a folder"
 t in 2>&1 | figures
@@ -34,10 +36,14 @@ cp in/a.flac x/1/same.flac
 cp in/b.flac x/2/same.flac
 t x/1/same.flac x/2/same.flac --output-dir clash
 t x/1 x/2 --output-dir clash
+t x/1 x/1/same.flac --output-dir clash
 t x --recursive --output-dir clash --quiet
 (cd clash && find . -type f | LC_ALL=C sort)
 cp in/a.flac x/1/same.wav
-t x/1 --output-dir clash
+t x/1 --output-dir new/clash
+t x --recursive --output-dir new/clash
+(cd x/1 && t same.flac same.wav --output-dir ../../new/clash)
+[ ! -e new ] || echo "WRONG: a folder is left"
 cp in/a.flac raw.txt
 t raw.txt --raw s16le:16000:1 --output-dir .
 cmp raw.txt in/a.flac

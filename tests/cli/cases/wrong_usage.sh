@@ -1,8 +1,15 @@
 must_fail 2 "$QASR" transcrib
 must_fail 2 "$QASR" frobnicate
+must_fail 2 "$QASR" trans
+must_fail 2 "$QASR" ''
 must_fail 2 "$QASR" --frobnicate
+must_fail 2 "$QASR" --vesion
+must_fail 2 "$QASR" --he
 must_fail 2 "$QASR" help frobnicate
 must_fail 2 "$QASR" transcribe --modle x
+must_fail 2 "$QASR" transcribe --ou x a.wav
+must_fail 2 "$QASR" transcribe --max-line=7 a.wav
+must_fail 2 "$QASR" transcribe --output-dri x a.wav
 must_fail 2 "$QASR" transcribe -z
 must_fail 2 "$QASR" transcribe --model
 must_fail 2 "$QASR" transcribe --timings=yes
@@ -46,6 +53,7 @@ must_fail 2 "$QASR" transcribe --model m a.wav --translate-warning --language au
 must_fail 2 "$QASR" transcribe --model m - --translate-warning --language en
 must_fail 2 "$QASR" transcribe --model m - --list - </dev/null
 must_fail 2 "$QASR" transcribe --model m --list /dev/null
+must_fail 2 "$QASR" transcribe --model m --list a --list b
 must_fail 2 "$QASR" quantize --output x.gguf
 must_fail 2 "$QASR" quantize --input x
 must_fail 2 "$QASR" quantize --input x --output y z
