@@ -149,4 +149,4 @@ static void end(FILE *f, size_t n_files)
         fputs("\n]\n", f);
 }
 
-const out_format out_json = { "json", true, begin, NULL, item, end };
+const out_format out_json = { "json", true, false, begin, NULL, item, end };

@@ -54,4 +54,4 @@ static bool item(FILE *f, const out_item *it)
     return put_line(f, o);
 }
 
-const out_format out_jsonl = { "jsonl", true, NULL, piece, item, NULL };
+const out_format out_jsonl = { "jsonl", true, true, NULL, piece, item, NULL };

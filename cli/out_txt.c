@@ -13,4 +13,4 @@ static bool item(FILE *f, const out_item *it)
     return true;
 }
 
-const out_format out_txt = { "txt", true, NULL, NULL, item, NULL };
+const out_format out_txt = { "txt", true, false, NULL, NULL, item, NULL };

@@ -100,7 +100,7 @@ static bool write_result(run *s, const input *in, const qasr_result *result, con
     const out_item item = item_of(s, in, result, error);
     if (s->files.folder)
         return error || outputs_write(&s->files, in, &item);
-    bool good = out_put_result(s->stream.f, s->format, &item, false);
+    bool good = out_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
     s->n_in_stream++;
     return good && out_show(&s->stream);
 }
@@ -180,7 +180,7 @@ static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, c
 static int show_piece(void *user, const qasr_piece *piece)
 {
     run *s = user;
-    if (!s->files.folder && s->format->piece) {
+    if (!s->files.folder && s->format->as_it_comes) {
         const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
         progress_clear();
         s->format->piece(s->stream.f, &item, piece);

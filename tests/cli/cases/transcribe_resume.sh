@@ -32,6 +32,21 @@ must_fail 1 t "$DATA/golden/clips/en-000.flac" --output /dev/full --format jsonl
 { echo "file	text"; echo "ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
 sed -i '1s/.*/file	language	text/; 2s/	/	Russian	/' refs.tsv
 "$QASR" score --ref refs.tsv --hyp whole.jsonl --format json 2>/dev/null | grep '"wer"' | head -n 1
+echo "--- interrupted in the middle of a file: tables have the rows of those that are done"
+tool hours hour.wav 3600 "$DATA/audio/jfk.wav" 12
+for format in csv tsv; do
+    "$QASR" transcribe --batch 1 --model "$DEMO" "$DATA/golden/clips/ru-000.flac" hour.wav -o rows.$format 2>err &
+    pid=$!
+    for _ in $(seq 600); do
+        grep -qs ETA err && break # a tenth of it is done
+        sleep 0.05
+    done
+    kill -INT $pid
+    wait $pid
+    echo "status $?, $(tail -n 1 err)"
+    sed 's/^.*ru-000/ru-000/' rows.$format
+done
+rm hour.wav
 echo "--- interrupted"
 mkdir in
 for i in $(seq 10 99); do cp "$DATA/golden/clips/ru-000.flac" in/$i.flac; done
