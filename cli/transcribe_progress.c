@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "clip_name.h"
+
 /* Between two lines where there is no terminal: a tenth of all audio, and no less than that. Counted in audio and not in time, so
  * that a fast machine writes no more lines than a slow one. */
 static const double LINE_PART = 0.1, LINE_MIN_S = 300;
@@ -84,7 +86,7 @@ void transcribe_progress_piece(transcribe_progress *p, double seconds)
     draw(p);
 }
 
-void transcribe_progress_file(transcribe_progress *p, const char *name, double seconds)
+void transcribe_progress_file(transcribe_progress *p, const input *in, double seconds)
 {
     const bool failed = seconds < 0;
     p->n_ended++;
@@ -97,10 +99,12 @@ void transcribe_progress_file(transcribe_progress *p, const char *name, double s
     p->line_s = p->done_s;
     if (p->n_files < 2)
         return;
+    fprintf(stderr, "[%zu/%zu] ", p->n_ended, p->n_files);
+    clip_name_put(stderr, in->path, in->channel);
     if (failed)
-        fprintf(stderr, "[%zu/%zu] %s: failed\n", p->n_ended, p->n_files, name);
+        fputs(": failed\n", stderr);
     else
-        fprintf(stderr, "[%zu/%zu] %s: %.1f s, %.1fx\n", p->n_ended, p->n_files, name, seconds, speed(p));
+        fprintf(stderr, ": %.1f s, %.1fx\n", seconds, speed(p));
 }
 
 void transcribe_progress_end(transcribe_progress *p) { progress_end(&p->bar); }

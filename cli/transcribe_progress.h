@@ -20,7 +20,7 @@ void transcribe_progress_begin(transcribe_progress *p, const inputs *in, bool qu
 /* So many more seconds of the next file are done. */
 void transcribe_progress_piece(transcribe_progress *p, double seconds);
 /* A file is done, which has so many seconds; it failed if that is negative. Call it after the results were written. */
-void transcribe_progress_file(transcribe_progress *p, const char *name, double seconds);
+void transcribe_progress_file(transcribe_progress *p, const input *in, double seconds);
 void transcribe_progress_end(transcribe_progress *p);
 /* Seconds since the beginning. */
 double transcribe_progress_elapsed(const transcribe_progress *p);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clip_name.h"
 #include "cmd.h"
 #include "languages.h"
 #include "out.h"
@@ -46,19 +47,21 @@ static const char *const complaints[] = {
 /* The number of warnings that make a file suspect: silence does not. */
 static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
+    const clip_channel channel = clip_name_channel(in->channel);
     size_t n = 0;
     for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
         const qasr_piece *p = qasr_result_piece(r, i);
         const char *complaint = (size_t)p->status < sizeof complaints / sizeof *complaints ? complaints[p->status] : NULL;
         if (complaint)
-            cmd_warn("'%s' from %.1f to %.1f s: %s", in->path, p->start_s, p->end_s, complaint);
+            cmd_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, complaint);
         if (p->context_echoed)
-            cmd_warn("'%s' from %.1f to %.1f s: the answer began with the context%s", in->path, p->start_s, p->end_s,
+            cmd_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text, p->start_s, p->end_s,
                      s->a->options.no_retry ? "" : " and was made again without it");
         n += complaint && p->status != QASR_PIECE_SILENT;
     }
     if (qasr_result_piece_count(r) == 0) {
-        cmd_warn("'%s' holds no samples%s, there is nothing to transcribe", in->path, s->a->start_s > 0 ? " from --start on" : "");
+        cmd_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
+                 s->a->start_s > 0 ? " from --start on" : "");
         n++;
     }
     return n;
@@ -68,15 +71,18 @@ static void warn_of_translation(const run *s, const input *in)
 {
     const char *heard = in->detected, *wanted = s->a->options.language;
     if (heard && *heard && !languages_same(heard, wanted))
-        cmd_warn("'%s' sounds like %s, and %s was asked for: the text may be a translation", in->path, heard, languages_find(wanted));
+        cmd_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path, clip_name_channel(in->channel).text, heard,
+                 languages_find(wanted));
 }
 
 static void print_timings(const run *s, const input *in, const qasr_timings *t)
 {
+    fputc('\'', stderr);
+    clip_name_put(stderr, in->path, 0);
     fprintf(stderr,
-            "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
+            "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
             "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
-            in->path, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
+            clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
             t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
             qasr_cpu_level());
     if (strcmp(qasr_session_device(s->session), "cpu") != 0)
@@ -127,7 +133,7 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
         s->n_done++;
     else
         s->n_failed++;
-    transcribe_progress_file(&s->progress, in->path, error ? -1 : qasr_result_timings(result)->audio_s);
+    transcribe_progress_file(&s->progress, in, error ? -1 : qasr_result_timings(result)->audio_s);
 }
 
 /* From the given one on. */
