@@ -25,6 +25,7 @@ typedef struct run {
     outputs files;            /* with a folder */
     const out_format *format; /* without one: of the stream */
     out stream;
+    resume resume;            /* what was in its file */
     size_t n_in_stream;       /* files whose results are in it */
     size_t next;              /* input to give to the library */
     size_t current;           /* input whose result is next */
@@ -117,6 +118,8 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
     progress_clear();
     bool good = write_result(s, in, result, error);
     size_t n_warnings = 0;
+    if (good)
+        resume_result(&s->resume, in, !error);
     if (error) {
         cmd_print_error(error->message);
     } else {
@@ -310,17 +313,16 @@ static bool transcribe_all(run *s)
 static bool open_output(run *s)
 {
     const transcribe_args *a = s->a;
-    size_t keep_bytes = 0;
     bool good;
     s->files = (outputs){ a->output_dir, a->formats };
     s->format = out_formats[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
     else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
-        good = (a->resume ? resume_read(a->output, s->in, &keep_bytes)
+        good = (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
                           : !out_has_content(a->output) ||
                                 cmd_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
-               out_open_lines(&s->stream, a->output, keep_bytes);
+               out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
     else
         good = out_open(&s->stream, a->output);
     for (size_t i = 0; i < s->in->n; i++)
@@ -342,8 +344,10 @@ int transcribe_run(const transcribe_args *a, inputs *in)
     run s = { .a = a, .in = in };
     qasr_error err;
     bool good = false;
-    if (!open_output(&s))
+    if (!open_output(&s)) {
+        resume_free(&s.resume);
         return EXIT_FAILED;
+    }
     progress_catch_signals();
     if (s.n_skipped == in->n) { /* the model is not needed */
         transcribe_progress_begin(&s.progress, in, a->quiet);
@@ -356,6 +360,8 @@ int transcribe_run(const transcribe_args *a, inputs *in)
         cmd_print_error(err.message);
         out_abort(&s.stream);
     }
+    good = good && resume_finish(&s.resume, a->output);
+    resume_free(&s.resume);
     qasr_session_close(s.session);
     qasr_model_close(s.model);
     return exit_status(&s, good);
