@@ -86,7 +86,7 @@ static const opt opts[] = {
     { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
       offsetof(args, ignore_eos) },
     SEGMENT_OPT(offsetof(args, segment)),
-    { "confidence", 0, NULL, "json: log-probability and entropy of every token, confidence of every word", OPT_FLAG,
+    { "confidence", 0, NULL, "json, jsonl: log-probability and entropy of every token, confidence of every word", OPT_FLAG,
       offsetof(args, confidence) },
     { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first piece as safetensors", OPT_STRING,
       offsetof(args, dump_tensors) },

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clip_name.h"
 #include "cmd.h"
 #include "out.h"
 #include "progress.h"
@@ -25,8 +26,7 @@ static void print_clean(const char *prefix, const char *fmt, va_list ap)
     char text[1024];
     vsnprintf(text, sizeof text, fmt, ap);
     for (char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F)
-            *c = '?';
+        *c = clip_name_byte(*c);
     progress_clear();
     fprintf(stderr, "qasr: %s%s\n", prefix, text);
 }

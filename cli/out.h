@@ -59,6 +59,8 @@ typedef struct out_item {
 typedef struct out_format {
     const char *name;  /* also the ending of file names */
     bool holds_many;   /* one stream may have the results of several files */
+    bool as_it_comes;  /* pieces are written when they are there, as readers can tell those of a file that never ended; else
+                          all of a file when it is done */
     void (*begin)(FILE *f, size_t n_files);
     bool (*piece)(FILE *f, const out_item *item, const qasr_piece *piece); /* item without its result */
     bool (*item)(FILE *f, const out_item *item);

@@ -1,11 +1,12 @@
-/* Transcripts as JSON lines: an object for each piece as soon as it is there ("type": "segment"), and one for each file when all of
- * it is ("type": "file"). Nothing in them depends on the machine, nor on how much is done at a time. */
+/* Transcripts as JSON lines: an object for each piece as soon as it is there ("type": "segment"), with the same keys as in JSON, and
+ * one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at a time. */
 #include "out.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
 #include "json_util.h"
+#include "piece_json.h"
 
 static json_t *begin_object(const char *type, const out_item *it)
 {
@@ -28,13 +29,7 @@ static bool put_line(FILE *f, json_t *o)
 static bool piece(FILE *f, const out_item *it, const qasr_piece *p)
 {
     json_t *o = begin_object("segment", it);
-    json_object_set_new(o, "start", json_number(p->start_s, 3));
-    json_object_set_new(o, "end", json_number(p->end_s, 3));
-    json_object_set_new(o, "text", json_text(p->text));
-    json_object_set_new(o, "language", json_text(p->language));
-    json_object_set_new(o, "status", json_text(qasr_piece_status_name(p->status)));
-    if (p->context_echoed)
-        json_object_set_new(o, "context_echoed", json_true());
+    piece_json_add(o, p);
     return put_line(f, o);
 }
 
@@ -56,4 +51,4 @@ static bool item(FILE *f, const out_item *it)
     return put_line(f, o);
 }
 
-const out_format out_jsonl = { "jsonl", true, NULL, piece, item, NULL };
+const out_format out_jsonl = { "jsonl", true, true, NULL, piece, item, NULL };

@@ -17,4 +17,4 @@ static bool item(FILE *f, const out_item *it)
     return out_subtitles(it, &limits, show, f);
 }
 
-const out_format out_lrc = { "lrc", false, NULL, NULL, item, NULL };
+const out_format out_lrc = { "lrc", false, false, NULL, NULL, item, NULL };

@@ -30,4 +30,4 @@ static bool item(FILE *f, const out_item *it)
     return out_subtitles(it, it->limits, show, &w);
 }
 
-const out_format out_srt = { "srt", false, NULL, NULL, item, NULL };
+const out_format out_srt = { "srt", false, false, NULL, NULL, item, NULL };

@@ -70,5 +70,5 @@ static void begin_csv(FILE *f, size_t n_files)
 static bool piece_tsv(FILE *f, const out_item *it, const qasr_piece *p) { return put_piece(f, it, p, '\t', put_tsv); }
 static bool piece_csv(FILE *f, const out_item *it, const qasr_piece *p) { return put_piece(f, it, p, ',', put_csv); }
 
-const out_format out_tsv = { "tsv", true, begin_tsv, piece_tsv, NULL, NULL };
-const out_format out_csv = { "csv", true, begin_csv, piece_csv, NULL, NULL };
+const out_format out_tsv = { "tsv", true, false, begin_tsv, piece_tsv, NULL, NULL };
+const out_format out_csv = { "csv", true, false, begin_csv, piece_csv, NULL, NULL };

@@ -32,4 +32,4 @@ static bool item(FILE *f, const out_item *it)
     return out_subtitles(it, it->limits, show, f);
 }
 
-const out_format out_vtt = { "vtt", false, begin, NULL, item, NULL };
+const out_format out_vtt = { "vtt", false, false, begin, NULL, item, NULL };

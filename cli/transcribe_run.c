@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clip_name.h"
 #include "cmd.h"
 #include "languages.h"
 #include "out.h"
@@ -24,6 +25,7 @@ typedef struct run {
     outputs files;            /* with a folder */
     const out_format *format; /* without one: of the stream */
     out stream;
+    resume resume;            /* what was in its file */
     size_t n_in_stream;       /* files whose results are in it */
     size_t next;              /* input to give to the library */
     size_t current;           /* input whose result is next */
@@ -46,19 +48,21 @@ static const char *const complaints[] = {
 /* The number of warnings that make a file suspect: silence does not. */
 static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
+    const clip_channel channel = clip_name_channel(in->channel);
     size_t n = 0;
     for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
         const qasr_piece *p = qasr_result_piece(r, i);
         const char *complaint = (size_t)p->status < sizeof complaints / sizeof *complaints ? complaints[p->status] : NULL;
         if (complaint)
-            cmd_warn("'%s' from %.1f to %.1f s: %s", in->path, p->start_s, p->end_s, complaint);
+            cmd_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, complaint);
         if (p->context_echoed)
-            cmd_warn("'%s' from %.1f to %.1f s: the answer began with the context%s", in->path, p->start_s, p->end_s,
+            cmd_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text, p->start_s, p->end_s,
                      s->a->options.no_retry ? "" : " and was made again without it");
         n += complaint && p->status != QASR_PIECE_SILENT;
     }
     if (qasr_result_piece_count(r) == 0) {
-        cmd_warn("'%s' holds no samples%s, there is nothing to transcribe", in->path, s->a->start_s > 0 ? " from --start on" : "");
+        cmd_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
+                 s->a->start_s > 0 ? " from --start on" : "");
         n++;
     }
     return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
@@ -68,15 +72,18 @@ static void warn_of_translation(const run *s, const input *in)
 {
     const char *heard = in->detected, *wanted = s->a->options.language;
     if (heard && *heard && !languages_same(heard, wanted))
-        cmd_warn("'%s' sounds like %s, and %s was asked for: the text may be a translation", in->path, heard, languages_find(wanted));
+        cmd_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path, clip_name_channel(in->channel).text, heard,
+                 languages_find(wanted));
 }
 
 static void print_timings(const run *s, const input *in, const qasr_timings *t)
 {
+    fputc('\'', stderr);
+    clip_name_put(stderr, in->path, 0);
     fprintf(stderr,
-            "'%s': audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
+            "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
             "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
-            in->path, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
+            clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
             t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
             qasr_cpu_level());
     if (strcmp(qasr_session_device(s->session), "cpu") != 0)
@@ -100,7 +107,7 @@ static bool write_result(run *s, const input *in, const qasr_result *result, con
     const out_item item = item_of(s, in, result, error);
     if (s->files.folder)
         return error || outputs_write(&s->files, in, &item);
-    bool good = out_put_result(s->stream.f, s->format, &item, false);
+    bool good = out_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
     s->n_in_stream++;
     return good && out_show(&s->stream);
 }
@@ -111,6 +118,8 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
     progress_clear();
     bool good = write_result(s, in, result, error);
     size_t n_warnings = 0;
+    if (good)
+        resume_result(&s->resume, in, !error);
     if (error) {
         cmd_print_error(error->message);
     } else {
@@ -127,7 +136,7 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
         s->n_done++;
     else
         s->n_failed++;
-    transcribe_progress_file(&s->progress, in->path, error ? -1 : qasr_result_timings(result)->audio_s);
+    transcribe_progress_file(&s->progress, in, error ? -1 : qasr_result_timings(result)->audio_s);
 }
 
 /* From the given one on. */
@@ -180,7 +189,7 @@ static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, c
 static int show_piece(void *user, const qasr_piece *piece)
 {
     run *s = user;
-    if (!s->files.folder && s->format->piece) {
+    if (!s->files.folder && s->format->as_it_comes) {
         const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
         progress_clear();
         s->format->piece(s->stream.f, &item, piece);
@@ -304,17 +313,16 @@ static bool transcribe_all(run *s)
 static bool open_output(run *s)
 {
     const transcribe_args *a = s->a;
-    size_t keep_bytes = 0;
     bool good;
     s->files = (outputs){ a->output_dir, a->formats };
     s->format = out_formats[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
     else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
-        good = (a->resume ? resume_read(a->output, s->in, &keep_bytes)
+        good = (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
                           : !out_has_content(a->output) ||
                                 cmd_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
-               out_open_lines(&s->stream, a->output, keep_bytes);
+               out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
     else
         good = out_open(&s->stream, a->output);
     for (size_t i = 0; i < s->in->n; i++)
@@ -336,8 +344,10 @@ int transcribe_run(const transcribe_args *a, inputs *in)
     run s = { .a = a, .in = in };
     qasr_error err;
     bool good = false;
-    if (!open_output(&s))
+    if (!open_output(&s)) {
+        resume_free(&s.resume);
         return EXIT_FAILED;
+    }
     progress_catch_signals();
     if (s.n_skipped == in->n) { /* the model is not needed */
         transcribe_progress_begin(&s.progress, in, a->quiet);
@@ -350,6 +360,8 @@ int transcribe_run(const transcribe_args *a, inputs *in)
         cmd_print_error(err.message);
         out_abort(&s.stream);
     }
+    good = good && resume_finish(&s.resume, a->output);
+    resume_free(&s.resume);
     qasr_session_close(s.session);
     qasr_model_close(s.model);
     return exit_status(&s, good);

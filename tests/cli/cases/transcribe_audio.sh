@@ -35,3 +35,7 @@ t two.wav --channel 3
 echo "status $?"
 t missing.wav two.wav --channel split
 echo "status $?"
+echo "--- warnings and progress say which channel"
+for file in silence-1s.flac en-000.flac; do "$CONVERT" "$DATA/golden/clips/$file" $file.wav; done
+"$CONVERT" silence-1s.flac.wav en-000.flac.wav half.wav
+"$QASR" transcribe --model "$DEMO" --channel split --timings --max-new-tokens 6 half.wav 2>&1 | sed -E 's/[0-9.]+x$/Ax/; s/: audio .*/: audio/; s/: [0-9.]+ s of audio in .*/: A/'

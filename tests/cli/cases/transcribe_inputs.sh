@@ -16,6 +16,11 @@ echo "--- and those below"
 t in --recursive --quiet
 echo "--- a pattern, and one that matches nothing"
 t 'in/[ab].flac' 'in/*.wav' 2>&1 | figures
+echo "--- names that would end the line or steer the terminal"
+mkdir strange
+cp "$clips/en-000.flac" "$(printf 'strange/a\033[2J\nb.flac')"
+cp "$clips/ru-000.flac" strange/c.flac
+t strange --timings 2>&1 | figures | sed 's/: audio .*/: audio/'
 echo "--- lists"
 printf 'in/b.flac\r\n\nin/below/deep/c.flac\n' >list.txt
 t --list list.txt --quiet

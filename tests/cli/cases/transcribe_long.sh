@@ -1,10 +1,14 @@
-# Memory does not grow with the length of a file: 10 minutes are 38 MB of samples.
+# Memory does not grow with the length of a file: 10 minutes are 38 MB of samples. A line on standard error says that half is done, if it may.
 tool wav short.wav 160000
 tool wav long.wav 9600000
 export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}
+t() { "$QASR" transcribe --model "$DEMO" --segment 10 --max-new-tokens 2 --ignore-eos --format json "$@"; }
 for name in short long; do
-    "$QASR" transcribe --model "$DEMO" --segment 10 --max-new-tokens 2 --ignore-eos --format json $name.wav >$name.json
+    t $name.wav >$name.json 2>$name.err
 done
+t - <long.wav 2>&1 >/dev/null | sed -E 's/ 30[0-9] s  [0-9.]+x$/ S s  Cx/'
+t --quiet long.wav 2>&1 >/dev/null
+sed -E 's/ 30[0-9]\/600 s  [0-9.]+x  ETA [0-9]+:[0-9]+ $/ S\/600 s  Cx  ETA M:S/' long.err short.err
 python3 - <<'PY'
 import json
 short, long = json.load(open("short.json")), json.load(open("long.json"))

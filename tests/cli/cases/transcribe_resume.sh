@@ -10,11 +10,11 @@ size=$(wc -c <"$W/whole.jsonl")
 for cut in 0 20 300 900 $((size / 2)) $((size - 1)) "$size"; do
     head -c "$cut" "$W/whole.jsonl" >"$W/part.jsonl"
     t $clips --output "$W/part.jsonl" --resume 2>/dev/null
-    # those that failed are tried again, at the end
+    # those that failed are tried again, and their new lines, at the end, take the place of the old ones
     python3 - "$W/whole.jsonl" "$W/part.jsonl" <<'PY' || echo "WRONG: cut at $cut"
 import json, sys
 whole, part = ([json.loads(line) for line in open(path, encoding="utf-8")] for path in sys.argv[1:])
-done = lambda lines: sorted(json.dumps(line) for line in lines if "error" not in line)
+done = lambda lines: sorted(json.dumps(line) for line in lines)
 assert done(whole) == done(part), (whole, part)
 PY
 done
@@ -32,6 +32,44 @@ must_fail 1 t "$DATA/golden/clips/en-000.flac" --output /dev/full --format jsonl
 { echo "file	text"; echo "ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
 sed -i '1s/.*/file	language	text/; 2s/	/	Russian	/' refs.tsv
 "$QASR" score --ref refs.tsv --hyp whole.jsonl --format json 2>/dev/null | grep '"wer"' | head -n 1
+echo "--- other names of the same files, also those that are stored with question marks"
+mkdir -p names/below
+cp "$DATA/golden/clips/ru-000.flac" names/below/a.flac
+cp "$DATA/golden/clips/ru-000.flac" "$(printf 'names/\377.flac')"
+t ./names/below/a.flac .//names/./*.flac -o names.jsonl
+cp names.jsonl names.whole
+for form in names ./names names/. .//names/ ./././names; do
+    t $form/below//a.flac $form/*.flac -o names.jsonl --resume || echo "WRONG: status $?"
+    cmp names.jsonl names.whole
+done
+t "$PWD/names" -o names.jsonl --resume # nothing else is the same
+grep -c '"file","file"' names.jsonl
+echo "--- a name that two files have in lines says nothing"
+cp "$DATA/golden/clips/en-000.flac" "$(printf 'names/\376.flac')"
+cp names.whole names.jsonl
+t names --recursive -o names.jsonl --resume
+grep -a -o '^{"type":"file","file":"[^"]*"' names.jsonl
+echo "--- lines of older versions"
+sed -E 's/"(speech_start|speech_end|no_speech|n_prompt_tokens|n_audio_tokens)":[^,]*,//g; s/"tokens":\[[^]]*\],//; s/"language":("[^"]*"),"stop_reason":"eos"\}/"language":\1}/' whole.jsonl >older.jsonl
+grep -c tokens older.jsonl
+cp older.jsonl older.whole
+(cd "$DATA/golden/clips" && t $clips --output "$W/older.jsonl" --resume 2>/dev/null)
+diff older.jsonl older.whole | cut -c 1-60 # the one that fails comes last
+echo "--- interrupted in the middle of a file: tables have the rows of those that are done"
+tool hours hour.wav 3600 "$DATA/audio/jfk.wav" 12
+for format in csv tsv; do
+    "$QASR" transcribe --batch 1 --model "$DEMO" "$DATA/golden/clips/ru-000.flac" hour.wav -o rows.$format 2>err &
+    pid=$!
+    for _ in $(seq 600); do
+        grep -qs ETA err && break # a tenth of it is done
+        sleep 0.05
+    done
+    kill -INT $pid
+    wait $pid
+    echo "status $?, $(tail -n 1 err)"
+    sed 's/^.*ru-000/ru-000/' rows.$format
+done
+rm hour.wav
 echo "--- interrupted"
 mkdir in
 for i in $(seq 10 99); do cp "$DATA/golden/clips/ru-000.flac" in/$i.flac; done

@@ -27,6 +27,20 @@ for c in clips:
 print(hashlib.sha256(json.dumps([[c["text"], c["pieces"]] for c in clips]).encode()).hexdigest(), file=os.fdopen(3, "w"))
 PY
 done 3>"$OLDPWD/sums"
+# Lines say of a piece what json says, with its scores or without.
+for options in "--confidence" "--language English"; do
+    for format in json jsonl; do
+        "$QASR" transcribe --quiet --model "$DEMO" $options --format $format $names >"$OLDPWD/lines.$format"
+    done
+    python3 - "$OLDPWD/lines" <<'PY'
+import json, sys
+clips = json.load(open(sys.argv[1] + ".json"))
+lines = [json.loads(line) for line in open(sys.argv[1] + ".jsonl")]
+wanted = [dict(type="segment", file=c["file"], **p) for c in clips for p in c["pieces"]]
+assert [line for line in lines if line["type"] == "segment"] == wanted, lines
+print(sorted(wanted[0]))
+PY
+done
 cd "$OLDPWD"
 sort sums | uniq -c | awk '{ print $1 }'
 # One piece is one piece: no cut, no second try. Shorter pieces, silence, and the same from a pipe.
