@@ -99,10 +99,11 @@ bool ffmpeg_start(ffmpeg *f, const char *program, int in)
     return false;
 }
 
-/* The last line that is not empty, without what it begins with to say who speaks: "[mov @ 0x...] ", "file:/dev/stdin: ". */
+/* The last line that is not empty, without what it begins with to say who speaks: "[mov @ 0x...] ", "file:/dev/stdin: ". That there is
+ * no sound comes with advice about options that the user has not given. */
 static void last_line(FILE *messages, char *text, size_t size)
 {
-    static const char input[] = "file:/dev/stdin: ";
+    static const char input[] = "file:/dev/stdin: ", no_stream[] = "matches no streams";
     char line[512];
     *text = 0;
     if (!messages || fseek(messages, 0, SEEK_SET) != 0)
@@ -115,7 +116,9 @@ static void last_line(FILE *messages, char *text, size_t size)
         rest = rest ? rest + 2 : line;
         if (strncmp(rest, input, sizeof input - 1) == 0)
             rest += sizeof input - 1;
-        snprintf(text, size, "%s", rest);
+        snprintf(text, size, "%s", strstr(rest, no_stream) ? "there is no sound in it" : rest);
+        if (strstr(rest, no_stream))
+            return;
     }
 }
 

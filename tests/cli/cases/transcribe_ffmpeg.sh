@@ -24,6 +24,14 @@ sort -u log
 echo "not a sound" >bad.mp4
 must_fail 3 t bad.mp4
 must_fail 3 t bad.mp4 --ffmpeg none
+cat >bin/mute <<'SH'
+#!/bin/sh
+echo "[fmt @ 0x1] Stream map '0:a:0' matches no streams." >&2
+echo "To ignore this, add a trailing '?' to the map." >&2
+exit 1
+SH
+chmod +x bin/mute
+must_fail 3 t bad.mp4 --ffmpeg "$PWD/bin/mute"
 must_fail 3 t bad.mp4 --ffmpeg no-such-program
 must_fail 3 env PATH="$PWD" "$QASR" transcribe --quiet --model "$DEMO" bad.mp4
 PATH=$old_path
