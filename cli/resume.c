@@ -158,7 +158,8 @@ static bool end_file(reader *rd, const json_t *o, const char *file)
 {
     const int channel = (int)json_integer_value(json_object_get(o, "channel"));
     const bool has_text = json_object_get(o, "text") != NULL;
-    const bool is_done = has_text && !(rd->strict && (rd->suspect || rd->n_segments == 0)); /* no samples: that is a warning */
+    const bool has_warning = rd->suspect || rd->n_segments == 0 || json_is_true(json_object_get(o, "audio_damaged"));
+    const bool is_done = has_text && !(rd->strict && has_warning);
     char *stored = plain_path(file);
     if (!stored)
         return cmd_fail("out of memory");

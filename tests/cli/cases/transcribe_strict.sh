@@ -64,3 +64,9 @@ for n in 6 60; do t "$clips/en-000.flac" --max-new-tokens $n -o $n.jsonl 2>/dev/
 cat 6.jsonl 60.jsonl >both.jsonl # of a run that was killed before it could take the old ones out
 t "$clips/en-000.flac" --strict --resume -o both.jsonl
 cmp both.jsonl 60.jsonl
+t cut.flac -o cut.jsonl 2>/dev/null # what ended early once may be whole now
+t cut.flac -o cut.jsonl --strict --resume 2>/dev/null
+"$CONVERT" "$clips/en-long-12s.flac" whole.flac
+cp whole.flac cut.flac
+t cut.flac -o cut.jsonl --strict --resume
+grep -c '"type":"file"' cut.jsonl
