@@ -237,12 +237,13 @@ static place find_place(const decoder *d, size_t n)
             best = (place){ i, shared, true };
         }
     }
-    for (size_t i = 0; i < d->n_slots && !best.there; i++)
+    if (best.there)
+        return best;
+    for (size_t i = 0; i < d->n_slots; i++) /* the first whose group can get memory, else the first */
         if (!d->slots[i].used && d->n->d->kv_together && !group_is_used(d, group_of(i)))
             return (place){ i, true, false };
-    for (size_t i = 0; i < d->n_slots && !best.there; i++)
-        if (!d->slots[i].used)
-            return (place){ i, false, false };
+        else if (!d->slots[i].used && best.index == d->n_slots)
+            best.index = i;
     return best;
 }
 
