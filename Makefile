@@ -64,7 +64,7 @@ test-tsan:
 	@tools/setup.sh --tests
 	@tools/venv.sh
 	@tools/configure.sh $(BUILD_TSAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=thread -Db_lundef=false
-	@tools/run_tests.sh $(BUILD_TSAN) --timeout-multiplier 20 base force convert calibrate transcribe batch cli_threads
+	@tools/run_tests.sh $(BUILD_TSAN) --timeout-multiplier 20 base teacher_forcing convert calibrate transcribe batch cli_threads
 
 fuzz:
 	@tools/setup.sh --fuzz

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "opt.h"
+#include "app/opt.h"
 
 extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_devices, cmd_bench, cmd_eval, cmd_score, cmd_pull, cmd_models,
     cmd_help;
@@ -29,12 +29,5 @@ extern const cmd_status cmd_exit_statuses[];
 extern const size_t cmd_n_exit_statuses;
 extern const cmd_variable cmd_variables[];
 extern const size_t cmd_n_variables;
-
-/* "qasr: MESSAGE" on stderr. */
-void cmd_print_error(const char *message);
-/* The same for a message that may have bytes of files in it: control characters become '?'. Always false. */
-bool cmd_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* "qasr: warning: MESSAGE", the same way. */
-void cmd_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

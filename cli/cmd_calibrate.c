@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cmd.h"
-#include "models.h"
-#include "progress.h"
+#include "app/message.h"
+#include "cli/cmd.h"
+#include "app/models.h"
+#include "app/progress.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -69,7 +70,7 @@ static int calibrate(const args *a)
     qasr_status status = qasr_calibrate(&options, &report, &err);
     progress_end(&bar);
     if (status != QASR_OK) {
-        cmd_print_error(err.message);
+        message_print(err.message);
         return EXIT_FAILED;
     }
     if (!a->quiet)

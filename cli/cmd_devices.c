@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "json_util.h"
+#include "cli/cmd.h"
+#include "app/json_util.h"
 #include "qasr/qasr.h"
 
 typedef struct args {

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "completion.h"
-#include "manual.h"
+#include "cli/cmd.h"
+#include "cli/completion.h"
+#include "cli/manual.h"
 
 typedef struct args {
     opt_files words;

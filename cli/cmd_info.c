@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "json_util.h"
-#include "models.h"
-#include "out.h"
+#include "app/message.h"
+#include "cli/cmd.h"
+#include "app/json_util.h"
+#include "app/models.h"
+#include "app/metrics.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -76,7 +77,7 @@ static int info_of(const char *path, const args *a)
     qasr_inspect *info = NULL;
     qasr_error err;
     if (qasr_inspect_open(&info, path, &err) != QASR_OK) {
-        cmd_print_error(err.message);
+        message_print(err.message);
         return EXIT_FAILED;
     }
     if (a->format == FORMAT_JSON)

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "models.h"
-#include "progress.h"
+#include "app/message.h"
+#include "cli/cmd.h"
+#include "app/models.h"
+#include "app/progress.h"
 #include "qasr/qasr.h"
-#include "quantize_out.h"
+#include "cli/quantize_out.h"
 
 typedef struct args {
     const char *input, *output, *scope, *calibration;
@@ -123,7 +124,7 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     show s = { .out = { .options = &options, .json = json, .list = a->dry_run } };
     if (run_library(&options, &s, &report, !a->quiet && !a->dry_run, &err) != QASR_OK) {
         quantize_out_abort(&s.out);
-        cmd_print_error(err.message);
+        message_print(err.message);
         return EXIT_FAILED;
     }
     if (!a->quiet || a->dry_run || json)
@@ -173,7 +174,7 @@ static int split_rules(rule_list *l, const opt_files *given)
     }
     if (l->rules && l->copies && (given->n == 0 || l->copies[given->n - 1]))
         return EXIT_DONE;
-    cmd_print_error("out of memory");
+    message_print("out of memory");
     return EXIT_FAILED;
 }
 

@@ -1,7 +1,7 @@
 /* The list of commands, and what holds for all of them. */
 #include <string.h>
 
-#include "cmd.h"
+#include "cli/cmd.h"
 
 const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_devices, &cmd_bench, &cmd_eval,
                                    &cmd_score, &cmd_pull, &cmd_models, &cmd_help };

@@ -1,11 +1,11 @@
 /* See completion.h. */
-#include "completion.h"
+#include "cli/completion.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "cmd.h"
-#include "models.h"
+#include "cli/cmd.h"
+#include "app/models.h"
 #include "qasr/qasr.h"
 
 /* ---- values ---------------------------------------------------------------------------------- */

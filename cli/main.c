@@ -8,45 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clip_name.h"
-#include "cmd.h"
-#include "out.h"
-#include "progress.h"
-#include "pull.h"
+#include "cli/cmd.h"
+#include "app/out.h"
+#include "app/progress.h"
+#include "cli/pull/pull.h"
 #include "qasr/qasr.h"
-
-void cmd_print_error(const char *message)
-{
-    progress_clear();
-    fprintf(stderr, "qasr: %s\n", message);
-}
-
-static void print_clean(const char *prefix, const char *fmt, va_list ap)
-{
-    char text[1024];
-    vsnprintf(text, sizeof text, fmt, ap);
-    for (char *c = text; *c; c++)
-        *c = clip_name_byte(*c);
-    progress_clear();
-    fprintf(stderr, "qasr: %s%s\n", prefix, text);
-}
-
-bool cmd_fail(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    print_clean("", fmt, ap);
-    va_end(ap);
-    return false;
-}
-
-void cmd_warn(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    print_clean("warning: ", fmt, ap);
-    va_end(ap);
-}
 
 static bool is_version(const char *word) { return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0; }
 static bool is_verbose(const char *word) { return strcmp(word, "--verbose") == 0 || strcmp(word, "-v") == 0; }

@@ -1,10 +1,10 @@
 /* See manual.h. What a page says comes from the same tables as --help. */
-#include "manual.h"
+#include "cli/manual.h"
 
 #include <ctype.h>
 #include <string.h>
 
-#include "cmd.h"
+#include "cli/cmd.h"
 #include "qasr/qasr.h"
 
 /* n bytes of text, so that roff takes none of them for its own. */

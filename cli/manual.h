@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "opt.h"
+#include "app/opt.h"
 
 /* qasr-COMMAND(1). */
 void manual_print_command(FILE *f, const command *cmd);

@@ -1,13 +1,13 @@
 /* What qasr quantize prints: a line for each tensor, a table of totals; or one JSON object. */
-#include "quantize_out.h"
+#include "cli/quantize_out.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "json_util.h"
-#include "out.h"
+#include "app/json_util.h"
+#include "app/metrics.h"
 
 static double bits(uint64_t bytes, uint64_t n_values) { return n_values ? 8.0 * (double)bytes / (double)n_values : 0; }
 

@@ -140,12 +140,7 @@ struct device {
  * DEVICE_EXACT keeps float32. */
 typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
 
-/* name: "cpu" (NULL), or a device of ggml: "gpu" (the first one), a kind ("metal", "vulkan", "cuda", "hip"), a name from the list
- * below, each with ":N" for the N-th from 0 of several. Upper or lower case. n_threads 0: default. Errors: INVALID (unknown name),
- * UNSUPPORTED (no such device here; says what to install), DEVICE (it does not start), NOMEM, IO (threads). */
-qasr_status device_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err);
-
-/* One of the devices that device_open opens. */
+/* A device that can be opened. */
 typedef struct device_info {
     char name[DEVICE_NAME_BYTES], description[128], backend[32]; /* backend: "qasr", or ggml's that drives it: "Vulkan" */
     const char *kind;                  /* "cpu", "gpu", "igpu" (shares the memory of the host) */
@@ -155,10 +150,13 @@ typedef struct device_info {
     bool reads[QUANT_TYPE_COUNT];      /* weights of the type are multiplied as they are; others are converted to f16 or f32 */
 } device_info;
 
-/* The i-th device, "cpu" first; false beyond the last. */
-bool device_list(device_info *out, size_t i);
-/* Name of the first GPU with so many bytes free, else "cpu"; that there is a GPU which is too small, the log says as a warning. */
-void device_choose(char name[DEVICE_NAME_BYTES], uint64_t n_bytes);
+/* A kind of device. The registry (registry.c) has a table of them; a new one is a row there. */
+typedef struct device_driver {
+    /* As device_open (registry.h), name not NULL. Error UNSUPPORTED: the driver has no such device. */
+    qasr_status (*open)(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err);
+    bool (*list)(device_info *out, size_t i); /* the i-th that it can open; false beyond the last */
+} device_driver;
+
 static inline void device_close(device *d)
 {
     if (d)

@@ -3,8 +3,8 @@
 #define QASR_ENGINE_CLIP_H
 
 #include "base/buf.h"
-#include "engine/piece.h"
-#include "engine/sound.h"
+#include "engine/segment.h"
+#include "engine/segment_reader.h"
 
 typedef struct clip {
     struct clip *next;

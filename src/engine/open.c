@@ -7,7 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
-#include "engine/work.h"
+#include "engine/cost.h"
+#include "device/registry.h"
 
 /* ---- tokenizer ----------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 
 #include "audio/split.h"
 #include "base/mem.h"
-#include "engine/guard.h"
+#include "engine/answer_check.h"
 
 enum {
     MAX_DEPTH = 2,                   /* quarters are not cut again */

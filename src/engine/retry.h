@@ -3,7 +3,7 @@
 #ifndef QASR_ENGINE_RETRY_H
 #define QASR_ENGINE_RETRY_H
 
-#include "engine/piece.h"
+#include "engine/segment.h"
 
 /* Whether pieces of this call may be tried again, so that they need their samples after the start. */
 bool retry_is_possible(const call *c);

@@ -1,4 +1,4 @@
-/* Between kernels.c and the files of the levels: each function overrides in k what its level does better. */
+/* Between dispatch.c and the files of the levels: each function overrides in k what its level does better. */
 #ifndef QASR_KERNELS_LEVELS_H
 #define QASR_KERNELS_LEVELS_H
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "model/config.h"
 #include "quant/mix.h"
+#include "weights/gguf_read.h"
 
 #define MMPROJ_PATTERN "mmproj*.gguf"
 

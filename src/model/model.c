@@ -12,6 +12,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/files.h"
+#include "weights/safetensors.h"
+#include "weights/gguf_read.h"
+#include "weights/open.h"
 
 enum { CONFIG_MAX_BYTES = 16 << 20, NAME_MAX_BYTES = 160 };
 

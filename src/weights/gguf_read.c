@@ -9,7 +9,8 @@
 
 #include "base/mem.h"
 #include "weights/container.h"
-#include "weights/gguf.h"
+#include "weights/gguf_format.h"
+#include "weights/gguf_read.h"
 
 #define MAX_STRING ((uint64_t)1 << 30) /* bytes, as in ggml */
 #define MAX_ARRAY ((uint64_t)1 << 30)  /* elements, as in ggml */

@@ -9,7 +9,8 @@
 
 #include "base/mem.h"
 #include "weights/container.h"
-#include "weights/gguf.h"
+#include "weights/gguf_format.h"
+#include "weights/gguf_write.h"
 
 typedef struct out_tensor {
     char name[GGUF_MAX_NAME + 1];

@@ -50,17 +50,6 @@ typedef enum weights_container { WEIGHTS_SAFETENSORS, WEIGHTS_GGUF } weights_con
 
 typedef struct weights weights;
 
-/* path: a directory (model.safetensors, else model.safetensors.index.json, else model-*-of-*.safetensors
- * sorted), a .safetensors file or a .safetensors.index.json. With an index every tensor is looked up in
- * the file that weight_map names. Element types other than BF16, F16, F32 are refused by name unless the
- * tensor is never asked for: they are listed with a warning and left out.
- * Errors: IO (missing shard...), FORMAT, NOMEM. */
-qasr_status weights_open_safetensors(weights **out, const char *path, qasr_error *err);
-/* GGUF version 2 or 3, little endian. Errors: IO, FORMAT, UNSUPPORTED (type, version), NOMEM. */
-qasr_status weights_open_gguf(weights **out, const char *path, qasr_error *err);
-/* By content: GGUF magic or safetensors. */
-qasr_status weights_open(weights **out, const char *path, qasr_error *err);
-qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err); /* a file that begins as one. Errors: IO, NOMEM */
 void weights_close(weights *w); /* NULL is fine */
 
 /* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not touched
@@ -107,40 +96,5 @@ const wmeta *weights_meta_find(const weights *w, const char *key);
 const char *weights_meta_string(const weights *w, const char *key);
 /* Walks a string array: *pos starts at 0; returns false at the end. The string is not NUL-terminated. */
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len);
-
-/* ---- GGUF writer, version 3 ---- */
-typedef struct gguf_writer gguf_writer;
-
-/* path NULL: nothing is written; the writer is for gguf_writer_measure alone. */
-qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, qasr_error *err);
-/* Metadata, before the header is written. Keys must be unique and not empty. */
-qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *value, qasr_error *err);
-qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err);
-qasr_status gguf_writer_meta_f32(gguf_writer *g, const char *key, float value, qasr_error *err);
-qasr_status gguf_writer_meta_bool(gguf_writer *g, const char *key, bool value, qasr_error *err);
-qasr_status gguf_writer_meta_i32s(gguf_writer *g, const char *key, const int32_t *values, size_t n, qasr_error *err);
-/* Announces an array of n strings, which have to follow before the next key, one by one. */
-qasr_status gguf_writer_meta_strings(gguf_writer *g, const char *key, size_t n, qasr_error *err);
-qasr_status gguf_writer_next_string(gguf_writer *g, const char *s, size_t len, qasr_error *err);
-/* A key of another GGUF file as it stands there. */
-qasr_status gguf_writer_meta_copy(gguf_writer *g, const wmeta *m, qasr_error *err);
-/* Declares the next tensor; shape is slowest first. Trailing GGUF dimensions of 1 are left out as ggml
- * does. *index numbers tensors from 0. Errors: INVALID (duplicate, name over 63 bytes, row not a multiple
- * of the block). */
-qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
-                            const uint64_t *shape, size_t *index, qasr_error *err);
-/* The size that the file has in the end, as far as keys and tensors are declared. */
-qasr_status gguf_writer_measure(const gguf_writer *g, uint64_t *file_bytes, qasr_error *err);
-/* Fixes offsets and writes header, metadata and tensor list. */
-qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err);
-/* Bytes [offset, offset + n) of a tensor's data; safe from several threads at once. */
-qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n, qasr_error *err);
-/* Pads the last tensor, commits the file (fsync, rename). *file_bytes may be NULL. */
-qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err);
-void gguf_writer_free(gguf_writer *g); /* before commit: removes the temporary file; NULL is fine */
-
-/* ---- safetensors writer: small float32 files (tensor dumps) ---- */
-typedef struct st_entry { const char *name; unsigned n_dims; uint64_t shape[WEIGHTS_MAX_DIMS]; const float *data; } st_entry;
-qasr_status safetensors_write_f32(const char *path, const st_entry *entries, size_t n, qasr_error *err);
 
 #endif

@@ -1,48 +1,96 @@
 #!/usr/bin/env python3
-"""Dependencies between the folders of src/ point one way (docs/architecture.md), the program sees the public header
-only, and third-party headers stay in the .c files that are meant to know them. Argument: the project's root."""
+"""Dependencies between folders point one way (docs/architecture.md), no files include each other in a circle, programs see
+the public headers only, and third-party headers stay in the .c files that are meant to know them.
+Argument: the project's root."""
 import pathlib
 import re
 import sys
 
-MAY_INCLUDE = {
+# What the folders of the library may include, besides themselves; folders inside are listed where they differ.
+LIBRARY = {
     "base": [], "quant": ["base"], "kernels": ["base", "quant"], "weights": ["base", "quant"],
-    "audio": ["base", "kernels", "quant"], "text": ["base"], "device": ["base", "quant", "kernels"],
+    "audio": ["base", "quant", "kernels"], "text": ["base"],
+    "device": ["base", "quant", "kernels"],
     "model": ["base", "quant", "device", "weights"],
     "engine": ["base", "quant", "device", "weights", "model", "audio", "text"],
-    "": ["base", "quant", "device", "kernels", "weights", "model", "audio", "text", "engine"],
+    "inspect": ["base", "quant", "weights", "model", "text"],
+    "quantize": ["base", "quant", "kernels", "device", "weights", "model", "audio", "text", "engine"],
+    "api": ["base", "quant", "kernels", "device", "weights", "model", "audio", "text", "engine", "inspect", "quantize"],
 }
+# The same for programs, which include public headers, app/ and their own files.
+PROGRAMS = {"app": [], "cli": ["app"]}
+# Folders that do not see the other folders beside them: drivers of devices, groups of commands.
+APART = {"device/cpu", "device/ggml", "cli/bench", "cli/eval", "cli/pull", "cli/transcribe"}
+
 THIRD_PARTY = {"ggml.h", "ggml-alloc.h", "ggml-backend.h", "sndfile.h", "soxr.h", "jansson.h", "utf8proc.h", "pcre2.h"}
-PROGRAM_THIRD_PARTY = {"curl": "fetch.c", "openssl": "hash.c"}  # folder of headers: the file of cli/ that knows them
+PROGRAM_THIRD_PARTY = {"curl": "fetch.c", "openssl": "hash.c"}  # folder of headers: the only file that includes them
 
 root = pathlib.Path(sys.argv[1])
 errors = []
+includes = {}  # file without its endings: set of the same, for circles
 
 
-def check(path, folder):
+def module(path):
+    """src/device/cpu/gemm.c, its header and its .inc.h are one module, device/cpu/gemm."""
+    return re.sub(r"(\.inc)?\.[ch]$", "", path)
+
+
+def check(path, key, allowed):
+    top, folder = key.split("/")[0], key.rpartition("/")[0]
+    in_program = top in PROGRAMS
     for line in path.read_text(encoding="utf-8").splitlines():
-        match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+        match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
         if not match:
             continue
-        name = match.group(1)
-        where = name.rpartition("/")[0].split("/")[0]
-        if folder != "cli" and name in THIRD_PARTY and path.suffix == ".h":
+        name = match.group(2)
+        of_top, of_folder = name.split("/")[0], name.rpartition("/")[0]
+        if name in THIRD_PARTY and path.suffix == ".h":
             errors.append(f"{path}: third-party header '{name}' in a header")
-        if folder == "cli" and PROGRAM_THIRD_PARTY.get(where) == path.name:
+        if of_top in PROGRAM_THIRD_PARTY and PROGRAM_THIRD_PARTY[of_top] != path.name:
+            errors.append(f"{path}: '{name}' is for {PROGRAM_THIRD_PARTY[of_top]} only")
+        if match.group(1) == "<" or of_top == "qasr":
             continue
-        if folder == "cli" and (where not in ("", "qasr", "sys") or (where == "" and (root / "src" / name).exists())):
-            errors.append(f"{path}: the program includes '{name}', only qasr/qasr.h is for it")
-        if folder != "cli" and where in MAY_INCLUDE and where and where != folder and where not in MAY_INCLUDE[folder]:
-            errors.append(f"{path}: src/{folder} must not include '{name}'")
+        known = PROGRAMS if in_program else LIBRARY
+        if of_top not in known:
+            if in_program or "/" in name:
+                errors.append(f"{path}: unknown folder of '{name}'")
+            continue
+        if of_top != top and of_top not in allowed:
+            errors.append(f"{path}: {top}/ must not include '{name}'")
+        if of_top == top and of_folder in APART and folder in APART and of_folder != folder:
+            errors.append(f"{path}: {folder}/ must not include '{name}'")
+        if module(name) != module(key):
+            includes.setdefault(module(key), set()).add(module(name))
+
+
+def find_circle():
+    """Depth first; a module that is met again on the way closes a circle."""
+    done, way = set(), []
+
+    def walk(at):
+        if at in way:
+            return way[way.index(at):] + [at]
+        if at in done:
+            return None
+        way.append(at)
+        circle = next(filter(None, map(walk, sorted(includes.get(at, ())))), None)
+        way.pop()
+        done.add(at)
+        return circle
+
+    return next(filter(None, map(walk, sorted(includes))), None)
 
 
 n_files = 0
-for path in sorted(root.glob("src/**/*.[ch]")):
-    parts = path.relative_to(root / "src").parts
-    check(path, parts[0] if len(parts) > 1 else "")
-    n_files += 1
-for path in sorted(root.glob("cli/*.[ch]")):
-    check(path, "cli")
-    n_files += 1
-print("\n".join(errors) if errors else f"{n_files} files keep the order of folders")
-sys.exit(1 if errors or n_files < 40 else 0)
+for base, known in ((root / "src", LIBRARY), (root, PROGRAMS)):
+    for top, allowed in known.items():
+        for path in sorted((base / top).glob("**/*.[ch]")):
+            check(path, str(path.relative_to(base)), allowed)
+            n_files += 1
+unlisted = {p.name for p in (root / "src").iterdir() if p.is_dir()} - set(LIBRARY)
+errors += [f"src/{name}/ has no place in the order" for name in sorted(unlisted)]
+circle = find_circle()
+if circle:
+    errors.append("a circle of includes: " + " > ".join(circle))
+print("\n".join(errors) if errors else f"{n_files} files keep the order of folders, without circles")
+sys.exit(1 if errors or n_files < 150 else 0)

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "model/config.h"
+#include "weights/safetensors.h"
+#include "weights/safetensors_write.h"
 #include "weights_checks.h"
 
 static void check_config(const char *text, size_t size)

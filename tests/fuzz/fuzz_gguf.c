@@ -2,9 +2,10 @@
  * calibration, and by `qasr info`. */
 #include <math.h>
 
-#include "engine/calibration.h"
+#include "quantize/calibration_file.h"
 #include "model/config.h"
 #include "qasr/qasr.h"
+#include "weights/gguf_read.h"
 #include "weights_checks.h"
 
 static void check_container(const char *path)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd.h"
+#include "cli/cmd.h"
 #include "fuzz.h"
 
 enum { MAX_WORDS = 64, MAX_ARGS_BYTES = 4096 };

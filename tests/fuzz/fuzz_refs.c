@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "texts.h"
+#include "cli/eval/texts.h"
 
 static void check_list(text_list *list, bool read)
 {

@@ -1,4 +1,5 @@
 /* A .safetensors file. */
+#include "weights/safetensors.h"
 #include "weights_checks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -23,6 +23,7 @@
 
 #include "qasr/qasr.h"
 #include "weights/weights.h"
+#include "weights/safetensors.h"
 
 enum { MAX_NEW_TOKENS = 200 }; /* as the reference was run */
 

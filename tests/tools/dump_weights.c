@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "weights/weights.h"
+#include "weights/safetensors_write.h"
+#include "weights/open.h"
 
 static void print_json(json_t *line)
 {

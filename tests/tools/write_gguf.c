@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "weights/weights.h"
+#include "weights/gguf_write.h"
 
 enum { N_ROWS = 3, ROW = 512, MAX_VALUES = N_ROWS * ROW, MAX_BYTES = 4 * MAX_VALUES };
 

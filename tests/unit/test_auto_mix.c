@@ -2,8 +2,9 @@
 #include <math.h>
 
 #include "base/file.h"
-#include "engine/type_budget.h"
+#include "quantize/bit_budget.h"
 #include "qasr/qasr.h"
+#include "weights/gguf_read.h"
 #include "weights_fixture.h"
 
 static void must(qasr_status status, const qasr_error *err)

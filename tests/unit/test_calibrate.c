@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "engine/calibration.h"
+#include "quantize/calibration_file.h"
 #include "engine/engine.h"
-#include "engine/sounds.h"
+#include "quantize/audio_files.h"
+#include "weights/safetensors.h"
+#include "weights/gguf_write.h"
 #include "weights_fixture.h"
 
 #define CLIP(name) TEST_DATA "/golden/clips/" name ".flac"

@@ -18,8 +18,12 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/convert.h"
+#include "quantize/convert.h"
 #include "weights/weights.h"
+#include "weights/safetensors_write.h"
+#include "weights/open.h"
+#include "weights/gguf_read.h"
+#include "weights/safetensors.h"
 
 #define MODEL_SCOPE "thinker.model."
 #define Q_PROJ "thinker.model.layers.0.self_attn.q_proj.weight"

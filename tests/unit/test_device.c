@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "device/device.h"
+#include "device/registry.h"
 #include "kernels/kernels.h"
 
 static uint32_t seed = 12345;

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "device/device.h"
+#include "device/registry.h"
 
 static const char *device_name;
 static uint32_t seed;

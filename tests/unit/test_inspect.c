@@ -12,9 +12,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "engine/convert.h"
-#include "engine/inspect.h"
+#include "quantize/convert.h"
+#include "inspect/inspect.h"
 #include "weights/weights.h"
+#include "weights/safetensors_write.h"
+#include "weights/gguf_write.h"
 
 static char dir[64];
 

@@ -1,7 +1,8 @@
 /* The rules of quantization: which type each tensor of a small model gets, by kind, by name, and where rows do not fit. */
 #include "weights_fixture.h"
 
-#include "engine/plan.h"
+#include "quantize/plan.h"
+#include "weights/safetensors_write.h"
 
 #define ENC "thinker.audio_tower."
 #define DEC "thinker.model."

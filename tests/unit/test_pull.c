@@ -11,16 +11,17 @@
 
 #include <cmocka.h>
 
-#include "../../cli/cmd.h"
-#include "../../cli/hub.h"
-#include "../../cli/parts.h"
-#include "../../cli/progress.h"
+#include "app/message.h"
+#include "cli/cmd.h"
+#include "cli/pull/hub.h"
+#include "cli/pull/partial_download.h"
+#include "app/progress.h"
 
 /* ---- in place of the program ----------------------------------------------------------------- */
 
 static char said[1024];
 
-bool cmd_fail(const char *fmt, ...)
+bool message_fail(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -29,7 +30,7 @@ bool cmd_fail(const char *fmt, ...)
     return false;
 }
 
-void cmd_warn(const char *fmt, ...)
+void message_warn(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);

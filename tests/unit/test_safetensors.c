@@ -4,6 +4,8 @@
 #include <fcntl.h>
 
 #include "base/log.h"
+#include "weights/safetensors.h"
+#include "weights/safetensors_write.h"
 
 /* Length, JSON, then n bytes 0, 1, 2, ... */
 static void write_st(const char *name, const char *json, size_t n_data)

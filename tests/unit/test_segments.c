@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "engine/guard.h"
+#include "engine/answer_check.h"
 #include "engine/retry.h"
 #include "qasr/qasr.h"
 

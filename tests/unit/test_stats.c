@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../../cli/stats.h"
+#include "cli/eval/stats.h"
 
 static void divergence(void **state)
 {

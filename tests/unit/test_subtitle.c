@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../../cli/subtitle.h"
+#include "app/formats/subtitle.h"
 
 enum { MAX_CUES = 400 };
 

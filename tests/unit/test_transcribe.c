@@ -21,6 +21,9 @@
 #include "base/mem.h"
 #include "qasr/qasr.h"
 #include "weights/weights.h"
+#include "weights/safetensors_write.h"
+#include "weights/gguf_write.h"
+#include "weights/safetensors.h"
 
 #define SAMPLE(name) MODEL_DIR "/samples/" name
 static const char *const english = SAMPLE("en.flac"), *const russian = SAMPLE("ru.flac");

@@ -1,0 +1,64 @@
+/* The formats of transcripts by name, and what several of their writers share. */
+#include "app/formats/formats.h"
+
+#include <inttypes.h>
+
+#include "app/message.h"
+#include "app/formats/subtitle.h"
+
+const out_format *const out_formats[OUT_FORMATS] = {
+    [OUT_TXT] = &out_txt, [OUT_JSON] = &out_json, [OUT_JSONL] = &out_jsonl, [OUT_SRT] = &out_srt,
+    [OUT_VTT] = &out_vtt, [OUT_TSV] = &out_tsv,   [OUT_CSV] = &out_csv,     [OUT_LRC] = &out_lrc,
+};
+
+const char *const out_format_names[OUT_FORMATS + 1] = { "txt", "json", "jsonl", "srt", "vtt", "tsv", "csv", "lrc", NULL };
+
+bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_pieces)
+{
+    bool good = true;
+    size_t n = with_pieces && format->piece && item->result ? qasr_result_piece_count(item->result) : 0;
+    for (size_t i = 0; good && i < n; i++)
+        good = format->piece(f, item, qasr_result_piece(item->result, i));
+    good = good && (!format->item || format->item(f, item));
+    return good || message_fail("out of memory");
+}
+
+bool out_put_whole(FILE *f, const out_format *format, const out_item *item)
+{
+    if (format->begin)
+        format->begin(f, 1);
+    bool good = out_put_result(f, format, item, true);
+    if (format->end)
+        format->end(f, 1);
+    return good;
+}
+
+static bool put_subtitles(const qasr_piece *p, const subtitle_limits *limits, subtitle_fn show, void *user)
+{
+    const bool is_known = p->speech_end_s > p->speech_start_s;
+    return subtitle_break(p->text, is_known ? p->speech_start_s : p->start_s, is_known ? p->speech_end_s : p->end_s, limits, show, user);
+}
+
+bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
+{
+    bool good = true;
+    for (size_t i = 0; good && item->result && i < qasr_result_piece_count(item->result); i++)
+        good = put_subtitles(qasr_result_piece(item->result, i), limits, show, user);
+    return good;
+}
+
+static uint64_t milliseconds(double seconds) { return seconds > 0 && seconds < 1e12 ? (uint64_t)(1000 * seconds + 0.5) : 0; }
+
+static void put_time(FILE *f, uint64_t ms, char mark)
+{
+    fprintf(f, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "%c%03" PRIu64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, mark, ms % 1000);
+}
+
+void out_put_times(FILE *f, double start_s, double end_s, char mark)
+{
+    const uint64_t start = milliseconds(start_s), end = milliseconds(end_s);
+    put_time(f, start, mark);
+    fputs(" --> ", f);
+    put_time(f, end > start ? end : start + 1, mark);
+    fputc('\n', f);
+}

@@ -1,0 +1,54 @@
+/* Transcripts as JSON lines: an object for each piece as soon as it is there ("type": "segment"), with the same keys as in JSON, and
+ * one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at a time. */
+#include "app/formats/formats.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "app/json_util.h"
+#include "app/formats/segment_json.h"
+
+static json_t *begin_object(const char *type, const out_item *it)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "type", json_text(type));
+    json_object_set_new(o, "file", json_text(it->file));
+    if (it->channel)
+        json_object_set_new(o, "channel", json_integer(it->channel));
+    return o;
+}
+
+static bool put_line(FILE *f, json_t *o)
+{
+    bool good = o && json_dumpf(o, f, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0;
+    json_decref(o);
+    fputc('\n', f);
+    return good || ferror(f);
+}
+
+static bool piece(FILE *f, const out_item *it, const qasr_piece *p)
+{
+    json_t *o = begin_object("segment", it);
+    piece_json_add(o, p);
+    return put_line(f, o);
+}
+
+static bool item(FILE *f, const out_item *it)
+{
+    json_t *o = begin_object("file", it);
+    if (it->result) {
+        json_object_set_new(o, "text", json_text(qasr_result_text(it->result)));
+        json_object_set_new(o, "language", json_text(qasr_result_language(it->result)));
+        if (it->detected)
+            json_object_set_new(o, "detected_language", json_text(it->detected));
+        json_object_set_new(o, "duration", json_number(qasr_result_timings(it->result)->audio_s, 4));
+        json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(it->result))));
+        if (qasr_result_audio_damaged(it->result))
+            json_object_set_new(o, "audio_damaged", json_true());
+    } else {
+        json_object_set_new(o, "error", json_text(it->error));
+    }
+    return put_line(f, o);
+}
+
+const out_format out_jsonl = { "jsonl", true, true, NULL, piece, item, NULL };

@@ -1,0 +1,20 @@
+/* Transcripts as LRC, the lyrics of music players: a line of text with the time at which it begins. */
+#include "app/formats/formats.h"
+
+#include <inttypes.h>
+
+static void show(void *user, double start_s, double end_s, const char *lines)
+{
+    const uint64_t hundredths = (uint64_t)(100 * start_s + 0.5);
+    (void)end_s;
+    fprintf(user, "[%02" PRIu64 ":%02" PRIu64 ".%02" PRIu64 "]%s\n", hundredths / 6000, hundredths / 100 % 60, hundredths % 100, lines);
+}
+
+static bool item(FILE *f, const out_item *it)
+{
+    subtitle_limits limits = *it->limits;
+    limits.max_lines = 1;
+    return out_subtitles(it, &limits, show, f);
+}
+
+const out_format out_lrc = { "lrc", false, false, NULL, NULL, item, NULL };

@@ -1,0 +1,33 @@
+/* Transcripts as SubRip subtitles: a number, a line of times, lines of text, an empty line. */
+#include "app/formats/formats.h"
+
+#include <string.h>
+
+typedef struct writer {
+    FILE *f;
+    size_t n; /* subtitles so far */
+} writer;
+
+/* The format knows no escapes: an arrow of its own in the text would pass for a line of times. */
+static void put_lines(FILE *f, const char *lines)
+{
+    for (const char *arrow; (arrow = strstr(lines, "-->")); lines = arrow + 3)
+        fprintf(f, "%.*s->", (int)(arrow - lines), lines);
+    fprintf(f, "%s\n\n", lines);
+}
+
+static void show(void *user, double start_s, double end_s, const char *lines)
+{
+    writer *w = user;
+    fprintf(w->f, "%zu\n", ++w->n);
+    out_put_times(w->f, start_s, end_s, ',');
+    put_lines(w->f, lines);
+}
+
+static bool item(FILE *f, const out_item *it)
+{
+    writer w = { .f = f };
+    return out_subtitles(it, it->limits, show, &w);
+}
+
+const out_format out_srt = { "srt", false, false, NULL, NULL, item, NULL };

@@ -1,0 +1,74 @@
+/* Transcripts as tables, a row for each piece that has text: with tabs between (TSV), and with commas (CSV, RFC 4180, but for
+ * lines that end with a line feed alone). */
+#include "app/formats/formats.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const columns[] = { "file", "channel", "start", "end", "language", "text" };
+enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+
+typedef void (*cell_fn)(FILE *f, const char *text);
+
+/* What separates becomes a space: the format has no escapes. */
+static void put_tsv(FILE *f, const char *text)
+{
+    for (; *text; text++)
+        fputc(strchr("\t\r\n", *text) ? ' ' : *text, f);
+}
+
+static void put_csv(FILE *f, const char *text)
+{
+    if (!text[strcspn(text, ",\"\r\n")]) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
+static void put_row(FILE *f, const char *const cells[N_COLUMNS], char separator, cell_fn put)
+{
+    for (size_t i = 0; i < N_COLUMNS; i++) {
+        if (i > 0)
+            fputc(separator, f);
+        put(f, cells[i]);
+    }
+    fputc('\n', f);
+}
+
+static bool put_piece(FILE *f, const out_item *it, const qasr_piece *p, char separator, cell_fn put)
+{
+    char channel[16] = "", start[32], end[32];
+    if (!*p->text)
+        return true;
+    if (it->channel)
+        snprintf(channel, sizeof channel, "%d", it->channel);
+    snprintf(start, sizeof start, "%.3f", round(1000 * p->start_s) / 1000); /* as in JSON */
+    snprintf(end, sizeof end, "%.3f", round(1000 * p->end_s) / 1000);
+    put_row(f, (const char *const[N_COLUMNS]){ it->file, channel, start, end, p->language, p->text }, separator, put);
+    return true;
+}
+
+static void begin_tsv(FILE *f, size_t n_files)
+{
+    (void)n_files;
+    put_row(f, columns, '\t', put_tsv);
+}
+
+static void begin_csv(FILE *f, size_t n_files)
+{
+    (void)n_files;
+    put_row(f, columns, ',', put_csv);
+}
+
+static bool piece_tsv(FILE *f, const out_item *it, const qasr_piece *p) { return put_piece(f, it, p, '\t', put_tsv); }
+static bool piece_csv(FILE *f, const out_item *it, const qasr_piece *p) { return put_piece(f, it, p, ',', put_csv); }
+
+const out_format out_tsv = { "tsv", true, false, begin_tsv, piece_tsv, NULL, NULL };
+const out_format out_csv = { "csv", true, false, begin_csv, piece_csv, NULL, NULL };

@@ -1,0 +1,17 @@
+/* Transcripts as plain text: one line per file, with the file's name in front when there are several. */
+#include "app/clip_name.h"
+#include "app/formats/formats.h"
+
+static bool item(FILE *f, const out_item *it)
+{
+    if (!it->result)
+        return true;
+    if (it->n_files > 1) {
+        clip_name_put(f, it->file, it->channel);
+        fputs(": ", f);
+    }
+    fprintf(f, "%s\n", qasr_result_text(it->result));
+    return true;
+}
+
+const out_format out_txt = { "txt", true, false, NULL, NULL, item, NULL };

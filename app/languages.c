@@ -1,0 +1,40 @@
+/* See languages.h. */
+#include "app/languages.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "qasr/qasr.h"
+
+typedef struct word { char text[64]; } word;
+
+/* Without white space around it. */
+static word trimmed(const char *text)
+{
+    word w;
+    text += strspn(text, " \t");
+    snprintf(w.text, sizeof w.text, "%s", text);
+    for (size_t n = strlen(w.text); n > 0 && isspace((unsigned char)w.text[n - 1]); n--)
+        w.text[n - 1] = 0;
+    return w;
+}
+
+const char *languages_find(const char *text)
+{
+    word w = trimmed(text);
+    for (size_t i = 0; i < qasr_language_count(); i++)
+        if (strcasecmp(w.text, qasr_language_name(i)) == 0 || strcasecmp(w.text, qasr_language_code(i)) == 0)
+            return qasr_language_name(i);
+    return NULL;
+}
+
+bool languages_same(const char *a, const char *b)
+{
+    const char *name_a = languages_find(a), *name_b = languages_find(b);
+    if (name_a || name_b)
+        return name_a == name_b;
+    word x = trimmed(a), y = trimmed(b);
+    return strcasecmp(x.text, y.text) == 0;
+}

@@ -1,0 +1,20 @@
+/* Numbers that several commands report, and how they print. */
+#ifndef QASR_APP_METRICS_H
+#define QASR_APP_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "qasr/qasr.h"
+
+/* "[480,1,3,3]" */
+void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4]);
+
+/* Largest memory this process had, in MiB. */
+double out_peak_rss_mb(void);
+/* Seconds of work per second of audio; 0 without audio. */
+double out_real_time_factor(const qasr_timings *t);
+/* Milliseconds of decoding per token that it gave; 0 without tokens. */
+double out_ms_per_token(const qasr_timings *t);
+
+#endif

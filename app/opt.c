@@ -1,0 +1,363 @@
+/* Options: a command's table and argv in, the command's filled struct out. */
+#include "app/opt.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    MAX_OPTS = 64,
+    MAX_WORD = 48,   /* longest word that is worth a suggestion */
+    FIRST_LONG = 256, /* getopt value of table entry 0; letters stay below */
+    HELP_COLUMN = 31,
+    HELP_WIDTH = 96
+};
+
+int opt_usage_error(const command *cmd, const char *fmt, ...)
+{
+    va_list ap;
+    fprintf(stderr, "qasr: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "; see 'qasr help%s%s'\n", cmd ? " " : "", cmd ? cmd->name : "");
+    return EXIT_USAGE;
+}
+
+/* ---- suggestions ----------------------------------------------------------------------------- */
+
+/* Levenshtein distance, ASCII case ignored; both at most MAX_WORD long. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[MAX_WORD + 1], n = strlen(b);
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = diagonal + (strncasecmp(&a[i - 1], &b[j - 1], 1) != 0);
+            size_t edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = change < edit ? change : edit;
+        }
+    }
+    return row[n];
+}
+
+/* The only entry that begins with a word, or NULL. */
+static const char *only_longer(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = get(list, i);
+        if (strncasecmp(name, word, strlen(word)) != 0)
+            continue;
+        if (found && strcmp(found, name) != 0)
+            return NULL;
+        found = name;
+    }
+    return found;
+}
+
+const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
+{
+    const char *best = only_longer(word, get, list, n);
+    if (best)
+        return best;
+    size_t best_distance = 3;
+    for (size_t i = 0; i < n && strlen(word) <= MAX_WORD; i++) {
+        const char *name = get(list, i);
+        size_t d = strlen(name) <= MAX_WORD ? distance(word, name) : best_distance;
+        if (d < best_distance && d < strlen(name)) {
+            best = name;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
+
+bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_SET; }
+
+const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i) : o->choices[i]; }
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
+/* Prints text in the right column, broken at spaces; the cursor stands in column `at`. */
+static void print_wrapped(const char *text, int at)
+{
+    if (at >= HELP_COLUMN - 1) {
+        printf("\n");
+        at = 0;
+    }
+    printf("%*s", HELP_COLUMN - at, "");
+    size_t width = HELP_WIDTH - HELP_COLUMN;
+    while (strlen(text) > width) {
+        size_t cut = width;
+        while (cut > 0 && text[cut] != ' ')
+            cut--;
+        if (cut == 0)
+            cut = width;
+        printf("%.*s\n%*s", (int)cut, text, HELP_COLUMN, "");
+        text += cut + (text[cut] == ' ');
+    }
+    printf("%s\n", text);
+}
+
+const char *const opt_txt_json[] = { "txt", "json", NULL };
+
+const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
+
+const char *opt_help_text(const opt *o, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "%s", o->help);
+    if (opt_has_choices(o))
+        for (size_t i = 0; opt_choice(o, i) && n < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : ": ", opt_choice(o, i));
+    return text;
+}
+
+static void print_option(const opt *o)
+{
+    char text[OPT_HELP_MAX], letter[] = { '-', o->letter, ',', ' ', 0 };
+    int at = printf("  %s--%s%s%s", o->letter ? letter : "    ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    print_wrapped(opt_help_text(o, text, sizeof text), at);
+}
+
+void opt_print_help(const command *cmd)
+{
+    printf("qasr %s - %s\n\nusage: qasr %s %s\n\noptions:\n", cmd->name, cmd->summary, cmd->name, cmd->usage);
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        print_option(&cmd->opts[i]);
+    print_option(&opt_help);
+    if (cmd->notes)
+        printf("\n%s", cmd->notes);
+    if (cmd->more)
+        printf("\n%s", cmd->more());
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static bool set_number(const command *cmd, const opt *o, void *field, const char *text)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    bool whole = o->type == OPT_NUMBER || value == floor(value);
+    if (end == text || *end || errno || !whole || !(value >= o->min && value <= o->max)) {
+        opt_usage_error(cmd, "--%s '%s': expected a %snumber from %.10g to %.10g", o->name, text,
+                        o->type == OPT_INT ? "whole " : "", o->min, o->max);
+        return false;
+    }
+    if (o->type == OPT_INT)
+        *(int *)field = (int)value;
+    else
+        *(double *)field = value;
+    return true;
+}
+
+/* The choice that a word of n bytes names; negative: none. */
+static int find_choice(const opt *o, const char *word, size_t n)
+{
+    for (int i = 0; opt_choice(o, (size_t)i); i++)
+        if (strncasecmp(opt_choice(o, (size_t)i), word, n) == 0 && !opt_choice(o, (size_t)i)[n])
+            return i;
+    return -1;
+}
+
+static bool not_a_choice(const command *cmd, const opt *o, const char *text)
+{
+    char allowed[256] = "";
+    for (size_t i = 0; opt_choice(o, i); i++) {
+        size_t n = strlen(allowed);
+        snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", opt_choice(o, i));
+    }
+    opt_usage_error(cmd, "--%s '%s': expected one %sof %s", o->name, text, o->type == OPT_SET ? "or more, with commas between, " : "",
+                    allowed);
+    return false;
+}
+
+static bool set_choice(const command *cmd, const opt *o, int *field, const char *text)
+{
+    int choice = find_choice(o, text, strlen(text));
+    if (choice < 0)
+        return not_a_choice(cmd, o, text);
+    *field = choice;
+    return true;
+}
+
+static bool set_set(const command *cmd, const opt *o, unsigned *field, const char *text)
+{
+    unsigned set = 0;
+    for (const char *word = text; word;) {
+        size_t n = strcspn(word, ",");
+        int choice = find_choice(o, word, n);
+        if (choice < 0)
+            return not_a_choice(cmd, o, text);
+        set |= 1U << choice;
+        word = word[n] ? word + n + 1 : NULL;
+    }
+    *field = set;
+    return true;
+}
+
+static bool add_file(opt_files *files, const char *name)
+{
+    const char **names = realloc(files->names, (files->n + 1) * sizeof *names);
+    if (!names) {
+        fprintf(stderr, "qasr: out of memory\n");
+        return false;
+    }
+    files->names = names;
+    files->names[files->n++] = name;
+    return true;
+}
+
+void opt_files_free(opt_files *files)
+{
+    free(files->names);
+    *files = (opt_files){ 0 };
+}
+
+static bool set_once(const command *cmd, const opt *o, const char **field, const char *text)
+{
+    if (*field) {
+        opt_usage_error(cmd, "--%s may be given once, got '%s' and '%s'", o->name, *field, text);
+        return false;
+    }
+    *field = text;
+    return true;
+}
+
+static bool set_value(const command *cmd, const opt *o, void *into, const char *text)
+{
+    void *field = (char *)into + o->field;
+    switch (o->type) {
+    case OPT_FLAG: *(int *)field = 1; return true;
+    case OPT_STRING: *(const char **)field = text; return true;
+    case OPT_ONCE: return set_once(cmd, o, field, text);
+    case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_SET: return set_set(cmd, o, field, text);
+    case OPT_LIST:
+    case OPT_FILE: return add_file(field, text);
+    default: return set_number(cmd, o, field, text);
+    }
+}
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+typedef struct getopt_tables {
+    struct option longs[MAX_OPTS + 2];
+    char shorts[2 * MAX_OPTS + 4];
+} getopt_tables;
+
+static void make_tables(getopt_tables *t, const command *cmd)
+{
+    size_t n = 0;
+    t->shorts[n++] = ':'; /* a missing value gives ':' */
+    for (size_t i = 0; i < cmd->n_opts; i++) {
+        const opt *o = &cmd->opts[i];
+        t->longs[i] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, FIRST_LONG + (int)i };
+        if (!o->letter)
+            continue;
+        t->shorts[n++] = o->letter;
+        if (o->arg)
+            t->shorts[n++] = ':';
+    }
+    t->shorts[n++] = 'h';
+    t->shorts[n] = 0;
+    t->longs[cmd->n_opts] = (struct option){ "help", no_argument, NULL, 'h' };
+    t->longs[cmd->n_opts + 1] = (struct option){ 0 };
+}
+
+static const opt *find_opt(const command *cmd, int value)
+{
+    if (value >= FIRST_LONG)
+        return &cmd->opts[value - FIRST_LONG];
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        if (value && cmd->opts[i].letter == value)
+            return &cmd->opts[i];
+    return NULL;
+}
+
+/* The options that an abbreviation with its dashes may stand for, with commas between; how many. */
+static size_t list_candidates(const command *cmd, const char *word, char *text, size_t size)
+{
+    size_t n_found = 0, used = 0;
+    *text = 0;
+    for (size_t i = 0; i < cmd->n_opts && used < size; i++)
+        if (strncmp(cmd->opts[i].name, word + 2, strlen(word + 2)) == 0)
+            used += (size_t)snprintf(text + used, size - used, "%s--%s", n_found++ ? ", " : "", cmd->opts[i].name);
+    return n_found;
+}
+
+/* word: the argument that getopt stopped at. */
+static void report_unknown(const command *cmd, const char *word)
+{
+    if (optopt >= FIRST_LONG) { /* "--flag=value" */
+        opt_usage_error(cmd, "--%s takes no value", find_opt(cmd, optopt)->name);
+    } else if (optopt) {
+        opt_usage_error(cmd, "unknown option '-%c'", optopt);
+    } else {
+        char name[MAX_WORD + 1], candidates[512];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+        const char *near = opt_nearest(name + 2, option_name, cmd->opts, cmd->n_opts);
+        if (list_candidates(cmd, name, candidates, sizeof candidates) > 0) /* of one, getopt would have made use */
+            opt_usage_error(cmd, "option '%s' is ambiguous: %s", name, candidates);
+        else if (near)
+            opt_usage_error(cmd, "unknown option '%s' (did you mean '--%s'?)", name, near);
+        else
+            opt_usage_error(cmd, "unknown option '%s'", name);
+    }
+}
+
+static bool take_words(const command *cmd, void *into, int argc, char **argv)
+{
+    const opt *files = NULL;
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        if (cmd->opts[i].type == OPT_FILE)
+            files = &cmd->opts[i];
+    for (; optind < argc; optind++) {
+        if (!files) {
+            opt_usage_error(cmd, "unexpected argument '%s'", argv[optind]);
+            return false;
+        }
+        if (!set_value(cmd, files, into, argv[optind]))
+            return false;
+    }
+    return true;
+}
+
+opt_result opt_parse(const command *cmd, void *into, int argc, char **argv)
+{
+    getopt_tables t;
+    make_tables(&t, cmd);
+    optind = 0; /* from the start: 1 would go on inside a word where another parse was given up */
+    opterr = 0;
+    for (int value; (value = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1;) {
+        const opt *o = find_opt(cmd, value == ':' ? optopt : value);
+        if (value == 'h') {
+            opt_print_help(cmd);
+            return OPT_HELP_SHOWN;
+        }
+        if (value == '?') {
+            report_unknown(cmd, argv[optind - 1]);
+            return OPT_WRONG;
+        }
+        if (value == ':') {
+            opt_usage_error(cmd, "--%s needs a value: %s", o->name, o->arg);
+            return OPT_WRONG;
+        }
+        if (!set_value(cmd, o, into, optarg))
+            return OPT_WRONG;
+    }
+    return take_words(cmd, into, argc, argv) ? OPT_PARSED : OPT_WRONG;
+}

@@ -1,0 +1,80 @@
+/* The parts of 'qasr bench': cmd_bench.c says what is run in which order, bench_run.c does one run, bench_out.c writes
+ * the results. */
+#ifndef QASR_CLI_BENCH_BENCH_H
+#define QASR_CLI_BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "qasr/qasr.h"
+
+/* A way to store the decoder. */
+typedef struct bench_variant {
+    char name[24];     /* of the type, perhaps with "+emb" */
+    const char *qtype; /* NULL: safetensors */
+    int quantize_embeddings;
+} bench_variant;
+
+/* What every run is given. */
+typedef struct bench_job {
+    const char *model, *audio; /* audio NULL: a generated signal */
+    double seconds;            /* of that signal */
+    int n_tokens, n_threads, warm_up;
+    int batch;                 /* so many copies of the sound are decoded together */
+    int no_mmap, mlock;        /* of the model */
+    const char *kv_type, *device; /* NULL: the CPU */
+    const bench_variant *variant;
+    const char *gguf;          /* relative to the model directory or absolute; NULL: safetensors */
+} bench_job;
+
+/* What a run gives back, or the medians of several: times and operations are those of all copies of the sound, decode_ms
+ * and decode_gb are the share of one token. */
+typedef struct bench_sample {
+    double audio_s; /* of one copy */
+    double load_s, mel_s, encode_s, prefill_s, decode_ms, total_s; /* total without load */
+    double peak_rss_mb, weights_mb, device_mb;                     /* 10^6 bytes */
+    double encode_gop, prefill_gop, decode_gb;
+    int threads;
+    char device[64]; /* that computed */
+    char decoder_type[16], embedding_type[16], encode_precision[8], prefill_precision[8];
+} bench_sample;
+
+/* These run in a child (child.h) and write their result as it lies in memory. */
+bool bench_check(const void *job, FILE *result);    /* opens model and audio; no result */
+bool bench_limits(const void *job, FILE *result);   /* qasr_limits */
+bool bench_quantize(const void *job, FILE *result); /* job->model -> job->gguf; no result */
+bool bench_transcribe(const void *job, FILE *result); /* bench_sample, then the text without final 0 */
+
+/* A line of the report. */
+typedef struct bench_row {
+    const bench_variant *variant;
+    int batch;
+    bench_sample median;
+    double cer, wer;       /* against fp; NAN: unknown */
+    double percent_encode, percent_prefill, percent_decode; /* NAN: not of the CPU */
+    bool is_temporary;     /* quantized for this run */
+} bench_row;
+
+typedef struct bench_report {
+    const bench_row *rows;
+    size_t n_rows;
+    qasr_limits limits;    /* medians */
+    size_t n_limits;       /* of so many */
+    int repeat, warm_up, n_tokens;
+    const char *kv_type;
+} bench_report;
+
+/* Of all copies together; 0: unknown. */
+double bench_tokens_per_s(const bench_sample *s);
+
+/* Operations a second of the tiles in that precision. */
+double bench_matrix_limit(const qasr_limits *limits, const char *precision);
+
+typedef struct bench_format {
+    void (*report)(FILE *f, const bench_report *r);
+    void (*limits)(FILE *f, const qasr_limits *limits);
+} bench_format;
+extern const bench_format bench_md, bench_json;
+
+#endif

@@ -1,0 +1,165 @@
+/* A function in, what it wrote out, with a process between them. */
+#include "cli/bench/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/message.h"
+
+static volatile sig_atomic_t interrupted;
+static volatile pid_t running; /* 0: none; changed only while the signals are blocked */
+
+static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
+enum { N_CAUGHT = sizeof caught / sizeof caught[0] };
+
+static void on_signal(int number)
+{
+    int code = errno;
+    (void)number;
+    interrupted = 1;
+    if (running > 0)
+        kill(running, SIGTERM);
+    errno = code;
+}
+
+static void set_handlers(void (*handler)(int))
+{
+    struct sigaction action = { .sa_handler = handler }, old;
+    for (int i = 0; i < N_CAUGHT; i++)
+        if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup, background jobs */
+            sigaction(caught[i], &action, NULL);
+}
+
+void child_catch_signals(void) { set_handlers(on_signal); }
+bool child_interrupted(void) { return interrupted != 0; }
+
+static void block_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < N_CAUGHT; i++)
+        sigaddset(&set, caught[i]);
+    sigprocmask(how, &set, NULL);
+}
+
+static bool fail(const char *what)
+{
+    char message[256];
+    snprintf(message, sizeof message, "%s: %s", what, strerror(errno));
+    message_print(message);
+    return false;
+}
+
+static _Noreturn void run_child(child_fn fn, const void *arg, int fd)
+{
+    set_handlers(SIG_DFL);
+    block_signals(SIG_UNBLOCK);
+    FILE *f = fdopen(fd, "wb");
+    bool good = f && fn(arg, f);
+    good = f && fclose(f) == 0 && good;
+    _exit(good ? 0 : 1); /* the output of the parent is not ours to flush */
+}
+
+/* All bytes up to the end; NULL when there is no memory or on a failed read. */
+static char *read_all(int fd, size_t *size)
+{
+    size_t room = 4096;
+    char *data = malloc(room);
+    *size = 0;
+    while (data) {
+        ssize_t n = read(fd, data + *size, room - *size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n == 0)
+                return data;
+            break;
+        }
+        *size += (size_t)n;
+        if (*size < room)
+            continue;
+        char *more = realloc(data, room *= 2);
+        if (!more)
+            break;
+        data = more;
+    }
+    free(data);
+    return NULL;
+}
+
+/* Exit status as of waitpid, of a child that has closed its end of the pipe: it is about to end. */
+static int wait_for(pid_t pid)
+{
+    int status = 1;
+    block_signals(SIG_BLOCK); /* once it is reaped, its number is no longer ours to signal */
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    running = 0;
+    block_signals(SIG_UNBLOCK);
+    return status;
+}
+
+/* Gives the end of the pipe to read, -1 on failure. */
+static int start(child_fn fn, const void *arg)
+{
+    int fd[2];
+    if (interrupted || pipe(fd) != 0)
+        return -1;
+    block_signals(SIG_BLOCK);
+    pid_t pid = interrupted ? -1 : fork();
+    if (pid == 0) {
+        close(fd[0]);
+        run_child(fn, arg, fd[1]);
+    }
+    running = pid > 0 ? pid : 0;
+    block_signals(SIG_UNBLOCK);
+    close(fd[1]);
+    if (pid > 0)
+        return fd[0];
+    close(fd[0]);
+    return -1;
+}
+
+bool child_run(child_fn fn, const void *arg, char **data, size_t *size)
+{
+    int fd = start(fn, arg);
+    if (fd < 0)
+        return interrupted ? false : fail("cannot start a process");
+    pid_t pid = running;
+    *data = read_all(fd, size);
+    bool read_well = *data != NULL;
+    close(fd);
+    int status = wait_for(pid);
+    if (read_well && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    free(*data);
+    *data = NULL;
+    if (WIFSIGNALED(status) && !interrupted) {
+        char message[128];
+        snprintf(message, sizeof message, "a run was ended by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                 WTERMSIG(status) == SIGKILL ? ": out of memory?" : "");
+        message_print(message);
+    } else if (!read_well && !interrupted) {
+        message_print("out of memory");
+    }
+    return false;
+}
+
+bool child_run_fixed(child_fn fn, const void *arg, void *result, size_t size)
+{
+    char *data;
+    size_t n;
+    if (!child_run(fn, arg, &data, &n))
+        return false;
+    bool whole = n == size;
+    if (whole && size > 0)
+        memcpy(result, data, size);
+    if (!whole)
+        message_print("a run ended without its result");
+    free(data);
+    return whole;
+}

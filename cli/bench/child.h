@@ -1,0 +1,22 @@
+/* Work in a process of its own: its memory and its mapped files are nobody else's. */
+#ifndef QASR_CLI_BENCH_CHILD_H
+#define QASR_CLI_BENCH_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* From now on SIGINT, SIGTERM and SIGHUP end the child at work and are remembered, instead of ending the program. */
+void child_catch_signals(void);
+bool child_interrupted(void);
+
+/* Runs in the child. What it writes to result goes back; it reports errors on stderr itself and gives false. */
+typedef bool (*child_fn)(const void *arg, FILE *result);
+
+/* Forks, runs fn, waits. *data [*size] is what it wrote; free it. False if it failed (printed) or was interrupted.
+ * The caller must not have started threads or opened a model: the child begins with a copy of its memory. */
+bool child_run(child_fn fn, const void *arg, char **data, size_t *size);
+/* The same for a result of known size. */
+bool child_run_fixed(child_fn fn, const void *arg, void *result, size_t size);
+
+#endif

@@ -1,0 +1,131 @@
+/* The parts of 'qasr eval' and 'qasr score': cmd_eval.c and cmd_score.c say what is done, eval_run.c transcribes and compares
+ * models, eval_details.c keeps what was done clip by clip, eval_sum.c makes figures of it, eval_out.c writes them
+ * (docs/evaluation.md). */
+#ifndef QASR_CLI_EVAL_EVAL_H
+#define QASR_CLI_EVAL_EVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "qasr/qasr.h"
+#include "cli/eval/texts.h"
+
+enum { EVAL_FIRST = 32 }; /* tokens of an answer that first32_agreement looks at */
+
+typedef struct eval_answer {
+    char *text;     /* NULL: there is none yet */
+    char *language; /* NULL: unknown */
+    bool looped, truncated;
+} eval_answer;
+
+/* The model's next-token distributions against the baseline's along the baseline's answer. */
+typedef struct eval_forced {
+    double *kl;      /* [n], nats; NULL: the clip was not forced */
+    size_t n;        /* positions: the answer's tokens and the end token */
+    uint64_t n_same; /* positions with the same most probable token */
+    double nll, baseline_nll; /* sums over the positions of -log of the probability of the baseline's token */
+} eval_forced;
+
+typedef struct eval_clip {
+    const file_text *reference;
+    char *path;      /* of the audio; NULL for texts that come from elsewhere */
+    bool done;
+    eval_answer answer, baseline;
+    bool changed;    /* output ids differ from the baseline's */
+    uint64_t first_same, first_n; /* of the baseline's first EVAL_FIRST ids, the model's begin with so many of so many */
+    eval_forced forced;
+    qasr_score score, to_baseline; /* of the answer, against the reference and the baseline's text */
+} eval_clip;
+
+typedef struct eval_set {
+    eval_clip *clips; /* in the order of the references */
+    size_t n;
+    bool with_model, with_baseline;
+} eval_set;
+
+/* What the figures were made with, in the order to be shown. */
+typedef struct eval_setting { const char *key, *value; } eval_setting;
+typedef struct eval_settings {
+    eval_setting items[16];
+    size_t n;
+} eval_settings;
+void eval_add_setting(eval_settings *s, const char *key, const char *value);
+
+/* ---- eval_sum.c ---- */
+
+/* The first limit references (0: all) whose file does not match the pattern (NULL: none). False without memory, or if nothing
+ * is left (printed). */
+bool eval_select(eval_set *set, const text_list *references, int limit, const char *exclude);
+void eval_free(eval_set *set);
+/* Counts of a clip whose answers are known; marks it as done. False on error (printed). */
+bool eval_score(eval_clip *clip);
+
+/* Shares are from 0 to 1 (error rates may be above); NAN: unknown. */
+typedef struct eval_metrics {
+    uint64_t clips;
+    double wer, wer_ci[2], cer, cer_ci[2], cer_normalized, language_accuracy, punctuation_f1, casing_accuracy, exact;
+    uint64_t empty, looped, truncated;
+    uint64_t changed, forced_clips, positions;
+    double wer_to_baseline, cer_to_baseline, top1, first, kl_mean, kl_p95, kl_max, perplexity_ratio;
+} eval_metrics;
+
+typedef struct eval_row {
+    const char *name; /* NULL: all clips; else a language */
+    eval_metrics metrics;
+} eval_row;
+
+typedef struct eval_report {
+    const eval_settings *settings;
+    eval_row *rows; /* all, then each language in the order of its first clip */
+    size_t n_rows;
+    bool with_model, with_baseline;
+} eval_report;
+
+/* False without memory (printed). Free the rows with free. */
+bool eval_summarize(eval_report *report, const eval_set *set, const eval_settings *settings);
+
+/* ---- eval_details.c ---- */
+
+/* Opens the file of details, one JSON object a line, of which the first holds the settings. With resume, clips of the set that
+ * are in it already get their answers and are done; a last line that was cut off is removed. NULL on error (printed). */
+FILE *details_open(const char *path, bool resume, const eval_settings *settings, eval_set *set);
+/* A clip that is done; the results (NULL: none) have the ids. False if it could not be written (printed). */
+bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_result *result, const qasr_result *baseline);
+
+/* ---- eval_run.c ---- */
+
+typedef struct eval_model {
+    const char *path, *decoder_gguf;
+    qasr_decoder_weights decoder_weights;
+    qasr_precision precision;
+    const char *device;
+    qasr_model *model;
+    qasr_session *session;
+} eval_model;
+
+typedef struct eval_job {
+    eval_set *set;
+    eval_model model, baseline; /* baseline.path NULL: there is none */
+    int n_threads, batch, quiet;
+    qasr_transcribe_options options;
+    FILE *details;              /* NULL: none */
+    const char *details_path;
+} eval_job;
+
+/* False on error (printed); close in any case. */
+bool eval_open_models(eval_job *job);
+void eval_close_models(eval_job *job);
+/* Runs the clips that are not done. False on error (printed). */
+bool eval_run(eval_job *job);
+
+/* ---- eval_out.c ---- */
+
+typedef void (*eval_format)(FILE *f, const eval_report *report);
+void eval_write_md(FILE *f, const eval_report *report);
+void eval_write_json(FILE *f, const eval_report *report);
+/* Sums up and writes to a file or standard output (out.h). False on error (printed). */
+bool eval_write(const eval_set *set, const eval_settings *settings, eval_format format, const char *output);
+
+#endif

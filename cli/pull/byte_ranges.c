@@ -1,0 +1,89 @@
+/* Sets of byte positions as sorted lists of intervals. They are short (one for each range of a download at most), so that
+ * every change is one walk over the list. */
+#include "cli/pull/byte_ranges.h"
+
+#include <stdlib.h>
+
+static bool put(spans *s, span x)
+{
+    if (x.begin >= x.end)
+        return true;
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 16;
+        span *list = realloc(s->list, cap * sizeof *list);
+        if (!list)
+            return false;
+        s->list = list;
+        s->cap = cap;
+    }
+    s->list[s->n++] = x;
+    return true;
+}
+
+static bool replace(spans *s, spans *by, bool good)
+{
+    spans_free(good ? s : by);
+    if (good)
+        *s = *by;
+    return good;
+}
+
+bool spans_add(spans *s, uint64_t begin, uint64_t end)
+{
+    spans merged = { 0 };
+    span x = { begin, end };
+    bool good = true, placed = begin >= end;
+    for (size_t i = 0; i < s->n && good; i++) {
+        span y = s->list[i];
+        if (!placed && y.begin <= x.end && x.begin <= y.end) { /* they overlap or touch */
+            x.begin = y.begin < x.begin ? y.begin : x.begin;
+            x.end = y.end > x.end ? y.end : x.end;
+            continue;
+        }
+        if (!placed && x.end < y.begin) {
+            good = put(&merged, x);
+            placed = true;
+        }
+        good = good && put(&merged, y);
+    }
+    if (!placed)
+        good = good && put(&merged, x);
+    return replace(s, &merged, good);
+}
+
+bool spans_remove(spans *s, uint64_t begin, uint64_t end)
+{
+    spans left = { 0 };
+    bool good = true;
+    for (size_t i = 0; i < s->n && good; i++) {
+        span y = s->list[i];
+        span before = { y.begin, y.end < begin ? y.end : begin }, after = { y.begin > end ? y.begin : end, y.end };
+        good = begin < end ? put(&left, before) && put(&left, after) : put(&left, y);
+    }
+    return replace(s, &left, good);
+}
+
+void spans_free(spans *s)
+{
+    free(s->list);
+    *s = (spans){ 0 };
+}
+
+bool spans_gap(const spans *s, uint64_t begin, uint64_t end, span *gap)
+{
+    uint64_t at = begin;
+    for (size_t i = 0; i < s->n && s->list[i].begin <= at; i++)
+        at = s->list[i].end > at ? s->list[i].end : at;
+    *gap = (span){ at, end };
+    for (size_t i = s->n; i-- > 0 && s->list[i].begin > at;)
+        gap->end = s->list[i].begin < gap->end ? s->list[i].begin : gap->end;
+    return gap->begin < gap->end;
+}
+
+uint64_t spans_size(const spans *s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        n += s->list[i].end - s->list[i].begin;
+    return n;
+}

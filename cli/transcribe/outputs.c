@@ -1,0 +1,162 @@
+/* See outputs.h. */
+#include "cli/transcribe/outputs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/message.h"
+#include "app/out.h"
+
+/* FOLDER/NAME without the ending of the name, and ".chN" for one of several channels; NULL without memory (printed). Free it. */
+static char *stem_of(const outputs *o, const input *in)
+{
+    const char *name = strcmp(in->path, "-") == 0 ? "stdin" : in->name;
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strrchr(base, '.');
+    const char *separator = o->folder[strlen(o->folder) - 1] == '/' ? "" : "/";
+    int n = dot && dot > base ? (int)(dot - name) : (int)strlen(name);
+    char channel[16] = "", *stem;
+    if (in->channel)
+        snprintf(channel, sizeof channel, ".ch%d", in->channel);
+    if (asprintf(&stem, "%s%s%.*s%s", o->folder, separator, n, name, channel) >= 0)
+        return stem;
+    message_fail("out of memory");
+    return NULL;
+}
+
+/* stem.NAME; NULL without memory (printed). Free it. */
+static char *path_of(const char *stem, const out_format *format)
+{
+    char *path;
+    if (asprintf(&path, "%s.%s", stem, format->name) >= 0)
+        return path;
+    message_fail("out of memory");
+    return NULL;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+typedef struct place {
+    char *stem;
+    const input *in;
+} place;
+
+static int by_stem(const void *a, const void *b)
+{
+    const place *x = a, *y = b;
+    int order = strcmp(x->stem, y->stem);
+    return order ? order : (x->in > y->in) - (x->in < y->in);
+}
+
+static bool in_same_folder(const char *a, const char *b)
+{
+    const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
+    const size_t n = x ? (size_t)(x - a) : 0, m = y ? (size_t)(y - b) : 0;
+    return !x == !y && n == m && strncmp(a, b, n) == 0;
+}
+
+static bool fail_of_clash(const outputs *o, const place *a, const place *b)
+{
+    const char *x = a->in->path, *y = b->in->path, *format = out_formats[__builtin_ctz(o->formats)]->name;
+    if (strcmp(x, y) == 0)
+        return message_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem, format);
+    return message_fail("'%s' and '%s' would both be written to '%s.%s'; rename one, or %s", x, y, a->stem, format,
+                    in_same_folder(x, y) ? "give them in two runs with an --output-dir each"
+                                         : "name a folder that holds both with --recursive");
+}
+
+/* Sorts. */
+static bool all_differ(const outputs *o, place *places, size_t n)
+{
+    qsort(places, n, sizeof *places, by_stem);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(places[i - 1].stem, places[i].stem) == 0)
+            return fail_of_clash(o, &places[i - 1], &places[i]);
+    return true;
+}
+
+/* The folders in a path, from the given length on. */
+static bool make_folders(char *path, size_t from)
+{
+    struct stat st;
+    for (char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        bool good = !*path || mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+        if (!good)
+            message_fail("cannot make the folder '%s': %s", path, errno == EEXIST ? "there is a file of that name" : strerror(errno));
+        *slash = '/';
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
+/* How many of the results are there; negative if one is the input itself or there is no memory (printed). */
+static int count_existing(const outputs *o, const place *p)
+{
+    int n = 0;
+    for (int i = 0; i < OUT_FORMATS && n >= 0; i++) {
+        char *path = o->formats >> i & 1 ? path_of(p->stem, out_formats[i]) : NULL;
+        if (!(o->formats >> i & 1))
+            continue;
+        if (!path || (out_is_input(path, p->in->path) && !message_fail("'%s' is to be read and would be written over", path)))
+            n = -1;
+        else
+            n += access(path, F_OK) == 0;
+        free(path);
+    }
+    return n;
+}
+
+bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
+{
+    place *places = calloc(in->n + 1, sizeof *places);
+    size_t n = 0;
+    bool good = places || message_fail("out of memory");
+    for (size_t i = 0; good && i < in->n; i++)
+        if (!in->items[i].error) {
+            places[n] = (place){ stem_of(o, &in->items[i]), &in->items[i] };
+            good = places[n++].stem != NULL;
+        }
+    good = good && all_differ(o, places, n);
+    for (size_t i = 0; good && i < n; i++) {
+        int existing = count_existing(o, &places[i]);
+        in->items[places[i].in - in->items].skip = skip_existing && existing == __builtin_popcount(o->formats);
+        good = existing >= 0;
+    }
+    for (size_t i = 0; good && i < n; i++) /* last: what is refused leaves no folder behind */
+        good = make_folders(places[i].stem, 1);
+    for (size_t i = 0; i < n; i++)
+        free(places[i].stem);
+    free(places);
+    return good;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static bool write_file(const char *path, const out_format *format, const out_item *item)
+{
+    out to;
+    if (!out_open(&to, path))
+        return false;
+    if (out_put_whole(to.f, format, item))
+        return out_commit(&to);
+    out_abort(&to);
+    return false;
+}
+
+bool outputs_write(const outputs *o, const input *in, const out_item *item)
+{
+    char *stem = stem_of(o, in);
+    bool good = stem != NULL;
+    for (int i = 0; i < OUT_FORMATS && good; i++) {
+        char *path = o->formats >> i & 1 ? path_of(stem, out_formats[i]) : NULL;
+        if (o->formats >> i & 1)
+            good = path && write_file(path, out_formats[i], item);
+        free(path);
+    }
+    free(stem);
+    return good;
+}

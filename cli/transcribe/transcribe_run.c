@@ -1,0 +1,370 @@
+/* See transcribe.h. The model and the session are opened once; files are decoded together and come out in their order; one that
+ * fails gets its line on stderr and the others go on. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/clip_name.h"
+#include "app/message.h"
+#include "app/languages.h"
+#include "app/formats/formats.h"
+#include "app/metrics.h"
+#include "app/out.h"
+#include "cli/transcribe/outputs.h"
+#include "app/progress.h"
+#include "cli/transcribe/resume.h"
+#include "cli/transcribe/transcribe.h"
+#include "cli/transcribe/transcribe_progress.h"
+
+typedef struct run {
+    const transcribe_args *a;
+    inputs *in;
+    qasr_model *model;
+    qasr_session *session;
+    double load_s;
+    outputs files;            /* with a folder */
+    const out_format *format; /* without one: of the stream */
+    out stream;
+    resume resume;            /* what was in its file */
+    size_t n_in_stream;       /* files whose results are in it */
+    size_t next;              /* input to give to the library */
+    size_t current;           /* input whose result is next */
+    size_t n_done, n_failed, n_skipped, n_warned, n_written;
+    double audio_s;
+    transcribe_progress progress;
+} run;
+
+/* ---- what is wrong with a result ------------------------------------------------------------- */
+
+/* Text may be missing, or wrong: never in silence, whatever the format. */
+static const char *const complaints[] = {
+    [QASR_PIECE_SILENT] = "nothing is to be heard, skipped",
+    [QASR_PIECE_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
+    [QASR_PIECE_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
+    [QASR_PIECE_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
+    [QASR_PIECE_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
+};
+
+/* The number of warnings that make a file suspect: silence does not. */
+static size_t warn(const run *s, const input *in, const qasr_result *r)
+{
+    const clip_channel channel = clip_name_channel(in->channel);
+    size_t n = 0;
+    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
+        const qasr_piece *p = qasr_result_piece(r, i);
+        const char *complaint = (size_t)p->status < sizeof complaints / sizeof *complaints ? complaints[p->status] : NULL;
+        if (complaint)
+            message_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, complaint);
+        if (p->context_echoed)
+            message_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text, p->start_s, p->end_s,
+                     s->a->options.no_retry ? "" : " and was made again without it");
+        n += complaint && p->status != QASR_PIECE_SILENT;
+    }
+    if (qasr_result_piece_count(r) == 0) {
+        message_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
+                 s->a->start_s > 0 ? " from --start on" : "");
+        n++;
+    }
+    return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
+}
+
+static void warn_of_translation(const run *s, const input *in)
+{
+    const char *heard = in->detected, *wanted = s->a->options.language;
+    if (heard && *heard && !languages_same(heard, wanted))
+        message_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path, clip_name_channel(in->channel).text, heard,
+                 languages_find(wanted));
+}
+
+static void print_timings(const run *s, const input *in, const qasr_timings *t)
+{
+    fputc('\'', stderr);
+    clip_name_put(stderr, in->path, 0);
+    fprintf(stderr,
+            "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
+            "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
+            clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
+            t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
+            qasr_cpu_level());
+    if (strcmp(qasr_session_device(s->session), "cpu") != 0)
+        fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
+                (double)qasr_session_device_bytes(s->session) / (1 << 20));
+    fputc('\n', stderr);
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static out_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
+{
+    return (out_item){ .file = in->path, .channel = in->channel, .detected = in->detected, .limits = &s->a->limits, .model = s->model,
+                       .model_path = s->a->model, .session = s->session, .result = result, .error = error ? error->message : NULL,
+                       .load_s = s->load_s, .index = s->n_in_stream, .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+}
+
+/* False if a result is lost. A file that failed has a place in a stream only. */
+static bool write_result(run *s, const input *in, const qasr_result *result, const qasr_error *error)
+{
+    const out_item item = item_of(s, in, result, error);
+    if (s->files.folder)
+        return error || outputs_write(&s->files, in, &item);
+    bool good = out_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
+    s->n_in_stream++;
+    return good && out_show(&s->stream);
+}
+
+/* The next file in order has its result, or its error. */
+static void report(run *s, const input *in, const qasr_result *result, const qasr_error *error)
+{
+    progress_clear();
+    bool good = write_result(s, in, result, error);
+    size_t n_warnings = 0;
+    if (good)
+        resume_result(&s->resume, in, !error);
+    if (error) {
+        message_print(error->message);
+    } else {
+        const qasr_timings *t = qasr_result_timings(result);
+        n_warnings = warn(s, in, result);
+        warn_of_translation(s, in);
+        if (s->a->timings)
+            print_timings(s, in, t);
+        s->audio_s += t->audio_s;
+        s->n_written += good;
+        s->n_warned += n_warnings > 0;
+    }
+    if (!error && good && !(s->a->strict && n_warnings > 0))
+        s->n_done++;
+    else
+        s->n_failed++;
+    transcribe_progress_file(&s->progress, in, error ? -1 : qasr_result_timings(result)->audio_s);
+}
+
+/* From the given one on. */
+static size_t next_to_read(const run *s, size_t i)
+{
+    while (i < s->in->n && s->in->items[i].skip)
+        i++;
+    return i;
+}
+
+static bool stream_is_lost(const run *s) { return !s->files.folder && ferror(s->stream.f); }
+
+/* ---- what the library calls ------------------------------------------------------------------ */
+
+static void describe(qasr_clip *clip, input *in)
+{
+    clip->path = in->path;
+    clip->audio = &in->audio;
+    clip->user = in;
+    if (in->error) {
+        clip->error.status = QASR_E_IO;
+        snprintf(clip->error.message, sizeof clip->error.message, "%s", in->error);
+    }
+}
+
+static int give_file(void *user, qasr_clip *clip)
+{
+    run *s = user;
+    s->next = next_to_read(s, s->next);
+    if (progress_interrupted())
+        return -1;
+    if (s->next == s->in->n)
+        return 0;
+    describe(clip, &s->in->items[s->next++]);
+    return 1;
+}
+
+static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    run *s = user;
+    const input *in = clip->user;
+    if (!error || error->status != QASR_E_CANCELLED) { /* else nobody reads the output any more, or wants it */
+        report(s, in, result, error);
+        s->current = next_to_read(s, (size_t)(in - s->in->items) + 1);
+    }
+    qasr_result_free(result);
+    return stream_is_lost(s);
+}
+
+static int show_piece(void *user, const qasr_piece *piece)
+{
+    run *s = user;
+    if (!s->files.folder && s->format->as_it_comes) {
+        const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
+        progress_clear();
+        s->format->piece(s->stream.f, &item, piece);
+        out_show(&s->stream);
+    }
+    transcribe_progress_piece(&s->progress, piece->end_s - piece->start_s);
+    return stream_is_lost(s) || progress_interrupted();
+}
+
+static int go_on(void *user, const char *text)
+{
+    (void)user;
+    (void)text;
+    return progress_interrupted();
+}
+
+/* ---- languages before the run ---------------------------------------------------------------- */
+
+enum { DETECTION_TOKENS = 12 }; /* "language English<asr_text>" and a few to spare */
+static const double DETECTION_S = 28; /* the longest sound that models have heard in training */
+
+static int give_beginning(void *user, qasr_clip *clip)
+{
+    const int given = give_file(user, clip);
+    if (given > 0) {
+        input *in = clip->user;
+        if (!(in->audio.duration_s > 0 && in->audio.duration_s < DETECTION_S))
+            in->audio.duration_s = DETECTION_S;
+    }
+    return given;
+}
+
+static int keep_language(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
+{
+    run *s = user;
+    input *in = clip->user;
+    (void)error; /* it comes back in the run */
+    in->audio.duration_s = s->a->audio.duration_s;
+    in->detected = result ? strdup(qasr_result_language(result)) : NULL;
+    qasr_result_free(result);
+    return 0;
+}
+
+static void detect_languages(run *s)
+{
+    qasr_transcribe_options options = s->a->options;
+    options.language = NULL;
+    options.max_new_tokens = DETECTION_TOKENS;
+    options.no_retry = 1;
+    options.dump_tensors = NULL;
+    options.on_text = go_on;
+    qasr_transcribe_many(s->session, &options, give_beginning, keep_language, s, NULL);
+    s->next = 0;
+}
+
+/* ---- all files ------------------------------------------------------------------------------- */
+
+static qasr_status open_all(run *s, qasr_error *err)
+{
+    double start = progress_now_s();
+    qasr_status status = qasr_model_open(&s->model, s->a->model, &s->a->model_options, err);
+    if (status == QASR_OK)
+        status = qasr_session_open(&s->session, s->model, &s->a->session_options, err);
+    s->load_s = progress_now_s() - start;
+    return status;
+}
+
+static void transcribe_files(run *s)
+{
+    qasr_transcribe_options options = s->a->options;
+    qasr_error err;
+    options.on_text = go_on;
+    options.on_piece = show_piece;
+    options.user = s;
+    qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
+    for (; status != QASR_OK && status != QASR_E_CANCELLED && s->current < s->in->n; s->current = next_to_read(s, s->current + 1))
+        report(s, &s->in->items[s->current], NULL, &err); /* those that were not reached */
+}
+
+static void print_summary(const run *s)
+{
+    char more[96] = "";
+    const size_t n = s->in->n;
+    const double elapsed_s = transcribe_progress_elapsed(&s->progress);
+    size_t used = 0;
+    const struct { size_t n; const char *what; } counts[] = { { s->n_failed, "failed" }, { s->n_skipped, "skipped" },
+                                                              { s->n_warned, "with warnings" } };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].n)
+            used += (size_t)snprintf(more + used, sizeof more - used, ", %zu %s", counts[i].n, counts[i].what);
+    if (progress_interrupted())
+        message_fail("interrupted: %zu of %zu files done%s", s->n_done, n, more);
+    else if (n > 1 && !s->a->quiet)
+        fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s, elapsed_s,
+                elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+}
+
+/* False if results are lost. */
+static bool transcribe_all(run *s)
+{
+    if (s->a->translate_warning)
+        detect_languages(s);
+    transcribe_progress_begin(&s->progress, s->in, s->a->quiet);
+    s->current = next_to_read(s, 0);
+    const size_t n_files = s->in->n - s->n_skipped;
+    if (!s->files.folder && s->format->begin)
+        s->format->begin(s->stream.f, n_files);
+    transcribe_files(s);
+    transcribe_progress_end(&s->progress);
+    if (s->files.folder)
+        return true;
+    if (s->format->end)
+        s->format->end(s->stream.f, n_files);
+    if (s->n_written > 0 || !s->stream.path || s->stream.as_it_comes)
+        return out_commit(&s->stream);
+    out_abort(&s->stream); /* no file went well: leave none behind */
+    return true;
+}
+
+/* Where results go, and which of them are there. False on error (printed). */
+static bool open_output(run *s)
+{
+    const transcribe_args *a = s->a;
+    bool good;
+    s->files = (outputs){ a->output_dir, a->formats };
+    s->format = out_formats[__builtin_ctz(a->formats)];
+    if (a->output_dir)
+        good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
+    else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
+        good = (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
+                          : !out_has_content(a->output) ||
+                                message_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
+               out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+    else
+        good = out_open(&s->stream, a->output);
+    for (size_t i = 0; i < s->in->n; i++)
+        s->n_skipped += s->in->items[i].skip;
+    return good;
+}
+
+static int exit_status(const run *s, bool good)
+{
+    if (!good)
+        return EXIT_FAILED;
+    if (s->n_done + s->n_skipped == s->in->n)
+        return EXIT_DONE;
+    return s->n_done + s->n_skipped == 0 ? EXIT_ALL_FAILED : EXIT_FAILED;
+}
+
+int transcribe_run(const transcribe_args *a, inputs *in)
+{
+    run s = { .a = a, .in = in };
+    qasr_error err;
+    bool good = false;
+    if (!open_output(&s)) {
+        resume_free(&s.resume);
+        return EXIT_FAILED;
+    }
+    progress_catch_signals();
+    if (s.n_skipped == in->n) { /* the model is not needed */
+        transcribe_progress_begin(&s.progress, in, a->quiet);
+        good = s.stream.f ? out_commit(&s.stream) : true;
+        print_summary(&s);
+    } else if (open_all(&s, &err) == QASR_OK) {
+        good = transcribe_all(&s);
+        print_summary(&s);
+    } else {
+        message_print(err.message);
+        out_abort(&s.stream);
+    }
+    good = good && resume_finish(&s.resume, a->output);
+    resume_free(&s.resume);
+    qasr_session_close(s.session);
+    qasr_model_close(s.model);
+    return exit_status(&s, good);
+}

@@ -1,0 +1,38 @@
+/* See answer_check.h. Models of this kind fail in few ways: they repeat themselves without end, they stop after a sentence, they write
+ * nothing. Nothing but the answer and the sound shows it. The limits are far from what people do: fast speakers reach six
+ * words or eight Chinese characters a second, slow ones stay above one. */
+#include "engine/answer_check.h"
+
+#include <string.h>
+
+static const double EMPTY_MIN_S = 2, RATE_MIN_S = 6; /* less is too little to judge by */
+static const double LOUD_LEVEL = 0.02; /* -34 dB: no pause of a recording is so loud, though steady noise hides what is in it */
+static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second in which something is heard */
+static const double WORDS_EXTRA = 8;
+
+/* How much must be heard in a part: of what was heard in the whole at least that share is in one of its parts. */
+static double share(const guard_sound *sound) { return 1.0 / (1 << sound->depth); }
+
+static bool is_odd_rate(double n_words, const guard_sound *sound)
+{
+    return (sound->heard_s >= RATE_MIN_S * share(sound) && n_words < WORDS_MIN * sound->heard_s) ||
+           n_words > WORDS_MAX * sound->heard_s + WORDS_EXTRA;
+}
+
+static bool is_empty_but_loud(const guard_sound *sound)
+{
+    return sound->heard_s >= EMPTY_MIN_S * share(sound) || (sound->length_s >= EMPTY_MIN_S && sound->level >= LOUD_LEVEL);
+}
+
+qasr_piece_status guard_judge(const qasr_piece *p, const guard_sound *sound)
+{
+    if (p->stop == QASR_STOP_LOOP || strstr(p->text, "<asr_text>")) /* an answer that begins anew */
+        return QASR_PIECE_SUSPECT_LOOP;
+    if (p->stop == QASR_STOP_LIMIT)
+        return QASR_PIECE_SUSPECT_LIMIT;
+    if (!*p->text)
+        return is_empty_but_loud(sound) ? QASR_PIECE_SUSPECT_EMPTY : QASR_PIECE_OK;
+    return is_odd_rate((double)text_count_words(p->text), sound) ? QASR_PIECE_SUSPECT_RATE : QASR_PIECE_OK;
+}
+
+bool guard_is_suspect(qasr_piece_status status) { return status >= QASR_PIECE_SUSPECT_LOOP; }

@@ -1,0 +1,121 @@
+/* See confidence.h. Words come of the text as the tokens wrote it: each of its bytes knows the tokens that it came of, so that a
+ * word's confidence is the product of their probabilities. A character of several tokens belongs to all of them. */
+#include "engine/confidence.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+enum { TEXT_MAX_BYTES = 64 << 20 };
+
+/* Tokens [first, last] of a byte. */
+typedef struct origin {
+    uint32_t first, last;
+} origin;
+
+typedef struct written {
+    buf text;    /* what the tokens behind the tag wrote */
+    buf origins; /* an origin for each byte */
+} written;
+
+static qasr_status add_origins(written *w, size_t from, origin o, qasr_error *err)
+{
+    for (size_t i = from; i < w->text.len; i++)
+        TRY(buf_add(&w->origins, &o, sizeof o, err));
+    return QASR_OK;
+}
+
+static qasr_status write_tokens(written *w, const call *c, const qasr_piece *p, qasr_error *err)
+{
+    text_stream s = { 0 };
+    bool in_text = c->forced != NULL;
+    uint32_t first = 0; /* of the tokens whose bytes wait for the rest of a character */
+    for (size_t i = 0; i < p->n_tokens; i++) {
+        if (!in_text) {
+            in_text = p->tokens[i] == c->asr_text_id;
+            continue;
+        }
+        size_t from = w->text.len;
+        first = s.n_tail == 0 ? (uint32_t)i : first;
+        TRY(text_stream_add(&s, c->s->model->tokenizer, p->tokens[i], &w->text, err));
+        TRY(add_origins(w, from, (origin){ first, (uint32_t)i }, err));
+        first = w->text.len > from ? (uint32_t)i : first;
+    }
+    size_t from = w->text.len;
+    TRY(text_stream_end(&s, &w->text, err));
+    return add_origins(w, from, (origin){ first, (uint32_t)(p->n_tokens - 1) }, err);
+}
+
+static float confidence(const qasr_piece *p, const written *w, size_t begin, size_t end)
+{
+    const origin *o = (const origin *)(const void *)w->origins.data;
+    double sum = 0;
+    for (size_t i = o[begin].first; i <= o[end - 1].last; i++)
+        sum += (double)p->scores[i].log_probability;
+    return (float)exp(sum);
+}
+
+/* The words of what was written are those of the text, unless repetitions were taken out of it. */
+static bool is_same_text(const written *w, const char *text)
+{
+    size_t a_begin, a_end = 0, b_begin, b_end = 0, len = strlen(text);
+    for (;;) {
+        bool a = text_next_word(buf_str(&w->text), w->text.len, &a_begin, &a_end), b = text_next_word(text, len, &b_begin, &b_end);
+        if (!a || !b)
+            return a == b;
+        if (a_end - a_begin != b_end - b_begin || memcmp(buf_str(&w->text) + a_begin, text + b_begin, b_end - b_begin) != 0)
+            return false;
+    }
+}
+
+static qasr_status take_words(const written *w, qasr_piece *p, qasr_error *err)
+{
+    const char *text = buf_str(&w->text);
+    size_t begin, end = 0, n = text_count_words(text);
+    qasr_word *words;
+    if (n == 0 || !is_same_text(w, p->text))
+        return QASR_OK;
+    TRY(MEM_CALLOC(&words, n, err));
+    p->words = words;
+    while (p->n_words < n && text_next_word(text, w->text.len, &begin, &end)) {
+        char *copy;
+        TRY(MEM_ALLOC(&copy, end - begin + 1, err));
+        memcpy(copy, text + begin, end - begin);
+        copy[end - begin] = 0;
+        words[p->n_words++] = (qasr_word){ copy, confidence(p, w, begin, end) };
+    }
+    return QASR_OK;
+}
+
+static double mean_log_probability(const qasr_piece *p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n_tokens; i++)
+        sum += (double)p->scores[i].log_probability;
+    return p->n_tokens ? sum / (double)p->n_tokens : NAN;
+}
+
+qasr_status scores_fill(const call *c, qasr_piece *p, qasr_error *err)
+{
+    written w;
+    qasr_status status;
+    p->avg_log_probability = mean_log_probability(p);
+    buf_init(&w.text, TEXT_MAX_BYTES);
+    buf_init(&w.origins, TEXT_MAX_BYTES * sizeof(origin));
+    TRY_GOTO(write_tokens(&w, c, p, err));
+    TRY_GOTO(take_words(&w, p, err));
+done:
+    buf_free(&w.text);
+    buf_free(&w.origins);
+    return status;
+}
+
+void scores_free_words(qasr_piece *p)
+{
+    for (size_t i = 0; i < p->n_words; i++)
+        mem_free((void *)(uintptr_t)p->words[i].text);
+    mem_free((void *)(uintptr_t)p->words);
+    p->words = NULL;
+    p->n_words = 0;
+}

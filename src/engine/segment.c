@@ -1,0 +1,236 @@
+/* See segment.h. The steps mirror Qwen3ASRModel.transcribe (qwen_asr/inference). */
+#include "engine/segment.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "audio/activity.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engine/answer_check.h"
+#include "engine/confidence.h"
+#include "text/echo.h"
+#include "weights/safetensors_write.h"
+
+enum {
+    TEXT_MAX_BYTES = 64 << 20,
+    TOKENS_PER_SECOND = 16, TOKENS_EXTRA = 64, TOKENS_MIN = 256 /* limit of the answer from the duration */
+};
+
+static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
+{
+    if (opt->max_new_tokens > 0)
+        return (size_t)opt->max_new_tokens;
+    size_t n = (size_t)ceil(TOKENS_PER_SECOND * (double)n_samples / AUDIO_RATE) + TOKENS_EXTRA;
+    return n < TOKENS_MIN ? TOKENS_MIN : n;
+}
+
+static size_t padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
+
+size_t piece_positions(const call *c, size_t n_samples)
+{
+    return config_audio_tokens(&c->s->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
+           token_limit(c->opt, n_samples);
+}
+
+/* Log-mel of a piece; short pieces are zero-padded to half a second. */
+static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames, qasr_error *err)
+{
+    float *padded = NULL, *features;
+    if (n < AUDIO_MIN_SAMPLES) {
+        TRY(MEM_CALLOC(&padded, AUDIO_MIN_SAMPLES, err));
+        memcpy(padded, pcm, n * sizeof(float));
+        pcm = padded;
+        n = AUDIO_MIN_SAMPLES;
+    }
+    *n_frames = mel_frames(n);
+    qasr_status status = MEM_ALLOC(&features, MEL_BINS * *n_frames, err);
+    if (status == QASR_OK) {
+        status = mel_compute(c->s->model->features, features, pcm, n, device_pool(c->s->device), err);
+        if (status == QASR_OK)
+            *out = features;
+        else
+            mem_free(features);
+    }
+    mem_free(padded);
+    return status;
+}
+
+static double level_of(const float *pcm, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)pcm[i] * (double)pcm[i];
+    return n ? sqrt(sum / (double)n) : 0;
+}
+
+/* What the guard is to know of the sound, and the edges of what is heard, of a piece whose features are there. */
+static qasr_status look_at_sound(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
+{
+    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
+    activity a;
+    size_t first, end;
+    TRY(activity_find(&a, features, n_frames, err));
+    j->sound.heard_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->sound.length_s = length_s;
+    j->sound.level = level_of(j->pcm, j->n_samples);
+    j->piece.speech_start_s = j->piece.start_s + fmin(frame_s * (double)first, length_s);
+    j->piece.speech_end_s = j->piece.start_s + fmin(frame_s * (double)end, length_s);
+    activity_free(&a);
+    return QASR_OK;
+}
+
+static qasr_status write_dump(call *c, const float *features, size_t n_frames, dmat embeds, const float *logits,
+                              qasr_error *err)
+{
+    float *host;
+    TRY(MEM_ALLOC(&host, embeds.rows * embeds.cols, err));
+    qasr_status status = device_read(c->s->device, host, embeds, err);
+    const st_entry entries[] = {
+        { "mel", 2, { MEL_BINS, n_frames }, features },
+        { "audio_embeds", 2, { embeds.rows, embeds.cols }, host },
+        { "first_logits", 1, { c->s->model->checkpoint->config.dec.n_vocab }, logits },
+    };
+    if (status == QASR_OK)
+        status = safetensors_write_f32(c->dump, entries, ARRAY_LEN(entries), err);
+    mem_free(host);
+    c->dump = NULL;
+    return status;
+}
+
+/* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
+static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
+{
+    const weights *w = c->s->model->checkpoint->encoder;
+    size_t n = embeds.rows * embeds.cols;
+    float *host;
+    if (MEM_ALLOC(&host, n, NULL) != QASR_OK)
+        return;
+    if (device_read(c->s->device, host, embeds, NULL) == QASR_OK)
+        for (size_t i = 0; i < n; i++)
+            if (!isfinite(host[i])) {
+                error_write(err, QASR_E_DEVICE, "the audio encoder's output is not finite: damaged weights in '%s'?",
+                            weights_file_path(w, 0));
+                break;
+            }
+    mem_free(host);
+}
+
+/* Encoder output and prompt -> a sequence with its first token. */
+static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
+{
+    const qasr_model *m = c->s->model;
+    prompt p = { 0 };
+    qasr_status status;
+    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
+    generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
+                           .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
+                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
+                           .keep_scores = c->opt->token_scores != 0 };
+    double t0 = clock_now_s();
+    status = generate_start(&j->seq, c->s->decoder, &args, err);
+    j->timings->prefill_s += clock_now_s() - t0;
+    if (status == QASR_E_DEVICE)
+        blame_encoder(c, embeds, err);
+    j->piece.avg_log_probability = NAN;
+    j->piece.n_prompt_tokens = p.ids.n;
+    j->piece.n_audio_tokens = p.n_audio;
+done:
+    prompt_free(&p);
+    return status;
+}
+
+qasr_status piece_start(call *c, piece_job *j, qasr_error *err)
+{
+    float *features = NULL, *logits = NULL;
+    const float *pcm = j->pcm + j->trim_begin;
+    size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
+    qasr_status status;
+    double t0 = clock_now_s();
+    TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    if (n_samples == j->n_samples) /* the first try */
+        TRY_GOTO(look_at_sound(j, features, n_frames, err));
+    double t1 = clock_now_s();
+    dmat embeds;
+    TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
+    j->timings->mel_s += t1 - t0;
+    j->timings->encode_s += clock_now_s() - t1;
+    if (c->dump)
+        TRY_GOTO(MEM_ALLOC(&logits, c->s->model->checkpoint->config.dec.n_vocab, err));
+    TRY_GOTO(start_sequence(c, j, embeds, n_samples, j->first_logits ? j->first_logits : logits, err));
+    if (c->dump)
+        TRY_GOTO(write_dump(c, features, n_frames, embeds, logits, err));
+done:
+    mem_free(features);
+    mem_free(logits);
+    if (status != QASR_OK)
+        generate_end(&j->seq);
+    return status;
+}
+
+/* Raw ids -> language and text of the piece. */
+static qasr_status read_answer(const call *c, qasr_piece *piece, const sequence *q, qasr_error *err)
+{
+    buf raw, lang, text;
+    char *taken;
+    qasr_status status;
+    buf_init(&raw, TEXT_MAX_BYTES);
+    buf_init(&lang, TEXT_MAX_BYTES);
+    buf_init(&text, TEXT_MAX_BYTES);
+    TRY_GOTO(tokenizer_decode(c->s->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
+    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), c->forced ? c->forced->name : NULL, err));
+    TRY_GOTO(buf_take(&lang, &taken, err));
+    piece->language = taken;
+    TRY_GOTO(buf_take(&text, &taken, err));
+    piece->text = taken;
+done:
+    buf_free(&raw);
+    buf_free(&lang);
+    buf_free(&text);
+    return status;
+}
+
+static qasr_status find_echo(const call *c, piece_job *j, qasr_error *err)
+{
+    bool echoes = false;
+    TRY(echo_find(&echoes, j->piece.text, c->opt->context, err));
+    j->piece.context_echoed = echoes;
+    return QASR_OK;
+}
+
+qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
+{
+    sequence *q = &j->seq;
+    qasr_status status = q->status;
+    if (status != QASR_OK && err)
+        *err = q->error;
+    if (status == QASR_OK)
+        status = read_answer(c, &j->piece, q, err);
+    if (status == QASR_OK && c->opt->context && !j->without_context)
+        status = find_echo(c, j, err);
+    if (status == QASR_OK) {
+        j->piece.stop = q->stop;
+        j->piece.n_tokens = q->n_ids;
+        j->piece.tokens = q->ids;
+        j->piece.scores = q->scores;
+        q->ids = NULL;
+        q->scores = NULL;
+        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, &j->sound);
+        j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
+    }
+    generate_end(q);
+    return status == QASR_OK && j->piece.scores ? scores_fill(c, &j->piece, err) : status;
+}
+
+void piece_free_answer(qasr_piece *p)
+{
+    mem_free((void *)(uintptr_t)p->text);
+    mem_free((void *)(uintptr_t)p->language);
+    mem_free((void *)(uintptr_t)p->tokens);
+    mem_free((void *)(uintptr_t)p->scores);
+    scores_free_words(p);
+    p->text = p->language = NULL;
+    p->tokens = NULL;
+    p->scores = NULL;
+    p->n_tokens = 0;
+}

@@ -1,0 +1,84 @@
+/* See segment_reader.h. */
+#include "engine/segment_reader.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+qasr_status sound_open(sound *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err)
+{
+    s->rule = split_rule_make(max_piece_s);
+    if (!path) {
+        s->pcm = pcm;
+        s->n_samples = n_samples;
+        s->n_total = n_samples;
+        return QASR_OK;
+    }
+    TRY(audio_stream_open(&s->stream, path, audio, err));
+    s->n_total = audio_stream_length(s->stream);
+    return QASR_OK;
+}
+
+/* As far as a cut may depend on it. The window grows: most files are short. */
+static qasr_status fill_window(sound *s, qasr_error *err)
+{
+    enum { BLOCK = 10 * AUDIO_RATE };
+    const size_t want = s->rule.window;
+    while (s->stream && s->n_window < want) {
+        if (s->n_window == s->max_window) {
+            float *more;
+            size_t n = 2 * s->max_window > BLOCK ? 2 * s->max_window : BLOCK;
+            n = n < want ? n : want;
+            TRY(MEM_ALLOC(&more, n, err));
+            if (s->n_window)
+                memcpy(more, s->window, s->n_window * sizeof *more);
+            mem_free(s->window);
+            s->window = more;
+            s->max_window = n;
+        }
+        size_t n = s->max_window - s->n_window, n_read;
+        TRY(audio_stream_read(s->stream, s->window + s->n_window, n, &n_read, err));
+        s->n_window += n_read;
+        if (n_read < n) {
+            s->damaged = audio_stream_is_damaged(s->stream);
+            audio_stream_close(s->stream);
+            s->stream = NULL;
+        }
+    }
+    return QASR_OK;
+}
+
+qasr_status sound_find(sound *s, const mel *m, pool *p, qasr_error *err)
+{
+    TRY(fill_window(s, err));
+    size_t n = s->pcm ? s->n_samples - s->n_passed : s->n_window;
+    s->piece = (split_piece){ 0 };
+    if (n == 0) {
+        sound_close(s);
+        return QASR_OK;
+    }
+    s->ready = s->pcm ? s->pcm + s->n_passed : s->window;
+    return split_next(&s->piece, &s->rule, s->ready, n, s->n_passed == 0, m, p, err);
+}
+
+void sound_pass(sound *s)
+{
+    size_t n = s->piece.n_samples;
+    s->n_passed += n;
+    if (s->window) {
+        memmove(s->window, s->window + n, (s->n_window - n) * sizeof *s->window);
+        s->n_window -= n;
+    }
+    s->piece = (split_piece){ 0 };
+}
+
+void sound_close(sound *s)
+{
+    audio_stream_close(s->stream);
+    s->stream = NULL;
+    mem_free(s->window);
+    s->window = NULL;
+    s->n_window = s->max_window = 0;
+    s->ready = NULL;
+    s->piece = (split_piece){ 0 };
+}

@@ -1,0 +1,152 @@
+/* See audio_files.h. */
+#include "quantize/audio_files.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+enum { MAX_LIST_BYTES = 64 << 20 };
+
+static const char *const audio_extensions[] = { "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au", "caf", "w64" };
+static const char *const list_extensions[] = { "txt", "tsv" };
+
+static bool has_extension(const char *path, const char *const *extensions, size_t n)
+{
+    const char *dot = strrchr(file_base_name(path), '.');
+    for (size_t i = 0; dot && i < n; i++)
+        if (strcasecmp(dot + 1, extensions[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Takes path. */
+static qasr_status add(sounds *s, char *path, qasr_error *err)
+{
+    if (s->n == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        char **more;
+        qasr_status status = MEM_ALLOC(&more, capacity, err);
+        if (status != QASR_OK) {
+            mem_free(path);
+            return status;
+        }
+        if (s->n)
+            memcpy(more, s->paths, s->n * sizeof *more);
+        mem_free(s->paths);
+        s->paths = more;
+        s->capacity = capacity;
+    }
+    s->paths[s->n++] = path;
+    return QASR_OK;
+}
+
+static qasr_status add_joined(sounds *s, const char *dir, const char *name, qasr_error *err)
+{
+    char *path;
+    TRY(file_path_join(&path, dir, name, err));
+    return add(s, path, err);
+}
+
+static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static qasr_status add_folder(sounds *s, const char *dir, qasr_error *err)
+{
+    size_t first = s->n;
+    DIR *d = opendir(dir);
+    if (!d)
+        return error_set_errno(err, "cannot list '%s'", dir);
+    qasr_status status = QASR_OK;
+    for (struct dirent *e; status == QASR_OK && (e = readdir(d));)
+        if (e->d_name[0] != '.' && has_extension(e->d_name, audio_extensions, ARRAY_LEN(audio_extensions)))
+            status = add_joined(s, dir, e->d_name, err);
+    closedir(d);
+    TRY(status);
+    if (s->n == first)
+        return error_set(err, QASR_E_INVALID, "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3 and the like)", dir);
+    qsort(s->paths + first, s->n - first, sizeof *s->paths, compare_paths);
+    return QASR_OK;
+}
+
+/* Lines of text, which is cut up. root NULL: paths are as they stand. */
+static qasr_status add_lines(sounds *s, char *text, const char *root, qasr_error *err)
+{
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        line[strcspn(line, root ? "\t\r" : "\r")] = 0;
+        if (!*line)
+            continue;
+        char *path;
+        if (root)
+            TRY(file_path_join(&path, root, line, err));
+        else
+            TRY(mem_strdup(&path, line, err));
+        TRY(add(s, path, err));
+    }
+    return QASR_OK;
+}
+
+static qasr_status add_list_text(sounds *s, char *text, const char *list, qasr_error *err)
+{
+    static const char header[] = "file\t";
+    char *root, *table;
+    if (strncmp(text, header, strlen(header)) != 0)
+        return add_lines(s, text, NULL, err);
+    TRY(mem_strdup(&root, list, err));
+    char *slash = strrchr(root, '/');
+    if (slash)
+        slash[slash == root] = 0; /* "/list.tsv" lies in "/" */
+    table = strchr(text, '\n');
+    qasr_status status = table ? add_lines(s, table, slash ? root : ".", err) : QASR_OK;
+    mem_free(root);
+    return status;
+}
+
+static qasr_status add_list(sounds *s, const char *list, qasr_error *err)
+{
+    buf text;
+    size_t first = s->n;
+    buf_init(&text, MAX_LIST_BYTES);
+    qasr_status status = file_read_all(&text, list, err);
+    if (status == QASR_OK && text.data)
+        status = add_list_text(s, text.data, list, err);
+    if (status == QASR_OK && s->n == first)
+        status = error_set(err, QASR_E_INVALID, "'%s' names no audio files", list);
+    buf_free(&text);
+    return status;
+}
+
+qasr_status sounds_find(sounds *s, const char *const *names, size_t n, size_t limit, qasr_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        char *path;
+        if (strcmp(names[i], "-") == 0)
+            return error_set(err, QASR_E_INVALID, "standard input ('-') cannot be used here: the audio may be read several times");
+        if (file_is_dir(names[i])) {
+            TRY(add_folder(s, names[i], err));
+        } else if (has_extension(names[i], list_extensions, ARRAY_LEN(list_extensions))) {
+            TRY(add_list(s, names[i], err));
+        } else {
+            TRY(mem_strdup(&path, names[i], err));
+            TRY(add(s, path, err));
+        }
+    }
+    while (limit && s->n > limit)
+        mem_free(s->paths[--s->n]);
+    return QASR_OK;
+}
+
+void sounds_free(sounds *s)
+{
+    while (s->n)
+        mem_free(s->paths[--s->n]);
+    mem_free(s->paths);
+    *s = (sounds){ 0 };
+}

@@ -1,0 +1,24 @@
+/* A whole model in one GGUF file, in the layout of transcribe.cpp: what such a file has beside the model's tensors. */
+#ifndef QASR_QUANTIZE_BUNDLE_H
+#define QASR_QUANTIZE_BUNDLE_H
+
+#include "engine/engine.h"
+#include "quantize/input_model.h"
+#include "quantize/plan.h"
+#include "weights/gguf_write.h"
+
+#define WHOLE_SCOPE "thinker."
+#define WHOLE_ARCHITECTURE "qwen3_asr"
+#define WHOLE_LAYOUT NAMES_STT
+
+typedef struct whole whole; /* the tables of the front end */
+
+qasr_status whole_create(whole **out, const qasr_model *m, qasr_error *err);
+void whole_free(whole *x); /* NULL is fine */
+/* Mel filters [128, 201] and window [400], f32 in memory; they live as long as x. */
+const wtensor *whole_tensors(const whole *x, size_t *n);
+
+/* Configuration, front end and tokenizer of o->model. Errors: FORMAT (a configuration that is no JSON), IO, NOMEM. */
+qasr_status whole_add_metadata(gguf_writer *g, const origin *o, const plan *p, qasr_error *err);
+
+#endif

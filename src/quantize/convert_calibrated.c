@@ -1,0 +1,311 @@
+/* See convert_calibrated.h. Two ways:
+ *
+ * A file of statistics (calibration.h) is of the exact model. The matrices that it knows are converted one input after the
+ * other. If the products of their inputs are there, rounding errors are made up for (device/compensate.h); with squares alone
+ * they are the importance by which scales are chosen.
+ *
+ * With audio, the model itself is followed (trail.h): the moments of a stage are taken when all matrices before it are rounded, and
+ * a matrix makes up for what those have changed in its input as well. A bias takes up what is left on average. */
+#include "quantize/convert_calibrated.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "quantize/layerwise.h"
+
+/* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the more of it is
+ * chance. The demo model's quality hardly changes between half and twice this number. */
+#define CHANCE 4.0
+
+enum { MAX_NAME = 128 };
+
+/* ---- by file --------------------------------------------------------------------------------- */
+
+/* All matrices from entry i on whose inputs are those of source. */
+static void convert_with_source(convert_job *j, size_t i, const char *source, bool *done)
+{
+    char other[MAX_NAME];
+    for (; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED || !calibration_source(other, sizeof other, e->t->canonical) ||
+            strcmp(other, source) != 0)
+            continue;
+        done[i] = true;
+        convert_entry(j, i);
+    }
+}
+
+static qasr_status convert_by_file(convert_job *j, qasr_error *err)
+{
+    bool *done;
+    char source[MAX_NAME];
+    TRY(MEM_CALLOC(&done, j->plan.n, err));
+    qasr_status status = QASR_OK;
+    for (size_t i = 0; i < j->plan.n && status == QASR_OK && !atomic_load(&j->stop); i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
+            continue;
+        calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
+        status = calibration_metric(j->calibration, e->t->canonical, (size_t)e->row_values, &j->metric, j->pool, err);
+        if (status == QASR_OK)
+            convert_with_source(j, i, source, done);
+        metric_free(&j->metric);
+    }
+    mem_free(done);
+    return status;
+}
+
+/* ---- by audio -------------------------------------------------------------------------------- */
+
+/* The entry of a tensor that is calibrated; plan.n if there is none. */
+static size_t find_calibrated(const convert_job *j, const char *canonical)
+{
+    size_t i = 0;
+    while (i < j->plan.n && (j->plan.entries[i].way != PLAN_CALIBRATED || strcmp(j->plan.entries[i].t->canonical, canonical) != 0))
+        i++;
+    return i;
+}
+
+/* Moments become the metric of the matrices to come. */
+static qasr_status set_metric(convert_job *j, trail_moments *m, const plan_entry *e, qasr_error *err)
+{
+    float *products = m->products, strength = (float)(1 / (1 + CHANCE * (double)m->n / m->n_rows));
+    m->products = NULL;
+    TRY(metric_create(&j->metric, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
+    if (!m->drift)
+        return QASR_OK;
+    for (size_t i = 0; i < m->n * m->n; i++)
+        m->drift[i] *= strength;
+    metric_set_drift(&j->metric, j->pool, m->drift);
+    m->drift = NULL;
+    return QASR_OK;
+}
+
+static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const trail_moments *m, qasr_error *err)
+{
+    TRY(MEM_ALLOC(&c->blocks, (size_t)e->bytes, err));
+    if (m->mean)
+        TRY(MEM_CALLOC(&c->shift, (size_t)e->n_rows, err));
+    c->mean = m->mean;
+    c->exact_mean = m->exact_mean;
+    return QASR_OK;
+}
+
+/* Converts a matrix and keeps a copy of it. */
+static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const trail_moments *m, qasr_error *err)
+{
+    TRY(alloc_copy(c, &j->plan.entries[entry], m, err));
+    j->copy = c;
+    convert_entry(j, entry);
+    j->copy = NULL;
+    return QASR_OK;
+}
+
+static void free_copy(convert_copy *c)
+{
+    mem_free(c->blocks);
+    mem_free(c->shift);
+}
+
+/* The bias of matrix k, with what the outputs have changed on average. */
+static qasr_status convert_bias(convert_job *j, trail *t, size_t k, const weight_ref *ref, const double *shift, qasr_error *err)
+{
+    size_t entry = find_calibrated(j, ref->tensor->canonical), n = ref->cols;
+    float *bias;
+    if (entry == j->plan.n)
+        return QASR_OK;
+    TRY(MEM_ALLOC(&bias, n, err));
+    plan_read_values(bias, ref->tensor, 0, n);
+    for (size_t i = 0; i < n; i++)
+        bias[i] = (float)((double)bias[i] + shift[i]);
+    qasr_status status = trail_put_bias(t, k, bias, err);
+    if (status == QASR_OK)
+        status = convert_put(j, entry, bias, n * sizeof *bias, err);
+    mem_free(bias);
+    return status;
+}
+
+static qasr_status convert_matrix(convert_job *j, trail *t, const stage *s, size_t k, const trail_moments *m, qasr_error *err)
+{
+    size_t entry = find_calibrated(j, s->refs[k]->tensor->canonical);
+    convert_copy copy = { 0 };
+    qasr_status status;
+    if (entry == j->plan.n)
+        return QASR_OK;
+    TRY_GOTO(convert_copied(j, entry, &copy, m, err));
+    TRY_GOTO(trail_put(t, k, j->plan.entries[entry].type, copy.blocks, err));
+    if (s->bias_refs[k])
+        TRY_GOTO(convert_bias(j, t, k, s->bias_refs[k], copy.shift, err));
+done:
+    free_copy(&copy);
+    return status;
+}
+
+/* The matrices of the stage where the trail stands; first: one of them. */
+static qasr_status convert_stage(convert_job *j, trail *t, const stage *s, size_t first, qasr_error *err)
+{
+    trail_moments m = { 0 };
+    qasr_status status;
+    TRY_GOTO(trail_get_moments(t, &m, err));
+    TRY_GOTO(set_metric(j, &m, &j->plan.entries[first], err));
+    for (size_t k = 0; k < s->n && !atomic_load(&j->stop); k++)
+        TRY_GOTO(convert_matrix(j, t, s, k, &m, err));
+done:
+    metric_free(&j->metric);
+    trail_moments_free(&m);
+    return status;
+}
+
+/* Embedding or head, by what the head gets to see. */
+static qasr_status convert_table(convert_job *j, trail *t, size_t entry, qasr_error *err)
+{
+    const plan_entry *e = &j->plan.entries[entry];
+    trail_moments m = { 0 };
+    convert_copy copy = { 0 };
+    qasr_status status;
+    TRY_GOTO(trail_get_head_moments(t, &m, err));
+    TRY_GOTO(set_metric(j, &m, e, err));
+    TRY_GOTO(convert_copied(j, entry, &copy, &m, err));
+    if (e->kind == PLAN_EMBEDDING && !atomic_load(&j->stop))
+        TRY_GOTO(trail_put_embedding(t, e->type, copy.blocks, err));
+done:
+    metric_free(&j->metric);
+    trail_moments_free(&m);
+    free_copy(&copy);
+    return status;
+}
+
+static qasr_status follow(convert_job *j, trail *t, qasr_error *err)
+{
+    stage s;
+    for (size_t i = 0; i < j->plan.n && !atomic_load(&j->stop); i++)
+        if (j->plan.entries[i].way == PLAN_CALIBRATED && (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
+            TRY(convert_table(j, t, i, err));
+    while (!atomic_load(&j->stop) && trail_stage(t, &s)) {
+        size_t entry = j->plan.n;
+        for (size_t k = 0; k < s.n && entry == j->plan.n; k++)
+            entry = find_calibrated(j, s.refs[k]->tensor->canonical);
+        if (entry < j->plan.n)
+            TRY(convert_stage(j, t, &s, entry, err));
+        TRY(trail_step(t, err));
+    }
+    return QASR_OK;
+}
+
+static int on_clip(void *user, size_t done, size_t total)
+{
+    convert_job *j = user;
+    j->listened = (double)done / (double)total;
+    convert_tell(j, 0);
+    return atomic_load(&j->stop);
+}
+
+static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
+{
+    const qasr_quantize_options *opt = j->opt;
+    trail_options from = { opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j };
+    trail *t;
+    qasr_status status = trail_create(&t, &from, err);
+    if (atomic_load(&j->stop))
+        return QASR_OK; /* the job's failure says why */
+    TRY(status);
+    status = follow(j, t, err);
+    trail_free(t);
+    return status;
+}
+
+qasr_status convert_calibrated(convert_job *j, qasr_error *err)
+{
+    if (j->opt->n_calibration_audio)
+        return convert_by_audio(j, err);
+    return j->calibration ? convert_by_file(j, err) : QASR_OK;
+}
+
+/* ---- which ----------------------------------------------------------------------------------- */
+
+static bool can_be_calibrated(const plan_entry *e)
+{
+    char source[MAX_NAME];
+    return !e->skipped && e->way == PLAN_CONVERT && e->t->n_dims == 2 && quant_get(e->type)->block > 1 &&
+           calibration_source(source, sizeof source, e->t->canonical);
+}
+
+/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a warning. */
+static qasr_status choose_by_file(convert_job *j, qasr_error *err)
+{
+    size_t n_known = 0, n_unknown = 0;
+    const char *unknown = NULL;
+    TRY(calibration_open(&j->calibration, j->opt->calibration, err));
+    for (size_t i = 0; i < j->plan.n; i++) {
+        plan_entry *e = &j->plan.entries[i];
+        const float *importance = NULL;
+        if (!can_be_calibrated(e))
+            continue;
+        TRY(calibration_importance(j->calibration, e->t->canonical, (size_t)e->row_values, &importance, NULL, err));
+        if (importance) {
+            e->way = PLAN_CALIBRATED;
+            n_known++;
+        } else {
+            unknown = unknown ? unknown : e->t->canonical;
+            n_unknown++;
+        }
+    }
+    if (n_known == 0)
+        return error_set(err, QASR_E_INVALID, "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
+                         j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
+    if (n_unknown)
+        log_warning("calibration '%s' does not know %zu of %zu matrices, such as '%s'; these are quantized without it",
+                    j->opt->calibration, n_unknown, n_known + n_unknown, unknown);
+    return QASR_OK;
+}
+
+static plan_entry *find_bias(convert_job *j, const char *matrix)
+{
+    static const char weight[] = ".weight", bias[] = ".bias";
+    size_t n = strlen(matrix) - strlen(weight);
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const char *name = j->plan.entries[i].t->canonical;
+        if (j->plan.entries[i].type == QUANT_F32 && strncmp(name, matrix, n) == 0 && strcmp(name + n, bias) == 0)
+            return &j->plan.entries[i];
+    }
+    return NULL;
+}
+
+/* All matrices that the trail comes by, and the biases that go with them. */
+static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < j->plan.n; i++) {
+        plan_entry *e = &j->plan.entries[i];
+        bool is_product = e->kind == PLAN_ATTENTION || e->kind == PLAN_MLP || e->kind == PLAN_PROJECTION || e->kind == PLAN_HEAD ||
+                          (e->kind == PLAN_EMBEDDING && j->origin.tied);
+        if (!is_product || !can_be_calibrated(e))
+            continue;
+        e->way = PLAN_CALIBRATED;
+        n++;
+        plan_entry *bias = find_bias(j, e->t->canonical);
+        if (bias)
+            bias->way = PLAN_CALIBRATED;
+    }
+    return n ? QASR_OK : error_set(err, QASR_E_INVALID, "no matrix becomes blocks: there is nothing to calibrate");
+}
+
+qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
+{
+    const qasr_quantize_options *opt = j->opt;
+    if (opt->calibration && opt->n_calibration_audio && opt->auto_mix <= 0)
+        return error_set(err, QASR_E_INVALID, "both a calibration file and calibration audio are given: choose one, or an automatic mix "
+                         "of types, which the file is for then");
+    if (opt->calibration)
+        return choose_by_file(j, err);
+    return opt->n_calibration_audio ? choose_by_audio(j, err) : QASR_OK;
+}
+
+qasr_status convert_leave_to_audio(convert_job *j, qasr_error *err)
+{
+    for (size_t i = 0; i < j->plan.n; i++)
+        if (j->plan.entries[i].way == PLAN_CALIBRATED)
+            j->plan.entries[i].way = PLAN_CONVERT;
+    return choose_by_audio(j, err);
+}

@@ -1,0 +1,98 @@
+/* See input_moments.h. */
+#include "quantize/input_moments.h"
+
+#include "base/mem.h"
+#include "quantize/row_weights.h"
+
+enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block costs little beside computing it */
+
+/* mem NULL: only the size. */
+static void place(gather *g, device_mem *mem, uint64_t *used)
+{
+    const struct { dmat *m; unsigned what; size_t rows, cols; } parts[] = {
+        { &g->squares, GATHER_SQUARES, 1, g->cols }, { &g->triangle, GATHER_PRODUCTS, 1, gather_triangle(g->cols) },
+        { &g->drift, GATHER_DRIFT, g->cols, g->cols }, { &g->block, 0, BLOCK_ROWS, g->cols },
+        { &g->changes, GATHER_DRIFT, BLOCK_ROWS, g->cols },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (parts[i].what && !(g->what & parts[i].what))
+            continue;
+        *parts[i].m = dmat_make(mem, (size_t)*used, QUANT_F32, parts[i].rows, parts[i].cols);
+        *used += size_round_up(parts[i].rows * parts[i].m->stride, MEM_ALIGN);
+    }
+}
+
+uint64_t gather_bytes(size_t cols, unsigned what)
+{
+    gather g = { .cols = cols, .what = what };
+    uint64_t used = 0;
+    place(&g, NULL, &used);
+    return used;
+}
+
+void gather_place(gather *g, device_mem *mem, size_t *used, size_t cols, unsigned what)
+{
+    uint64_t at = *used;
+    *g = (gather){ .cols = cols, .what = what };
+    place(g, mem, &at);
+    *used = (size_t)at;
+}
+
+void gather_clear(gather *g, device *d)
+{
+    const dmat all[] = { g->squares, g->triangle, g->drift, g->block, g->changes };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].mem)
+            op_clear(d, all[i]);
+}
+
+void gather_flush(gather *g, device *d)
+{
+    dmat rows = dmat_rows(g->block, 0, g->n_block);
+    if (g->n_block == 0)
+        return;
+    if (g->what & GATHER_SQUARES)
+        op_add_squares(d, g->squares, rows);
+    if (g->what & GATHER_PRODUCTS)
+        op_add_products(d, g->triangle, rows);
+    if (g->what & GATHER_DRIFT)
+        op_add_cross_products(d, g->drift, dmat_rows(g->changes, 0, g->n_block), rows);
+    g->n_block = 0;
+}
+
+/* Rows [first, first + n) of a block, as wide as what comes there. */
+static dmat part(dmat block, size_t first, size_t n, size_t cols)
+{
+    dmat rows = dmat_rows(block, first, n);
+    rows.cols = cols;
+    return rows;
+}
+
+/* Rows [first, first + n), which all count the same and fit into the block. */
+static void add_rows(gather *g, device *d, dmat x, dmat exact, size_t first, size_t n, float factor)
+{
+    dmat to = part(g->block, g->n_block, n, x.cols);
+    op_scale(d, to, dmat_rows(x, first, n), factor);
+    if (g->what & GATHER_DRIFT) {
+        dmat change = part(g->changes, g->n_block, n, x.cols);
+        op_scale(d, change, dmat_rows(exact, first, n), factor);
+        op_subtract(d, change, change, to);
+    }
+    g->n_block += n;
+    g->n_rows += n;
+    double weight = (double)factor * (double)factor;
+    g->weight += (double)n * weight;
+    g->weight_squares += (double)n * weight * weight;
+    if (g->n_block == BLOCK_ROWS)
+        gather_flush(g, d);
+}
+
+void gather_add(gather *g, device *d, dmat x, dmat exact, net_rows rows)
+{
+    for (size_t r = 0, n; r < x.rows; r += n) {
+        float factor = row_weights_factor(rows, r, x.rows, &n);
+        size_t room = BLOCK_ROWS - g->n_block;
+        n = n < room ? n : room;
+        add_rows(g, d, x, exact, r, n, factor);
+    }
+}

@@ -1,0 +1,12 @@
+/* The keys of the files that the quantizer writes (docs/format.md). */
+#ifndef QASR_QUANTIZE_METADATA_H
+#define QASR_QUANTIZE_METADATA_H
+
+#include "quantize/input_model.h"
+#include "quantize/plan.h"
+#include "weights/gguf_write.h"
+
+/* What every file says. architecture: "qasr", or that of another layout. Errors: INVALID, NOMEM. */
+qasr_status metadata_add(gguf_writer *g, const origin *o, const plan_rules *rules, const char *architecture, qasr_error *err);
+
+#endif

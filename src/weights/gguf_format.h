@@ -1,0 +1,13 @@
+/* Limits and constants of the GGUF container that reader and writer share. */
+#ifndef QASR_WEIGHTS_GGUF_FORMAT_H
+#define QASR_WEIGHTS_GGUF_FORMAT_H
+
+enum {
+    GGUF_ALIGNMENT = 32, /* when the file does not say otherwise */
+    GGUF_MAX_NAME = 63,  /* bytes of a tensor name, as in ggml */
+};
+
+#define GGUF_ALIGNMENT_KEY "general.alignment"
+#define GGUF_TYPE_IMATRIX "imatrix" /* general.type of a calibration */
+
+#endif

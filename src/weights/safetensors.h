@@ -1,0 +1,14 @@
+/* Reads safetensors files. */
+#ifndef QASR_WEIGHTS_SAFETENSORS_H
+#define QASR_WEIGHTS_SAFETENSORS_H
+
+#include "weights/weights.h"
+
+/* path: a directory (model.safetensors, else model.safetensors.index.json, else model-*-of-*.safetensors
+ * sorted), a .safetensors file or a .safetensors.index.json. With an index every tensor is looked up in
+ * the file that weight_map names. Element types other than BF16, F16, F32 are refused by name unless the
+ * tensor is never asked for: they are listed with a warning and left out.
+ * Errors: IO (missing shard...), FORMAT, NOMEM. */
+qasr_status weights_open_safetensors(weights **out, const char *path, qasr_error *err);
+
+#endif
