@@ -13,7 +13,7 @@
 typedef struct args {
     const char *model, *output;
     opt_files files;
-    int covariance, n_threads, max_memory_mb, limit, force, quiet;
+    int covariance, n_threads, max_memory_mb, limit, overwrite, quiet;
 } args;
 
 static const opt opts[] = {
@@ -27,7 +27,7 @@ static const opt opts[] = {
     { "max-memory", 0, "MB", "memory for the statistics; if they need more, the audio is read "
       "several times (default 2048)", OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
     { "limit", 'n', "N", "take the first N audio files only", OPT_INT, offsetof(args, limit), NULL, 1, 1000000000 },
-    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },
+    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, overwrite) },
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
@@ -40,8 +40,8 @@ static int on_progress(void *user, uint64_t done, uint64_t total, const char *wh
 
 static void print_report(const args *a, const qasr_calibrate_report *r)
 {
-    printf("%zu clip%s in %zu piece%s, %.1f s of audio, %zu pass%s\n", r->n_clips, r->n_clips == 1 ? "" : "s", r->n_pieces,
-           r->n_pieces == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
+    printf("%zu clip%s in %zu segment%s, %.1f s of audio, %zu pass%s\n", r->n_clips, r->n_clips == 1 ? "" : "s", r->n_segments,
+           r->n_segments == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
     printf("%zu matrices; rows: encoder %" PRIu64 ", decoder %" PRIu64 ", head %" PRIu64 "\n", r->n_matrices, r->encoder_rows,
            r->decoder_rows, r->answer_rows);
     printf("wrote '%s': %.1f MB in %.1f s\n", a->output, (double)r->file_bytes / 1e6, r->seconds);
@@ -61,7 +61,7 @@ static int calibrate(const args *a)
     options.n_threads = a->n_threads;
     options.max_memory_mb = a->max_memory_mb;
     options.limit = a->limit;
-    options.force = a->force;
+    options.overwrite = a->overwrite;
     options.on_progress = on_progress;
     options.user = &bar;
     progress_catch_signals();
@@ -110,7 +110,7 @@ static int run(int argc, char **argv)
 const command cmd_calibrate = {
     "calibrate", "measure what a model's matrices see, for better quantization", "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
-    "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into pieces\n"
+    "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"
     "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",
     opts, sizeof opts / sizeof opts[0], run
 };

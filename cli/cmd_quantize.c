@@ -18,7 +18,7 @@ typedef struct args {
     opt_files calibration_audio;
     int qtype, encoder_qtype, embedding_qtype; /* indices as of the functions below */
     double auto_mix;
-    int quantize_embeddings, n_threads, force, quiet, dry_run, format;
+    int quantize_embeddings, n_threads, overwrite, quiet, dry_run, format;
 } args;
 
 /* The choices of the options, from the library's list. */
@@ -61,7 +61,7 @@ static const opt opts[] = {
     { "format", 0, "FORMAT", "of what is printed (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
     { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
       NULL, 1, 1024 },
-    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, force) },
+    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, overwrite) },
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
@@ -110,7 +110,7 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     options.scope = a->scope;
     options.quantize_embeddings = a->quantize_embeddings;
     options.n_threads = a->n_threads;
-    options.force = a->force;
+    options.overwrite = a->overwrite;
     options.tensor_types = tensor_types;
     options.n_tensor_types = a->tensor_types.n;
     options.encoder_qtype = a->encoder_qtype ? encoder_qtype_at((size_t)a->encoder_qtype) : NULL;

@@ -9,7 +9,7 @@
 
 /* For tables of options, with offsetof(args, FIELD) of a const char *. */
 #define SEGMENT_OPT(field)                                                                                              \
-    { "segment", 0, "N", "cut long audio where it is quiet: into pieces of at most N seconds, auto (default): at most 28, about " \
+    { "segment", 0, "N", "cut long audio where it is quiet: into segments of at most N seconds, auto (default): at most 28, about " \
       "14, or off", OPT_STRING, field }
 
 /* "auto" (NULL), "off", or seconds. False when it is none of them (printed). */

@@ -293,9 +293,9 @@ def write_tokenizer(out, src, common, seed):
                     seen.add(m)
                     merges.append("%s %s" % m)
         words = {w: i for i, w in fixed.items()}
-        pieces = [a + b for a, b in (m.split(" ") for m in merges)]
+        merged = [a + b for a, b in (m.split(" ") for m in merges)]
         free = (i for i in range(256, 151643) if i not in fixed)
-        for p in pieces:
+        for p in merged:
             if p not in words and p not in vocab:
                 words[p] = next(free)
         vocab.update(words)

@@ -13,12 +13,12 @@ const out_format *const out_formats[OUT_FORMATS] = {
 
 const char *const out_format_names[OUT_FORMATS + 1] = { "txt", "json", "jsonl", "srt", "vtt", "tsv", "csv", "lrc", NULL };
 
-bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_pieces)
+bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_segments)
 {
     bool good = true;
-    size_t n = with_pieces && format->piece && item->result ? qasr_result_piece_count(item->result) : 0;
+    size_t n = with_segments && format->segment && item->result ? qasr_result_segment_count(item->result) : 0;
     for (size_t i = 0; good && i < n; i++)
-        good = format->piece(f, item, qasr_result_piece(item->result, i));
+        good = format->segment(f, item, qasr_result_segment(item->result, i));
     good = good && (!format->item || format->item(f, item));
     return good || message_fail("out of memory");
 }
@@ -33,7 +33,7 @@ bool out_put_whole(FILE *f, const out_format *format, const out_item *item)
     return good;
 }
 
-static bool put_subtitles(const qasr_piece *p, const subtitle_limits *limits, subtitle_fn show, void *user)
+static bool put_subtitles(const qasr_segment *p, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
     const bool is_known = p->speech_end_s > p->speech_start_s;
     return subtitle_break(p->text, is_known ? p->speech_start_s : p->start_s, is_known ? p->speech_end_s : p->end_s, limits, show, user);
@@ -42,8 +42,8 @@ static bool put_subtitles(const qasr_piece *p, const subtitle_limits *limits, su
 bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
     bool good = true;
-    for (size_t i = 0; good && item->result && i < qasr_result_piece_count(item->result); i++)
-        good = put_subtitles(qasr_result_piece(item->result, i), limits, show, user);
+    for (size_t i = 0; good && item->result && i < qasr_result_segment_count(item->result); i++)
+        good = put_subtitles(qasr_result_segment(item->result, i), limits, show, user);
     return good;
 }
 

@@ -23,14 +23,14 @@ typedef struct out_item {
     size_t index, n_files;     /* which of how many */
 } out_item;
 
-/* A stream is begin, for each file its pieces and then item, end; a NULL function writes nothing. False: there was no memory. */
+/* A stream is begin, for each file its segments and then item, end; a NULL function writes nothing. False: there was no memory. */
 typedef struct out_format {
     const char *name;  /* also the ending of file names */
     bool holds_many;   /* one stream may have the results of several files */
-    bool as_it_comes;  /* pieces are written when they are there, as readers can tell those of a file that never ended; else
+    bool as_it_comes;  /* segments are written when they are there, as readers can tell those of a file that never ended; else
                           all of a file when it is done */
     void (*begin)(FILE *f, size_t n_files);
-    bool (*piece)(FILE *f, const out_item *item, const qasr_piece *piece); /* item without its result */
+    bool (*segment)(FILE *f, const out_item *item, const qasr_segment *segment); /* item without its result */
     bool (*item)(FILE *f, const out_item *item);
     void (*end)(FILE *f, size_t n_files);
 } out_format;
@@ -42,11 +42,11 @@ enum { OUT_TXT, OUT_JSON, OUT_JSONL, OUT_SRT, OUT_VTT, OUT_TSV, OUT_CSV, OUT_LRC
 extern const out_format *const out_formats[OUT_FORMATS];
 extern const char *const out_format_names[OUT_FORMATS + 1];
 
-/* The pieces of a result, then the result; and all of a stream with one result. False without memory (printed). */
-bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_pieces);
+/* The segments of a result, then the result; and all of a stream with one result. False without memory (printed). */
+bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_segments);
 bool out_put_whole(FILE *f, const out_format *format, const out_item *item);
 
-/* Subtitles of a result, each piece's from the first to the last sound in it. False without memory. */
+/* Subtitles of a result, each segment's from the first to the last sound in it. False without memory. */
 bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user);
 /* "00:00:01,500 --> 00:00:02,000" and the end of the line, with that decimal mark; at least a millisecond. */
 void out_put_times(FILE *f, double start_s, double end_s, char mark);

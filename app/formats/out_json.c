@@ -7,20 +7,20 @@
 #include "app/json_util.h"
 #include "app/formats/segment_json.h"
 
-static void add_pieces(json_t *o, const qasr_result *r)
+static void add_segments(json_t *o, const qasr_result *r)
 {
-    json_t *pieces = json_array(), *tokens = json_array();
-    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
-        const qasr_piece *p = qasr_result_piece(r, i);
-        json_t *ids = piece_json_tokens(p->tokens, p->n_tokens);
+    json_t *segments = json_array(), *tokens = json_array();
+    for (size_t i = 0; i < qasr_result_segment_count(r); i++) {
+        const qasr_segment *p = qasr_result_segment(r, i);
+        json_t *ids = segment_json_tokens(p->tokens, p->n_tokens);
         json_array_extend(tokens, ids);
         json_decref(ids);
-        json_t *piece = json_object();
-        piece_json_add(piece, p);
-        json_array_append_new(pieces, piece);
+        json_t *segment = json_object();
+        segment_json_add(segment, p);
+        json_array_append_new(segments, segment);
     }
     json_object_set_new(o, "tokens", tokens);
-    json_object_set_new(o, "pieces", pieces);
+    json_object_set_new(o, "segments", segments);
 }
 
 static json_t *timings_object(const qasr_timings *t, double load_s)
@@ -58,7 +58,7 @@ static void add_result(json_t *o, const out_item *it)
     json_object_set_new(o, "device_mb", json_number((double)qasr_session_device_bytes(it->session) / (1 << 20), 1));
     json_object_set_new(o, "threads", json_integer(qasr_session_threads(it->session)));
     json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
-    add_pieces(o, r);
+    add_segments(o, r);
     json_object_set_new(o, "timings", timings_object(t, it->load_s));
     json_object_set_new(o, "peak_rss_mb", json_number(out_peak_rss_mb(), 1));
 }

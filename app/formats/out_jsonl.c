@@ -1,4 +1,4 @@
-/* Transcripts as JSON lines: an object for each piece as soon as it is there ("type": "segment"), with the same keys as in JSON, and
+/* Transcripts as JSON lines: an object for each segment as soon as it is there ("type": "segment"), with the same keys as in JSON, and
  * one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at a time. */
 #include "app/formats/formats.h"
 
@@ -26,10 +26,10 @@ static bool put_line(FILE *f, json_t *o)
     return good || ferror(f);
 }
 
-static bool piece(FILE *f, const out_item *it, const qasr_piece *p)
+static bool segment(FILE *f, const out_item *it, const qasr_segment *p)
 {
     json_t *o = begin_object("segment", it);
-    piece_json_add(o, p);
+    segment_json_add(o, p);
     return put_line(f, o);
 }
 
@@ -51,4 +51,4 @@ static bool item(FILE *f, const out_item *it)
     return put_line(f, o);
 }
 
-const out_format out_jsonl = { "jsonl", true, true, NULL, piece, item, NULL };
+const out_format out_jsonl = { "jsonl", true, true, NULL, segment, item, NULL };

@@ -5,7 +5,7 @@
 
 #include "app/json_util.h"
 
-json_t *piece_json_tokens(const int32_t *ids, size_t n)
+json_t *segment_json_tokens(const int32_t *ids, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
@@ -13,7 +13,7 @@ json_t *piece_json_tokens(const int32_t *ids, size_t n)
     return list;
 }
 
-static json_t *words_of(const qasr_piece *p)
+static json_t *words_of(const qasr_segment *p)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < p->n_words; i++) {
@@ -26,7 +26,7 @@ static json_t *words_of(const qasr_piece *p)
 }
 
 /* What the model thought of its answer, if it was asked. */
-static void add_scores(json_t *o, const qasr_piece *p)
+static void add_scores(json_t *o, const qasr_segment *p)
 {
     json_t *log_probabilities = json_array(), *entropies = json_array();
     for (size_t i = 0; i < p->n_tokens; i++) {
@@ -39,19 +39,19 @@ static void add_scores(json_t *o, const qasr_piece *p)
     json_object_set_new(o, "words", words_of(p));
 }
 
-void piece_json_add(json_t *o, const qasr_piece *p)
+void segment_json_add(json_t *o, const qasr_segment *p)
 {
     json_object_set_new(o, "start", json_number(p->start_s, 3));
     json_object_set_new(o, "end", json_number(p->end_s, 3));
     json_object_set_new(o, "speech_start", json_number(p->speech_start_s, 3));
     json_object_set_new(o, "speech_end", json_number(p->speech_end_s, 3));
-    json_object_set_new(o, "status", json_text(qasr_piece_status_name(p->status)));
+    json_object_set_new(o, "status", json_text(qasr_segment_status_name(p->status)));
     if (p->context_echoed)
         json_object_set_new(o, "context_echoed", json_true());
     json_object_set_new(o, "no_speech", json_boolean(p->no_speech));
     json_object_set_new(o, "text", json_text(p->text));
     json_object_set_new(o, "language", json_text(p->language));
-    json_object_set_new(o, "tokens", piece_json_tokens(p->tokens, p->n_tokens));
+    json_object_set_new(o, "tokens", segment_json_tokens(p->tokens, p->n_tokens));
     json_object_set_new(o, "n_prompt_tokens", json_integer((json_int_t)p->n_prompt_tokens));
     json_object_set_new(o, "n_audio_tokens", json_integer((json_int_t)p->n_audio_tokens));
     json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(p->stop)));

@@ -1,4 +1,4 @@
-/* A piece of a transcript as JSON: the same keys in every format that has them. */
+/* A segment of a transcript as JSON: the same keys in every format that has them. */
 #ifndef QASR_APP_FORMATS_SEGMENT_JSON_H
 #define QASR_APP_FORMATS_SEGMENT_JSON_H
 
@@ -9,8 +9,8 @@
 
 struct json_t; /* jansson.h: for the .c files */
 
-/* Adds what is known of a piece to an object; with scores what the model thought of its answer. */
-void piece_json_add(struct json_t *o, const qasr_piece *p);
-struct json_t *piece_json_tokens(const int32_t *ids, size_t n);
+/* Adds what is known of a segment to an object; with scores what the model thought of its answer. */
+void segment_json_add(struct json_t *o, const qasr_segment *p);
+struct json_t *segment_json_tokens(const int32_t *ids, size_t n);
 
 #endif

@@ -11,7 +11,7 @@
 #include "app/metrics.h"
 #include "app/progress.h"
 
-enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of one piece, which the work is counted for */
+enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of one segment, which the work is counted for */
 
 static bool fail(const qasr_error *err)
 {
@@ -141,7 +141,7 @@ bool bench_quantize(const void *arg, FILE *result)
 /* ---- a run ----------------------------------------------------------------------------------- */
 
 /* Every copy is encoded and prefilled; the weights that a decoding pass reads are shared, keys and values are not. */
-static void fill_work(bench_sample *s, const bench_job *job, const qasr_work *w)
+static void fill_cost(bench_sample *s, const bench_job *job, const qasr_cost *w)
 {
     uint64_t kv_bytes = w->kv_bytes_per_position * (w->n_prompt_tokens + (size_t)job->n_tokens / 2);
     s->weights_mb = (double)w->weights_bytes / 1e6;
@@ -212,7 +212,7 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
     qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
     options.max_new_tokens = job->n_tokens;
     options.ignore_eos = 1;
-    options.max_piece_s = MAX_SECONDS;
+    options.max_segment_s = MAX_SECONDS;
     double start = progress_now_s();
     qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, c, err);
     c->sum.total_s = progress_now_s() - start;
@@ -226,7 +226,7 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
 static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n, qasr_result **result,
                            bench_sample *s, qasr_error *err)
 {
-    qasr_work work = QASR_WORK_INIT;
+    qasr_cost work = QASR_COST_INIT;
     copies c;
     qasr_status status = QASR_OK;
     for (int i = 0; i <= job->warm_up && status == QASR_OK; i++) {
@@ -237,10 +237,10 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     }
     if (status == QASR_OK) {
         fill_times(s, &c.sum);
-        status = qasr_session_work(session, n, (size_t)job->n_tokens, &work, err);
+        status = qasr_session_cost(session, n, (size_t)job->n_tokens, &work, err);
     }
     if (status == QASR_OK)
-        fill_work(s, job, &work);
+        fill_cost(s, job, &work);
     return status;
 }
 

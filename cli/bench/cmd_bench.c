@@ -368,7 +368,7 @@ double bench_matrix_limit(const qasr_limits *limits, const char *precision)
     return strcmp(precision, "bf16") == 0 ? limits->bf16_gop_s : limits->f32_gop_s;
 }
 
-/* How much of a rate a piece of work reached. */
+/* How much of a rate a segment of work reached. */
 static double percent(double work, double seconds, double rate)
 {
     return seconds > 0 && rate > 0 ? 100 * work / seconds / rate : 0;

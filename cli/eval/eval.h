@@ -21,12 +21,12 @@ typedef struct eval_answer {
 } eval_answer;
 
 /* The model's next-token distributions against the baseline's along the baseline's answer. */
-typedef struct eval_forced {
+typedef struct eval_teacher_forcing {
     double *kl;      /* [n], nats; NULL: the clip was not forced */
     size_t n;        /* positions: the answer's tokens and the end token */
     uint64_t n_same; /* positions with the same most probable token */
     double nll, baseline_nll; /* sums over the positions of -log of the probability of the baseline's token */
-} eval_forced;
+} eval_teacher_forcing;
 
 typedef struct eval_clip {
     const file_text *reference;
@@ -35,7 +35,7 @@ typedef struct eval_clip {
     eval_answer answer, baseline;
     bool changed;    /* output ids differ from the baseline's */
     uint64_t first_same, first_n; /* of the baseline's first EVAL_FIRST ids, the model's begin with so many of so many */
-    eval_forced forced;
+    eval_teacher_forcing forced;
     qasr_score score, to_baseline; /* of the answer, against the reference and the baseline's text */
 } eval_clip;
 

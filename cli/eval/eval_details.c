@@ -31,11 +31,11 @@ static json_t *settings_json(const eval_settings *s)
     return o;
 }
 
-static json_t *pieces_json(const qasr_result *r)
+static json_t *segments_json(const qasr_result *r)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
-        const qasr_piece *p = qasr_result_piece(r, i);
+    for (size_t i = 0; i < qasr_result_segment_count(r); i++) {
+        const qasr_segment *p = qasr_result_segment(r, i);
         json_t *o = json_object(), *ids = json_array();
         for (size_t k = 0; k < p->n_tokens; k++)
             json_array_append_new(ids, json_integer(p->tokens[k]));
@@ -61,10 +61,10 @@ static void add_answer(json_t *o, const eval_answer *a, const qasr_score *s, con
         return;
     json_object_set_new(o, "looped", json_boolean(a->looped));
     json_object_set_new(o, "truncated", json_boolean(a->truncated));
-    json_object_set_new(o, "pieces", pieces_json(r));
+    json_object_set_new(o, "segments", segments_json(r));
 }
 
-static json_t *forced_json(const eval_forced *f)
+static json_t *teacher_forcing_json(const eval_teacher_forcing *f)
 {
     if (!f->kl)
         return json_null();
@@ -86,7 +86,7 @@ static json_t *baseline_json(const eval_clip *c, const qasr_result *r)
     json_object_set_new(o, "changed", json_boolean(c->changed));
     json_object_set_new(o, "first_same", json_integer((json_int_t)c->first_same));
     json_object_set_new(o, "first_ids", json_integer((json_int_t)c->first_n));
-    json_object_set_new(o, "forced", forced_json(&c->forced));
+    json_object_set_new(o, "forced", teacher_forcing_json(&c->forced));
     return o;
 }
 
@@ -142,7 +142,7 @@ static bool read_answer(lines *in, const json_t *o, eval_answer *a)
            get_flag(in, o, "looped", &a->looped) && get_flag(in, o, "truncated", &a->truncated);
 }
 
-static bool read_forced(lines *in, const json_t *o, eval_forced *f)
+static bool read_teacher_forcing(lines *in, const json_t *o, eval_teacher_forcing *f)
 {
     const json_t *kl = json_object_get(o, "kl");
     if (json_is_null(o))
@@ -163,7 +163,7 @@ static bool read_baseline(lines *in, const json_t *o, eval_clip *c)
 {
     return read_answer(in, o, &c->baseline) && get_flag(in, o, "changed", &c->changed) &&
            get_count(in, o, "first_ids", EVAL_FIRST, &c->first_n) && get_count(in, o, "first_same", c->first_n, &c->first_same) &&
-           read_forced(in, json_object_get(o, "forced"), &c->forced);
+           read_teacher_forcing(in, json_object_get(o, "forced"), &c->forced);
 }
 
 /* The clip of the set that the line is of; *clip NULL: the set has no such. order: the clips by file name. */

@@ -106,23 +106,23 @@ static bool copy_answer(eval_answer *a, const qasr_result *r)
 {
     a->text = strdup(qasr_result_text(r));
     a->language = strdup(qasr_result_language(r));
-    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
-        a->looped = a->looped || qasr_result_piece(r, i)->stop == QASR_STOP_LOOP;
-        a->truncated = a->truncated || qasr_result_piece(r, i)->stop == QASR_STOP_LIMIT;
+    for (size_t i = 0; i < qasr_result_segment_count(r); i++) {
+        a->looped = a->looped || qasr_result_segment(r, i)->stop == QASR_STOP_LOOP;
+        a->truncated = a->truncated || qasr_result_segment(r, i)->stop == QASR_STOP_LIMIT;
     }
     return (a->text && a->language) || message_fail("out of memory");
 }
 
-/* The output ids of all pieces, END_ID where the model ended its answer. NULL without memory. Free them. */
+/* The output ids of all segments, END_ID where the model ended its answer. NULL without memory. Free them. */
 static int32_t *output_ids(const qasr_result *r, size_t *n)
 {
-    size_t n_pieces = qasr_result_piece_count(r), n_ids = n_pieces;
-    for (size_t i = 0; i < n_pieces; i++)
-        n_ids += qasr_result_piece(r, i)->n_tokens;
+    size_t n_segments = qasr_result_segment_count(r), n_ids = n_segments;
+    for (size_t i = 0; i < n_segments; i++)
+        n_ids += qasr_result_segment(r, i)->n_tokens;
     int32_t *ids = malloc((n_ids + 1) * sizeof *ids);
     *n = 0;
-    for (size_t i = 0; ids && i < n_pieces; i++) {
-        const qasr_piece *p = qasr_result_piece(r, i);
+    for (size_t i = 0; ids && i < n_segments; i++) {
+        const qasr_segment *p = qasr_result_segment(r, i);
         for (size_t k = 0; k < p->n_tokens; k++)
             ids[(*n)++] = p->tokens[k];
         if (p->stop == QASR_STOP_EOS)
@@ -151,10 +151,10 @@ static bool compare_ids(eval_clip *c, const qasr_result *result, const qasr_resu
 /* ---- both models along one answer ------------------------------------------------------------ */
 
 /* The position that both stand at; token: what the baseline's answer goes on with, negative: with its end. */
-static void compare_position(eval_forced *f, const qasr_forced *model, const qasr_forced *baseline, int32_t token)
+static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing *model, const qasr_teacher_forcing *baseline, int32_t token)
 {
-    size_t n = qasr_force_vocabulary(baseline);
-    const float *p = qasr_force_logits(baseline), *q = qasr_force_logits(model);
+    size_t n = qasr_teacher_forcing_vocabulary(baseline);
+    const float *p = qasr_teacher_forcing_logits(baseline), *q = qasr_teacher_forcing_logits(model);
     size_t best = stats_arg_max(p, n), wanted = token < 0 ? best : (size_t)token;
     f->kl[f->n++] = stats_kl(p, q, n);
     f->n_same += stats_arg_max(q, n) == best;
@@ -162,13 +162,13 @@ static void compare_position(eval_forced *f, const qasr_forced *model, const qas
     f->baseline_nll -= stats_log_prob(p, n, wanted);
 }
 
-static bool walk(eval_forced *f, qasr_forced *model, qasr_forced *baseline, const qasr_piece *answer)
+static bool walk(eval_teacher_forcing *f, qasr_teacher_forcing *model, qasr_teacher_forcing *baseline, const qasr_segment *answer)
 {
     qasr_error err;
     for (size_t i = 0; i < answer->n_tokens; i++) {
         compare_position(f, model, baseline, answer->tokens[i]);
-        if (qasr_force_token(model, answer->tokens[i], &err) != QASR_OK ||
-            qasr_force_token(baseline, answer->tokens[i], &err) != QASR_OK)
+        if (qasr_teacher_forcing_token(model, answer->tokens[i], &err) != QASR_OK ||
+            qasr_teacher_forcing_token(baseline, answer->tokens[i], &err) != QASR_OK)
             return message_fail("%s", err.message);
     }
     if (answer->stop == QASR_STOP_EOS)
@@ -176,37 +176,37 @@ static bool walk(eval_forced *f, qasr_forced *model, qasr_forced *baseline, cons
     return true;
 }
 
-static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_samples, const qasr_piece *answer)
+static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_samples, const qasr_segment *answer)
 {
     qasr_error err;
-    qasr_forced *model = NULL, *baseline = NULL;
+    qasr_teacher_forcing *model = NULL, *baseline = NULL;
     eval_job *job = r->job;
-    bool good = (qasr_force_open(&model, job->model.session, pcm, n_samples, &r->options, &err) == QASR_OK &&
-                 qasr_force_open(&baseline, job->baseline.session, pcm, n_samples, &r->options, &err) == QASR_OK) ||
+    bool good = (qasr_teacher_forcing_open(&model, job->model.session, pcm, n_samples, &r->options, &err) == QASR_OK &&
+                 qasr_teacher_forcing_open(&baseline, job->baseline.session, pcm, n_samples, &r->options, &err) == QASR_OK) ||
                 message_fail("'%s': %s", c->path, err.message);
-    if (good && qasr_force_vocabulary(model) != qasr_force_vocabulary(baseline))
+    if (good && qasr_teacher_forcing_vocabulary(model) != qasr_teacher_forcing_vocabulary(baseline))
         good = message_fail("model and baseline have vocabularies of %zu and %zu tokens, expected the same",
-                        qasr_force_vocabulary(model), qasr_force_vocabulary(baseline));
+                        qasr_teacher_forcing_vocabulary(model), qasr_teacher_forcing_vocabulary(baseline));
     c->forced.kl = good ? malloc((answer->n_tokens + 1) * sizeof *c->forced.kl) : NULL;
     if (good && !c->forced.kl)
         good = message_fail("out of memory");
     good = good && walk(&c->forced, model, baseline, answer);
-    qasr_force_close(model);
-    qasr_force_close(baseline);
+    qasr_teacher_forcing_close(model);
+    qasr_teacher_forcing_close(baseline);
     return good;
 }
 
-/* Only where both took the audio as one piece. */
+/* Only where both took the audio as one segment. */
 static bool force(runner *r, eval_clip *c, const qasr_result *result, const qasr_result *baseline)
 {
     qasr_error err;
     float *pcm;
     size_t n_samples;
-    if (qasr_result_piece_count(result) != 1 || qasr_result_piece_count(baseline) != 1)
+    if (qasr_result_segment_count(result) != 1 || qasr_result_segment_count(baseline) != 1)
         return true;
     if (qasr_audio_load(&pcm, &n_samples, c->path, &err) != QASR_OK)
         return message_fail("%s", err.message);
-    bool good = force_clip(r, c, pcm, n_samples, qasr_result_piece(baseline, 0));
+    bool good = force_clip(r, c, pcm, n_samples, qasr_result_segment(baseline, 0));
     qasr_audio_free(pcm);
     return good;
 }

@@ -144,12 +144,12 @@ static void count_flags(eval_metrics *m, const eval_clip *c)
 }
 
 /* kl [m->positions] is scratch. */
-static void measure_forced(eval_metrics *m, const eval_clip *const *clips, size_t n_clips, double *kl)
+static void measure_teacher_forcing(eval_metrics *m, const eval_clip *const *clips, size_t n_clips, double *kl)
 {
     size_t n = 0;
     double sum = 0, difference = 0;
     for (size_t i = 0; i < n_clips; i++) {
-        const eval_forced *f = &clips[i]->forced;
+        const eval_teacher_forcing *f = &clips[i]->forced;
         for (size_t k = 0; k < f->n; k++)
             sum += kl[n++] = f->kl[k];
         difference += f->nll - f->baseline_nll;
@@ -170,7 +170,7 @@ static bool measure(eval_metrics *m, const eval_clip *const *clips, size_t n)
     bool good = items && kl;
     if (good) {
         measure_ratios(m, clips, n, items);
-        measure_forced(m, clips, n, kl);
+        measure_teacher_forcing(m, clips, n, kl);
     }
     free(items);
     free(kl);

@@ -164,7 +164,7 @@ static bool get_string(reader *r, const json_t *o, int column, const char **valu
 }
 
 /* Lines that programs of this kind write beside those of the files: the first of 'qasr eval --details', and of 'qasr transcribe
- * --format jsonl' the pieces and files that failed. */
+ * --format jsonl' the segments and files that failed. */
 static bool is_aside(const json_t *o)
 {
     const char *type = json_string_value(json_object_get(o, "type"));

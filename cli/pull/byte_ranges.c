@@ -4,13 +4,13 @@
 
 #include <stdlib.h>
 
-static bool put(spans *s, span x)
+static bool put(byte_ranges *s, byte_range x)
 {
     if (x.begin >= x.end)
         return true;
     if (s->n == s->cap) {
         size_t cap = s->cap ? 2 * s->cap : 16;
-        span *list = realloc(s->list, cap * sizeof *list);
+        byte_range *list = realloc(s->list, cap * sizeof *list);
         if (!list)
             return false;
         s->list = list;
@@ -20,21 +20,21 @@ static bool put(spans *s, span x)
     return true;
 }
 
-static bool replace(spans *s, spans *by, bool good)
+static bool replace(byte_ranges *s, byte_ranges *by, bool good)
 {
-    spans_free(good ? s : by);
+    byte_ranges_free(good ? s : by);
     if (good)
         *s = *by;
     return good;
 }
 
-bool spans_add(spans *s, uint64_t begin, uint64_t end)
+bool byte_ranges_add(byte_ranges *s, uint64_t begin, uint64_t end)
 {
-    spans merged = { 0 };
-    span x = { begin, end };
+    byte_ranges merged = { 0 };
+    byte_range x = { begin, end };
     bool good = true, placed = begin >= end;
     for (size_t i = 0; i < s->n && good; i++) {
-        span y = s->list[i];
+        byte_range y = s->list[i];
         if (!placed && y.begin <= x.end && x.begin <= y.end) { /* they overlap or touch */
             x.begin = y.begin < x.begin ? y.begin : x.begin;
             x.end = y.end > x.end ? y.end : x.end;
@@ -51,36 +51,36 @@ bool spans_add(spans *s, uint64_t begin, uint64_t end)
     return replace(s, &merged, good);
 }
 
-bool spans_remove(spans *s, uint64_t begin, uint64_t end)
+bool byte_ranges_remove(byte_ranges *s, uint64_t begin, uint64_t end)
 {
-    spans left = { 0 };
+    byte_ranges left = { 0 };
     bool good = true;
     for (size_t i = 0; i < s->n && good; i++) {
-        span y = s->list[i];
-        span before = { y.begin, y.end < begin ? y.end : begin }, after = { y.begin > end ? y.begin : end, y.end };
+        byte_range y = s->list[i];
+        byte_range before = { y.begin, y.end < begin ? y.end : begin }, after = { y.begin > end ? y.begin : end, y.end };
         good = begin < end ? put(&left, before) && put(&left, after) : put(&left, y);
     }
     return replace(s, &left, good);
 }
 
-void spans_free(spans *s)
+void byte_ranges_free(byte_ranges *s)
 {
     free(s->list);
-    *s = (spans){ 0 };
+    *s = (byte_ranges){ 0 };
 }
 
-bool spans_gap(const spans *s, uint64_t begin, uint64_t end, span *gap)
+bool byte_ranges_gap(const byte_ranges *s, uint64_t begin, uint64_t end, byte_range *gap)
 {
     uint64_t at = begin;
     for (size_t i = 0; i < s->n && s->list[i].begin <= at; i++)
         at = s->list[i].end > at ? s->list[i].end : at;
-    *gap = (span){ at, end };
+    *gap = (byte_range){ at, end };
     for (size_t i = s->n; i-- > 0 && s->list[i].begin > at;)
         gap->end = s->list[i].begin < gap->end ? s->list[i].begin : gap->end;
     return gap->begin < gap->end;
 }
 
-uint64_t spans_size(const spans *s)
+uint64_t byte_ranges_size(const byte_ranges *s)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < s->n; i++)

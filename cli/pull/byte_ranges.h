@@ -6,20 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct span { uint64_t begin, end; } span; /* end is not in it */
+typedef struct byte_range { uint64_t begin, end; } byte_range; /* end is not in it */
 
 /* In order, none empty, none touching the next. Starts as { 0 }. */
-typedef struct spans {
-    span *list;
+typedef struct byte_ranges {
+    byte_range *list;
     size_t n, cap;
-} spans;
+} byte_ranges;
 
 /* False without memory (the set is as it was). Empty intervals change nothing. */
-bool spans_add(spans *s, uint64_t begin, uint64_t end);
-bool spans_remove(spans *s, uint64_t begin, uint64_t end);
-void spans_free(spans *s);
+bool byte_ranges_add(byte_ranges *s, uint64_t begin, uint64_t end);
+bool byte_ranges_remove(byte_ranges *s, uint64_t begin, uint64_t end);
+void byte_ranges_free(byte_ranges *s);
 /* The first interval within [begin, end) that is not in the set; false if there is none. */
-bool spans_gap(const spans *s, uint64_t begin, uint64_t end, span *gap);
-uint64_t spans_size(const spans *s); /* positions in the set */
+bool byte_ranges_gap(const byte_ranges *s, uint64_t begin, uint64_t end, byte_range *gap);
+uint64_t byte_ranges_size(const byte_ranges *s); /* positions in the set */
 
 #endif

@@ -27,7 +27,7 @@ static const opt opts[] = {
     { "endpoint", 0, "URL", "where the hub is (default HF_ENDPOINT, else https://huggingface.co)", OPT_STRING, offsetof(args, endpoint) },
     { "layout", 0, "LAYOUT", "which of the published variants (default original)", OPT_CHOICE, offsetof(args, layout), layouts },
     { "quantize", 0, "TYPE", "then quantize the decoder too", OPT_CHOICE, offsetof(args, qtype), qtypes },
-    { "connections", 0, "N", "pieces that are fetched at a time (default 4)", OPT_INT, offsetof(args, n_connections), NULL, 1, 32 },
+    { "connections", 0, "N", "ranges that are fetched at a time (default 4)", OPT_INT, offsetof(args, n_connections), NULL, 1, 32 },
     { "retries", 0, "N", "failures in a row after which it gives up, with longer and longer pauses (default 8)", OPT_INT,
       offsetof(args, n_retries), NULL, 1, 1000 },
     { "sha256", 0, "FILE=HEX", "the hash that a file must have, whatever the hub says; may be repeated", OPT_LIST,

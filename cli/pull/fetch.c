@@ -1,5 +1,5 @@
-/* HTTP by libcurl. Short answers come one at a time; pieces of files on several connections, driven by one loop that hands a
- * free connection the next piece. Failures that may pass (429, 5xx, broken connections) are tried again after a pause that all
+/* HTTP by libcurl. Short answers come one at a time; ranges of files on several connections, driven by one loop that hands a
+ * free connection the next range. Failures that may pass (429, 5xx, broken connections) are tried again after a pause that all
  * connections keep; they count until bytes come again. */
 #include "cli/pull/fetch.h"
 
@@ -40,7 +40,7 @@ typedef struct slot {
     char error[CURL_ERROR_SIZE];
     reply reply;
     bool busy;
-    piece at;
+    download_range at;
     uint64_t begin, position;     /* where this attempt began, where it is */
     char *url;
     enum { GOING_ON, BAD_ANSWER, NO_RANGES, NOT_WRITTEN } trouble;
@@ -52,7 +52,7 @@ struct fetch {
     fetch_watch watch;
     int n_slots;
     slot slots[FETCH_MAX_CONNECTIONS];
-    parts *ps;          /* while they are fetched */
+    download *ps;          /* while they are fetched */
     bool reached;       /* the server has answered something */
     int n_failures;     /* in a row */
     int n_retries;      /* how many of them are borne */
@@ -386,9 +386,9 @@ bool fetch_probe(fetch *f, const char *url, const char *what, fetch_facts *facts
     return true;
 }
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
-static bool is_all(const piece *at) { return at->begin == 0 && at->end == at->p->file->size; }
+static bool is_all(const download_range *at) { return at->begin == 0 && at->end == at->p->file->size; }
 
 /* Is this answer the bytes that were asked for? */
 static bool check_answer(slot *s)
@@ -408,7 +408,7 @@ static bool check_answer(slot *s)
     return false;
 }
 
-static size_t on_piece(char *data, size_t one, size_t n, void *user)
+static size_t on_range(char *data, size_t one, size_t n, void *user)
 {
     slot *s = user;
     (void)one;
@@ -420,7 +420,7 @@ static size_t on_piece(char *data, size_t one, size_t n, void *user)
         s->trouble = BAD_ANSWER;
         return 0;
     }
-    if (!parts_put(s->f->ps, &s->at, s->position, data, n)) {
+    if (!download_put(s->f->ps, &s->at, s->position, data, n)) {
         s->trouble = NOT_WRITTEN;
         return 0;
     }
@@ -430,7 +430,7 @@ static size_t on_piece(char *data, size_t one, size_t n, void *user)
     return n;
 }
 
-static bool begin_piece(fetch *f, slot *s, const piece *at, const char *endpoint)
+static bool begin_range(fetch *f, slot *s, const download_range *at, const char *endpoint)
 {
     char range[60];
     s->at = *at;
@@ -442,27 +442,27 @@ static bool begin_piece(fetch *f, slot *s, const piece *at, const char *endpoint
     prepare(s, s->url);
     snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, at->begin, at->end - 1);
     curl_easy_setopt(s->easy, CURLOPT_RANGE, is_all(at) ? NULL : range);
-    curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_piece);
+    curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_range);
     curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
     s->busy = curl_multi_add_handle(f->multi, s->easy) == CURLM_OK;
     return s->busy || message_fail("out of memory");
 }
 
-static bool end_piece(fetch *f, slot *s)
+static bool end_range(fetch *f, slot *s)
 {
     curl_multi_remove_handle(f->multi, s->easy);
     s->busy = false;
     free(s->url);
     s->url = NULL;
-    return parts_end_piece(f->ps, &s->at, s->position);
+    return download_end_range(f->ps, &s->at, s->position);
 }
 
-/* Pieces for all connections that have none. */
-static bool begin_pieces(fetch *f, const char *endpoint)
+/* Ranges for all connections that have none. */
+static bool begin_ranges(fetch *f, const char *endpoint)
 {
-    piece at;
+    download_range at;
     for (int i = 0; i < f->n_slots && now_s() >= f->resume_at_s; i++)
-        if (!f->slots[i].busy && parts_next(f->ps, &at) && !begin_piece(f, &f->slots[i], &at, endpoint))
+        if (!f->slots[i].busy && download_next(f->ps, &at) && !begin_range(f, &f->slots[i], &at, endpoint))
             return false;
     return true;
 }
@@ -484,10 +484,10 @@ static bool finish(fetch *f, slot *s, CURLcode result)
     describe(&why, s, result, name);
     int64_t total = s->reply.total >= 0 ? s->reply.total : s->reply.length;
     bool advanced = s->position > s->begin;
-    if (!end_piece(f, s) || s->trouble == NOT_WRITTEN)
+    if (!end_range(f, s) || s->trouble == NOT_WRITTEN)
         return false;
     if (s->trouble == NO_RANGES)
-        return parts_no_ranges(f->ps, s->at.p);
+        return download_no_ranges(f->ps, s->at.p);
     if (s->trouble == BAD_ANSWER)
         return message_fail("'%s': the server sends other bytes than those asked for: a file of %" PRId64 " bytes, expected %" PRIu64
                         "; it may have changed, pull again", name, total, s->at.p->file->size);
@@ -514,7 +514,7 @@ static bool finish_all(fetch *f)
 static bool step(fetch *f, const char *endpoint)
 {
     int n_running;
-    if (!begin_pieces(f, endpoint))
+    if (!begin_ranges(f, endpoint))
         return false;
     if (curl_multi_perform(f->multi, &n_running) != CURLM_OK)
         return message_fail("cannot fetch: libcurl fails");
@@ -526,9 +526,9 @@ static bool step(fetch *f, const char *endpoint)
     return true;
 }
 
-static bool is_complete(const parts *ps) { return parts_done_bytes(ps) == manifest_size(ps->m); }
+static bool is_complete(const download *ps) { return download_done_bytes(ps) == manifest_size(ps->m); }
 
-bool fetch_parts(fetch *f, parts *ps, const char *endpoint)
+bool fetch_parts(fetch *f, download *ps, const char *endpoint)
 {
     bool good = true;
     f->ps = ps;
@@ -536,7 +536,7 @@ bool fetch_parts(fetch *f, parts *ps, const char *endpoint)
         good = step(f, endpoint);
     for (int i = 0; i < f->n_slots; i++)
         if (f->slots[i].busy)
-            good = end_piece(f, &f->slots[i]) && good;
+            good = end_range(f, &f->slots[i]) && good;
     f->ps = NULL;
     return good && !stopped(f);
 }

@@ -1,4 +1,4 @@
-/* HTTP: short answers into memory, many pieces of files side by side. Follows redirects, where a token is not sent on to
+/* HTTP: short answers into memory, many ranges of files side by side. Follows redirects, where a token is not sent on to
  * another host or port; uses the proxies of the environment; tries again what may go better the next time, and waits as
  * long as the server asks for. */
 #ifndef QASR_CLI_PULL_FETCH_H
@@ -16,7 +16,7 @@ typedef struct fetch fetch;
 
 /* What the caller wants to know and decides. */
 typedef struct fetch_watch {
-    void (*on_bytes)(void *user, uint64_t n); /* n more bytes of pieces have come; now and then also with 0 */
+    void (*on_bytes)(void *user, uint64_t n); /* n more bytes of ranges have come; now and then also with 0 */
     bool (*stopped)(void *user);              /* true: end as soon as possible */
     void *user;
 } fetch_watch;
@@ -42,7 +42,7 @@ bool fetch_probe(fetch *f, const char *url, const char *what, fetch_facts *facts
 
 /* All that is missing of the files; endpoint and the source of a file make its address. What has come when it fails or is
  * stopped is remembered by ps. False then (printed, unless stopped). */
-bool fetch_parts(fetch *f, parts *ps, const char *endpoint);
+bool fetch_parts(fetch *f, download *ps, const char *endpoint);
 
 const char *fetch_curl_version(void);
 

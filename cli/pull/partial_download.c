@@ -1,4 +1,4 @@
-/* Files that come in pieces. What has come is remembered in a text file of lines that are only ever appended, each after the
+/* Files that come in ranges. What has come is remembered in a text file of lines that are only ever appended, each after the
  * bytes it speaks of were flushed:
  *
  *     have BEGIN END SIZE HASH NAME    these bytes are in NAME.part
@@ -25,7 +25,7 @@
 #include "cli/pull/hash.h"
 
 #define STATE_NAME ".qasr-pull-state"
-#define PART_ENDING ".part"
+#define PART_SUFFIX ".part"
 
 enum {
     SMALL_BYTES = 1 << 20, /* files up to this size are kept in memory until they are verified */
@@ -51,7 +51,7 @@ static char *join(const char *dir, const char *name, const char *ending)
     return NULL;
 }
 
-char *parts_dir(const char *dest)
+char *download_dir(const char *dest)
 {
     const char *slash = strrchr(dest, '/');
     char *path = NULL;
@@ -87,7 +87,7 @@ static bool sync_parent(const char *path)
 /* ---- the state ------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3)))
-static bool append_state(const parts *ps, const char *fmt, ...)
+static bool append_state(const download *ps, const char *fmt, ...)
 {
     char line[512];
     va_list ap;
@@ -100,19 +100,19 @@ static bool append_state(const parts *ps, const char *fmt, ...)
 }
 
 /* What tells a file from another one of that name. */
-static const char *identity(const parts *ps, const model_file *f)
+static const char *identity(const download *ps, const model_file *f)
 {
     return f->hash[0] ? f->hash : ps->m->commit[0] ? ps->m->commit : "-";
 }
 
-static void forget(part *p)
+static void forget(download_file *p)
 {
-    spans_free(&p->have);
-    spans_free(&p->taken);
+    byte_ranges_free(&p->have);
+    byte_ranges_free(&p->taken);
     p->whole = p->head_there = false;
 }
 
-static part *find_part(const parts *ps, const char *name)
+static download_file *find_part(const download *ps, const char *name)
 {
     for (size_t i = 0; i < ps->m->n; i++)
         if (strcmp(ps->m->files[i].name, name) == 0)
@@ -129,13 +129,13 @@ static bool read_number(uint64_t *out, const char *text)
 }
 
 /* A line that makes no sense is passed over: what it wanted to say is fetched again. */
-static void take_line(parts *ps, char *line)
+static void take_line(download *ps, char *line)
 {
     char *words[7];
     size_t n = 0;
     for (char *save, *w = strtok_r(line, " ", &save); w && n < 7; w = strtok_r(NULL, " ", &save))
         words[n++] = w;
-    part *p = n > 1 ? find_part(ps, words[n - 1]) : NULL;
+    download_file *p = n > 1 ? find_part(ps, words[n - 1]) : NULL;
     uint64_t begin, end, size;
     if (!p || strcmp(words[0], n == 2 ? "drop" : n == 4 ? "whole" : n == 6 ? "have" : "") != 0)
         return;
@@ -148,10 +148,10 @@ static void take_line(parts *ps, char *line)
     if (n == 4)
         p->whole = true;
     else if (read_number(&begin, words[1]) && read_number(&end, words[2]) && begin < end && end <= size && begin >= p->n_head)
-        spans_add(&p->have, begin, end); /* without memory: fetched again */
+        byte_ranges_add(&p->have, begin, end); /* without memory: fetched again */
 }
 
-static bool read_state(parts *ps)
+static bool read_state(download *ps)
 {
     char *line = NULL;
     size_t size = 0;
@@ -190,7 +190,7 @@ static bool make_parents(const char *path)
     return good;
 }
 
-static bool lock_state(parts *ps)
+static bool lock_state(download *ps)
 {
     char *path = join(ps->dir, STATE_NAME, "");
     if (!path)
@@ -207,13 +207,13 @@ static bool lock_state(parts *ps)
 }
 
 /* Files that no longer belong to the model. */
-static void remove_strangers(const parts *ps)
+static void remove_strangers(const download *ps)
 {
     DIR *dir = opendir(ps->dir);
     for (struct dirent *e; dir && (e = readdir(dir));) {
         char name[sizeof e->d_name];
-        size_t n = strlen(e->d_name), ending = sizeof PART_ENDING - 1;
-        bool is_part = n > ending && strcmp(e->d_name + n - ending, PART_ENDING) == 0;
+        size_t n = strlen(e->d_name), ending = sizeof PART_SUFFIX - 1;
+        bool is_part = n > ending && strcmp(e->d_name + n - ending, PART_SUFFIX) == 0;
         snprintf(name, sizeof name, "%.*s", (int)(is_part ? n - ending : n), e->d_name);
         if (e->d_name[0] != '.' && !find_part(ps, name))
             unlinkat(dirfd(dir), e->d_name, 0);
@@ -233,28 +233,28 @@ static bool has_size(const char *dir, const char *name, const char *ending, uint
 }
 
 /* Holds what the state says against what is there. */
-static bool check_part(parts *ps, part *p)
+static bool check_part(download *ps, download_file *p)
 {
     const model_file *f = p->file;
-    bool wrong = p->whole ? !has_size(ps->dir, f->name, "", f->size) : p->have.n && !has_size(ps->dir, f->name, PART_ENDING, f->size);
+    bool wrong = p->whole ? !has_size(ps->dir, f->name, "", f->size) : p->have.n && !has_size(ps->dir, f->name, PART_SUFFIX, f->size);
     if (wrong) {
         forget(p);
         if (!append_state(ps, "drop %s\n", f->name))
             return false;
     }
     for (size_t i = 0; i < p->have.n; i++)
-        if (!spans_add(&p->taken, p->have.list[i].begin, p->have.list[i].end))
+        if (!byte_ranges_add(&p->taken, p->have.list[i].begin, p->have.list[i].end))
             return out_of_memory();
     return true;
 }
 
-static bool make_parts(parts *ps)
+static bool make_parts(download *ps)
 {
     ps->list = calloc(ps->m->n + 1, sizeof *ps->list);
     for (size_t i = 0; ps->list && i < ps->m->n; i++) {
-        part *p = &ps->list[i];
+        download_file *p = &ps->list[i];
         uint64_t size = ps->m->files[i].size;
-        *p = (part){ .file = &ps->m->files[i], .fd = -1, .n_head = size <= SMALL_BYTES ? size : HEAD_BYTES };
+        *p = (download_file){ .file = &ps->m->files[i], .fd = -1, .n_head = size <= SMALL_BYTES ? size : HEAD_BYTES };
         p->head_there = size == 0;
         p->head = malloc((size_t)p->n_head + 1);
         if (!p->head)
@@ -263,9 +263,9 @@ static bool make_parts(parts *ps)
     return ps->list || out_of_memory();
 }
 
-bool parts_open(parts *ps, const manifest *m, const char *dest, const bool *in_place, int n_connections)
+bool download_open(download *ps, const manifest *m, const char *dest, const bool *in_place, int n_connections)
 {
-    *ps = (parts){ .m = m, .state_fd = -1, .n_connections = n_connections, .dir = parts_dir(dest) };
+    *ps = (download){ .m = m, .state_fd = -1, .n_connections = n_connections, .dir = download_dir(dest) };
     if (!ps->dir || !make_parts(ps) || !make_parents(ps->dir))
         return false;
     if (mkdir(ps->dir, 0777) != 0 && errno != EEXIST)
@@ -290,7 +290,7 @@ static void remove_state(const char *dir)
     free(path);
 }
 
-void parts_close(parts *ps)
+void download_close(download *ps)
 {
     struct stat st;
     if (ps->state_fd >= 0 && fstat(ps->state_fd, &st) == 0 && st.st_size == 0) {
@@ -298,7 +298,7 @@ void parts_close(parts *ps)
         rmdir(ps->dir);
     }
     for (size_t i = 0; ps->list && i < ps->m->n; i++) {
-        part *p = &ps->list[i];
+        download_file *p = &ps->list[i];
         if (p->fd >= 0)
             close(p->fd);
         free(p->head);
@@ -308,67 +308,67 @@ void parts_close(parts *ps)
         close(ps->state_fd);
     free(ps->list);
     free(ps->dir);
-    *ps = (parts){ .state_fd = -1 };
+    *ps = (download){ .state_fd = -1 };
 }
 
-uint64_t parts_done_bytes(const parts *ps)
+uint64_t download_done_bytes(const download *ps)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < ps->m->n; i++) {
-        const part *p = &ps->list[i];
-        n += p->whole ? p->file->size : spans_size(&p->have) + (p->head_there ? p->n_head : 0);
+        const download_file *p = &ps->list[i];
+        n += p->whole ? p->file->size : byte_ranges_size(&p->have) + (p->head_there ? p->n_head : 0);
     }
     return n;
 }
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
-static bool body_there(const part *p)
+static bool body_there(const download_file *p)
 {
-    span gap;
-    return !spans_gap(&p->have, p->n_head, p->file->size, &gap);
+    byte_range gap;
+    return !byte_ranges_gap(&p->have, p->n_head, p->file->size, &gap);
 }
 
-static uint64_t range_size(const parts *ps, uint64_t file_size)
+static uint64_t range_size(const download *ps, uint64_t file_size)
 {
     uint64_t n = file_size / (4 * (uint64_t)ps->n_connections);
     return n < MIN_RANGE ? MIN_RANGE : n > MAX_RANGE ? MAX_RANGE : n;
 }
 
-static bool next_of(const parts *ps, part *p, span *out)
+static bool next_of(const download *ps, download_file *p, byte_range *out)
 {
     if (p->whole || (p->head_there && body_there(p)))
         return false;
     if (p->no_ranges) {
-        *out = (span){ 0, p->file->size };
+        *out = (byte_range){ 0, p->file->size };
         return p->n_out == 0;
     }
-    if (spans_gap(&p->taken, p->n_head, p->file->size, out)) {
+    if (byte_ranges_gap(&p->taken, p->n_head, p->file->size, out)) {
         uint64_t n = range_size(ps, p->file->size);
         out->end = out->end - out->begin > n ? out->begin + n : out->end;
         return true;
     }
-    *out = (span){ 0, p->n_head };
+    *out = (byte_range){ 0, p->n_head };
     return p->n_out == 0;
 }
 
-bool parts_next(parts *ps, piece *out)
+bool download_next(download *ps, download_range *out)
 {
-    span s;
+    byte_range s;
     for (size_t i = 0; i < ps->m->n; i++) {
-        part *p = &ps->list[i];
+        download_file *p = &ps->list[i];
         if (!next_of(ps, p, &s))
             continue;
-        *out = (piece){ p, s.begin, s.end };
+        *out = (download_range){ p, s.begin, s.end };
         p->n_out++;
-        return spans_add(&p->taken, s.begin, s.end) || out_of_memory();
+        return byte_ranges_add(&p->taken, s.begin, s.end) || out_of_memory();
     }
     return false;
 }
 
-static bool open_part(const parts *ps, part *p)
+static bool open_part(const download *ps, download_file *p)
 {
-    char *path = join(ps->dir, p->file->name, PART_ENDING);
+    char *path = join(ps->dir, p->file->name, PART_SUFFIX);
     if (!path)
         return false;
     p->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (p->have.n ? 0 : O_TRUNC), 0666);
@@ -379,7 +379,7 @@ static bool open_part(const parts *ps, part *p)
     return good;
 }
 
-static bool write_at(const parts *ps, part *p, uint64_t position, const unsigned char *data, size_t n)
+static bool write_at(const download *ps, download_file *p, uint64_t position, const unsigned char *data, size_t n)
 {
     if (p->fd < 0 && !open_part(ps, p))
         return false;
@@ -396,9 +396,9 @@ static bool write_at(const parts *ps, part *p, uint64_t position, const unsigned
     return true;
 }
 
-bool parts_put(parts *ps, const piece *at, uint64_t position, const void *data, size_t n)
+bool download_put(download *ps, const download_range *at, uint64_t position, const void *data, size_t n)
 {
-    part *p = at->p;
+    download_file *p = at->p;
     const unsigned char *bytes = data;
     size_t in_head = position >= p->n_head ? 0 : p->n_head - position < n ? (size_t)(p->n_head - position) : n;
     if (in_head)
@@ -406,25 +406,25 @@ bool parts_put(parts *ps, const piece *at, uint64_t position, const void *data, 
     return n == in_head || write_at(ps, p, position + in_head, bytes + in_head, n - in_head);
 }
 
-bool parts_end_piece(parts *ps, const piece *at, uint64_t reached)
+bool download_end_range(download *ps, const download_range *at, uint64_t reached)
 {
-    part *p = at->p;
+    download_file *p = at->p;
     uint64_t begin = at->begin > p->n_head ? at->begin : p->n_head;
     if (at->begin == 0 && reached >= p->n_head)
         p->head_there = true;
     p->n_out--;
-    if (!spans_remove(&p->taken, reached, at->end))
+    if (!byte_ranges_remove(&p->taken, reached, at->end))
         return out_of_memory();
     if (begin >= reached)
         return true;
     if (fsync(p->fd) != 0)
         return fail_on("flush", ps->dir, p->file->name);
-    return (spans_add(&p->have, begin, reached) || out_of_memory()) &&
+    return (byte_ranges_add(&p->have, begin, reached) || out_of_memory()) &&
            append_state(ps, "have %" PRIu64 " %" PRIu64 " %" PRIu64 " %s %s\n", begin, reached, p->file->size,
                         identity(ps, p->file), p->file->name);
 }
 
-bool parts_no_ranges(parts *ps, part *p)
+bool download_no_ranges(download *ps, download_file *p)
 {
     if (p->no_ranges)
         return true;
@@ -435,7 +435,7 @@ bool parts_no_ranges(parts *ps, part *p)
 
 /* ---- hashes ---------------------------------------------------------------------------------- */
 
-static bool hash_range(hash *h, int fd, uint64_t begin, uint64_t end, const char *name, const parts_watch *watch)
+static bool hash_range(hash *h, int fd, uint64_t begin, uint64_t end, const char *name, const download_watch *watch)
 {
     static unsigned char bytes[COPY_BYTES];
     while (begin < end) {
@@ -457,7 +457,7 @@ static bool hash_range(hash *h, int fd, uint64_t begin, uint64_t end, const char
 
 /* The head from memory (n_head 0: none), the rest from the file. */
 static bool hash_all(const model_file *f, const unsigned char *head, uint64_t n_head, int fd, char out[HASH_SHA256_HEX + 1],
-                     const parts_watch *watch)
+                     const download_watch *watch)
 {
     hash *h = hash_open(strlen(f->hash), f->size);
     if (!h)
@@ -467,7 +467,7 @@ static bool hash_all(const model_file *f, const unsigned char *head, uint64_t n_
     return hash_end(h, good ? out : rest) && good;
 }
 
-bool parts_hash_file(const char *path, const model_file *file, char out[HASH_SHA256_HEX + 1], const parts_watch *watch)
+bool download_hash_file(const char *path, const model_file *file, char out[HASH_SHA256_HEX + 1], const download_watch *watch)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -478,9 +478,9 @@ bool parts_hash_file(const char *path, const model_file *file, char out[HASH_SHA
 }
 
 /* Wrong bytes are of no use. */
-static bool throw_away(parts *ps, part *p, const char *found)
+static bool throw_away(download *ps, download_file *p, const char *found)
 {
-    char *path = join(ps->dir, p->file->name, PART_ENDING);
+    char *path = join(ps->dir, p->file->name, PART_SUFFIX);
     if (path)
         unlink(path);
     free(path);
@@ -493,10 +493,10 @@ static bool throw_away(parts *ps, part *p, const char *found)
                     p->file->name, found, p->file->hash);
 }
 
-static bool name_part(parts *ps, part *p)
+static bool name_part(download *ps, download_file *p)
 {
     const model_file *f = p->file;
-    char *from = join(ps->dir, f->name, PART_ENDING), *to = join(ps->dir, f->name, "");
+    char *from = join(ps->dir, f->name, PART_SUFFIX), *to = join(ps->dir, f->name, "");
     bool good = from && to && write_at(ps, p, 0, p->head, (size_t)p->n_head) &&
                 (fsync(p->fd) == 0 || fail_on("flush", from, "")) &&
                 (rename(from, to) == 0 || fail_on("rename", from, "")) && sync_dir(ps->dir) &&
@@ -510,7 +510,7 @@ static bool name_part(parts *ps, part *p)
     return good;
 }
 
-static bool verify(parts *ps, part *p, const parts_watch *watch)
+static bool verify(download *ps, download_file *p, const download_watch *watch)
 {
     char found[HASH_SHA256_HEX + 1] = "";
     const model_file *f = p->file;
@@ -525,7 +525,7 @@ static bool verify(parts *ps, part *p, const parts_watch *watch)
     return name_part(ps, p);
 }
 
-bool parts_verify(parts *ps, const parts_watch *watch)
+bool download_verify(download *ps, const download_watch *watch)
 {
     bool good = true;
     for (size_t i = 0; i < ps->m->n && !watch->stopped(watch->user); i++)
@@ -536,7 +536,7 @@ bool parts_verify(parts *ps, const parts_watch *watch)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static bool move_files(parts *ps, const char *dest)
+static bool move_files(download *ps, const char *dest)
 {
     bool good = true;
     for (size_t i = 0; i < ps->m->n && good; i++) {
@@ -554,7 +554,7 @@ static bool move_files(parts *ps, const char *dest)
 }
 
 /* The state goes last: without it nothing would be known of files that are whole. */
-bool parts_install(parts *ps, const char *dest)
+bool download_install(download *ps, const char *dest)
 {
     char *there = join(dest, MANIFEST_NAME, "");
     bool in_place = there && access(there, F_OK) == 0;

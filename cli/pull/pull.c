@@ -25,7 +25,7 @@ typedef struct pull {
     fetch *f;
     manifest m;
     bool *in_place;    /* [m.n]; NULL: nothing is at its place yet */
-    parts ps;
+    download ps;
     progress bar;
     uint64_t done, total; /* what the bar shows */
 } pull;
@@ -56,7 +56,7 @@ static void begin_bar(pull *p, const char *label, uint64_t done, uint64_t total)
     progress_count(&p->bar, "MB", 1000000, done);
 }
 
-static parts_watch watch_of(pull *p) { return (parts_watch){ on_bytes, stopped, p }; }
+static download_watch watch_of(pull *p) { return (download_watch){ on_bytes, stopped, p }; }
 
 /* ---- what is there --------------------------------------------------------------------------- */
 
@@ -102,8 +102,8 @@ static bool examine(pull *p, const model_file *f, char *wrong, size_t size)
     } else if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->size) {
         snprintf(wrong, size, "has %lld bytes, expected %" PRIu64, (long long)st.st_size, f->size);
     } else if (p->o->verify && f->hash[0]) {
-        parts_watch watch = watch_of(p);
-        good = parts_hash_file(path, f, found, &watch);
+        download_watch watch = watch_of(p);
+        good = download_hash_file(path, f, found, &watch);
         if (good && strcmp(found, f->hash) != 0)
             snprintf(wrong, size, "has the hash %s, expected %s", found, f->hash);
     }
@@ -168,7 +168,7 @@ static uint64_t quantized_bytes(const pull *p) { return p->o->qtype ? manifest_s
 static bool check_room(const pull *p)
 {
     struct statvfs fs;
-    uint64_t needed = manifest_size(&p->m) - parts_done_bytes(&p->ps) + quantized_bytes(p);
+    uint64_t needed = manifest_size(&p->m) - download_done_bytes(&p->ps) + quantized_bytes(p);
     if (statvfs(p->ps.dir, &fs) != 0)
         return message_fail("cannot find out how much room there is in '%s': %s", p->ps.dir, strerror(errno));
     uint64_t there = (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -216,7 +216,7 @@ static void announce(const pull *p, uint64_t done)
 
 static bool fetch_all(pull *p)
 {
-    uint64_t done = parts_done_bytes(&p->ps);
+    uint64_t done = download_done_bytes(&p->ps);
     announce(p, done);
     begin_bar(p, "", done, manifest_size(&p->m));
     bool good = fetch_parts(p->f, &p->ps, p->endpoint);
@@ -226,12 +226,12 @@ static bool fetch_all(pull *p)
 
 static bool verify_all(pull *p)
 {
-    parts_watch watch = watch_of(p);
+    download_watch watch = watch_of(p);
     uint64_t n = 0;
     for (size_t i = 0; i < p->m.n; i++)
         n += p->ps.list[i].whole ? 0 : p->m.files[i].size;
     begin_bar(p, "checking ", 0, n);
-    bool good = parts_verify(&p->ps, &watch);
+    bool good = download_verify(&p->ps, &watch);
     progress_end(&p->bar);
     return good;
 }
@@ -239,8 +239,8 @@ static bool verify_all(pull *p)
 /* What is missing of the model, which p->m describes. */
 static bool get(pull *p)
 {
-    return parts_open(&p->ps, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_room(p) && fetch_all(p) &&
-           verify_all(p) && parts_install(&p->ps, p->o->dest);
+    return download_open(&p->ps, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_room(p) && fetch_all(p) &&
+           verify_all(p) && download_install(&p->ps, p->o->dest);
 }
 
 static bool get_all(pull *p)
@@ -318,7 +318,7 @@ static void report(const pull *p)
 
 static void release(pull *p)
 {
-    parts_close(&p->ps);
+    download_close(&p->ps);
     fetch_close(p->f);
     manifest_free(&p->m);
     free(p->in_place);

@@ -47,13 +47,13 @@ double transcribe_progress_elapsed(const transcribe_progress *p) { return progre
 static double speed(const transcribe_progress *p)
 {
     const double elapsed_s = transcribe_progress_elapsed(p);
-    return elapsed_s > 0 ? (p->done_s + p->piece_s) / elapsed_s : 0;
+    return elapsed_s > 0 ? (p->done_s + p->segment_s) / elapsed_s : 0;
 }
 
 /* What comes at the end has lines of its own. */
 static bool line_is_due(transcribe_progress *p)
 {
-    const double done_s = p->done_s + p->piece_s, part_s = LINE_PART * p->total_s;
+    const double done_s = p->done_s + p->segment_s, part_s = LINE_PART * p->total_s;
     if (done_s - p->line_s < (part_s > LINE_MIN_S ? part_s : LINE_MIN_S) || (p->total_s > 0 && done_s >= p->total_s))
         return false;
     p->line_s = done_s;
@@ -63,7 +63,7 @@ static bool line_is_due(transcribe_progress *p)
 static void draw(transcribe_progress *p)
 {
     char text[96];
-    const double done_s = p->done_s + p->piece_s, times = speed(p);
+    const double done_s = p->done_s + p->segment_s, times = speed(p);
     const size_t file = p->n_ended < p->n_files ? p->n_ended + 1 : p->n_files;
     if (!(p->bar.lines ? line_is_due(p) : progress_is_due(&p->bar)))
         return;
@@ -80,9 +80,9 @@ static void draw(transcribe_progress *p)
     }
 }
 
-void transcribe_progress_piece(transcribe_progress *p, double seconds)
+void transcribe_progress_segment(transcribe_progress *p, double seconds)
 {
-    p->piece_s += seconds;
+    p->segment_s += seconds;
     draw(p);
 }
 
@@ -91,7 +91,7 @@ void transcribe_progress_file(transcribe_progress *p, const input *in, double se
     const bool failed = seconds < 0;
     p->n_ended++;
     p->done_s += failed ? 0 : seconds;
-    p->piece_s = 0;
+    p->segment_s = 0;
     if (!p->bar.lines) {
         draw(p);
         return;

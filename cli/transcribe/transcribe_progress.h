@@ -11,14 +11,14 @@ typedef struct transcribe_progress {
     size_t n_files, n_ended;
     double total_s;  /* of all audio; negative: some of it is not known */
     double done_s;   /* of audio, of files that ended */
-    double piece_s;  /* of the file that is next, so far */
+    double segment_s;  /* of the file that is next, so far */
     double begin_s;  /* a time */
     double line_s;   /* where the last line was, in seconds of audio; without a terminal */
 } transcribe_progress;
 
 void transcribe_progress_begin(transcribe_progress *p, const inputs *in, bool quiet);
 /* So many more seconds of the next file are done. */
-void transcribe_progress_piece(transcribe_progress *p, double seconds);
+void transcribe_progress_segment(transcribe_progress *p, double seconds);
 /* A file is done, which has so many seconds; it failed if that is negative. Call it after the results were written. */
 void transcribe_progress_file(transcribe_progress *p, const input *in, double seconds);
 void transcribe_progress_end(transcribe_progress *p);

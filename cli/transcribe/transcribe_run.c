@@ -39,12 +39,12 @@ typedef struct run {
 /* ---- what is wrong with a result ------------------------------------------------------------- */
 
 /* Text may be missing, or wrong: never in silence, whatever the format. */
-static const char *const complaints[] = {
-    [QASR_PIECE_SILENT] = "nothing is to be heard, skipped",
-    [QASR_PIECE_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
-    [QASR_PIECE_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
-    [QASR_PIECE_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
-    [QASR_PIECE_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
+static const char *const warnings[] = {
+    [QASR_SEGMENT_SILENT] = "nothing is to be heard, skipped",
+    [QASR_SEGMENT_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
+    [QASR_SEGMENT_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
+    [QASR_SEGMENT_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
+    [QASR_SEGMENT_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
 };
 
 /* The number of warnings that make a file suspect: silence does not. */
@@ -52,17 +52,17 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
     const clip_channel channel = clip_name_channel(in->channel);
     size_t n = 0;
-    for (size_t i = 0; i < qasr_result_piece_count(r); i++) {
-        const qasr_piece *p = qasr_result_piece(r, i);
-        const char *complaint = (size_t)p->status < sizeof complaints / sizeof *complaints ? complaints[p->status] : NULL;
-        if (complaint)
-            message_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, complaint);
+    for (size_t i = 0; i < qasr_result_segment_count(r); i++) {
+        const qasr_segment *p = qasr_result_segment(r, i);
+        const char *warning = (size_t)p->status < sizeof warnings / sizeof *warnings ? warnings[p->status] : NULL;
+        if (warning)
+            message_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, warning);
         if (p->context_echoed)
             message_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text, p->start_s, p->end_s,
                      s->a->options.no_retry ? "" : " and was made again without it");
-        n += complaint && p->status != QASR_PIECE_SILENT;
+        n += warning && p->status != QASR_SEGMENT_SILENT;
     }
-    if (qasr_result_piece_count(r) == 0) {
+    if (qasr_result_segment_count(r) == 0) {
         message_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
                  s->a->start_s > 0 ? " from --start on" : "");
         n++;
@@ -188,20 +188,20 @@ static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, c
     return stream_is_lost(s);
 }
 
-static int show_piece(void *user, const qasr_piece *piece)
+static int show_segment(void *user, const qasr_segment *segment)
 {
     run *s = user;
     if (!s->files.folder && s->format->as_it_comes) {
         const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
         progress_clear();
-        s->format->piece(s->stream.f, &item, piece);
+        s->format->segment(s->stream.f, &item, segment);
         out_show(&s->stream);
     }
-    transcribe_progress_piece(&s->progress, piece->end_s - piece->start_s);
+    transcribe_progress_segment(&s->progress, segment->end_s - segment->start_s);
     return stream_is_lost(s) || progress_interrupted();
 }
 
-static int go_on(void *user, const char *text)
+static int check_interrupt(void *user, const char *text)
 {
     (void)user;
     (void)text;
@@ -242,7 +242,7 @@ static void detect_languages(run *s)
     options.max_new_tokens = DETECTION_TOKENS;
     options.no_retry = 1;
     options.dump_tensors = NULL;
-    options.on_text = go_on;
+    options.on_text = check_interrupt;
     qasr_transcribe_many(s->session, &options, give_beginning, keep_language, s, NULL);
     s->next = 0;
 }
@@ -263,8 +263,8 @@ static void transcribe_files(run *s)
 {
     qasr_transcribe_options options = s->a->options;
     qasr_error err;
-    options.on_text = go_on;
-    options.on_piece = show_piece;
+    options.on_text = check_interrupt;
+    options.on_segment = show_segment;
     options.user = s;
     qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
     for (; status != QASR_OK && status != QASR_E_CANCELLED && s->current < s->in->n; s->current = next_to_read(s, s->current + 1))

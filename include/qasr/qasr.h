@@ -197,7 +197,7 @@ QASR_API const char *qasr_ggml_version(void);
 
 typedef enum qasr_encoder_attention {
     QASR_ENCODER_WINDOWS = 0, /* windows of 104 vectors (8 s), as in training */
-    QASR_ENCODER_FULL         /* every vector sees the whole piece (what some backends do) */
+    QASR_ENCODER_FULL         /* every vector sees the whole segment (what some backends do) */
 } qasr_encoder_attention;
 
 /* Arithmetic of the encoder and of reading the prompt. */
@@ -214,9 +214,9 @@ typedef struct qasr_session_options {
                            "hip"; ":1" behind it for the second one), or "auto": the first GPU that has room for the model
                            and 2 GiB of keys and values, else the CPU, and the log says why (docs/devices.md) */
     qasr_precision precision;
-    int batch;          /* pieces of audio that are decoded together, from 1 to 64, which changes speed and memory but no
+    int batch;          /* segments of audio that are decoded together, from 1 to 64, which changes speed and memory but no
                            result (on a GPU the last bits of one); 0: up to 8, as long as their keys and values take at
-                           most 2 GiB (a single piece may take more) */
+                           most 2 GiB (a single segment may take more) */
     const char *kv_type; /* of keys and values: "f16" (NULL), "f32", "q8_0" (half of f16, not exactly its results) */
 } qasr_session_options;
 #define QASR_SESSION_OPTIONS_INIT { sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO, 0, 0 }
@@ -231,15 +231,15 @@ QASR_API const char *qasr_session_device(const qasr_session *session);
 QASR_API uint64_t qasr_session_device_bytes(const qasr_session *session);
 
 /* Called with each run of complete characters as decoding goes on; non-zero cancels. Text comes in the order of the
- * audio: when several pieces are decoded together, the first that is not complete shows its text as it comes, the
- * others have to wait for their turn. Where a suspect answer would be replaced (unless no_retry), the text of a piece comes when
+ * audio: when several segments are decoded together, the first that is not complete shows its text as it comes, the
+ * others have to wait for their turn. Where a suspect answer would be replaced (unless no_retry), the text of a segment comes when
  * it is there to stay. */
 typedef int (*qasr_text_fn)(void *user, const char *text);
 
-struct qasr_piece;
-/* Called with each piece of a clip once it and all before it are complete, which lives until the call returns; non-zero cancels. As
- * for text: all pieces of a clip come before its result, none of the next does. */
-typedef int (*qasr_piece_fn)(void *user, const struct qasr_piece *piece);
+struct qasr_segment;
+/* Called with each segment of a clip once it and all before it are complete, which lives until the call returns; non-zero cancels. As
+ * for text: all segments of a clip come before its result, none of the next does. */
+typedef int (*qasr_segment_fn)(void *user, const struct qasr_segment *segment);
 
 /* How far the clip is that comes next in order: seconds of audio from its beginning that are done, and its length. Called when
  * done_s grows; non-zero cancels. */
@@ -248,27 +248,27 @@ typedef int (*qasr_seconds_fn)(void *user, double done_s, double total_s);
 typedef struct qasr_transcribe_options {
     size_t struct_size;
     const char *language;  /* English name or ISO code; NULL: detect */
-    const char *context;   /* words or text to expect; NULL: none. It is read before each piece, so it takes time; some
+    const char *context;   /* words or text to expect; NULL: none. It is read before each segment, so it takes time; some
                               10000 tokens are the most that the published models are made for */
-    int max_new_tokens;    /* per piece; 0: from the duration */
+    int max_new_tokens;    /* per segment; 0: from the duration */
     int ignore_eos;        /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
-    double max_piece_s;    /* longer audio is cut into pieces where it is quiet. 0: audio of more than 16 s, into pieces of
+    double max_segment_s;    /* longer audio is cut into segments where it is quiet. 0: audio of more than 16 s, into segments of
                               about 14 s (at most 28), which models take that have not heard longer audio in training. Above 0: audio
-                              longer than that, into pieces nearly as long. 1200 is the longest that the published models
+                              longer than that, into segments nearly as long. 1200 is the longest that the published models
                               are made for */
     qasr_encoder_attention encoder_attention;
-    const char *dump_tensors; /* write mel, audio_embeds, first_logits of the first piece to this
+    const char *dump_tensors; /* write mel, audio_embeds, first_logits of the first segment to this
                                  safetensors file; NULL: no */
     qasr_text_fn on_text;     /* NULL: none */
     void *user;
-    int no_retry;             /* non-zero: a piece with a suspect answer (qasr_piece_status) is not tried again, only marked */
-    int token_scores;         /* non-zero: qasr_piece.scores and words; takes some time, changes no token */
+    int no_retry;             /* non-zero: a segment with a suspect answer (qasr_segment_status) is not tried again, only marked */
+    int token_scores;         /* non-zero: qasr_segment.scores and words; takes some time, changes no token */
     qasr_seconds_fn on_progress; /* gets user; NULL: none */
-    qasr_piece_fn on_piece;   /* gets user; NULL: none */
+    qasr_segment_fn on_segment;   /* gets user; NULL: none */
 } qasr_transcribe_options;
 #define QASR_TRANSCRIBE_OPTIONS_INIT { sizeof(qasr_transcribe_options), 0, 0, 0, 0, 0, QASR_ENCODER_WINDOWS, 0, 0, 0, 0, 0, 0, 0 }
 
-/* Transcribes mono 16 kHz samples; the pieces of long audio are decoded together (qasr_session_options.batch). Errors:
+/* Transcribes mono 16 kHz samples; the segments of long audio are decoded together (qasr_session_options.batch). Errors:
  * INVALID (unknown language, non-finite samples), NOMEM, DEVICE, CANCELLED, IO (dump). */
 QASR_API qasr_status qasr_transcribe(qasr_result **out, qasr_session *session, const float *pcm, size_t n_samples,
                                      const qasr_transcribe_options *opt, qasr_error *err);
@@ -281,7 +281,7 @@ typedef struct qasr_clip {
     const float *pcm;  /* mono 16 kHz samples; the caller's, to be left alone until done was called for the clip */
     size_t n_samples;
     void *user;        /* the caller's own */
-    const char *path;  /* instead of samples: a file as for qasr_audio_load, which is read piece by piece, so that memory does
+    const char *path;  /* instead of samples: a file as for qasr_audio_load, which is read segment by segment, so that memory does
                           not grow with its length; the string is to live until done */
     const qasr_audio_options *audio; /* how to read path; NULL: as qasr_audio_load. They and their strings are to live until done.
                                         Times of the result count from the beginning of the file */
@@ -295,10 +295,10 @@ typedef int (*qasr_next_clip_fn)(void *user, qasr_clip *clip);
  * NULL and an error that lives until the call returns. The clip's samples may be freed then. Non-zero cancels. */
 typedef int (*qasr_clip_done_fn)(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error);
 
-/* Transcribes any number of clips; the pieces of several clips are decoded together. next is called when there is room for
+/* Transcribes any number of clips; the segments of several clips are decoded together. next is called when there is room for
  * more work, so at most 2 * batch clips are held at a time. A clip that fails does not stop the others. The callbacks
  * run on the calling thread and must not use the session. on_text of the options shows the clips one after another: all
- * text of one comes before its done, nothing of the next does. A dump is that of the first piece of the first clip.
+ * text of one comes before its done, nothing of the next does. A dump is that of the first segment of the first clip.
  * When a callback cancels, or on an error of the call itself, done is still called for each clip that next has given,
  * with that error, and what it returns no longer counts. Errors: INVALID (unknown language), NOMEM, CANCELLED. */
 QASR_API qasr_status qasr_transcribe_many(qasr_session *session, const qasr_transcribe_options *opt,
@@ -306,12 +306,12 @@ QASR_API qasr_status qasr_transcribe_many(qasr_session *session, const qasr_tran
 
 /* ---- results ------------------------------------------------------------------------------- */
 
-/* The whole text, pieces joined; "" if nothing was said. */
+/* The whole text, segments joined; "" if nothing was said. */
 QASR_API const char *qasr_result_text(const qasr_result *result);
 /* Language(s) as the model named them, "English" or "Chinese,English"; "" if it named none. */
 QASR_API const char *qasr_result_language(const qasr_result *result);
 
-/* Why decoding of a piece ended. */
+/* Why decoding of a segment ended. */
 typedef enum qasr_stop_reason {
     QASR_STOP_EOS = 0, /* the model ended its answer */
     QASR_STOP_LIMIT,   /* the token limit was reached: text is probably missing */
@@ -320,19 +320,19 @@ typedef enum qasr_stop_reason {
 } qasr_stop_reason;
 QASR_API const char *qasr_stop_reason_name(qasr_stop_reason reason); /* "eos", "limit", "loop", "empty" */
 
-/* What to think of the answer to a piece. A suspect one is tried again (unless no_retry): with the piece cut closer to its
- * speech, then in halves, which become pieces of their own, and their halves; what is still suspect then is marked. */
-typedef enum qasr_piece_status {
-    QASR_PIECE_OK = 0,
-    QASR_PIECE_RETRIED,       /* the first answer was suspect, this one is not */
-    QASR_PIECE_SILENT,        /* skipped: nothing is to be heard, the model was not run */
-    QASR_PIECE_SUSPECT_LOOP,  /* decoding ran in a loop */
-    QASR_PIECE_SUSPECT_LIMIT, /* the token limit was reached */
-    QASR_PIECE_SUSPECT_EMPTY, /* something is to be heard, but there is no text */
-    QASR_PIECE_SUSPECT_RATE   /* far too few or too many words for the time that is spoken */
-} qasr_piece_status;
+/* What to think of the answer to a segment. A suspect one is tried again (unless no_retry): with the segment cut closer to its
+ * speech, then in halves, which become segments of their own, and their halves; what is still suspect then is marked. */
+typedef enum qasr_segment_status {
+    QASR_SEGMENT_OK = 0,
+    QASR_SEGMENT_RETRIED,       /* the first answer was suspect, this one is not */
+    QASR_SEGMENT_SILENT,        /* skipped: nothing is to be heard, the model was not run */
+    QASR_SEGMENT_SUSPECT_LOOP,  /* decoding ran in a loop */
+    QASR_SEGMENT_SUSPECT_LIMIT, /* the token limit was reached */
+    QASR_SEGMENT_SUSPECT_EMPTY, /* something is to be heard, but there is no text */
+    QASR_SEGMENT_SUSPECT_RATE   /* far too few or too many words for the time that is spoken */
+} qasr_segment_status;
 /* "ok", "retried", "silent", "suspect_loop", "suspect_limit", "suspect_empty", "suspect_rate" */
-QASR_API const char *qasr_piece_status_name(qasr_piece_status status);
+QASR_API const char *qasr_segment_status_name(qasr_segment_status status);
 
 /* What the model thought of a token that it chose: natural logarithm of its probability, and entropy of the distribution (nats)
  * that it was chosen from. */
@@ -347,8 +347,8 @@ typedef struct qasr_word {
     float confidence; /* product of the probabilities of the tokens that it has characters of, from 0 to 1 */
 } qasr_word;
 
-/* Audio is transcribed in pieces; short audio is one piece. Pieces touch, and together they are the whole. */
-typedef struct qasr_piece {
+/* Audio is transcribed in segments; short audio is one segment. Segments touch, and together they are the whole. */
+typedef struct qasr_segment {
     double start_s, end_s;
     const char *text;
     const char *language;
@@ -358,7 +358,7 @@ typedef struct qasr_piece {
     size_t n_audio_tokens;
     qasr_stop_reason stop;
     double speech_start_s, speech_end_s; /* edges of what is to be heard, inside [start_s, end_s]; both start_s if nothing is */
-    qasr_piece_status status;
+    qasr_segment_status status;
     int no_speech;                  /* non-zero: there is no text, and that is not suspect */
     const qasr_token_score *scores; /* [n_tokens]; NULL unless token_scores */
     double avg_log_probability;     /* of the tokens; NaN without scores or tokens */
@@ -367,25 +367,25 @@ typedef struct qasr_piece {
     size_t n_words;
     int context_echoed; /* non-zero: the first answer began with the context instead of what was said (its first 40 letters, or all
                            if they are fewer and at least 8); this one was made without the context, unless no_retry */
-} qasr_piece;
-QASR_API size_t qasr_result_piece_count(const qasr_result *result);
-QASR_API const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index); /* NULL if out of range */
-/* The stop reason of the first piece that did not end with EOS, else EOS (EMPTY if no piece). Silent pieces do not count. */
+} qasr_segment;
+QASR_API size_t qasr_result_segment_count(const qasr_result *result);
+QASR_API const qasr_segment *qasr_result_segment(const qasr_result *result, size_t index); /* NULL if out of range */
+/* The stop reason of the first segment that did not end with EOS, else EOS (EMPTY if no segment). Silent segments do not count. */
 QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
 
 /* Non-zero: the file that the clip was read from ends early or is damaged, and the result is of what could be decoded; a warning in
  * the log says what is wrong. Always 0 for samples. */
 QASR_API int qasr_result_audio_damaged(const qasr_result *result);
 
-/* Wall time of each phase. The first three work on one piece at a time. A decoding pass works on several pieces at once,
- * also on those of other clips (qasr_transcribe_many): its time is divided equally among the pieces, so that the
+/* Wall time of each phase. The first three work on one segment at a time. A decoding pass works on several segments at once,
+ * also on those of other clips (qasr_transcribe_many): its time is divided equally among the segments, so that the
  * decode_s of all clips of a call add up to the time that passed. */
 typedef struct qasr_timings {
     double audio_s;      /* duration of the input */
     double mel_s, encode_s, prefill_s, decode_s;
     double total_s;      /* from the moment the clip was there to its result; clips overlap */
-    size_t n_decode_steps;    /* decoding passes in which a piece of this clip took part: without a batch, tokens - 1 per
-                                 piece */
+    size_t n_decode_steps;    /* decoding passes in which a segment of this clip took part: without a batch, tokens - 1 per
+                                 segment */
     size_t n_decoded_tokens;  /* tokens that these passes gave this clip; per second: n_decoded_tokens / decode_s */
 } qasr_timings;
 QASR_API const qasr_timings *qasr_result_timings(const qasr_result *result);
@@ -407,9 +407,9 @@ typedef struct qasr_limits {
  * GiB of memory or 8 times the last cache. Errors: INVALID, NOMEM, IO (threads). */
 QASR_API qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err);
 
-/* What one piece of audio takes. Products and attention are counted, a multiply-add as two operations;
+/* What one segment of audio takes. Products and attention are counted, a multiply-add as two operations;
  * the decoder's attention as the causal half that is needed. */
-typedef struct qasr_work {
+typedef struct qasr_cost {
     size_t struct_size;
     double encode_gop, prefill_gop;
     uint64_t decode_bytes_per_token; /* weights read for each token, and keys and values of the prompt and of half
@@ -419,12 +419,12 @@ typedef struct qasr_work {
     const char *encode_precision, *prefill_precision; /* of most operations: "int8", "bf16" or "f32" */
     const char *embedding_type;      /* "bf16", "q8_0", ... */
     size_t n_prompt_tokens;
-} qasr_work;
-#define QASR_WORK_INIT { sizeof(qasr_work), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+} qasr_cost;
+#define QASR_COST_INIT { sizeof(qasr_cost), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/* For n_samples as one piece, default options and n_tokens of answer; out starts from QASR_WORK_INIT. Nothing is
+/* For n_samples as one segment, default options and n_tokens of answer; out starts from QASR_COST_INIT. Nothing is
  * run. Errors: INVALID, NOMEM. */
-QASR_API qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_work *out,
+QASR_API qasr_status qasr_session_cost(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_cost *out,
                                        qasr_error *err);
 
 /* ---- quality ------------------------------------------------------------------------------ */
@@ -449,24 +449,24 @@ typedef struct qasr_score {
  * pairs of words to compare). */
 QASR_API qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *text, qasr_error *err);
 
-/* A piece of audio whose answer the caller gives, token by token ("teacher forcing"), to see what the model thinks of each:
+/* A segment of audio whose answer the caller gives, token by token ("teacher forcing"), to see what the model thinks of each:
  * the logits are those that decoding would choose from, so the arg max is the token that it would choose. */
-typedef struct qasr_forced qasr_forced;
+typedef struct qasr_teacher_forcing qasr_teacher_forcing;
 
-/* Runs encoder and prompt for the samples as one piece. Of the options language, context, encoder_attention count,
- * max_new_tokens (how many tokens may be given; from the duration) and max_piece_s (longer audio is an error). The session is
- * busy until qasr_force_close: other calls with it fail with INVALID. Errors: INVALID (no samples, too long, not finite),
+/* Runs encoder and prompt for the samples as one segment. Of the options language, context, encoder_attention count,
+ * max_new_tokens (how many tokens may be given; from the duration) and max_segment_s (longer audio is an error). The session is
+ * busy until qasr_teacher_forcing_close: other calls with it fail with INVALID. Errors: INVALID (no samples, too long, not finite),
  * NOMEM, DEVICE. */
-QASR_API qasr_status qasr_force_open(qasr_forced **out, qasr_session *session, const float *pcm, size_t n_samples,
+QASR_API qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *session, const float *pcm, size_t n_samples,
                                      const qasr_transcribe_options *opt, qasr_error *err);
-/* Logits of the token that comes next, [qasr_force_vocabulary]: of the first after the opening, and with the whole answer given
+/* Logits of the token that comes next, [qasr_teacher_forcing_vocabulary]: of the first after the opening, and with the whole answer given
  * those of the end token. They hold until the next call. */
-QASR_API const float *qasr_force_logits(const qasr_forced *forced);
-QASR_API size_t qasr_force_vocabulary(const qasr_forced *forced);
+QASR_API const float *qasr_teacher_forcing_logits(const qasr_teacher_forcing *forced);
+QASR_API size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forced);
 /* Appends a token, whatever the model would have chosen. Errors: INVALID (not in the vocabulary, too many), DEVICE, NOMEM;
  * after the last two close it. */
-QASR_API qasr_status qasr_force_token(qasr_forced *forced, int32_t token, qasr_error *err);
-QASR_API void qasr_force_close(qasr_forced *forced); /* NULL is fine; before its session is closed */
+QASR_API qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forced, int32_t token, qasr_error *err);
+QASR_API void qasr_teacher_forcing_close(qasr_teacher_forcing *forced); /* NULL is fine; before its session is closed */
 
 /* ---- quantization ------------------------------------------------------------------------ */
 
@@ -485,7 +485,7 @@ typedef struct qasr_quantize_tensor {
     uint64_t n_values, bytes_before, bytes_after;
     int fallback;            /* non-zero: got this type because its rows do not fit the wanted one */
     int mixed;               /* non-zero: auto_mix has chosen the type, */
-    double harm;             /* which expects so much of it (docs/evaluation.md) */
+    double sensitivity;             /* which expects so much of it (docs/evaluation.md) */
 } qasr_quantize_tensor;
 /* Called for each tensor in the order of the file, on the calling thread, before anything is written. Non-zero cancels. */
 typedef int (*qasr_quantize_tensor_fn)(void *user, const qasr_quantize_tensor *tensor);
@@ -512,7 +512,7 @@ typedef struct qasr_quantize_options {
                                 whole model in one file, in the layout of transcribe.cpp, with its embedding quantized too */
     int quantize_embeddings; /* quantize embed_tokens (and a stored lm_head in scope) too */
     int n_threads;           /* 0: default */
-    int force;               /* replace an existing output */
+    int overwrite;               /* replace an existing output */
     qasr_progress_fn on_progress;
     void *user;
     const qasr_tensor_type *tensor_types; /* [n_tensor_types] come before all other rules; the last that fits wins. One that
@@ -575,7 +575,7 @@ typedef struct qasr_calibrate_options {
     int max_memory_mb;        /* 2^20 bytes of sums at a time; when they need more, the audio is transcribed again
                                  for each group of matrices; 0: 2048 */
     int limit;                /* audio files at the most; 0: all */
-    int force;                /* replace an existing output */
+    int overwrite;                /* replace an existing output */
     qasr_progress_fn on_progress; /* counts files, times passes; what: "pass 1 of 2" */
     void *user;
 } qasr_calibrate_options;
@@ -583,7 +583,7 @@ typedef struct qasr_calibrate_options {
 
 typedef struct qasr_calibrate_report {
     size_t struct_size;
-    size_t n_clips, n_pieces; /* audio files, and the pieces of at most 30 s that they were cut into */
+    size_t n_clips, n_segments; /* audio files, and the segments of at most 30 s that they were cut into */
     size_t n_passes;          /* times that the audio was read */
     size_t n_matrices;
     uint64_t encoder_rows, decoder_rows, answer_rows; /* inputs that a matrix of the encoder and of the decoder has seen, and

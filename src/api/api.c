@@ -134,7 +134,7 @@ static qasr_status read_transcribe_options(qasr_transcribe_options *own, const q
 {
     TRY(options_read(own, sizeof *own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
     REQUIRE_FOR(caller, own->max_new_tokens >= 0, "max_new_tokens must not be negative");
-    REQUIRE_FOR(caller, own->max_piece_s >= 0 && isfinite(own->max_piece_s), "max_piece_s must be 0 or a positive number");
+    REQUIRE_FOR(caller, own->max_segment_s >= 0 && isfinite(own->max_segment_s), "max_piece_s must be 0 or a positive number");
     REQUIRE_FOR(caller, own->encoder_attention == QASR_ENCODER_WINDOWS || own->encoder_attention == QASR_ENCODER_FULL,
                 "encoder_attention is out of range");
     return QASR_OK;
@@ -173,15 +173,15 @@ qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err
     return QASR_OK;
 }
 
-qasr_status qasr_session_work(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_work *out,
+qasr_status qasr_session_cost(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_cost *out,
                               qasr_error *err)
 {
     REQUIRE(session && out, "session and out must not be NULL");
     REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_WORK_INIT");
     REQUIRE(n_samples > 0 && n_samples <= (size_t)1 << 40, "n_samples must be from 1 to 2^40");
     REQUIRE(n_tokens <= (size_t)1 << 40, "n_tokens must be at most 2^40");
-    qasr_work own = { out->struct_size };
-    TRY(engine_session_work(session, n_samples, n_tokens, &own, err));
+    qasr_cost own = { out->struct_size };
+    TRY(engine_session_cost(session, n_samples, n_tokens, &own, err));
     options_write(out, out->struct_size, &own, sizeof own);
     return QASR_OK;
 }
@@ -198,49 +198,49 @@ qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *
     return QASR_OK;
 }
 
-qasr_status qasr_force_open(qasr_forced **out, qasr_session *session, const float *pcm, size_t n_samples,
+qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *session, const float *pcm, size_t n_samples,
                             const qasr_transcribe_options *opt, qasr_error *err)
 {
     qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
     REQUIRE(out && session && pcm && n_samples > 0, "out, session and pcm must not be NULL, and there must be samples");
     TRY(read_transcribe_options(&own, opt, __func__, err));
-    return force_open(out, session, pcm, n_samples, &own, err);
+    return teacher_forcing_open(out, session, pcm, n_samples, &own, err);
 }
 
-const float *qasr_force_logits(const qasr_forced *forced) { return force_logits(forced); }
-size_t qasr_force_vocabulary(const qasr_forced *forced) { return force_vocabulary(forced); }
-qasr_status qasr_force_token(qasr_forced *forced, int32_t token, qasr_error *err) { return force_token(forced, token, err); }
-void qasr_force_close(qasr_forced *forced) { force_close(forced); }
+const float *qasr_teacher_forcing_logits(const qasr_teacher_forcing *forced) { return teacher_forcing_logits(forced); }
+size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forced) { return teacher_forcing_vocabulary(forced); }
+qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forced, int32_t token, qasr_error *err) { return teacher_forcing_token(forced, token, err); }
+void qasr_teacher_forcing_close(qasr_teacher_forcing *forced) { teacher_forcing_close(forced); }
 
 /* ---- result ---- */
 
 void qasr_result_free(qasr_result *result) { engine_result_free(result); }
 const char *qasr_result_text(const qasr_result *result) { return result->text; }
 const char *qasr_result_language(const qasr_result *result) { return result->language; }
-size_t qasr_result_piece_count(const qasr_result *result) { return result->n_pieces; }
+size_t qasr_result_segment_count(const qasr_result *result) { return result->n_segments; }
 int qasr_result_audio_damaged(const qasr_result *result) { return result->audio_damaged; }
 
 const qasr_timings *qasr_result_timings(const qasr_result *result) { return &result->timings; }
 
-const qasr_piece *qasr_result_piece(const qasr_result *result, size_t index)
+const qasr_segment *qasr_result_segment(const qasr_result *result, size_t index)
 {
-    return index < result->n_pieces ? &result->pieces[index] : NULL;
+    return index < result->n_segments ? &result->segments[index] : NULL;
 }
 
 qasr_stop_reason qasr_result_stop_reason(const qasr_result *result)
 {
-    if (result->n_pieces == 0)
+    if (result->n_segments == 0)
         return QASR_STOP_EMPTY;
-    for (size_t i = 0; i < result->n_pieces; i++)
-        if (result->pieces[i].stop != QASR_STOP_EOS && result->pieces[i].status != QASR_PIECE_SILENT)
-            return result->pieces[i].stop;
+    for (size_t i = 0; i < result->n_segments; i++)
+        if (result->segments[i].stop != QASR_STOP_EOS && result->segments[i].status != QASR_SEGMENT_SILENT)
+            return result->segments[i].stop;
     return QASR_STOP_EOS;
 }
 
-const char *qasr_piece_status_name(qasr_piece_status status)
+const char *qasr_segment_status_name(qasr_segment_status status)
 {
     static const char *const names[] = { "ok", "retried", "silent", "suspect_loop", "suspect_limit", "suspect_empty", "suspect_rate" };
-    return status >= QASR_PIECE_OK && status <= QASR_PIECE_SUSPECT_RATE ? names[status] : "unknown";
+    return status >= QASR_SEGMENT_OK && status <= QASR_SEGMENT_SUSPECT_RATE ? names[status] : "unknown";
 }
 
 const char *qasr_stop_reason_name(qasr_stop_reason reason)

@@ -19,7 +19,7 @@ enum {
     FIRST_BIN = 3    /* those below hold what an offset of the samples leaks */
 };
 /* In dB. Levels are of mel bins, white noise of -70 dB below full scale has -66. */
-static const float HEARD = 9, INAUDIBLE = -66, SILENT = -34;
+static const float ACTIVE_DB = 9, INAUDIBLE = -66, SILENT = -34;
 static const double FLOOR_SHARE = 0.1; /* of the frames that are no louder than the floor of a band */
 
 /* Features are (log10 + 4) / 4. */
@@ -63,19 +63,19 @@ static float find_floor(float *sorted, const float *level, size_t n)
     memcpy(sorted, level, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, compare_floats);
     float low = sorted[(size_t)(FLOOR_SHARE * (double)(n - 1))];
-    return low > INAUDIBLE - HEARD ? low : INAUDIBLE - HEARD;
+    return low > INAUDIBLE - ACTIVE_DB ? low : INAUDIBLE - ACTIVE_DB;
 }
 
 /* Runs of a value that are at most max frames long and lie between others take the other value. */
-static void drop_short_runs(bool *heard, size_t n, bool value, size_t max)
+static void drop_short_runs(bool *active, size_t n, bool value, size_t max)
 {
     for (size_t t = 0, end; t < n; t = end) {
-        for (end = t + 1; end < n && heard[end] == heard[t];)
+        for (end = t + 1; end < n && active[end] == active[t];)
             end++;
         bool inside = value || (t > 0 && end < n); /* silence at the ends stays silence */
-        if (heard[t] == value && inside && end - t <= max)
+        if (active[t] == value && inside && end - t <= max)
             for (size_t i = t; i < end; i++)
-                heard[i] = !value;
+                active[i] = !value;
     }
 }
 
@@ -85,7 +85,7 @@ static void add_band(activity *a, const float *raw, const float *level, float fl
         float above = level[t] - floor, rise = t > 0 ? raw[t] - raw[t - 1] : 0;
         a->above[t] = above > a->above[t] ? above : a->above[t];
         a->flux[t] += rise > 0 ? rise / BANDS : 0;
-        a->heard[t] = a->heard[t] || above > HEARD;
+        a->active[t] = a->active[t] || above > ACTIVE_DB;
     }
 }
 
@@ -114,8 +114,8 @@ static qasr_status fill(activity *a, const float *features, qasr_error *err)
         smooth(level, raw + b * n, n, SMOOTH);
         add_band(a, raw + b * n, level, find_floor(level + n, level, n));
     }
-    drop_short_runs(a->heard, n, false, GAP_MAX);
-    drop_short_runs(a->heard, n, true, CLICK_MAX);
+    drop_short_runs(a->active, n, false, GAP_MAX);
+    drop_short_runs(a->active, n, true, CLICK_MAX);
 done:
     mem_free(raw);
     mem_free(level);
@@ -128,7 +128,7 @@ qasr_status activity_find(activity *a, const float *features, size_t n_frames, q
     qasr_status status;
     TRY_GOTO(MEM_CALLOC(&a->above, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->flux, n_frames, err));
-    TRY_GOTO(MEM_CALLOC(&a->heard, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->active, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->loud, n_frames, err));
     TRY_GOTO(fill(a, features, err));
 done:
@@ -141,26 +141,26 @@ void activity_free(activity *a)
 {
     mem_free(a->above);
     mem_free(a->flux);
-    mem_free(a->heard);
+    mem_free(a->active);
     mem_free(a->loud);
     *a = (activity){ 0 };
 }
 
 size_t activity_edges(const activity *a, size_t *first, size_t *end)
 {
-    size_t n_heard = 0;
+    size_t n_active_frames = 0;
     *first = *end = 0;
     for (size_t t = 0; t < a->n_frames; t++) {
-        if (!a->heard[t])
+        if (!a->active[t])
             continue;
-        if (n_heard++ == 0)
+        if (n_active_frames++ == 0)
             *first = t;
         *end = t + 1;
     }
-    return n_heard;
+    return n_active_frames;
 }
 
 bool activity_is_silent(const activity *a, size_t t)
 {
-    return !a->heard[t] && a->loud[t] < SILENT;
+    return !a->active[t] && a->loud[t] < SILENT;
 }

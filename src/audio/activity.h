@@ -1,4 +1,4 @@
-/* Where in a piece of audio something is to be heard: edges of speech, pauses to cut in, silence to skip. */
+/* Where in a segment of audio something is to be heard: edges of speech, pauses to cut in, silence to skip. */
 #ifndef QASR_AUDIO_ACTIVITY_H
 #define QASR_AUDIO_ACTIVITY_H
 
@@ -12,7 +12,7 @@ typedef struct activity {
     float *above; /* dB of the band that is furthest above its floor; what is below 0 has become 0 */
     float *flux;  /* dB by which the bands rise from the frame before, their mean */
     float *loud;  /* dB of the loudest bin */
-    bool *heard;
+    bool *active;
 } activity;
 
 /* features [MEL_BINS, n_frames] of mel_compute, n_frames at least 1. Error: NOMEM. */

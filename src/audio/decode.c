@@ -292,7 +292,7 @@ qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audi
     return status;
 }
 
-/* ---- in one piece ------------------------------------------------------------------------ */
+/* ---- in one segment ------------------------------------------------------------------------ */
 
 qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err)
 {

@@ -1,6 +1,6 @@
 /* See split.h. What is heard and what is not comes from activity.c; a cut goes into a pause, and there to the place with the
  * least energy and change. A long pause is worth more than being near the wanted length; without any pause the quietest
- * place of the range is taken. Long silence ends a piece and becomes one of its own, so that it need not be transcribed. */
+ * place of the range is taken. Long silence ends a segment and becomes one of its own, so that it need not be transcribed. */
 #include "audio/split.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #include "audio/activity.h"
 #include "base/mem.h"
 
-/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short pieces leave room
+/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short segments leave room
  * for more of them in a batch. */
 enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 16, AHEAD_S = 12, LEEWAY_S = 5 };
 
@@ -22,7 +22,7 @@ enum {
     EDGE = 3,                          /* of a pause, where no cut goes */
     REACH = 8,                         /* what is around a cut counts on either side */
     MARGIN = 3 * FRAMES_PER_S / 10,    /* of silence that stays with the speech before and behind it */
-    SKIP_MIN = 2 * FRAMES_PER_S,       /* silence at the beginning that is worth a piece of its own */
+    SKIP_MIN = 2 * FRAMES_PER_S,       /* silence at the beginning that is worth a segment of its own */
     GAP_MIN = 4 * FRAMES_PER_S         /* the same behind speech */
 };
 static const float FAINT = 3e-4f; /* samples that are not larger are silence: 10 steps of 16 bits */
@@ -38,7 +38,7 @@ split_rule split_rule_make(double max_s)
         return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE, .aim = AUTO_AIM_S * AUDIO_RATE, .whole = AUTO_REST_S * AUDIO_RATE,
                              .rest = AUTO_REST_S * AUDIO_RATE, .window = AUTO_MAX_S * AUDIO_RATE + ahead, .skip = true };
     size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
-    max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one piece holds at least what the features need */
+    max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one segment holds at least what the features need */
     return (split_rule){ .max = max, .aim = max - (leeway < max / 4 ? leeway : max / 4), .whole = max, .rest = max,
                          .window = max + (ahead < max ? ahead : max) };
 }
@@ -90,9 +90,9 @@ static bool cut_in_pause(size_t *cut, const activity *a, const range *r)
     double best = -INFINITY;
     bool found = false;
     for (size_t t = 0, end; t < a->n_frames && t < r->end; t = end) {
-        for (end = t + 1; end < a->n_frames && a->heard[end] == a->heard[t];)
+        for (end = t + 1; end < a->n_frames && a->active[end] == a->active[t];)
             end++;
-        if (a->heard[t] || end - t < PAUSE_MIN)
+        if (a->active[t] || end - t < PAUSE_MIN)
             continue;
         size_t first = t + EDGE > r->first ? t + EDGE : r->first, last = end - EDGE < r->end ? end - EDGE : r->end;
         if (first >= last)
@@ -162,7 +162,7 @@ static size_t count_faint(const float *pcm, size_t n)
     return i;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------- */
+/* ---- segments ------------------------------------------------------------------------------------------- */
 
 static qasr_status look(activity *a, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
 {
@@ -176,16 +176,16 @@ static qasr_status look(activity *a, const float *pcm, size_t n_samples, const m
     return status;
 }
 
-/* Silence that the audio begins with: true if it is to be a piece. more: it goes on behind the frames. */
-static bool take_silence(split_piece *out, size_t n_silent, size_t n_samples, bool more)
+/* Silence that the audio begins with: true if it is to be a segment. more: it goes on behind the frames. */
+static bool take_silence(split_segment *out, size_t n_silent, size_t n_samples, bool more)
 {
     if (n_silent < SKIP_MIN * MEL_HOP)
         return false;
-    *out = (split_piece){ .n_samples = n_silent == n_samples && !more ? n_samples : without_margin(n_silent), .silent = true };
+    *out = (split_segment){ .n_samples = n_silent == n_samples && !more ? n_samples : without_margin(n_silent), .silent = true };
     return true;
 }
 
-static void take_sound(split_piece *out, const split_rule *rule, const activity *a, size_t n_samples, bool more)
+static void take_sound(split_segment *out, const split_rule *rule, const activity *a, size_t n_samples, bool more)
 {
     size_t n = n_samples;
     if (more || n > rule->rest) {
@@ -195,16 +195,16 @@ static void take_sound(split_piece *out, const split_rule *rule, const activity 
         n = (r.first < r.end ? find_cut(a, &r) : max) * MEL_HOP;
     }
     size_t gap = (find_gap(a) + MARGIN) * MEL_HOP;
-    *out = (split_piece){ .n_samples = gap < n ? gap : n };
+    *out = (split_segment){ .n_samples = gap < n ? gap : n };
 }
 
-qasr_status split_next(split_piece *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first, const mel *m,
+qasr_status split_next(split_segment *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first, const mel *m,
                        pool *p, qasr_error *err)
 {
     assert(n_samples > 0);
     const bool more = n_samples >= rule->window;
     const size_t n = more ? rule->window : n_samples;
-    *out = (split_piece){ .n_samples = n };
+    *out = (split_segment){ .n_samples = n };
     if (is_first && n <= rule->whole) {
         out->silent = rule->skip && n >= SKIP_MIN * MEL_HOP && count_faint(pcm, n) == n;
         return QASR_OK;

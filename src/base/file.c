@@ -259,7 +259,7 @@ static qasr_status resolve_link(char **out, const char *path, qasr_error *err)
     return status;
 }
 
-qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err)
+qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err)
 {
     *w = (file_writer){ .fd = -1 };
     struct stat st;
@@ -267,7 +267,7 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_
     if (exists && !S_ISREG(st.st_mode)) /* the rename would put a file in the place of the device or pipe */
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "directory" : "special file");
-    if (!force && exists)
+    if (!overwrite && exists)
         return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
     qasr_status status = QASR_OK;
     TRY_GOTO(resolve_link(&w->path, path, err)); /* a link stays a link: its target is replaced */

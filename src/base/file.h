@@ -64,7 +64,7 @@ typedef struct file_writer {
 /* Without force an existing target is an error (INVALID, "... exists; use --force to replace it"); so is, with and
  * without, a target that is no regular file: it would be replaced, not written to.
  * Errors: IO. The writer must be ended by commit or abort. */
-qasr_status file_writer_open(file_writer *w, const char *path, bool force, qasr_error *err);
+qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err);
 /* Writes n bytes at an offset; safe from several threads at once. */
 qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, size_t n, qasr_error *err);
 /* fsync, rename over the target, fsync of the directory. On failure the temporary file is removed. */

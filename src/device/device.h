@@ -62,12 +62,12 @@ typedef struct row_norm {
 } row_norm;
 
 /* What happens to queries and keys between projection and attention. */
-typedef struct qk_turn {
+typedef struct qk_rope {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
     float eps;
     double theta;        /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
-} qk_turn;
+} qk_rope;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
@@ -110,7 +110,7 @@ typedef struct device_ops {
     void (*conv_to_rows)(device *d, const dmat *out, const dmat *x, const conv_shape *shape);
     void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
                               const attn_heads *heads, size_t window);
-    void (*turn_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_turn *turn, const dmat *k_caches,
+    void (*rope_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
                            const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos);
     void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
                              const dmat *pos, const attn_heads *heads, size_t n_kv);
@@ -118,7 +118,7 @@ typedef struct device_ops {
                             size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
-    void (*choice_scores)(device *d, const dmat *out, const dmat *x, const dmat *ids);
+    void (*token_scores)(device *d, const dmat *out, const dmat *x, const dmat *ids);
     void (*add_squares)(device *d, const dmat *sums, const dmat *x);
     void (*add_products)(device *d, const dmat *triangle, const dmat *x);
     void (*add_cross_products)(device *d, const dmat *square, const dmat *x, const dmat *y);
@@ -278,13 +278,13 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Queries and keys are normalised and turned, keys and values go into a cache. Every head_dim-wide part of each row of q (in
+/* Queries and keys are normalised and rotated, keys and values go into a cache. Every head_dim-wide part of each row of q (in
  * place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity, head_dim] F16,
  * F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left as it is. */
-static inline void op_turn_and_cache(device *d, dmat q, dmat k, dmat v, const qk_turn *turn, dmat k_cache, dmat v_cache,
+static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, dmat k_cache, dmat v_cache,
                                      dmat pos)
 {
-    d->ops->turn_and_cache(d, &q, &k, &v, turn, &k_cache, &v_cache, 1, NULL, &pos);
+    d->ops->rope_and_cache(d, &q, &k, &v, rope, &k_cache, &v_cache, 1, NULL, &pos);
 }
 /* Causal attention over cached keys and values: row i sees positions 0..pos[i]; the positions of the rows
  * are consecutive; n_kv is at least pos[last] + 1. */
@@ -297,10 +297,10 @@ static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache
  * [n, 1], no two to the same, and has position pos[i]. caches [n_slots] has one cache per slot, of one type but not of
  * one capacity; those of slots without a row need no memory. Each row gets the bits that it gets as the only one. n_kv
  * is at least the largest pos[i] + 1. */
-static inline void op_turn_and_cache_slots(device *d, dmat q, dmat k, dmat v, const qk_turn *turn, const dmat *k_caches,
+static inline void op_rope_and_cache_slots(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const dmat *k_caches,
                                            const dmat *v_caches, size_t n_slots, dmat slot, dmat pos)
 {
-    d->ops->turn_and_cache(d, &q, &k, &v, turn, k_caches, v_caches, n_slots, &slot, &pos);
+    d->ops->rope_and_cache(d, &q, &k, &v, rope, k_caches, v_caches, n_slots, &slot, &pos);
 }
 static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k_caches, const dmat *v_caches,
                                       size_t n_slots, dmat slot, dmat pos, attn_heads heads, size_t n_kv)
@@ -320,7 +320,7 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
 
 /* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats. x[i] [ids[i]]
  * is the largest of its row; where ids[i] is negative both are NaN. */
-static inline void op_choice_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->choice_scores(d, &out, &x, &ids); }
+static inline void op_token_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->token_scores(d, &out, &x, &ids); }
 
 /* Statistics of rows, on the CPU only (UNSUPPORTED elsewhere). sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
 static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }

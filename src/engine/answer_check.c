@@ -11,28 +11,28 @@ static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second in which some
 static const double WORDS_EXTRA = 8;
 
 /* How much must be heard in a part: of what was heard in the whole at least that share is in one of its parts. */
-static double share(const guard_sound *sound) { return 1.0 / (1 << sound->depth); }
+static double share(const answer_audio *audio) { return 1.0 / (1 << audio->depth); }
 
-static bool is_odd_rate(double n_words, const guard_sound *sound)
+static bool is_odd_rate(double n_words, const answer_audio *audio)
 {
-    return (sound->heard_s >= RATE_MIN_S * share(sound) && n_words < WORDS_MIN * sound->heard_s) ||
-           n_words > WORDS_MAX * sound->heard_s + WORDS_EXTRA;
+    return (audio->active_s >= RATE_MIN_S * share(audio) && n_words < WORDS_MIN * audio->active_s) ||
+           n_words > WORDS_MAX * audio->active_s + WORDS_EXTRA;
 }
 
-static bool is_empty_but_loud(const guard_sound *sound)
+static bool is_empty_but_loud(const answer_audio *audio)
 {
-    return sound->heard_s >= EMPTY_MIN_S * share(sound) || (sound->length_s >= EMPTY_MIN_S && sound->level >= LOUD_LEVEL);
+    return audio->active_s >= EMPTY_MIN_S * share(audio) || (audio->length_s >= EMPTY_MIN_S && audio->level >= LOUD_LEVEL);
 }
 
-qasr_piece_status guard_judge(const qasr_piece *p, const guard_sound *sound)
+qasr_segment_status answer_check(const qasr_segment *p, const answer_audio *audio)
 {
     if (p->stop == QASR_STOP_LOOP || strstr(p->text, "<asr_text>")) /* an answer that begins anew */
-        return QASR_PIECE_SUSPECT_LOOP;
+        return QASR_SEGMENT_SUSPECT_LOOP;
     if (p->stop == QASR_STOP_LIMIT)
-        return QASR_PIECE_SUSPECT_LIMIT;
+        return QASR_SEGMENT_SUSPECT_LIMIT;
     if (!*p->text)
-        return is_empty_but_loud(sound) ? QASR_PIECE_SUSPECT_EMPTY : QASR_PIECE_OK;
-    return is_odd_rate((double)text_count_words(p->text), sound) ? QASR_PIECE_SUSPECT_RATE : QASR_PIECE_OK;
+        return is_empty_but_loud(audio) ? QASR_SEGMENT_SUSPECT_EMPTY : QASR_SEGMENT_OK;
+    return is_odd_rate((double)text_count_words(p->text), audio) ? QASR_SEGMENT_SUSPECT_RATE : QASR_SEGMENT_OK;
 }
 
-bool guard_is_suspect(qasr_piece_status status) { return status >= QASR_PIECE_SUSPECT_LOOP; }
+bool answer_is_suspect(qasr_segment_status status) { return status >= QASR_SEGMENT_SUSPECT_LOOP; }

@@ -15,9 +15,9 @@ static qasr_status find_language(const language **out, const char *name, qasr_er
 
 qasr_status call_init(call *c, qasr_session *s, const qasr_transcribe_options *opt, qasr_error *err)
 {
-    if (s->forced)
+    if (s->busy)
         return error_set(err, QASR_E_INVALID, "the session is busy with the answer of a qasr_force_open: close that first");
     *c = (call){ .s = s, .opt = opt, .dump = opt->dump_tensors,
                  .asr_text_id = tokenizer_added_id(s->model->tokenizer, "<asr_text>") };
-    return find_language(&c->forced, opt->language, err);
+    return find_language(&c->language, opt->language, err);
 }

@@ -4,11 +4,11 @@
 
 #include "engine/engine.h"
 
-/* What stays the same for all pieces of a call. */
+/* What stays the same for all segments of a call. */
 typedef struct call {
     qasr_session *s;
     const qasr_transcribe_options *opt;
-    const language *forced; /* NULL: detect */
+    const language *language; /* NULL: detect */
     int32_t asr_text_id;    /* the tag before the text */
     const char *dump;       /* still to be written, NULL when done */
 } call;

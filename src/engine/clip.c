@@ -10,7 +10,7 @@
 
 enum { TEXT_MAX_BYTES = 64 << 20 };
 
-/* ---- pieces ------------------------------------------------------------------------------------------ */
+/* ---- segments ------------------------------------------------------------------------------------------ */
 
 qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err)
 {
@@ -20,79 +20,79 @@ qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *e
     return QASR_OK;
 }
 
-/* Of the piece that the sound has found, in seconds of the file. */
-static double end_of_piece(const clip *c)
+/* Of the segment that the sound has found, in seconds of the file. */
+static double end_of_segment(const clip *c)
 {
-    return c->offset_s + (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+    return c->offset_s + (double)(c->segment_reader.n_passed + c->segment_reader.segment.n_samples) / AUDIO_RATE;
 }
 
-/* A job, not yet linked, for the piece that the sound has found. */
-static qasr_status make_job(piece_job **out, clip *c, qasr_error *err)
+/* A job, not yet linked, for the segment that the sound has found. */
+static qasr_status make_job(segment_job **out, clip *c, qasr_error *err)
 {
-    piece_job *j;
+    segment_job *j;
     TRY(MEM_CALLOC(&j, 1, err));
     j->timings = &c->result->timings;
-    j->piece.start_s = c->offset_s + (double)c->sound.n_passed / AUDIO_RATE;
-    j->piece.end_s = end_of_piece(c);
+    j->segment.start_s = c->offset_s + (double)c->segment_reader.n_passed / AUDIO_RATE;
+    j->segment.end_s = end_of_segment(c);
     *out = j;
     return QASR_OK;
 }
 
-static void free_job(piece_job *j)
+static void free_job(segment_job *j)
 {
     generate_end(&j->seq);
-    piece_free_answer(&j->piece);
+    segment_free_answer(&j->segment);
     mem_free(j->own_pcm);
     mem_free(j);
 }
 
 /* Links a job behind another one, or at the end. */
-static void add_job(clip *c, piece_job *after, piece_job *j)
+static void add_job(clip *c, segment_job *after, segment_job *j)
 {
-    piece_job **link = after ? &after->next : &c->first;
+    segment_job **link = after ? &after->next : &c->first;
     j->next = *link;
     *link = j;
     if (c->last == after)
         c->last = j;
-    c->n_pieces++;
+    c->n_segments++;
 }
 
-/* Silence is a piece with an answer already; pieces of it that follow each other are one. */
+/* Silence is a segment with an answer already; segments of it that follow each other are one. */
 static qasr_status add_silence(clip *c, qasr_error *err)
 {
-    piece_job *j;
-    if (c->last && c->last->piece.status == QASR_PIECE_SILENT) {
-        c->last->piece.end_s = end_of_piece(c);
+    segment_job *j;
+    if (c->last && c->last->segment.status == QASR_SEGMENT_SILENT) {
+        c->last->segment.end_s = end_of_segment(c);
         return QASR_OK;
     }
     char *text, *name;
     TRY(make_job(&j, c, err));
     add_job(c, c->last, j);
     TRY(mem_strdup(&text, "", err));
-    j->piece.text = text;
+    j->segment.text = text;
     TRY(mem_strdup(&name, "", err));
-    j->piece.language = name;
-    j->piece.speech_start_s = j->piece.speech_end_s = j->piece.start_s;
-    j->piece.stop = QASR_STOP_EMPTY;
-    j->piece.status = QASR_PIECE_SILENT;
-    j->piece.no_speech = 1;
-    j->piece.avg_log_probability = NAN;
+    j->segment.language = name;
+    j->segment.speech_start_s = j->segment.speech_end_s = j->segment.start_s;
+    j->segment.stop = QASR_STOP_EMPTY;
+    j->segment.status = QASR_SEGMENT_SILENT;
+    j->segment.no_speech = 1;
+    j->segment.avg_log_probability = NAN;
     c->n_finished++;
     return QASR_OK;
 }
 
-/* The next piece that the model is to hear. */
-static qasr_status find_piece(clip *c, qasr_error *err)
+/* The next segment that the model is to hear. */
+static qasr_status find_segment(clip *c, qasr_error *err)
 {
     const qasr_session *s = c->call->s;
     for (;;) {
-        TRY(sound_find(&c->sound, s->model->features, device_pool(s->device), err));
-        if (!c->sound.piece.silent)
+        TRY(segment_reader_next(&c->segment_reader, s->model->features, device_pool(s->device), err));
+        if (!c->segment_reader.segment.silent)
             break;
         TRY(add_silence(c, err));
-        sound_pass(&c->sound);
+        segment_reader_pass(&c->segment_reader);
     }
-    c->result->timings.audio_s = (double)(c->sound.n_passed + c->sound.piece.n_samples) / AUDIO_RATE;
+    c->result->timings.audio_s = (double)(c->segment_reader.n_passed + c->segment_reader.segment.n_samples) / AUDIO_RATE;
     return QASR_OK;
 }
 
@@ -109,9 +109,9 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     TRY(audio_read_options(&audio, g->audio, err));
     c->offset_s = audio.start_s;
     TRY(MEM_CALLOC(&c->result, 1, err));
-    TRY(sound_open(&c->sound, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_piece_s, err));
+    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_segment_s, err));
     TRY(clip_check_samples(g->pcm, g->n_samples, err));
-    return find_piece(c, err);
+    return find_segment(c, err);
 }
 
 void clip_open(clip *c, const call *k)
@@ -123,20 +123,20 @@ void clip_open(clip *c, const call *k)
     if (c->status == QASR_OK)
         c->status = open_sound(c, &c->error);
     if (c->status != QASR_OK)
-        sound_close(&c->sound);
+        segment_reader_close(&c->segment_reader);
 }
 
 size_t clip_next_samples(const clip *c)
 {
-    return c->waiting ? c->waiting->n_samples : c->sound.piece.n_samples;
+    return c->waiting ? c->waiting->n_samples : c->segment_reader.segment.n_samples;
 }
 
 /* The samples of a file are copied, as the window moves on. */
-static qasr_status take_samples(clip *c, piece_job *j, qasr_error *err)
+static qasr_status take_samples(clip *c, segment_job *j, qasr_error *err)
 {
-    j->n_samples = c->sound.piece.n_samples;
-    j->pcm = c->sound.ready;
-    if (!c->sound.window)
+    j->n_samples = c->segment_reader.segment.n_samples;
+    j->pcm = c->segment_reader.ready;
+    if (!c->segment_reader.window)
         return QASR_OK;
     TRY(MEM_ALLOC(&j->own_pcm, j->n_samples, err));
     memcpy(j->own_pcm, j->pcm, j->n_samples * sizeof *j->pcm);
@@ -144,20 +144,20 @@ static qasr_status take_samples(clip *c, piece_job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status begin_next(piece_job **out, clip *c, qasr_error *err)
+static qasr_status begin_next(segment_job **out, clip *c, qasr_error *err)
 {
-    piece_job *j;
+    segment_job *j;
     TRY(make_job(&j, c, err));
     add_job(c, c->last, j);
     TRY(take_samples(c, j, err));
-    sound_pass(&c->sound);
+    segment_reader_pass(&c->segment_reader);
     *out = j;
-    return find_piece(c, err);
+    return find_segment(c, err);
 }
 
-piece_job *clip_begin_piece(clip *c)
+segment_job *clip_begin_segment(clip *c)
 {
-    piece_job *j = c->waiting;
+    segment_job *j = c->waiting;
     qasr_error error;
     if (j) {
         c->waiting = j->next_waiting;
@@ -171,18 +171,18 @@ piece_job *clip_begin_piece(clip *c)
     return NULL;
 }
 
-static void wait_again(clip *c, piece_job *j)
+static void wait_again(clip *c, segment_job *j)
 {
-    piece_job **link = &c->waiting;
+    segment_job **link = &c->waiting;
     while (*link)
         link = &(*link)->next_waiting;
     *link = j;
 }
 
-void clip_accept(clip *c, piece_job *j)
+void clip_accept(clip *c, segment_job *j)
 {
     retry_plan plan;
-    piece_job *half;
+    segment_job *half;
     qasr_error error;
     qasr_status status = retry_decide(&plan, &half, c->call, j, &error);
     if (status != QASR_OK) {
@@ -201,7 +201,7 @@ void clip_accept(clip *c, piece_job *j)
     }
 }
 
-void clip_drop_samples(piece_job *j)
+void clip_drop_samples(segment_job *j)
 {
     mem_free(j->own_pcm);
     j->own_pcm = NULL;
@@ -210,9 +210,9 @@ void clip_drop_samples(piece_job *j)
 
 void clip_fail(clip *c, qasr_status status, const qasr_error *error)
 {
-    for (piece_job *j = c->first; j; j = j->next)
+    for (segment_job *j = c->first; j; j = j->next)
         generate_end(&j->seq);
-    sound_close(&c->sound);
+    segment_reader_close(&c->segment_reader);
     c->waiting = NULL;
     if (c->status != QASR_OK)
         return;
@@ -222,20 +222,20 @@ void clip_fail(clip *c, qasr_status status, const qasr_error *error)
 
 bool clip_is_finished(const clip *c)
 {
-    return c->status != QASR_OK || (clip_next_samples(c) == 0 && c->n_finished == c->n_pieces);
+    return c->status != QASR_OK || (clip_next_samples(c) == 0 && c->n_finished == c->n_segments);
 }
 
 /* ---- the result -------------------------------------------------------------------------------------- */
 
-static qasr_status join_pieces(qasr_result *r, qasr_error *err)
+static qasr_status join_segments(qasr_result *r, qasr_error *err)
 {
     buf text, lang;
     qasr_status status = QASR_OK;
     buf_init(&text, TEXT_MAX_BYTES);
     buf_init(&lang, TEXT_MAX_BYTES);
-    for (size_t i = 0; i < r->n_pieces; i++) {
-        TRY_GOTO(answer_join_text(&text, r->pieces[i].text, err));
-        TRY_GOTO(answer_join_language(&lang, r->pieces[i].language, err));
+    for (size_t i = 0; i < r->n_segments; i++) {
+        TRY_GOTO(answer_join_text(&text, r->segments[i].text, err));
+        TRY_GOTO(answer_join_language(&lang, r->segments[i].language, err));
     }
     TRY_GOTO(buf_take(&text, &r->text, err));
     TRY_GOTO(buf_take(&lang, &r->language, err));
@@ -246,23 +246,23 @@ done:
 }
 
 /* From the jobs to the result, which owns their strings and ids then. */
-static qasr_status collect_pieces(clip *c, qasr_error *err)
+static qasr_status collect_segments(clip *c, qasr_error *err)
 {
     qasr_result *r = c->result;
-    TRY(MEM_ALLOC(&r->pieces, c->n_pieces, err));
-    for (piece_job *j = c->first; j; j = j->next) {
-        r->pieces[r->n_pieces++] = j->piece;
-        j->piece = (qasr_piece){ 0 };
+    TRY(MEM_ALLOC(&r->segments, c->n_segments, err));
+    for (segment_job *j = c->first; j; j = j->next) {
+        r->segments[r->n_segments++] = j->segment;
+        j->segment = (qasr_segment){ 0 };
     }
     return QASR_OK;
 }
 
 qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err)
 {
-    TRY(collect_pieces(c, err));
-    TRY(join_pieces(c->result, err));
+    TRY(collect_segments(c, err));
+    TRY(join_segments(c->result, err));
     c->result->timings.total_s = clock_now_s() - c->begin_s;
-    c->result->audio_damaged = c->sound.damaged;
+    c->result->audio_damaged = c->segment_reader.damaged;
     *out = c->result;
     c->result = NULL;
     return QASR_OK;
@@ -272,9 +272,9 @@ void engine_result_free(qasr_result *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; i < r->n_pieces; i++)
-        piece_free_answer(&r->pieces[i]);
-    mem_free(r->pieces);
+    for (size_t i = 0; i < r->n_segments; i++)
+        segment_free_answer(&r->segments[i]);
+    mem_free(r->segments);
     mem_free(r->text);
     mem_free(r->language);
     mem_free(r);
@@ -283,11 +283,11 @@ void engine_result_free(qasr_result *r)
 void clip_free(clip *c)
 {
     while (c->first) {
-        piece_job *j = c->first;
+        segment_job *j = c->first;
         c->first = j->next;
         free_job(j);
     }
-    sound_close(&c->sound);
+    segment_reader_close(&c->segment_reader);
     engine_result_free(c->result);
     mem_free(c);
 }
@@ -306,7 +306,7 @@ static void keep_tail(clip *c, const char *text, size_t n)
     c->tail[n - at] = 0;
 }
 
-/* With what comes between the pieces in front, if it is the first text of one. */
+/* With what comes between the segments in front, if it is the first text of one. */
 static qasr_status show(clip *c, const buf *text, qasr_error *err)
 {
     const qasr_transcribe_options *opt = c->call->opt;
@@ -314,19 +314,19 @@ static qasr_status show(clip *c, const buf *text, qasr_error *err)
         return QASR_OK;
     buf joined;
     buf_init(&joined, TEXT_MAX_BYTES);
-    size_t n_tail = c->piece_has_text ? 0 : strlen(c->tail);
+    size_t n_tail = c->segment_has_text ? 0 : strlen(c->tail);
     qasr_status status = buf_add(&joined, c->tail, n_tail, err);
     if (status == QASR_OK)
         status = answer_join_text(&joined, buf_str(text), err);
     if (status == QASR_OK && opt->on_text(opt->user, buf_str(&joined) + n_tail))
         status = cancelled(err);
     buf_free(&joined);
-    c->piece_has_text = true;
+    c->segment_has_text = true;
     keep_tail(c, buf_str(text), text->len);
     return status;
 }
 
-/* New ids of the piece whose turn it is. */
+/* New ids of the segment whose turn it is. */
 static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qasr_error *err)
 {
     while (c->n_shown < n) {
@@ -342,30 +342,30 @@ static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qa
     return QASR_OK;
 }
 
-/* The piece to show: the first, then each after the one before is over; NULL: it is not begun. */
-static piece_job *shown_piece(clip *c)
+/* The segment to show: the first, then each after the one before is over; NULL: it is not begun. */
+static segment_job *shown_segment(clip *c)
 {
     if (c->shown && !c->shown_whole)
         return c->shown;
-    piece_job *next = c->shown ? c->shown->next : c->first;
+    segment_job *next = c->shown ? c->shown->next : c->first;
     if (next) {
         c->shown = next;
-        c->shown_whole = c->piece_has_text = false;
+        c->shown_whole = c->segment_has_text = false;
         c->n_shown = 0;
         c->stream_text = (text_stream){ 0 };
-        c->in_text = c->call->forced != NULL;
+        c->in_text = c->call->language != NULL;
     }
     return next;
 }
 
 static qasr_status show_text(clip *c, buf *text, qasr_error *err)
 {
-    piece_job *j;
-    while ((j = shown_piece(c))) {
-        bool finished = j->piece.text != NULL;
+    segment_job *j;
+    while ((j = shown_segment(c))) {
+        bool finished = j->segment.text != NULL;
         if (!finished && retry_is_possible(c->call)) /* another answer may take its place */
             return QASR_OK;
-        TRY(show_ids(c, finished ? j->piece.tokens : j->seq.ids, finished ? j->piece.n_tokens : j->seq.n_ids, text, err));
+        TRY(show_ids(c, finished ? j->segment.tokens : j->seq.ids, finished ? j->segment.n_tokens : j->seq.n_ids, text, err));
         if (!finished)
             return QASR_OK;
         buf_clear(text);
@@ -379,23 +379,23 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
 static qasr_status report_progress(clip *c, qasr_error *err)
 {
     const qasr_transcribe_options *opt = c->call->opt;
-    const piece_job *before = c->reported, *next = before ? before->next : c->first;
-    for (; next && next->piece.text; next = next->next)
+    const segment_job *before = c->reported, *next = before ? before->next : c->first;
+    for (; next && next->segment.text; next = next->next)
         c->reported = next;
-    if (c->reported != before && opt->on_progress(opt->user, c->reported->piece.end_s - c->offset_s, (double)c->sound.n_total / AUDIO_RATE))
+    if (c->reported != before && opt->on_progress(opt->user, c->reported->segment.end_s - c->offset_s, (double)c->segment_reader.n_total / AUDIO_RATE))
         return cancelled(err);
     return QASR_OK;
 }
 
-static qasr_status show_pieces(clip *c, qasr_error *err)
+static qasr_status show_segments(clip *c, qasr_error *err)
 {
     const qasr_transcribe_options *opt = c->call->opt;
     for (;;) {
-        const piece_job *next = c->handed ? c->handed->next : c->first;
-        if (!next || !next->piece.text)
+        const segment_job *next = c->handed ? c->handed->next : c->first;
+        if (!next || !next->segment.text)
             return QASR_OK;
         c->handed = next;
-        if (opt->on_piece(opt->user, &next->piece))
+        if (opt->on_segment(opt->user, &next->segment))
             return cancelled(err);
     }
 }
@@ -404,8 +404,8 @@ qasr_status clip_show(clip *c, buf *text, qasr_error *err)
 {
     if (c->status == QASR_OK && c->call->opt->on_text)
         TRY(show_text(c, text, err));
-    if (c->status == QASR_OK && c->call->opt->on_piece)
-        TRY(show_pieces(c, err));
+    if (c->status == QASR_OK && c->call->opt->on_segment)
+        TRY(show_segments(c, err));
     if (c->status == QASR_OK && c->call->opt->on_progress)
         TRY(report_progress(c, err));
     return QASR_OK;

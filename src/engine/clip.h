@@ -1,4 +1,4 @@
-/* One clip in work: its pieces, its result, and how much of its text has been shown. */
+/* One clip in work: its segments, its result, and how much of its text has been shown. */
 #ifndef QASR_ENGINE_CLIP_H
 #define QASR_ENGINE_CLIP_H
 
@@ -11,23 +11,23 @@ typedef struct clip {
     const call *call;
     qasr_clip given;       /* by the caller */
     double offset_s;       /* of the sound in its file */
-    sound sound;           /* with the piece to be begun next, which is not silent */
-    qasr_result *result;   /* without its pieces yet */
-    piece_job *first, *last; /* pieces that were begun, and silent ones */
-    piece_job *waiting;    /* pieces to be tried again */
-    size_t n_pieces, n_finished;
+    segment_reader segment_reader;           /* with the segment to be begun next, which is not silent */
+    qasr_result *result;   /* without its segments yet */
+    segment_job *first, *last; /* segments that were begun, and silent ones */
+    segment_job *waiting;    /* segments to be tried again */
+    size_t n_segments, n_finished;
     qasr_status status;    /* the first failure */
     qasr_error error;
     double begin_s;
-    piece_job *shown;      /* the piece whose text is shown; NULL: none yet */
+    segment_job *shown;      /* the segment whose text is shown; NULL: none yet */
     size_t n_shown;        /* of its ids */
     text_stream stream_text;
     bool in_text;          /* the tag before the text has passed */
-    bool shown_whole;      /* that piece is over */
-    bool piece_has_text;   /* some of it has been shown */
+    bool shown_whole;      /* that segment is over */
+    bool segment_has_text;   /* some of it has been shown */
     char tail[5];          /* the last character that has been shown */
-    const piece_job *handed;   /* the last piece that on_piece got; NULL: none yet */
-    const piece_job *reported; /* the last piece that on_progress knows of; NULL: none yet */
+    const segment_job *handed;   /* the last segment that on_segment got; NULL: none yet */
+    const segment_job *reported; /* the last segment that on_progress knows of; NULL: none yet */
 } clip;
 
 /* Error: INVALID (not finite). */
@@ -35,22 +35,22 @@ qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *e
 /* Looks at what the caller has given; k is to live as long as the clip. A clip that cannot be transcribed gets its status
  * here. */
 void clip_open(clip *c, const call *k);
-/* Samples of the piece that is to be begun next; 0: there is none (for now). */
+/* Samples of the segment that is to be begun next; 0: there is none (for now). */
 size_t clip_next_samples(const clip *c);
-/* The job of that piece, with its samples. NULL without memory, which is the clip's failure. */
-piece_job *clip_begin_piece(clip *c);
-/* Takes the answer of a job: the piece is finished, or waits to be tried again. A failure is the clip's. */
-void clip_accept(clip *c, piece_job *j);
+/* The job of that segment, with its samples. NULL without memory, which is the clip's failure. */
+segment_job *clip_begin_segment(clip *c);
+/* Takes the answer of a job: the segment is finished, or waits to be tried again. A failure is the clip's. */
+void clip_accept(clip *c, segment_job *j);
 /* They are not needed any more. */
-void clip_drop_samples(piece_job *j);
-/* Keeps the first failure; the sequences of all pieces end. */
+void clip_drop_samples(segment_job *j);
+/* Keeps the first failure; the sequences of all segments end. */
 void clip_fail(clip *c, qasr_status status, const qasr_error *error);
 bool clip_is_finished(const clip *c);
 /* Takes the result of a finished clip that did not fail. Error: NOMEM. */
 qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err);
 void clip_free(clip *c);
 
-/* Shows the text that is new since the last call, with text as scratch, the pieces that are complete, and how far the clip is. Errors: CANCELLED by a callback,
+/* Shows the text that is new since the last call, with text as scratch, the segments that are complete, and how far the clip is. Errors: CANCELLED by a callback,
  * NOMEM. */
 qasr_status clip_show(clip *c, buf *text, qasr_error *err);
 

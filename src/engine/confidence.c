@@ -10,26 +10,26 @@
 enum { TEXT_MAX_BYTES = 64 << 20 };
 
 /* Tokens [first, last] of a byte. */
-typedef struct origin {
+typedef struct token_range {
     uint32_t first, last;
-} origin;
+} token_range;
 
 typedef struct written {
     buf text;    /* what the tokens behind the tag wrote */
-    buf origins; /* an origin for each byte */
+    buf token_ranges; /* an origin for each byte */
 } written;
 
-static qasr_status add_origins(written *w, size_t from, origin o, qasr_error *err)
+static qasr_status add_token_ranges(written *w, size_t from, token_range o, qasr_error *err)
 {
     for (size_t i = from; i < w->text.len; i++)
-        TRY(buf_add(&w->origins, &o, sizeof o, err));
+        TRY(buf_add(&w->token_ranges, &o, sizeof o, err));
     return QASR_OK;
 }
 
-static qasr_status write_tokens(written *w, const call *c, const qasr_piece *p, qasr_error *err)
+static qasr_status write_tokens(written *w, const call *c, const qasr_segment *p, qasr_error *err)
 {
     text_stream s = { 0 };
-    bool in_text = c->forced != NULL;
+    bool in_text = c->language != NULL;
     uint32_t first = 0; /* of the tokens whose bytes wait for the rest of a character */
     for (size_t i = 0; i < p->n_tokens; i++) {
         if (!in_text) {
@@ -39,17 +39,17 @@ static qasr_status write_tokens(written *w, const call *c, const qasr_piece *p, 
         size_t from = w->text.len;
         first = s.n_tail == 0 ? (uint32_t)i : first;
         TRY(text_stream_add(&s, c->s->model->tokenizer, p->tokens[i], &w->text, err));
-        TRY(add_origins(w, from, (origin){ first, (uint32_t)i }, err));
+        TRY(add_token_ranges(w, from, (token_range){ first, (uint32_t)i }, err));
         first = w->text.len > from ? (uint32_t)i : first;
     }
     size_t from = w->text.len;
     TRY(text_stream_end(&s, &w->text, err));
-    return add_origins(w, from, (origin){ first, (uint32_t)(p->n_tokens - 1) }, err);
+    return add_token_ranges(w, from, (token_range){ first, (uint32_t)(p->n_tokens - 1) }, err);
 }
 
-static float confidence(const qasr_piece *p, const written *w, size_t begin, size_t end)
+static float confidence(const qasr_segment *p, const written *w, size_t begin, size_t end)
 {
-    const origin *o = (const origin *)(const void *)w->origins.data;
+    const token_range *o = (const token_range *)(const void *)w->token_ranges.data;
     double sum = 0;
     for (size_t i = o[begin].first; i <= o[end - 1].last; i++)
         sum += (double)p->scores[i].log_probability;
@@ -69,7 +69,7 @@ static bool is_same_text(const written *w, const char *text)
     }
 }
 
-static qasr_status take_words(const written *w, qasr_piece *p, qasr_error *err)
+static qasr_status take_words(const written *w, qasr_segment *p, qasr_error *err)
 {
     const char *text = buf_str(&w->text);
     size_t begin, end = 0, n = text_count_words(text);
@@ -88,7 +88,7 @@ static qasr_status take_words(const written *w, qasr_piece *p, qasr_error *err)
     return QASR_OK;
 }
 
-static double mean_log_probability(const qasr_piece *p)
+static double mean_log_probability(const qasr_segment *p)
 {
     double sum = 0;
     for (size_t i = 0; i < p->n_tokens; i++)
@@ -96,22 +96,22 @@ static double mean_log_probability(const qasr_piece *p)
     return p->n_tokens ? sum / (double)p->n_tokens : NAN;
 }
 
-qasr_status scores_fill(const call *c, qasr_piece *p, qasr_error *err)
+qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_error *err)
 {
     written w;
     qasr_status status;
     p->avg_log_probability = mean_log_probability(p);
     buf_init(&w.text, TEXT_MAX_BYTES);
-    buf_init(&w.origins, TEXT_MAX_BYTES * sizeof(origin));
+    buf_init(&w.token_ranges, TEXT_MAX_BYTES * sizeof(token_range));
     TRY_GOTO(write_tokens(&w, c, p, err));
     TRY_GOTO(take_words(&w, p, err));
 done:
     buf_free(&w.text);
-    buf_free(&w.origins);
+    buf_free(&w.token_ranges);
     return status;
 }
 
-void scores_free_words(qasr_piece *p)
+void confidence_free_words(qasr_segment *p)
 {
     for (size_t i = 0; i < p->n_words; i++)
         mem_free((void *)(uintptr_t)p->words[i].text);

@@ -4,8 +4,8 @@
 
 #include "engine/call.h"
 
-/* From the piece's text, ids and scores: its mean log-probability and its words. Error: NOMEM. */
-qasr_status scores_fill(const call *c, qasr_piece *p, qasr_error *err);
-void scores_free_words(qasr_piece *p);
+/* From the segment's text, ids and scores: its mean log-probability and its words. Error: NOMEM. */
+qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_error *err);
+void confidence_free_words(qasr_segment *p);
 
 #endif

@@ -9,11 +9,11 @@ static double gop(size_t rows, size_t cols, size_t n) { return 2e-9 * (double)ro
 
 static int kind_of(int product_type)
 {
-    return product_type == QUANT_Q8_0 ? WORK_INT8 : product_type == QUANT_BF16 ? WORK_BF16 : WORK_F32;
+    return product_type == QUANT_Q8_0 ? COST_INT8 : product_type == QUANT_BF16 ? COST_BF16 : COST_F32;
 }
 
 /* The matrices among refs, multiplied with n rows each. */
-static void add_products(double ops[WORK_KINDS], const weight_ref *refs, size_t n_refs, device *d, size_t n)
+static void add_products(double ops[COST_KINDS], const weight_ref *refs, size_t n_refs, device *d, size_t n)
 {
     for (size_t i = 0; i < n_refs; i++)
         if (!refs[i].is_vector) {
@@ -22,7 +22,7 @@ static void add_products(double ops[WORK_KINDS], const weight_ref *refs, size_t 
         }
 }
 
-static void count_convolutions(work_ops *ops, const model *m, device *d, size_t n_pieces)
+static void count_convolutions(cost_ops *ops, const model *m, device *d, size_t n_segments)
 {
     const model_config *c = &m->config;
     size_t height = c->enc.n_mels, width = c->enc.chunk_frames;
@@ -31,7 +31,7 @@ static void count_convolutions(work_ops *ops, const model *m, device *d, size_t 
         height = (height + 1) / 2;
         width = (width + 1) / 2;
         int packed = device_conv_packed(d, (int)w->tensor->type, w->rows, w->cols / 9).type;
-        ops->conv[kind_of(packed)] += gop(w->rows, w->cols, n_pieces * height * width);
+        ops->conv[kind_of(packed)] += gop(w->rows, w->cols, n_segments * height * width);
     }
 }
 
@@ -49,11 +49,11 @@ static double count_causal_attention(const model_config *c, size_t n)
     return 4e-9 * pairs * (double)(c->dec.n_heads * c->dec.head_dim) * (double)c->dec.n_layers;
 }
 
-void work_count_ops(work_ops *ops, const model *m, device *d, size_t n_frames, size_t n_prompt)
+void cost_count_ops(cost_ops *ops, const model *m, device *d, size_t n_frames, size_t n_prompt)
 {
     const model_config *c = &m->config;
     size_t n_tokens = config_audio_tokens(c, n_frames);
-    *ops = (work_ops){ 0 };
+    *ops = (cost_ops){ 0 };
     count_convolutions(ops, m, d, (n_frames + c->enc.chunk_frames - 1) / c->enc.chunk_frames);
     add_products(ops->conv_out, &m->top[TOP_CONV_OUT], 1, d, n_tokens);
     add_products(ops->enc_layers, &m->enc[0][0], c->enc.n_layers * ENC_WEIGHTS, d, n_tokens);
@@ -61,7 +61,7 @@ void work_count_ops(work_ops *ops, const model *m, device *d, size_t n_frames, s
     add_products(ops->enc_layers, &m->top[TOP_PROJ2_W], 1, d, n_tokens);
     ops->enc_attention = count_window_attention(c, n_tokens);
     add_products(ops->prefill, &m->dec[0][0], c->dec.n_layers * DEC_WEIGHTS, d, n_prompt);
-    ops->prefill[WORK_F32] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
+    ops->prefill[COST_F32] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
     ops->prefill_attention = count_causal_attention(c, n_prompt);
 }
 
@@ -73,19 +73,19 @@ static uint64_t sum_bytes(const weight_ref *refs, size_t n)
     return bytes;
 }
 
-uint64_t work_step_bytes(const model *m)
+uint64_t cost_step_bytes(const model *m)
 {
     const weight_ref *embed = &m->top[TOP_EMBED];
     return sum_bytes(&m->dec[0][0], m->config.dec.n_layers * DEC_WEIGHTS) + sum_bytes(&m->top[TOP_NORM], 1) +
            sum_bytes(&m->top[TOP_HEAD], 1) + quant_row_bytes(quant_get(embed->tensor->type), embed->cols);
 }
 
-uint64_t work_kv_bytes(const model_config *c, quant_type kv_type)
+uint64_t cost_kv_bytes(const model_config *c, quant_type kv_type)
 {
     return 2 * (uint64_t)c->dec.n_layers * c->dec.n_kv_heads * quant_row_bytes(quant_get(kv_type), c->dec.head_dim);
 }
 
-uint64_t work_weights_bytes(const model *m)
+uint64_t cost_weights_bytes(const model *m)
 {
     bool shared_head = m->top[TOP_HEAD].tensor == m->top[TOP_EMBED].tensor;
     return sum_bytes(m->top, TOP_WEIGHTS) - (shared_head ? m->top[TOP_HEAD].tensor->n_bytes : 0) +
@@ -93,36 +93,36 @@ uint64_t work_weights_bytes(const model *m)
            sum_bytes(&m->dec[0][0], m->config.dec.n_layers * DEC_WEIGHTS);
 }
 
-static double sum(const double ops[WORK_KINDS]) { return ops[WORK_F32] + ops[WORK_BF16] + ops[WORK_INT8]; }
+static double sum(const double ops[COST_KINDS]) { return ops[COST_F32] + ops[COST_BF16] + ops[COST_INT8]; }
 
-static const char *most(const double ops[WORK_KINDS])
+static const char *most(const double ops[COST_KINDS])
 {
-    static const char *const names[WORK_KINDS] = { [WORK_F32] = "f32", [WORK_BF16] = "bf16", [WORK_INT8] = "int8" };
+    static const char *const names[COST_KINDS] = { [COST_F32] = "f32", [COST_BF16] = "bf16", [COST_INT8] = "int8" };
     int kind = 0;
-    for (int i = 1; i < WORK_KINDS; i++)
+    for (int i = 1; i < COST_KINDS; i++)
         kind = ops[i] > ops[kind] ? i : kind;
     return names[kind];
 }
 
-qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_work *out, qasr_error *err)
+qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out, qasr_error *err)
 {
     const model *m = s->model->checkpoint;
     size_t n_frames = mel_frames(n_samples < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n_samples);
-    work_ops ops;
+    cost_ops ops;
     prompt p = { 0 };
     qasr_status status = prompt_build(&p, s->model->tokenizer, NULL, NULL, config_audio_tokens(&m->config, n_frames), err);
     if (status == QASR_OK) {
-        work_count_ops(&ops, m, s->device, n_frames, p.ids.n);
-        double encode[WORK_KINDS];
-        for (int i = 0; i < WORK_KINDS; i++)
+        cost_count_ops(&ops, m, s->device, n_frames, p.ids.n);
+        double encode[COST_KINDS];
+        for (int i = 0; i < COST_KINDS; i++)
             encode[i] = ops.conv[i] + ops.conv_out[i] + ops.enc_layers[i];
         out->encode_gop = sum(encode) + ops.enc_attention;
         out->prefill_gop = sum(ops.prefill) + ops.prefill_attention;
         out->encode_precision = most(encode);
         out->prefill_precision = most(ops.prefill);
-        out->kv_bytes_per_position = work_kv_bytes(&m->config, s->kv_type);
-        out->decode_bytes_per_token = work_step_bytes(m) + out->kv_bytes_per_position * (p.ids.n + n_tokens / 2);
-        out->weights_bytes = work_weights_bytes(m);
+        out->kv_bytes_per_position = cost_kv_bytes(&m->config, s->kv_type);
+        out->decode_bytes_per_token = cost_step_bytes(m) + out->kv_bytes_per_position * (p.ids.n + n_tokens / 2);
+        out->weights_bytes = cost_weights_bytes(m);
         out->embedding_type = quant_get(m->top[TOP_EMBED].tensor->type)->name;
         out->n_prompt_tokens = p.ids.n;
     }

@@ -6,23 +6,23 @@
 #include "model/model.h"
 
 /* Operations in 10^9, a multiply-add is two, by what the factors are rounded to. */
-enum { WORK_F32, WORK_BF16, WORK_INT8, WORK_KINDS };
-typedef struct work_ops {
-    double conv[WORK_KINDS]; /* the three convolutions, on whole pieces of frames as they are computed */
-    double conv_out[WORK_KINDS];
-    double enc_layers[WORK_KINDS]; /* matrices of the encoder's layers and the two of its projection */
+enum { COST_F32, COST_BF16, COST_INT8, COST_KINDS };
+typedef struct cost_ops {
+    double conv[COST_KINDS]; /* the three convolutions, on whole chunks of frames as they are computed */
+    double conv_out[COST_KINDS];
+    double enc_layers[COST_KINDS]; /* matrices of the encoder's layers and the two of its projection */
     double enc_attention;  /* inside the windows; float32 */
-    double prefill[WORK_KINDS]; /* matrices of the decoder's layers for all rows, of the head for one */
+    double prefill[COST_KINDS]; /* matrices of the decoder's layers for all rows, of the head for one */
     double prefill_attention; /* causal: row i sees i + 1 keys; float32 */
-} work_ops;
+} cost_ops;
 
 /* d says in which precision it multiplies matrices of many rows. */
-void work_count_ops(work_ops *ops, const model *m, device *d, size_t n_frames, size_t n_prompt);
+void cost_count_ops(cost_ops *ops, const model *m, device *d, size_t n_frames, size_t n_prompt);
 /* Weights that one decoding step reads: the decoder's layers, the last norm, the head, one row of the embedding. */
-uint64_t work_step_bytes(const model *m);
+uint64_t cost_step_bytes(const model *m);
 /* Keys and values of one position in the cache. */
-uint64_t work_kv_bytes(const model_config *c, quant_type kv_type);
+uint64_t cost_kv_bytes(const model_config *c, quant_type kv_type);
 /* All weights of the network, each once. */
-uint64_t work_weights_bytes(const model *m);
+uint64_t cost_weights_bytes(const model *m);
 
 #endif

@@ -24,15 +24,15 @@ struct qasr_session {
     encoder *encoder;
     decoder *decoder;
     quant_type kv_type;
-    size_t batch;        /* pieces decoded together at the most: the decoder's slots */
+    size_t batch;        /* segments decoded together at the most: the decoder's slots */
     uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
-    bool forced;           /* a qasr_forced has the decoder */
+    bool busy;           /* a qasr_teacher_forcing has the decoder */
 };
 
 struct qasr_result {
     char *text, *language;
-    qasr_piece *pieces; /* their strings and ids belong to the result */
-    size_t n_pieces;
+    qasr_segment *segments; /* their strings and ids belong to the result */
+    size_t n_segments;
     bool audio_damaged;
     qasr_timings timings;
 };
@@ -47,7 +47,7 @@ qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *p
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err);
 /* out->struct_size is left as it is. */
-qasr_status engine_session_work(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_work *out, qasr_error *err);
+qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out, qasr_error *err);
 void engine_result_free(qasr_result *r);
 
 #endif

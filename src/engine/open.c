@@ -124,7 +124,7 @@ void engine_model_close(qasr_model *m)
 /* Sessions without a batch of their own. */
 enum { AUTO_BATCH = 8 };
 #define AUTO_KV_BYTES ((uint64_t)2 << 30)
-/* Activations, and what a back end takes for itself: more than was seen with pieces of 20 minutes. */
+/* Activations, and what a back end takes for itself: more than was seen with segments of 20 minutes. */
 #define SCRATCH_BYTES ((uint64_t)512 << 20)
 
 static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
@@ -165,7 +165,7 @@ static qasr_status open_on_best(qasr_session *s, const qasr_session_options *opt
     char name[DEVICE_NAME_BYTES];
     qasr_error error;
     uint64_t kv_bytes = s->max_kv_bytes < AUTO_KV_BYTES ? s->max_kv_bytes : AUTO_KV_BYTES;
-    device_choose(name, work_weights_bytes(s->model->checkpoint) + kv_bytes + SCRATCH_BYTES);
+    device_choose(name, cost_weights_bytes(s->model->checkpoint) + kv_bytes + SCRATCH_BYTES);
     if (strcmp(name, "cpu") == 0)
         return open_on(s, name, opt, err);
     if (open_on(s, name, opt, &error) == QASR_OK)

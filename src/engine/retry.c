@@ -1,4 +1,4 @@
-/* See retry.h. Only the samples of the piece and its answer decide, so that neither threads nor the batch do. */
+/* See retry.h. Only the samples of the segment and its answer decide, so that neither threads nor the batch do. */
 #include "engine/retry.h"
 
 #include <string.h>
@@ -10,25 +10,25 @@
 enum {
     MAX_DEPTH = 2,                   /* quarters are not cut again */
     MIN_SAMPLES = 4 * AUDIO_RATE,    /* nor is anything shorter than twice this */
-    PAD = AUDIO_RATE / 10,           /* of silence that a trimmed piece keeps */
+    PAD = AUDIO_RATE / 10,           /* of silence that a trimmed segment keeps */
     MIN_TRIM = AUDIO_RATE / 20       /* less would give the same again */
 };
 
 bool retry_is_possible(const call *c) { return !c->opt->no_retry && !c->opt->ignore_eos; }
 
-static bool is_worth_it(const call *c, const piece_job *j)
+static bool is_worth_it(const call *c, const segment_job *j)
 {
-    if (!retry_is_possible(c) || !guard_is_suspect(j->piece.status))
+    if (!retry_is_possible(c) || !answer_is_suspect(j->segment.status))
         return false;
-    return j->piece.status != QASR_PIECE_SUSPECT_LIMIT || c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
+    return j->segment.status != QASR_SEGMENT_SUSPECT_LIMIT || c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
 }
 
 static size_t samples_until(double s, double start_s) { return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0; }
 
-/* A piece that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out. */
-static bool trim(piece_job *j)
+/* A segment that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out. */
+static bool trim(segment_job *j)
 {
-    size_t first = samples_until(j->piece.speech_start_s, j->piece.start_s), end = samples_until(j->piece.speech_end_s, j->piece.start_s);
+    size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s), end = samples_until(j->segment.speech_end_s, j->segment.start_s);
     if (j->n_tries > 0 || j->depth > 0 || end <= first || first < PAD + MIN_TRIM)
         return false;
     j->trim_begin = first - PAD;
@@ -37,9 +37,9 @@ static bool trim(piece_job *j)
 }
 
 /* Takes the samples from `at` on from j. */
-static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_error *err)
+static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_error *err)
 {
-    piece_job *half;
+    segment_job *half;
     TRY(MEM_CALLOC(&half, 1, err));
     half->n_samples = j->n_samples - at;
     half->pcm = j->pcm + at;
@@ -55,43 +55,43 @@ static qasr_status make_half(piece_job **out, piece_job *j, size_t at, qasr_erro
     half->timings = j->timings;
     half->n_tries = j->n_tries + 1;
     half->depth = j->depth + 1;
-    half->sound.depth = j->sound.depth;
+    half->audio.depth = j->audio.depth;
     half->without_context = j->without_context;
-    half->piece.context_echoed = j->piece.context_echoed;
-    half->piece.start_s = j->piece.start_s + (double)at / AUDIO_RATE;
-    half->piece.end_s = j->piece.end_s;
+    half->segment.context_echoed = j->segment.context_echoed;
+    half->segment.start_s = j->segment.start_s + (double)at / AUDIO_RATE;
+    half->segment.end_s = j->segment.end_s;
     *out = half;
     return QASR_OK;
 }
 
 /* Where too little was written, one of the parts has at least its share of it: it must not be called good for being short. */
-static bool has_little_text(const piece_job *j)
+static bool has_little_text(const segment_job *j)
 {
-    return j->piece.status == QASR_PIECE_SUSPECT_EMPTY || j->piece.status == QASR_PIECE_SUSPECT_RATE || j->sound.depth > 0;
+    return j->segment.status == QASR_SEGMENT_SUSPECT_EMPTY || j->segment.status == QASR_SEGMENT_SUSPECT_RATE || j->audio.depth > 0;
 }
 
-static qasr_status halve(piece_job **half, const call *c, piece_job *j, qasr_error *err)
+static qasr_status halve(segment_job **half, const call *c, segment_job *j, qasr_error *err)
 {
     size_t at;
-    j->sound.depth += has_little_text(j);
+    j->audio.depth += has_little_text(j);
     TRY(split_halves(&at, j->pcm, j->n_samples, c->s->model->features, device_pool(c->s->device), err));
     TRY(make_half(half, j, at, err));
     j->n_samples = at;
     j->trim_begin = j->trim_end = 0;
     j->depth++;
-    j->piece.end_s = (*half)->piece.start_s;
+    j->segment.end_s = (*half)->segment.start_s;
     return QASR_OK;
 }
 
-qasr_status retry_decide(retry_plan *plan, piece_job **half, const call *c, piece_job *j, qasr_error *err)
+qasr_status retry_decide(retry_plan *plan, segment_job **half, const call *c, segment_job *j, qasr_error *err)
 {
     *plan = RETRY_NONE;
-    if (j->piece.context_echoed && !j->without_context && retry_is_possible(c)) {
+    if (j->segment.context_echoed && !j->without_context && retry_is_possible(c)) {
         j->without_context = true;
         *plan = RETRY_SAME;
     } else if (!is_worth_it(c, j)) {
-        if (j->n_tries > 0 && !guard_is_suspect(j->piece.status))
-            j->piece.status = QASR_PIECE_RETRIED;
+        if (j->n_tries > 0 && !answer_is_suspect(j->segment.status))
+            j->segment.status = QASR_SEGMENT_RETRIED;
     } else if (trim(j)) {
         *plan = RETRY_SAME;
     } else if (j->depth < MAX_DEPTH && j->n_samples >= 2 * MIN_SAMPLES) {
@@ -101,7 +101,7 @@ qasr_status retry_decide(retry_plan *plan, piece_job **half, const call *c, piec
     if (*plan != RETRY_NONE) {
         j->n_tries++;
         j->seq = (sequence){ 0 };
-        piece_free_answer(&j->piece);
+        segment_free_answer(&j->segment);
     }
     return QASR_OK;
 }

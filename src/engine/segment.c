@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "engine/answer_check.h"
 #include "engine/confidence.h"
-#include "text/echo.h"
+#include "text/context_echo.h"
 #include "weights/safetensors_write.h"
 
 enum {
@@ -27,13 +27,13 @@ static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
 
 static size_t padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
 
-size_t piece_positions(const call *c, size_t n_samples)
+size_t segment_positions(const call *c, size_t n_samples)
 {
     return config_audio_tokens(&c->s->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
            token_limit(c->opt, n_samples);
 }
 
-/* Log-mel of a piece; short pieces are zero-padded to half a second. */
+/* Log-mel of a segment; short segments are zero-padded to half a second. */
 static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames, qasr_error *err)
 {
     float *padded = NULL, *features;
@@ -64,18 +64,18 @@ static double level_of(const float *pcm, size_t n)
     return n ? sqrt(sum / (double)n) : 0;
 }
 
-/* What the guard is to know of the sound, and the edges of what is heard, of a piece whose features are there. */
-static qasr_status look_at_sound(piece_job *j, const float *features, size_t n_frames, qasr_error *err)
+/* What the guard is to know of the sound, and the edges of what is heard, of a segment whose features are there. */
+static qasr_status look_at_sound(segment_job *j, const float *features, size_t n_frames, qasr_error *err)
 {
     const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
     activity a;
     size_t first, end;
     TRY(activity_find(&a, features, n_frames, err));
-    j->sound.heard_s = frame_s * (double)activity_edges(&a, &first, &end);
-    j->sound.length_s = length_s;
-    j->sound.level = level_of(j->pcm, j->n_samples);
-    j->piece.speech_start_s = j->piece.start_s + fmin(frame_s * (double)first, length_s);
-    j->piece.speech_end_s = j->piece.start_s + fmin(frame_s * (double)end, length_s);
+    j->audio.active_s = frame_s * (double)activity_edges(&a, &first, &end);
+    j->audio.length_s = length_s;
+    j->audio.level = level_of(j->pcm, j->n_samples);
+    j->segment.speech_start_s = j->segment.start_s + fmin(frame_s * (double)first, length_s);
+    j->segment.speech_end_s = j->segment.start_s + fmin(frame_s * (double)end, length_s);
     activity_free(&a);
     return QASR_OK;
 }
@@ -117,12 +117,12 @@ static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
 }
 
 /* Encoder output and prompt -> a sequence with its first token. */
-static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
+static qasr_status start_sequence(const call *c, segment_job *j, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
 {
     const qasr_model *m = c->s->model;
     prompt p = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context, c->forced ? c->forced->name : NULL, embeds.rows, err));
+    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context, c->language ? c->language->name : NULL, embeds.rows, err));
     generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
                            .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
                            .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
@@ -132,15 +132,15 @@ static qasr_status start_sequence(const call *c, piece_job *j, dmat embeds, size
     j->timings->prefill_s += clock_now_s() - t0;
     if (status == QASR_E_DEVICE)
         blame_encoder(c, embeds, err);
-    j->piece.avg_log_probability = NAN;
-    j->piece.n_prompt_tokens = p.ids.n;
-    j->piece.n_audio_tokens = p.n_audio;
+    j->segment.avg_log_probability = NAN;
+    j->segment.n_prompt_tokens = p.ids.n;
+    j->segment.n_audio_tokens = p.n_audio;
 done:
     prompt_free(&p);
     return status;
 }
 
-qasr_status piece_start(call *c, piece_job *j, qasr_error *err)
+qasr_status segment_start(call *c, segment_job *j, qasr_error *err)
 {
     float *features = NULL, *logits = NULL;
     const float *pcm = j->pcm + j->trim_begin;
@@ -168,8 +168,8 @@ done:
     return status;
 }
 
-/* Raw ids -> language and text of the piece. */
-static qasr_status read_answer(const call *c, qasr_piece *piece, const sequence *q, qasr_error *err)
+/* Raw ids -> language and text of the segment. */
+static qasr_status read_answer(const call *c, qasr_segment *segment, const sequence *q, qasr_error *err)
 {
     buf raw, lang, text;
     char *taken;
@@ -178,11 +178,11 @@ static qasr_status read_answer(const call *c, qasr_piece *piece, const sequence 
     buf_init(&lang, TEXT_MAX_BYTES);
     buf_init(&text, TEXT_MAX_BYTES);
     TRY_GOTO(tokenizer_decode(c->s->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
-    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), c->forced ? c->forced->name : NULL, err));
+    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), c->language ? c->language->name : NULL, err));
     TRY_GOTO(buf_take(&lang, &taken, err));
-    piece->language = taken;
+    segment->language = taken;
     TRY_GOTO(buf_take(&text, &taken, err));
-    piece->text = taken;
+    segment->text = taken;
 done:
     buf_free(&raw);
     buf_free(&lang);
@@ -190,45 +190,45 @@ done:
     return status;
 }
 
-static qasr_status find_echo(const call *c, piece_job *j, qasr_error *err)
+static qasr_status find_echo(const call *c, segment_job *j, qasr_error *err)
 {
     bool echoes = false;
-    TRY(echo_find(&echoes, j->piece.text, c->opt->context, err));
-    j->piece.context_echoed = echoes;
+    TRY(context_echo_find(&echoes, j->segment.text, c->opt->context, err));
+    j->segment.context_echoed = echoes;
     return QASR_OK;
 }
 
-qasr_status piece_finish(call *c, piece_job *j, qasr_error *err)
+qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
 {
     sequence *q = &j->seq;
     qasr_status status = q->status;
     if (status != QASR_OK && err)
         *err = q->error;
     if (status == QASR_OK)
-        status = read_answer(c, &j->piece, q, err);
+        status = read_answer(c, &j->segment, q, err);
     if (status == QASR_OK && c->opt->context && !j->without_context)
         status = find_echo(c, j, err);
     if (status == QASR_OK) {
-        j->piece.stop = q->stop;
-        j->piece.n_tokens = q->n_ids;
-        j->piece.tokens = q->ids;
-        j->piece.scores = q->scores;
+        j->segment.stop = q->stop;
+        j->segment.n_tokens = q->n_ids;
+        j->segment.tokens = q->ids;
+        j->segment.scores = q->scores;
         q->ids = NULL;
         q->scores = NULL;
-        j->piece.status = c->opt->ignore_eos ? QASR_PIECE_OK : guard_judge(&j->piece, &j->sound);
-        j->piece.no_speech = !*j->piece.text && !guard_is_suspect(j->piece.status);
+        j->segment.status = c->opt->ignore_eos ? QASR_SEGMENT_OK : answer_check(&j->segment, &j->audio);
+        j->segment.no_speech = !*j->segment.text && !answer_is_suspect(j->segment.status);
     }
     generate_end(q);
-    return status == QASR_OK && j->piece.scores ? scores_fill(c, &j->piece, err) : status;
+    return status == QASR_OK && j->segment.scores ? confidence_fill(c, &j->segment, err) : status;
 }
 
-void piece_free_answer(qasr_piece *p)
+void segment_free_answer(qasr_segment *p)
 {
     mem_free((void *)(uintptr_t)p->text);
     mem_free((void *)(uintptr_t)p->language);
     mem_free((void *)(uintptr_t)p->tokens);
     mem_free((void *)(uintptr_t)p->scores);
-    scores_free_words(p);
+    confidence_free_words(p);
     p->text = p->language = NULL;
     p->tokens = NULL;
     p->scores = NULL;

@@ -5,9 +5,9 @@
 
 #include "base/mem.h"
 
-qasr_status sound_open(sound *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_piece_s, qasr_error *err)
+qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_segment_s, qasr_error *err)
 {
-    s->rule = split_rule_make(max_piece_s);
+    s->rule = split_rule_make(max_segment_s);
     if (!path) {
         s->pcm = pcm;
         s->n_samples = n_samples;
@@ -20,7 +20,7 @@ qasr_status sound_open(sound *s, const char *path, const qasr_audio_options *aud
 }
 
 /* As far as a cut may depend on it. The window grows: most files are short. */
-static qasr_status fill_window(sound *s, qasr_error *err)
+static qasr_status fill_window(segment_reader *s, qasr_error *err)
 {
     enum { BLOCK = 10 * AUDIO_RATE };
     const size_t want = s->rule.window;
@@ -48,31 +48,31 @@ static qasr_status fill_window(sound *s, qasr_error *err)
     return QASR_OK;
 }
 
-qasr_status sound_find(sound *s, const mel *m, pool *p, qasr_error *err)
+qasr_status segment_reader_next(segment_reader *s, const mel *m, pool *p, qasr_error *err)
 {
     TRY(fill_window(s, err));
     size_t n = s->pcm ? s->n_samples - s->n_passed : s->n_window;
-    s->piece = (split_piece){ 0 };
+    s->segment = (split_segment){ 0 };
     if (n == 0) {
-        sound_close(s);
+        segment_reader_close(s);
         return QASR_OK;
     }
     s->ready = s->pcm ? s->pcm + s->n_passed : s->window;
-    return split_next(&s->piece, &s->rule, s->ready, n, s->n_passed == 0, m, p, err);
+    return split_next(&s->segment, &s->rule, s->ready, n, s->n_passed == 0, m, p, err);
 }
 
-void sound_pass(sound *s)
+void segment_reader_pass(segment_reader *s)
 {
-    size_t n = s->piece.n_samples;
+    size_t n = s->segment.n_samples;
     s->n_passed += n;
     if (s->window) {
         memmove(s->window, s->window + n, (s->n_window - n) * sizeof *s->window);
         s->n_window -= n;
     }
-    s->piece = (split_piece){ 0 };
+    s->segment = (split_segment){ 0 };
 }
 
-void sound_close(sound *s)
+void segment_reader_close(segment_reader *s)
 {
     audio_stream_close(s->stream);
     s->stream = NULL;
@@ -80,5 +80,5 @@ void sound_close(sound *s)
     s->window = NULL;
     s->n_window = s->max_window = 0;
     s->ready = NULL;
-    s->piece = (split_piece){ 0 };
+    s->segment = (split_segment){ 0 };
 }

@@ -1,4 +1,4 @@
-/* See teacher_forcing.h. The piece is begun as every piece is, which leaves a sequence with its first token chosen; from there on the
+/* See teacher_forcing.h. The segment is begun as every segment is, which leaves a sequence with its first token chosen; from there on the
  * caller's tokens go in, one at a time through the pass that decoding uses, so that the numbers are the same. */
 #include "engine/teacher_forcing.h"
 
@@ -6,38 +6,38 @@
 #include "engine/clip.h"
 #include "engine/segment.h"
 
-enum { LONGEST_PIECE_S = 1200 }; /* of the reference */
+enum { LONGEST_SEGMENT_S = 1200 }; /* of the reference */
 
-struct qasr_forced {
+struct qasr_teacher_forcing {
     qasr_session *s;
-    piece_job job;
+    segment_job job;
     qasr_timings timings;
     float *logits;   /* [n_vocab] */
     size_t n_tokens; /* given so far */
 };
 
-static qasr_status start(qasr_forced *f, const float *pcm, size_t n_samples, const qasr_transcribe_options *opt, qasr_error *err)
+static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_samples, const qasr_transcribe_options *opt, qasr_error *err)
 {
     call c;
     TRY(call_init(&c, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
-    const double max_s = opt->max_piece_s > 0 ? opt->max_piece_s : LONGEST_PIECE_S;
+    const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : LONGEST_SEGMENT_S;
     if ((double)n_samples / AUDIO_RATE > max_s)
-        return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest piece, %.1f s: an answer can be given for one "
-                         "piece only", (double)n_samples / AUDIO_RATE, max_s);
-    TRY(MEM_ALLOC(&f->logits, force_vocabulary(f), err));
+        return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest segment, %.1f s: an answer can be given for one "
+                         "segment only", (double)n_samples / AUDIO_RATE, max_s);
+    TRY(MEM_ALLOC(&f->logits, teacher_forcing_vocabulary(f), err));
     f->job.timings = &f->timings;
     f->job.first_logits = f->logits;
     f->job.pcm = pcm;
     f->job.n_samples = n_samples;
     c.dump = NULL;
-    return piece_start(&c, &f->job, err);
+    return segment_start(&c, &f->job, err);
 }
 
-qasr_status force_open(qasr_forced **out, qasr_session *s, const float *pcm, size_t n_samples,
+qasr_status teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *s, const float *pcm, size_t n_samples,
                        const qasr_transcribe_options *opt, qasr_error *err)
 {
-    qasr_forced *f;
+    qasr_teacher_forcing *f;
     TRY(MEM_CALLOC(&f, 1, err));
     f->s = s;
     qasr_status status = start(f, pcm, n_samples, opt, err);
@@ -46,34 +46,34 @@ qasr_status force_open(qasr_forced **out, qasr_session *s, const float *pcm, siz
         mem_free(f);
         return status;
     }
-    s->forced = true;
+    s->busy = true;
     *out = f;
     return QASR_OK;
 }
 
-const float *force_logits(const qasr_forced *f) { return f->logits; }
-size_t force_vocabulary(const qasr_forced *f) { return f->s->model->checkpoint->config.dec.n_vocab; }
+const float *teacher_forcing_logits(const qasr_teacher_forcing *f) { return f->logits; }
+size_t teacher_forcing_vocabulary(const qasr_teacher_forcing *f) { return f->s->model->checkpoint->config.dec.n_vocab; }
 
-qasr_status force_token(qasr_forced *f, int32_t token, qasr_error *err)
+qasr_status teacher_forcing_token(qasr_teacher_forcing *f, int32_t token, qasr_error *err)
 {
     const sequence *q = &f->job.seq;
     int32_t next;
-    if (token < 0 || (size_t)token >= force_vocabulary(f))
+    if (token < 0 || (size_t)token >= teacher_forcing_vocabulary(f))
         return error_set(err, QASR_E_INVALID, "token %d is not in the vocabulary, expected 0 to %zu", (int)token,
-                         force_vocabulary(f) - 1);
+                         teacher_forcing_vocabulary(f) - 1);
     if (f->n_tokens == q->args.max_new_tokens)
         return error_set(err, QASR_E_INVALID, "the answer has %zu tokens already, which is its limit: raise max_new_tokens",
                          f->n_tokens);
-    TRY(decoder_force(q->d, q->slot, token, f->logits, err));
+    TRY(decoder_feed(q->d, q->slot, token, f->logits, err));
     f->n_tokens++;
     return decoder_token(q->d, q->slot, &next, err); /* fails where the logits are not finite */
 }
 
-void force_close(qasr_forced *f)
+void teacher_forcing_close(qasr_teacher_forcing *f)
 {
     if (!f)
         return;
-    f->s->forced = false;
+    f->s->busy = false;
     generate_end(&f->job.seq);
     mem_free(f->logits);
     mem_free(f);

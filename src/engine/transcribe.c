@@ -1,5 +1,5 @@
-/* Samples -> text, for one clip or many: pieces are begun (features, encoder, prompt) as long as there is room, all that
- * are begun are decoded together, and a piece that is done makes room for the next, of its clip or of the next clip.
+/* Samples -> text, for one clip or many: segments are begun (features, encoder, prompt) as long as there is room, all that
+ * are begun are decoded together, and a segment that is done makes room for the next, of its clip or of the next clip.
  * Clips are handed over in their order. */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -16,7 +16,7 @@ typedef struct work {
     clip *first, *last; /* those that were given and not handed over */
     size_t n_clips;
     bool no_more;
-    struct { clip *clip; piece_job *job; } active[DECODER_MAX_SLOTS];
+    struct { clip *clip; segment_job *job; } active[DECODER_MAX_SLOTS];
     size_t n_active;
     buf text;
 } work;
@@ -71,37 +71,37 @@ static qasr_status deliver(work *w, qasr_error *err)
     return QASR_OK;
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------ */
+/* ---- segments ------------------------------------------------------------------------------------------ */
 
-/* After a piece was decoded: its answer, another try, or the end of its clip. */
-static void finish_piece(work *w, clip *c, piece_job *j)
+/* After a segment was decoded: its answer, another try, or the end of its clip. */
+static void finish_segment(work *w, clip *c, segment_job *j)
 {
     qasr_error error;
-    qasr_status status = piece_finish(&w->call, j, &error);
+    qasr_status status = segment_finish(&w->call, j, &error);
     if (status == QASR_OK)
         clip_accept(c, j);
     else
         clip_fail(c, status, &error);
 }
 
-static void start_piece(work *w, clip *c)
+static void start_segment(work *w, clip *c)
 {
     qasr_error error;
-    piece_job *j = clip_begin_piece(c);
+    segment_job *j = clip_begin_segment(c);
     if (!j)
         return;
-    qasr_status status = piece_start(&w->call, j, &error);
+    qasr_status status = segment_start(&w->call, j, &error);
     if (!retry_is_possible(&w->call))
         clip_drop_samples(j);
     if (status != QASR_OK)
         clip_fail(c, status, &error);
     else if (j->seq.done)
-        finish_piece(w, c, j);
+        finish_segment(w, c, j);
     else
         w->active[w->n_active++] = (__typeof__(w->active[0])){ c, j };
 }
 
-/* Keys and values may take only so much memory, but for a piece that is alone. */
+/* Keys and values may take only so much memory, but for a segment that is alone. */
 static bool has_room(const work *w, const clip *c)
 {
     const qasr_session *s = w->call.s;
@@ -110,11 +110,11 @@ static bool has_room(const work *w, const clip *c)
     if (w->n_active == s->batch)
         return false;
     uint64_t used = decoder_kv_used(s->decoder);
-    uint64_t more = decoder_kv_more(s->decoder, piece_positions(&w->call, clip_next_samples(c)));
+    uint64_t more = decoder_kv_more(s->decoder, segment_positions(&w->call, clip_next_samples(c)));
     return used <= s->max_kv_bytes && more <= s->max_kv_bytes - used;
 }
 
-/* The first clip with a piece to begin. */
+/* The first clip with a segment to begin. */
 static clip *find_waiting(const work *w)
 {
     clip *c = w->first;
@@ -123,7 +123,7 @@ static clip *find_waiting(const work *w)
     return c;
 }
 
-/* The sequences of pieces that are finished or whose clips have failed are over. */
+/* The sequences of segments that are finished or whose clips have failed are over. */
 static void drop_ended(work *w)
 {
     size_t n = 0;
@@ -133,7 +133,7 @@ static void drop_ended(work *w)
     w->n_active = n;
 }
 
-/* Begins pieces until there is no room, or nothing to begin. */
+/* Begins segments until there is no room, or nothing to begin. */
 static qasr_status fill(work *w, qasr_error *err)
 {
     while (w->n_active < w->call.s->batch) {
@@ -141,7 +141,7 @@ static qasr_status fill(work *w, qasr_error *err)
         if (c) {
             if (!has_room(w, c))
                 return QASR_OK;
-            start_piece(w, c);
+            start_segment(w, c);
             drop_ended(w);
         } else if (w->no_more || w->n_clips >= LOOK_AHEAD * w->call.s->batch) {
             return QASR_OK;
@@ -152,7 +152,7 @@ static qasr_status fill(work *w, qasr_error *err)
     return QASR_OK;
 }
 
-/* A decoding pass over all active pieces took so long. */
+/* A decoding pass over all active segments took so long. */
 static void share_time(work *w, double seconds)
 {
     for (size_t i = 0; i < w->n_active; i++) {
@@ -178,8 +178,8 @@ static void step(work *w)
     for (size_t i = 0; i < w->n_active; i++) {
         if (status != QASR_OK)
             clip_fail(w->active[i].clip, status, &error);
-        else if (q[i]->done && q[i]->d) /* not ended with another piece of its clip */
-            finish_piece(w, w->active[i].clip, w->active[i].job);
+        else if (q[i]->done && q[i]->d) /* not ended with another segment of its clip */
+            finish_segment(w, w->active[i].clip, w->active[i].job);
     }
     drop_ended(w);
 }

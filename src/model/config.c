@@ -36,7 +36,7 @@ qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *er
         return error_set(err, QASR_E_FORMAT, "'%s': encoder width %zu does not split into %zu heads of a multiple of 16",
                          path, c->enc.d_model, c->enc.n_heads);
     if (c->enc.window_frames % c->enc.chunk_frames != 0)
-        return error_set(err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the piece of %zu",
+        return error_set(err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the chunk of %zu",
                          path, c->enc.window_frames, c->enc.chunk_frames);
     return QASR_OK;
 }

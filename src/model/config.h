@@ -16,7 +16,7 @@ enum { CONFIG_MAX_EOS = 8 };
 typedef struct model_config {
     struct {
         size_t n_mels, conv_channels, d_model, n_layers, n_heads, d_ffn, d_out;
-        size_t chunk_frames;      /* frames per convolution piece: 2 * n_window */
+        size_t chunk_frames;      /* frames per convolution chunk: 2 * n_window */
         size_t window_frames;     /* frames per attention window: n_window_infer */
     } enc;
     struct {
@@ -71,9 +71,9 @@ extern const config_range config_ranges[CONFIG_SIZES];
 qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err);
 qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err);
 
-/* Audio vectors for mel frames: 13 per full piece of 100, ceil(rest / 8) for the rest. */
+/* Audio vectors for mel frames: 13 per full chunk of 100, ceil(rest / 8) for the rest. */
 size_t config_audio_tokens(const model_config *c, size_t n_frames);
-/* Vectors per full piece: three halvings (rounded up) of chunk_frames. */
+/* Vectors per full chunk: three halvings (rounded up) of chunk_frames. */
 size_t config_tokens_per_chunk(const model_config *c);
 
 #endif

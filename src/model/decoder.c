@@ -325,7 +325,7 @@ qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_
     const model_config *c = d->n->config;
     assert(decoder_free_slots(d) > 0);
     if (n_positions > c->dec.max_positions)
-        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter pieces of audio, a shorter "
+        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter segments of audio, a shorter "
                          "context or a lower token limit", n_positions, c->dec.max_positions);
     TRY(reserve_rope(d, n_positions, err));
     place p = find_place(d, n_positions);
@@ -359,19 +359,19 @@ typedef struct batch {
     net_rows rows;       /* what they stand for */
 } batch;
 
-/* Queries and keys turned, keys and values in the cache, and attention to what it holds then. */
+/* Queries and keys rotated, keys and values in the cache, and attention to what it holds then. */
 static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dmat k, dmat v)
 {
     device *dev = d->n->d;
     const model_config *c = d->n->config;
     const dmat *w = d->n->dec[layer], *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
     attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim, 1.0f / sqrtf((float)c->dec.head_dim) };
-    qk_turn turn = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps, c->dec.rope_theta };
+    qk_rope rope = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps, c->dec.rope_theta };
     if (b->slots) {
-        op_turn_and_cache_slots(dev, q, k, v, &turn, keys, values, d->n_slots, *b->slots, b->pos);
+        op_rope_and_cache_slots(dev, q, k, v, &rope, keys, values, d->n_slots, *b->slots, b->pos);
         op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);
     } else {
-        op_turn_and_cache(dev, q, k, v, &turn, keys[b->one], values[b->one], b->pos);
+        op_rope_and_cache(dev, q, k, v, &rope, keys[b->one], values[b->one], b->pos);
         op_attention_cached(dev, o, q, keys[b->one], values[b->one], b->pos, heads, b->n_kv);
     }
 }
@@ -430,7 +430,7 @@ static void run_layers(decoder *d, const batch *b)
 }
 
 /* What there is to know of a choice. Scores need all logits. */
-enum { CHOOSE_LOGITS = 1, CHOOSE_SCORES = 2 };
+enum { CHOOSE_LOGITS = 1, TOKEN_SCORES = 2 };
 
 /* Choice for each row of x, at most n_slots; d->logits and d->scores become known only if they are asked for. */
 static void choose(decoder *d, dmat x, unsigned wanted)
@@ -443,8 +443,8 @@ static void choose(decoder *d, dmat x, unsigned wanted)
     if (wanted) {
         net_linear(d->n, y, NULL, y, &(linear_part){ .out = logits, .w = head }, 1, true);
         op_argmax(dev, next, logits);
-        if (wanted & CHOOSE_SCORES)
-            op_choice_scores(dev, dmat_rows(d->scores, 0, x.rows), logits, next);
+        if (wanted & TOKEN_SCORES)
+            op_token_scores(dev, dmat_rows(d->scores, 0, x.rows), logits, next);
     } else {
         net_tell(d->n, y, head);
         op_linear_argmax(dev, next, y, head, logits);
@@ -459,12 +459,12 @@ static qasr_status get_scratch(decoder *d, qasr_error *err)
     return QASR_OK;
 }
 
-/* CHOOSE_SCORES if one of the slots [n] keeps scores. */
+/* TOKEN_SCORES if one of the slots [n] keeps scores. */
 static unsigned wanted_of(const decoder *d, const size_t *slots, size_t n)
 {
     unsigned wanted = 0;
     for (size_t i = 0; i < n; i++)
-        wanted |= d->slots[slots[i]].scored ? CHOOSE_SCORES : 0;
+        wanted |= d->slots[slots[i]].scored ? TOKEN_SCORES : 0;
     return wanted;
 }
 
@@ -604,7 +604,7 @@ static qasr_status step(decoder *d, const size_t *in, size_t n, unsigned wanted,
 
 qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err) { return step(d, slots, n, 0, err); }
 
-qasr_status decoder_force(decoder *d, size_t index, int32_t id, float *logits, qasr_error *err)
+qasr_status decoder_feed(decoder *d, size_t index, int32_t id, float *logits, qasr_error *err)
 {
     assert(id >= 0 && (size_t)id < d->n->config->dec.n_vocab);
     d->slots[index].next = id;

@@ -43,8 +43,8 @@ qasr_token_score decoder_score(const decoder *d, size_t slot);
 qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err);
 /* Appends the given token, an id of the vocabulary, instead of the chosen one, chooses the next, and gives the logits it was
  * chosen from, [dec.n_vocab] to the host: bit for bit those that decoder_step chooses from. Errors as there. */
-qasr_status decoder_force(decoder *d, size_t slot, int32_t id, float *logits, qasr_error *err);
-/* Logits of the last row of the last prefill, or of decoder_force, [dec.n_vocab] to the host; before the next step, and before net_scratch has
+qasr_status decoder_feed(decoder *d, size_t slot, int32_t id, float *logits, qasr_error *err);
+/* Logits of the last row of the last prefill, or of decoder_feed, [dec.n_vocab] to the host; before the next step, and before net_scratch has
  * another user. */
 qasr_status decoder_logits(decoder *d, float *out, qasr_error *err);
 

@@ -1,5 +1,5 @@
-/* Log-mel [128, F] -> pieces of 100 frames -> three strided convolutions (13 vectors per piece) -> positions
- * that restart in each piece -> transformer layers with attention inside windows of 104 vectors -> two
+/* Log-mel [128, F] -> chunks of 100 frames -> three strided convolutions (13 vectors per chunk) -> positions
+ * that restart in each chunk -> transformer layers with attention inside windows of 104 vectors -> two
  * linear layers -> [N, h]. Mirrors Qwen3ASRAudioEncoder (transformers, models/qwen3_asr).
  *
  * A window never looks outside itself, so groups of windows go through the whole encoder one after another:
@@ -13,7 +13,7 @@
 
 enum {
     GROUP_WINDOWS = 4, /* windows that share one sweep over the weights */
-    CONV_PIECES = 4    /* pieces convolved at a time: the first feature map of a piece has 6 MB */
+    CONV_CHUNKS = 4    /* chunks convolved at a time: the first feature map of a chunk has 6 MB */
 };
 static const float layer_norm_eps = 1e-5f;
 
@@ -21,7 +21,7 @@ struct encoder {
     net *n;
     device_mem *output;
     size_t output_rows;
-    float *images; /* [CONV_PIECES, n_mels, chunk_frames] */
+    float *images; /* [CONV_CHUNKS, n_mels, chunk_frames] */
     dmat image, map[3], flat, x, norm, q, k, v, hidden;
 };
 
@@ -30,7 +30,7 @@ qasr_status encoder_create(encoder **out, net *n, qasr_error *err)
     encoder *e;
     TRY(MEM_CALLOC(&e, 1, err));
     e->n = n;
-    qasr_status status = MEM_ALLOC(&e->images, CONV_PIECES * n->config->enc.n_mels * n->config->enc.chunk_frames, err);
+    qasr_status status = MEM_ALLOC(&e->images, CONV_CHUNKS * n->config->enc.n_mels * n->config->enc.chunk_frames, err);
     if (status != QASR_OK) {
         encoder_free(e);
         return status;
@@ -63,17 +63,17 @@ static size_t layout_parts(device_mem *mem, size_t at, const scratch_part *part,
     return at;
 }
 
-/* Lays out the scratch matrices for a group of n_pieces; mem NULL: only their total size. Images and maps are done with when
+/* Lays out the scratch matrices for a group of n_chunks; mem NULL: only their total size. Images and maps are done with when
  * the layers begin, so these share their place; flat goes from one to the other. */
-static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
+static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_chunks)
 {
     const model_config *c = e->n->config;
-    size_t rows = n_pieces * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
-    size_t h = c->enc.n_mels, w = c->enc.chunk_frames, pieces = n_pieces < CONV_PIECES ? n_pieces : CONV_PIECES;
+    size_t rows = n_chunks * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
+    size_t h = c->enc.n_mels, w = c->enc.chunk_frames, chunks = n_chunks < CONV_CHUNKS ? n_chunks : CONV_CHUNKS;
     size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2, w3 = (w2 + 1) / 2;
     const scratch_part both[] = { { &e->flat, rows, ch * h3 } };
-    const scratch_part stem[] = { { &e->image, pieces * h * w, 1 }, { &e->map[0], pieces * h1 * w1, ch },
-                                  { &e->map[1], pieces * h2 * w2, ch }, { &e->map[2], pieces * h3 * w3, ch } };
+    const scratch_part stem[] = { { &e->image, chunks * h * w, 1 }, { &e->map[0], chunks * h1 * w1, ch },
+                                  { &e->map[1], chunks * h2 * w2, ch }, { &e->map[2], chunks * h3 * w3, ch } };
     const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d }, { &e->k, rows, d },
                                     { &e->v, rows, d }, { &e->hidden, rows, c->enc.d_ffn } };
     size_t shared = layout_parts(mem, 0, both, ARRAY_LEN(both));
@@ -82,12 +82,12 @@ static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_pieces)
     return stem_end > layers_end ? stem_end : layers_end;
 }
 
-static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qasr_error *err)
+static qasr_status reserve(encoder *e, size_t group_chunks, size_t n_tokens, qasr_error *err)
 {
     device *d = e->n->d;
     device_mem *scratch;
-    TRY(net_scratch(e->n, &scratch, layout_scratch(e, NULL, group_pieces), err));
-    layout_scratch(e, scratch, group_pieces);
+    TRY(net_scratch(e->n, &scratch, layout_scratch(e, NULL, group_chunks), err));
+    layout_scratch(e, scratch, group_chunks);
     if (n_tokens > e->output_rows) {
         device_mem_free(d, e->output);
         e->output = NULL;
@@ -98,11 +98,11 @@ static qasr_status reserve(encoder *e, size_t group_pieces, size_t n_tokens, qas
     return QASR_OK;
 }
 
-/* Cuts pieces out of the mel; what lies beyond the last frame is 0, the mean of the normalised range. */
-static void cut_images(const encoder *e, const float *mel, size_t n_frames, size_t first, size_t n_pieces)
+/* Cuts chunks out of the mel; what lies beyond the last frame is 0, the mean of the normalised range. */
+static void cut_images(const encoder *e, const float *mel, size_t n_frames, size_t first, size_t n_chunks)
 {
     size_t h = e->n->config->enc.n_mels, w = e->n->config->enc.chunk_frames;
-    for (size_t p = 0; p < n_pieces; p++) {
+    for (size_t p = 0; p < n_chunks; p++) {
         size_t t0 = (first + p) * w, n = n_frames - t0 < w ? n_frames - t0 : w;
         for (size_t f = 0; f < h; f++) {
             float *row = e->images + (p * h + f) * w;
@@ -112,7 +112,7 @@ static void cut_images(const encoder *e, const float *mel, size_t n_frames, size
     }
 }
 
-/* Convolution stem for pieces [first, first + n) of the clip into rows of flat. */
+/* Convolution stem for chunks [first, first + n) of the clip into rows of flat. */
 static qasr_status convolve(encoder *e, const float *mel, size_t n_frames, size_t first, size_t n, dmat flat,
                             qasr_error *err)
 {
@@ -223,23 +223,23 @@ static qasr_status transform(encoder *e, size_t n_rows, size_t window, dmat out,
 qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames, bool full, qasr_error *err)
 {
     const model_config *c = e->n->config;
-    size_t per_piece = config_tokens_per_chunk(c), n_tokens = config_audio_tokens(c, n_frames);
-    size_t n_pieces = (n_frames + c->enc.chunk_frames - 1) / c->enc.chunk_frames;
-    size_t window_pieces = full ? n_pieces : c->enc.window_frames / c->enc.chunk_frames;
-    size_t group_pieces = full ? n_pieces : GROUP_WINDOWS * window_pieces;
-    group_pieces = group_pieces < n_pieces ? group_pieces : n_pieces;
-    TRY(reserve(e, group_pieces, n_tokens, err));
+    size_t per_chunk = config_tokens_per_chunk(c), n_tokens = config_audio_tokens(c, n_frames);
+    size_t n_chunks = (n_frames + c->enc.chunk_frames - 1) / c->enc.chunk_frames;
+    size_t window_chunks = full ? n_chunks : c->enc.window_frames / c->enc.chunk_frames;
+    size_t group_chunks = full ? n_chunks : GROUP_WINDOWS * window_chunks;
+    group_chunks = group_chunks < n_chunks ? group_chunks : n_chunks;
+    TRY(reserve(e, group_chunks, n_tokens, err));
     *out = dmat_make(e->output, 0, QUANT_F32, n_tokens, c->enc.d_out);
 
-    for (size_t first = 0; first < n_pieces; first += group_pieces) {
-        size_t n = n_pieces - first < group_pieces ? n_pieces - first : group_pieces;
-        for (size_t p = 0; p < n; p += CONV_PIECES) {
-            size_t m = n - p < CONV_PIECES ? n - p : CONV_PIECES;
-            TRY(convolve(e, mel, n_frames, first + p, m, dmat_rows(e->flat, p * per_piece, m * per_piece), err));
+    for (size_t first = 0; first < n_chunks; first += group_chunks) {
+        size_t n = n_chunks - first < group_chunks ? n_chunks - first : group_chunks;
+        for (size_t p = 0; p < n; p += CONV_CHUNKS) {
+            size_t m = n - p < CONV_CHUNKS ? n - p : CONV_CHUNKS;
+            TRY(convolve(e, mel, n_frames, first + p, m, dmat_rows(e->flat, p * per_chunk, m * per_chunk), err));
         }
-        size_t row0 = first * per_piece; /* the last piece may give fewer vectors than it has */
-        size_t n_rows = n_tokens - row0 < n * per_piece ? n_tokens - row0 : n * per_piece;
-        TRY(transform(e, n_rows, window_pieces * per_piece, dmat_rows(*out, row0, n_rows), err));
+        size_t row0 = first * per_chunk; /* the last chunk may give fewer vectors than it has */
+        size_t n_rows = n_tokens - row0 < n * per_chunk ? n_tokens - row0 : n * per_chunk;
+        TRY(transform(e, n_rows, window_chunks * per_chunk, dmat_rows(*out, row0, n_rows), err));
     }
     return QASR_OK;
 }
@@ -247,10 +247,10 @@ qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames
 qasr_status encoder_run_stage(encoder *e, size_t s, dmat x, dmat in, dmat next, qasr_error *err)
 {
     const model_config *c = e->n->config;
-    size_t per_piece = config_tokens_per_chunk(c);
-    TRY(reserve(e, (x.rows + per_piece - 1) / per_piece, 0, err));
+    size_t per_chunk = config_tokens_per_chunk(c);
+    TRY(reserve(e, (x.rows + per_chunk - 1) / per_chunk, 0, err));
     device_begin(e->n->d);
-    dmat made = run_stage(e, s, x, in, c->enc.window_frames / c->enc.chunk_frames * per_piece, next);
+    dmat made = run_stage(e, s, x, in, c->enc.window_frames / c->enc.chunk_frames * per_chunk, next);
     if (!made.mem) {
         row_norm norm = norm_of(e, s + 1);
         op_layer_norm(e->n->d, next, x, norm.w, norm.b, norm.eps);

@@ -26,7 +26,7 @@ static bool has_extension(const char *path, const char *const *extensions, size_
 }
 
 /* Takes path. */
-static qasr_status add(sounds *s, char *path, qasr_error *err)
+static qasr_status add(audio_files *s, char *path, qasr_error *err)
 {
     if (s->n == s->capacity) {
         size_t capacity = s->capacity ? 2 * s->capacity : 64;
@@ -46,7 +46,7 @@ static qasr_status add(sounds *s, char *path, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status add_joined(sounds *s, const char *dir, const char *name, qasr_error *err)
+static qasr_status add_joined(audio_files *s, const char *dir, const char *name, qasr_error *err)
 {
     char *path;
     TRY(file_path_join(&path, dir, name, err));
@@ -55,7 +55,7 @@ static qasr_status add_joined(sounds *s, const char *dir, const char *name, qasr
 
 static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static qasr_status add_folder(sounds *s, const char *dir, qasr_error *err)
+static qasr_status add_folder(audio_files *s, const char *dir, qasr_error *err)
 {
     size_t first = s->n;
     DIR *d = opendir(dir);
@@ -74,7 +74,7 @@ static qasr_status add_folder(sounds *s, const char *dir, qasr_error *err)
 }
 
 /* Lines of text, which is cut up. root NULL: paths are as they stand. */
-static qasr_status add_lines(sounds *s, char *text, const char *root, qasr_error *err)
+static qasr_status add_lines(audio_files *s, char *text, const char *root, qasr_error *err)
 {
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
@@ -93,7 +93,7 @@ static qasr_status add_lines(sounds *s, char *text, const char *root, qasr_error
     return QASR_OK;
 }
 
-static qasr_status add_list_text(sounds *s, char *text, const char *list, qasr_error *err)
+static qasr_status add_list_text(audio_files *s, char *text, const char *list, qasr_error *err)
 {
     static const char header[] = "file\t";
     char *root, *table;
@@ -109,7 +109,7 @@ static qasr_status add_list_text(sounds *s, char *text, const char *list, qasr_e
     return status;
 }
 
-static qasr_status add_list(sounds *s, const char *list, qasr_error *err)
+static qasr_status add_list(audio_files *s, const char *list, qasr_error *err)
 {
     buf text;
     size_t first = s->n;
@@ -123,7 +123,7 @@ static qasr_status add_list(sounds *s, const char *list, qasr_error *err)
     return status;
 }
 
-qasr_status sounds_find(sounds *s, const char *const *names, size_t n, size_t limit, qasr_error *err)
+qasr_status audio_files_find(audio_files *s, const char *const *names, size_t n, size_t limit, qasr_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         char *path;
@@ -143,10 +143,10 @@ qasr_status sounds_find(sounds *s, const char *const *names, size_t n, size_t li
     return QASR_OK;
 }
 
-void sounds_free(sounds *s)
+void audio_files_free(audio_files *s)
 {
     while (s->n)
         mem_free(s->paths[--s->n]);
     mem_free(s->paths);
-    *s = (sounds){ 0 };
+    *s = (audio_files){ 0 };
 }

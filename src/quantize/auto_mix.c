@@ -10,7 +10,7 @@
 #include "quantize/bit_budget.h"
 
 enum {
-    SAMPLE_BATCHES = 8, /* of COMPENSATE_ROWS rows, spread over the matrix */
+    SAMPLE_BATCHES = 8, /* of GPTQ_ROWS rows, spread over the matrix */
     MAX_NAME = 128
 };
 
@@ -39,7 +39,7 @@ typedef struct job {
     scratch *scratch;      /* [pool threads] */
     double *energies;      /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT] of the matrix at work */
     const plan_entry *e;   /* the matrix at work, what is known of its inputs: */
-    metric metric;         /* factor NULL: squares only */
+    hessian hessian;         /* factor NULL: squares only */
     const float *importance;
 } job;
 
@@ -89,10 +89,10 @@ static qasr_status alloc_scratch(job *j, qasr_error *err)
     TRY(MEM_CALLOC(&j->scratch, pool_threads(j->mix->pool), err));
     for (unsigned i = 0; i < pool_threads(j->mix->pool); i++) {
         scratch *s = &j->scratch[i];
-        TRY(MEM_ALLOC(&s->x, COMPENSATE_ROWS * cols, err));
-        TRY(MEM_ALLOC(&s->y, COMPENSATE_ROWS * cols, err));
-        TRY(MEM_ALLOC(&s->rounding, compensate_scratch(cols), err));
-        TRY(MEM_ALLOC(&s->blocks, COMPENSATE_ROWS * cols * sizeof(float), err)); /* no type takes more */
+        TRY(MEM_ALLOC(&s->x, GPTQ_ROWS * cols, err));
+        TRY(MEM_ALLOC(&s->y, GPTQ_ROWS * cols, err));
+        TRY(MEM_ALLOC(&s->rounding, gptq_scratch(cols), err));
+        TRY(MEM_ALLOC(&s->blocks, GPTQ_ROWS * cols * sizeof(float), err)); /* no type takes more */
     }
     return QASR_OK;
 }
@@ -101,7 +101,7 @@ static qasr_status alloc_scratch(job *j, qasr_error *err)
 
 static size_t n_batches(const plan_entry *e)
 {
-    uint64_t all = (e->n_rows + COMPENSATE_ROWS - 1) / COMPENSATE_ROWS;
+    uint64_t all = (e->n_rows + GPTQ_ROWS - 1) / GPTQ_ROWS;
     return all < SAMPLE_BATCHES ? (size_t)all : SAMPLE_BATCHES;
 }
 
@@ -109,8 +109,8 @@ static size_t n_batches(const plan_entry *e)
 static double energy(const job *j, const float *x, size_t n_rows)
 {
     size_t cols = (size_t)j->e->row_values;
-    if (j->metric.factor)
-        return metric_energy(&j->metric, x, n_rows);
+    if (j->hessian.factor)
+        return hessian_energy(&j->hessian, x, n_rows);
     double sum = 0;
     for (size_t i = 0; i < n_rows; i++)
         for (size_t c = 0; c < cols; c++)
@@ -123,9 +123,9 @@ static void round_rows(const job *j, quant_type type, size_t n_rows, scratch *s)
 {
     const quant_info *q = quant_get(type);
     size_t cols = (size_t)j->e->row_values, bytes = quant_row_bytes(q, cols);
-    if (j->metric.factor)
-        compensate_rows(&j->metric, s->blocks, type, s->x, n_rows, s->rounding);
-    for (size_t i = 0; !j->metric.factor && i < n_rows; i++)
+    if (j->hessian.factor)
+        gptq_rows(&j->hessian, s->blocks, type, s->x, n_rows, s->rounding);
+    for (size_t i = 0; !j->hessian.factor && i < n_rows; i++)
         q->quantize_weighted(s->blocks + i * bytes, s->x + i * cols, j->importance, cols);
     q->dequantize(s->y, s->blocks, n_rows * cols);
     for (size_t i = 0; i < n_rows * cols; i++)
@@ -141,8 +141,8 @@ static void batch_task(void *arg, size_t task, unsigned thread)
     if (type != WEIGHTS && !is_candidate(e, type))
         return;
     size_t batch = task / QUANT_TYPE_COUNT, cols = (size_t)e->row_values;
-    uint64_t all = (e->n_rows + COMPENSATE_ROWS - 1) / COMPENSATE_ROWS, first = batch * all / n_batches(e) * COMPENSATE_ROWS;
-    size_t n_rows = e->n_rows - first < COMPENSATE_ROWS ? (size_t)(e->n_rows - first) : COMPENSATE_ROWS;
+    uint64_t all = (e->n_rows + GPTQ_ROWS - 1) / GPTQ_ROWS, first = batch * all / n_batches(e) * GPTQ_ROWS;
+    size_t n_rows = e->n_rows - first < GPTQ_ROWS ? (size_t)(e->n_rows - first) : GPTQ_ROWS;
     plan_read_values(s->x, e->t, first * cols, n_rows * cols);
     double *to = &j->energies[task];
     *to = 0;
@@ -175,7 +175,7 @@ static void measure(job *j, size_t i)
         for (int t = 0; t < QUANT_TYPE_COUNT; t++)
             sums[t] += t == (int)WEIGHTS || item->candidate[t] ? j->energies[b * QUANT_TYPE_COUNT + (size_t)t] : 0;
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
-        item->harm[t] = sums[WEIGHTS] > 0 ? sums[t] / sums[WEIGHTS] * weight_of(j->e) : 0;
+        item->sensitivity[t] = sums[WEIGHTS] > 0 ? sums[t] / sums[WEIGHTS] * weight_of(j->e) : 0;
     plan_release_values(j->e, 0, j->e->t->n_values);
     j->done[i] = true;
     j->bytes_done += j->e->t->n_bytes;
@@ -197,7 +197,7 @@ static qasr_status measure_group(job *j, size_t i, qasr_error *err)
     size_t cols = (size_t)e->row_values;
     calibration_source(source, sizeof source, e->t->canonical); /* fits, or it would not be calibrated */
     TRY(calibration_importance(j->mix->calibration, e->t->canonical, cols, &j->importance, NULL, err));
-    TRY(calibration_metric(j->mix->calibration, e->t->canonical, cols, &j->metric, j->mix->pool, err));
+    TRY(calibration_hessian(j->mix->calibration, e->t->canonical, cols, &j->hessian, j->mix->pool, err));
     qasr_status status = QASR_OK;
     for (size_t k = i; k < j->n && status == QASR_OK; k++) {
         if (j->done[k] || !calibration_source(other, sizeof other, j->entries[k]->t->canonical) || strcmp(other, source) != 0)
@@ -205,7 +205,7 @@ static qasr_status measure_group(job *j, size_t i, qasr_error *err)
         measure(j, k);
         status = report_progress(j, err);
     }
-    metric_free(&j->metric);
+    hessian_free(&j->hessian);
     return status;
 }
 
@@ -218,7 +218,7 @@ static void take_types(job *j)
     for (size_t i = 0; i < j->n; i++) {
         plan_set_type(j->entries[i], j->items[i].type);
         j->entries[i]->mixed = true;
-        j->entries[i]->harm = j->items[i].harm[j->items[i].type];
+        j->entries[i]->sensitivity = j->items[i].sensitivity[j->items[i].type];
         n_values[j->items[i].type] += j->items[i].n_values;
     }
     m->main_type = j->items[0].type;

@@ -34,7 +34,7 @@ static void take_smallest(budget_item *item)
         if (!item->candidate[t])
             continue;
         double more = found ? item_bits(item, (quant_type)t) - item_bits(item, item->type) : -1;
-        if (more < 0 || (more <= 0 && item->harm[t] < item->harm[item->type]))
+        if (more < 0 || (more <= 0 && item->sensitivity[t] < item->sensitivity[item->type]))
             item->type = (quant_type)t;
         found = true;
     }
@@ -48,7 +48,7 @@ typedef struct step {
 
 static void consider(step *best, budget_item *item, quant_type type, double room)
 {
-    double more = item_bits(item, type) - item_bits(item, item->type), saved = item->harm[item->type] - item->harm[type];
+    double more = item_bits(item, type) - item_bits(item, item->type), saved = item->sensitivity[item->type] - item->sensitivity[type];
     if (more > 0 && more <= room && saved > 0 && (!best->item || saved / more > best->gain))
         *best = (step){ item, type, saved / more };
 }

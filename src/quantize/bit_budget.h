@@ -11,7 +11,7 @@
 typedef struct budget_item {
     uint64_t n_values;                    /* whole blocks of every candidate */
     bool candidate[QUANT_TYPE_COUNT];     /* at least one */
-    double harm[QUANT_TYPE_COUNT];        /* of candidates: finite, not negative; adds up over items */
+    double sensitivity[QUANT_TYPE_COUNT];        /* of candidates: finite, not negative; adds up over items */
     quant_type type;                      /* the answer */
 } budget_item;
 

@@ -19,7 +19,7 @@ enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, MAX_TEMPLATE_BYTES = 4 << 20 };
 
 /* ---- tables of the front end ------------------------------------------------------------------ */
 
-struct whole {
+struct bundle {
     float filters[MEL_BINS * MEL_SPECTRUM], window[MEL_FFT];
     wtensor tensors[2];
 };
@@ -32,9 +32,9 @@ static wtensor table(const char *name, const float *data, unsigned n_dims, uint6
     return t;
 }
 
-qasr_status whole_create(whole **out, const qasr_model *m, qasr_error *err)
+qasr_status bundle_create(bundle **out, const qasr_model *m, qasr_error *err)
 {
-    whole *x;
+    bundle *x;
     TRY(MEM_CALLOC(&x, 1, err));
     mel_get_filters(m->features, x->filters);
     mel_get_window(m->features, x->window);
@@ -44,9 +44,9 @@ qasr_status whole_create(whole **out, const qasr_model *m, qasr_error *err)
     return QASR_OK;
 }
 
-void whole_free(whole *x) { mem_free(x); }
+void bundle_free(bundle *x) { mem_free(x); }
 
-const wtensor *whole_tensors(const whole *x, size_t *n)
+const wtensor *bundle_tensors(const bundle *x, size_t *n)
 {
     *n = ARRAY_LEN(x->tensors);
     return x->tensors;
@@ -62,9 +62,9 @@ static const json_t *config_value(const json_t *root, const char *section, const
 }
 
 /* The input's own key, else this JSON value, else a default. */
-static qasr_status add_number(gguf_writer *g, const origin *o, const char *key, const json_t *value, size_t fallback, qasr_error *err)
+static qasr_status add_number(gguf_writer *g, const input_model *o, const char *key, const json_t *value, size_t fallback, qasr_error *err)
 {
-    const wmeta *m = origin_key(o, key);
+    const wmeta *m = input_model_key(o, key);
     if (m && m->type == WMETA_U32)
         return gguf_writer_meta_copy(g, m, err);
     json_int_t n = json_is_integer(value) ? json_integer_value(value) : 0;
@@ -72,7 +72,7 @@ static qasr_status add_number(gguf_writer *g, const origin *o, const char *key, 
 }
 
 /* The three parts that multimodal models split the rotation into; with audio alone they turn alike. */
-static qasr_status add_rope_sections(gguf_writer *g, const origin *o, const json_t *root, size_t head_dim, qasr_error *err)
+static qasr_status add_rope_sections(gguf_writer *g, const input_model *o, const json_t *root, size_t head_dim, qasr_error *err)
 {
     const json_t *list = json_object_get(config_value(root, "text_config", "rope_scaling"), "mrope_section");
     size_t h = head_dim / 2 * 5 / 16, t = head_dim / 2 - 2 * h; /* 24, 20, 20 of 64 */
@@ -96,7 +96,7 @@ static qasr_status add_numbers(gguf_writer *g, const number *numbers, size_t n, 
     return QASR_OK;
 }
 
-static qasr_status add_encoder(gguf_writer *g, const origin *o, const model_config *c, const json_t *root, qasr_error *err)
+static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root, qasr_error *err)
 {
     const number numbers[] = {
         { STT "encoder.n_layers", c->enc.n_layers },
@@ -115,7 +115,7 @@ static qasr_status add_encoder(gguf_writer *g, const origin *o, const model_conf
     return gguf_writer_meta_str(g, STT "encoder.activation", "gelu", err);
 }
 
-static qasr_status add_decoder(gguf_writer *g, const origin *o, const model_config *c, const json_t *root, qasr_error *err)
+static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root, qasr_error *err)
 {
     const number numbers[] = {
         { STT "decoder.n_layers", c->dec.n_layers },
@@ -254,10 +254,10 @@ static qasr_status read_template(json_t **root, const char **found, const char *
     return status;
 }
 
-static qasr_status add_template(gguf_writer *g, const origin *o, qasr_error *err)
+static qasr_status add_template(gguf_writer *g, const input_model *o, qasr_error *err)
 {
     static const char key[] = "tokenizer.chat_template", *const files[] = { "chat_template.json", "tokenizer_config.json" };
-    const wmeta *m = origin_key(o, key);
+    const wmeta *m = input_model_key(o, key);
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     const char *found = NULL;
@@ -272,7 +272,7 @@ static qasr_status add_template(gguf_writer *g, const origin *o, qasr_error *err
     return status;
 }
 
-static qasr_status add_tokenizer(gguf_writer *g, const origin *o, qasr_error *err)
+static qasr_status add_tokenizer(gguf_writer *g, const input_model *o, qasr_error *err)
 {
     const qasr_model *m = o->model;
     TRY(gguf_writer_meta_str(g, TOKENS "model", "gpt2", err));
@@ -303,11 +303,11 @@ static qasr_status add_size_label(gguf_writer *g, const plan *p, qasr_error *err
     return gguf_writer_meta_str(g, "general.size_label", label, err);
 }
 
-static qasr_status add_languages(gguf_writer *g, const origin *o, const json_t *root, qasr_error *err)
+static qasr_status add_languages(gguf_writer *g, const input_model *o, const json_t *root, qasr_error *err)
 {
     static const char key[] = "general.languages";
     const json_t *list = json_object_get(root, "support_languages");
-    const wmeta *m = origin_key(o, key);
+    const wmeta *m = input_model_key(o, key);
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     if (json_array_size(list) == 0)
@@ -323,9 +323,9 @@ static qasr_status add_languages(gguf_writer *g, const origin *o, const json_t *
 }
 
 /* The name in lower case, as others derive it. */
-static qasr_status add_variant(gguf_writer *g, const origin *o, qasr_error *err)
+static qasr_status add_variant(gguf_writer *g, const input_model *o, qasr_error *err)
 {
-    const wmeta *m = origin_key(o, "stt.variant");
+    const wmeta *m = input_model_key(o, "stt.variant");
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     char *name;
@@ -337,7 +337,7 @@ static qasr_status add_variant(gguf_writer *g, const origin *o, qasr_error *err)
     return status;
 }
 
-static qasr_status add_all(gguf_writer *g, const origin *o, const plan *p, const json_t *root, qasr_error *err)
+static qasr_status add_all(gguf_writer *g, const input_model *o, const plan *p, const json_t *root, qasr_error *err)
 {
     const model_config *c = &o->model->checkpoint->config;
     TRY(gguf_writer_meta_str(g, "general.basename", "qwen3-asr", err));
@@ -352,7 +352,7 @@ static qasr_status add_all(gguf_writer *g, const origin *o, const plan *p, const
     return add_tokenizer(g, o, err);
 }
 
-qasr_status whole_add_metadata(gguf_writer *g, const origin *o, const plan *p, qasr_error *err)
+qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err)
 {
     json_t *root = o->config ? json_loads(o->config, 0, NULL) : NULL; /* was parsed before: cannot fail but for memory */
     if (o->config && !root)

@@ -7,18 +7,18 @@
 #include "quantize/plan.h"
 #include "weights/gguf_write.h"
 
-#define WHOLE_SCOPE "thinker."
-#define WHOLE_ARCHITECTURE "qwen3_asr"
-#define WHOLE_LAYOUT NAMES_STT
+#define BUNDLE_SCOPE "thinker."
+#define BUNDLE_ARCHITECTURE "qwen3_asr"
+#define BUNDLE_LAYOUT NAMES_STT
 
-typedef struct whole whole; /* the tables of the front end */
+typedef struct bundle bundle; /* the tables of the front end */
 
-qasr_status whole_create(whole **out, const qasr_model *m, qasr_error *err);
-void whole_free(whole *x); /* NULL is fine */
+qasr_status bundle_create(bundle **out, const qasr_model *m, qasr_error *err);
+void bundle_free(bundle *x); /* NULL is fine */
 /* Mel filters [128, 201] and window [400], f32 in memory; they live as long as x. */
-const wtensor *whole_tensors(const whole *x, size_t *n);
+const wtensor *bundle_tensors(const bundle *x, size_t *n);
 
 /* Configuration, front end and tokenizer of o->model. Errors: FORMAT (a configuration that is no JSON), IO, NOMEM. */
-qasr_status whole_add_metadata(gguf_writer *g, const origin *o, const plan *p, qasr_error *err);
+qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err);
 
 #endif

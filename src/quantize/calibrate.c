@@ -24,7 +24,7 @@
 #include "weights/gguf_format.h"
 
 enum {
-    PIECE_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
+    SEGMENT_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
     OUT_FLOATS = 1 << 18     /* written at a time */
 };
 #define MAX_KV_BYTES ((uint64_t)512 << 20)
@@ -35,12 +35,12 @@ typedef struct input {
     stage stage;                        /* its first matrix gives the name */
     size_t cols;
     size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
-    gather sums;                        /* while its group is at work; the numbers of rows stay */
+    input_moments sums;                        /* while its group is at work; the numbers of rows stay */
 } input;
 
 typedef struct job {
     const qasr_calibrate_options *opt;
-    sounds files;
+    audio_files files;
     qasr_model *model;
     qasr_session *session;
     input *inputs;
@@ -52,7 +52,7 @@ typedef struct job {
     float *host;              /* [OUT_FLOATS] */
     size_t pass, n_passes;
     size_t n_given, n_done;   /* clips of the pass */
-    size_t n_pieces, n_tokens; /* of the first pass; prompt and answer */
+    size_t n_segments, n_tokens; /* of the first pass; prompt and answer */
     double audio_s;
     qasr_error failure;       /* of a clip, or the caller cancelled */
 } job;
@@ -72,9 +72,9 @@ static qasr_status list_inputs(job *j, qasr_error *err)
     return QASR_OK;
 }
 
-static unsigned wanted(const job *j) { return GATHER_SQUARES | (j->opt->covariance ? GATHER_PRODUCTS : 0); }
+static unsigned wanted(const job *j) { return MOMENTS_SQUARES | (j->opt->covariance ? MOMENTS_PRODUCTS : 0); }
 
-static uint64_t input_bytes(const job *j, const input *in) { return gather_bytes(in->cols, wanted(j)); }
+static uint64_t input_bytes(const job *j, const input *in) { return input_moments_bytes(in->cols, wanted(j)); }
 
 /* End of the group that begins at an input: as many as fit. */
 static size_t find_group_end(const job *j, size_t first)
@@ -110,7 +110,7 @@ static void watch(void *user, dmat x, dmat w, net_rows rows)
     size_t index = stages_find(j->session->net, w);
     j->previous = &j->inputs[index];
     if (index >= j->group && index < j->group_end)
-        gather_add(&j->inputs[index].sums, j->session->device, x, x, rows);
+        input_moments_add(&j->inputs[index].sums, j->session->device, x, x, rows);
 }
 
 static qasr_status begin_group(job *j, qasr_error *err)
@@ -125,8 +125,8 @@ static qasr_status begin_group(job *j, qasr_error *err)
     TRY(device_alloc(d, &j->group_mem, (size_t)bytes, err));
     device_begin(d);
     for (size_t i = j->group; i < j->group_end; i++) {
-        gather_place(&j->inputs[i].sums, j->group_mem, &used, j->inputs[i].cols, wanted(j));
-        gather_clear(&j->inputs[i].sums, d);
+        input_moments_place(&j->inputs[i].sums, j->group_mem, &used, j->inputs[i].cols, wanted(j));
+        input_moments_clear(&j->inputs[i].sums, d);
     }
     return device_end(d, err);
 }
@@ -135,7 +135,7 @@ static qasr_status end_group(job *j, qasr_error *err)
 {
     device_begin(j->session->device);
     for (size_t i = j->group; i < j->group_end; i++)
-        gather_flush(&j->inputs[i].sums, j->session->device);
+        input_moments_flush(&j->inputs[i].sums, j->session->device);
     return device_end(j->session->device, err);
 }
 
@@ -152,9 +152,9 @@ static int give_clip(void *user, qasr_clip *clip)
 
 static void count_result(job *j, const qasr_result *r)
 {
-    for (size_t i = 0; i < r->n_pieces; i++)
-        j->n_tokens += r->pieces[i].n_prompt_tokens + r->pieces[i].n_tokens;
-    j->n_pieces += r->n_pieces;
+    for (size_t i = 0; i < r->n_segments; i++)
+        j->n_tokens += r->segments[i].n_prompt_tokens + r->segments[i].n_tokens;
+    j->n_segments += r->n_segments;
     j->audio_s += r->timings.audio_s;
 }
 
@@ -191,7 +191,7 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
 static qasr_status run_audio(job *j, qasr_error *err)
 {
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_piece_s = PIECE_SECONDS;
+    opt.max_segment_s = SEGMENT_SECONDS;
     opt.no_retry = 1; /* every sound counts once */
     j->n_given = j->n_done = 0;
     qasr_status status = engine_transcribe_many(j->session, &opt, give_clip, take_result, j, err);
@@ -219,27 +219,27 @@ static qasr_status declare_tensors(const job *j, qasr_error *err)
             TRY(declare_tensor(j, in->stage.refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
         }
         if (j->opt->covariance)
-            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, gather_triangle(in->cols), &in->products_index, err));
+            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, input_moments_triangle(in->cols), &in->products_index, err));
     }
     return QASR_OK;
 }
 
 static uint32_t mean_tokens(const job *j)
 {
-    size_t n = (j->n_tokens + j->n_pieces / 2) / j->n_pieces;
+    size_t n = (j->n_tokens + j->n_segments / 2) / j->n_segments;
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-/* After the first pass: how many pieces there were is known then. */
+/* After the first pass: how many segments there were is known then. */
 static qasr_status write_header(const job *j, qasr_error *err)
 {
-    if (j->n_pieces == 0)
+    if (j->n_segments == 0)
         return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
     TRY(gguf_writer_meta_str(j->out, "general.type", GGUF_TYPE_IMATRIX, err));
     TRY(gguf_writer_meta_strings(j->out, "imatrix.datasets", j->opt->n_audio, err));
     for (size_t i = 0; i < j->opt->n_audio; i++)
         TRY(gguf_writer_next_string(j->out, j->opt->audio[i], strlen(j->opt->audio[i]), err));
-    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count", (uint32_t)(j->n_pieces < UINT32_MAX ? j->n_pieces : UINT32_MAX), err));
+    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count", (uint32_t)(j->n_segments < UINT32_MAX ? j->n_segments : UINT32_MAX), err));
     TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_size", mean_tokens(j), err));
     TRY(gguf_writer_meta_str(j->out, "qasr.version", QASR_VERSION_STRING, err));
     TRY(declare_tensors(j, err));
@@ -313,7 +313,7 @@ static qasr_status run_pass(job *j, qasr_error *err)
 static void make_report(const job *j, qasr_calibrate_report *r)
 {
     r->n_clips = j->files.n;
-    r->n_pieces = j->n_pieces;
+    r->n_segments = j->n_segments;
     r->n_passes = j->n_passes;
     for (size_t i = 0; i < j->n_inputs; i++)
         r->n_matrices += j->inputs[i].stage.n;
@@ -332,7 +332,7 @@ static void job_free(job *j)
     engine_model_close(j->model);
     mem_free(j->inputs);
     mem_free(j->host);
-    sounds_free(&j->files);
+    audio_files_free(&j->files);
 }
 
 qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_report *report, qasr_error *err)
@@ -341,8 +341,8 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     job j = { .opt = opt };
     qasr_calibrate_report made = { report->struct_size };
     qasr_status status;
-    TRY_GOTO(sounds_find(&j.files, opt->audio, opt->n_audio, (size_t)opt->limit, err));
-    TRY_GOTO(gguf_writer_create(&j.out, opt->output, opt->force != 0, err));
+    TRY_GOTO(audio_files_find(&j.files, opt->audio, opt->n_audio, (size_t)opt->limit, err));
+    TRY_GOTO(gguf_writer_create(&j.out, opt->output, opt->overwrite != 0, err));
     TRY_GOTO(MEM_ALLOC(&j.host, OUT_FLOATS, err));
     TRY_GOTO(open_model(&j, err));
     TRY_GOTO(list_inputs(&j, err));

@@ -254,16 +254,16 @@ qasr_status calibration_covariance(const calibration *c, const char *canonical, 
     return QASR_OK;
 }
 
-qasr_status calibration_metric(const calibration *c, const char *canonical, size_t cols, metric *out, pool *p, qasr_error *err)
+qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p, qasr_error *err)
 {
     float *moments;
     bool found = false;
-    *out = (metric){ 0 };
+    *out = (hessian){ 0 };
     TRY(mem_alloc((void **)&moments, cols, cols * sizeof *moments, err));
     qasr_status status = calibration_covariance(c, canonical, cols, moments, &found, err);
     if (status != QASR_OK || !found) {
         mem_free(moments);
         return status;
     }
-    return metric_create(out, p, moments, cols, CALIBRATION_DAMPING, canonical, err);
+    return hessian_create(out, p, moments, cols, CALIBRATION_DAMPING, canonical, err);
 }

@@ -38,7 +38,7 @@ qasr_status calibration_covariance(const calibration *c, const char *canonical, 
                                    qasr_error *err);
 
 /* Mean products as a metric to round by, with what is added to them so that they can be relied on; factor NULL: the file has no
- * products of that input. Errors as above, NOMEM. Free with metric_free. */
-qasr_status calibration_metric(const calibration *c, const char *canonical, size_t cols, metric *out, pool *p, qasr_error *err);
+ * products of that input. Errors as above, NOMEM. Free with hessian_free. */
+qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p, qasr_error *err);
 
 #endif

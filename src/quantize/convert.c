@@ -44,9 +44,9 @@ static qasr_status check_output(const convert_job *j, qasr_error *err)
     struct stat st;
     if (stat(path, &st) != 0)
         return QASR_OK;
-    for (size_t s = 0; s < j->origin.n_sources; s++)
-        for (unsigned i = 0; i < weights_file_count(j->origin.sources[s]); i++)
-            if (same_file(&st, weights_file_path(j->origin.sources[s], i)))
+    for (size_t s = 0; s < j->input_model.n_sources; s++)
+        for (unsigned i = 0; i < weights_file_count(j->input_model.sources[s]); i++)
+            if (same_file(&st, weights_file_path(j->input_model.sources[s], i)))
                 return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
     if (same_file(&st, j->opt->input) && !S_ISDIR(st.st_mode))
         return error_set(err, QASR_E_INVALID, "output '%s' is the input: choose another name", path);
@@ -82,8 +82,8 @@ static qasr_status add_audio_names(const convert_job *j, qasr_error *err)
 static qasr_status open_output(convert_job *j, qasr_error *err)
 {
     bool dry = j->opt->dry_run != 0;
-    TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->force != 0, err));
-    TRY(metadata_add(j->out, &j->origin, &j->rules, j->is_whole ? WHOLE_ARCHITECTURE : "qasr", err));
+    TRY(gguf_writer_create(&j->out, dry ? NULL : j->opt->output, j->opt->overwrite != 0, err));
+    TRY(metadata_add(j->out, &j->input_model, &j->rules, j->is_bundle ? BUNDLE_ARCHITECTURE : "qasr", err));
     if (j->opt->calibration)
         TRY(gguf_writer_meta_str(j->out, "qasr.calibration", file_base_name(j->opt->calibration), err));
     if (j->opt->n_calibration_audio)
@@ -92,8 +92,8 @@ static qasr_status open_output(convert_job *j, qasr_error *err)
         TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits_wanted", (float)j->opt->auto_mix, err));
         TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits", (float)j->auto_mix_bits, err));
     }
-    if (j->is_whole)
-        TRY(whole_add_metadata(j->out, &j->origin, &j->plan, err));
+    if (j->is_bundle)
+        TRY(bundle_add_metadata(j->out, &j->input_model, &j->plan, err));
     TRY(add_tensors(j, err));
     return dry ? QASR_OK : gguf_writer_begin_data(j->out, err);
 }
@@ -206,8 +206,8 @@ static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint6
     plan_read_values(s->x, e->t, begin, n);
     if (!all_finite(s->x, n))
         return report_source(e, begin, s->x, n, err);
-    if (j->metric.factor) {
-        compensate_rows(&j->metric, s->out, e->type, s->x, n_rows, s->rounding);
+    if (j->hessian.factor) {
+        gptq_rows(&j->hessian, s->out, e->type, s->x, n_rows, s->rounding);
     } else {
         const float *importance;
         TRY(calibration_importance(j->calibration, e->t->canonical, cols, &importance, NULL, err));
@@ -223,7 +223,7 @@ static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint6
 
 static uint64_t chunk_values(const plan_entry *e)
 {
-    return e->way == PLAN_CALIBRATED ? COMPENSATE_ROWS * e->row_values : CHUNK_VALUES;
+    return e->way == PLAN_CALIBRATED ? GPTQ_ROWS * e->row_values : CHUNK_VALUES;
 }
 
 static size_t find_entry(const convert_job *j, size_t chunk)
@@ -344,14 +344,14 @@ static qasr_status alloc_scratch(convert_job *j, qasr_error *err)
         if (!e->skipped && e->way == PLAN_CALIBRATED && e->row_values > longest)
             longest = (size_t)e->row_values;
     }
-    size_t floats = COMPENSATE_ROWS * longest > BATCH_VALUES ? COMPENSATE_ROWS * longest : BATCH_VALUES;
+    size_t floats = GPTQ_ROWS * longest > BATCH_VALUES ? GPTQ_ROWS * longest : BATCH_VALUES;
     TRY(MEM_CALLOC(&j->scratch, n, err));
     for (unsigned i = 0; i < n; i++) {
         scratch *s = &j->scratch[i];
         TRY(MEM_ALLOC(&s->x, floats, err));
         TRY(MEM_ALLOC(&s->y, floats, err));
         if (longest)
-            TRY(MEM_ALLOC(&s->rounding, compensate_scratch(longest), err));
+            TRY(MEM_ALLOC(&s->rounding, gptq_scratch(longest), err));
         TRY(MEM_ALLOC(&s->out, widest, err));
     }
     return QASR_OK;
@@ -443,7 +443,7 @@ static qasr_status tell_tensors(const convert_job *j, qasr_error *err)
             .part = plan_part(e), .source_type = quant_get(e->t->type)->name,
             .type = e->skipped ? "skipped" : quant_get(e->type)->name, .n_dims = e->t->n_dims, .n_values = e->t->n_values,
             .bytes_before = e->t->n_bytes, .bytes_after = e->bytes, .fallback = e->fallback,
-            .mixed = e->mixed, .harm = e->harm,
+            .mixed = e->mixed, .sensitivity = e->sensitivity,
         };
         memcpy(t.shape, e->t->shape, sizeof t.shape);
         if (opt->on_tensor(opt->user, &t) != 0)
@@ -497,11 +497,11 @@ static qasr_status set_rules(convert_job *j, qasr_error *err)
     TRY(find_mixes(j, err));
     if (opt->n_threads < 0 || opt->n_threads > MAX_THREADS)
         return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads, MAX_THREADS);
-    j->is_whole = strcmp(opt->scope, WHOLE_SCOPE) == 0;
+    j->is_bundle = strcmp(opt->scope, BUNDLE_SCOPE) == 0;
     j->rules.scope = opt->scope;
-    j->rules.layout = j->is_whole ? WHOLE_LAYOUT : NAMES_ORIGINAL;
-    j->rules.exact_convolutions = j->is_whole;
-    j->rules.quantize_embeddings = j->is_whole || opt->quantize_embeddings || opt->embedding_qtype;
+    j->rules.layout = j->is_bundle ? BUNDLE_LAYOUT : NAMES_ORIGINAL;
+    j->rules.exact_convolutions = j->is_bundle;
+    j->rules.quantize_embeddings = j->is_bundle || opt->quantize_embeddings || opt->embedding_qtype;
     if (opt->n_tensor_types)
         TRY(type_rules_create(&j->rules.types, opt->tensor_types, opt->n_tensor_types, err));
     return QASR_OK;
@@ -527,7 +527,7 @@ static void job_free(convert_job *j)
         mem_free(j->scratch[i].out);
     }
     mem_free(j->scratch);
-    metric_free(&j->metric);
+    hessian_free(&j->hessian);
     pool_free(j->pool);
     mem_free(j->errors);
     mem_free(j->chunks_left);
@@ -536,8 +536,8 @@ static void job_free(convert_job *j)
     plan_free(&j->plan);
     calibration_close(j->calibration);
     type_rules_free(j->rules.types);
-    whole_free(j->whole);
-    origin_close(&j->origin);
+    bundle_free(j->bundle);
+    input_model_close(&j->input_model);
     pthread_mutex_destroy(&j->mutex);
 }
 
@@ -545,15 +545,15 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
     TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
-    TRY(origin_open(&j->origin, j->opt->input, j->is_whole, err));
+    TRY(input_model_open(&j->input_model, j->opt->input, j->is_bundle, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
-    j->rules.tied = j->origin.tied;
-    if (j->is_whole) {
-        TRY(whole_create(&j->whole, j->origin.model, err));
-        j->rules.extra = whole_tensors(j->whole, &j->rules.n_extra);
+    j->rules.tied = j->input_model.tied;
+    if (j->is_bundle) {
+        TRY(bundle_create(&j->bundle, j->input_model.model, err));
+        j->rules.extra = bundle_tensors(j->bundle, &j->rules.n_extra);
     }
-    TRY(plan_build(&j->plan, j->origin.sources, j->origin.n_sources, &j->rules, err));
+    TRY(plan_build(&j->plan, j->input_model.sources, j->input_model.n_sources, &j->rules, err));
     TRY(convert_choose_calibrated(j, err));
     if (j->opt->auto_mix > 0)
         TRY(mix_types(j, err));

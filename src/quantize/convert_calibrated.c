@@ -4,7 +4,7 @@
  * other. If the products of their inputs are there, rounding errors are made up for (device/compensate.h); with squares alone
  * they are the importance by which scales are chosen.
  *
- * With audio, the model itself is followed (trail.h): the moments of a stage are taken when all matrices before it are rounded, and
+ * With audio, the model itself is followed (layerwise pass.h): the moments of a stage are taken when all matrices before it are rounded, and
  * a matrix makes up for what those have changed in its input as well. A bias takes up what is left on average. */
 #include "quantize/convert_calibrated.h"
 
@@ -47,10 +47,10 @@ static qasr_status convert_by_file(convert_job *j, qasr_error *err)
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
             continue;
         calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
-        status = calibration_metric(j->calibration, e->t->canonical, (size_t)e->row_values, &j->metric, j->pool, err);
+        status = calibration_hessian(j->calibration, e->t->canonical, (size_t)e->row_values, &j->hessian, j->pool, err);
         if (status == QASR_OK)
             convert_with_source(j, i, source, done);
-        metric_free(&j->metric);
+        hessian_free(&j->hessian);
     }
     mem_free(done);
     return status;
@@ -68,21 +68,21 @@ static size_t find_calibrated(const convert_job *j, const char *canonical)
 }
 
 /* Moments become the metric of the matrices to come. */
-static qasr_status set_metric(convert_job *j, trail_moments *m, const plan_entry *e, qasr_error *err)
+static qasr_status set_hessian(convert_job *j, layerwise_moments *m, const plan_entry *e, qasr_error *err)
 {
     float *products = m->products, strength = (float)(1 / (1 + CHANCE * (double)m->n / m->n_rows));
     m->products = NULL;
-    TRY(metric_create(&j->metric, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
+    TRY(hessian_create(&j->hessian, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
     if (!m->drift)
         return QASR_OK;
     for (size_t i = 0; i < m->n * m->n; i++)
         m->drift[i] *= strength;
-    metric_set_drift(&j->metric, j->pool, m->drift);
+    hessian_set_drift(&j->hessian, j->pool, m->drift);
     m->drift = NULL;
     return QASR_OK;
 }
 
-static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const trail_moments *m, qasr_error *err)
+static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const layerwise_moments *m, qasr_error *err)
 {
     TRY(MEM_ALLOC(&c->blocks, (size_t)e->bytes, err));
     if (m->mean)
@@ -93,7 +93,7 @@ static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const trail_
 }
 
 /* Converts a matrix and keeps a copy of it. */
-static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const trail_moments *m, qasr_error *err)
+static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const layerwise_moments *m, qasr_error *err)
 {
     TRY(alloc_copy(c, &j->plan.entries[entry], m, err));
     j->copy = c;
@@ -109,7 +109,7 @@ static void free_copy(convert_copy *c)
 }
 
 /* The bias of matrix k, with what the outputs have changed on average. */
-static qasr_status convert_bias(convert_job *j, trail *t, size_t k, const weight_ref *ref, const double *shift, qasr_error *err)
+static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const weight_ref *ref, const double *shift, qasr_error *err)
 {
     size_t entry = find_calibrated(j, ref->tensor->canonical), n = ref->cols;
     float *bias;
@@ -119,14 +119,14 @@ static qasr_status convert_bias(convert_job *j, trail *t, size_t k, const weight
     plan_read_values(bias, ref->tensor, 0, n);
     for (size_t i = 0; i < n; i++)
         bias[i] = (float)((double)bias[i] + shift[i]);
-    qasr_status status = trail_put_bias(t, k, bias, err);
+    qasr_status status = layerwise_put_bias(t, k, bias, err);
     if (status == QASR_OK)
         status = convert_put(j, entry, bias, n * sizeof *bias, err);
     mem_free(bias);
     return status;
 }
 
-static qasr_status convert_matrix(convert_job *j, trail *t, const stage *s, size_t k, const trail_moments *m, qasr_error *err)
+static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, size_t k, const layerwise_moments *m, qasr_error *err)
 {
     size_t entry = find_calibrated(j, s->refs[k]->tensor->canonical);
     convert_copy copy = { 0 };
@@ -134,7 +134,7 @@ static qasr_status convert_matrix(convert_job *j, trail *t, const stage *s, size
     if (entry == j->plan.n)
         return QASR_OK;
     TRY_GOTO(convert_copied(j, entry, &copy, m, err));
-    TRY_GOTO(trail_put(t, k, j->plan.entries[entry].type, copy.blocks, err));
+    TRY_GOTO(layerwise_put(t, k, j->plan.entries[entry].type, copy.blocks, err));
     if (s->bias_refs[k])
         TRY_GOTO(convert_bias(j, t, k, s->bias_refs[k], copy.shift, err));
 done:
@@ -142,53 +142,53 @@ done:
     return status;
 }
 
-/* The matrices of the stage where the trail stands; first: one of them. */
-static qasr_status convert_stage(convert_job *j, trail *t, const stage *s, size_t first, qasr_error *err)
+/* The matrices of the stage where the layerwise pass stands; first: one of them. */
+static qasr_status convert_stage(convert_job *j, layerwise *t, const stage *s, size_t first, qasr_error *err)
 {
-    trail_moments m = { 0 };
+    layerwise_moments m = { 0 };
     qasr_status status;
-    TRY_GOTO(trail_get_moments(t, &m, err));
-    TRY_GOTO(set_metric(j, &m, &j->plan.entries[first], err));
+    TRY_GOTO(layerwise_get_moments(t, &m, err));
+    TRY_GOTO(set_hessian(j, &m, &j->plan.entries[first], err));
     for (size_t k = 0; k < s->n && !atomic_load(&j->stop); k++)
         TRY_GOTO(convert_matrix(j, t, s, k, &m, err));
 done:
-    metric_free(&j->metric);
-    trail_moments_free(&m);
+    hessian_free(&j->hessian);
+    layerwise_moments_free(&m);
     return status;
 }
 
 /* Embedding or head, by what the head gets to see. */
-static qasr_status convert_table(convert_job *j, trail *t, size_t entry, qasr_error *err)
+static qasr_status convert_table(convert_job *j, layerwise *t, size_t entry, qasr_error *err)
 {
     const plan_entry *e = &j->plan.entries[entry];
-    trail_moments m = { 0 };
+    layerwise_moments m = { 0 };
     convert_copy copy = { 0 };
     qasr_status status;
-    TRY_GOTO(trail_get_head_moments(t, &m, err));
-    TRY_GOTO(set_metric(j, &m, e, err));
+    TRY_GOTO(layerwise_get_head_moments(t, &m, err));
+    TRY_GOTO(set_hessian(j, &m, e, err));
     TRY_GOTO(convert_copied(j, entry, &copy, &m, err));
     if (e->kind == PLAN_EMBEDDING && !atomic_load(&j->stop))
-        TRY_GOTO(trail_put_embedding(t, e->type, copy.blocks, err));
+        TRY_GOTO(layerwise_put_embedding(t, e->type, copy.blocks, err));
 done:
-    metric_free(&j->metric);
-    trail_moments_free(&m);
+    hessian_free(&j->hessian);
+    layerwise_moments_free(&m);
     free_copy(&copy);
     return status;
 }
 
-static qasr_status follow(convert_job *j, trail *t, qasr_error *err)
+static qasr_status follow(convert_job *j, layerwise *t, qasr_error *err)
 {
     stage s;
     for (size_t i = 0; i < j->plan.n && !atomic_load(&j->stop); i++)
         if (j->plan.entries[i].way == PLAN_CALIBRATED && (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
             TRY(convert_table(j, t, i, err));
-    while (!atomic_load(&j->stop) && trail_stage(t, &s)) {
+    while (!atomic_load(&j->stop) && layerwise_stage(t, &s)) {
         size_t entry = j->plan.n;
         for (size_t k = 0; k < s.n && entry == j->plan.n; k++)
             entry = find_calibrated(j, s.refs[k]->tensor->canonical);
         if (entry < j->plan.n)
             TRY(convert_stage(j, t, &s, entry, err));
-        TRY(trail_step(t, err));
+        TRY(layerwise_step(t, err));
     }
     return QASR_OK;
 }
@@ -204,14 +204,14 @@ static int on_clip(void *user, size_t done, size_t total)
 static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
-    trail_options from = { opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j };
-    trail *t;
-    qasr_status status = trail_create(&t, &from, err);
+    layerwise_options from = { opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j };
+    layerwise *t;
+    qasr_status status = layerwise_create(&t, &from, err);
     if (atomic_load(&j->stop))
         return QASR_OK; /* the job's failure says why */
     TRY(status);
     status = follow(j, t, err);
-    trail_free(t);
+    layerwise_free(t);
     return status;
 }
 
@@ -272,14 +272,14 @@ static plan_entry *find_bias(convert_job *j, const char *matrix)
     return NULL;
 }
 
-/* All matrices that the trail comes by, and the biases that go with them. */
+/* All matrices that the layerwise pass comes by, and the biases that go with them. */
 static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
 {
     size_t n = 0;
     for (size_t i = 0; i < j->plan.n; i++) {
         plan_entry *e = &j->plan.entries[i];
         bool is_product = e->kind == PLAN_ATTENTION || e->kind == PLAN_MLP || e->kind == PLAN_PROJECTION || e->kind == PLAN_HEAD ||
-                          (e->kind == PLAN_EMBEDDING && j->origin.tied);
+                          (e->kind == PLAN_EMBEDDING && j->input_model.tied);
         if (!is_product || !can_be_calibrated(e))
             continue;
         e->way = PLAN_CALIBRATED;

@@ -18,7 +18,7 @@
 /* Per thread. */
 typedef struct scratch {
     float *x, *y;       /* source, and what the stored blocks give: BATCH_VALUES, or the rows of a calibrated chunk */
-    float *rounding;    /* of compensate_rows; NULL without a calibration */
+    float *rounding;    /* of gptq_rows; NULL without a calibration */
     unsigned char *out; /* a chunk in its output type */
 } scratch;
 
@@ -37,14 +37,14 @@ typedef struct convert_copy {
 
 typedef struct convert_job {
     const qasr_quantize_options *opt;
-    origin origin;
-    bool is_whole;    /* a model in one file, not only some of its tensors */
-    whole *whole;     /* what such a file has beside the model's tensors */
+    input_model input_model;
+    bool is_bundle;    /* a model in one file, not only some of its tensors */
+    bundle *bundle;     /* what such a file has beside the model's tensors */
     plan_rules rules;
     plan plan;
     calibration *calibration; /* NULL: none */
     double auto_mix_bits;     /* per weight of the matrices that the automatic mix is of */
-    metric metric;            /* of the input of the matrices at work; factor NULL: only their squares are known */
+    hessian hessian;            /* of the input of the matrices at work; factor NULL: only their squares are known */
     convert_copy *copy;       /* of the matrix at work; NULL: nobody wants one */
     double listened;          /* share of the calibration's audio that was transcribed */
     pool *pool;

@@ -114,10 +114,10 @@ static qasr_status check_finite(const kernels *k, const float *moments, size_t n
     return QASR_OK;
 }
 
-qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err)
+qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err)
 {
     const kernels *k = kernels_get(cpu_detect());
-    *m = (metric){ .k = k, .n = n, .factor = moments, .damping = damping };
+    *m = (hessian){ .k = k, .n = n, .factor = moments, .damping = damping };
     float *diagonal = NULL;
     double mean;
     qasr_status status;
@@ -138,7 +138,7 @@ qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double d
 done:
     mem_free(diagonal);
     if (status != QASR_OK)
-        metric_free(m);
+        hessian_free(m);
     return status;
 }
 
@@ -164,7 +164,7 @@ static void drift_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-static void turn(float *a, size_t n)
+static void rope(float *a, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < i; j++) {
@@ -174,18 +174,18 @@ static void turn(float *a, size_t n)
         }
 }
 
-void metric_set_drift(metric *m, pool *p, float *cross)
+void hessian_set_drift(hessian *m, pool *p, float *cross)
 {
     drift_job d = { { .k = m->k, .a = m->factor, .n = m->n }, cross };
     pool_run(p, drift_task, &d, (m->n + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
-    turn(cross, m->n);
+    rope(cross, m->n);
     m->drift = cross;
 }
 
 /* |U x|^2: whole products right of a block of U's rows, one by one inside it. */
-double metric_energy(const metric *m, const float *x, size_t n_rows)
+double hessian_energy(const hessian *m, const float *x, size_t n_rows)
 {
-    float sums[COMPENSATE_ROWS * FACTOR_BLOCK];
+    float sums[GPTQ_ROWS * FACTOR_BLOCK];
     double energy = 0;
     for (size_t b = 0; b < m->n; b += FACTOR_BLOCK) {
         size_t end = b + FACTOR_BLOCK < m->n ? b + FACTOR_BLOCK : m->n;
@@ -201,17 +201,17 @@ double metric_energy(const metric *m, const float *x, size_t n_rows)
     return energy;
 }
 
-void metric_free(metric *m)
+void hessian_free(hessian *m)
 {
     mem_free(m->factor);
     mem_free(m->drift);
-    *m = (metric){ 0 };
+    *m = (hessian){ 0 };
 }
 
 /* ---- rounding ------------------------------------------------------------------------------------ */
 
 typedef struct rounding {
-    const metric *m;
+    const hessian *m;
     const quant_info *q;
     const float *w;       /* [n_rows, n] */
     size_t n_rows, row_bytes;
@@ -224,7 +224,7 @@ typedef struct rounding {
 static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from, size_t to, bool add)
 {
     size_t cols = r->m->n;
-    float sums[COMPENSATE_ROWS * MAX_BLOCK];
+    float sums[GPTQ_ROWS * MAX_BLOCK];
     r->m->k->dots(sums, n, r->errors + from, cols, r->m->factor + (b + c0) * cols + from, cols, r->n_rows, n, to - from);
     for (size_t i = 0; i < r->n_rows; i++)
         for (size_t c = 0; c < n; c++) {
@@ -237,7 +237,7 @@ static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from,
 static void carry_drift(const rounding *r, size_t b)
 {
     size_t cols = r->m->n, n = r->q->block;
-    float sums[COMPENSATE_ROWS * MAX_BLOCK];
+    float sums[GPTQ_ROWS * MAX_BLOCK];
     r->m->k->dots(sums, n, r->w, cols, r->m->drift + b * cols, cols, r->n_rows, n, cols);
     for (size_t i = 0; i < r->n_rows; i++)
         for (size_t c = 0; c < n; c++)
@@ -272,14 +272,14 @@ static void round_step(const rounding *r, size_t b, size_t s, size_t i)
     }
 }
 
-size_t compensate_scratch(size_t n) { return COMPENSATE_ROWS * (n + MAX_BLOCK); }
+size_t gptq_scratch(size_t n) { return GPTQ_ROWS * (n + MAX_BLOCK); }
 
-void compensate_rows(const metric *m, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch)
+void gptq_rows(const hessian *m, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch)
 {
     const quant_info *q = quant_get(type);
-    assert(n_rows <= COMPENSATE_ROWS && q->block % STEP == 0 && q->block <= MAX_BLOCK && m->n % q->block == 0);
+    assert(n_rows <= GPTQ_ROWS && q->block % STEP == 0 && q->block <= MAX_BLOCK && m->n % q->block == 0);
     rounding r = { .m = m, .q = q, .w = w, .n_rows = n_rows, .row_bytes = quant_row_bytes(q, m->n), .errors = scratch,
-                   .carried = scratch + COMPENSATE_ROWS * m->n, .blocks = blocks };
+                   .carried = scratch + GPTQ_ROWS * m->n, .blocks = blocks };
     for (size_t b = m->n; b > 0;) {
         size_t end = b;
         b -= q->block;

@@ -19,33 +19,33 @@
 #include "kernels/kernels.h"
 
 /* The factor of one input's second moments. */
-typedef struct metric {
+typedef struct hessian {
     const kernels *k;
     size_t n;
     float *factor;    /* [n, n], U in the upper half; below is scratch */
     double damping;   /* what was needed in the end */
     float *drift;     /* [n, n], C U^-1, turned; NULL: inputs stay what they are */
-} metric;
+} hessian;
 
 /* moments [n, n], symmetric, is taken over and overwritten. damping times the mean of the diagonal is added to it,
  * ten times more until it can be factored: rounding must not rely on directions that calibration has hardly seen. All-zero
  * moments count as the unit matrix. The bits do not depend on the number of threads. Error: FORMAT (values that are not finite,
  * negative squares; name is the tensor's for that message). */
-qasr_status metric_create(metric *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err);
+qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err);
 /* cross [n, n]: C, element [i][j] = sum of (x_i - y_i) y_j, of as many inputs as the moments are; finite. It is taken over and
  * overwritten. The bits do not depend on the number of threads. */
-void metric_set_drift(metric *m, pool *p, float *cross);
-/* Mean squares that the outputs of rows x [n_rows, n] have, n_rows <= COMPENSATE_ROWS, added up: with the moments as they were
+void hessian_set_drift(hessian *m, pool *p, float *cross);
+/* Mean squares that the outputs of rows x [n_rows, n] have, n_rows <= GPTQ_ROWS, added up: with the moments as they were
  * factored, damping included. */
-double metric_energy(const metric *m, const float *x, size_t n_rows);
-void metric_free(metric *m); /* frees the moments and the drift too */
+double hessian_energy(const hessian *m, const float *x, size_t n_rows);
+void hessian_free(hessian *m); /* frees the moments and the drift too */
 
-enum { COMPENSATE_ROWS = 16 }; /* rows at a time: they share the reading of the factor */
+enum { GPTQ_ROWS = 16 }; /* rows at a time: they share the reading of the factor */
 
-/* Floats of scratch memory for compensate_rows with rows of n. */
-size_t compensate_scratch(size_t n);
-/* Rows w [n_rows, m->n], n_rows <= COMPENSATE_ROWS, to blocks of a type, row after row. The type's block divides n; its rows
+/* Floats of scratch memory for gptq_rows with rows of n. */
+size_t gptq_scratch(size_t n);
+/* Rows w [n_rows, m->n], n_rows <= GPTQ_ROWS, to blocks of a type, row after row. The type's block divides n; its rows
  * are finite. A row's blocks do not depend on the others. */
-void compensate_rows(const metric *m, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch);
+void gptq_rows(const hessian *m, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { MAX_CONFIG_BYTES = 4 << 20 };
 
-static qasr_status read_config(origin *o, const char *path, qasr_error *err)
+static qasr_status read_config(input_model *o, const char *path, qasr_error *err)
 {
     buf text;
     buf_init(&text, MAX_CONFIG_BYTES);
@@ -37,7 +37,7 @@ static bool config_says_tied(const json_t *root)
     return false;
 }
 
-static qasr_status parse_config(origin *o, const char *path, qasr_error *err)
+static qasr_status parse_config(input_model *o, const char *path, qasr_error *err)
 {
     json_error_t where;
     json_t *root = json_loads(o->config, JSON_REJECT_DUPLICATES, &where);
@@ -59,7 +59,7 @@ static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
     return file_is_dir(input) ? mem_strdup(dir, input, err) : file_parent(dir, input, err);
 }
 
-static qasr_status read_config_file(origin *o, qasr_error *err)
+static qasr_status read_config_file(input_model *o, qasr_error *err)
 {
     char *path = NULL;
     qasr_status status;
@@ -73,17 +73,17 @@ done:
     return status;
 }
 
-static bool is_gguf(const origin *o) { return weights_kind(o->sources[o->n_sources - 1]) == WEIGHTS_GGUF; }
+static bool is_gguf(const input_model *o) { return weights_kind(o->sources[o->n_sources - 1]) == WEIGHTS_GGUF; }
 
-const wmeta *origin_key(const origin *o, const char *key)
+const wmeta *input_model_key(const input_model *o, const char *key)
 {
     return is_gguf(o) ? weights_meta_find(o->sources[o->n_sources - 1], key) : NULL;
 }
 
 /* A file that carries its configuration is believed before what lies beside it. */
-static qasr_status find_config(origin *o, qasr_error *err)
+static qasr_status find_config(input_model *o, qasr_error *err)
 {
-    const wmeta *m = origin_key(o, "qasr.config");
+    const wmeta *m = input_model_key(o, "qasr.config");
     if (m && m->type == WMETA_STRING) {
         TRY(mem_strdup(&o->config, m->str, err));
         return parse_config(o, o->path, err);
@@ -93,9 +93,9 @@ static qasr_status find_config(origin *o, qasr_error *err)
 }
 
 /* Last component of the directory's path after links and dots are resolved ("." has a name too). */
-static qasr_status find_name(origin *o, qasr_error *err)
+static qasr_status find_name(input_model *o, qasr_error *err)
 {
-    const wmeta *name = origin_key(o, "general.name");
+    const wmeta *name = input_model_key(o, "general.name");
     if (name && name->type == WMETA_STRING)
         return mem_strdup(&o->name, name->str, err);
     return file_resolved_name(&o->name, o->dir, err);
@@ -103,7 +103,7 @@ static qasr_status find_name(origin *o, qasr_error *err)
 
 /* ---- weights ----------------------------------------------------------------------------------- */
 
-static void add_source(origin *o, const weights *w)
+static void add_source(input_model *o, const weights *w)
 {
     if (o->n_sources == 0 || o->sources[0] != w)
         o->sources[o->n_sources++] = w;
@@ -140,7 +140,7 @@ static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_whole(origin *o, qasr_error *err)
+static qasr_status open_bundle(input_model *o, qasr_error *err)
 {
     qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
     bool gguf = false;
@@ -157,19 +157,19 @@ static qasr_status open_whole(origin *o, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_some(origin *o, qasr_error *err)
+static qasr_status open_some(input_model *o, qasr_error *err)
 {
     TRY(weights_open(&o->own, o->path, err));
     add_source(o, o->own);
     return QASR_OK;
 }
 
-qasr_status origin_open(origin *o, const char *path, bool whole, qasr_error *err)
+qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_error *err)
 {
-    *o = (origin){ 0 };
+    *o = (input_model){ 0 };
     TRY(mem_strdup(&o->path, path, err));
     TRY(input_dir(&o->dir, path, err));
-    TRY(whole ? open_whole(o, err) : open_some(o, err));
+    TRY(whole ? open_bundle(o, err) : open_some(o, err));
     TRY(find_config(o, err));
     TRY(find_name(o, err));
     if (whole) {
@@ -179,7 +179,7 @@ qasr_status origin_open(origin *o, const char *path, bool whole, qasr_error *err
     return QASR_OK;
 }
 
-void origin_close(origin *o)
+void input_model_close(input_model *o)
 {
     weights_close(o->own);
     engine_model_close(o->model);
@@ -187,5 +187,5 @@ void origin_close(origin *o)
     mem_free(o->name);
     mem_free(o->dir);
     mem_free(o->path);
-    *o = (origin){ 0 };
+    *o = (input_model){ 0 };
 }

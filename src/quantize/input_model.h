@@ -7,10 +7,10 @@
 #include "qasr/qasr.h"
 #include "weights/weights.h"
 
-enum { ORIGIN_MAX_SOURCES = 2 }; /* llama.cpp's pair: encoder, decoder */
+enum { INPUT_MODEL_MAX_SOURCES = 2 }; /* llama.cpp's pair: encoder, decoder */
 
-typedef struct origin {
-    const weights *sources[ORIGIN_MAX_SOURCES];
+typedef struct input_model {
+    const weights *sources[INPUT_MODEL_MAX_SOURCES];
     size_t n_sources;
     char *path;
     char *dir;         /* that the input is, or lies in */
@@ -19,13 +19,13 @@ typedef struct origin {
     bool tied;         /* the head is the embedding */
     weights *own;      /* the source, unless it is part of */
     qasr_model *model; /* the whole model, if that was asked for; else NULL */
-} origin;
+} input_model;
 
 /* path: a model directory, a safetensors file or index, a GGUF file. whole: all of a model is needed; it is opened and checked
  * as for transcription, from the directory of a safetensors file. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
-qasr_status origin_open(origin *o, const char *path, bool whole, qasr_error *err);
-void origin_close(origin *o); /* fine after a failure, and on a zeroed struct */
+qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_error *err);
+void input_model_close(input_model *o); /* fine after a failure, and on a zeroed struct */
 /* A metadata key of the GGUF file with the decoder; NULL if there is none, or no such file. */
-const wmeta *origin_key(const origin *o, const char *key);
+const wmeta *input_model_key(const input_model *o, const char *key);
 
 #endif

@@ -7,12 +7,12 @@
 enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block costs little beside computing it */
 
 /* mem NULL: only the size. */
-static void place(gather *g, device_mem *mem, uint64_t *used)
+static void place(input_moments *g, device_mem *mem, uint64_t *used)
 {
     const struct { dmat *m; unsigned what; size_t rows, cols; } parts[] = {
-        { &g->squares, GATHER_SQUARES, 1, g->cols }, { &g->triangle, GATHER_PRODUCTS, 1, gather_triangle(g->cols) },
-        { &g->drift, GATHER_DRIFT, g->cols, g->cols }, { &g->block, 0, BLOCK_ROWS, g->cols },
-        { &g->changes, GATHER_DRIFT, BLOCK_ROWS, g->cols },
+        { &g->squares, MOMENTS_SQUARES, 1, g->cols }, { &g->triangle, MOMENTS_PRODUCTS, 1, input_moments_triangle(g->cols) },
+        { &g->drift, MOMENTS_DRIFT, g->cols, g->cols }, { &g->block, 0, BLOCK_ROWS, g->cols },
+        { &g->changes, MOMENTS_DRIFT, BLOCK_ROWS, g->cols },
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (parts[i].what && !(g->what & parts[i].what))
@@ -22,23 +22,23 @@ static void place(gather *g, device_mem *mem, uint64_t *used)
     }
 }
 
-uint64_t gather_bytes(size_t cols, unsigned what)
+uint64_t input_moments_bytes(size_t cols, unsigned what)
 {
-    gather g = { .cols = cols, .what = what };
+    input_moments g = { .cols = cols, .what = what };
     uint64_t used = 0;
     place(&g, NULL, &used);
     return used;
 }
 
-void gather_place(gather *g, device_mem *mem, size_t *used, size_t cols, unsigned what)
+void input_moments_place(input_moments *g, device_mem *mem, size_t *used, size_t cols, unsigned what)
 {
     uint64_t at = *used;
-    *g = (gather){ .cols = cols, .what = what };
+    *g = (input_moments){ .cols = cols, .what = what };
     place(g, mem, &at);
     *used = (size_t)at;
 }
 
-void gather_clear(gather *g, device *d)
+void input_moments_clear(input_moments *g, device *d)
 {
     const dmat all[] = { g->squares, g->triangle, g->drift, g->block, g->changes };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -46,16 +46,16 @@ void gather_clear(gather *g, device *d)
             op_clear(d, all[i]);
 }
 
-void gather_flush(gather *g, device *d)
+void input_moments_flush(input_moments *g, device *d)
 {
     dmat rows = dmat_rows(g->block, 0, g->n_block);
     if (g->n_block == 0)
         return;
-    if (g->what & GATHER_SQUARES)
+    if (g->what & MOMENTS_SQUARES)
         op_add_squares(d, g->squares, rows);
-    if (g->what & GATHER_PRODUCTS)
+    if (g->what & MOMENTS_PRODUCTS)
         op_add_products(d, g->triangle, rows);
-    if (g->what & GATHER_DRIFT)
+    if (g->what & MOMENTS_DRIFT)
         op_add_cross_products(d, g->drift, dmat_rows(g->changes, 0, g->n_block), rows);
     g->n_block = 0;
 }
@@ -69,11 +69,11 @@ static dmat part(dmat block, size_t first, size_t n, size_t cols)
 }
 
 /* Rows [first, first + n), which all count the same and fit into the block. */
-static void add_rows(gather *g, device *d, dmat x, dmat exact, size_t first, size_t n, float factor)
+static void add_rows(input_moments *g, device *d, dmat x, dmat exact, size_t first, size_t n, float factor)
 {
     dmat to = part(g->block, g->n_block, n, x.cols);
     op_scale(d, to, dmat_rows(x, first, n), factor);
-    if (g->what & GATHER_DRIFT) {
+    if (g->what & MOMENTS_DRIFT) {
         dmat change = part(g->changes, g->n_block, n, x.cols);
         op_scale(d, change, dmat_rows(exact, first, n), factor);
         op_subtract(d, change, change, to);
@@ -84,10 +84,10 @@ static void add_rows(gather *g, device *d, dmat x, dmat exact, size_t first, siz
     g->weight += (double)n * weight;
     g->weight_squares += (double)n * weight * weight;
     if (g->n_block == BLOCK_ROWS)
-        gather_flush(g, d);
+        input_moments_flush(g, d);
 }
 
-void gather_add(gather *g, device *d, dmat x, dmat exact, net_rows rows)
+void input_moments_add(input_moments *g, device *d, dmat x, dmat exact, net_rows rows)
 {
     for (size_t r = 0, n; r < x.rows; r += n) {
         float factor = row_weights_factor(rows, r, x.rows, &n);

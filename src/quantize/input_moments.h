@@ -6,9 +6,9 @@
 
 #include "model/net.h"
 
-enum { GATHER_SQUARES = 1, GATHER_PRODUCTS = 2, GATHER_DRIFT = 4 };
+enum { MOMENTS_SQUARES = 1, MOMENTS_PRODUCTS = 2, MOMENTS_DRIFT = 4 };
 
-typedef struct gather {
+typedef struct input_moments {
     size_t cols;
     unsigned what;
     dmat squares;   /* [1, cols] */
@@ -19,20 +19,20 @@ typedef struct gather {
     size_t n_block; /* rows in the block */
     uint64_t n_rows;
     double weight, weight_squares; /* of all rows */
-} gather;
+} input_moments;
 
 /* Floats of the triangle. */
-static inline size_t gather_triangle(size_t cols) { return cols * (cols + 1) / 2; }
+static inline size_t input_moments_triangle(size_t cols) { return cols * (cols + 1) / 2; }
 /* Device memory that one takes, what: sums of the enum above. */
-uint64_t gather_bytes(size_t cols, unsigned what);
+uint64_t input_moments_bytes(size_t cols, unsigned what);
 /* Takes its part of mem from byte *used on. */
-void gather_place(gather *g, device_mem *mem, size_t *used, size_t cols, unsigned what);
+void input_moments_place(input_moments *g, device_mem *mem, size_t *used, size_t cols, unsigned what);
 
 /* Between device_begin and device_end. Zeroes sums and block. */
-void gather_clear(gather *g, device *d);
-/* Rows x, and those of the exact version, which are not looked at without GATHER_DRIFT. */
-void gather_add(gather *g, device *d, dmat x, dmat exact, net_rows rows);
+void input_moments_clear(input_moments *g, device *d);
+/* Rows x, and those of the exact version, which are not looked at without MOMENTS_DRIFT. */
+void input_moments_add(input_moments *g, device *d, dmat x, dmat exact, net_rows rows);
 /* What is in the block goes into the sums. */
-void gather_flush(gather *g, device *d);
+void input_moments_flush(input_moments *g, device *d);
 
 #endif

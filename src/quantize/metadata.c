@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "weights/gguf_write.h"
 
-static qasr_status add_source(gguf_writer *g, const origin *o, qasr_error *err)
+static qasr_status add_source(gguf_writer *g, const input_model *o, qasr_error *err)
 {
     char *name;
     TRY(file_resolved_name(&name, o->path, err));
@@ -13,7 +13,7 @@ static qasr_status add_source(gguf_writer *g, const origin *o, qasr_error *err)
     return status;
 }
 
-qasr_status metadata_add(gguf_writer *g, const origin *o, const plan_rules *rules, const char *architecture, qasr_error *err)
+qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture, qasr_error *err)
 {
     TRY(gguf_writer_meta_str(g, "general.architecture", architecture, err));
     TRY(gguf_writer_meta_str(g, "general.name", o->name, err));

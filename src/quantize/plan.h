@@ -62,7 +62,7 @@ typedef struct plan_entry {
     bool skipped;  /* the tied head: not written */
     bool by_name;  /* a pattern of the user has decided the type */
     bool mixed;    /* an automatic mix has, */
-    double harm;   /* which expects so much of it (auto_mix.h) */
+    double sensitivity;   /* which expects so much of it (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {

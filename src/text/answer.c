@@ -1,5 +1,5 @@
 /* What the model wrote in; language and text out. Mirrors parse_asr_output and fix_repetitions of the
- * reference; loops in the generated ids and the joining of pieces are our additions. All text is UTF-8,
+ * reference; loops in the generated ids and the joining of segments are our additions. All text is UTF-8,
  * malformed bytes are read as U+FFFD; all counting is in code points. */
 #include <limits.h>
 #include <string.h>
@@ -232,7 +232,7 @@ bool answer_is_loop(const int32_t *ids, size_t n)
     return false;
 }
 
-/* ---- joining pieces ----------------------------------------------------------------------- */
+/* ---- joining segments ----------------------------------------------------------------------- */
 
 static uint32_t last_character(const buf *b)
 {
@@ -245,24 +245,24 @@ static uint32_t last_character(const buf *b)
     return cp;
 }
 
-qasr_status answer_join_text(buf *joined, const char *piece, qasr_error *err)
+qasr_status answer_join_text(buf *joined, const char *segment, qasr_error *err)
 {
-    size_t n = strlen(piece);
+    size_t n = strlen(segment);
     if (joined->len > 0 && n > 0) {
         uint32_t before = last_character(joined), after;
-        utf8_read(&after, (const unsigned char *)piece, n);
+        utf8_read(&after, (const unsigned char *)segment, n);
         if (!utf8_is_space(before) && !utf8_is_space(after) && !(utf8_is_cjk(before) && utf8_is_cjk(after)))
             TRY(buf_add_str(joined, " ", err));
     }
-    return buf_add(joined, piece, n, err);
+    return buf_add(joined, segment, n, err);
 }
 
-qasr_status answer_join_language(buf *joined, const char *piece, qasr_error *err)
+qasr_status answer_join_language(buf *joined, const char *segment, qasr_error *err)
 {
     const char *all = buf_str(joined), *comma = strrchr(all, ',');
-    if (!*piece || strcmp(comma ? comma + 1 : all, piece) == 0)
+    if (!*segment || strcmp(comma ? comma + 1 : all, segment) == 0)
         return QASR_OK;
     if (joined->len > 0)
         TRY(buf_add_str(joined, ",", err));
-    return buf_add_str(joined, piece, err);
+    return buf_add_str(joined, segment, err);
 }

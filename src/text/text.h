@@ -28,7 +28,7 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err);
  * Errors: IO, FORMAT (malformed, ids out of range or used twice, merge of unknown tokens), NOMEM. */
 qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err);
 
-/* The same in lists of strings that another file holds (the metadata of a GGUF file). Pieces are in the byte alphabet, like
+/* The same in lists of strings that another file holds (the metadata of a GGUF file). Tokens are in the byte alphabet, like
  * those of vocab.json; merges are "left right". */
 typedef struct token_lists {
     const char *path; /* of that file, for messages */
@@ -111,10 +111,10 @@ qasr_status answer_parse(buf *lang, buf *text, const char *raw, const char *forc
 /* True when the ids generated so far run in a loop: at least 128 of them, and the last 96 have at most 6
  * different ids, or the last 6 p are 6 copies of a pattern of length p = 1..16. */
 bool answer_is_loop(const int32_t *ids, size_t n);
-/* Appends a piece's text to the joined text, with one space between when both neighbours are non-space and
- * not both CJK; and a piece's language to the joined list ("Chinese,English", no consecutive repeats). */
-qasr_status answer_join_text(buf *joined, const char *piece, qasr_error *err);
-qasr_status answer_join_language(buf *joined, const char *piece, qasr_error *err);
+/* Appends a segment's text to the joined text, with one space between when both neighbours are non-space and
+ * not both CJK; and a segment's language to the joined list ("Chinese,English", no consecutive repeats). */
+qasr_status answer_join_text(buf *joined, const char *segment, qasr_error *err);
+qasr_status answer_join_language(buf *joined, const char *segment, qasr_error *err);
 
 /* ---- words ---- */
 /* The word that begins at or after *end: [*begin, *end) of text [len]; false at the end of the text. *end starts at 0. A word is

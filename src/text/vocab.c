@@ -1,9 +1,9 @@
 /* vocab.json, merges.txt and tokenizer_config.json in; a tokenizer's tables out.
  *
- * vocab.json is one flat object {"piece": id}. It has its own scanner because it has 150,000 members: a
- * general JSON reader spends most of the loading time of a model on building a tree of it. The pieces are
+ * vocab.json is one flat object {"token": id}. It has its own scanner because it has 150,000 members: a
+ * general JSON reader spends most of the loading time of a model on building a tree of it. The tokens are
  * written in the byte alphabet of GPT-2, where each character stands for one byte: printable Latin-1 for
- * itself, the other 68 bytes as U+0100 and up. Anything else in a piece is an error, so escapes, lone
+ * itself, the other 68 bytes as U+0100 and up. Anything else in a token is an error, so escapes, lone
  * surrogates and control characters need no cases of their own.
  *
  * That ids 0..255 are the bytes and 256 + i is the result of merge i holds for the published files, but
@@ -199,7 +199,7 @@ static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
     if (c != 'u') {
         if (c == 0 || !strchr("\"\\/bfnrt", c))
             return scan_error(s, err, "unknown escape");
-        if (c >= 'b') /* a control character: in no piece */
+        if (c >= 'b') /* a control character: in no token */
             return scan_error(s, err, "'\\%c' is not a character of the byte alphabet", c);
         s->p++;
         return QASR_OK;
@@ -218,7 +218,7 @@ static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
 }
 
 /* A string, as *n bytes at to; there must be room for what s has left. */
-static qasr_status scan_piece(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
+static qasr_status scan_token(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
 {
     unsigned char *at = to;
     if (!take(s, '"'))
@@ -268,7 +268,7 @@ static qasr_status scan_vocab(loader *l, scanner *s, qasr_error *err)
     while (more) {
         size_t n = 0;
         int32_t id = 0;
-        TRY(scan_piece(l, l->t->bytes + l->n_bytes, &n, s, err));
+        TRY(scan_token(l, l->t->bytes + l->n_bytes, &n, s, err));
         if (!take(s, ':'))
             return scan_error(s, err, "expected ':'");
         TRY(scan_id(&id, s, err));
@@ -292,7 +292,7 @@ static qasr_status load_vocab(loader *l, const char *path, size_t extra_bytes, q
     l->cap_tokens = m.size / TYPICAL_ENTRY_BYTES + 64;
     qasr_status status;
     TRY_GOTO(MEM_CALLOC(&l->t->tokens, l->cap_tokens, err));
-    TRY_GOTO(MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err)); /* JSON is longer than its pieces */
+    TRY_GOTO(MEM_ALLOC(&l->t->bytes, m.size + extra_bytes, err)); /* JSON is longer than its tokens */
     TRY_GOTO(scan_vocab(l, &s, err));
 done:
     file_map_close(&m);

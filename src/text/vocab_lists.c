@@ -10,7 +10,7 @@
 
 enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_UNUSED = 5 };
 
-/* Pieces come in the byte alphabet: one character, of one or two bytes, for each byte. False if one is no such character. */
+/* Tokens come in the byte alphabet: one character, of one or two bytes, for each byte. False if one is no such character. */
 static bool decode(const loader *l, unsigned char *to, size_t *n, const char *s, size_t len)
 {
     unsigned char *at = to;

@@ -1,4 +1,4 @@
-/* GGUF writer, version 3: metadata and tensor descriptions go in, then the data of the tensors in pieces
+/* GGUF writer, version 3: metadata and tensor descriptions go in, then the data of the tensors in parts
  * from any thread; out comes a file that appears whole or not at all.
  *
  * Tensors lie in the order of their declaration, each padded with zeros to the alignment, the last one
@@ -52,13 +52,13 @@ static qasr_status put_string(buf *b, const char *s, qasr_error *err)
     return put_bytes(b, s, strlen(s), err);
 }
 
-qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, qasr_error *err)
+qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool overwrite, qasr_error *err)
 {
     gguf_writer *g;
     TRY(MEM_CALLOC(&g, 1, err));
     buf_init(&g->meta, MAX_META_BYTES);
     buf_init(&g->keys, MAX_META_BYTES);
-    qasr_status status = path ? file_writer_open(&g->file, path, force, err) : QASR_OK;
+    qasr_status status = path ? file_writer_open(&g->file, path, overwrite, err) : QASR_OK;
     if (status != QASR_OK) {
         gguf_writer_free(g);
         return status;

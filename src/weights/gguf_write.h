@@ -7,7 +7,7 @@
 typedef struct gguf_writer gguf_writer;
 
 /* path NULL: nothing is written; the writer is for gguf_writer_measure alone. */
-qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool force, qasr_error *err);
+qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool overwrite, qasr_error *err);
 /* Metadata, before the header is written. Keys must be unique and not empty. */
 qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *value, qasr_error *err);
 qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err);

@@ -44,8 +44,8 @@ def main():
     sent = sum(e["sent"] for e in log if e["server"] == "cdn")
     print(f"remembered ranges: {'some' if n_ranges > 1 else n_ranges}, fetched again: {n_again}")
     size = 21377864                     # of the weights
-    pieces = 3 * len(sys.argv[2:]) << 20  # that a kill can cost: two on their way, a MiB each, and what nobody has read
-    print(f"sent: {'enough, and not much more' if size <= sent <= size + pieces else sent}")
+    ranges = 3 * len(sys.argv[2:]) << 20  # that a kill can cost: two on their way, a MiB each, and what nobody has read
+    print(f"sent: {'enough, and not much more' if size <= sent <= size + ranges else sent}")
 
 
 if __name__ == "__main__":

@@ -63,12 +63,12 @@ class TinyModel(Model):
         lines = (demo / "merges.txt").read_text().splitlines()
         self.merges = [line for line in lines if line and not line.startswith("#version")][:N_MERGES]
         tokens = alphabet() + [line.replace(" ", "") for line in self.merges]
-        self.vocab = {piece: i for i, piece in enumerate(tokens)}
+        self.vocab = {token: i for i, token in enumerate(tokens)}
         self.added = {len(tokens) + i: {"content": text, "special": text != "<asr_text>", "lstrip": False, "rstrip": False,
                                         "normalized": False, "single_word": False} for i, text in enumerate(ADDED)}
-        self.pieces = dict(enumerate(tokens)) | {i: t["content"] for i, t in self.added.items()}
+        self.texts = dict(enumerate(tokens)) | {i: t["content"] for i, t in self.added.items()}
         self.enc |= ENC
-        self.dec |= DEC | {"vocab_size": len(self.pieces) + 2}
+        self.dec |= DEC | {"vocab_size": len(self.texts) + 2}
         for key, text in ("audio_start_token_id", ADDED[3]), ("audio_end_token_id", ADDED[4]), ("audio_token_id", ADDED[5]):
             self.ids[key] = self.id_of(text)
         self.tensors = {}

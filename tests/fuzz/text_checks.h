@@ -31,26 +31,26 @@ static inline void check_round_trip(const tokenizer *t, const char *text, size_t
     token_ids_free(&ids);
 }
 
-/* Any ids at all give text, the same piece by piece as at once. */
+/* Any ids at all give text, the same range by range as at once. */
 static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_t size)
 {
     qasr_error err;
     text_stream stream = { 0 };
     token_ids ids = { 0 };
-    buf whole, parts;
+    buf whole, download;
     buf_init(&whole, MAX_TEXT);
-    buf_init(&parts, MAX_TEXT);
+    buf_init(&download, MAX_TEXT);
     for (size_t i = 0; i + 2 <= size; i += 2) {
         int16_t id; /* tokenizers of this size have holes and ends in reach */
         memcpy(&id, data + i, sizeof id);
         FUZZ_CHECK(token_ids_add(&ids, id, &err) == QASR_OK);
-        FUZZ_CHECK(text_stream_add(&stream, t, id, &parts, &err) == QASR_OK);
+        FUZZ_CHECK(text_stream_add(&stream, t, id, &download, &err) == QASR_OK);
     }
-    FUZZ_CHECK(text_stream_end(&stream, &parts, &err) == QASR_OK);
+    FUZZ_CHECK(text_stream_end(&stream, &download, &err) == QASR_OK);
     FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, true, &whole, &err) == QASR_OK);
-    FUZZ_CHECK(whole.len == parts.len && memcmp(buf_str(&whole), buf_str(&parts), whole.len) == 0);
+    FUZZ_CHECK(whole.len == download.len && memcmp(buf_str(&whole), buf_str(&download), whole.len) == 0);
     buf_free(&whole);
-    buf_free(&parts);
+    buf_free(&download);
     token_ids_free(&ids);
 }
 

@@ -111,24 +111,24 @@ static bool ids_must_match(const char *stem, double min_margin)
     return min_margin >= 4.6;
 }
 
-static void check_ids(const char *stem, const json_t *clip, const qasr_piece *piece)
+static void check_ids(const char *stem, const json_t *clip, const qasr_segment *segment)
 {
     const json_t *want = json_object_get(clip, "output_ids");
     size_t n = json_array_size(want) - 1; /* without the end token */
-    assert_int_equal(piece->n_tokens, n);
+    assert_int_equal(segment->n_tokens, n);
     for (size_t i = 0; i < n; i++)
-        if (piece->tokens[i] != json_integer_value(json_array_get(want, i)))
-            fail_msg("%s: token %zu is %d, expected %lld", stem, i, piece->tokens[i],
+        if (segment->tokens[i] != json_integer_value(json_array_get(want, i)))
+            fail_msg("%s: token %zu is %d, expected %lld", stem, i, segment->tokens[i],
                      (long long)json_integer_value(json_array_get(want, i)));
-    assert_int_equal(piece->stop, QASR_STOP_EOS);
+    assert_int_equal(segment->stop, QASR_STOP_EOS);
     /* the reference's text: "language X<asr_text>TEXT<|im_end|>" */
     const char *text = strstr(json_string_value(json_object_get(clip, "output")), "<asr_text>");
     assert_non_null(text);
     text += strlen("<asr_text>");
     const char *end = strstr(text, "<|im_end|>");
     assert_non_null(end);
-    assert_int_equal(strlen(piece->text), end - text);
-    assert_memory_equal(piece->text, text, (size_t)(end - text));
+    assert_int_equal(strlen(segment->text), end - text);
+    assert_memory_equal(segment->text, text, (size_t)(end - text));
 }
 
 static void compare_with_exact(const weights *dump, const char *stem, const float *pcm, size_t n)
@@ -141,7 +141,7 @@ static void compare_with_exact(const weights *dump, const char *stem, const floa
     close(mkstemp(path));
     opt.dump_tensors = path;
     opt.max_new_tokens = 1;
-    opt.max_piece_s = 1200;
+    opt.max_segment_s = 1200;
     must(qasr_transcribe(&result, env.exact, pcm, n, &opt, &err), &err);
     must(weights_open_safetensors(&exact, path, &err), &err);
     assert_true(compare(&env.logits, dump, exact, "first_logits", "%s"));
@@ -168,13 +168,13 @@ static void clip_matches(void **state)
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.dump_tensors = dump_path;
     opt.max_new_tokens = MAX_NEW_TOKENS;
-    opt.max_piece_s = 1200; /* the reference took all clips whole */
+    opt.max_segment_s = 1200; /* the reference took all clips whole */
     opt.no_retry = 1;
     qasr_result *result = NULL;
     must(qasr_transcribe(&result, env.session, pcm, n, &opt, &err), &err);
-    assert_int_equal(qasr_result_piece_count(result), 1);
-    const qasr_piece *piece = qasr_result_piece(result, 0);
-    assert_int_equal(piece->n_audio_tokens, json_integer_value(json_object_get(clip, "audio_tokens")));
+    assert_int_equal(qasr_result_segment_count(result), 1);
+    const qasr_segment *segment = qasr_result_segment(result, 0);
+    assert_int_equal(segment->n_audio_tokens, json_integer_value(json_object_get(clip, "audio_tokens")));
 
     weights *dump = NULL;
     must(weights_open_safetensors(&dump, dump_path, &err), &err);
@@ -186,7 +186,7 @@ static void clip_matches(void **state)
     if (env.exact)
         compare_with_exact(dump, stem, pcm, n);
     if (ids_must_match(stem, json_number_value(json_object_get(clip, "min_margin"))))
-        check_ids(stem, clip, piece);
+        check_ids(stem, clip, segment);
 
     weights_close(dump);
     qasr_result_free(result);
@@ -212,7 +212,7 @@ static qasr_status quantize_decoder(qasr_error *err)
     opt.output = env.gguf;
     opt.qtype = env.qtype;
     opt.quantize_embeddings = 1;
-    opt.force = 1;
+    opt.overwrite = 1;
     return qasr_quantize(&opt, NULL, err);
 }
 

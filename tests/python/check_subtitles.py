@@ -54,7 +54,7 @@ def check(width, lines, seconds, folder, args):
         by_csv = list(csv.DictReader(f))
     with open(at["tsv"], newline="", encoding="utf-8") as f:
         by_tsv = list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
-    assert by_csv == by_tsv and [row["text"] for row in by_csv] == [piece["text"] for piece in whole["pieces"]]
+    assert by_csv == by_tsv and [row["text"] for row in by_csv] == [segment["text"] for segment in whole["segments"]]
     records = [json.loads(line) for line in at["jsonl"].read_text(encoding="utf-8").splitlines()]
     segments = [record for record in records if record["type"] == "segment"]
     assert [float(row["start"]) for row in by_csv] == [segment["start"] for segment in segments]

@@ -78,7 +78,7 @@ class Model:
         self.tensors = read_safetensors(folder)
         vocab = json.loads((folder / "vocab.json").read_text())
         self.added = {int(i): t for i, t in json.loads((folder / "tokenizer_config.json").read_text())["added_tokens_decoder"].items()}
-        self.pieces = {i: piece for piece, i in vocab.items()} | {i: t["content"] for i, t in self.added.items()}
+        self.texts = {i: token for token, i in vocab.items()} | {i: t["content"] for i, t in self.added.items()}
         lines = (folder / "merges.txt").read_text().splitlines()
         self.merges = [line for line in lines if line and not line.startswith("#version")]
 
@@ -87,7 +87,7 @@ class Model:
 
     def rows(self, unused):
         n = self.dec["vocab_size"]
-        return [self.pieces.get(i, unused.format(i)) for i in range(n)]
+        return [self.texts.get(i, unused.format(i)) for i in range(n)]
 
 
 # ---- names: column by column as the layouts have them ---------------------------------------------
@@ -281,7 +281,7 @@ def write_llama_text(path, model):
     out.set("general.quantization_version", "u32", 2)
 
     def token_type(i):
-        if i not in model.pieces:
+        if i not in model.texts:
             return 5
         return 1 if i not in model.added else 3 if model.added[i]["special"] else 4
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "text/echo.h"
+#include "text/context_echo.h"
 #include "text/text.h"
 #include "text/utf8.h"
 
@@ -275,7 +275,7 @@ static void loops_are_noticed(void **state)
 
 static void texts_are_joined_with_a_space_where_one_is_due(void **state)
 {
-    static const struct { const char *before, *piece, *want; } cases[] = {
+    static const struct { const char *before, *segment, *want; } cases[] = {
         { "", "Hi", "Hi" },
         { "Hi", "", "Hi" },
         { "end.", "Start", "end. Start" },
@@ -295,7 +295,7 @@ static void texts_are_joined_with_a_space_where_one_is_due(void **state)
         buf joined;
         buf_init(&joined, 100);
         assert_int_equal(answer_join_text(&joined, cases[i].before, &err), QASR_OK);
-        assert_int_equal(answer_join_text(&joined, cases[i].piece, &err), QASR_OK);
+        assert_int_equal(answer_join_text(&joined, cases[i].segment, &err), QASR_OK);
         assert_string_equal(buf_str(&joined), cases[i].want);
         buf_free(&joined);
     }
@@ -303,12 +303,12 @@ static void texts_are_joined_with_a_space_where_one_is_due(void **state)
 
 static void languages_are_joined_without_repeats(void **state)
 {
-    static const char *const pieces[] = { "", "Chinese", "Chinese", "", "Chinese", "English", "", "English", "Chinese", "Chin" };
+    static const char *const segments[] = { "", "Chinese", "Chinese", "", "Chinese", "English", "", "English", "Chinese", "Chin" };
     qasr_error err;
     buf joined;
     buf_init(&joined, 100);
-    for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
-        assert_int_equal(answer_join_language(&joined, pieces[i], &err), QASR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(segments); i++)
+        assert_int_equal(answer_join_language(&joined, segments[i], &err), QASR_OK);
     assert_string_equal(buf_str(&joined), "Chinese,English,Chinese,Chin");
     buf_free(&joined);
 }
@@ -318,7 +318,7 @@ static void languages_are_joined_without_repeats(void **state)
 static void check_echo(const char *text, const char *context, bool wanted)
 {
     bool echoes = !wanted;
-    assert_int_equal(echo_find(&echoes, text, context, NULL), QASR_OK);
+    assert_int_equal(context_echo_find(&echoes, text, context, NULL), QASR_OK);
     if (echoes != wanted)
         fail_msg("'%s' after the context '%s': %d", text, context, echoes);
 }
@@ -345,7 +345,7 @@ static void echoes_of_the_context(void **state)
     for (size_t n = 0; n < 8; n++) { /* no memory */
         bool echoes;
         mem_fail_after(n);
-        qasr_status status = echo_find(&echoes, "abcdefghi", "abcdefghi", NULL);
+        qasr_status status = context_echo_find(&echoes, "abcdefghi", "abcdefghi", NULL);
         mem_fail_after(SIZE_MAX);
         assert_true(status == QASR_OK || status == QASR_E_NOMEM);
         assert_true(n > 0 || status == QASR_E_NOMEM);

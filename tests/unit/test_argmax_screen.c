@@ -81,16 +81,16 @@ static void index_is_that_of_the_whole_product(void **state)
     for (size_t t = 0; t < ARRAY_LEN(types); t++) {
         float *values, x[K], *logits = malloc(N * sizeof *logits);
         void *w = make_matrix(types[t], &values, (const size_t[]){ 4000, 77, 78 }, 3);
-        screen *s = NULL;
-        assert_true(screen_is_smaller(types[t]));
-        assert_int_equal(screen_create(&s, &g, NULL, w, types[t], N, K, NULL), QASR_OK);
+        argmax_screen *s = NULL;
+        assert_true(argmax_screen_is_smaller(types[t]));
+        assert_int_equal(argmax_screen_create(&s, &g, NULL, w, types[t], N, K, NULL), QASR_OK);
         size_t n_found = 0;
         for (size_t i = 0; i < 300; i++) {
             size_t near = i < 3 ? 78 : (size_t)seed % N;
             make_vector(x, values + near * K, 0.01f * (float)i);
             int32_t want = whole_argmax(w, types[t], x, logits), got = -2;
             bool found;
-            assert_int_equal(screen_argmax(s, &g, x, &got, &found, NULL), QASR_OK);
+            assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
             if (found)
                 assert_int_equal(got, want);
             n_found += found;
@@ -100,12 +100,12 @@ static void index_is_that_of_the_whole_product(void **state)
             }
             if (i < 20) {
                 assert_true(found);
-                assert_true(screen_would_help(&g, w, types[t], N, K, x, logits));
+                assert_true(argmax_screen_would_help(&g, w, types[t], N, K, x, logits));
             }
         }
         assert_true(n_found >= 60);
         assert_true(n_found < 300); /* the last ones are more noise than row */
-        screen_free(s);
+        argmax_screen_free(s);
         free(w), free(values), free(logits);
     }
 }
@@ -114,18 +114,18 @@ static void alike_rows_are_left_to_the_whole_product(void **state)
 {
     float *values, x[K], *logits = malloc(N * sizeof *logits);
     void *w = make_matrix(QUANT_BF16, &values, NULL, 0);
-    screen *s = NULL;
-    assert_int_equal(screen_create(&s, &g, NULL, w, QUANT_BF16, N, K, NULL), QASR_OK);
+    argmax_screen *s = NULL;
+    assert_int_equal(argmax_screen_create(&s, &g, NULL, w, QUANT_BF16, N, K, NULL), QASR_OK);
     for (size_t i = 0; i < K; i++)
         x[i] = next_random();
     int32_t got = -2;
     bool found = true;
-    assert_int_equal(screen_argmax(s, &g, x, &got, &found, NULL), QASR_OK);
+    assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
     assert_false(found);
     assert_int_equal(got, -2);
     whole_argmax(w, QUANT_BF16, x, logits);
-    assert_false(screen_would_help(&g, w, QUANT_BF16, N, K, x, logits));
-    screen_free(s);
+    assert_false(argmax_screen_would_help(&g, w, QUANT_BF16, N, K, x, logits));
+    argmax_screen_free(s);
     free(w), free(values), free(logits);
 }
 
@@ -135,26 +135,26 @@ static void damaged_rows_are_seen(void **state)
     for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
         float *values, x[K];
         uint16_t *w = make_matrix(QUANT_BF16, &values, NULL, 0);
-        screen *s = NULL;
+        argmax_screen *s = NULL;
         w[3000 * K + 17] = damage[i];
-        assert_int_equal(screen_create(&s, &g, NULL, w, QUANT_BF16, N, K, NULL), QASR_OK);
+        assert_int_equal(argmax_screen_create(&s, &g, NULL, w, QUANT_BF16, N, K, NULL), QASR_OK);
         make_vector(x, values + 5 * K, 0.1f);
         int32_t got = -2;
         bool found;
-        assert_int_equal(screen_argmax(s, &g, x, &got, &found, NULL), QASR_OK);
+        assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
         assert_true(found);
         assert_int_equal(got, -1);
-        screen_free(s);
+        argmax_screen_free(s);
         free(w), free(values);
     }
 }
 
 static void small_types_need_no_screen(void **state)
 {
-    assert_false(screen_is_smaller(QUANT_Q8_0));
-    assert_false(screen_is_smaller(QUANT_Q4_0));
-    assert_false(screen_is_smaller(QUANT_Q4_K));
-    assert_false(screen_is_smaller(QUANT_Q5_0));
+    assert_false(argmax_screen_is_smaller(QUANT_Q8_0));
+    assert_false(argmax_screen_is_smaller(QUANT_Q4_0));
+    assert_false(argmax_screen_is_smaller(QUANT_Q4_K));
+    assert_false(argmax_screen_is_smaller(QUANT_Q5_0));
 }
 
 /* Through the device: every step of a long run of arg maxima, before and after it begins to screen. */

@@ -37,21 +37,21 @@ static void make_items(budget_item *items)
         double scale = exp(4 * uniform());
         for (size_t c = 0; c < N_CANDIDATES; c++) {
             items[i].candidate[candidates[c]] = true;
-            items[i].harm[candidates[c]] = scale * exp2(-2 * bits_of(candidates[c])) * (0.3 + uniform());
+            items[i].sensitivity[candidates[c]] = scale * exp2(-2 * bits_of(candidates[c])) * (0.3 + uniform());
         }
     }
 }
 
-static double total_harm(const budget_item *items)
+static double total_sensitivity(const budget_item *items)
 {
     double sum = 0;
     for (size_t i = 0; i < N_ITEMS; i++)
-        sum += items[i].harm[items[i].type];
+        sum += items[i].sensitivity[items[i].type];
     return sum;
 }
 
 /* The least harm of all choices with at most so many bits per value. */
-static double best_harm(const budget_item *given, double bits)
+static double best_sensitivity(const budget_item *given, double bits)
 {
     budget_item items[N_ITEMS];
     double best = INFINITY;
@@ -59,8 +59,8 @@ static double best_harm(const budget_item *given, double bits)
     for (size_t choice = 0; choice < N_CHOICES; choice++) {
         for (size_t i = 0, rest = choice; i < N_ITEMS; i++, rest /= N_CANDIDATES)
             items[i].type = candidates[rest % N_CANDIDATES];
-        if (budget_bits(items, N_ITEMS) <= bits && total_harm(items) < best)
-            best = total_harm(items);
+        if (budget_bits(items, N_ITEMS) <= bits && total_sensitivity(items) < best)
+            best = total_sensitivity(items);
     }
     return best;
 }
@@ -80,10 +80,10 @@ static void budget_is_a_step_from_the_best(void **state)
         }
         must(budget_choose(items, N_ITEMS, bits, &err), &err);
         assert_true(budget_bits(items, N_ITEMS) <= bits);
-        double best = best_harm(items, bits), less = best_harm(items, bits - 4 * largest / n);
-        assert_true(total_harm(items) >= best * (1 - 1e-12));
-        assert_true(total_harm(items) <= less * (1 + 1e-12));
-        n_best += total_harm(items) <= best * (1 + 1e-12);
+        double best = best_sensitivity(items, bits), less = best_sensitivity(items, bits - 4 * largest / n);
+        assert_true(total_sensitivity(items) >= best * (1 - 1e-12));
+        assert_true(total_sensitivity(items) <= less * (1 + 1e-12));
+        n_best += total_sensitivity(items) <= best * (1 + 1e-12);
     }
     assert_true(n_best >= 5);
 }
@@ -98,14 +98,14 @@ static void budget_ends(void **state)
     assert_non_null(strstr(err.message, "4.49 bits per weight are asked for, and the smallest types take 4.5"));
     must(budget_choose(items, N_ITEMS, 4.5, &err), &err);
     for (size_t i = 0; i < N_ITEMS; i++) /* the better one of the two smallest */
-        assert_int_equal(items[i].type, items[i].harm[QUANT_Q4_K] < items[i].harm[QUANT_Q4_0] ? QUANT_Q4_K : QUANT_Q4_0);
+        assert_int_equal(items[i].type, items[i].sensitivity[QUANT_Q4_K] < items[i].sensitivity[QUANT_Q4_0] ? QUANT_Q4_K : QUANT_Q4_0);
     for (size_t i = 0; i < N_ITEMS; i++)
-        items[i].harm[QUANT_Q8_0] = 0;
+        items[i].sensitivity[QUANT_Q8_0] = 0;
     must(budget_choose(items, N_ITEMS, 100, &err), &err);
     assert_true(budget_bits(items, N_ITEMS) == 8.5);
     for (size_t i = 0; i < N_ITEMS; i++) /* bits that bring nothing are not taken */
         for (size_t c = 0; c < N_CANDIDATES; c++)
-            items[i].harm[candidates[c]] = 0;
+            items[i].sensitivity[candidates[c]] = 0;
     must(budget_choose(items, N_ITEMS, 100, &err), &err);
     assert_true(budget_bits(items, N_ITEMS) == 4.5);
 }
@@ -115,7 +115,7 @@ static void budget_ends(void **state)
 /* What a plan says of the tensors. */
 typedef struct told {
     size_t n, n_mixed;
-    double values, bits, harm, least;  /* of the mixed ones */
+    double values, bits, sensitivity, least;  /* of the mixed ones */
     bool others_mixed;                 /* one that no mix is for */
     char types[8192];
 } told;
@@ -131,7 +131,7 @@ static int tell(void *user, const qasr_quantize_tensor *t)
     all->n_mixed++;
     all->values += (double)t->n_values;
     all->bits += 8 * (double)t->bytes_after;
-    all->harm += t->harm;
+    all->sensitivity += t->sensitivity;
     all->others_mixed = all->others_mixed || strcmp(t->part, "decoder") != 0 || strstr(t->name, "norm");
     return 0;
 }
@@ -146,7 +146,7 @@ static const char *calibrated(void)
     opt.n_audio = ARRAY_LEN(clips);
     opt.output = scratch_path("c.gguf");
     opt.covariance = 1;
-    opt.force = 1;
+    opt.overwrite = 1;
     must(qasr_calibrate(&opt, NULL, &err), &err);
     return scratch_path("c.gguf");
 }
@@ -171,7 +171,7 @@ static void run_mix(const qasr_quantize_options *opt)
     must(qasr_quantize(opt, NULL, &err), &err);
 }
 
-static void more_bits_less_harm(void **state)
+static void more_bits_less_sensitivity(void **state)
 {
     (void)state;
     calibrated();
@@ -183,8 +183,8 @@ static void more_bits_less_harm(void **state)
         assert_int_equal(t.n_mixed, 7);
         assert_false(t.others_mixed);
         assert_true(t.bits / t.values <= bits && t.bits / t.values > fmin(bits, 8.5) - 0.5); /* a feed-forward matrix from q6_k to q8_0 */
-        assert_true(t.harm < last || (bits > 8.5 && t.harm <= last));
-        last = t.harm;
+        assert_true(t.sensitivity < last || (bits > 8.5 && t.sensitivity <= last));
+        last = t.sensitivity;
     }
 }
 
@@ -200,7 +200,7 @@ static void results_do_not_depend_on_threads(void **state)
     opt.n_threads = 3;
     run_mix(&opt);
     assert_string_equal(one.types, three.types);
-    assert_true(one.harm == three.harm);
+    assert_true(one.sensitivity == three.sensitivity);
 }
 
 static void what_is_asked_for_stays(void **state)
@@ -298,7 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(budget_is_a_step_from_the_best),
         cmocka_unit_test(budget_ends),
-        cmocka_unit_test_setup_teardown(more_bits_less_harm, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(more_bits_less_sensitivity, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(results_do_not_depend_on_threads, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(what_is_asked_for_stays, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(the_encoder_keeps_its_types, scratch_make, scratch_remove),

@@ -31,7 +31,7 @@ static void must(qasr_status status, const qasr_error *err)
 
 /* ---- sounds and sessions ---- */
 
-static struct sound { float *pcm; size_t n; } sounds[N_FILES], long_sound;
+static struct sound { float *pcm; size_t n; } audio_files[N_FILES], long_sound;
 static qasr_model *opened;
 
 static int open_all(void **state)
@@ -39,7 +39,7 @@ static int open_all(void **state)
     qasr_error err;
     qasr_status status = qasr_model_open(&opened, MODEL_DIR, NULL, &err);
     for (size_t i = 0; i < N_FILES && status == QASR_OK; i++)
-        status = qasr_audio_load(&sounds[i].pcm, &sounds[i].n, files[i], &err);
+        status = qasr_audio_load(&audio_files[i].pcm, &audio_files[i].n, files[i], &err);
     if (status == QASR_OK)
         status = qasr_audio_load(&long_sound.pcm, &long_sound.n, long_file, &err);
     if (status != QASR_OK)
@@ -50,7 +50,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     for (size_t i = 0; i < N_FILES; i++)
-        qasr_audio_free(sounds[i].pcm);
+        qasr_audio_free(audio_files[i].pcm);
     qasr_audio_free(long_sound.pcm);
     qasr_model_close(opened);
     return 0;
@@ -109,7 +109,7 @@ static int give(void *user, qasr_clip *clip)
         return -1;
     if (i == c->n_clips)
         return 0;
-    const struct sound *s = &sounds[c->order[i]];
+    const struct sound *s = &audio_files[c->order[i]];
     c->n_given++;
     c->most_ahead = c->n_given - c->n_done > c->most_ahead ? c->n_given - c->n_done : c->most_ahead;
     clip->user = &c->copies[i];
@@ -168,9 +168,9 @@ static void same_result(const qasr_result *a, const qasr_result *b)
     assert_non_null(b);
     assert_string_equal(qasr_result_text(a), qasr_result_text(b));
     assert_string_equal(qasr_result_language(a), qasr_result_language(b));
-    assert_int_equal(qasr_result_piece_count(a), qasr_result_piece_count(b));
-    for (size_t i = 0; i < qasr_result_piece_count(a); i++) {
-        const qasr_piece *p = qasr_result_piece(a, i), *q = qasr_result_piece(b, i);
+    assert_int_equal(qasr_result_segment_count(a), qasr_result_segment_count(b));
+    for (size_t i = 0; i < qasr_result_segment_count(a); i++) {
+        const qasr_segment *p = qasr_result_segment(a, i), *q = qasr_result_segment(b, i);
         assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->stop == q->stop);
         assert_int_equal(p->n_tokens, q->n_tokens);
         assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
@@ -184,7 +184,7 @@ static void transcribe_alone(qasr_result *results[N_FILES], const char *kv_type)
     qasr_error err;
     qasr_session *s = open_session(1, 1, kv_type);
     for (size_t i = 0; i < N_FILES; i++)
-        must(qasr_transcribe(&results[i], s, sounds[i].pcm, sounds[i].n, NULL, &err), &err);
+        must(qasr_transcribe(&results[i], s, audio_files[i].pcm, audio_files[i].n, NULL, &err), &err);
     qasr_session_close(s);
 }
 
@@ -254,7 +254,7 @@ static void quantized_decoders_give_the_same_tokens_too(void **state)
         q.output = gguf;
         q.qtype = qtypes[i];
         q.quantize_embeddings = 1;
-        q.force = 1;
+        q.overwrite = 1;
         must(qasr_quantize(&q, NULL, &err), &err);
         qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
         mo.decoder_gguf = gguf;
@@ -269,7 +269,7 @@ static void quantized_decoders_give_the_same_tokens_too(void **state)
     }
 }
 
-static void pieces_of_a_clip_are_decoded_together(void **state)
+static void segments_of_a_clip_are_decoded_together(void **state)
 {
     qasr_error err;
     qasr_result *results[3] = { NULL };
@@ -279,17 +279,17 @@ static void pieces_of_a_clip_are_decoded_together(void **state)
         caller_init(&c, 0);
         qasr_session *s = open_session(batches[i], 2, NULL);
         qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-        opt.max_piece_s = 8;
+        opt.max_segment_s = 8;
         opt.on_text = hear;
         opt.user = &c;
         must(qasr_transcribe(&results[i], s, long_sound.pcm, long_sound.n, &opt, &err), &err);
         qasr_session_close(s);
         same_result(results[i], results[0]);
-        size_t n_tokens = 0, n = qasr_result_piece_count(results[i]);
+        size_t n_tokens = 0, n = qasr_result_segment_count(results[i]);
         assert_true(n >= 8);
         for (size_t p = 0; p < n; p++) {
-            const qasr_piece *piece = qasr_result_piece(results[i], p);
-            n_tokens += piece->n_tokens; /* the first token of a piece is of its prompt, its last pass gives the end token */
+            const qasr_segment *segment = qasr_result_segment(results[i], p);
+            n_tokens += segment->n_tokens; /* the first token of a segment is of its prompt, its last pass gives the end token */
         }
         assert_string_equal(c.text, qasr_result_text(results[i]));
         assert_true(c.n_texts > n);
@@ -304,34 +304,34 @@ static void pieces_of_a_clip_are_decoded_together(void **state)
     free_results(results, ARRAY_LEN(results));
 }
 
-/* Files are read piece by piece: the same cuts and the same results as of samples in memory. */
+/* Files are read segment by segment: the same cuts and the same results as of samples in memory. */
 static void files_give_what_their_samples_give(void **state)
 {
     qasr_error err;
     caller by_path, by_samples;
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_piece_s = 7;
+    opt.max_segment_s = 7;
     qasr_session *s = open_session(0, 2, NULL);
     caller_init(&by_path, N_FILES);
     caller_init(&by_samples, N_FILES);
     by_path.by_path = true;
     must(qasr_transcribe_many(s, &opt, give, take, &by_path, &err), &err);
     must(qasr_transcribe_many(s, &opt, give, take, &by_samples, &err), &err);
-    assert_true(qasr_result_piece_count(by_path.results[5]) >= 4);
+    assert_true(qasr_result_segment_count(by_path.results[5]) >= 4);
     for (size_t i = 0; i < N_FILES; i++) {
         same_result(by_path.results[i], by_samples.results[i]);
-        assert_true(qasr_result_timings(by_path.results[i])->audio_s == (double)sounds[i].n / 16000);
-        assert_true(qasr_result_timings(by_samples.results[i])->audio_s == (double)sounds[i].n / 16000);
+        assert_true(qasr_result_timings(by_path.results[i])->audio_s == (double)audio_files[i].n / 16000);
+        assert_true(qasr_result_timings(by_samples.results[i])->audio_s == (double)audio_files[i].n / 16000);
     }
     caller_free(&by_path);
     caller_free(&by_samples);
     qasr_session_close(s);
 }
 
-/* Pieces as they come, of parts of files. */
+/* Segments as they come, of parts of files. */
 typedef struct watcher {
     qasr_audio_options audio;
-    size_t n_given, n_done, n_pieces, n_of_clip, cancel_at;
+    size_t n_given, n_done, n_segments, n_of_clip, cancel_at;
     struct { double start_s, end_s; char text[400]; } seen[40]; /* of the clip that is next */
 } watcher;
 
@@ -343,7 +343,7 @@ static int give_part(void *user, qasr_clip *clip)
     return w->n_given++ < 3;
 }
 
-static int watch_piece(void *user, const struct qasr_piece *p)
+static int watch_segment(void *user, const struct qasr_segment *p)
 {
     watcher *w = user;
     assert_true(w->n_of_clip < ARRAY_LEN(w->seen));
@@ -351,7 +351,7 @@ static int watch_piece(void *user, const struct qasr_piece *p)
     w->seen[w->n_of_clip].end_s = p->end_s;
     snprintf(w->seen[w->n_of_clip].text, sizeof w->seen[0].text, "%s", p->text);
     w->n_of_clip++;
-    return ++w->n_pieces == w->cancel_at;
+    return ++w->n_segments == w->cancel_at;
 }
 
 static int take_part(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
@@ -359,14 +359,14 @@ static int take_part(void *user, const qasr_clip *clip, qasr_result *result, con
     watcher *w = user;
     w->n_done += result != NULL;
     assert_true(result || error->status == QASR_E_CANCELLED);
-    for (size_t i = 0; result && i < qasr_result_piece_count(result); i++) {
-        const qasr_piece *p = qasr_result_piece(result, i);
+    for (size_t i = 0; result && i < qasr_result_segment_count(result); i++) {
+        const qasr_segment *p = qasr_result_segment(result, i);
         assert_true(i < w->n_of_clip && p->start_s == w->seen[i].start_s && p->end_s == w->seen[i].end_s);
         assert_string_equal(p->text, w->seen[i].text);
         assert_true(i > 0 ? p->start_s == w->seen[i - 1].end_s : p->start_s == 2.5);
     }
     if (result) {
-        assert_int_equal(w->n_of_clip, qasr_result_piece_count(result));
+        assert_int_equal(w->n_of_clip, qasr_result_segment_count(result));
         assert_true(fabs(qasr_result_timings(result)->audio_s - 22) < 1e-9); /* of the part */
         assert_true(fabs(w->seen[w->n_of_clip - 1].end_s - 24.5) < 1e-9);
     }
@@ -375,7 +375,7 @@ static int take_part(void *user, const qasr_clip *clip, qasr_result *result, con
     return 0;
 }
 
-static void pieces_come_in_order_before_their_result(void **state)
+static void segments_come_in_order_before_their_result(void **state)
 {
     static const size_t cancel_at[] = { 0, 5 };
     for (size_t i = 0; i < ARRAY_LEN(cancel_at); i++) {
@@ -384,16 +384,16 @@ static void pieces_come_in_order_before_their_result(void **state)
         w.audio.start_s = 2.5;
         w.audio.duration_s = 22;
         qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-        opt.max_piece_s = 8;
-        opt.on_piece = watch_piece;
+        opt.max_segment_s = 8;
+        opt.on_segment = watch_segment;
         opt.user = &w;
         qasr_session *s = open_session(3, 2, NULL);
         qasr_status status = qasr_transcribe_many(s, &opt, give_part, take_part, &w, &err);
         assert_int_equal(status, cancel_at[i] ? QASR_E_CANCELLED : QASR_OK);
         if (cancel_at[i])
-            assert_true(w.n_pieces == cancel_at[i] && w.n_done < 3);
+            assert_true(w.n_segments == cancel_at[i] && w.n_done < 3);
         else
-            assert_true(w.n_pieces >= 9 && w.n_done == 3);
+            assert_true(w.n_segments >= 9 && w.n_done == 3);
         qasr_session_close(s);
     }
 }
@@ -404,7 +404,7 @@ static int give_odd(void *user, qasr_clip *clip)
 {
     odd_clips *o = user;
     clip->path = o->n_given == 0 ? "missing.wav" : o->n_given == 1 ? files[1] : NULL;
-    clip->pcm = o->n_given == 1 ? sounds[0].pcm : NULL;
+    clip->pcm = o->n_given == 1 ? audio_files[0].pcm : NULL;
     clip->n_samples = o->n_given > 0;
     return o->n_given++ < 3;
 }
@@ -446,7 +446,7 @@ static void times_of_the_clips_add_up(void **state)
     double sum = 0;
     for (size_t i = 0; i < 4; i++) {
         const qasr_timings *t = qasr_result_timings(c.results[i]);
-        assert_int_equal(t->n_decode_steps, qasr_result_piece(c.results[i], 0)->n_tokens);
+        assert_int_equal(t->n_decode_steps, qasr_result_segment(c.results[i], 0)->n_tokens);
         assert_int_equal(t->n_decoded_tokens, t->n_decode_steps);
         assert_true(fabs(t->decode_s - first->decode_s) <= 1e-9);
         assert_true(t->mel_s > 0 && t->encode_s > 0 && t->prefill_s > 0);
@@ -485,7 +485,7 @@ static void a_failing_clip_does_not_stop_the_others(void **state)
     free_results(alone, N_FILES);
 }
 
-static void a_piece_that_does_not_fit_fails_its_clip(void **state)
+static void a_segment_that_does_not_fit_fails_its_clip(void **state)
 {
     qasr_error err;
     caller c;
@@ -627,10 +627,10 @@ static void a_character_that_is_cut_is_shown(void **state)
     qasr_result *result = NULL;
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_new_tokens = 23;
-    opt.max_piece_s = 1200;
+    opt.max_segment_s = 1200;
     opt.on_text = hear;
     opt.user = &c;
-    must(qasr_transcribe(&result, s, sounds[5].pcm, sounds[5].n, &opt, &err), &err);
+    must(qasr_transcribe(&result, s, audio_files[5].pcm, audio_files[5].n, &opt, &err), &err);
     assert_int_equal(qasr_result_stop_reason(result), QASR_STOP_LIMIT);
     const char *text = qasr_result_text(result);
     assert_string_equal(text + strlen(text) - 3, "\xEF\xBF\xBD");
@@ -686,13 +686,13 @@ int main(void)
         cmocka_unit_test(batch_and_threads_do_not_change_tokens),
         cmocka_unit_test(every_type_of_keys_and_values_has_its_own_tokens),
         cmocka_unit_test(quantized_decoders_give_the_same_tokens_too),
-        cmocka_unit_test(pieces_of_a_clip_are_decoded_together),
+        cmocka_unit_test(segments_of_a_clip_are_decoded_together),
         cmocka_unit_test(files_give_what_their_samples_give),
-        cmocka_unit_test(pieces_come_in_order_before_their_result),
+        cmocka_unit_test(segments_come_in_order_before_their_result),
         cmocka_unit_test(clips_without_sound_have_their_errors),
         cmocka_unit_test(times_of_the_clips_add_up),
         cmocka_unit_test(a_failing_clip_does_not_stop_the_others),
-        cmocka_unit_test(a_piece_that_does_not_fit_fails_its_clip),
+        cmocka_unit_test(a_segment_that_does_not_fit_fails_its_clip),
         cmocka_unit_test(an_automatic_batch_is_limited_by_memory),
         cmocka_unit_test(callbacks_cancel),
         cmocka_unit_test(wrong_arguments_are_refused),

@@ -18,7 +18,7 @@ static qasr_quantize_options options(const char *in, const char *out, const char
     opt.qtype = qtype;
     opt.scope = "thinker.";
     opt.n_threads = 2;
-    opt.force = 1;
+    opt.overwrite = 1;
     return opt;
 }
 
@@ -334,14 +334,14 @@ static void check_clip(qasr_session *s, const char *name, const json_t *clip)
     snprintf(path, sizeof path, TEST_DATA "/golden/clips/%.*s.flac", (int)strcspn(name, "."), name);
     assert_int_equal(qasr_audio_load(&pcm, &n, path, &err), QASR_OK);
     qasr_transcribe_options whole = QASR_TRANSCRIBE_OPTIONS_INIT;
-    whole.max_piece_s = 1200; /* as the reference does */
+    whole.max_segment_s = 1200; /* as the reference does */
     if (qasr_transcribe(&result, s, pcm, n, &whole, &err) != QASR_OK)
         fail_msg("%s", err.message);
-    const qasr_piece *piece = qasr_result_piece(result, 0);
+    const qasr_segment *segment = qasr_result_segment(result, 0);
     const json_t *ids = json_object_get(clip, "output_ids");
-    assert_int_equal(piece->n_tokens, json_array_size(ids) - 1); /* without the end token */
-    for (size_t i = 0; i < piece->n_tokens; i++)
-        assert_int_equal(piece->tokens[i], json_integer_value(json_array_get(ids, i)));
+    assert_int_equal(segment->n_tokens, json_array_size(ids) - 1); /* without the end token */
+    for (size_t i = 0; i < segment->n_tokens; i++)
+        assert_int_equal(segment->tokens[i], json_integer_value(json_array_get(ids, i)));
     qasr_result_free(result);
     qasr_audio_free(pcm);
 }

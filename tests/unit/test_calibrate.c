@@ -228,7 +228,7 @@ static void sums_are_those_of_the_rows(void **state)
     assert_int_equal(report.decoder_rows, list[7].e.n);
     assert_int_equal(report.answer_rows, list[11].e.n);
     assert_int_equal(report.n_clips, N_CLIPS);
-    assert_int_equal(report.n_pieces, N_CLIPS);
+    assert_int_equal(report.n_segments, N_CLIPS);
     assert_int_equal(report.n_passes, 1);
     assert_int_equal(report.n_matrices, 6 * 6 + 3 + 6 * 7 + 1);
     calibration_close(c);
@@ -255,7 +255,7 @@ static void first_layer_sees_normed_embeddings(void **state)
         int32_t ids[MAX];
         size_t n = 0;
         qasr_result *r = transcribe(s, clips[clip], scratch_path("dump.safetensors"));
-        const qasr_piece *p = qasr_result_piece(r, 0);
+        const qasr_segment *p = qasr_result_segment(r, 0);
         assert_true(p->n_prompt_tokens + p->n_tokens < MAX);
         weights *dump;
         must(weights_open_safetensors(&dump, scratch_path("dump.safetensors"), &err), &err);
@@ -326,7 +326,7 @@ static void threads_and_passes_give_the_same_bytes(void **state)
     same_file("one.gguf", "passes.gguf");
     assert_int_equal(whole.n_passes, 1);
     assert_int_equal(whole.decoder_rows, parts.decoder_rows);
-    assert_int_equal(whole.n_pieces, parts.n_pieces);
+    assert_int_equal(whole.n_segments, parts.n_segments);
     assert_int_equal(whole.file_bytes, parts.file_bytes);
 }
 
@@ -382,7 +382,7 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     opt.limit = 1; /* it is not reached */
     assert_int_equal(calibrate(&opt).n_clips, 1);
     calibrate_fails(&opt, QASR_E_INVALID, "use --force");
-    opt.force = 1;
+    opt.overwrite = 1;
     calibrate(&opt);
     opt = options("d.gguf");
     opt.n_audio = 0;
@@ -577,29 +577,29 @@ static void bad_files_are_refused(void **state)
 
 /* ---- audio files ---- */
 
-static void find(sounds *s, const char *name, size_t limit)
+static void find(audio_files *s, const char *name, size_t limit)
 {
     qasr_error err;
-    *s = (sounds){ 0 };
-    must(sounds_find(s, &name, 1, limit, &err), &err);
+    *s = (audio_files){ 0 };
+    must(audio_files_find(s, &name, 1, limit, &err), &err);
 }
 
 static void find_fails(const char *name, qasr_status status, const char *part)
 {
     qasr_error err;
-    sounds s = { 0 };
-    assert_int_equal(sounds_find(&s, &name, 1, 0, &err), status);
+    audio_files s = { 0 };
+    assert_int_equal(audio_files_find(&s, &name, 1, 0, &err), status);
     assert_non_null(strstr(err.message, part));
-    sounds_free(&s);
+    audio_files_free(&s);
 }
 
 static void names_stand_for_files_folders_and_lists(void **state)
 {
-    sounds s;
+    audio_files s;
     find(&s, "a/b.wav", 0);
     assert_int_equal(s.n, 1);
     assert_string_equal(s.paths[0], "a/b.wav");
-    sounds_free(&s);
+    audio_files_free(&s);
 
     static const char *const files[] = { "b.WAV", "a.flac", "c.txt", "d.md", ".hidden.wav", "wav" };
     for (size_t i = 0; i < ARRAY_LEN(files); i++)
@@ -608,10 +608,10 @@ static void names_stand_for_files_folders_and_lists(void **state)
     assert_int_equal(s.n, 2);
     assert_string_equal(s.paths[0], scratch_path("a.flac"));
     assert_string_equal(s.paths[1], scratch_path("b.WAV"));
-    sounds_free(&s);
+    audio_files_free(&s);
     find(&s, scratch, 1);
     assert_int_equal(s.n, 1);
-    sounds_free(&s);
+    audio_files_free(&s);
 
     static const char list[] = "one.wav\r\n\n/two words.ogg\nthree.mp3", table[] = "file\tlanguage\ttext\nx.ogg\tEnglish\tHello.\n/y.wav\n";
     write_bytes("c.txt", list, strlen(list));
@@ -620,13 +620,13 @@ static void names_stand_for_files_folders_and_lists(void **state)
     assert_string_equal(s.paths[0], "one.wav");
     assert_string_equal(s.paths[1], "/two words.ogg");
     assert_string_equal(s.paths[2], "three.mp3");
-    sounds_free(&s);
+    audio_files_free(&s);
     write_bytes("t.tsv", table, strlen(table));
     find(&s, scratch_path("t.tsv"), 0);
     assert_int_equal(s.n, 2);
     assert_string_equal(s.paths[0], scratch_path("x.ogg"));
     assert_string_equal(s.paths[1], "/y.wav");
-    sounds_free(&s);
+    audio_files_free(&s);
 
     write_bytes("c.txt", "file\tlanguage\n", 14);
     find_fails(scratch_path("c.txt"), QASR_E_INVALID, "names no audio files");

@@ -236,7 +236,7 @@ static void test_metadata(void **state)
 static void check_threads(qasr_quantize_options opt)
 {
     buf files[2];
-    opt.force = 1;
+    opt.overwrite = 1;
     for (int i = 0; i < 2; i++) {
         opt.n_threads = i ? 5 : 1;
         run(&opt, NULL);
@@ -371,7 +371,7 @@ static void test_fallback(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         qasr_quantize_report report;
         qasr_quantize_options opt = options(input, "q6_k");
-        opt.force = 1;
+        opt.overwrite = 1;
         write_matrix(Q_PROJ, 4, cases[i].row_length);
         run(&opt, &report);
         assert_int_equal(type_in_output(Q_PROJ), cases[i].type);
@@ -397,7 +397,7 @@ static void test_float32_source(void **state)
     assert_int_equal(type_in_output("thinker.model.norm.weight"), QUANT_F32);
     data[8 * 64 - 1] = 70000;
     write_model(entries, 4);
-    opt.force = 1;
+    opt.overwrite = 1;
     run(&opt, NULL);
     assert_int_equal(type_in_output(EMBED), QUANT_F32);
     assert_int_equal(type_in_output("thinker.model.conv.weight"), QUANT_F16);
@@ -415,7 +415,7 @@ static void test_untied_head(void **state)
     run(&opt, NULL); /* no config.json */
     assert_int_equal(type_in_output("thinker.lm_head.weight"), QUANT_F16);
     write_text("config.json", "{\"thinker_config\": {\"text_config\": {\"tie_word_embeddings\": false}}}");
-    opt.force = opt.quantize_embeddings = 1;
+    opt.overwrite = opt.quantize_embeddings = 1;
     run(&opt, NULL);
     assert_int_equal(type_in_output("thinker.lm_head.weight"), QUANT_Q8_0);
     write_text("config.json", "{\"tie_word_embeddings\": true}");
@@ -440,14 +440,14 @@ static void test_hf_names(void **state)
 
 /* ---- dry runs -------------------------------------------------------------------------------- */
 
-typedef struct heard {
+typedef struct active {
     size_t n, n_calls_left; /* calls_left 0: cancels */
     uint64_t bytes;
-} heard;
+} active;
 
 static int hear_tensor(void *user, const qasr_quantize_tensor *t)
 {
-    heard *h = user;
+    active *h = user;
     assert_true(t->n_dims >= 1 && t->n_values > 0 && t->name[0] && t->kind[0] && t->source_type[0]);
     assert_true((strcmp(t->type, "skipped") == 0) == (t->bytes_after == 0) && (t->output_name[0] == 0) == (t->bytes_after == 0));
     h->n++;
@@ -459,7 +459,7 @@ static int hear_tensor(void *user, const qasr_quantize_tensor *t)
 static void check_dry_run(qasr_quantize_options opt)
 {
     qasr_quantize_report dry = { 0 }, made = { 0 };
-    heard dry_heard = { .n_calls_left = SIZE_MAX }, made_heard = dry_heard;
+    active dry_heard = { .n_calls_left = SIZE_MAX }, made_heard = dry_heard;
     struct stat st;
     opt.on_tensor = hear_tensor;
     opt.user = &dry_heard;
@@ -468,7 +468,7 @@ static void check_dry_run(qasr_quantize_options opt)
     run(&opt, &dry);
     assert_int_equal(count_files(), n_files);
     opt.dry_run = 0;
-    opt.force = 1;
+    opt.overwrite = 1;
     opt.user = &made_heard;
     run(&opt, &made);
     assert_int_equal(stat(output, &st), 0);
@@ -513,7 +513,7 @@ static void test_dry_run(void **state)
 static void test_tensor_callback_cancels(void **state)
 {
     (void)state;
-    heard h = { .n_calls_left = 3 };
+    active h = { .n_calls_left = 3 };
     qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
     opt.on_tensor = hear_tensor;
     opt.user = &h;
@@ -539,7 +539,7 @@ static void keep_warning(void *user, qasr_log_level level, const char *message)
 static void requantize(const char *from, const char *to, char first[120])
 {
     qasr_quantize_options opt = options(MODEL_DIR, from);
-    opt.force = 1;
+    opt.overwrite = 1;
     run(&opt, NULL);
     snprintf(first, 120, "%s/first.gguf", dir);
     assert_int_equal(rename(output, first), 0);
@@ -547,7 +547,7 @@ static void requantize(const char *from, const char *to, char first[120])
     warning[0] = 0;
     qasr_log_set(keep_warning, NULL);
     opt = options(first, to);
-    opt.force = 1;
+    opt.overwrite = 1;
     run(&opt, NULL);
     qasr_log_set(NULL, NULL);
 }
@@ -622,7 +622,7 @@ static void test_gguf_input_is_not_overwritten(void **state)
     qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
     run(&opt, NULL);
     opt = options(output, "q4_0");
-    opt.force = 1;
+    opt.overwrite = 1;
     run_fails(&opt, QASR_E_INVALID, "is one of the input files", 1);
 }
 
@@ -702,7 +702,7 @@ static void test_output_refused(void **state)
     qasr_quantize_options opt = options(input, "q8_0");
     write_text("out.gguf", "precious");
     run_fails(&opt, QASR_E_INVALID, "exists; use --force", 2);
-    opt.force = 1;
+    opt.overwrite = 1;
     opt.output = input;
     run_fails(&opt, QASR_E_INVALID, "is one of the input files", 2);
     opt.output = dir;

@@ -107,7 +107,7 @@ static void free_model(shapes_only *s)
     free(s);
 }
 
-static double sum(const double ops[WORK_KINDS]) { return ops[WORK_F32] + ops[WORK_BF16] + ops[WORK_INT8]; }
+static double sum(const double ops[COST_KINDS]) { return ops[COST_F32] + ops[COST_BF16] + ops[COST_INT8]; }
 
 static device *open_device(device_precision precision)
 {
@@ -121,8 +121,8 @@ static void operations_of_half_a_minute(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_BF16);
     device *d = open_device(DEVICE_EXACT);
-    work_ops ops;
-    work_count_ops(&ops, &s->m, d, 3000, 405);
+    cost_ops ops;
+    cost_count_ops(&ops, &s->m, d, 3000, 405);
     assert_float_equal(sum(ops.conv), 126.2, 0.05);
     assert_float_equal(sum(ops.conv_out), 5.4, 0.05);
     assert_float_equal(sum(ops.enc_layers), 136.6, 0.05);
@@ -130,7 +130,7 @@ static void operations_of_half_a_minute(void **state)
     assert_float_equal(ops.enc_attention, 4e-9 * (3 * 104 * 104 + 78 * 78) * 896 * 18, 1e-9);
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     assert_float_equal(ops.prefill_attention, 18.8, 0.1);
-    for (int kind = WORK_F32 + 1; kind < WORK_KINDS; kind++)
+    for (int kind = COST_F32 + 1; kind < COST_KINDS; kind++)
         assert_true(ops.conv[kind] == 0 && ops.conv_out[kind] == 0 && ops.enc_layers[kind] == 0 && ops.prefill[kind] == 0);
     device_close(d);
     free_model(s);
@@ -142,32 +142,32 @@ static void precision_follows_the_device(void **state)
     shapes_only *s = make_model("0.6b", QUANT_F16);
     device *d = open_device(DEVICE_FAST);
     bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == QUANT_BF16;
-    work_ops ops;
-    work_count_ops(&ops, &s->m, d, 3000, 405);
-    assert_int_equal(ops.enc_layers[WORK_BF16] > 0, has_bf16);
-    assert_int_equal(ops.conv[WORK_BF16] > ops.conv[WORK_F32], has_bf16);
+    cost_ops ops;
+    cost_count_ops(&ops, &s->m, d, 3000, 405);
+    assert_int_equal(ops.enc_layers[COST_BF16] > 0, has_bf16);
+    assert_int_equal(ops.conv[COST_BF16] > ops.conv[COST_F32], has_bf16);
     assert_float_equal(sum(ops.conv), 126.2, 0.05);
-    assert_true(ops.prefill[WORK_F32] > 356 && ops.prefill[WORK_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
+    assert_true(ops.prefill[COST_F32] > 356 && ops.prefill[COST_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
     free_model(s);
     s = make_model("0.6b", QUANT_Q4_0);
     bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
-    work_count_ops(&ops, &s->m, d, 3000, 405);
-    assert_int_equal(ops.prefill[WORK_INT8] > 356, has_int8);
-    assert_true(ops.conv[WORK_INT8] == 0 && ops.enc_layers[WORK_INT8] == 0); /* weights of the encoder are not quantized */
+    cost_count_ops(&ops, &s->m, d, 3000, 405);
+    assert_int_equal(ops.prefill[COST_INT8] > 356, has_int8);
+    assert_true(ops.conv[COST_INT8] == 0 && ops.enc_layers[COST_INT8] == 0); /* weights of the encoder are not quantized */
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     device_close(d);
     free_model(s);
 }
 
-/* Whole pieces are convolved, but only the vectors that count go on; and one frame more is one piece more. */
-static void short_pieces(void **state)
+/* Whole segments are convolved, but only the vectors that count go on; and one frame more is one segment more. */
+static void short_segments(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_BF16);
     device *d = open_device(DEVICE_EXACT);
-    work_ops one, part, two;
-    work_count_ops(&one, &s->m, d, 100, 28);
-    work_count_ops(&part, &s->m, d, 50, 28);
-    work_count_ops(&two, &s->m, d, 101, 28);
+    cost_ops one, part, two;
+    cost_count_ops(&one, &s->m, d, 100, 28);
+    cost_count_ops(&part, &s->m, d, 50, 28);
+    cost_count_ops(&two, &s->m, d, 101, 28);
     assert_float_equal(sum(part.conv), sum(one.conv), 1e-9);
     assert_float_equal(sum(two.conv), 2 * sum(one.conv), 1e-9);
     assert_float_equal(sum(part.conv_out), sum(one.conv_out) * 7 / 13, 1e-9);
@@ -180,14 +180,14 @@ static void bytes_of_a_step(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_BF16), *q = make_model("0.6b", QUANT_Q8_0);
     const model_config *c = &s->m.config;
-    assert_float_equal((double)work_step_bytes(&s->m) / 1e6, 1192, 1);
-    assert_int_equal(work_kv_bytes(c, QUANT_F16), 2 * 28 * 8 * 128 * 2);
-    assert_int_equal(work_kv_bytes(c, QUANT_F32), 2 * work_kv_bytes(c, QUANT_F16));
+    assert_float_equal((double)cost_step_bytes(&s->m) / 1e6, 1192, 1);
+    assert_int_equal(cost_kv_bytes(c, QUANT_F16), 2 * 28 * 8 * 128 * 2);
+    assert_int_equal(cost_kv_bytes(c, QUANT_F32), 2 * cost_kv_bytes(c, QUANT_F16));
     /* layers at 8.5 bits, the head as it was */
-    assert_float_equal((double)work_step_bytes(&q->m) / 1e6, 440.4 * 8.5 / 8 + 311.2, 1);
+    assert_float_equal((double)cost_step_bytes(&q->m) / 1e6, 440.4 * 8.5 / 8 + 311.2, 1);
     s->m.top[TOP_HEAD].tensor = &(wtensor){ .n_bytes = 1000 }; /* a head of its own */
-    assert_int_equal(work_weights_bytes(&s->m) - work_weights_bytes(&q->m) - 1000,
-                     work_step_bytes(&s->m) - 1000 + s->m.top[TOP_EMBED].tensor->n_bytes - work_step_bytes(&q->m));
+    assert_int_equal(cost_weights_bytes(&s->m) - cost_weights_bytes(&q->m) - 1000,
+                     cost_step_bytes(&s->m) - 1000 + s->m.top[TOP_EMBED].tensor->n_bytes - cost_step_bytes(&q->m));
     free_model(s);
     free_model(q);
 }
@@ -207,7 +207,7 @@ static uint64_t file_bytes(const char *part)
     return bytes;
 }
 
-static void work_of_a_session(void **state)
+static void cost_of_a_session(void **state)
 {
     qasr_error err;
     qasr_model *opened;
@@ -216,9 +216,9 @@ static void work_of_a_session(void **state)
     options.decoder_weights = QASR_DECODER_SAFETENSORS;
     must(qasr_model_open(&opened, MODEL_DIR, &options, &err), &err);
     must(qasr_session_open(&session, opened, NULL, &err), &err);
-    qasr_work work = QASR_WORK_INIT, more = QASR_WORK_INIT;
-    must(qasr_session_work(session, 16000, 10, &work, &err), &err);
-    must(qasr_session_work(session, 16000, 30, &more, &err), &err);
+    qasr_cost work = QASR_COST_INIT, more = QASR_COST_INIT;
+    must(qasr_session_cost(session, 16000, 10, &work, &err), &err);
+    must(qasr_session_cost(session, 16000, 30, &more, &err), &err);
     assert_int_equal(work.n_prompt_tokens, 13 + 15);
     assert_string_equal(work.embedding_type, "bf16");
     assert_int_equal(work.weights_bytes, file_bytes("encoder") + file_bytes("decoder") + file_bytes("embedding"));
@@ -229,20 +229,20 @@ static void work_of_a_session(void **state)
     assert_true(work.encode_gop > 0.01 && work.encode_gop < 270.7 / 30 && work.prefill_gop > 0.01); /* less than 0.6B */
     assert_string_equal(work.encode_precision, work.prefill_precision);
 
-    struct { qasr_work work; unsigned char after[8]; } newer = { .after = { 7, 7 } };
-    newer.work.struct_size = offsetof(qasr_work, prefill_gop); /* a caller that knows two fields */
-    must(qasr_session_work(session, 16000, 10, &newer.work, &err), &err);
+    struct { qasr_cost work; unsigned char after[8]; } newer = { .after = { 7, 7 } };
+    newer.work.struct_size = offsetof(qasr_cost, prefill_gop); /* a caller that knows two fields */
+    must(qasr_session_cost(session, 16000, 10, &newer.work, &err), &err);
     assert_true(newer.work.encode_gop == work.encode_gop && newer.work.prefill_gop == 0);
     newer.work.struct_size = sizeof newer; /* and one that knows more */
-    must(qasr_session_work(session, 16000, 10, &newer.work, &err), &err);
+    must(qasr_session_cost(session, 16000, 10, &newer.work, &err), &err);
     assert_true(newer.work.prefill_gop == work.prefill_gop && newer.after[0] == 7);
     assert_int_equal(newer.work.struct_size, sizeof newer);
 
-    assert_int_equal(qasr_session_work(session, 0, 10, &work, &err), QASR_E_INVALID);
-    assert_int_equal(qasr_session_work(session, SIZE_MAX, 10, &work, &err), QASR_E_INVALID);
-    assert_int_equal(qasr_session_work(session, 16000, SIZE_MAX, &work, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_session_cost(session, 0, 10, &work, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_session_cost(session, SIZE_MAX, 10, &work, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_session_cost(session, 16000, SIZE_MAX, &work, &err), QASR_E_INVALID);
     work.struct_size = 0;
-    assert_int_equal(qasr_session_work(session, 16000, 10, &work, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_session_cost(session, 16000, 10, &work, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "QASR_WORK_INIT"));
     qasr_session_close(session);
     qasr_model_close(opened);
@@ -272,7 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_of_half_a_minute), cmocka_unit_test(precision_follows_the_device),
-        cmocka_unit_test(short_pieces), cmocka_unit_test(bytes_of_a_step), cmocka_unit_test(work_of_a_session),
+        cmocka_unit_test(short_segments), cmocka_unit_test(bytes_of_a_step), cmocka_unit_test(cost_of_a_session),
         cmocka_unit_test(limits_are_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

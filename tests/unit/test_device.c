@@ -453,28 +453,28 @@ static void window_attention_matches(void **state)
 }
 
 /* Angles and weights of norms for queries and keys; host copies of them. */
-typedef struct turning {
-    qk_turn turn;
-    float *q_norm, *k_norm, *rope;
-} turning;
+typedef struct rope_case {
+    qk_rope rope;
+    float *q_norm, *k_norm, *angles;
+} rope_case;
 
-static turning new_turning(size_t n_positions, size_t hd)
+static rope_case new_rope(size_t n_positions, size_t hd)
 {
-    turning t = { .q_norm = random_host(hd, 2), .k_norm = random_host(hd, 2), .rope = malloc(n_positions * hd * sizeof(float)) };
+    rope_case t = { .q_norm = random_host(hd, 2), .k_norm = random_host(hd, 2), .angles = malloc(n_positions * hd * sizeof(float)) };
     for (size_t p = 0; p < n_positions; p++)
         for (size_t i = 0; i < hd / 2; i++) {
-            t.rope[p * hd + i] = cosf((float)p * 0.3f + (float)i);
-            t.rope[p * hd + hd / 2 + i] = sinf((float)p * 0.3f + (float)i);
+            t.angles[p * hd + i] = cosf((float)p * 0.3f + (float)i);
+            t.angles[p * hd + hd / 2 + i] = sinf((float)p * 0.3f + (float)i);
         }
-    t.turn = (qk_turn){ new_mat(QUANT_F32, 1, hd, t.q_norm), new_mat(QUANT_F32, 1, hd, t.k_norm),
-                        new_mat(QUANT_F32, n_positions, hd, t.rope), 1e-6f };
+    t.rope = (qk_rope){ new_mat(QUANT_F32, 1, hd, t.q_norm), new_mat(QUANT_F32, 1, hd, t.k_norm),
+                        new_mat(QUANT_F32, n_positions, hd, t.angles), 1e-6f };
     return t;
 }
 
-static void free_turning(turning *t) { free(t->q_norm), free(t->k_norm), free(t->rope); }
+static void free_rope(rope_case *t) { free(t->q_norm), free(t->k_norm), free(t->angles); }
 
 /* The heads of a row at a position: norm, then half-rotation. */
-static void turn_host(float *x, size_t cols, size_t hd, const float *norm, const float *angles)
+static void rope_host(float *x, size_t cols, size_t hd, const float *norm, const float *angles)
 {
     for (size_t h = 0; h < cols; h += hd) {
         double sum = 0;
@@ -500,7 +500,7 @@ static void cached_attention_matches(void **state)
         dmat out = new_mat(QUANT_F32, N, HEADS * HD, NULL), mq = new_mat(QUANT_F32, N, HEADS * HD, q);
         dmat mk = new_mat(QUANT_F32, N, KV * HD, k), mv = new_mat(QUANT_F32, N, KV * HD, v);
         dmat kc = new_mat(type, KV * CAPACITY, HD, NULL), vc = new_mat(type, KV * CAPACITY, HD, NULL);
-        turning t = new_turning(N, HD);
+        rope_case t = new_rope(N, HD);
         int32_t positions[N];
         for (int i = 0; i < N; i++)
             positions[i] = i;
@@ -509,19 +509,19 @@ static void cached_attention_matches(void **state)
         for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
             size_t n = ends[s] - first;
             device_begin(d);
-            op_turn_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.turn, kc, vc,
+            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope, kc, vc,
                               dmat_rows(pos, first, n));
             op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), kc, vc, dmat_rows(pos, first, n),
                                 (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
             assert_int_equal(device_end(d, NULL), QASR_OK);
         }
-        float *got = fetch(out), *turned = fetch(mq), *k_left = fetch(mk);
+        float *got = fetch(out), *rotated = fetch(mq), *k_left = fetch(mk);
         assert_memory_equal(k_left, k, sizeof(float) * N * KV * HD);
         for (size_t i = 0; i < N; i++) {
-            turn_host(q + i * HEADS * HD, HEADS * HD, HD, t.q_norm, t.rope + i * HD);
-            turn_host(k + i * KV * HD, KV * HD, HD, t.k_norm, t.rope + i * HD);
+            rope_host(q + i * HEADS * HD, HEADS * HD, HD, t.q_norm, t.angles + i * HD);
+            rope_host(k + i * KV * HD, KV * HD, HD, t.k_norm, t.angles + i * HD);
             for (size_t c = 0; c < HEADS * HD; c++)
-                assert_float_equal(turned[i * HEADS * HD + c], q[i * HEADS * HD + c], 1e-5);
+                assert_float_equal(rotated[i * HEADS * HD + c], q[i * HEADS * HD + c], 1e-5);
         }
         for (size_t i = 0; i < N; i++)
             for (size_t h = 0; h < HEADS; h++) {
@@ -530,8 +530,8 @@ static void cached_attention_matches(void **state)
                 for (size_t c = 0; c < HD; c++)
                     assert_float_equal(got[(i * HEADS + h) * HD + c], want[c], f16 ? 4e-3 : 2e-5);
             }
-        free(got), free(turned), free(k_left), free(q), free(k), free(v);
-        free_turning(&t);
+        free(got), free(rotated), free(k_left), free(q), free(k), free(v);
+        free_rope(&t);
         close_device();
     }
 }
@@ -559,7 +559,7 @@ static void check_slots(int type, unsigned n_threads)
     float *q = random_host(SLOTS * HEADS * HD, 2), *k = random_host(SLOTS * KV * HD, 1);
     dmat mq = new_mat(QUANT_F32, SLOTS, HEADS * HD, q), mk = new_mat(QUANT_F32, SLOTS, KV * HD, k);
     dmat mq2 = new_mat(QUANT_F32, SLOTS, HEADS * HD, q);
-    turning t = new_turning(200, HD);
+    rope_case t = new_rope(200, HD);
     dmat out = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL), alone = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL);
     dmat pos = new_mat(DMAT_I32, SLOTS, 1, NULL), slot = new_mat(DMAT_I32, SLOTS, 1, NULL);
     static const size_t active[STEPS] = { 11, 1, 8 };
@@ -574,11 +574,11 @@ static void check_slots(int type, unsigned n_threads)
         assert_int_equal(device_write(d, nslot, slots, NULL), QASR_OK);
         assert_int_equal(device_write(d, npos, positions, NULL), QASR_OK);
         device_begin(d);
-        op_turn_and_cache_slots(d, nq, nk, nk, &t.turn, kc[0], vc[0], SLOTS, nslot, npos);
+        op_rope_and_cache_slots(d, nq, nk, nk, &t.rope, kc[0], vc[0], SLOTS, nslot, npos);
         op_attention_slots(d, dmat_rows(out, 0, n), nq, kc[0], vc[0], SLOTS, nslot, npos, heads, 200);
         for (size_t i = 0; i < n; i++) {
             dmat p = dmat_rows(pos, i, 1), *own_k = &kc[1][slots[i]], *own_v = &vc[1][slots[i]];
-            op_turn_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.turn, *own_k, *own_v, p);
+            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, *own_k, *own_v, p);
             op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), *own_k, *own_v, p, heads, (size_t)positions[i] + 1);
         }
         assert_int_equal(device_end(d, NULL), QASR_OK);
@@ -587,7 +587,7 @@ static void check_slots(int type, unsigned n_threads)
         free(a), free(b);
     }
     free(q), free(k);
-    free_turning(&t);
+    free_rope(&t);
     close_device();
 }
 
@@ -732,7 +732,7 @@ static void logits_that_are_not_finite_are_reported(void **state)
 }
 
 /* Logits of every kind: even, one that stands out, hardly any difference, one that cannot be. */
-static void scores_of_choices(void **state)
+static void scores_of_chosen_tokens(void **state)
 {
     enum { N = 6, COLS = 5000 };
     open_device(3);
@@ -752,7 +752,7 @@ static void scores_of_choices(void **state)
     ids[5] = -1; /* nothing was chosen */
     dmat best = new_mat(DMAT_I32, N, 1, ids), scores = new_mat(QUANT_F32, N, 2, NULL);
     device_begin(d);
-    op_choice_scores(d, scores, new_mat(QUANT_F32, N, COLS, x), best);
+    op_token_scores(d, scores, new_mat(QUANT_F32, N, COLS, x), best);
     assert_int_equal(device_end(d, NULL), QASR_OK);
     device_read(d, got, scores, NULL);
     for (size_t i = 0; i + 1 < N; i++) {
@@ -832,7 +832,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(product_types_follow_the_precision),
-        cmocka_unit_test(scores_of_choices),
+        cmocka_unit_test(scores_of_chosen_tokens),
         cmocka_unit_test(products_match_for_every_type),
         cmocka_unit_test_prestate(products_match_for_every_type, "exact"),
         cmocka_unit_test(convolution_matches),

@@ -301,7 +301,7 @@ static void window_attention_matches(void **state)
 static void avoiding(const char *words) { assert_int_equal(setenv("QASR_GGML_AVOID", words, 1), 0); }
 
 /* Angles that both devices know: a table for one, theta for the other. */
-static qk_turn new_turn(bench *b, size_t n_positions, size_t hd)
+static qk_rope new_turn(bench *b, size_t n_positions, size_t hd)
 {
     const double theta = 1e6;
     float *rope = malloc(n_positions * hd * sizeof *rope);
@@ -311,7 +311,7 @@ static qk_turn new_turn(bench *b, size_t n_positions, size_t hd)
             rope[p * hd + i] = cosf(angle);
             rope[p * hd + hd / 2 + i] = sinf(angle);
         }
-    qk_turn t = { random_mat(b, 1, hd, 2), random_mat(b, 1, hd, 2), new_mat(b, QUANT_F32, n_positions, hd, rope), 1e-6f, theta };
+    qk_rope t = { random_mat(b, 1, hd, 2), random_mat(b, 1, hd, 2), new_mat(b, QUANT_F32, n_positions, hd, rope), 1e-6f, theta };
     free(rope);
     return t;
 }
@@ -324,7 +324,7 @@ static void run_cached(bench *b, const void *arg)
     enum { N = 300 };
     static const size_t ends[] = { 70, 250, 251, 252, 253, 254, 255, 256, 257, 258 };
     int type = (int)*(const quant_type *)arg;
-    qk_turn turn = new_turn(b, N, HD);
+    qk_rope rope = new_turn(b, N, HD);
     dmat q = random_mat(b, N, HEADS * HD, 1), k = random_mat(b, N, KV * HD, 1), v = random_mat(b, N, KV * HD, 1);
     dmat out = random_mat(b, N, HEADS * HD, 1), x = new_mat(b, QUANT_F32, N, HEADS * HD, NULL);
     dmat kc = new_mat(b, type, KV * CAPACITY, HD, NULL), vc = new_mat(b, type, KV * CAPACITY, HD, NULL);
@@ -339,7 +339,7 @@ static void run_cached(bench *b, const void *arg)
         dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n), p = dmat_rows(pos, 0, n);
         device_begin(b->d);
         op_copy(b->d, now, dmat_rows(q, first, n));
-        op_turn_and_cache(b->d, now, kn, vn, &turn, kc, vc, p);
+        op_rope_and_cache(b->d, now, kn, vn, &rope, kc, vc, p);
         op_attention_cached(b->d, dmat_rows(out, 0, n), now, kc, vc, p, (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
@@ -431,7 +431,7 @@ static void run_slots(bench *b, const void *arg)
         kc[i] = c->together ? dmat_rows(all, 2 * i * each, each) : random_cache(b, type, rows);
         vc[i] = c->together ? dmat_rows(all, (2 * i + 1) * each, each) : random_cache(b, type, rows);
     }
-    qk_turn turn = new_turn(b, SLOT_POSITIONS, HD);
+    qk_rope rope = new_turn(b, SLOT_POSITIONS, HD);
     dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1), out = random_mat(b, SLOTS, HEADS * HD, 1);
     dmat pos = new_mat(b, DMAT_I32, SLOTS, 1, NULL), slot = new_mat(b, DMAT_I32, SLOTS, 1, NULL);
     attn_heads heads = { HEADS, KV, HD, 0.088388f };
@@ -444,7 +444,7 @@ static void run_slots(bench *b, const void *arg)
         assert_int_equal(device_write(b->d, ns, c->rows[s], NULL), QASR_OK);
         assert_int_equal(device_write(b->d, np, positions, NULL), QASR_OK);
         device_begin(b->d);
-        op_turn_and_cache_slots(b->d, nq, nk, nk, &turn, kc, vc, SLOTS, ns, np);
+        op_rope_and_cache_slots(b->d, nq, nk, nk, &rope, kc, vc, SLOTS, ns, np);
         op_attention_slots(b->d, dmat_rows(out, 0, n), nq, kc, vc, SLOTS, ns, np, heads, SLOT_POSITIONS);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
@@ -514,7 +514,7 @@ static void run_again(bench *b, const void *arg)
 {
     for (int round = 0; round < 3; round++) {
         dmat x = random_mat(b, 8, 64, 1), w = random_mat(b, 1, 64, 1), y = random_mat(b, 8, 64, 1);
-        for (int turn = 0; turn < 3; turn++) {
+        for (int rope = 0; rope < 3; rope++) {
             float *fresh = random_host(8 * 64, 2);
             assert_int_equal(device_write(b->d, x, fresh, NULL), QASR_OK);
             free(fresh);

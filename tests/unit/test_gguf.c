@@ -494,18 +494,18 @@ typedef struct put_job {
     qasr_status status;
 } put_job;
 
-/* Writes every n_parts-th piece of 100 bytes of each tensor. */
+/* Writes every n_parts-th segment of 100 bytes of each tensor. */
 static void *put_parts(void *arg)
 {
     put_job *j = arg;
     for (size_t t = 0; t < j->n_tensors; t++) {
         uint64_t n_bytes = N_ROWS * quant_row_bytes(quant_get((quant_type)t), ROW);
         for (uint64_t begin = 100 * j->part; begin < n_bytes; begin += 100 * j->n_parts) {
-            unsigned char piece[100];
+            unsigned char segment[100];
             size_t n = n_bytes - begin < 100 ? (size_t)(n_bytes - begin) : 100;
             for (size_t i = 0; i < n; i++)
-                piece[i] = pattern(t, begin + i);
-            if (gguf_writer_put(j->g, t, begin, piece, n, NULL) != QASR_OK)
+                segment[i] = pattern(t, begin + i);
+            if (gguf_writer_put(j->g, t, begin, segment, n, NULL) != QASR_OK)
                 j->status = QASR_E_IO;
         }
     }
@@ -527,11 +527,11 @@ static void put_from_threads(gguf_writer *g, size_t n_tensors)
     }
 }
 
-static gguf_writer *create(const char *path, bool force)
+static gguf_writer *create(const char *path, bool overwrite)
 {
     gguf_writer *g = NULL;
     qasr_error err = { 0 };
-    if (gguf_writer_create(&g, path, force, &err) != QASR_OK)
+    if (gguf_writer_create(&g, path, overwrite, &err) != QASR_OK)
         fail_msg("%s", err.message);
     return g;
 }

@@ -78,12 +78,12 @@ static double output_error(const void *blocks, quant_type type, const float *w, 
     return sum;
 }
 
-static void compensate(void *blocks, const metric *m, quant_type type, const float *w, size_t rows_at_a_time)
+static void compensate(void *blocks, const hessian *m, quant_type type, const float *w, size_t rows_at_a_time)
 {
-    float *scratch = malloc(compensate_scratch(N) * sizeof *scratch);
+    float *scratch = malloc(gptq_scratch(N) * sizeof *scratch);
     size_t row_bytes = quant_row_bytes(quant_get(type), N);
     for (size_t r = 0; r < N_ROWS; r += rows_at_a_time)
-        compensate_rows(m, (unsigned char *)blocks + r * row_bytes, type, w + r * N,
+        gptq_rows(m, (unsigned char *)blocks + r * row_bytes, type, w + r * N,
                         N_ROWS - r < rows_at_a_time ? N_ROWS - r : rows_at_a_time, scratch);
     free(scratch);
 }
@@ -97,8 +97,8 @@ static void test_factor_gives_moments_back(void **state)
         double mean = 0;
         for (size_t i = 0; i < n; i++)
             mean += (double)h[i * n + i] / (double)n;
-        metric m;
-        assert_int_equal(metric_create(&m, NULL, copy_moments(h, n), n, 0.01, "t", NULL), QASR_OK);
+        hessian m;
+        assert_int_equal(hessian_create(&m, NULL, copy_moments(h, n), n, 0.01, "t", NULL), QASR_OK);
         assert_true(m.damping == 0.01);
         for (size_t i = 0; i < n; i++)
             for (size_t j = i; j < n; j++) {
@@ -108,7 +108,7 @@ static void test_factor_gives_moments_back(void **state)
                 double expected = (double)h[i * n + j] + (i == j ? 0.01 * mean : 0);
                 assert_true(fabs(sum - expected) < 1e-4 * mean);
             }
-        metric_free(&m);
+        hessian_free(&m);
         mem_free(h);
     }
 }
@@ -129,10 +129,10 @@ static void test_energy(void **state)
             for (size_t i = 0; i < n; i++)
                 for (size_t j = 0; j < n; j++)
                     expected += (double)x[r * n + i] * ((double)h[i * n + j] + (i == j ? 0.1 * mean : 0)) * (double)x[r * n + j];
-        metric m;
-        assert_int_equal(metric_create(&m, NULL, h, n, 0.1, "t", NULL), QASR_OK);
-        assert_true(fabs(metric_energy(&m, x, 3) - expected) < 1e-4 * expected);
-        metric_free(&m);
+        hessian m;
+        assert_int_equal(hessian_create(&m, NULL, h, n, 0.1, "t", NULL), QASR_OK);
+        assert_true(fabs(hessian_energy(&m, x, 3) - expected) < 1e-4 * expected);
+        hessian_free(&m);
         free(x);
     }
 }
@@ -145,8 +145,8 @@ static void test_outputs_get_better(void **state)
         w[i] = 0.05f * gaussian();
     for (size_t i = 0; i < N; i++)
         importance[i] = h[i * N + i];
-    metric m;
-    assert_int_equal(metric_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    hessian m;
+    assert_int_equal(hessian_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
         if (q->block == 1)
@@ -155,7 +155,7 @@ static void test_outputs_get_better(void **state)
         unsigned char *plain = malloc(bytes), *made = malloc(bytes), *again = malloc(bytes);
         for (size_t r = 0; r < N_ROWS; r++)
             q->quantize_weighted(plain + r * row_bytes, w + r * N, importance, N);
-        compensate(made, &m, (quant_type)t, w, COMPENSATE_ROWS);
+        compensate(made, &m, (quant_type)t, w, GPTQ_ROWS);
         compensate(again, &m, (quant_type)t, w, 5);
         assert_memory_equal(made, again, bytes);
         double before = output_error(plain, (quant_type)t, w, h), after = output_error(made, (quant_type)t, w, h);
@@ -165,7 +165,7 @@ static void test_outputs_get_better(void **state)
         free(made);
         free(plain);
     }
-    metric_free(&m);
+    hessian_free(&m);
     free(importance);
     free(w);
     mem_free(h);
@@ -185,17 +185,17 @@ static void test_drift_is_made_up_for(void **state)
         for (size_t j = 0; j < N; j++)
             cross[i * N + j] = 0.2f * h[(i + 1) % N * N + j];
     float *c = copy_moments(cross, N), *again = copy_moments(cross, N);
-    metric m, three;
+    hessian m, three;
     pool *p;
     assert_int_equal(pool_create(&p, 3, NULL), QASR_OK);
-    assert_int_equal(metric_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
-    assert_int_equal(metric_create(&three, p, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
-    metric_set_drift(&m, NULL, cross);
-    metric_set_drift(&three, p, again);
+    assert_int_equal(hessian_create(&m, NULL, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    assert_int_equal(hessian_create(&three, p, copy_moments(h, N), N, 0.01, "t", NULL), QASR_OK);
+    hessian_set_drift(&m, NULL, cross);
+    hessian_set_drift(&three, p, again);
     assert_memory_equal(m.drift, three.drift, N * N * sizeof *m.drift);
     const quant_info *q = quant_get(QUANT_Q8_0);
     unsigned char *blocks = malloc(N_ROWS * quant_row_bytes(q, N));
-    compensate(blocks, &m, QUANT_Q8_0, w, COMPENSATE_ROWS);
+    compensate(blocks, &m, QUANT_Q8_0, w, GPTQ_ROWS);
     for (size_t r = 0; r < N_ROWS; r++) {
         q->dequantize(stored, blocks + r * quant_row_bytes(q, N), N);
         for (size_t j = 0; j < N; j++) {
@@ -210,8 +210,8 @@ static void test_drift_is_made_up_for(void **state)
     }
     print_message("left of the drift: %.3g\n", left / wanted);
     assert_true(left < 1e-3 * wanted);
-    metric_free(&m);
-    metric_free(&three);
+    hessian_free(&m);
+    hessian_free(&three);
     pool_free(p);
     free(blocks), free(stored), free(w);
     mem_free(h), mem_free(c);
@@ -220,14 +220,14 @@ static void test_drift_is_made_up_for(void **state)
 static void test_threads_change_nothing(void **state)
 {
     float *h = make_moments(300);
-    metric one, three;
+    hessian one, three;
     pool *p;
     assert_int_equal(pool_create(&p, 3, NULL), QASR_OK);
-    assert_int_equal(metric_create(&one, NULL, copy_moments(h, 300), 300, 0.1, "t", NULL), QASR_OK);
-    assert_int_equal(metric_create(&three, p, h, 300, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(hessian_create(&one, NULL, copy_moments(h, 300), 300, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(hessian_create(&three, p, h, 300, 0.1, "t", NULL), QASR_OK);
     assert_memory_equal(one.factor, three.factor, 300 * 300 * sizeof(float));
-    metric_free(&one);
-    metric_free(&three);
+    hessian_free(&one);
+    hessian_free(&three);
     pool_free(p);
 }
 
@@ -235,21 +235,21 @@ static void test_degenerate_moments(void **state)
 {
     enum { SMALL = 64 };
     float *zero, *single;
-    metric m;
+    hessian m;
     assert_int_equal(MEM_CALLOC(&zero, SMALL * SMALL, NULL), QASR_OK);
-    assert_int_equal(metric_create(&m, NULL, zero, SMALL, 0.1, "t", NULL), QASR_OK);
+    assert_int_equal(hessian_create(&m, NULL, zero, SMALL, 0.1, "t", NULL), QASR_OK);
     for (size_t i = 0; i < SMALL; i++)
         for (size_t j = i; j < SMALL; j++)
             assert_true(m.factor[i * SMALL + j] == (i == j));
-    metric_free(&m);
+    hessian_free(&m);
     /* not what products of real inputs give: -1 beside two ones would need squares of at least 1 */
     assert_int_equal(MEM_CALLOC(&single, SMALL * SMALL, NULL), QASR_OK);
     for (size_t i = 0; i < SMALL; i++)
         single[i * SMALL + i] = 1;
     single[1] = single[SMALL] = -3;
-    assert_int_equal(metric_create(&m, NULL, single, SMALL, 0.01, "t", NULL), QASR_OK);
+    assert_int_equal(hessian_create(&m, NULL, single, SMALL, 0.01, "t", NULL), QASR_OK);
     assert_true(m.damping > 0.01 && isfinite(m.factor[0]));
-    metric_free(&m);
+    hessian_free(&m);
 }
 
 static void test_hostile_moments(void **state)
@@ -258,7 +258,7 @@ static void test_hostile_moments(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         for (size_t at = 0; at < 2; at++) {
             float *h;
-            metric m;
+            hessian m;
             qasr_error err;
             assert_int_equal(MEM_CALLOC(&h, 4, NULL), QASR_OK);
             h[0] = h[3] = 1;
@@ -267,7 +267,7 @@ static void test_hostile_moments(void **state)
                 mem_free(h);
                 continue;
             }
-            assert_int_equal(metric_create(&m, NULL, h, 2, 0.1, "blk", &err), QASR_E_FORMAT);
+            assert_int_equal(hessian_create(&m, NULL, h, 2, 0.1, "blk", &err), QASR_E_FORMAT);
             assert_non_null(strstr(err.message, "'blk'"));
             assert_null(m.factor);
         }

@@ -1,4 +1,4 @@
-/* The trail along the demo model's stages: its exact version gives what calibration files have, its rounded version gives what the
+/* The layerwise pass along the demo model's stages: its exact version gives what calibration files have, its rounded version gives what the
  * model of the rounded weights has by itself; the sums of two versions; quantization that goes along. */
 #include <math.h>
 
@@ -20,25 +20,25 @@ static void must(qasr_status status, const qasr_error *err)
         fail_msg("%s", err->message);
 }
 
-static trail *open_trail(const char *path, const char *const *audio, size_t n)
+static layerwise *open_layerwise(const char *path, const char *const *audio, size_t n)
 {
     qasr_error err;
-    trail *t;
-    trail_options opt = { .model = path, .audio = audio, .n_audio = n, .n_threads = 2 };
-    must(trail_create(&t, &opt, &err), &err);
+    layerwise *t;
+    layerwise_options opt = { .model = path, .audio = audio, .n_audio = n, .n_threads = 2 };
+    must(layerwise_create(&t, &opt, &err), &err);
     return t;
 }
 
-static trail_moments moments(trail *t)
+static layerwise_moments moments(layerwise *t)
 {
     qasr_error err;
-    trail_moments m;
-    must(trail_get_moments(t, &m, &err), &err);
+    layerwise_moments m;
+    must(layerwise_get_moments(t, &m, &err), &err);
     return m;
 }
 
 /* a and b [n, n] hardly differ beside the size of their diagonals; means of a are added where its products are centred. */
-static void same_products(const char *name, const trail_moments *a, const float *b, const trail_moments *b_means, double tolerance)
+static void same_products(const char *name, const layerwise_moments *a, const float *b, const layerwise_moments *b_means, double tolerance)
 {
     for (size_t i = 0; i < a->n; i++)
         for (size_t j = 0; j < a->n; j++) {
@@ -66,11 +66,11 @@ static void exact_version_is_what_calibration_sees(void **state)
     must(qasr_calibrate(&opt, NULL, &err), &err);
     must(calibration_open(&c, scratch_path("c.gguf"), &err), &err);
 
-    trail *t = open_trail(MODEL_DIR, audio, ARRAY_LEN(audio));
+    layerwise *t = open_layerwise(MODEL_DIR, audio, ARRAY_LEN(audio));
     stage s;
     size_t n = 0;
-    for (; trail_stage(t, &s); n++, must(trail_step(t, &err), &err)) {
-        trail_moments m = moments(t);
+    for (; layerwise_stage(t, &s); n++, must(layerwise_step(t, &err), &err)) {
+        layerwise_moments m = moments(t);
         const char *name = s.refs[0]->tensor->canonical;
         float *wanted = malloc(m.n * m.n * sizeof *wanted);
         bool found;
@@ -80,35 +80,35 @@ static void exact_version_is_what_calibration_sees(void **state)
         assert_int_equal(m.mean != NULL, s.biases[0] != NULL);
         same_products(name, &m, wanted, NULL, 2e-4);
         free(wanted);
-        trail_moments_free(&m);
+        layerwise_moments_free(&m);
     }
     assert_int_equal(n, 6 * 4 + 3 + 6 * 4);
-    trail_moments head;
+    layerwise_moments head;
     float *wanted = malloc(256 * 256 * sizeof *wanted);
     bool found;
-    must(trail_get_head_moments(t, &head, &err), &err);
+    must(layerwise_get_head_moments(t, &head, &err), &err);
     must(calibration_covariance(c, "thinker.model.embed_tokens.weight", head.n, wanted, &found, &err), &err);
     same_products("head", &head, wanted, NULL, 1e-6);
     free(wanted);
-    trail_moments_free(&head);
-    trail_free(t);
+    layerwise_moments_free(&head);
+    layerwise_free(t);
     calibration_close(c);
 }
 
 /* ---- the rounded version ---- */
 
-static void put_from(trail *to, const stage *from)
+static void put_from(layerwise *to, const stage *from)
 {
     qasr_error err;
     for (size_t k = 0; k < from->n; k++) {
         const wtensor *w = from->refs[k]->tensor;
-        must(trail_put(to, k, w->type, w->data, &err), &err);
+        must(layerwise_put(to, k, w->type, w->data, &err), &err);
         if (!from->biases[k])
             continue;
         const wtensor *b = from->bias_refs[k]->tensor;
         float *bias = malloc(b->n_values * sizeof *bias);
         quant_get(b->type)->dequantize(bias, b->data, b->n_values);
-        must(trail_put_bias(to, k, bias, &err), &err);
+        must(layerwise_put_bias(to, k, bias, &err), &err);
         free(bias);
     }
 }
@@ -124,33 +124,33 @@ static void rounded_version_is_the_model_of_the_rounded_weights(void **state)
     opt.qtype = "q8_0";
     must(qasr_quantize(&opt, NULL, &err), &err);
 
-    trail *exact = open_trail(MODEL_DIR, clips, N_CLIPS), *other = open_trail(opt.output, clips, N_CLIPS);
+    layerwise *exact = open_layerwise(MODEL_DIR, clips, N_CLIPS), *other = open_layerwise(opt.output, clips, N_CLIPS);
     weights *file;
     stage s, from;
     double largest = 0; /* difference to the exact version, which must not go unnoticed */
     must(weights_open(&file, opt.output, &err), &err);
     const wtensor *table = weights_find(file, "thinker.model.embed_tokens.weight");
-    must(trail_put_embedding(exact, table->type, table->data, &err), &err);
-    for (bool first = true; trail_stage(exact, &s); first = false) {
-        assert_true(trail_stage(other, &from));
-        trail_moments a = moments(exact), b = moments(other);
+    must(layerwise_put_embedding(exact, table->type, table->data, &err), &err);
+    for (bool first = true; layerwise_stage(exact, &s); first = false) {
+        assert_true(layerwise_stage(other, &from));
+        layerwise_moments a = moments(exact), b = moments(other);
         same_products(s.refs[0]->tensor->canonical, &a, b.products, &b, 1e-3);
         assert_int_equal(a.drift != NULL, !first);
         for (size_t i = 0; a.mean && i < a.n; i++) {
             assert_true(fabs(a.mean[i] - b.mean[i]) <= 1e-3 * (fabs(b.mean[i]) + sqrt(fabs((double)b.products[i * b.n + i]))));
             largest = fmax(largest, fabs(a.mean[i] - a.exact_mean[i]));
         }
-        trail_moments_free(&a);
-        trail_moments_free(&b);
+        layerwise_moments_free(&a);
+        layerwise_moments_free(&b);
         put_from(exact, &from);
-        must(trail_step(exact, &err), &err);
-        must(trail_step(other, &err), &err);
+        must(layerwise_step(exact, &err), &err);
+        must(layerwise_step(other, &err), &err);
     }
-    assert_false(trail_stage(other, &from));
+    assert_false(layerwise_stage(other, &from));
     assert_true(largest > 1e-3);
     weights_close(file);
-    trail_free(exact);
-    trail_free(other);
+    layerwise_free(exact);
+    layerwise_free(other);
 }
 
 /* ---- sums of two versions ---- */
@@ -169,7 +169,7 @@ static void sums_of_two_versions(void **state)
     device_mem *mem, *sums_mem;
     assert_int_equal(device_open(&d, "cpu", 2, DEVICE_EXACT, NULL), QASR_OK);
     assert_int_equal(device_alloc(d, &mem, 2 * sizeof x, NULL), QASR_OK);
-    assert_int_equal(device_alloc(d, &sums_mem, (size_t)gather_bytes(COLS, GATHER_SQUARES | GATHER_PRODUCTS | GATHER_DRIFT), NULL), QASR_OK);
+    assert_int_equal(device_alloc(d, &sums_mem, (size_t)input_moments_bytes(COLS, MOMENTS_SQUARES | MOMENTS_PRODUCTS | MOMENTS_DRIFT), NULL), QASR_OK);
     dmat dx = dmat_make(mem, 0, QUANT_F32, ROWS, COLS), de = dmat_make(mem, sizeof x, QUANT_F32, ROWS, COLS);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t c = 0; c < COLS; c++) {
@@ -179,16 +179,16 @@ static void sums_of_two_versions(void **state)
     assert_int_equal(device_write(d, dx, x, NULL), QASR_OK);
     assert_int_equal(device_write(d, de, exact, NULL), QASR_OK);
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-        gather g;
+        input_moments g;
         size_t used = 0;
         double weight = 0, weight_squares = 0, drift[COLS][COLS] = { 0 }, products[COLS][COLS] = { 0 };
         float got[COLS][COLS], triangle[COLS * (COLS + 1) / 2], squares[COLS];
-        gather_place(&g, sums_mem, &used, COLS, GATHER_SQUARES | GATHER_PRODUCTS | GATHER_DRIFT);
+        input_moments_place(&g, sums_mem, &used, COLS, MOMENTS_SQUARES | MOMENTS_PRODUCTS | MOMENTS_DRIFT);
         device_begin(d);
-        gather_clear(&g, d);
+        input_moments_clear(&g, d);
         for (size_t call = 0; call < CALLS; call++)
-            gather_add(&g, d, dx, de, kinds[k]);
-        gather_flush(&g, d);
+            input_moments_add(&g, d, dx, de, kinds[k]);
+        input_moments_flush(&g, d);
         assert_int_equal(device_end(d, NULL), QASR_OK);
         device_read(d, got, g.drift, NULL);
         device_read(d, triangle, g.triangle, NULL);

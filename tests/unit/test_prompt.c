@@ -35,18 +35,18 @@ static void check_prompt(const tokenizer *t, const char *context, const char *fo
     check_prompt(t, context, forced, n_audio, (const int32_t[]){ __VA_ARGS__ },                              \
                  sizeof((const int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t))
 
-#define TURN 151645, 198, 151644, 872, 198, 151669
+#define ROPE 151645, 198, 151644, 872, 198, 151669
 #define ANSWER 151670, 151645, 198, 151644, 77091, 198
 
 static void published_ids_come_out(void **state)
 {
-    CHECK_PROMPT(real, NULL, NULL, 2, 151644, 8948, 198, TURN, 151676, 151676, ANSWER);
-    CHECK_PROMPT(real, "", NULL, 0, 151644, 8948, 198, TURN, ANSWER);
-    CHECK_PROMPT(real, "\nfoo", NULL, 1, 151644, 8948, 271, 7975, TURN, 151676, ANSWER);
-    CHECK_PROMPT(real, " foo", NULL, 1, 151644, 8948, 198, 15229, TURN, 151676, ANSWER);
+    CHECK_PROMPT(real, NULL, NULL, 2, 151644, 8948, 198, ROPE, 151676, 151676, ANSWER);
+    CHECK_PROMPT(real, "", NULL, 0, 151644, 8948, 198, ROPE, ANSWER);
+    CHECK_PROMPT(real, "\nfoo", NULL, 1, 151644, 8948, 271, 7975, ROPE, 151676, ANSWER);
+    CHECK_PROMPT(real, " foo", NULL, 1, 151644, 8948, 198, 15229, ROPE, 151676, ANSWER);
     CHECK_PROMPT(real, "Hotwords: Qwen, ASR", NULL, 1, 151644, 8948, 198, 20170, 5761, 25, 1207, 16948, 11, 5752, 49,
-                 TURN, 151676, ANSWER);
-    CHECK_PROMPT(real, NULL, "English", 1, 151644, 8948, 198, TURN, 151676, ANSWER, 11528, 6364, 151704);
+                 ROPE, 151676, ANSWER);
+    CHECK_PROMPT(real, NULL, "English", 1, 151644, 8948, 198, ROPE, 151676, ANSWER, 11528, 6364, 151704);
 }
 
 static void every_language_has_its_published_ids(void **state)
@@ -58,10 +58,10 @@ static void every_language_has_its_published_ids(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(name); i++) {
         if (name[i][1])
-            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, TURN, ANSWER, 11528, name[i][0], name[i][1],
+            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, ROPE, ANSWER, 11528, name[i][0], name[i][1],
                          151704);
         else
-            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, TURN, ANSWER, 11528, name[i][0], 151704);
+            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, ROPE, ANSWER, 11528, name[i][0], 151704);
     }
 }
 

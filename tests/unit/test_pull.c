@@ -42,7 +42,7 @@ void message_warn(const char *fmt, ...)
 
 enum { N = 200 };
 
-static void assert_same(const spans *s, const bool there[N])
+static void assert_same(const byte_ranges *s, const bool there[N])
 {
     uint64_t size = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -53,18 +53,18 @@ static void assert_same(const spans *s, const bool there[N])
     }
     for (size_t i = 0; i < N; i++)
         size += there[i];
-    assert_int_equal(spans_size(s), size);
+    assert_int_equal(byte_ranges_size(s), size);
 }
 
-static void assert_gap(const spans *s, const bool there[N], uint64_t begin, uint64_t end)
+static void assert_gap(const byte_ranges *s, const bool there[N], uint64_t begin, uint64_t end)
 {
-    span gap;
+    byte_range gap;
     uint64_t at = begin, to;
     while (at < end && there[at])
         at++;
     for (to = at; to < end && !there[to];)
         to++;
-    assert_int_equal(spans_gap(s, begin, end, &gap), at < end);
+    assert_int_equal(byte_ranges_gap(s, begin, end, &gap), at < end);
     if (at < end) {
         assert_int_equal(gap.begin, at);
         assert_int_equal(gap.end, to);
@@ -73,29 +73,29 @@ static void assert_gap(const spans *s, const bool there[N], uint64_t begin, uint
 
 static void ranges(void **state)
 {
-    spans s = { 0 };
+    byte_ranges s = { 0 };
     bool there[N] = { false };
     srand(1);
     for (int i = 0; i < 5000; i++) {
         uint64_t begin = (uint64_t)rand() % N, end = begin + (uint64_t)rand() % 20;
         bool add = rand() % 2;
         end = end > N ? N : end;
-        assert_true(add ? spans_add(&s, begin, end) : spans_remove(&s, begin, end));
+        assert_true(add ? byte_ranges_add(&s, begin, end) : byte_ranges_remove(&s, begin, end));
         for (uint64_t at = begin; at < end; at++)
             there[at] = add;
         assert_same(&s, there);
         begin = (uint64_t)rand() % N;
         assert_gap(&s, there, begin, begin + (uint64_t)rand() % (N + 1 - begin));
         if (i % 500 == 499) {
-            spans_remove(&s, 0, N);
+            byte_ranges_remove(&s, 0, N);
             memset(there, 0, sizeof there);
             assert_int_equal(s.n, 0);
         }
     }
-    assert_true(spans_add(&s, 10, 5)); /* from behind: nothing */
-    assert_true(spans_add(&s, UINT64_MAX - 1, UINT64_MAX));
+    assert_true(byte_ranges_add(&s, 10, 5)); /* from behind: nothing */
+    assert_true(byte_ranges_add(&s, UINT64_MAX - 1, UINT64_MAX));
     assert_int_equal(s.list[s.n - 1].end, UINT64_MAX);
-    spans_free(&s);
+    byte_ranges_free(&s);
 }
 
 /* ---- what is remembered ---------------------------------------------------------------------- */
@@ -143,12 +143,12 @@ static void remove_place(place *p)
 static uint64_t believed(place *p, const char *text)
 {
     char path[150];
-    parts ps;
+    download ps;
     snprintf(path, sizeof path, "%s/.qasr-pull-state", p->partial);
     write_text(path, text);
-    assert_true(parts_open(&ps, &p->m, p->dest, NULL, 4));
-    uint64_t n = parts_done_bytes(&ps);
-    parts_close(&ps);
+    assert_true(download_open(&ps, &p->m, p->dest, NULL, 4));
+    uint64_t n = download_done_bytes(&ps);
+    download_close(&ps);
     return n;
 }
 
@@ -185,19 +185,19 @@ static void damaged_state(void **state)
     remove_place(&p);
 }
 
-/* Pieces cover a file once each, the head comes last and alone, and only what came is remembered. */
-static void pieces(void **state)
+/* Ranges cover a file once each, the head comes last and alone, and only what came is remembered. */
+static void segments(void **state)
 {
     place p;
-    parts ps;
-    piece at, held[8];
+    download ps;
+    download_range at, held[8];
     make_place(&p);
     believed(&p, "");
-    assert_true(parts_open(&ps, &p.m, p.dest, NULL, 4));
+    assert_true(download_open(&ps, &p.m, p.dest, NULL, 4));
     static unsigned char zeros[1 << 20];
     uint64_t expected = 4096;
     int n = 0;
-    while (parts_next(&ps, &at)) {
+    while (download_next(&ps, &at)) {
         assert_int_equal(at.begin, expected);
         assert_true(at.end > at.begin && at.end - at.begin <= sizeof zeros && n < 8);
         expected = at.end;
@@ -206,34 +206,34 @@ static void pieces(void **state)
     assert_int_equal(expected, SIZE);
     for (int i = 0; i < n; i++) {
         uint64_t size = held[i].end - held[i].begin, came = i == 1 ? size / 2 : size;
-        assert_true(parts_put(&ps, &held[i], held[i].begin, zeros, came));
-        assert_true(parts_end_piece(&ps, &held[i], held[i].begin + came));
+        assert_true(download_put(&ps, &held[i], held[i].begin, zeros, came));
+        assert_true(download_end_range(&ps, &held[i], held[i].begin + came));
     }
-    assert_true(parts_next(&ps, &at)); /* the half that did not come */
+    assert_true(download_next(&ps, &at)); /* the half that did not come */
     assert_int_equal(at.begin, held[1].begin + (held[1].end - held[1].begin) / 2);
     assert_int_equal(at.end, held[1].end);
-    piece none;
-    assert_false(parts_next(&ps, &none));
-    assert_true(parts_put(&ps, &at, at.begin, zeros, at.end - at.begin));
-    assert_true(parts_end_piece(&ps, &at, at.end));
-    assert_true(parts_next(&ps, &at));
+    download_range none;
+    assert_false(download_next(&ps, &none));
+    assert_true(download_put(&ps, &at, at.begin, zeros, at.end - at.begin));
+    assert_true(download_end_range(&ps, &at, at.end));
+    assert_true(download_next(&ps, &at));
     assert_int_equal(at.begin, 0);
     assert_int_equal(at.end, 4096);
-    assert_true(parts_put(&ps, &at, 0, "head", 4));
-    assert_true(parts_end_piece(&ps, &at, 4)); /* interrupted: comes again as a whole */
-    assert_int_equal(parts_done_bytes(&ps), SIZE - 4096);
+    assert_true(download_put(&ps, &at, 0, "head", 4));
+    assert_true(download_end_range(&ps, &at, 4)); /* interrupted: comes again as a whole */
+    assert_int_equal(download_done_bytes(&ps), SIZE - 4096);
     char on_disk[5] = "????";
     FILE *f = fopen(p.file, "r");
     assert_non_null(f);
     assert_int_equal(fread(on_disk, 1, 4, f), 4);
     fclose(f);
     assert_memory_equal(on_disk, "\0\0\0\0", 4); /* not before the hash was right */
-    assert_true(parts_next(&ps, &at));
+    assert_true(download_next(&ps, &at));
     assert_int_equal(at.end - at.begin, 4096);
-    parts_close(&ps);
-    assert_true(parts_open(&ps, &p.m, p.dest, NULL, 1));
-    assert_int_equal(parts_done_bytes(&ps), SIZE - 4096);
-    parts_close(&ps);
+    download_close(&ps);
+    assert_true(download_open(&ps, &p.m, p.dest, NULL, 1));
+    assert_int_equal(download_done_bytes(&ps), SIZE - 4096);
+    download_close(&ps);
     remove_place(&p);
 }
 
@@ -334,7 +334,7 @@ static void names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(damaged_state), cmocka_unit_test(pieces),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(damaged_state), cmocka_unit_test(segments),
                                         cmocka_unit_test(endpoints), cmocka_unit_test(tokens), cmocka_unit_test(names) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

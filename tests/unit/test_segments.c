@@ -55,39 +55,39 @@ static qasr_session *open_session(int batch, int n_threads)
 
 static void suspect_answers_are_told_from_others(void **state)
 {
-    static const struct { const char *text; qasr_stop_reason stop; double heard_s; qasr_piece_status status; } cases[] = {
-        { "one two three", QASR_STOP_EOS, 1, QASR_PIECE_OK },
-        { "one two three", QASR_STOP_LOOP, 1, QASR_PIECE_SUSPECT_LOOP },
-        { "one two three", QASR_STOP_LIMIT, 1, QASR_PIECE_SUSPECT_LIMIT },
-        { "one language English<asr_text>two", QASR_STOP_EOS, 1, QASR_PIECE_SUSPECT_LOOP },
-        { "", QASR_STOP_EOS, 0, QASR_PIECE_OK },
-        { "", QASR_STOP_EOS, 1.9, QASR_PIECE_OK },
-        { "", QASR_STOP_EOS, 2.1, QASR_PIECE_SUSPECT_EMPTY },
-        { "one two three", QASR_STOP_EOS, 9.9, QASR_PIECE_OK },
-        { "one two three", QASR_STOP_EOS, 10.1, QASR_PIECE_SUSPECT_RATE },
-        { "one", QASR_STOP_EOS, 5.9, QASR_PIECE_OK }, /* too short to tell */
-        { "a b c d e f g h i j k l m n o p q r", QASR_STOP_EOS, 1, QASR_PIECE_OK },
-        { "a b c d e f g h i j k l m n o p q r s", QASR_STOP_EOS, 1, QASR_PIECE_SUSPECT_RATE },
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16, QASR_PIECE_OK }, /* five words */
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17, QASR_PIECE_SUSPECT_RATE },
+    static const struct { const char *text; qasr_stop_reason stop; double active_s; qasr_segment_status status; } cases[] = {
+        { "one two three", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
+        { "one two three", QASR_STOP_LOOP, 1, QASR_SEGMENT_SUSPECT_LOOP },
+        { "one two three", QASR_STOP_LIMIT, 1, QASR_SEGMENT_SUSPECT_LIMIT },
+        { "one language English<asr_text>two", QASR_STOP_EOS, 1, QASR_SEGMENT_SUSPECT_LOOP },
+        { "", QASR_STOP_EOS, 0, QASR_SEGMENT_OK },
+        { "", QASR_STOP_EOS, 1.9, QASR_SEGMENT_OK },
+        { "", QASR_STOP_EOS, 2.1, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "one two three", QASR_STOP_EOS, 9.9, QASR_SEGMENT_OK },
+        { "one two three", QASR_STOP_EOS, 10.1, QASR_SEGMENT_SUSPECT_RATE },
+        { "one", QASR_STOP_EOS, 5.9, QASR_SEGMENT_OK }, /* too short to tell */
+        { "a b c d e f g h i j k l m n o p q r", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
+        { "a b c d e f g h i j k l m n o p q r s", QASR_STOP_EOS, 1, QASR_SEGMENT_SUSPECT_RATE },
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16, QASR_SEGMENT_OK }, /* five words */
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17, QASR_SEGMENT_SUSPECT_RATE },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        qasr_piece p = { .text = cases[i].text, .stop = cases[i].stop };
-        assert_int_equal(guard_judge(&p, &(guard_sound){ .heard_s = cases[i].heard_s, .length_s = 20, .level = 0.01 }), cases[i].status);
-        assert_int_equal(guard_is_suspect(cases[i].status), cases[i].status >= QASR_PIECE_SUSPECT_LOOP);
+        qasr_segment p = { .text = cases[i].text, .stop = cases[i].stop };
+        assert_int_equal(answer_check(&p, &(answer_audio){ .active_s = cases[i].active_s, .length_s = 20, .level = 0.01 }), cases[i].status);
+        assert_int_equal(answer_is_suspect(cases[i].status), cases[i].status >= QASR_SEGMENT_SUSPECT_LOOP);
     }
-    static const struct { const char *text; guard_sound sound; qasr_piece_status status; } sounds[] = {
-        { "", { 1.1, 7, 0.01, 0 }, QASR_PIECE_OK }, { "", { 1.1, 7, 0.01, 1 }, QASR_PIECE_SUSPECT_EMPTY },
-        { "", { 0.9, 7, 0.01, 1 }, QASR_PIECE_OK }, { "", { 0.6, 4, 0.01, 2 }, QASR_PIECE_SUSPECT_EMPTY },
-        { "one", { 4, 7, 0.01, 0 }, QASR_PIECE_OK }, { "one", { 4, 7, 0.01, 1 }, QASR_PIECE_SUSPECT_RATE },
-        { "", { 0, 7, 0.03, 0 }, QASR_PIECE_SUSPECT_EMPTY }, { "", { 0, 1, 0.03, 0 }, QASR_PIECE_OK }, /* steady, loud noise */
-        { "one", { 0, 7, 0.03, 0 }, QASR_PIECE_OK },
+    static const struct { const char *text; answer_audio audio; qasr_segment_status status; } audio_files[] = {
+        { "", { 1.1, 7, 0.01, 0 }, QASR_SEGMENT_OK }, { "", { 1.1, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "", { 0.9, 7, 0.01, 1 }, QASR_SEGMENT_OK }, { "", { 0.6, 4, 0.01, 2 }, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "one", { 4, 7, 0.01, 0 }, QASR_SEGMENT_OK }, { "one", { 4, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_RATE },
+        { "", { 0, 7, 0.03, 0 }, QASR_SEGMENT_SUSPECT_EMPTY }, { "", { 0, 1, 0.03, 0 }, QASR_SEGMENT_OK }, /* steady, loud noise */
+        { "one", { 0, 7, 0.03, 0 }, QASR_SEGMENT_OK },
     };
-    for (size_t i = 0; i < ARRAY_LEN(sounds); i++)
-        assert_int_equal(guard_judge(&(qasr_piece){ .text = sounds[i].text }, &sounds[i].sound), sounds[i].status);
-    assert_string_equal(qasr_piece_status_name(QASR_PIECE_RETRIED), "retried");
-    assert_string_equal(qasr_piece_status_name(QASR_PIECE_SUSPECT_RATE), "suspect_rate");
-    assert_string_equal(qasr_piece_status_name((qasr_piece_status)99), "unknown");
+    for (size_t i = 0; i < ARRAY_LEN(audio_files); i++)
+        assert_int_equal(answer_check(&(qasr_segment){ .text = audio_files[i].text }, &audio_files[i].audio), audio_files[i].status);
+    assert_string_equal(qasr_segment_status_name(QASR_SEGMENT_RETRIED), "retried");
+    assert_string_equal(qasr_segment_status_name(QASR_SEGMENT_SUSPECT_RATE), "suspect_rate");
+    assert_string_equal(qasr_segment_status_name((qasr_segment_status)99), "unknown");
 }
 
 static void words_are_counted_in_all_scripts(void **state)
@@ -105,60 +105,60 @@ static void words_are_counted_in_all_scripts(void **state)
 static const float *room; /* 40 s of the long clip */
 
 /* A job whose answer, of 40 s that begin at 100, is suspect. */
-static piece_job suspect(qasr_piece_status status)
+static segment_job suspect(qasr_segment_status status)
 {
-    piece_job j = { .pcm = room, .n_samples = 40 * SECOND };
-    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.piece.text, "text", NULL), QASR_OK);
-    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.piece.language, "English", NULL), QASR_OK);
-    j.piece.start_s = 100;
-    j.piece.end_s = 140;
-    j.piece.speech_start_s = 101.5;
-    j.piece.speech_end_s = 139;
-    j.piece.status = status;
+    segment_job j = { .pcm = room, .n_samples = 40 * SECOND };
+    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.segment.text, "text", NULL), QASR_OK);
+    assert_int_equal(mem_strdup((char **)(uintptr_t)&j.segment.language, "English", NULL), QASR_OK);
+    j.segment.start_s = 100;
+    j.segment.end_s = 140;
+    j.segment.speech_start_s = 101.5;
+    j.segment.speech_end_s = 139;
+    j.segment.status = status;
     return j;
 }
 
-static void a_suspect_piece_is_trimmed_then_halved(void **state)
+static void a_suspect_segment_is_trimmed_then_halved(void **state)
 {
     qasr_error err;
     float *pcm = NULL;
     size_t n = 0;
     retry_plan plan;
-    piece_job *half = NULL;
+    segment_job *half = NULL;
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     call c = { .opt = &opt, .s = open_session(1, 1) };
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
     room = pcm;
-    piece_job j = suspect(QASR_PIECE_SUSPECT_RATE);
+    segment_job j = suspect(QASR_SEGMENT_SUSPECT_RATE);
     must(retry_decide(&plan, &half, &c, &j, &err), &err);
     assert_int_equal(plan, RETRY_SAME);
     assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* a tenth of a second stays */
     assert_int_equal(j.trim_end, 900 * SECOND / 1000);
-    assert_null(j.piece.text);
-    piece_job again = suspect(QASR_PIECE_SUSPECT_RATE);
-    j.piece = again.piece;
+    assert_null(j.segment.text);
+    segment_job again = suspect(QASR_SEGMENT_SUSPECT_RATE);
+    j.segment = again.segment;
     must(retry_decide(&plan, &half, &c, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
     assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
-    assert_true(j.sound.depth == 1 && half->sound.depth == 1); /* as there was too little text */
+    assert_true(j.audio.depth == 1 && half->audio.depth == 1); /* as there was too little text */
     assert_in_range(j.n_samples, 10 * SECOND, 30 * SECOND);
-    assert_true(j.piece.start_s == 100 && j.piece.end_s == half->piece.start_s && half->piece.end_s == 140);
-    assert_true(fabs(j.piece.end_s - 100 - (double)j.n_samples / SECOND) < 1e-9);
+    assert_true(j.segment.start_s == 100 && j.segment.end_s == half->segment.start_s && half->segment.end_s == 140);
+    assert_true(fabs(j.segment.end_s - 100 - (double)j.n_samples / SECOND) < 1e-9);
     mem_free(half);
     /* quarters, and no further */
-    j.piece.status = QASR_PIECE_SUSPECT_LOOP;
+    j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
     must(retry_decide(&plan, &half, &c, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     mem_free(half);
-    j.piece.status = QASR_PIECE_SUSPECT_LOOP;
+    j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
     must(retry_decide(&plan, &half, &c, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
-    assert_int_equal(j.piece.status, QASR_PIECE_SUSPECT_LOOP);
-    j.piece.status = QASR_PIECE_OK;
+    assert_int_equal(j.segment.status, QASR_SEGMENT_SUSPECT_LOOP);
+    j.segment.status = QASR_SEGMENT_OK;
     must(retry_decide(&plan, &half, &c, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
-    assert_int_equal(j.piece.status, QASR_PIECE_RETRIED);
+    assert_int_equal(j.segment.status, QASR_SEGMENT_RETRIED);
     qasr_session_close((qasr_session *)c.s);
     qasr_audio_free(pcm);
 }
@@ -168,36 +168,36 @@ static void what_is_not_tried_again(void **state)
     static float silent[7 * SECOND];
     qasr_error err;
     retry_plan plan;
-    piece_job *half = NULL;
+    segment_job *half = NULL;
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     call c = { .opt = &opt, .s = open_session(1, 1) };
     room = silent;
     for (int i = 0; i < 5; i++) {
-        piece_job j = suspect(i == 1 ? QASR_PIECE_SUSPECT_LIMIT : i == 4 ? QASR_PIECE_OK : QASR_PIECE_SUSPECT_LOOP);
+        segment_job j = suspect(i == 1 ? QASR_SEGMENT_SUSPECT_LIMIT : i == 4 ? QASR_SEGMENT_OK : QASR_SEGMENT_SUSPECT_LOOP);
         opt.no_retry = i == 0;
         opt.max_new_tokens = i == 1; /* a limit that was asked for */
         opt.ignore_eos = i == 2;
         if (i == 3) { /* too short for halves, and begins with its speech */
             j.n_samples = 7 * SECOND;
-            j.piece.speech_start_s = 100.1;
+            j.segment.speech_start_s = 100.1;
         }
-        qasr_piece_status before = j.piece.status;
+        qasr_segment_status before = j.segment.status;
         must(retry_decide(&plan, &half, &c, &j, &err), &err);
         assert_int_equal(plan, RETRY_NONE);
-        assert_int_equal(j.piece.status, before);
-        piece_free_answer(&j.piece);
+        assert_int_equal(j.segment.status, before);
+        segment_free_answer(&j.segment);
     }
     qasr_session_close((qasr_session *)c.s);
 }
 
 static size_t count_words(const qasr_result *r) { return text_count_words(qasr_result_text(r)); }
 
-static void same_pieces(const qasr_result *a, const qasr_result *b)
+static void same_segments(const qasr_result *a, const qasr_result *b)
 {
     assert_string_equal(qasr_result_text(a), qasr_result_text(b));
-    assert_int_equal(qasr_result_piece_count(a), qasr_result_piece_count(b));
-    for (size_t i = 0; i < qasr_result_piece_count(a); i++) {
-        const qasr_piece *p = qasr_result_piece(a, i), *q = qasr_result_piece(b, i);
+    assert_int_equal(qasr_result_segment_count(a), qasr_result_segment_count(b));
+    for (size_t i = 0; i < qasr_result_segment_count(a); i++) {
+        const qasr_segment *p = qasr_result_segment(a, i), *q = qasr_result_segment(b, i);
         assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->status == q->status);
         assert_true(p->speech_start_s == q->speech_start_s && p->speech_end_s == q->speech_end_s);
         assert_string_equal(p->text, q->text);
@@ -218,11 +218,11 @@ static void loops_are_cured_by_halves(void **state)
     qasr_result *marked = NULL, *results[ARRAY_LEN(runs)] = { NULL };
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
-    opt.max_piece_s = 100;
+    opt.max_segment_s = 100;
     for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
         qasr_session *s = open_session(runs[i][0], runs[i][1]);
         must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
-        same_pieces(results[i], results[0]);
+        same_segments(results[i], results[0]);
         if (i == 0) {
             opt.no_retry = 1;
             must(qasr_transcribe(&marked, s, pcm, n, &opt, &err), &err);
@@ -230,17 +230,17 @@ static void loops_are_cured_by_halves(void **state)
         }
         qasr_session_close(s);
     }
-    assert_int_equal(qasr_result_piece_count(marked), 1);
-    assert_int_equal(qasr_result_piece(marked, 0)->status, QASR_PIECE_SUSPECT_LOOP);
-    const size_t n_pieces = qasr_result_piece_count(results[0]);
-    assert_true(n_pieces >= 2);
-    for (size_t i = 0; i < n_pieces; i++) {
-        const qasr_piece *p = qasr_result_piece(results[0], i);
-        assert_int_equal(p->status, QASR_PIECE_RETRIED);
-        assert_true(p->start_s == (i ? qasr_result_piece(results[0], i - 1)->end_s : 0));
+    assert_int_equal(qasr_result_segment_count(marked), 1);
+    assert_int_equal(qasr_result_segment(marked, 0)->status, QASR_SEGMENT_SUSPECT_LOOP);
+    const size_t n_segments = qasr_result_segment_count(results[0]);
+    assert_true(n_segments >= 2);
+    for (size_t i = 0; i < n_segments; i++) {
+        const qasr_segment *p = qasr_result_segment(results[0], i);
+        assert_int_equal(p->status, QASR_SEGMENT_RETRIED);
+        assert_true(p->start_s == (i ? qasr_result_segment(results[0], i - 1)->end_s : 0));
         assert_true(p->start_s <= p->speech_start_s && p->speech_start_s < p->speech_end_s && p->speech_end_s <= p->end_s);
     }
-    assert_true(fabs(qasr_result_piece(results[0], n_pieces - 1)->end_s - (double)n / SECOND) < 1e-9);
+    assert_true(fabs(qasr_result_segment(results[0], n_segments - 1)->end_s - (double)n / SECOND) < 1e-9);
     assert_in_range(count_words(results[0]), 95, 150); /* of 144 */
     assert_null(strstr(qasr_result_text(results[0]), "<asr_text>"));
     for (size_t i = 0; i < ARRAY_LEN(runs); i++)
@@ -282,17 +282,17 @@ static void silence_between_clips_is_skipped(void **state)
     opt.on_progress = note_progress;
     opt.user = &seen;
     must(qasr_transcribe(&both, s, all, n, &opt, &err), &err);
-    assert_int_equal(qasr_result_piece_count(both), 3);
-    const qasr_piece *silent = qasr_result_piece(both, 1);
-    assert_int_equal(silent->status, QASR_PIECE_SILENT);
+    assert_int_equal(qasr_result_segment_count(both), 3);
+    const qasr_segment *silent = qasr_result_segment(both, 1);
+    assert_int_equal(silent->status, QASR_SEGMENT_SILENT);
     assert_true(silent->no_speech && silent->n_tokens == 0 && !silent->scores && isnan(silent->avg_log_probability));
     assert_true(silent->speech_start_s == silent->start_s && silent->speech_end_s == silent->start_s);
     assert_true(silent->end_s - silent->start_s > 115);
     assert_string_equal(silent->text, "");
     assert_int_equal(silent->stop, QASR_STOP_EMPTY);
     assert_int_equal(qasr_result_stop_reason(both), QASR_STOP_EOS);
-    assert_string_equal(qasr_result_piece(both, 0)->text, qasr_result_text(first));
-    assert_string_equal(qasr_result_piece(both, 2)->text, qasr_result_text(second));
+    assert_string_equal(qasr_result_segment(both, 0)->text, qasr_result_text(first));
+    assert_string_equal(qasr_result_segment(both, 2)->text, qasr_result_text(second));
     assert_string_equal(qasr_result_language(both), "English,Russian");
     assert_true(qasr_result_timings(both)->audio_s == (double)n / SECOND);
     assert_true(seen.n >= 2 && fabs(seen.done_s - (double)n / SECOND) < 1e-9 && seen.total_s == (double)n / SECOND);
@@ -305,8 +305,8 @@ static void silence_between_clips_is_skipped(void **state)
     opt.on_progress = NULL;
     memset(all, 0, n * sizeof *all); /* nothing but silence */
     must(qasr_transcribe(&both, s, all, n, &opt, &err), &err);
-    assert_int_equal(qasr_result_piece_count(both), 1);
-    assert_int_equal(qasr_result_piece(both, 0)->status, QASR_PIECE_SILENT);
+    assert_int_equal(qasr_result_segment_count(both), 1);
+    assert_int_equal(qasr_result_segment(both, 0)->status, QASR_SEGMENT_SILENT);
     assert_int_equal(qasr_result_stop_reason(both), QASR_STOP_EOS);
     assert_string_equal(qasr_result_text(both), "");
     qasr_result_free(first);
@@ -343,28 +343,28 @@ static void scores_are_those_of_the_logits(void **state)
         float *pcm = NULL;
         size_t n = 0;
         qasr_result *plain = NULL, *scored = NULL;
-        qasr_forced *forced = NULL;
+        qasr_teacher_forcing *forced = NULL;
         qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
         must(qasr_audio_load(&pcm, &n, files[f], &err), &err);
         must(qasr_transcribe(&plain, s, pcm, n, &opt, &err), &err);
         opt.token_scores = 1;
         must(qasr_transcribe(&scored, s, pcm, n, &opt, &err), &err);
-        const qasr_piece *p = qasr_result_piece(scored, 0), *q = qasr_result_piece(plain, 0);
+        const qasr_segment *p = qasr_result_segment(scored, 0), *q = qasr_result_segment(plain, 0);
         assert_true(!q->scores && !q->words && q->n_words == 0 && isnan(q->avg_log_probability));
         assert_int_equal(p->n_tokens, q->n_tokens);
         assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
-        must(qasr_force_open(&forced, s, pcm, n, NULL, &err), &err);
+        must(qasr_teacher_forcing_open(&forced, s, pcm, n, NULL, &err), &err);
         double sum = 0;
         for (size_t i = 0; i < p->n_tokens; i++) {
             double log_probability, entropy;
-            score_of(&log_probability, &entropy, qasr_force_logits(forced), qasr_force_vocabulary(forced), p->tokens[i]);
+            score_of(&log_probability, &entropy, qasr_teacher_forcing_logits(forced), qasr_teacher_forcing_vocabulary(forced), p->tokens[i]);
             assert_true(fabs((double)p->scores[i].log_probability - log_probability) < 1e-5);
             assert_true(fabs((double)p->scores[i].entropy - entropy) < 1e-4);
             sum += log_probability;
-            must(qasr_force_token(forced, p->tokens[i], &err), &err);
+            must(qasr_teacher_forcing_token(forced, p->tokens[i], &err), &err);
         }
         assert_true(fabs(p->avg_log_probability - sum / (double)p->n_tokens) < 1e-5);
-        qasr_force_close(forced);
+        qasr_teacher_forcing_close(forced);
         qasr_result_free(plain);
         qasr_result_free(scored);
         qasr_audio_free(pcm);
@@ -387,9 +387,9 @@ static void words_have_the_confidence_of_their_tokens(void **state)
         must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
         qasr_session_close(s);
     }
-    same_pieces(results[0], results[1]);
-    for (size_t i = 0; i < qasr_result_piece_count(results[0]); i++) {
-        const qasr_piece *p = qasr_result_piece(results[0], i);
+    same_segments(results[0], results[1]);
+    for (size_t i = 0; i < qasr_result_segment_count(results[0]); i++) {
+        const qasr_segment *p = qasr_result_segment(results[0], i);
         char text[4000] = "";
         double product = 1, words = 1;
         size_t first = 0;
@@ -416,7 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(suspect_answers_are_told_from_others),
         cmocka_unit_test(words_are_counted_in_all_scripts),
-        cmocka_unit_test(a_suspect_piece_is_trimmed_then_halved),
+        cmocka_unit_test(a_suspect_segment_is_trimmed_then_halved),
         cmocka_unit_test(what_is_not_tried_again),
         cmocka_unit_test(loops_are_cured_by_halves),
         cmocka_unit_test(silence_between_clips_is_skipped),

@@ -1,4 +1,4 @@
-/* activity, split: what is heard, where long audio is cut, which silence becomes a piece of its own. */
+/* activity, split: what is heard, where long audio is cut, which silence becomes a segment of its own. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,20 +74,20 @@ static void add_sentences(float *x, size_t n, size_t every, size_t pause, float 
 
 /* ---- cutting ---- */
 
-enum { MAX_PIECES = 500 };
-typedef struct pieces {
-    size_t n, begin[MAX_PIECES], end[MAX_PIECES];
-    bool silent[MAX_PIECES];
-} pieces;
+enum { MAX_SEGMENTS = 500 };
+typedef struct segments {
+    size_t n, begin[MAX_SEGMENTS], end[MAX_SEGMENTS];
+    bool silent[MAX_SEGMENTS];
+} segments;
 
-/* All pieces of x [n]. What a stream shows, exactly one window, gives the same as all that is left. */
-static void split(pieces *to, const float *x, size_t n, double max_s, pool *p)
+/* All segments of x [n]. What a stream shows, exactly one window, gives the same as all that is left. */
+static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
 {
     const split_rule rule = split_rule_make(max_s);
     to->n = 0;
     for (size_t start = 0; start < n;) {
         size_t left = n - start, seen = left < rule.window ? left : rule.window;
-        split_piece all, part;
+        split_segment all, part;
         float *window = NULL; /* of exactly that size, so that reading beyond it shows */
         assert_int_equal(MEM_ALLOC(&window, seen, NULL), QASR_OK);
         memcpy(window, x + start, seen * sizeof *x);
@@ -98,7 +98,7 @@ static void split(pieces *to, const float *x, size_t n, double max_s, pool *p)
         assert_int_equal(part.silent, all.silent);
         assert_true(part.n_samples > 0 && part.n_samples <= left);
         assert_true(part.silent || part.n_samples <= rule.max);
-        assert_true(to->n < MAX_PIECES);
+        assert_true(to->n < MAX_SEGMENTS);
         to->begin[to->n] = start;
         to->end[to->n] = start + part.n_samples;
         to->silent[to->n++] = part.silent;
@@ -132,9 +132,9 @@ static void rules_follow_the_seconds(void **state)
     assert_true(r.window > r.max && r.max > (size_t)3600 * 24 * SECOND);
 }
 
-static void short_audio_is_one_piece(void **state)
+static void short_audio_is_one_segment(void **state)
 {
-    pieces p;
+    segments p;
     float *x = silence(29 * SECOND);
     static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 16 * SECOND + 1, 28 * SECOND + 1 }, short_ones[] = { 1, 2 * SECOND - 1 };
     for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
@@ -147,7 +147,7 @@ static void short_audio_is_one_piece(void **state)
         assert_int_equal(p.n, 1);
         assert_false(p.silent[0]);
     }
-    split(&p, x, 20 * SECOND, 28, NULL); /* who wants one piece gets it, even if nothing is in it */
+    split(&p, x, 20 * SECOND, 28, NULL); /* who wants one segment gets it, even if nothing is in it */
     assert_int_equal(p.n, 1);
     assert_false(p.silent[0]);
     add_sentences(x, 29 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
@@ -167,7 +167,7 @@ static void cuts_fall_into_pauses(void **state)
     static const double limits[] = { 0, 8, 12, 20, 28, 60 };
     static const float noises[] = { 0, 0.002f, 0.02f };
     const size_t n = 75 * SECOND;
-    pieces p;
+    segments p;
     for (size_t k = 0; k < sizeof noises / sizeof *noises; k++) {
         float *x = silence(n), *words = silence(n);
         add_sentences(words, n, 2700 * MS, 300 * MS, 0.3f);
@@ -191,7 +191,7 @@ typedef struct pause { size_t at, length; } pause; /* in milliseconds */
 /* The first cut of n_ms of words with these pauses, which have a faint noise in them. */
 static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
 {
-    pieces p;
+    segments p;
     float *x = silence(n_ms * MS);
     size_t at = 0;
     for (size_t i = 0; i < n_pauses; i++) {
@@ -216,14 +216,14 @@ static void a_long_pause_near_the_aim_is_preferred(void **state)
 
 static void a_pause_within_reach_spares_the_word(void **state)
 {
-    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first piece may end in the first only */
+    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first segment may end in the first only */
     assert_in_range(first_cut(40000, pauses, 2), 9000, 9150);
 }
 
 static void without_pauses_the_quietest_place_is_taken(void **state)
 {
     const size_t n = 60 * SECOND;
-    pieces p;
+    segments p;
     float *x = silence(n);
     for (size_t i = 0; i < n; i++) { /* a hum that never ends, but fades away for a tenth of a second */
         double away = fabs((double)i / SECOND - 13.05) / 0.05;
@@ -243,7 +243,7 @@ static void without_pauses_the_quietest_place_is_taken(void **state)
 /* ---- silence ---- */
 
 /* 10 s of something, 9 s of words, 20 s of something. */
-static void split_around_words(pieces *p, float noise_size, float offset, float words)
+static void split_around_words(segments *p, float noise_size, float offset, float words)
 {
     const size_t n = 39 * SECOND;
     float *x = silence(n);
@@ -255,13 +255,13 @@ static void split_around_words(pieces *p, float noise_size, float offset, float 
     mem_free(x);
 }
 
-static void long_silence_is_a_piece_of_its_own(void **state)
+static void long_silence_is_a_segment_of_its_own(void **state)
 {
     static const struct { float noise, offset, words; } cases[] = {
         { 0, 0, 0.3f }, { 0.0001f, 0, 0.3f }, { 0.002f, 0, 0.3f }, { 0.003f, 0, 0.3f }, { 0, 0.01f, 0.3f }, { 0.0005f, 0.02f, 0.3f },
         { 0, 0, 0.003f }, { 0.0001f, 0, 0.01f } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        pieces p;
+        segments p;
         split_around_words(&p, cases[i].noise, cases[i].offset, cases[i].words);
         assert_int_equal(p.n, 3);
         assert_true(p.silent[0] && !p.silent[1] && p.silent[2]);
@@ -275,7 +275,7 @@ static void nothing_that_might_be_speech_is_silence(void **state)
     static const struct { float noise, words; } cases[] = {
         { 0.1f, 0.3f }, { 0.03f, 0.3f }, /* noise of -25 and -35 dB: who knows what is in it */
     };
-    pieces p;
+    segments p;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         split_around_words(&p, cases[i].noise, 0, cases[i].words);
         for (size_t k = 0; k < p.n; k++)
@@ -301,30 +301,30 @@ static void nothing_that_might_be_speech_is_silence(void **state)
 static void one_word_in_long_silence_is_found(void **state)
 {
     const size_t n = 300 * SECOND, at = 171 * SECOND + 123 * MS;
-    pieces p;
+    segments p;
     float *x = silence(n);
     add_noise(x, 0, n, 0.0005f);
     add_words(x, at, at + 400 * MS, 0.05f);
     split(&p, x, n, 0, NULL);
-    size_t n_sounds = 0;
+    size_t n_files = 0;
     for (size_t k = 0; k < p.n; k++) {
         if (p.silent[k])
             continue;
-        n_sounds++;
+        n_files++;
         assert_true(p.begin[k] <= at - 200 * MS && p.end[k] >= at + 600 * MS);
         assert_true(p.end[k] - p.begin[k] < 3 * SECOND);
     }
-    assert_int_equal(n_sounds, 1);
+    assert_int_equal(n_files, 1);
     mem_free(x);
 }
 
 /* ---- all of it ---- */
 
-static void pieces_are_the_whole_for_any_rule(void **state)
+static void segments_are_the_whole_for_any_rule(void **state)
 {
     static const double limits[] = { 0, 0.5, 2.5, 13.37, 30, 95 };
     const size_t n = 100 * SECOND + 77;
-    pieces p, again;
+    segments p, again;
     pool *workers = NULL;
     assert_int_equal(pool_create(&workers, 3, NULL), QASR_OK);
     float *x = silence(n);
@@ -387,10 +387,10 @@ static void edges_are_those_of_the_words(void **state)
         add_words(x, 2 * SECOND, 4 * SECOND, 0.3f);
         x[5 * SECOND] = 0.9f; /* a click is none */
         look(&a, x, n);
-        size_t n_heard = activity_edges(&a, &first, &end);
+        size_t n_active_frames = activity_edges(&a, &first, &end);
         assert_in_range(first, 192, 206);
         assert_in_range(end, 392, 406);
-        assert_in_range(n_heard, 140, end - first); /* pauses between syllables may be left out */
+        assert_in_range(n_active_frames, 140, end - first); /* pauses between syllables may be left out */
         activity_free(&a);
         mem_free(x);
     }
@@ -400,15 +400,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_follow_the_seconds),
-        cmocka_unit_test(short_audio_is_one_piece),
+        cmocka_unit_test(short_audio_is_one_segment),
         cmocka_unit_test(cuts_fall_into_pauses),
         cmocka_unit_test(a_long_pause_near_the_aim_is_preferred),
         cmocka_unit_test(a_pause_within_reach_spares_the_word),
         cmocka_unit_test(without_pauses_the_quietest_place_is_taken),
-        cmocka_unit_test(long_silence_is_a_piece_of_its_own),
+        cmocka_unit_test(long_silence_is_a_segment_of_its_own),
         cmocka_unit_test(nothing_that_might_be_speech_is_silence),
         cmocka_unit_test(one_word_in_long_silence_is_found),
-        cmocka_unit_test(pieces_are_the_whole_for_any_rule),
+        cmocka_unit_test(segments_are_the_whole_for_any_rule),
         cmocka_unit_test(halves_are_cut_in_the_middle),
         cmocka_unit_test(edges_are_those_of_the_words),
     };

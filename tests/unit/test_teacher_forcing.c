@@ -48,19 +48,19 @@ static void close_fixture(fixture *f)
     qasr_model_close(f->model);
 }
 
-static qasr_forced *open_forced(const fixture *f, const qasr_transcribe_options *opt)
+static qasr_teacher_forcing *open_forced(const fixture *f, const qasr_transcribe_options *opt)
 {
     qasr_error err;
-    qasr_forced *forced = NULL;
-    must(qasr_force_open(&forced, f->session, f->pcm, f->n, opt, &err), &err);
+    qasr_teacher_forcing *forced = NULL;
+    must(qasr_teacher_forcing_open(&forced, f->session, f->pcm, f->n, opt, &err), &err);
     return forced;
 }
 
-static size_t arg_max(const qasr_forced *f)
+static size_t arg_max(const qasr_teacher_forcing *f)
 {
-    const float *x = qasr_force_logits(f);
+    const float *x = qasr_teacher_forcing_logits(f);
     size_t best = 0;
-    for (size_t i = 1; i < qasr_force_vocabulary(f); i++)
+    for (size_t i = 1; i < qasr_teacher_forcing_vocabulary(f); i++)
         if (x[i] > x[best])
             best = i;
     return best;
@@ -72,21 +72,21 @@ static float *walk(const fixture *f, const qasr_transcribe_options *opt, size_t 
     qasr_error err;
     qasr_result *result = NULL;
     must(qasr_transcribe(&result, f->session, f->pcm, f->n, opt, &err), &err);
-    const qasr_piece *p = qasr_result_piece(result, 0);
+    const qasr_segment *p = qasr_result_segment(result, 0);
     assert_int_equal(p->stop, QASR_STOP_EOS);
     assert_true(p->n_tokens > 10);
-    qasr_forced *forced = open_forced(f, opt);
-    size_t n = qasr_force_vocabulary(forced);
+    qasr_teacher_forcing *forced = open_forced(f, opt);
+    size_t n = qasr_teacher_forcing_vocabulary(forced);
     float *all = malloc((p->n_tokens + 1) * n * sizeof *all);
     for (size_t i = 0; i < p->n_tokens; i++) {
-        memcpy(all + i * n, qasr_force_logits(forced), n * sizeof *all);
+        memcpy(all + i * n, qasr_teacher_forcing_logits(forced), n * sizeof *all);
         assert_int_equal(arg_max(forced), p->tokens[i]);
-        must(qasr_force_token(forced, p->tokens[i], &err), &err);
+        must(qasr_teacher_forcing_token(forced, p->tokens[i], &err), &err);
     }
-    memcpy(all + p->n_tokens * n, qasr_force_logits(forced), n * sizeof *all);
+    memcpy(all + p->n_tokens * n, qasr_teacher_forcing_logits(forced), n * sizeof *all);
     assert_true(arg_max(forced) == 1016 || arg_max(forced) == 1018); /* an end token */
     *n_values = (p->n_tokens + 1) * n;
-    qasr_force_close(forced);
+    qasr_teacher_forcing_close(forced);
     qasr_result_free(result);
     return all;
 }
@@ -127,7 +127,7 @@ static void quantized(void **state)
     q.output = gguf;
     q.qtype = "q4_0";
     q.quantize_embeddings = 1;
-    q.force = 1;
+    q.overwrite = 1;
     must(qasr_quantize(&q, NULL, &err), &err);
     fixture f;
     size_t n;
@@ -142,18 +142,18 @@ static void other_tokens(void **state)
     fixture f;
     qasr_error err;
     open_fixture(&f, NULL, 2, QASR_PRECISION_F32, NULL);
-    qasr_forced *forced = open_forced(&f, NULL);
-    size_t n = qasr_force_vocabulary(forced);
+    qasr_teacher_forcing *forced = open_forced(&f, NULL);
+    size_t n = qasr_teacher_forcing_vocabulary(forced);
     float *after[2];
     for (int i = 0; i < 2; i++) {
-        must(qasr_force_token(forced, i ? 700 : (int32_t)arg_max(forced), &err), &err);
+        must(qasr_teacher_forcing_token(forced, i ? 700 : (int32_t)arg_max(forced), &err), &err);
         after[i] = malloc(n * sizeof(float));
-        memcpy(after[i], qasr_force_logits(forced), n * sizeof(float));
-        qasr_force_close(forced);
+        memcpy(after[i], qasr_teacher_forcing_logits(forced), n * sizeof(float));
+        qasr_teacher_forcing_close(forced);
         forced = open_forced(&f, NULL);
     }
     assert_memory_not_equal(after[0], after[1], n * sizeof(float));
-    qasr_force_close(forced);
+    qasr_teacher_forcing_close(forced);
     free(after[0]);
     free(after[1]);
     close_fixture(&f);
@@ -163,34 +163,34 @@ static void wrong_calls(void **state)
 {
     fixture f;
     qasr_error err;
-    qasr_forced *second = NULL;
+    qasr_teacher_forcing *second = NULL;
     qasr_result *result = NULL;
     open_fixture(&f, NULL, 2, QASR_PRECISION_AUTO, NULL);
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_new_tokens = 2;
-    qasr_forced *forced = open_forced(&f, &opt);
-    assert_int_equal(qasr_force_token(forced, -1, &err), QASR_E_INVALID);
-    assert_int_equal(qasr_force_token(forced, (int32_t)qasr_force_vocabulary(forced), &err), QASR_E_INVALID);
+    qasr_teacher_forcing *forced = open_forced(&f, &opt);
+    assert_int_equal(qasr_teacher_forcing_token(forced, -1, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_teacher_forcing_token(forced, (int32_t)qasr_teacher_forcing_vocabulary(forced), &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "1023"));
-    must(qasr_force_token(forced, 5, &err), &err);
-    must(qasr_force_token(forced, 6, &err), &err);
-    assert_int_equal(qasr_force_token(forced, 7, &err), QASR_E_INVALID);
+    must(qasr_teacher_forcing_token(forced, 5, &err), &err);
+    must(qasr_teacher_forcing_token(forced, 6, &err), &err);
+    assert_int_equal(qasr_teacher_forcing_token(forced, 7, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "max_new_tokens"));
-    assert_int_equal(qasr_force_open(&second, f.session, f.pcm, f.n, NULL, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_teacher_forcing_open(&second, f.session, f.pcm, f.n, NULL, &err), QASR_E_INVALID);
     assert_int_equal(qasr_transcribe(&result, f.session, f.pcm, f.n, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "busy"));
     assert_null(second);
     assert_null(result);
-    qasr_force_close(forced);
-    qasr_force_close(NULL);
+    qasr_teacher_forcing_close(forced);
+    qasr_teacher_forcing_close(NULL);
 
-    opt.max_piece_s = 1;
-    assert_int_equal(qasr_force_open(&forced, f.session, f.pcm, f.n, &opt, &err), QASR_E_INVALID);
-    assert_non_null(strstr(err.message, "longest piece"));
-    assert_int_equal(qasr_force_open(&forced, f.session, f.pcm, 0, NULL, &err), QASR_E_INVALID);
+    opt.max_segment_s = 1;
+    assert_int_equal(qasr_teacher_forcing_open(&forced, f.session, f.pcm, f.n, &opt, &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "longest segment"));
+    assert_int_equal(qasr_teacher_forcing_open(&forced, f.session, f.pcm, 0, NULL, &err), QASR_E_INVALID);
     opt = (qasr_transcribe_options)QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.language = "Klingon";
-    assert_int_equal(qasr_force_open(&forced, f.session, f.pcm, f.n, &opt, &err), QASR_E_INVALID);
+    assert_int_equal(qasr_teacher_forcing_open(&forced, f.session, f.pcm, f.n, &opt, &err), QASR_E_INVALID);
     must(qasr_transcribe(&result, f.session, f.pcm, f.n, NULL, &err), &err); /* free again */
     qasr_result_free(result);
     close_fixture(&f);
@@ -204,14 +204,14 @@ static void without_memory(void **state)
     size_t n = 0;
     open_fixture(&f, NULL, 1, QASR_PRECISION_F32, NULL);
     for (; status != QASR_OK; n++) {
-        qasr_forced *forced = NULL;
+        qasr_teacher_forcing *forced = NULL;
         mem_fail_after(n);
-        status = qasr_force_open(&forced, f.session, f.pcm, f.n, NULL, NULL);
+        status = qasr_teacher_forcing_open(&forced, f.session, f.pcm, f.n, NULL, NULL);
         if (status == QASR_OK)
-            status = qasr_force_token(forced, 5, NULL);
+            status = qasr_teacher_forcing_token(forced, 5, NULL);
         mem_fail_after(SIZE_MAX);
         assert_true(status == QASR_OK || status == QASR_E_NOMEM);
-        qasr_force_close(forced);
+        qasr_teacher_forcing_close(forced);
     }
     assert_true(n > 5);
     size_t n_values;

@@ -1,5 +1,5 @@
 /* The engine end to end on the demo model, through the public API: a GGUF decoder, full precision against
- * q8_0, threads, memory, limits, callbacks, pieces, the other checkpoint layout, foreign GGUF files, damaged weights. */
+ * q8_0, threads, memory, limits, callbacks, segments, the other checkpoint layout, foreign GGUF files, damaged weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,10 +48,10 @@ static const char *const model_files[] = { "config.json", "generation_config.jso
 static const char *in_dir(const char *name)
 {
     static char path[2][256];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
+    static int rope;
+    rope = !rope;
+    snprintf(path[rope], sizeof path[rope], "%s/%s", dir, name);
+    return path[rope];
 }
 
 static int make_dir(void **state)
@@ -177,7 +177,7 @@ static void first_tokens_of_q8_0_are_those_of_full_precision(void **state)
         open_run(&b, dir, NULL, 2);
         transcribe(&a, audio[i], NULL);
         transcribe(&b, audio[i], NULL);
-        const qasr_piece *pa = qasr_result_piece(a.result, 0), *pb = qasr_result_piece(b.result, 0);
+        const qasr_segment *pa = qasr_result_segment(a.result, 0), *pb = qasr_result_segment(b.result, 0);
         size_t n = pa->n_tokens < 32 ? pa->n_tokens : 32;
         assert_true(n > 10 && pb->n_tokens >= n);
         assert_memory_equal(pa->tokens, pb->tokens, n * sizeof *pa->tokens);
@@ -423,7 +423,7 @@ static void the_token_limit_is_reported(void **state)
     opt.max_new_tokens = 5;
     transcribe(&r, russian, &opt);
     assert_int_equal(qasr_result_stop_reason(r.result), QASR_STOP_LIMIT);
-    assert_int_equal(qasr_result_piece(r.result, 0)->n_tokens, 5);
+    assert_int_equal(qasr_result_segment(r.result, 0)->n_tokens, 5);
     assert_int_equal(qasr_result_timings(r.result)->n_decode_steps, 5);
     opt.max_new_tokens = 19; /* exactly what is needed */
     assert_string_equal(transcribe(&r, russian, &opt), russian_text);
@@ -431,7 +431,7 @@ static void the_token_limit_is_reported(void **state)
     opt.max_new_tokens = 40;
     opt.ignore_eos = 1;
     transcribe(&r, russian, &opt);
-    assert_int_equal(qasr_result_piece(r.result, 0)->n_tokens, 40);
+    assert_int_equal(qasr_result_segment(r.result, 0)->n_tokens, 40);
     assert_int_equal(qasr_result_stop_reason(r.result), QASR_STOP_LIMIT);
     assert_int_equal(qasr_result_timings(r.result)->n_decode_steps, 39);
     close_run(&r);
@@ -442,32 +442,32 @@ static void long_output_loops_are_stopped(void **state)
     run r; /* 61 s at once is more than the demo model ever heard: it repeats itself */
     open_run(&r, MODEL_DIR, NULL, 2);
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_piece_s = 1200;
+    opt.max_segment_s = 1200;
     opt.no_retry = 1;
     transcribe(&r, TEST_DATA "/golden/clips/en-long-61s.flac", &opt);
     assert_int_not_equal(qasr_result_stop_reason(r.result), QASR_STOP_EMPTY);
-    opt.max_piece_s = 14;
+    opt.max_segment_s = 14;
     transcribe(&r, TEST_DATA "/golden/clips/en-long-61s.flac", &opt);
-    size_t n = qasr_result_piece_count(r.result);
+    size_t n = qasr_result_segment_count(r.result);
     assert_in_range(n, 4, 7);
     for (size_t i = 0; i < n; i++) {
-        const qasr_piece *p = qasr_result_piece(r.result, i);
+        const qasr_segment *p = qasr_result_segment(r.result, i);
         assert_int_equal(p->stop, QASR_STOP_EOS);
         assert_string_equal(p->language, "English");
-        assert_true(p->end_s > p->start_s && (i == 0 || p->start_s == qasr_result_piece(r.result, i - 1)->end_s));
+        assert_true(p->end_s > p->start_s && (i == 0 || p->start_s == qasr_result_segment(r.result, i - 1)->end_s));
         assert_non_null(strstr(qasr_result_text(r.result), p->text)); /* joined */
     }
-    assert_true(qasr_result_piece(r.result, n - 1)->end_s > 61.6);
+    assert_true(qasr_result_segment(r.result, n - 1)->end_s > 61.6);
     assert_string_equal(qasr_result_language(r.result), "English");
-    assert_null(qasr_result_piece(r.result, n));
+    assert_null(qasr_result_segment(r.result, n));
     close_run(&r);
 }
 
-typedef struct heard { char text[1000]; int calls, stop_after; } heard;
+typedef struct active { char text[1000]; int calls, stop_after; } active;
 
 static int hear(void *user, const char *text)
 {
-    heard *h = user;
+    active *h = user;
     strncat(h->text, text, sizeof h->text - strlen(h->text) - 1);
     return ++h->calls == h->stop_after;
 }
@@ -476,7 +476,7 @@ static void text_is_shown_while_decoding(void **state)
 {
     run r;
     qasr_error err;
-    heard h = { .stop_after = 0 };
+    active h = { .stop_after = 0 };
     open_run(&r, MODEL_DIR, NULL, 2);
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.on_text = hear;
@@ -484,12 +484,12 @@ static void text_is_shown_while_decoding(void **state)
     assert_string_equal(transcribe(&r, russian, &opt), russian_text);
     assert_string_equal(h.text, russian_text);
     assert_true(h.calls > 5);
-    h = (heard){ .stop_after = 0 };
+    h = (active){ .stop_after = 0 };
     opt.no_retry = 1;
     assert_string_equal(transcribe(&r, russian, &opt), russian_text);
     assert_string_equal(h.text, russian_text);
     assert_true(h.calls > 5);
-    h = (heard){ .stop_after = 3 };
+    h = (active){ .stop_after = 3 };
     qasr_result *none = NULL;
     assert_int_equal(qasr_transcribe(&none, r.session, r.pcm, r.n, &opt, &err), QASR_E_CANCELLED);
     assert_null(none);
@@ -506,12 +506,12 @@ static void odd_audio_is_answered_or_refused(void **state)
     must(qasr_transcribe(&result, r.session, NULL, 0, NULL, &err), &err);
     assert_string_equal(qasr_result_text(result), "");
     assert_int_equal(qasr_result_stop_reason(result), QASR_STOP_EMPTY);
-    assert_int_equal(qasr_result_piece_count(result), 0);
+    assert_int_equal(qasr_result_segment_count(result), 0);
     qasr_result_free(result);
     float few[160] = { 0 }, bad[2] = { 0, NAN };
     must(qasr_transcribe(&result, r.session, few, 160, NULL, &err), &err);
     assert_string_equal(qasr_result_text(result), "");
-    assert_int_equal(qasr_result_piece(result, 0)->n_audio_tokens, 7); /* padded to half a second */
+    assert_int_equal(qasr_result_segment(result, 0)->n_audio_tokens, 7); /* padded to half a second */
     qasr_result_free(result);
     assert_int_equal(qasr_transcribe(&result, r.session, bad, 2, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "sample 1"));

@@ -18,7 +18,7 @@ static const float TYPICAL_ERROR = 0.1f;
  * of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
 static const float SLACK = 6e-4f;
 
-struct screen {
+struct argmax_screen {
     const void *w;
     quant_type type;
     size_t n, k;
@@ -27,7 +27,7 @@ struct screen {
     float *approx;  /* [n] */
 };
 
-bool screen_is_smaller(quant_type type)
+bool argmax_screen_is_smaller(quant_type type)
 {
     return quant_row_bytes(quant_get(type), QK_K) > 3 * quant_row_bytes(quant_get(QUANT_Q4_0), QK_K);
 }
@@ -45,7 +45,7 @@ static float length_of(const float *x, size_t k)
     return (float)sqrt(sum);
 }
 
-bool screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits)
+bool argmax_screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits)
 {
     if (k > g->thread_floats)
         return false;
@@ -64,7 +64,7 @@ bool screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n
 /* ---- the copy ------------------------------------------------------------------------------------- */
 
 typedef struct copy_job {
-    screen *s;
+    argmax_screen *s;
     const gemm_context *g;
     size_t first, end; /* rows */
 } copy_job;
@@ -72,7 +72,7 @@ typedef struct copy_job {
 static void copy_task(void *arg, size_t task, unsigned thread)
 {
     const copy_job *j = arg;
-    const screen *s = j->s;
+    const argmax_screen *s = j->s;
     float *row = j->g->per_thread + thread * j->g->thread_floats;
     size_t first = j->first + task * CHUNK_ROWS, end = first + CHUNK_ROWS < j->end ? first + CHUNK_ROWS : j->end;
     for (size_t r = first; r < end; r++) {
@@ -83,19 +83,19 @@ static void copy_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-qasr_status screen_create(screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
+qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
                           qasr_error *err)
 {
-    screen *s;
+    argmax_screen *s;
     TRY(MEM_CALLOC(&s, 1, err));
-    *s = (screen){ .w = w, .type = type, .n = n, .k = k };
+    *s = (argmax_screen){ .w = w, .type = type, .n = n, .k = k };
     qasr_status status = mem_alloc(&s->copy, n, quant_row_bytes(quant_get(QUANT_Q4_0), k), err);
     if (status == QASR_OK)
         status = MEM_ALLOC(&s->bound, n, err);
     if (status == QASR_OK)
         status = MEM_ALLOC(&s->approx, n, err);
     if (status != QASR_OK) {
-        screen_free(s);
+        argmax_screen_free(s);
         return status;
     }
     for (size_t first = 0; first < n; first += SLICE_ROWS) {
@@ -109,7 +109,7 @@ qasr_status screen_create(screen **out, gemm_context *g, const file_map *file, c
     return QASR_OK;
 }
 
-void screen_free(screen *s)
+void argmax_screen_free(argmax_screen *s)
 {
     if (!s)
         return;
@@ -122,7 +122,7 @@ void screen_free(screen *s)
 /* ---- arg max -------------------------------------------------------------------------------------- */
 
 /* Rows that can win, at most max of them, into left; more: max + 1. NaN in a bound keeps its row. */
-static size_t rows_left(const screen *s, float length, uint32_t *left, size_t max)
+static size_t rows_left(const argmax_screen *s, float length, uint32_t *left, size_t max)
 {
     float low = -INFINITY;
     for (size_t r = 0; r < s->n; r++) {
@@ -139,7 +139,7 @@ static size_t rows_left(const screen *s, float length, uint32_t *left, size_t ma
     return n;
 }
 
-qasr_status screen_argmax(screen *s, gemm_context *g, const float *x, int32_t *index, bool *found, qasr_error *err)
+qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found, qasr_error *err)
 {
     enum { MAX_ROWS = 4096 };
     uint32_t left[MAX_ROWS];

@@ -11,22 +11,22 @@
 #include "base/file.h"
 #include "device/cpu/gemm.h"
 
-typedef struct screen screen;
+typedef struct argmax_screen argmax_screen;
 
 /* True if the copy would be a fraction of rows of a type: types of 16 bits and more. */
-bool screen_is_smaller(quant_type type);
+bool argmax_screen_is_smaller(quant_type type);
 
 /* Whether few rows would be left: judged from products logits [n] of x [k] that are known, and the length of some rows. */
-bool screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits);
+bool argmax_screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits);
 
 /* Reads W once; w must stay. Memory: n * (k * 9 / 16 + 8) bytes. The parts of the file that W lies in are released on the
  * way, if it is a mapped file: hardly any of them will be needed. Error: NOMEM. */
-qasr_status screen_create(screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
+qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
                           qasr_error *err);
-void screen_free(screen *s); /* NULL is fine */
+void argmax_screen_free(argmax_screen *s); /* NULL is fine */
 
 /* Index of the largest product with x [k], the lowest on ties, -1 if one of the computed is not finite. *found is false, and
  * *index unchanged, if so many rows are left that the whole product is better. Error: NOMEM. */
-qasr_status screen_argmax(screen *s, gemm_context *g, const float *x, int32_t *index, bool *found, qasr_error *err);
+qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found, qasr_error *err);
 
 #endif

@@ -26,7 +26,7 @@ struct device_mem {
 /* Screening of the one matrix that arg maxima are taken of: tried when it has been used often enough to pay for the
  * copy, dropped for good when it does not help. */
 typedef struct screening {
-    screen *screen;
+    argmax_screen *argmax_screen;
     const void *w;       /* the matrix that it was tried for */
     unsigned n_whole;    /* whole products so far */
     unsigned n_missed;   /* of the last ones */
@@ -130,7 +130,7 @@ static qasr_status cpu_end(device *d, qasr_error *err)
     return cpu(d)->status;
 }
 
-static void keep_first(cpu_device *c, qasr_status status)
+static void record_error(cpu_device *c, qasr_status status)
 {
     if (c->status == QASR_OK)
         c->status = status;
@@ -270,21 +270,21 @@ static void cpu_add_cyclic(device *d, const dmat *x, const dmat *table)
     run_rows(d, add_cyclic_row, &(row_job){ .c = cpu(d), .x = x, .w = table }, x->rows);
 }
 
-typedef struct turn_job {
+typedef struct rope_job {
     const cpu_device *c;
     const dmat *q, *k, *v, *k_caches, *v_caches, *slot, *pos;
-    const qk_turn *turn;
+    const qk_rope *rope;
     size_t n_slots, head_dim;
-} turn_job;
+} rope_job;
 
 /* One head's part of a row. */
-static void turn_head(const turn_job *j, float *out, const float *x, const dmat *norm, const float *angles)
+static void rope_head(const rope_job *j, float *out, const float *x, const dmat *norm, const float *angles)
 {
-    j->c->k->rms_norm(out, x, f32_row(norm, 0), j->head_dim, j->turn->eps);
+    j->c->k->rms_norm(out, x, f32_row(norm, 0), j->head_dim, j->rope->eps);
     j->c->k->rope(out, angles, angles + j->head_dim / 2, j->head_dim / 2);
 }
 
-static void cache_head(const turn_job *j, const dmat *cache, size_t head, size_t pos, const float *x)
+static void cache_head(const rope_job *j, const dmat *cache, size_t head, size_t pos, const float *x)
 {
     size_t capacity = cache->rows / (j->k->cols / j->head_dim);
     void *row = row_bytes(cache, head * capacity + pos);
@@ -304,18 +304,18 @@ static const dmat *slot_cache(const dmat *caches, size_t n_slots, const dmat *sl
     return &caches[*i32_row(slot, i)];
 }
 
-static void turn_row(void *arg, size_t i)
+static void rope_row(void *arg, size_t i)
 {
-    const turn_job *j = arg;
+    const rope_job *j = arg;
     size_t hd = j->head_dim, pos = (size_t)*i32_row(j->pos, i);
-    const float *angles = f32_row(&j->turn->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
+    const float *angles = f32_row(&j->rope->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
     const dmat *k_cache = j->slot ? slot_cache(j->k_caches, j->n_slots, j->slot, i) : j->k_caches;
     const dmat *v_cache = j->slot ? slot_cache(j->v_caches, j->n_slots, j->slot, i) : j->v_caches;
     float *q = f32_row(j->q, i), turned[ATTN_MAX_HEAD_DIM];
     for (size_t h = 0; h * hd < j->q->cols; h++)
-        turn_head(j, q + h * hd, q + h * hd, &j->turn->q_norm, angles);
+        rope_head(j, q + h * hd, q + h * hd, &j->rope->q_norm, angles);
     for (size_t h = 0; h * hd < j->k->cols; h++) {
-        turn_head(j, turned, k + h * hd, &j->turn->k_norm, angles);
+        rope_head(j, turned, k + h * hd, &j->rope->k_norm, angles);
         cache_head(j, k_cache, h, pos, turned);
         cache_head(j, v_cache, h, pos, v + h * hd);
     }
@@ -327,19 +327,19 @@ static void check_cache(const dmat *cache, size_t head_dim)
     assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
 }
 
-static void cpu_turn_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_turn *turn, const dmat *k_caches,
+static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
                                const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos)
 {
-    size_t hd = turn->rope.cols;
+    size_t hd = rope->rope.cols;
     assert(hd <= ATTN_MAX_HEAD_DIM && q->cols % hd == 0 && k->cols % hd == 0 && v->cols == k->cols);
-    assert(turn->q_norm.cols == hd && turn->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows);
+    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows);
     assert(!slot || slot->rows == q->rows);
     for (size_t i = 0; i < (slot ? q->rows : 1); i++) {
         check_cache(slot ? slot_cache(k_caches, n_slots, slot, i) : k_caches, hd);
         check_cache(slot ? slot_cache(v_caches, n_slots, slot, i) : v_caches, hd);
     }
-    turn_job j = { cpu(d), q, k, v, k_caches, v_caches, slot, pos, turn, n_slots, hd };
-    run_rows(d, turn_row, &j, q->rows);
+    rope_job j = { cpu(d), q, k, v, k_caches, v_caches, slot, pos, rope, n_slots, hd };
+    run_rows(d, rope_row, &j, q->rows);
 }
 
 /* ---- products ------------------------------------------------------------------------------------- */
@@ -372,7 +372,7 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
         in.norm_b = norm->b.mem ? f32_row(&norm->b, 0) : NULL;
         in.eps = norm->eps;
     }
-    keep_first(c, (alone ? gemv_run : gemm_run)(&c->gemm, &in, g, n_parts, &c->error));
+    record_error(c, (alone ? gemv_run : gemm_run)(&c->gemm, &in, g, n_parts, &c->error));
 }
 
 static int cpu_product_type(device *d, int type, size_t k)
@@ -404,7 +404,7 @@ static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dma
         return;
     assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
-    keep_first(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
+    record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
                            f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
 }
 
@@ -587,53 +587,53 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
 }
 
 /* With s = sum of exp(x - largest) and t = sum of exp(x - largest) (x - largest): -log s, and log s - t / s. */
-static void choice_scores_row(void *arg, size_t i)
+static void token_scores_row(void *arg, size_t i)
 {
     const row_job *j = arg;
     choice_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
 }
 
-static void cpu_choice_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
+static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
 {
     assert(out->rows == x->rows && out->cols == 2 && ids->rows == x->rows);
-    run_rows(d, choice_scores_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .pos = ids }, x->rows);
+    run_rows(d, token_scores_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .pos = ids }, x->rows);
 }
 
 /* Few tokens do not pay for the copy. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
-static void screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
+static void argmax_screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
 {
     screening *s = &c->screening;
-    if (s->off || s->screen || ++s->n_whole < SCREEN_AFTER)
+    if (s->off || s->argmax_screen || ++s->n_whole < SCREEN_AFTER)
         return;
     quant_type type = (quant_type)w->type;
     s->w = row_bytes(w, 0);
-    s->off = !screen_is_smaller(type) || w->cols % QK != 0 ||
-             !screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
-             screen_create(&s->screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
+    s->off = !argmax_screen_is_smaller(type) || w->cols % QK != 0 ||
+             !argmax_screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
+             argmax_screen_create(&s->argmax_screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
 }
 
 static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
 {
     cpu_device *c = cpu(d);
     screening *s = &c->screening;
-    if (c->status == QASR_OK && s->screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
+    if (c->status == QASR_OK && s->argmax_screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
         bool found = false;
-        keep_first(c, screen_argmax(s->screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
+        record_error(c, argmax_screen_run(s->argmax_screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
         s->n_missed = found ? 0 : s->n_missed + 1;
         if (found)
             return;
         if (s->n_missed == SCREEN_MAX_MISSED) {
-            screen_free(s->screen);
-            s->screen = NULL;
+            argmax_screen_free(s->argmax_screen);
+            s->argmax_screen = NULL;
             s->off = true;
         }
     }
     cpu_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
     cpu_argmax(d, ids, scratch);
     if (c->status == QASR_OK && x->rows == 1)
-        screen_try(c, x, w, scratch);
+        argmax_screen_try(c, x, w, scratch);
 }
 
 /* ---- statistics ----------------------------------------------------------------------------------- */
@@ -651,7 +651,7 @@ static void cpu_add_products(device *d, const dmat *triangle, const dmat *x)
     cpu_device *c = cpu(d);
     assert(triangle->rows == 1 && triangle->cols == x->cols * (x->cols + 1) / 2);
     if (c->status == QASR_OK)
-        keep_first(c, moments_add_products(&c->moments, f32_row(triangle, 0), f32_row(x, 0), ld_f32(x), x->rows, x->cols,
+        record_error(c, moments_add_products(&c->moments, f32_row(triangle, 0), f32_row(x, 0), ld_f32(x), x->rows, x->cols,
                                            &c->error));
 }
 
@@ -660,7 +660,7 @@ static void cpu_add_cross_products(device *d, const dmat *square, const dmat *x,
     cpu_device *c = cpu(d);
     assert(square->rows == x->cols && square->cols == x->cols && ld_f32(square) == x->cols && y->cols == x->cols && y->rows == x->rows);
     if (c->status == QASR_OK)
-        keep_first(c, moments_add_cross_products(&c->moments, f32_row(square, 0), f32_row(x, 0), ld_f32(x), f32_row(y, 0), ld_f32(y),
+        record_error(c, moments_add_cross_products(&c->moments, f32_row(square, 0), f32_row(x, 0), ld_f32(x), f32_row(y, 0), ld_f32(y),
                                                  x->rows, x->cols, &c->error));
 }
 
@@ -674,7 +674,7 @@ static void cpu_close(device *d)
         c->files = mem->next;
         cpu_mem_free(d, mem);
     }
-    screen_free(c->screening.screen);
+    argmax_screen_free(c->screening.argmax_screen);
     gemm_context_free(&c->gemm);
     moments_context_free(&c->moments);
     pool_free(c->pool);
@@ -691,8 +691,8 @@ static const device_ops cpu_ops = {
     .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic,
     .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
     .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
-    .turn_and_cache = cpu_turn_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
-    .linear_argmax = cpu_linear_argmax, .choice_scores = cpu_choice_scores, .add_squares = cpu_add_squares,
+    .rope_and_cache = cpu_rope_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
+    .linear_argmax = cpu_linear_argmax, .token_scores = cpu_token_scores, .add_squares = cpu_add_squares,
     .add_products = cpu_add_products, .add_cross_products = cpu_add_cross_products,
     .memory = cpu_memory,
 };

@@ -22,11 +22,11 @@ enum {
     N_BLOCK = 64,          /* weight rows of one task, at least one panel */
     CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
     GEMV_UNIT_ROWS = 16,           /* weight rows that stay together */
-    GEMV_PIECE_BYTES = 256 * 1024, /* of weights, the most that a thread takes at a time */
+    GEMV_RUN_BYTES = 256 * 1024, /* of weights, the most that a thread takes at a time */
     LINEAR_PARTS = 8       /* parts of one call at the most */
 };
 
-/* Weight rows go by in units. Each thread has a lane, a contiguous run of them, and takes pieces from its front, smaller
+/* Weight rows go by in units. Each thread has a lane, a contiguous run of them, and takes runs from its front, smaller
  * ones towards the end; then it helps in the lanes of the others. So memory is read in few long streams and all
  * threads finish together. */
 struct gemv_lane {
@@ -118,7 +118,7 @@ typedef struct gemv_job {
     const unsigned char *acts;            /* quantized rows, if any part wants them */
     size_t act_row;                       /* bytes of one */
     size_t first_unit[LINEAR_PARTS + 1];  /* per part */
-    size_t n_parts, piece_units;
+    size_t n_parts, run_units;
 } gemv_job;
 
 enum { GEMV_CHUNK = 64 }; /* weight rows whose sums are kept aside */
@@ -177,15 +177,15 @@ static void gemv_units(const gemv_job *j, size_t unit, size_t end)
     }
 }
 
-/* The next piece [*unit, *end) of a lane: a quarter of what is left, within limits. */
-static bool gemv_claim(struct gemv_lane *lane, size_t piece_units, size_t *unit, size_t *end)
+/* The next run [*unit, *end) of a lane: a quarter of what is left, within limits. */
+static bool gemv_claim(struct gemv_lane *lane, size_t run_units, size_t *unit, size_t *end)
 {
     size_t next = atomic_load_explicit(&lane->next, memory_order_relaxed), n;
     do {
         if (next >= lane->end)
             return false;
         n = (lane->end - next) / 4;
-        n = n > piece_units ? piece_units : n ? n : 1;
+        n = n > run_units ? run_units : n ? n : 1;
     } while (!atomic_compare_exchange_weak_explicit(&lane->next, &next, next + n, memory_order_relaxed, memory_order_relaxed));
     *unit = next;
     *end = next + n;
@@ -197,7 +197,7 @@ static void gemv_task(void *arg, size_t task, unsigned thread)
     const gemv_job *j = arg;
     size_t n_lanes = pool_threads(j->g->pool), unit, end;
     for (size_t i = 0; i < n_lanes; i++)
-        while (gemv_claim(&j->g->lanes[(task + i) % n_lanes], j->piece_units, &unit, &end))
+        while (gemv_claim(&j->g->lanes[(task + i) % n_lanes], j->run_units, &unit, &end))
             gemv_units(j, unit, end);
 }
 
@@ -250,7 +250,7 @@ qasr_status gemv_run(gemm_context *g, const gemm_input *in, const gemm_part *par
             note_form(&forms, parts[p].up_type);
     }
     size_t n_units = j.first_unit[n_parts], n_lanes = pool_threads(g->pool);
-    j.piece_units = bytes ? n_units * GEMV_PIECE_BYTES / bytes + 1 : 1;
+    j.run_units = bytes ? n_units * GEMV_RUN_BYTES / bytes + 1 : 1;
     for (size_t i = 0; i < n_lanes; i++) {
         atomic_store_explicit(&g->lanes[i].next, n_units * i / n_lanes, memory_order_relaxed);
         g->lanes[i].end = n_units * (i + 1) / n_lanes;

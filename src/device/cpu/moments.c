@@ -64,7 +64,7 @@ typedef struct products_job {
 } products_job;
 
 /* Columns [c0, c0 + n) of x, or of y, as rows of steps. */
-static void turn(const products_job *j, float *rows, const float *x, size_t ld, size_t c0, size_t n)
+static void rope(const products_job *j, float *rows, const float *x, size_t ld, size_t c0, size_t n)
 {
     for (size_t r = 0; r < j->m; r++)
         for (size_t c = 0; c < n; c++)
@@ -81,7 +81,7 @@ static void pack_task(void *arg, size_t task, unsigned thread)
     bool is_b = task < j->n_panels_b;
     size_t width = is_b ? j->t->nr : j->t->mr, c0 = (is_b ? task : task - j->n_panels_b) * width;
     size_t n = j->n - c0 < width ? j->n - c0 : width;
-    turn(j, rows, is_b ? j->y : j->x, is_b ? j->ld_y : j->ld_x, c0, n);
+    rope(j, rows, is_b ? j->y : j->x, is_b ? j->ld_y : j->ld_x, c0, n);
     if (is_b)
         j->t->pack_b(j->panels_b + c0 * j->steps, rows, j->steps, (unsigned)n, j->steps);
     else

@@ -17,7 +17,7 @@
 
 enum { MAX_GRAPHS = 16, KV_STEP = 256 };
 
-/* What choice_scores was asked for in this recording, at most once. */
+/* What token_scores was asked for in this recording, at most once. */
 typedef struct pending_scores {
     bool wanted;
     dmat out, x, ids;
@@ -39,11 +39,11 @@ typedef struct ggml_device {
     qasr_error error;
 } ggml_device;
 
-static ggml_device *self(device *d) { return (ggml_device *)d; }
+static ggml_device *ggml_dev(device *d) { return (ggml_device *)d; }
 
-static pool *g_host_pool(device *d) { return self(d)->pool; }
+static pool *ggml_dev_host_pool(device *d) { return ggml_dev(d)->pool; }
 
-static uint64_t g_memory(const device *d)
+static uint64_t ggml_dev_memory(const device *d)
 {
     const ggml_device *g = (const ggml_device *)d;
     return g->memory.peak + ggml_gallocr_get_buffer_size(g->target.temporaries, 0);
@@ -85,9 +85,9 @@ static qasr_status find_graph(ggml_device *g, qasr_error *err)
     return QASR_OK;
 }
 
-static void g_begin(device *d)
+static void ggml_dev_begin(device *d)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     record_clear(&g->now);
     g->scores.wanted = false;
     g->status = QASR_OK;
@@ -95,9 +95,9 @@ static void g_begin(device *d)
 
 static qasr_status score_rows(ggml_device *g, qasr_error *err);
 
-static qasr_status g_end(device *d, qasr_error *err)
+static qasr_status ggml_dev_end(device *d, qasr_error *err)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK && g->now.status != QASR_OK)
         g->status = error_set(&g->error, g->now.status, "no memory to record %zu operations", g->now.n_ops);
     if (g->status == QASR_OK && g->now.n_ops) {
@@ -114,29 +114,29 @@ static qasr_status g_end(device *d, qasr_error *err)
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
-static qasr_status g_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
+static qasr_status ggml_dev_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
 {
-    return memory_alloc(&self(d)->memory, out, bytes, err);
+    return memory_alloc(&ggml_dev(d)->memory, out, bytes, err);
 }
 
-static void g_mem_free(device *d, device_mem *mem)
+static void ggml_dev_mem_free(device *d, device_mem *mem)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     for (size_t i = g->n_graphs; i-- > 0;)
         if (graph_uses(g->graphs[i], mem))
             drop_graph(g, i);
     memory_free(&g->memory, mem);
 }
 
-static qasr_status g_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows, size_t cols,
+static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows, size_t cols,
                                 qasr_error *err)
 {
-    return memory_map_weight(&self(d)->memory, out, file, data, type, rows, cols, err);
+    return memory_map_weight(&ggml_dev(d)->memory, out, file, data, type, rows, cols, err);
 }
 
-static qasr_status g_write(device *d, const dmat *dst, const void *src, qasr_error *err) { return memory_write(dst, src, err); }
+static qasr_status ggml_dev_write(device *d, const dmat *dst, const void *src, qasr_error *err) { return memory_write(dst, src, err); }
 
-static qasr_status g_read(device *d, void *dst, const dmat *src, qasr_error *err)
+static qasr_status ggml_dev_read(device *d, void *dst, const dmat *src, qasr_error *err)
 {
     memory_read(dst, src);
     return QASR_OK;
@@ -146,12 +146,12 @@ static qasr_status g_read(device *d, void *dst, const dmat *src, qasr_error *err
 
 static recording *record(device *d, op_kind kind)
 {
-    recording *r = &self(d)->now;
+    recording *r = &ggml_dev(d)->now;
     record_op(r, kind);
     return r;
 }
 
-static void g_copy(device *d, const dmat *out, const dmat *x)
+static void ggml_dev_copy(device *d, const dmat *out, const dmat *x)
 {
     assert(out->rows == x->rows && out->cols == x->cols);
     recording *r = record(d, OP_COPY);
@@ -168,7 +168,7 @@ static void g_embed(device *d, const dmat *out, const dmat *table, const dmat *i
     record_view(r, ids);
 }
 
-static void g_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
+static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
 {
     recording *r = record(d, OP_LINEAR);
     record_view(r, x);
@@ -188,9 +188,9 @@ static void g_linear(device *d, const dmat *x, const row_norm *norm, const linea
 }
 
 /* Back ends choose it themselves. */
-static int g_product_type(device *d, int type, size_t k) { return QUANT_F32; }
+static int ggml_dev_product_type(device *d, int type, size_t k) { return QUANT_F32; }
 
-static void g_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
+static void ggml_dev_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
 {
     recording *r = record(d, OP_RMS_NORM);
     record_view(r, out);
@@ -199,7 +199,7 @@ static void g_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w,
     record_float(r, eps);
 }
 
-static void g_layer_norm(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps)
+static void ggml_dev_layer_norm(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps)
 {
     recording *r = record(d, OP_LAYER_NORM);
     record_view(r, out);
@@ -209,19 +209,19 @@ static void g_layer_norm(device *d, const dmat *out, const dmat *x, const dmat *
     record_float(r, eps);
 }
 
-static void g_add_cyclic(device *d, const dmat *x, const dmat *table)
+static void ggml_dev_add_cyclic(device *d, const dmat *x, const dmat *table)
 {
     recording *r = record(d, OP_ADD_CYCLIC);
     record_view(r, x);
     record_view(r, table);
 }
 
-static dmat g_conv_packed(device *d, int type, size_t c_out, size_t c_in) { return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out); }
+static dmat ggml_dev_conv_packed(device *d, int type, size_t c_out, size_t c_in) { return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out); }
 
 /* At once: what it needs is in the file. */
-static void g_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
+static void ggml_dev_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     float *values;
     if (g->status == QASR_OK)
         g->status = MEM_ALLOC(&values, packed->cols, &g->error);
@@ -239,7 +239,7 @@ static void record_shape(recording *r, const conv_shape *s)
         record_number(r, sizes[i]);
 }
 
-static void g_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias, const conv_shape *s)
+static void ggml_dev_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias, const conv_shape *s)
 {
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
     recording *r = record(d, OP_CONV);
@@ -250,7 +250,7 @@ static void g_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat 
     record_shape(r, s);
 }
 
-static void g_conv_to_rows(device *d, const dmat *out, const dmat *x, const conv_shape *s)
+static void ggml_dev_conv_to_rows(device *d, const dmat *out, const dmat *x, const conv_shape *s)
 {
     recording *r = record(d, OP_CONV_TO_ROWS);
     record_view(r, out);
@@ -258,7 +258,7 @@ static void g_conv_to_rows(device *d, const dmat *out, const dmat *x, const conv
     record_shape(r, s);
 }
 
-static void g_attention_windows(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v, const attn_heads *heads,
+static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v, const attn_heads *heads,
                                 size_t window)
 {
     recording *r = record(d, OP_ATTENTION_WINDOWS);
@@ -290,7 +290,7 @@ static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
         return m;
     float *values = NULL;
     if (g->factors)
-        g_mem_free(&g->base, g->factors);
+        ggml_dev_mem_free(&g->base, g->factors);
     g->factors = NULL;
     g->status = memory_alloc(&g->memory, &g->factors, head_dim / 2 * sizeof *values, &g->error);
     if (g->status == QASR_OK)
@@ -307,21 +307,21 @@ static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
     return m;
 }
 
-static void g_turn_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_turn *turn, const dmat *k_caches,
+static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
                              const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos)
 {
-    assert(turn->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows && (!slot || slot->rows == q->rows));
-    dmat factors = rope_factors(self(d), turn->rope.cols, turn->theta);
-    recording *r = record(d, OP_TURN_AND_CACHE);
+    assert(rope->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows && (!slot || slot->rows == q->rows));
+    dmat factors = rope_factors(ggml_dev(d), rope->rope.cols, rope->theta);
+    recording *r = record(d, OP_ROPE_AND_CACHE);
     record_view(r, q);
     record_view(r, k);
     record_view(r, v);
-    record_view(r, &turn->q_norm);
-    record_view(r, &turn->k_norm);
+    record_view(r, &rope->q_norm);
+    record_view(r, &rope->k_norm);
     record_view(r, pos);
     record_view(r, &factors);
     record_caches(r, k_caches, v_caches, slot);
-    record_float(r, turn->eps);
+    record_float(r, rope->eps);
 }
 
 static void record_attention(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches, const dmat *slot,
@@ -338,19 +338,19 @@ static void record_attention(device *d, const dmat *out, const dmat *q, const dm
     record_number(r, size_round_up(n_kv, KV_STEP));
 }
 
-static void g_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache, const dmat *pos,
+static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache, const dmat *pos,
                                const attn_heads *heads, size_t n_kv)
 {
     record_attention(d, out, q, k_cache, v_cache, NULL, pos, heads, n_kv);
 }
 
-static void g_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches, size_t n_slots,
+static void ggml_dev_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches, size_t n_slots,
                               const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
 {
     record_attention(d, out, q, k_caches, v_caches, slot, pos, heads, n_kv);
 }
 
-static void g_argmax(device *d, const dmat *ids, const dmat *x)
+static void ggml_dev_argmax(device *d, const dmat *ids, const dmat *x)
 {
     assert(ids->rows == x->rows && x->cols > 0);
     recording *r = record(d, OP_ARGMAX);
@@ -359,9 +359,9 @@ static void g_argmax(device *d, const dmat *ids, const dmat *x)
 }
 
 /* Scores are the host's business: the logits come there when the graph has run. */
-static void g_choice_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
+static void ggml_dev_token_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     assert(out->rows == x->rows && out->cols == 2 && ids->rows == x->rows);
     g->scores = (pending_scores){ true, *out, *x, *ids };
 }
@@ -384,29 +384,29 @@ static qasr_status score_rows(ggml_device *g, qasr_error *err)
     return status;
 }
 
-static void g_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
+static void ggml_dev_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
 {
-    g_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
-    g_argmax(d, ids, scratch);
+    ggml_dev_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
+    ggml_dev_argmax(d, ids, scratch);
 }
 
 /* Calibration runs on the CPU, whatever the device is. */
 static void refuse_statistics(device *d)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK)
         g->status = error_set(&g->error, QASR_E_UNSUPPORTED, "device '%s' has no statistics of activations: use '--device cpu'", d->name);
 }
 
-static void g_add_squares(device *d, const dmat *sums, const dmat *x) { refuse_statistics(d); }
-static void g_add_products(device *d, const dmat *triangle, const dmat *x) { refuse_statistics(d); }
-static void g_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y) { refuse_statistics(d); }
+static void ggml_dev_add_squares(device *d, const dmat *sums, const dmat *x) { refuse_statistics(d); }
+static void ggml_dev_add_products(device *d, const dmat *triangle, const dmat *x) { refuse_statistics(d); }
+static void ggml_dev_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y) { refuse_statistics(d); }
 
 /* ---- opening ----------------------------------------------------------------------------------------- */
 
-static void g_close(device *d)
+static void ggml_dev_close(device *d)
 {
-    ggml_device *g = self(d);
+    ggml_device *g = ggml_dev(d);
     while (g->n_graphs)
         drop_graph(g, g->n_graphs - 1);
     if (g->factors)
@@ -422,15 +422,15 @@ static void g_close(device *d)
 }
 
 static const device_ops ggml_ops = {
-    .close = g_close, .host_pool = g_host_pool, .alloc = g_alloc, .mem_free = g_mem_free, .map_weight = g_map_weight,
-    .write = g_write, .read = g_read, .begin = g_begin, .end = g_end,
-    .copy = g_copy, .embed = g_embed, .linear = g_linear, .product_type = g_product_type, .rms_norm = g_rms_norm,
-    .layer_norm = g_layer_norm, .add_cyclic = g_add_cyclic, .conv_packed = g_conv_packed, .conv_pack = g_conv_pack,
-    .conv2d_gelu = g_conv2d_gelu, .conv_to_rows = g_conv_to_rows, .attention_windows = g_attention_windows,
-    .turn_and_cache = g_turn_and_cache, .attention_cached = g_attention_cached, .attention_slots = g_attention_slots,
-    .argmax = g_argmax, .linear_argmax = g_linear_argmax, .choice_scores = g_choice_scores, .add_squares = g_add_squares,
-    .add_products = g_add_products, .add_cross_products = g_add_cross_products,
-    .memory = g_memory,
+    .close = ggml_dev_close, .host_pool = ggml_dev_host_pool, .alloc = ggml_dev_alloc, .mem_free = ggml_dev_mem_free, .map_weight = ggml_dev_map_weight,
+    .write = ggml_dev_write, .read = ggml_dev_read, .begin = ggml_dev_begin, .end = ggml_dev_end,
+    .copy = ggml_dev_copy, .embed = g_embed, .linear = ggml_dev_linear, .product_type = ggml_dev_product_type, .rms_norm = ggml_dev_rms_norm,
+    .layer_norm = ggml_dev_layer_norm, .add_cyclic = ggml_dev_add_cyclic, .conv_packed = ggml_dev_conv_packed, .conv_pack = ggml_dev_conv_pack,
+    .conv2d_gelu = ggml_dev_conv2d_gelu, .conv_to_rows = ggml_dev_conv_to_rows, .attention_windows = ggml_dev_attention_windows,
+    .rope_and_cache = ggml_dev_rope_and_cache, .attention_cached = ggml_dev_attention_cached, .attention_slots = ggml_dev_attention_slots,
+    .argmax = ggml_dev_argmax, .linear_argmax = ggml_dev_linear_argmax, .token_scores = ggml_dev_token_scores, .add_squares = ggml_dev_add_squares,
+    .add_products = ggml_dev_add_products, .add_cross_products = ggml_dev_add_cross_products,
+    .memory = ggml_dev_memory,
 };
 
 /* ggml's own CPU uses half of all processors unless told. */
@@ -457,7 +457,7 @@ static qasr_status start(ggml_device *g, unsigned n_threads, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status g_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
+static qasr_status ggml_dev_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
 {
     struct ggml_backend_device *found;
     device_info info;
@@ -471,11 +471,11 @@ static qasr_status g_open(device **out, const char *name, unsigned n_threads, de
     g->target.exact = precision == DEVICE_EXACT;
     qasr_status status = start(g, n_threads, err);
     if (status != QASR_OK) {
-        g_close(&g->base);
+        ggml_dev_close(&g->base);
         return status;
     }
     *out = &g->base;
     return QASR_OK;
 }
 
-const device_driver ggml_driver = { g_open, find_list };
+const device_driver ggml_driver = { ggml_dev_open, find_list };

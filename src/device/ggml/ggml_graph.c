@@ -145,7 +145,7 @@ static void build_embed(builder *b, const view *v, size_t n_views, const uint64_
     const view *out = &v[0], *table = &v[1], *ids = &v[2];
     tensor *rows = ggml_get_rows(b->c, matrix(b, table), leaf(b, ids, 0, (int64_t)ids->rows, 1, 1, 1, ids->rows * sizeof(int32_t),
                                                              ids->rows * sizeof(int32_t), ids->rows * sizeof(int32_t)));
-    if (avoid_supports(b->target->device, rows) || !table->mem->stored)
+    if (quirks_supports(b->target->device, rows) || !table->mem->stored)
         put(b, out, rows);
     else
         append(b, ggml_cpy(b->c, new_input(b, GGML_TYPE_F32, out->cols, out->rows, *ids, *table), matrix(b, out)));
@@ -252,7 +252,7 @@ static void build_argmax(builder *b, const view *v, size_t n_views, const uint64
     assert(x->stride == row_bytes(x) && x->cols > 0);
     size_t parts = parts_of(x->cols);
     tensor *rows = rows_of_parts(b, x, parts), *best = ggml_argmax(b->c, rows), *values = elements(b, rows, best);
-    if (!avoid_supports(b->target->device, values->src[0])) {
+    if (!quirks_supports(b->target->device, values->src[0])) {
         parts = 1;
         rows = rows_of_parts(b, x, parts);
         best = ggml_argmax(b->c, rows);
@@ -333,7 +333,7 @@ static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *ma
         tensor *hk = half ? ggml_cast(b->c, k, GGML_TYPE_F16) : k, *hv = half ? ggml_cast(b->c, v, GGML_TYPE_F16) : v;
         tensor *t = ggml_flash_attn_ext(b->c, q, hk, hv, mask, scale, 0, 0);
         accumulate_in_f32(t);
-        if (avoid_supports(b->target->device, t))
+        if (quirks_supports(b->target->device, t))
             return t;
     }
     return compose_attention(b, q, k, v, mask, scale);
@@ -431,7 +431,7 @@ static void store(builder *b, const cache_run *r, int which, tensor *x, size_t f
 }
 
 /* v: q, k, v, norms of q and k, pos, factors, then caches of keys and values: of all rows, or of each; n: eps. */
-static void build_turn_and_cache(builder *b, const view *v, size_t n_views, const uint64_t *n)
+static void build_rope_and_cache(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *q = &v[0], *k = &v[1], *values = &v[2], *pos = &v[5], *caches = &v[7];
     size_t hd = v[3].cols, kv_heads = k->cols / hd, n_caches = (n_views - 7) / 2, each = q->rows / n_caches;
@@ -485,7 +485,7 @@ bool graph_has_flash_attention(struct ggml_backend_device *on, size_t head_dim, 
     enum ggml_type type = (enum ggml_type)quant_get(kv_type)->ggml_id;
     tensor *q = ggml_new_tensor_3d(c, GGML_TYPE_F32, (int64_t)head_dim, 1, 16), *k = ggml_new_tensor_3d(c, type, (int64_t)head_dim, 256, 8);
     tensor *mask = ggml_new_tensor_2d(c, GGML_TYPE_F16, 256, 1);
-    bool has = avoid_supports(on, ggml_flash_attn_ext(c, q, k, ggml_dup_tensor(c, k), mask, 1, 0, 0));
+    bool has = quirks_supports(on, ggml_flash_attn_ext(c, q, k, ggml_dup_tensor(c, k), mask, 1, 0, 0));
     ggml_free(c);
     return has;
 }
@@ -496,7 +496,7 @@ static void (*const build[OP_KINDS])(builder *b, const view *v, size_t n_views, 
     [OP_COPY] = build_copy, [OP_EMBED] = build_embed, [OP_LINEAR] = build_linear, [OP_RMS_NORM] = build_rms_norm,
     [OP_LAYER_NORM] = build_layer_norm, [OP_ADD_CYCLIC] = build_add_cyclic, [OP_CONV] = build_conv,
     [OP_CONV_TO_ROWS] = build_conv_to_rows, [OP_ATTENTION_WINDOWS] = build_attention_windows,
-    [OP_TURN_AND_CACHE] = build_turn_and_cache, [OP_ATTENTION_CACHED] = build_attention_cached, [OP_ARGMAX] = build_argmax,
+    [OP_ROPE_AND_CACHE] = build_rope_and_cache, [OP_ATTENTION_CACHED] = build_attention_cached, [OP_ARGMAX] = build_argmax,
 };
 
 /* No operation makes more tensors than this, nor more inputs than it has views. */
@@ -506,7 +506,7 @@ static qasr_status check_support(const graph *g, const graph_target *t, qasr_err
 {
     for (int i = 0; i < ggml_graph_n_nodes(g->nodes); i++) {
         const tensor *node = ggml_graph_node(g->nodes, i);
-        if (!avoid_supports(t->device, node))
+        if (!quirks_supports(t->device, node))
             return error_set(err, QASR_E_UNSUPPORTED, "device '%s' cannot compute %s of %s and %s: use '--device cpu'",
                              ggml_backend_dev_name(t->device), ggml_op_desc(node), node->src[0] ? ggml_type_name(node->src[0]->type) : "-",
                              node->src[1] ? ggml_type_name(node->src[1]->type) : "-");
@@ -534,7 +534,7 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     TRY(mem_alloc(&g->host, g->host_bytes, 1, err));
     size_t before = ggml_gallocr_get_buffer_size(t->temporaries, 0);
     if (!ggml_gallocr_alloc_graph(t->temporaries, g->nodes))
-        return error_set(err, QASR_E_NOMEM, "device '%s' has no memory left for temporaries: use a smaller batch, shorter pieces, a "
+        return error_set(err, QASR_E_NOMEM, "device '%s' has no memory left for temporaries: use a smaller batch, shorter segments, a "
                          "smaller model or '--device cpu'", ggml_backend_dev_name(t->device));
     *moved = ggml_gallocr_get_buffer_size(t->temporaries, 0) != before;
     return QASR_OK;

@@ -47,7 +47,7 @@ static qasr_status new_buffer(ggml_memory *m, ggml_backend_buffer_t *out, size_t
 {
     ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(buffer_type(m), bytes);
     if (!buffer)
-        return error_set(err, QASR_E_NOMEM, "device '%s' has no %.1f MB of memory left: use a smaller batch, shorter pieces, a smaller "
+        return error_set(err, QASR_E_NOMEM, "device '%s' has no %.1f MB of memory left: use a smaller batch, shorter segments, a smaller "
                          "model or '--device cpu'", ggml_backend_dev_name(m->device), (double)bytes / 1e6);
     *out = buffer;
     count(m, ggml_backend_buffer_get_size(buffer));
@@ -176,12 +176,12 @@ bool memory_reads_type(struct ggml_backend_device *on, quant_type type, size_t c
     struct ggml_context *c = ggml_init((struct ggml_init_params){ 4 * ggml_tensor_overhead() + 64, NULL, true });
     if (!c)
         return false;
-    bool reads = !avoid_word(quant_get(type)->name);
+    bool reads = !quirks_word(quant_get(type)->name);
     for (int64_t rows = 1; rows <= 64; rows += 63) { /* decoding and prompts may have kernels of their own */
         ggml_reset(c);
         struct ggml_tensor *w = ggml_new_tensor_2d(c, ggml_type_of((int)type), (int64_t)cols, 256);
         struct ggml_tensor *x = ggml_new_tensor_2d(c, GGML_TYPE_F32, (int64_t)cols, rows);
-        reads = reads && avoid_supports(on, ggml_mul_mat(c, w, x));
+        reads = reads && quirks_supports(on, ggml_mul_mat(c, w, x));
     }
     ggml_free(c);
     return reads;

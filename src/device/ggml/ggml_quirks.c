@@ -8,7 +8,7 @@
 #include <ggml-backend.h>
 #include <ggml.h>
 
-bool avoid_word(const char *name)
+bool quirks_word(const char *name)
 {
     const char *list = getenv("QASR_GGML_AVOID");
     size_t n = strlen(name);
@@ -18,7 +18,7 @@ bool avoid_word(const char *name)
     return false;
 }
 
-bool avoid_supports(struct ggml_backend_device *on, const struct ggml_tensor *op)
+bool quirks_supports(struct ggml_backend_device *on, const struct ggml_tensor *op)
 {
-    return !avoid_word(ggml_op_name(op->op)) && ggml_backend_dev_supports_op(on, op);
+    return !quirks_word(ggml_op_name(op->op)) && ggml_backend_dev_supports_op(on, op);
 }

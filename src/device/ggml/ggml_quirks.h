@@ -8,8 +8,8 @@
 struct ggml_backend_device;
 struct ggml_tensor;
 
-bool avoid_word(const char *name);
+bool quirks_word(const char *name);
 /* The operation that makes the tensor is one of the device, and not to be avoided. */
-bool avoid_supports(struct ggml_backend_device *on, const struct ggml_tensor *op);
+bool quirks_supports(struct ggml_backend_device *on, const struct ggml_tensor *op);
 
 #endif

@@ -1,4 +1,4 @@
-# Keys; a model against itself; nothing depends on threads, batch or the group; a quantized decoder; clips in several pieces.
+# Keys; a model against itself; nothing depends on threads, batch or the group; a quantized decoder; clips in several segments.
 data="$DEMO/eval/clean"
 eval_demo() { "$QASR" eval --model "$DEMO" --data "$data" --format json "$@"; }
 "$QASR" quantize --input "$DEMO" --output q4_0.gguf --qtype q4_0 --quiet
@@ -11,11 +11,11 @@ eval_demo --limit 3 --baseline "$DEMO" --threads 2 --batch 1 | cmp - same.json
 head -n 1 "$data/refs.tsv" >long.tsv
 grep '^en-long-12s' "$data/refs.tsv" >>long.tsv
 data=long.tsv
-eval_demo --audio-root "$DEMO/eval/clean" --segment 8 --baseline "$DEMO" >pieces.json
+eval_demo --audio-root "$DEMO/eval/clean" --segment 8 --baseline "$DEMO" >segments.json
 eval_demo --audio-root "$DEMO/eval/clean" --exclude 'ru-*' >alone.json
 python3 - <<'PY'
 import json
-same, q4, pieces, alone = (json.load(open(f"{name}.json")) for name in ("same", "q4", "pieces", "alone"))
+same, q4, segments, alone = (json.load(open(f"{name}.json")) for name in ("same", "q4", "segments", "alone"))
 assert same["clips"] == same["forced_clips"] == same["per_language"]["Russian"]["clips"] + 1 == 3, same
 assert same["kl_mean"] == same["kl_p95"] == same["kl_max"] == same["changed"] == same["wer_vs_baseline"] == 0, same
 assert same["top1_agreement"] == same["first32_agreement"] == same["perplexity_ratio"] == same["language_accuracy"] == 1, same
@@ -25,11 +25,11 @@ assert 0.9 < q4["perplexity_ratio"] < 1.2 and q4["perplexity_ratio"] != 1 and 0.
 lines = [json.loads(line) for line in open("q4.jsonl")]
 assert lines[0]["qasr_eval"]["decoder_type"] == "q4_0" and len(lines) == 6, lines[0]
 kl = [x for line in lines[1:] for x in line["baseline"]["forced"]["kl"]]
-assert len(kl) == q4["positions"] == sum(len(p["tokens"]) + 1 for line in lines[1:] for p in line["baseline"]["pieces"]), q4
+assert len(kl) == q4["positions"] == sum(len(p["tokens"]) + 1 for line in lines[1:] for p in line["baseline"]["segments"]), q4
 assert abs(sum(kl) / len(kl) / q4["kl_mean"] - 1) < 1e-12 and abs(max(kl) / q4["kl_max"] - 1) < 1e-12, q4
 errors = sum(line[k] for line in lines[1:] for k in ("substitutions", "insertions", "deletions"))
 assert abs(q4["wer"] / errors * sum(line["words"] for line in lines[1:]) - 1) < 1e-12, q4
-assert pieces["clips"] == 1 and pieces["forced_clips"] == pieces["positions"] == 0 and pieces["kl_mean"] is None, pieces
-assert pieces["changed"] == 0 and pieces["first32_agreement"] == 1 and pieces["segment"] == "8", pieces
+assert segments["clips"] == 1 and segments["forced_clips"] == segments["positions"] == 0 and segments["kl_mean"] is None, segments
+assert segments["changed"] == 0 and segments["first32_agreement"] == 1 and segments["segment"] == "8", segments
 assert alone["wer"] == 0 and alone["wer_ci"] == [0, 0] and alone["exact"] == 1 and "kl_mean" not in alone, alone
 PY

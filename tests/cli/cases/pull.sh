@@ -7,7 +7,7 @@ pull 0.6B
 same_as_demo cache/qasr/models/0.6b
 echo "requests of the hub without the token after the first: $(log "sum(e['server'] == 'hub' and e['authorization'] != 'Bearer secret' for e in L[1:])")"
 echo "answers of the other port: statuses $(log "sorted({e['status'] for e in L if e['server'] == 'cdn'})"), with a token: $(log "sum(e['server'] == 'cdn' and bool(e['authorization']) for e in L)")"
-echo "pieces of weights: $(log "sum(e['server'] == 'cdn' for e in L)"), bytes $(log "sum(e['sent'] for e in L if e['server'] == 'cdn')")"
+echo "ranges of weights: $(log "sum(e['server'] == 'cdn' for e in L)"), bytes $(log "sum(e['sent'] for e in L if e['server'] == 'cdn')")"
 echo "files that nothing reads: $(log "[e['path'] for e in L if 'README' in e['path'] or 'samples' in e['path']]")"
 echo "-- it is there"
 hub_end

@@ -1,4 +1,4 @@
-# Files are decoded together, and so are the pieces of one: the same output as one after the other, in the same order, also
+# Files are decoded together, and so are the segments of one: the same output as one after the other, in the same order, also
 # around a file that fails; a session writes what comes first as soon as it is there.
 cd "$DATA/golden/clips"
 files="en-long-12s.flac ru-000.flac missing.wav silence-1s.flac en-001.flac ru-002.flac en-long-61s.flac ru-001.flac"

@@ -4,9 +4,9 @@ t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
 printf 'Sophia\nletter\n' >names.txt
 t $clip --context $'Sophia\nletter' --format json >a.json
 t $clip --context-file names.txt --format json >b.json
-python3 -c 'import json; a, b = (json.load(open(f)) for f in ("a.json", "b.json")); assert a["tokens"] == b["tokens"] and a["pieces"][0]["n_prompt_tokens"] == b["pieces"][0]["n_prompt_tokens"] > 60, (a, b); print(a["text"])'
+python3 -c 'import json; a, b = (json.load(open(f)) for f in ("a.json", "b.json")); assert a["tokens"] == b["tokens"] and a["segments"][0]["n_prompt_tokens"] == b["segments"][0]["n_prompt_tokens"] > 60, (a, b); print(a["text"])'
 t $clip --context-file - --format json <names.txt >c.json
-python3 -c 'import json; a, c = (json.load(open(f)) for f in ("a.json", "c.json")); assert a["pieces"][0]["n_prompt_tokens"] == c["pieces"][0]["n_prompt_tokens"], (a, c)'
+python3 -c 'import json; a, c = (json.load(open(f)) for f in ("a.json", "c.json")); assert a["segments"][0]["n_prompt_tokens"] == c["segments"][0]["n_prompt_tokens"], (a, c)'
 printf 'a\0b' | must_fail 1 t $clip --context-file -
 must_fail 2 t - --context-file - <names.txt
 must_fail 2 t --list - --context-file - <names.txt
@@ -19,7 +19,7 @@ must_fail 2 t $clip --context-file long.txt
 printf 'a\0b' >zero.txt
 must_fail 1 t $clip --context-file zero.txt
 t $clip --context "carried KNIFE, again snow" --format json >echo.json
-python3 -c 'import json; r, a = json.load(open("echo.json")), json.load(open("a.json")); p = r["pieces"][0]; print(r["text"], p["context_echoed"], p["status"], p["n_prompt_tokens"] < a["pieces"][0]["n_prompt_tokens"])'
+python3 -c 'import json; r, a = json.load(open("echo.json")), json.load(open("a.json")); p = r["segments"][0]; print(r["text"], p["context_echoed"], p["status"], p["n_prompt_tokens"] < a["segments"][0]["n_prompt_tokens"])'
 t $clip --context "carried KNIFE, again snow" --segment off
 t $clip --language auto
 t $clip --language EN --translate-warning

@@ -9,12 +9,12 @@ done
 python3 - <<'PY'
 import json, re
 short, long = json.load(open("short.json")), json.load(open("long.json"))
-pieces = long["pieces"]
-assert long["duration"] == 10800 and pieces[0]["start"] == 0 and pieces[-1]["end"] == 10800, pieces
-assert all(a["end"] == b["start"] for a, b in zip(pieces, pieces[1:])), pieces
-silent = [p for p in pieces if p["status"] == "silent"]
-spoken = [p for p in pieces if p["status"] != "silent"]
-assert len(spoken) == 9 and len(silent) == 10, pieces
+segments = long["segments"]
+assert long["duration"] == 10800 and segments[0]["start"] == 0 and segments[-1]["end"] == 10800, segments
+assert all(a["end"] == b["start"] for a, b in zip(segments, segments[1:])), segments
+silent = [p for p in segments if p["status"] == "silent"]
+spoken = [p for p in segments if p["status"] != "silent"]
+assert len(spoken) == 9 and len(silent) == 10, segments
 assert all(p["no_speech"] and p["text"] == "" and p["tokens"] == [] and p["stop_reason"] == "empty" for p in silent), silent
 for i, p in enumerate(spoken):
     at = 600 + 1200 * i

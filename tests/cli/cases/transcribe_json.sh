@@ -3,8 +3,8 @@ clips=$DATA/golden/clips
 python3 - <<'PY'
 import json
 r = json.load(open("one.json"))
-assert r["tokens"] == r["pieces"][0]["tokens"] and r["text"] == r["pieces"][0]["text"], r
-assert r["pieces"][0]["start"] == 0 and abs(r["pieces"][0]["end"] - r["duration"]) < 1e-3, r
+assert r["tokens"] == r["segments"][0]["tokens"] and r["text"] == r["segments"][0]["text"], r
+assert r["segments"][0]["start"] == 0 and abs(r["segments"][0]["end"] - r["duration"]) < 1e-3, r
 assert r["decoder"]["type"] == "bf16" and r["stop_reason"] == "eos" and r["language"] == "English", r
 assert r["timings"]["total_s"] > 0 and r["peak_rss_mb"] > 1, r
 PY

@@ -13,7 +13,7 @@ python3 - <<'PY'
 import json
 short, long = json.load(open("short.json")), json.load(open("long.json"))
 assert short["duration"] == 10 and long["duration"] == 600, (short["duration"], long["duration"])
-assert len(long["pieces"]) >= 60 and long["pieces"][-1]["end"] == 600, long["pieces"]
-assert all(a["end"] == b["start"] for a, b in zip(long["pieces"], long["pieces"][1:])), long["pieces"]
+assert len(long["segments"]) >= 60 and long["segments"][-1]["end"] == 600, long["segments"]
+assert all(a["end"] == b["start"] for a, b in zip(long["segments"], long["segments"][1:])), long["segments"]
 assert long["peak_rss_mb"] < short["peak_rss_mb"] + 25, (short["peak_rss_mb"], long["peak_rss_mb"])
 PY

@@ -16,7 +16,7 @@ for options in "-t 1 -b 1" "-t 2 -b 3" "-t 3 -b 8" "-t 2"; do
 import hashlib, json, os, sys
 clips = json.load(open(sys.argv[1]))
 for c in clips:
-    p = c["pieces"]
+    p = c["segments"]
     assert p[0]["start"] == 0 and all(a["end"] == b["start"] for a, b in zip(p, p[1:])) and abs(p[-1]["end"] - c["duration"]) < 1e-3, c
     assert len(p) == 1 or all(x["end"] - x["start"] <= 28 and x["status"] == "ok" for x in p), c
     for x in p:
@@ -24,10 +24,10 @@ for c in clips:
         assert len(x["token_log_probabilities"]) == len(x["token_entropies"]) == len(x["tokens"]), x
         assert [w["text"] for w in x["words"]] == x["text"].split() and all(0 < w["confidence"] <= 1 for w in x["words"]), x
         assert -1 < x["avg_log_probability"] < 0, x
-print(hashlib.sha256(json.dumps([[c["text"], c["pieces"]] for c in clips]).encode()).hexdigest(), file=os.fdopen(3, "w"))
+print(hashlib.sha256(json.dumps([[c["text"], c["segments"]] for c in clips]).encode()).hexdigest(), file=os.fdopen(3, "w"))
 PY
 done 3>"$OLDPWD/sums"
-# Lines say of a piece what json says, with its scores or without.
+# Lines say of a segment what json says, with its scores or without.
 for options in "--confidence" "--language English"; do
     for format in json jsonl; do
         "$QASR" transcribe --quiet --model "$DEMO" $options --format $format $names >"$OLDPWD/lines.$format"
@@ -36,20 +36,20 @@ for options in "--confidence" "--language English"; do
 import json, sys
 clips = json.load(open(sys.argv[1] + ".json"))
 lines = [json.loads(line) for line in open(sys.argv[1] + ".jsonl")]
-wanted = [dict(type="segment", file=c["file"], **p) for c in clips for p in c["pieces"]]
+wanted = [dict(type="segment", file=c["file"], **p) for c in clips for p in c["segments"]]
 assert [line for line in lines if line["type"] == "segment"] == wanted, lines
 print(sorted(wanted[0]))
 PY
 done
 cd "$OLDPWD"
 sort sums | uniq -c | awk '{ print $1 }'
-# One piece is one piece: no cut, no second try. Shorter pieces, silence, and the same from a pipe.
+# One segment is one segment: no cut, no second try. Shorter segments, silence, and the same from a pipe.
 "$QASR" transcribe --quiet --model "$DEMO" --segment off --format json "$DATA/golden/clips/en-long-61s.flac" >whole.json
 "$QASR" transcribe --quiet --model "$DEMO" --segment 100 --format json "$DATA/golden/clips/en-long-61s.flac" >tried.json
 "$QASR" transcribe --quiet --model "$DEMO" --segment 6 --format json - <"$DATA/golden/clips/en-long-12s.flac" >six.json
 python3 - <<'PY'
 import json
-whole, tried, six = (json.load(open(n + ".json"))["pieces"] for n in ("whole", "tried", "six"))
+whole, tried, six = (json.load(open(n + ".json"))["segments"] for n in ("whole", "tried", "six"))
 assert len(whole) == 1 and whole[0]["status"] == "suspect_loop", whole
 assert len(tried) > 1 and all(p["status"] == "retried" for p in tried), tried
 assert len(six) >= 3 and all(p["end"] - p["start"] <= 6 for p in six), six

@@ -1,5 +1,5 @@
-/* See echo.h. */
-#include "text/echo.h"
+/* See context_echo.h. */
+#include "text/context_echo.h"
 
 #include <string.h>
 #include <utf8proc.h>
@@ -16,25 +16,25 @@ static bool counts(int32_t cp)
            (kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO);
 }
 
-/* The first letters and numbers, at most ECHO_LETTERS, in one form. */
-static qasr_status first_letters(int32_t out[ECHO_LETTERS], size_t *n, const char *text, qasr_error *err)
+/* The first letters and numbers, at most CONTEXT_ECHO_LETTERS, in one form. */
+static qasr_status first_letters(int32_t out[CONTEXT_ECHO_LETTERS], size_t *n, const char *text, qasr_error *err)
 {
     code_points folded = { 0 };
     qasr_status status = normal_text(&folded, text, strnlen(text, LOOK_AT_BYTES), NORMAL_KC_FOLDED, err);
     *n = 0;
-    for (size_t i = 0; status == QASR_OK && i < folded.n && *n < ECHO_LETTERS; i++)
+    for (size_t i = 0; status == QASR_OK && i < folded.n && *n < CONTEXT_ECHO_LETTERS; i++)
         if (counts(folded.cp[i]))
             out[(*n)++] = folded.cp[i];
     code_points_free(&folded);
     return status;
 }
 
-qasr_status echo_find(bool *echoes, const char *text, const char *context, qasr_error *err)
+qasr_status context_echo_find(bool *echoes, const char *text, const char *context, qasr_error *err)
 {
-    int32_t said[ECHO_LETTERS], wanted[ECHO_LETTERS];
+    int32_t said[CONTEXT_ECHO_LETTERS], wanted[CONTEXT_ECHO_LETTERS];
     size_t n_said, n_wanted;
     TRY(first_letters(wanted, &n_wanted, context, err));
     TRY(first_letters(said, &n_said, text, err));
-    *echoes = n_wanted >= ECHO_MIN && n_said >= n_wanted && memcmp(said, wanted, n_wanted * sizeof *said) == 0;
+    *echoes = n_wanted >= CONTEXT_ECHO_MIN && n_said >= n_wanted && memcmp(said, wanted, n_wanted * sizeof *said) == 0;
     return QASR_OK;
 }
