@@ -25,6 +25,7 @@ help:
 	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
 	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
 	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
+	@echo 'make format        lay out the C code by .clang-format; the tests check that it is'
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
 	@echo 'make deb           Debian packages of the committed state, in build-deb'
@@ -99,6 +100,10 @@ quality:
 	@ninja -C $(BUILD) cli/qasr
 	@python3 tools/quality.py $(BUILD)/cli/qasr docs/quality.md
 
+format:
+	@tools/venv.sh
+	@tools/format.sh
+
 deb:
 	@tools/setup.sh --tests
 	@tools/make_deb.sh build-deb
@@ -115,4 +120,4 @@ static:
 clean:
 	rm -rf build-deb build-static $(BUILD) $(BUILD_ASAN) $(BUILD_TSAN) $(BUILD_FUZZ) $(BUILD_AARCH64)
 
-.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-devices test-full results quality deb test-deb static clean
+.PHONY: help demo build install test test-asan test-tsan fuzz test-aarch64 test-devices test-full results quality format deb test-deb static clean

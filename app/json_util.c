@@ -34,7 +34,4 @@ json_t *json_shape(unsigned n_dims, const uint64_t shape[4])
     return list;
 }
 
-void json_print(const json_t *value, FILE *f)
-{
-    json_dumpf(value, f, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-}
+void json_print(const json_t *value, FILE *f) { json_dumpf(value, f, JSON_INDENT(2) | JSON_REAL_PRECISION(15)); }

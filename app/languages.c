@@ -8,7 +8,9 @@
 
 #include "qasr/qasr.h"
 
-typedef struct word { char text[64]; } word;
+typedef struct word {
+    char text[64];
+} word;
 
 /* Without white space around it. */
 static word trimmed(const char *text)

@@ -23,8 +23,8 @@ typedef struct lines {
 /* False if the file ("-": standard input) cannot be opened (printed). Close it in any case. */
 bool lines_open(lines *l, const char *path);
 void lines_close(lines *l);
-/* The next line; false at the end or if it cannot be read, is not UTF-8 or holds a zero byte (printed, failed is set). A byte
- * order mark at the beginning of the file is left out. */
+/* The next line; false at the end or if it cannot be read, is not UTF-8 or holds a zero byte (printed, failed is set).
+ * A byte order mark at the beginning of the file is left out. */
 bool lines_next(lines *l);
 /* Prints "'FILE' line N: MESSAGE", sets failed and gives false. */
 bool lines_fail(lines *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/message.h"
 #include "app/json_util.h"
+#include "app/message.h"
 #include "app/out.h"
 
 enum { MAX_FILES = 1000 };
@@ -98,8 +98,9 @@ static bool read_file(manifest *m, const json_t *entry)
     const char *source = json_string_value(json_object_get(entry, "source"));
     json_int_t size = json_integer_value(json_object_get(entry, "size"));
     char hash[HASH_SHA256_HEX + 1] = "";
-    return name && given && source && manifest_name_is_plain(name) && manifest_size_is_sane(size) && !manifest_find(m, name) &&
-           (given[0] == 0 || manifest_set_hash(hash, given)) && manifest_add(m, name, (uint64_t)size, hash, source);
+    return name && given && source && manifest_name_is_plain(name) && manifest_size_is_sane(size) &&
+           !manifest_find(m, name) && (given[0] == 0 || manifest_set_hash(hash, given)) &&
+           manifest_add(m, name, (uint64_t)size, hash, source);
 }
 
 static bool read_object(manifest *m, const json_t *root)

@@ -12,10 +12,10 @@
 enum { HASH_SHA256_HEX = 64, HASH_GIT_HEX = 40 /* SHA-1 of a git blob */ };
 
 typedef struct model_file {
-    char *name;      /* a plain name, see manifest_name_is_plain */
+    char *name; /* a plain name, see manifest_name_is_plain */
     uint64_t size;
     char hash[HASH_SHA256_HEX + 1]; /* hexadecimal, lower case; its length says which; "": none known */
-    char *source;    /* what follows the endpoint in its address: "Qwen/Qwen3-ASR-0.6B/resolve/COMMIT/config.json" */
+    char *source; /* what follows the endpoint in its address: "Qwen/Qwen3-ASR-0.6B/resolve/COMMIT/config.json" */
 } model_file;
 
 typedef struct manifest {

@@ -1,5 +1,5 @@
-/* Names of models in, paths out. The cache is a directory with one directory for each model; nothing else remembers what is
- * there. */
+/* Names of models in, paths out. The cache is a directory with one directory for each model; nothing else remembers
+ * what is there. */
 #include "app/models.h"
 
 #include <ctype.h>
@@ -111,7 +111,8 @@ static uint64_t disk_bytes(const char *path)
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir));)
         if (fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
-            n += (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size ? (uint64_t)st.st_blocks * 512 : (uint64_t)st.st_size;
+            n += (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size ? (uint64_t)st.st_blocks * 512
+                                                                     : (uint64_t)st.st_size;
     if (dir)
         closedir(dir);
     return n;
@@ -251,7 +252,8 @@ static int report_unknown(const model_list *l, const char *from, const char *giv
     else if (near)
         message_fail("%sthere is no file, directory or pulled model '%s' (did you mean '%s'?)", from, given, near);
     else
-        message_fail("%sthere is no file, directory or pulled model '%s'; 'qasr models' lists those that are here", from, given);
+        message_fail("%sthere is no file, directory or pulled model '%s'; 'qasr models' lists those that are here",
+                     from, given);
     return EXIT_FAILED;
 }
 
@@ -293,7 +295,8 @@ int models_resolve(const command *cmd, char **path, const char *given)
         else if (e)
             status = copy_path(path, e->path);
         else
-            status = opt_usage_error(cmd, "there is no model here: get one with 'qasr pull 0.6b', or name one with --model");
+            status =
+                opt_usage_error(cmd, "there is no model here: get one with 'qasr pull 0.6b', or name one with --model");
     }
     models_list_free(&l);
     free(cache_dir);

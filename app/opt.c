@@ -13,7 +13,7 @@
 
 enum {
     MAX_OPTS = 64,
-    MAX_WORD = 48,   /* longest word that is worth a suggestion */
+    MAX_WORD = 48,    /* longest word that is worth a suggestion */
     FIRST_LONG = 256, /* getopt value of table entry 0; letters stay below */
     HELP_COLUMN = 31,
     HELP_WIDTH = 96
@@ -52,7 +52,8 @@ static size_t distance(const char *a, const char *b)
 }
 
 /* The only entry that begins with a word, or NULL. */
-static const char *only_longer(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n)
+static const char *only_longer(const char *word, const char *(*get)(const void *list, size_t i), const void *list,
+                               size_t n)
 {
     const char *found = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -180,8 +181,8 @@ static bool not_a_choice(const command *cmd, const opt *o, const char *text)
         size_t n = strlen(allowed);
         snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", opt_choice(o, i));
     }
-    opt_usage_error(cmd, "--%s '%s': expected one %sof %s", o->name, text, o->type == OPT_SET ? "or more, with commas between, " : "",
-                    allowed);
+    opt_usage_error(cmd, "--%s '%s': expected one %sof %s", o->name, text,
+                    o->type == OPT_SET ? "or more, with commas between, " : "", allowed);
     return false;
 }
 

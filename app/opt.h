@@ -18,14 +18,14 @@ typedef enum opt_type {
 } opt_type;
 
 typedef struct opt {
-    const char *name;  /* without the dashes */
-    char letter;       /* 0: none */
-    const char *arg;   /* name of the value in --help; NULL for flags */
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    const char *arg;  /* name of the value in --help; NULL for flags */
     const char *help;
     opt_type type;
-    size_t field;      /* offset in the command's struct */
-    const char *const *choices; /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
-    double min, max;   /* OPT_INT, OPT_NUMBER */
+    size_t field;                    /* offset in the command's struct */
+    const char *const *choices;      /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
+    double min, max;                 /* OPT_INT, OPT_NUMBER */
     const char *(*choice)(size_t i); /* OPT_CHOICE without choices: the i-th, NULL after the last */
 } opt;
 
@@ -42,7 +42,7 @@ typedef struct command {
     const opt *opts;
     size_t n_opts;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives the exit status */
-    const char *(*more)(void); /* more notes, which are made as the program runs; NULL: none */
+    const char *(*more)(void);         /* more notes, which are made as the program runs; NULL: none */
 } command;
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
@@ -71,8 +71,8 @@ const char *opt_help_text(const opt *o, char *text, size_t size);
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The entry of a list that is meant by a word which is none: the only one that begins with it, else the nearest, at most two edits
- * away; or NULL. get gives the i-th. */
+/* The entry of a list that is meant by a word which is none: the only one that begins with it, else the nearest, at
+ * most two edits away; or NULL. get gives the i-th. */
 const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n);
 
 #endif

@@ -19,10 +19,11 @@ typedef struct out {
 /* path NULL or "-": standard output. Reports a place that cannot be written at once. False on error (it
  * has been printed). */
 bool out_open(out *o, const char *path);
-/* A file that is written to as results come, whole lines at a time: what is there up to keep_bytes stays. False on error (printed). */
+/* A file that is written to as results come, whole lines at a time: what is there up to keep_bytes stays. False on
+ * error (printed). */
 bool out_open_lines(out *o, const char *path, size_t keep_bytes);
-/* Writes the file (temporary name, fsync, rename; devices and pipes directly) or flushes standard output, or closes lines.
- * False on error (printed). */
+/* Writes the file (temporary name, fsync, rename; devices and pipes directly) or flushes standard output, or closes
+ * lines. False on error (printed). */
 bool out_commit(out *o);
 void out_abort(out *o);
 

@@ -22,7 +22,11 @@ double progress_now_s(void)
 
 void progress_begin(progress *p, bool quiet)
 {
-    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO), .start_s = progress_now_s(), .label = "", .unit = "MB", .per_unit = 1000000 };
+    *p = (progress){ .shown = !quiet && isatty(STDERR_FILENO),
+                     .start_s = progress_now_s(),
+                     .label = "",
+                     .unit = "MB",
+                     .per_unit = 1000000 };
 }
 
 void progress_count(progress *p, const char *unit, uint64_t per_unit, uint64_t begin)
@@ -82,8 +86,8 @@ void progress_update(progress *p, uint64_t done, uint64_t total)
     double elapsed = progress_now_s() - p->start_s;
     double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
     double units_s = rate / (double)p->per_unit;
-    snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " %s  %.*f %s/s", done / p->per_unit, total / p->per_unit, p->unit, units_s < 10,
-             units_s, p->unit);
+    snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " %s  %.*f %s/s", done / p->per_unit, total / p->per_unit,
+             p->unit, units_s < 10, units_s, p->unit);
     progress_draw(p, (double)done / (double)total, rate > 0 ? (double)(total - done) / rate : 0, text);
 }
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "app/message.h"
-#include "cli/cmd.h"
 #include "app/models.h"
 #include "app/progress.h"
+#include "cli/cmd.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -17,15 +17,20 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING, offsetof(args, model) },
-    { "audio", 'a', "PATH", "audio file, folder of audio files, or list of them; may be repeated, names without --audio work too",
-      OPT_FILE, offsetof(args, files) },
+    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
+      offsetof(args, model) },
+    { "audio", 'a', "PATH",
+      "audio file, folder of audio files, or list of them; may be repeated, names without --audio work too", OPT_FILE,
+      offsetof(args, files) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
     { "covariance", 'c', NULL, "store products of two inputs too: better quantization, much larger file", OPT_FLAG,
       offsetof(args, covariance) },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1, 1024 },
-    { "max-memory", 0, "MB", "memory for the statistics; if they need more, the audio is read "
-      "several times (default 2048)", OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
+      1, 1024 },
+    { "max-memory", 0, "MB",
+      "memory for the statistics; if they need more, the audio is read "
+      "several times (default 2048)",
+      OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
     { "limit", 'n', "N", "take the first N audio files only", OPT_INT, offsetof(args, limit), NULL, 1, 1000000000 },
     { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, overwrite) },
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
@@ -40,10 +45,10 @@ static int on_progress(void *user, uint64_t done, uint64_t total, const char *wh
 
 static void print_report(const args *a, const qasr_calibrate_report *r)
 {
-    printf("%zu clip%s in %zu segment%s, %.1f s of audio, %zu pass%s\n", r->n_clips, r->n_clips == 1 ? "" : "s", r->n_segments,
-           r->n_segments == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
-    printf("%zu matrices; rows: encoder %" PRIu64 ", decoder %" PRIu64 ", head %" PRIu64 "\n", r->n_matrices, r->encoder_rows,
-           r->decoder_rows, r->answer_rows);
+    printf("%zu clip%s in %zu segment%s, %.1f s of audio, %zu pass%s\n", r->n_clips, r->n_clips == 1 ? "" : "s",
+           r->n_segments, r->n_segments == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
+    printf("%zu matrices; rows: encoder %" PRIu64 ", decoder %" PRIu64 ", head %" PRIu64 "\n", r->n_matrices,
+           r->encoder_rows, r->decoder_rows, r->answer_rows);
     printf("wrote '%s': %.1f MB in %.1f s\n", a->output, (double)r->file_bytes / 1e6, r->seconds);
 }
 
@@ -108,9 +113,13 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_calibrate = {
-    "calibrate", "measure what a model's matrices see, for better quantization", "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
+    "calibrate",
+    "measure what a model's matrices see, for better quantization",
+    "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
     "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"
     "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",
-    opts, sizeof opts / sizeof opts[0], run
+    opts,
+    sizeof opts / sizeof opts[0],
+    run
 };

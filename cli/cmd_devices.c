@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cmd.h"
 #include "app/json_util.h"
+#include "cli/cmd.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -26,7 +26,8 @@ static void print_txt(const qasr_device_info *d)
         printf("    memory: %.1f GB, %.1f GB free\n", (double)d->total_bytes / 1e9, (double)d->free_bytes / 1e9);
     else if (d->total_bytes)
         printf("    memory: %.1f GB\n", (double)d->total_bytes / 1e9);
-    printf("    flash attention: %s; weights of mapped files in place: %s\n", yes_no(d->flash_attention), yes_no(d->maps_files));
+    printf("    flash attention: %s; weights of mapped files in place: %s\n", yes_no(d->flash_attention),
+           yes_no(d->maps_files));
     printf("    types: %s\n", d->types);
 }
 
@@ -67,9 +68,11 @@ static void print_all_txt(void)
         n++;
     }
     if (!qasr_ggml_version())
-        printf("\nThis program was built without ggml, which GPU devices come through; docs/devices.md says how to get it.\n");
+        printf("\nThis program was built without ggml, which GPU devices come through; docs/devices.md says how to get "
+               "it.\n");
     else if (n <= 2)
-        printf("\nNo GPU was found through ggml %s; docs/devices.md says which packages have its back ends.\n", qasr_ggml_version());
+        printf("\nNo GPU was found through ggml %s; docs/devices.md says which packages have its back ends.\n",
+               qasr_ggml_version());
 }
 
 static int run(int argc, char **argv)
@@ -85,9 +88,12 @@ static int run(int argc, char **argv)
     return EXIT_DONE;
 }
 
-const command cmd_devices = {
-    "devices", "list the devices that --device takes", "[OPTIONS]",
-    "'auto' takes the first GPU that has room for the model and its cache, else the CPU; 'gpu', 'metal', 'vulkan', 'cuda' and 'hip'\n"
-    "the first of the kind, with ':1' behind it the second.\n",
-    opts, sizeof opts / sizeof opts[0], run
-};
+const command cmd_devices = { "devices",
+                              "list the devices that --device takes",
+                              "[OPTIONS]",
+                              "'auto' takes the first GPU that has room for the model and its cache, else the CPU; "
+                              "'gpu', 'metal', 'vulkan', 'cuda' and 'hip'\n"
+                              "the first of the kind, with ':1' behind it the second.\n",
+                              opts,
+                              sizeof opts / sizeof opts[0],
+                              run };

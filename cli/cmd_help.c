@@ -56,8 +56,11 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const command cmd_help = {
-    "help", "tell of commands, as text, manual page or shell completion", "[COMMAND] [--man] | --completion SHELL",
-    "Completion for this shell: eval \"$(qasr help --completion bash)\", or zsh; fish: qasr help --completion fish | source\n",
-    opts, sizeof opts / sizeof opts[0], run
-};
+const command cmd_help = { "help",
+                           "tell of commands, as text, manual page or shell completion",
+                           "[COMMAND] [--man] | --completion SHELL",
+                           "Completion for this shell: eval \"$(qasr help --completion bash)\", or zsh; fish: qasr "
+                           "help --completion fish | source\n",
+                           opts,
+                           sizeof opts / sizeof opts[0],
+                           run };

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/message.h"
-#include "cli/cmd.h"
 #include "app/json_util.h"
-#include "app/models.h"
+#include "app/message.h"
 #include "app/metrics.h"
+#include "app/models.h"
+#include "cli/cmd.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -19,7 +19,8 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "path", 0, "PATH", "model directory, .safetensors or .gguf file, or the name of a pulled model", OPT_FILE, offsetof(args, paths) },
+    { "path", 0, "PATH", "model directory, .safetensors or .gguf file, or the name of a pulled model", OPT_FILE,
+      offsetof(args, paths) },
     { "tensors", 0, NULL, "list the tensors too", OPT_FLAG, offsetof(args, tensors) },
     { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
 };
@@ -35,8 +36,8 @@ static void print_txt(const qasr_inspect *info, int tensors)
     for (size_t i = 0; tensors && i < qasr_inspect_tensor_count(info); i++) {
         const qasr_tensor_info *t = qasr_inspect_tensor(info, i);
         out_shape_text(shape, sizeof shape, t->n_dims, t->shape);
-        printf("%s%-60s %-5s %-18s %-9s %12" PRIu64 "  %s\n", i ? "" : "\n", t->name, t->type, shape, t->part,
-               t->bytes, t->file);
+        printf("%s%-60s %-5s %-18s %-9s %12" PRIu64 "  %s\n", i ? "" : "\n", t->name, t->type, shape, t->part, t->bytes,
+               t->file);
     }
 }
 
@@ -107,7 +108,10 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const command cmd_info = {
-    "info", "show what a model directory, .safetensors or .gguf file holds", "PATH [OPTIONS]", NULL,
-    opts, sizeof opts / sizeof opts[0], run
-};
+const command cmd_info = { "info",
+                           "show what a model directory, .safetensors or .gguf file holds",
+                           "PATH [OPTIONS]",
+                           NULL,
+                           opts,
+                           sizeof opts / sizeof opts[0],
+                           run };

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "app/message.h"
-#include "cli/cmd.h"
 #include "app/models.h"
 #include "app/progress.h"
-#include "qasr/qasr.h"
+#include "cli/cmd.h"
 #include "cli/quantize_out.h"
+#include "qasr/qasr.h"
 
 typedef struct args {
     const char *input, *output, *scope, *calibration;
@@ -37,30 +37,42 @@ static const char *embedding_qtype_at(size_t i)
 }
 
 static const opt opts[] = {
-    { "input", 'i', "PATH", "model directory, .safetensors file, .safetensors.index.json or .gguf file, or the name of a pulled model", OPT_STRING,
-      offsetof(args, input) },
+    { "input", 'i', "PATH",
+      "model directory, .safetensors file, .safetensors.index.json or .gguf file, or the name of a pulled model",
+      OPT_STRING, offsetof(args, input) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
-    { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE, offsetof(args, qtype),
-      .choice = qtype_at },
-    { "scope", 0, "PREFIX", "take the tensors whose name starts so (default thinker.model., the decoder); all or thinker.: a "
-      "whole model in one file, which needs no other", OPT_STRING, offsetof(args, scope) },
-    { "quantize-embeddings", 0, NULL, "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does",
-      OPT_FLAG, offsetof(args, quantize_embeddings) },
-    { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING, offsetof(args, calibration) },
-    { "calibration-audio", 0, "PATH", "audio file, folder or list of them that the model listens to while it is quantized: better than "
-      "--calibration, in one go; may be repeated", OPT_LIST, offsetof(args, calibration_audio) },
-    { "auto-mix", 0, "BITS", "choose a type for each matrix of the decoder, by errors measured with the calibration, so that they take so "
-      "many bits per weight on average", OPT_NUMBER, offsetof(args, auto_mix), NULL, 1, 16 },
-    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)", OPT_CHOICE, offsetof(args, embedding_qtype), .choice = embedding_qtype_at },
-    { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)", OPT_CHOICE,
-      offsetof(args, encoder_qtype), .choice = encoder_qtype_at },
-    { "tensor-type", 0, "REGEX=TYPE", "type of the tensors in whose name the expression is found, before all other rules; may be "
-      "repeated, the last that fits wins", OPT_LIST, offsetof(args, tensor_types) },
+    { "qtype", 0, "TYPE", "type of the quantized matrices, or a mix of types (default q8_0)", OPT_CHOICE,
+      offsetof(args, qtype), .choice = qtype_at },
+    { "scope", 0, "PREFIX",
+      "take the tensors whose name starts so (default thinker.model., the decoder); all or thinker.: a "
+      "whole model in one file, which needs no other",
+      OPT_STRING, offsetof(args, scope) },
+    { "quantize-embeddings", 0, NULL,
+      "quantize embed_tokens (and an untied lm_head in scope) too; a whole model always does", OPT_FLAG,
+      offsetof(args, quantize_embeddings) },
+    { "calibration", 'c', "FILE", "what 'qasr calibrate' has measured: errors go where they do least harm", OPT_STRING,
+      offsetof(args, calibration) },
+    { "calibration-audio", 0, "PATH",
+      "audio file, folder or list of them that the model listens to while it is quantized: better than "
+      "--calibration, in one go; may be repeated",
+      OPT_LIST, offsetof(args, calibration_audio) },
+    { "auto-mix", 0, "BITS",
+      "choose a type for each matrix of the decoder, by errors measured with the calibration, so that they take so "
+      "many bits per weight on average",
+      OPT_NUMBER, offsetof(args, auto_mix), NULL, 1, 16 },
+    { "embedding-qtype", 0, "TYPE", "quantize them to this type (default that of the matrices, in mixes q6_k)",
+      OPT_CHOICE, offsetof(args, embedding_qtype), .choice = embedding_qtype_at },
+    { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default that of the others, but at least 8 bits)",
+      OPT_CHOICE, offsetof(args, encoder_qtype), .choice = encoder_qtype_at },
+    { "tensor-type", 0, "REGEX=TYPE",
+      "type of the tensors in whose name the expression is found, before all other rules; may be "
+      "repeated, the last that fits wins",
+      OPT_LIST, offsetof(args, tensor_types) },
     { "dry-run", 0, NULL, "write nothing: show the type and size of every tensor, and of the file", OPT_FLAG,
       offsetof(args, dry_run) },
     { "format", 0, "FORMAT", "of what is printed (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
-      NULL, 1, 1024 },
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
+      1, 1024 },
     { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, overwrite) },
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
@@ -187,7 +199,8 @@ static int run_parsed(args *a)
     if (!a->output && !a->dry_run)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
     if (a->auto_mix > 0 && !a->calibration)
-        return opt_usage_error(&cmd_quantize, "--auto-mix measures with a calibration: give one with --calibration FILE");
+        return opt_usage_error(&cmd_quantize,
+                               "--auto-mix measures with a calibration: give one with --calibration FILE");
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = models_resolve(&cmd_quantize, &input, a->input);
@@ -210,12 +223,18 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_quantize = {
-    "quantize", "convert weights to a smaller GGUF file",
+    "quantize",
+    "convert weights to a smaller GGUF file",
     "--input PATH --output FILE [OPTIONS] | --input PATH --dry-run [OPTIONS]",
-    "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or q5_k.\n"
-    "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k q5_0,\n"
+    "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or "
+    "q5_k.\n"
+    "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k "
+    "q5_0,\n"
     "q6_k and mixes q8_0.\n"
-    "A decoder file is found by 'qasr transcribe' in the model directory under the name model-TYPE.gguf, where TYPE is what\n"
+    "A decoder file is found by 'qasr transcribe' in the model directory under the name model-TYPE.gguf, where TYPE is "
+    "what\n"
     "--qtype takes: the first in the order of the list above (model-q6k.gguf too); then model.gguf.\n",
-    opts, sizeof opts / sizeof opts[0], run
+    opts,
+    sizeof opts / sizeof opts[0],
+    run
 };

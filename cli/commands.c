@@ -3,12 +3,15 @@
 
 #include "cli/cmd.h"
 
-const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info, &cmd_devices, &cmd_bench, &cmd_eval,
-                                   &cmd_score, &cmd_pull, &cmd_models, &cmd_help };
+const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info,
+                                   &cmd_devices,    &cmd_bench,    &cmd_eval,      &cmd_score,
+                                   &cmd_pull,       &cmd_models,   &cmd_help };
 const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
 
-const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" }, { EXIT_FAILED, "failed; transcribe: some of the files" },
-                                         { EXIT_USAGE, "wrong usage" }, { EXIT_ALL_FAILED, "transcribe: all files failed" } };
+const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" },
+                                         { EXIT_FAILED, "failed; transcribe: some of the files" },
+                                         { EXIT_USAGE, "wrong usage" },
+                                         { EXIT_ALL_FAILED, "transcribe: all files failed" } };
 const size_t cmd_n_exit_statuses = sizeof cmd_exit_statuses / sizeof cmd_exit_statuses[0];
 
 const cmd_variable cmd_variables[] = {
@@ -16,8 +19,10 @@ const cmd_variable cmd_variables[] = {
     { "XDG_CACHE_HOME", "pulled models are in qasr/models there (default ~/.cache)" },
     { "HF_ENDPOINT", "where pull finds the hub (default https://huggingface.co)" },
     { "HF_TOKEN", "token that pull sends to the hub" },
-    { "QASR_CPU", "CPU level at most: scalar, avx2, avxvnni, avx512, avx512vnni, amx (on ARM: scalar, neon, dotprod, i8mm)" },
-    { "QASR_GGML_AVOID", "operations and types of weights, with commas between, that GPU devices are not asked for (docs/devices.md)" },
+    { "QASR_CPU",
+      "CPU level at most: scalar, avx2, avxvnni, avx512, avx512vnni, amx (on ARM: scalar, neon, dotprod, i8mm)" },
+    { "QASR_GGML_AVOID",
+      "operations and types of weights, with commas between, that GPU devices are not asked for (docs/devices.md)" },
 };
 const size_t cmd_n_variables = sizeof cmd_variables / sizeof cmd_variables[0];
 
@@ -29,7 +34,8 @@ void cmd_print_overview(FILE *f)
     fputs("\noptions:\n"
           "  -h, --help     show this text; qasr help COMMAND shows that of a command\n"
           "  -V, --version  show the version; with --verbose also build, CPU level and libraries\n"
-          "\nexit status:", f);
+          "\nexit status:",
+          f);
     for (size_t i = 0; i < cmd_n_exit_statuses; i++)
         fprintf(f, "%s %d %s", i ? "," : "", cmd_exit_statuses[i].status, cmd_exit_statuses[i].meaning);
     fputc('\n', f);

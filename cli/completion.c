@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "cli/cmd.h"
 #include "app/models.h"
+#include "cli/cmd.h"
 #include "qasr/qasr.h"
 
 /* ---- values ---------------------------------------------------------------------------------- */
@@ -26,7 +26,8 @@ static value_kind value_of(const opt *o)
     static const char *const files[] = { "FILE", "PATH", "MODEL", "AUDIO" }, *const directories[] = { "DIR" };
     if (!o->arg)
         return VALUE_NONE;
-    if (opt_has_choices(o) || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0 || strcmp(o->arg, "REPO") == 0)
+    if (opt_has_choices(o) || strcmp(o->arg, "LANG") == 0 || strcmp(o->arg, "COMMAND") == 0 ||
+        strcmp(o->arg, "REPO") == 0)
         return VALUE_WORDS;
     if (is_one_of(o->arg, files, sizeof files / sizeof files[0]) || o->type == OPT_FILE)
         return VALUE_FILE;
@@ -77,8 +78,8 @@ static void print_quoted(FILE *f, const char *text, const char *quote, const cha
 
 /* ---- bash ------------------------------------------------------------------------------------ */
 
-/* Words are offered; for all else the shell's own completion of file names takes over (complete -o default). The script runs
- * with bash 3.2, which macOS has. */
+/* Words are offered; for all else the shell's own completion of file names takes over (complete -o default). The script
+ * runs with bash 3.2, which macOS has. */
 static void print_bash_words(FILE *f, const opt *o)
 {
     fputs("words='", f);
@@ -116,7 +117,8 @@ static void print_bash(FILE *f)
 {
     fputs("# bash completion for qasr\n_qasr() {\n"
           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=${COMP_WORDS[1]} words=\n"
-          "    [ \"$COMP_CWORD\" = 1 ] && cmd=\n    case $cmd:$prev:$cur in\n    :*) words='", f);
+          "    [ \"$COMP_CWORD\" = 1 ] && cmd=\n    case $cmd:$prev:$cur in\n    :*) words='",
+          f);
     for (size_t i = 0; i < cmd_count; i++)
         fprintf(f, "%s ", cmd_all[i]->name);
     fputs("--help --version' ;;\n", f);
@@ -178,7 +180,8 @@ static void print_zsh(FILE *f)
         fputc('\n', f);
     }
     fputs("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n"
-          "    local cmd=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $cmd in\n", f);
+          "    local cmd=$words[2]\n    shift words\n    (( CURRENT-- ))\n    case $cmd in\n",
+          f);
     for (size_t i = 0; i < cmd_count; i++) {
         fprintf(f, "        %s) _arguments -s", cmd_all[i]->name);
         for (size_t j = 0; j < n_options(cmd_all[i]); j++)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cmd.h"
 #include "app/out.h"
 #include "app/progress.h"
+#include "cli/cmd.h"
 #include "cli/pull/pull.h"
 #include "qasr/qasr.h"
 
@@ -68,8 +68,9 @@ static void print_log(void *user, qasr_log_level level, const char *message)
 /* Weights are read where their files are mapped; what cannot be read there comes as a signal, and nothing can go on. */
 static void end_at_lost_mapping(int number)
 {
-    static const char message[] = "qasr: a file of the model cannot be read any more: it became shorter while it was in use, or its "
-                                  "disk failed; --no-mmap reads the weights beforehand\n";
+    static const char message[] =
+        "qasr: a file of the model cannot be read any more: it became shorter while it was in use, or its "
+        "disk failed; --no-mmap reads the weights beforehand\n";
     static atomic_flag told = ATOMIC_FLAG_INIT; /* several threads may meet it */
     (void)number;
     while (atomic_flag_test_and_set(&told))
@@ -79,8 +80,8 @@ static void end_at_lost_mapping(int number)
     _exit(EXIT_FAILED);
 }
 
-/* A standard descriptor that is closed would be given to the next file that is opened, and messages would go into that. One
- * for reading takes its place: what is written to it is lost output. */
+/* A standard descriptor that is closed would be given to the next file that is opened, and messages would go into that.
+ * One for reading takes its place: what is written to it is lost output. */
 static void occupy_standard_descriptors(void)
 {
     int fd;

@@ -117,8 +117,10 @@ void manual_print_overview(FILE *f)
 {
     begin_page(f, "qasr", "speech to text with Qwen3-ASR models");
     fputs("\\fBqasr\\fR \\fICOMMAND\\fR [OPTIONS]\n.SH DESCRIPTION\n"
-          "Transcribes speech with Qwen3\\-ASR models on this machine, and quantizes their weights so that they need less memory and\n"
-          "time.\n.SH COMMANDS\n", f);
+          "Transcribes speech with Qwen3\\-ASR models on this machine, and quantizes their weights so that they need "
+          "less memory and\n"
+          "time.\n.SH COMMANDS\n",
+          f);
     for (size_t i = 0; i < cmd_count; i++) {
         fprintf(f, ".TP\n.BR qasr\\-%s (1)\n", cmd_all[i]->name);
         print_text(f, cmd_all[i]->summary);

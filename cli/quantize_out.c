@@ -36,8 +36,8 @@ static void print_tensor(const quantize_out *o, const qasr_quantize_tensor *t)
 
 static void print_mix(const quantize_out *o)
 {
-    printf("auto mix: %.4f bits per weight in %zu matrices, %g wanted\n", bits(o->mixed_bytes, o->mixed_values), o->n_mixed,
-           o->options->auto_mix);
+    printf("auto mix: %.4f bits per weight in %zu matrices, %g wanted\n", bits(o->mixed_bytes, o->mixed_values),
+           o->n_mixed, o->options->auto_mix);
 }
 
 static void print_row(const qasr_quantize_row *r, bool with_errors)
@@ -54,8 +54,8 @@ static void print_row(const qasr_quantize_row *r, bool with_errors)
 static void print_text(const quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
-    printf("%s%-12s %-8s %7s %14s %10s %10s %7s", o->list ? "\n" : "", "kind", "type", "tensors", "weights", "MB before",
-           "MB after", "bits");
+    printf("%s%-12s %-8s %7s %14s %10s %10s %7s", o->list ? "\n" : "", "kind", "type", "tensors", "weights",
+           "MB before", "MB after", "bits");
     if (!dry)
         printf(" %10s %10s", "max error", "rms error");
     printf("\n");
@@ -67,7 +67,8 @@ static void print_text(const quantize_out *o, const qasr_quantize_report *report
         printf("the file would have %" PRIu64 " bytes (%.1f MB), %.3f bits per weight\n", report->file_bytes,
                (double)report->file_bytes / 1e6, bits(report->file_bytes, count_weights(report)));
     else
-        printf("wrote '%s': %.1f MB in %.1f s\n", o->options->output, (double)report->file_bytes / 1e6, report->seconds);
+        printf("wrote '%s': %.1f MB in %.1f s\n", o->options->output, (double)report->file_bytes / 1e6,
+               report->seconds);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */

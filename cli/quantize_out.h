@@ -12,7 +12,7 @@ typedef struct quantize_out {
     const qasr_quantize_options *options;
     bool json, list; /* list: text names every tensor */
     size_t n_tensors;
-    size_t n_mixed;                     /* tensors of an automatic mix, their sizes */
+    size_t n_mixed; /* tensors of an automatic mix, their sizes */
     uint64_t mixed_values, mixed_bytes;
     struct json_t *tensors; /* of the JSON */
 } quantize_out;

@@ -10,11 +10,9 @@ int main(int argc, char **argv)
     qasr_result *result = NULL;
     float *pcm = NULL;
     size_t n_samples = 0;
-    int failed = argc != 3
-        || qasr_model_open(&model, argv[1], NULL, &err)
-        || qasr_session_open(&session, model, NULL, &err)
-        || qasr_audio_load(&pcm, &n_samples, argv[2], &err)
-        || qasr_transcribe(&result, session, pcm, n_samples, NULL, &err);
+    int failed = argc != 3 || qasr_model_open(&model, argv[1], NULL, &err) ||
+                 qasr_session_open(&session, model, NULL, &err) || qasr_audio_load(&pcm, &n_samples, argv[2], &err) ||
+                 qasr_transcribe(&result, session, pcm, n_samples, NULL, &err);
     if (failed)
         fprintf(stderr, "%s\n", argc == 3 ? err.message : "usage: example MODEL AUDIO");
     else

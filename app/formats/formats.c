@@ -3,15 +3,17 @@
 
 #include <inttypes.h>
 
-#include "app/message.h"
 #include "app/formats/subtitle.h"
+#include "app/message.h"
 
 const out_format *const out_formats[OUT_FORMATS] = {
     [OUT_TXT] = &out_txt, [OUT_JSON] = &out_json, [OUT_JSONL] = &out_jsonl, [OUT_SRT] = &out_srt,
     [OUT_VTT] = &out_vtt, [OUT_TSV] = &out_tsv,   [OUT_CSV] = &out_csv,     [OUT_LRC] = &out_lrc,
 };
 
-const char *const out_format_names[OUT_FORMATS + 1] = { "txt", "json", "jsonl", "srt", "vtt", "tsv", "csv", "lrc", NULL };
+const char *const out_format_names[OUT_FORMATS + 1] = {
+    "txt", "json", "jsonl", "srt", "vtt", "tsv", "csv", "lrc", NULL
+};
 
 bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_segments)
 {
@@ -36,7 +38,8 @@ bool out_put_whole(FILE *f, const out_format *format, const out_item *item)
 static bool put_subtitles(const qasr_segment *p, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
     const bool is_known = p->speech_end_s > p->speech_start_s;
-    return subtitle_break(p->text, is_known ? p->speech_start_s : p->start_s, is_known ? p->speech_end_s : p->end_s, limits, show, user);
+    return subtitle_break(p->text, is_known ? p->speech_start_s : p->start_s, is_known ? p->speech_end_s : p->end_s,
+                          limits, show, user);
 }
 
 bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
@@ -47,11 +50,15 @@ bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle
     return good;
 }
 
-static uint64_t milliseconds(double seconds) { return seconds > 0 && seconds < 1e12 ? (uint64_t)(1000 * seconds + 0.5) : 0; }
+static uint64_t milliseconds(double seconds)
+{
+    return seconds > 0 && seconds < 1e12 ? (uint64_t)(1000 * seconds + 0.5) : 0;
+}
 
 static void put_time(FILE *f, uint64_t ms, char mark)
 {
-    fprintf(f, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "%c%03" PRIu64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, mark, ms % 1000);
+    fprintf(f, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "%c%03" PRIu64, ms / 3600000, ms / 60000 % 60, ms / 1000 % 60,
+            mark, ms % 1000);
 }
 
 void out_put_times(FILE *f, double start_s, double end_s, char mark)

@@ -11,8 +11,8 @@
 
 typedef struct out_item {
     const char *file;
-    int channel;               /* of the file; 0: all of it is in this one result */
-    const char *detected;      /* language that was heard before one was forced; NULL: nobody listened */
+    int channel;          /* of the file; 0: all of it is in this one result */
+    const char *detected; /* language that was heard before one was forced; NULL: nobody listened */
     const subtitle_limits *limits;
     const qasr_model *model;
     const char *model_path;
@@ -20,15 +20,16 @@ typedef struct out_item {
     const qasr_result *result; /* NULL: the file failed */
     const char *error;         /* then its message */
     double load_s;
-    size_t index, n_files;     /* which of how many */
+    size_t index, n_files; /* which of how many */
 } out_item;
 
-/* A stream is begin, for each file its segments and then item, end; a NULL function writes nothing. False: there was no memory. */
+/* A stream is begin, for each file its segments and then item, end; a NULL function writes nothing. False: there was no
+ * memory. */
 typedef struct out_format {
-    const char *name;  /* also the ending of file names */
-    bool holds_many;   /* one stream may have the results of several files */
-    bool as_it_comes;  /* segments are written when they are there, as readers can tell those of a file that never ended; else
-                          all of a file when it is done */
+    const char *name; /* also the ending of file names */
+    bool holds_many;  /* one stream may have the results of several files */
+    bool as_it_comes; /* segments are written when they are there, as readers can tell those of a file that never ended;
+                         else all of a file when it is done */
     void (*begin)(FILE *f, size_t n_files);
     bool (*segment)(FILE *f, const out_item *item, const qasr_segment *segment); /* item without its result */
     bool (*item)(FILE *f, const out_item *item);

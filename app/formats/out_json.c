@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-#include "app/json_util.h"
 #include "app/formats/segment_json.h"
+#include "app/json_util.h"
 
 static void add_segments(json_t *o, const qasr_result *r)
 {

@@ -1,12 +1,13 @@
-/* Transcripts as JSON lines: an object for each segment as soon as it is there ("type": "segment"), with the same keys as in JSON, and
- * one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at a time. */
+/* Transcripts as JSON lines: an object for each segment as soon as it is there ("type": "segment"), with the same keys
+ * as in JSON, and one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at
+ * a time. */
 #include "app/formats/formats.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "app/json_util.h"
 #include "app/formats/segment_json.h"
+#include "app/json_util.h"
 
 static json_t *begin_object(const char *type, const out_item *it)
 {

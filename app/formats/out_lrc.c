@@ -7,7 +7,8 @@ static void show(void *user, double start_s, double end_s, const char *lines)
 {
     const uint64_t hundredths = (uint64_t)(100 * start_s + 0.5);
     (void)end_s;
-    fprintf(user, "[%02" PRIu64 ":%02" PRIu64 ".%02" PRIu64 "]%s\n", hundredths / 6000, hundredths / 100 % 60, hundredths % 100, lines);
+    fprintf(user, "[%02" PRIu64 ":%02" PRIu64 ".%02" PRIu64 "]%s\n", hundredths / 6000, hundredths / 100 % 60,
+            hundredths % 100, lines);
 }
 
 static bool item(FILE *f, const out_item *it)

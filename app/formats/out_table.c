@@ -1,5 +1,5 @@
-/* Transcripts as tables, a row for each segment that has text: with tabs between (TSV), and with commas (CSV, RFC 4180, but for
- * lines that end with a line feed alone). */
+/* Transcripts as tables, a row for each segment that has text: with tabs between (TSV), and with commas (CSV, RFC 4180,
+ * but for lines that end with a line feed alone). */
 #include "app/formats/formats.h"
 
 #include <math.h>
@@ -67,8 +67,14 @@ static void begin_csv(FILE *f, size_t n_files)
     put_row(f, columns, ',', put_csv);
 }
 
-static bool segment_tsv(FILE *f, const out_item *it, const qasr_segment *p) { return put_segment(f, it, p, '\t', put_tsv); }
-static bool segment_csv(FILE *f, const out_item *it, const qasr_segment *p) { return put_segment(f, it, p, ',', put_csv); }
+static bool segment_tsv(FILE *f, const out_item *it, const qasr_segment *p)
+{
+    return put_segment(f, it, p, '\t', put_tsv);
+}
+static bool segment_csv(FILE *f, const out_item *it, const qasr_segment *p)
+{
+    return put_segment(f, it, p, ',', put_csv);
+}
 
 const out_format out_tsv = { "tsv", true, false, begin_tsv, segment_tsv, NULL, NULL };
 const out_format out_csv = { "csv", true, false, begin_csv, segment_csv, NULL, NULL };

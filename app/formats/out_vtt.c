@@ -27,9 +27,6 @@ static void begin(FILE *f, size_t n_files)
     fputs("WEBVTT\n\n", f);
 }
 
-static bool item(FILE *f, const out_item *it)
-{
-    return out_subtitles(it, it->limits, show, f);
-}
+static bool item(FILE *f, const out_item *it) { return out_subtitles(it, it->limits, show, f); }
 
 const out_format out_vtt = { "vtt", false, false, begin, NULL, item, NULL };

@@ -1,6 +1,6 @@
-/* See subtitle.h. Text is a row of units, which are not broken: words, or single characters of scripts without spaces with the
- * punctuation that belongs to them. A subtitle takes as many units as fit its lines and its time, then gives back those after the
- * last good place to stop. */
+/* See subtitle.h. Text is a row of units, which are not broken: words, or single characters of scripts without spaces
+ * with the punctuation that belongs to them. A subtitle takes as many units as fit its lines and its time, then gives
+ * back those after the last good place to stop. */
 #include "app/formats/subtitle.h"
 
 #include <stdlib.h>
@@ -61,11 +61,12 @@ static character read_character(const char *text, size_t at, size_t n)
 static bool is_space(utf8proc_int32_t cp)
 {
     utf8proc_category_t kind = utf8proc_category(cp);
-    return (kind == UTF8PROC_CATEGORY_ZS && cp != 0xA0 && cp != 0x202F) || kind == UTF8PROC_CATEGORY_ZL || kind == UTF8PROC_CATEGORY_ZP ||
-           kind == UTF8PROC_CATEGORY_CC || cp == 0x200B;
+    return (kind == UTF8PROC_CATEGORY_ZS && cp != 0xA0 && cp != 0x202F) || kind == UTF8PROC_CATEGORY_ZL ||
+           kind == UTF8PROC_CATEGORY_ZP || kind == UTF8PROC_CATEGORY_CC || cp == 0x200B;
 }
 
-/* Of scripts that are written without spaces and may be broken between any two characters: Han, Kana, Bopomofo, their symbols. */
+/* Of scripts that are written without spaces and may be broken between any two characters: Han, Kana, Bopomofo, their
+ * symbols. */
 static bool is_cjk(utf8proc_int32_t cp)
 {
     return (cp >= 0x2E80 && cp <= 0x312F) || (cp >= 0x31A0 && cp <= 0x4DBF) || (cp >= 0x4E00 && cp <= 0x9FFF) ||
@@ -83,11 +84,15 @@ static bool contains(const utf8proc_int32_t *set, utf8proc_int32_t cp)
 /* No line begins with these: closing punctuation, signs that go on with a character, small kana. */
 static bool sticks_to_previous(utf8proc_int32_t cp)
 {
-    static const utf8proc_int32_t small_kana[] = { 0x3041, 0x3043, 0x3045, 0x3047, 0x3049, 0x3063, 0x3083, 0x3085, 0x3087, 0x308E, 0x3095,
-                                                   0x3096, 0x30A1, 0x30A3, 0x30A5, 0x30A7, 0x30A9, 0x30C3, 0x30E3, 0x30E5, 0x30E7, 0x30EE,
-                                                   0x30F5, 0x30F6, 0 };
+    static const utf8proc_int32_t small_kana[] = { 0x3041, 0x3043, 0x3045, 0x3047, 0x3049, 0x3063, 0x3083,
+                                                   0x3085, 0x3087, 0x308E, 0x3095, 0x3096, 0x30A1, 0x30A3,
+                                                   0x30A5, 0x30A7, 0x30A9, 0x30C3, 0x30E3, 0x30E5, 0x30E7,
+                                                   0x30EE, 0x30F5, 0x30F6, 0 };
     switch (utf8proc_category(cp)) {
-    case UTF8PROC_CATEGORY_PE: case UTF8PROC_CATEGORY_PF: case UTF8PROC_CATEGORY_PO: case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO:
+    case UTF8PROC_CATEGORY_PD:
     case UTF8PROC_CATEGORY_LM: return true;
     default: return contains(small_kana, cp);
     }
@@ -108,9 +113,10 @@ static bool may_break(utf8proc_int32_t before, utf8proc_int32_t after)
 /* What a character says about the end of its unit; quotes and brackets say nothing. */
 static mark mark_of(utf8proc_int32_t cp, mark before)
 {
-    static const utf8proc_int32_t sentence[] = { '.', '!', '?', 0x2026, 0x3002, 0xFF01, 0xFF1F, 0xFF0E, 0xFF61, 0x061F, 0x06D4, 0x0964,
-                                                 0x0965, 0 };
-    static const utf8proc_int32_t clause[] = { ',', ';', ':', 0x2013, 0x2014, 0x3001, 0xFF0C, 0xFF1B, 0xFF1A, 0xFF64, 0x060C, 0x061B, 0 };
+    static const utf8proc_int32_t sentence[] = { '.',    '!',    '?',    0x2026, 0x3002, 0xFF01, 0xFF1F,
+                                                 0xFF0E, 0xFF61, 0x061F, 0x06D4, 0x0964, 0x0965, 0 };
+    static const utf8proc_int32_t clause[] = { ',',    ';',    ':',    0x2013, 0x2014, 0x3001, 0xFF0C,
+                                               0xFF1B, 0xFF1A, 0xFF64, 0x060C, 0x061B, 0 };
     if (contains(sentence, cp))
         return MARK_SENTENCE;
     if (contains(clause, cp))
@@ -150,7 +156,10 @@ static void find_units(subtitle *s)
 }
 
 /* n: the end. */
-static size_t characters_before(const subtitle *s, size_t i) { return i < s->n ? s->units[i].n_before : s->n_characters; }
+static size_t characters_before(const subtitle *s, size_t i)
+{
+    return i < s->n ? s->units[i].n_before : s->n_characters;
+}
 
 /* When the i-th unit begins; n: the end. */
 static double begin_of(const subtitle *s, size_t i)
@@ -191,7 +200,8 @@ static size_t find_room(const subtitle *s, size_t i)
     return fits;
 }
 
-/* Where to stop instead of at end, when that would leave little of the sentence for the next subtitle: in the middle. */
+/* Where to stop instead of at end, when that would leave little of the sentence for the next subtitle: in the middle.
+ */
 static size_t share_with_next(const subtitle *s, size_t i, size_t end)
 {
     const size_t first = s->units[i].n_before, taken = characters_before(s, end) - first;
@@ -209,12 +219,16 @@ static size_t share_with_next(const subtitle *s, size_t i, size_t end)
 /* The last good place to stop in [i, end): after a sentence in the last two thirds, after a clause in the last half. */
 static size_t find_stop(const subtitle *s, size_t i, size_t end)
 {
-    static const struct { mark mark; double after; } wanted[] = { { MARK_SENTENCE, 1.0 / 3 }, { MARK_CLAUSE, 0.5 } };
+    static const struct {
+        mark mark;
+        double after;
+    } wanted[] = { { MARK_SENTENCE, 1.0 / 3 }, { MARK_CLAUSE, 0.5 } };
     const size_t first = s->units[i].n_before;
     const double n = (double)(characters_before(s, end) - first);
     for (size_t w = 0; end < s->n && w < sizeof wanted / sizeof *wanted; w++)
         for (size_t stop = end; stop > i + 1; stop--)
-            if (s->units[stop - 1].mark == wanted[w].mark && (double)(s->units[stop].n_before - first) >= wanted[w].after * n)
+            if (s->units[stop - 1].mark == wanted[w].mark &&
+                (double)(s->units[stop].n_before - first) >= wanted[w].after * n)
                 return stop;
     return share_with_next(s, i, end);
 }
@@ -253,7 +267,8 @@ static void show_all(subtitle *s, subtitle_fn show, void *user)
     }
 }
 
-bool subtitle_break(const char *text, double start_s, double end_s, const subtitle_limits *limits, subtitle_fn show, void *user)
+bool subtitle_break(const char *text, double start_s, double end_s, const subtitle_limits *limits, subtitle_fn show,
+                    void *user)
 {
     const size_t n = strlen(text);
     subtitle s = { .text = text, .limits = limits, .start_s = start_s, .end_s = end_s };

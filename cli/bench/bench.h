@@ -21,17 +21,17 @@ typedef struct bench_job {
     const char *model, *audio; /* audio NULL: a generated signal */
     double seconds;            /* of that signal */
     int n_tokens, n_threads, warm_up;
-    int batch;                 /* so many copies of the sound are decoded together */
-    int no_mmap, mlock;        /* of the model */
+    int batch;                    /* so many copies of the sound are decoded together */
+    int no_mmap, mlock;           /* of the model */
     const char *kv_type, *device; /* NULL: the CPU */
     const bench_variant *variant;
-    const char *gguf;          /* relative to the model directory or absolute; NULL: safetensors */
+    const char *gguf; /* relative to the model directory or absolute; NULL: safetensors */
 } bench_job;
 
-/* What a run gives back, or the medians of several: times and operations are those of all copies of the sound, decode_ms
- * and decode_gb are the share of one token. */
+/* What a run gives back, or the medians of several: times and operations are those of all copies of the sound,
+ * decode_ms and decode_gb are the share of one token. */
 typedef struct bench_sample {
-    double audio_s; /* of one copy */
+    double audio_s;                                                /* of one copy */
     double load_s, mel_s, encode_s, prefill_s, decode_ms, total_s; /* total without load */
     double peak_rss_mb, weights_mb, device_mb;                     /* 10^6 bytes */
     double encode_gop, prefill_gop, decode_gb;
@@ -41,9 +41,9 @@ typedef struct bench_sample {
 } bench_sample;
 
 /* These run in a child (child.h) and write their result as it lies in memory. */
-bool bench_check(const void *job, FILE *result);    /* opens model and audio; no result */
-bool bench_limits(const void *job, FILE *result);   /* qasr_limits */
-bool bench_quantize(const void *job, FILE *result); /* job->model -> job->gguf; no result */
+bool bench_check(const void *job, FILE *result);      /* opens model and audio; no result */
+bool bench_limits(const void *job, FILE *result);     /* qasr_limits */
+bool bench_quantize(const void *job, FILE *result);   /* job->model -> job->gguf; no result */
 bool bench_transcribe(const void *job, FILE *result); /* bench_sample, then the text without final 0 */
 
 /* A line of the report. */
@@ -51,16 +51,16 @@ typedef struct bench_row {
     const bench_variant *variant;
     int batch;
     bench_sample median;
-    double cer, wer;       /* against fp; NAN: unknown */
+    double cer, wer;                                        /* against fp; NAN: unknown */
     double percent_encode, percent_prefill, percent_decode; /* NAN: not of the CPU */
-    bool is_temporary;     /* quantized for this run */
+    bool is_temporary;                                      /* quantized for this run */
 } bench_row;
 
 typedef struct bench_report {
     const bench_row *rows;
     size_t n_rows;
-    qasr_limits limits;    /* medians */
-    size_t n_limits;       /* of so many */
+    qasr_limits limits; /* medians */
+    size_t n_limits;    /* of so many */
     int repeat, warm_up, n_tokens;
     const char *kv_type;
 } bench_report;

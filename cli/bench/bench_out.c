@@ -27,7 +27,9 @@ static void print_rates(FILE *f, const bench_row *r)
 
 static const char *origin(const bench_row *r)
 {
-    return !r->variant->qtype ? "safetensors" : r->is_temporary ? "GGUF made for this run" : "GGUF of the model directory";
+    return !r->variant->qtype ? "safetensors"
+           : r->is_temporary  ? "GGUF made for this run"
+                              : "GGUF of the model directory";
 }
 
 /* Which weights the scheme is applied to. */
@@ -69,8 +71,8 @@ static void print_phases(FILE *f, const bench_row *r)
 
 static void print_limit_line(FILE *f, const qasr_limits *l)
 {
-    fprintf(f, "Threads: %d; CPU level: %s; limits: %.1f GB/s read from memory, %.1f Gop/s in float32 products", l->n_threads,
-            qasr_cpu_level(), l->read_gb_s, l->f32_gop_s);
+    fprintf(f, "Threads: %d; CPU level: %s; limits: %.1f GB/s read from memory, %.1f Gop/s in float32 products",
+            l->n_threads, qasr_cpu_level(), l->read_gb_s, l->f32_gop_s);
     if (l->bf16_gop_s > 0)
         fprintf(f, ", %.1f Gop/s in bfloat16 products", l->bf16_gop_s);
     if (l->int8_gop_s > 0)
@@ -89,31 +91,44 @@ static bool any_batch(const bench_report *r)
 static void md_report(FILE *f, const bench_report *r)
 {
     const bench_sample *first = &r->rows[0].median;
-    fprintf(f, "| Variant | Batch | Weights (MB) | Quant scheme | Scope | Embeddings | Device | Peak RSS (MB) | Load (s) | %.4g s "
-               "transcribe (s) | CER/WER vs FP | Notes |\n", first->audio_s);
+    fprintf(f,
+            "| Variant | Batch | Weights (MB) | Quant scheme | Scope | Embeddings | Device | Peak RSS (MB) | Load (s) "
+            "| %.4g s "
+            "transcribe (s) | CER/WER vs FP | Notes |\n",
+            first->audio_s);
     fputs("|---|---:|---:|---|---|---|---|---:|---:|---:|---:|---|\n", f);
     for (size_t i = 0; i < r->n_rows; i++)
         print_row(f, &r->rows[i], r->n_tokens);
-    fputs("\n| Variant | Batch | Mel (s) | Encode (s) | Prefill (s) | Decode (ms/token) | Tokens/s | Total after load (s) | "
+    fputs("\n| Variant | Batch | Mel (s) | Encode (s) | Prefill (s) | Decode (ms/token) | Tokens/s | Total after load "
+          "(s) | "
           "Encode (% of limit) | Prefill (% of limit) | Decode (% of limit) |\n"
-          "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n", f);
+          "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+          f);
     for (size_t i = 0; i < r->n_rows; i++)
         print_phases(f, &r->rows[i]);
     fputs("\n", f);
     print_limit_line(f, &r->limits);
-    fprintf(f, "Limits are medians of %zu measurements, before each run and after the last; times and memory are medians of %d "
-               "%s, each in a process of its own", r->n_limits, r->repeat, r->repeat == 1 ? "run" : "runs");
+    fprintf(f,
+            "Limits are medians of %zu measurements, before each run and after the last; times and memory are medians "
+            "of %d "
+            "%s, each in a process of its own",
+            r->n_limits, r->repeat, r->repeat == 1 ? "run" : "runs");
     if (r->warm_up)
-        fprintf(f, ", after %d transcription%s that %s not measured", r->warm_up, r->warm_up == 1 ? "" : "s", r->warm_up == 1 ? "is" : "are");
+        fprintf(f, ", after %d transcription%s that %s not measured", r->warm_up, r->warm_up == 1 ? "" : "s",
+                r->warm_up == 1 ? "is" : "are");
     fputs(". MB and GB are 10^6 and 10^9 bytes.\n", f);
-    fprintf(f, "Per cent of limit: encode %.1f Gop against %s products; prefill %.1f Gop (%s, attention as its causal half); "
-               "decode the bytes of weights, keys and values that a token reads (in the middle of the answer) against reading "
-               "(over 100 where they stay in the caches).\n",
-            first->encode_gop / r->rows[0].batch, first->encode_precision, first->prefill_gop / r->rows[0].batch,
-            first->prefill_precision);
+    fprintf(
+        f,
+        "Per cent of limit: encode %.1f Gop against %s products; prefill %.1f Gop (%s, attention as its causal half); "
+        "decode the bytes of weights, keys and values that a token reads (in the middle of the answer) against reading "
+        "(over 100 where they stay in the caches).\n",
+        first->encode_gop / r->rows[0].batch, first->encode_precision, first->prefill_gop / r->rows[0].batch,
+        first->prefill_precision);
     if (any_batch(r))
-        fputs("With a batch, times are those of all copies of the sound together; they share the weights that a decoding pass "
-              "reads.\n", f);
+        fputs("With a batch, times are those of all copies of the sound together; they share the weights that a "
+              "decoding pass "
+              "reads.\n",
+              f);
 }
 
 static void md_limits(FILE *f, const qasr_limits *l) { print_limit_line(f, l); }
@@ -191,8 +206,10 @@ static json_t *row_object(const bench_report *report, const bench_row *r)
     json_object_set_new(o, "wer", number_or_null(r->wer, 6));
     json_object_set_new(o, "limits", limits_object(&report->limits, m->encode_precision));
     json_object_set_new(o, "precision", precision_object(m));
-    json_object_set_new(o, "work", three_numbers(m->encode_gop, m->prefill_gop, m->decode_gb * 1e3, "decode_mb_per_token"));
-    json_object_set_new(o, "percent_of_limit", three_numbers(r->percent_encode, r->percent_prefill, r->percent_decode, NULL));
+    json_object_set_new(o, "work",
+                        three_numbers(m->encode_gop, m->prefill_gop, m->decode_gb * 1e3, "decode_mb_per_token"));
+    json_object_set_new(o, "percent_of_limit",
+                        three_numbers(r->percent_encode, r->percent_prefill, r->percent_decode, NULL));
     json_object_set_new(o, "notes", json_text(origin(r)));
     return o;
 }

@@ -223,8 +223,8 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
 }
 
 /* Times come from the last transcription; the work is counted after it. */
-static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n, qasr_result **result,
-                           bench_sample *s, qasr_error *err)
+static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n,
+                           qasr_result **result, bench_sample *s, qasr_error *err)
 {
     qasr_cost work = QASR_COST_INIT;
     copies c;

@@ -140,8 +140,8 @@ bool child_run(child_fn fn, const void *arg, char **data, size_t *size)
     *data = NULL;
     if (WIFSIGNALED(status) && !interrupted) {
         char message[128];
-        snprintf(message, sizeof message, "a run was ended by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                 WTERMSIG(status) == SIGKILL ? ": out of memory?" : "");
+        snprintf(message, sizeof message, "a run was ended by signal %d (%s)%s", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)), WTERMSIG(status) == SIGKILL ? ": out of memory?" : "");
         message_print(message);
     } else if (!read_well && !interrupted) {
         message_print("out of memory");

@@ -11,12 +11,12 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "cli/bench/bench.h"
-#include "cli/bench/child.h"
 #include "app/message.h"
-#include "cli/cmd.h"
 #include "app/models.h"
 #include "app/out.h"
+#include "cli/bench/bench.h"
+#include "cli/bench/child.h"
+#include "cli/cmd.h"
 
 typedef struct args {
     const char *model, *audio, *variants, *batches, *output, *device;
@@ -28,29 +28,47 @@ static const char *const format_names[] = { "md", "json", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 static const bench_format *const formats[] = { &bench_md, &bench_json };
 
-enum { DEFAULT_SECONDS = 30, DEFAULT_TOKENS = 100, DEFAULT_REPEAT = 3, MAX_VARIANTS = 32, MAX_BATCHES = 8, MAX_BATCH = 64 };
+enum {
+    DEFAULT_SECONDS = 30,
+    DEFAULT_TOKENS = 100,
+    DEFAULT_REPEAT = 3,
+    MAX_VARIANTS = 32,
+    MAX_BATCHES = 8,
+    MAX_BATCH = 64
+};
 static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
 static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING, offsetof(args, model) },
-    { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING, offsetof(args, audio) },
-    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL, 0.5, 1200 },
-    { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2, 10000 },
-    { "variants", 'v', "LIST", "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
-      "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)", OPT_STRING, offsetof(args, variants) },
-    { "batch", 'b', "LIST", "decode so many copies of the sound together, each number in the list for each variant (default 1)",
-      OPT_STRING, offsetof(args, batches) },
-    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
-    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
-      OPT_STRING, offsetof(args, device) },
-    { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT, offsetof(args, repeat),
-      NULL, 1, 1000 },
-    { "warm-up", 'w', "N", "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels",
-      OPT_INT, offsetof(args, warm_up), NULL, 0, 1000 },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL, 1,
-      1024 },
-    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
+    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
+      offsetof(args, model) },
+    { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
+      offsetof(args, audio) },
+    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL,
+      0.5, 1200 },
+    { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2,
+      10000 },
+    { "variants", 'v', "LIST",
+      "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
+      "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)",
+      OPT_STRING, offsetof(args, variants) },
+    { "batch", 'b', "LIST",
+      "decode so many copies of the sound together, each number in the list for each variant (default 1)", OPT_STRING,
+      offsetof(args, batches) },
+    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type),
+      kv_types },
+    { "device", 0, "DEVICE",
+      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
+      offsetof(args, device) },
+    { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT,
+      offsetof(args, repeat), NULL, 1, 1000 },
+    { "warm-up", 'w', "N",
+      "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels", OPT_INT,
+      offsetof(args, warm_up), NULL, 0, 1000 },
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
+      1, 1024 },
+    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG,
+      offsetof(args, no_mmap) },
     { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "limits", 0, NULL, "only measure what the machine can do: no model, no runs", OPT_FLAG, offsetof(args, limits) },
     { "format", 'f', "FORMAT", "output format (default md)", OPT_CHOICE, offsetof(args, format), format_names },
@@ -74,9 +92,9 @@ typedef struct bench {
     size_t n;
     int batches[MAX_BATCHES];
     size_t n_batches;
-    qasr_limits *limits;   /* [n_limits]: before each run and after the last */
+    qasr_limits *limits; /* [n_limits]: before each run and after the last */
     size_t n_limits;
-    char tmp[PATH_MAX];    /* directory for what is quantized here; empty: none yet */
+    char tmp[PATH_MAX]; /* directory for what is quantized here; empty: none yet */
 } bench;
 
 static bool out_of_memory(void)
@@ -111,8 +129,8 @@ static int unknown_variant(const char *text, size_t len)
     size_t n = 0;
     for (size_t i = 0; i < qasr_qtype_count() && n < sizeof names; i++)
         n += (size_t)snprintf(names + n, sizeof names - n, ", %s", qasr_qtype_name(i));
-    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected some of %s%s, and all but fp with %s", (int)len, text, fp_name,
-                           names, embeddings_suffix);
+    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected some of %s%s, and all but fp with %s",
+                           (int)len, text, fp_name, names, embeddings_suffix);
 }
 
 static int add_variant(bench *b, const char *text, size_t len)
@@ -139,7 +157,8 @@ static int parse_batches(bench *b, const char *list)
         for (size_t i = 0; i < len && value <= MAX_BATCH; i++)
             value = p[i] >= '0' && p[i] <= '9' ? 10 * value + (p[i] - '0') : MAX_BATCH + 1;
         if (value < 1 || value > MAX_BATCH)
-            return opt_usage_error(&cmd_bench, "--batch '%.*s': expected numbers from 1 to %d, such as 1,8", (int)len, p, MAX_BATCH);
+            return opt_usage_error(&cmd_bench, "--batch '%.*s': expected numbers from 1 to %d, such as 1,8", (int)len,
+                                   p, MAX_BATCH);
         for (size_t i = 0; i < b->n_batches; i++)
             if (b->batches[i] == value)
                 return opt_usage_error(&cmd_bench, "--batch %ld is given twice", value);
@@ -168,13 +187,15 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches || a->kv_type || a->device ||
-                      a->repeat || a->warm_up || a->no_mmap || a->mlock))
-        return opt_usage_error(&cmd_bench, "--limits measures the machine only, it goes with --threads, --format and --output");
+    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches ||
+                      a->kv_type || a->device || a->repeat || a->warm_up || a->no_mmap || a->mlock))
+        return opt_usage_error(&cmd_bench,
+                               "--limits measures the machine only, it goes with --threads, --format and --output");
     if (a->audio && a->seconds > 0)
         return opt_usage_error(&cmd_bench, "--seconds is the length of a generated signal, it contradicts --audio");
     if (a->audio && strcmp(a->audio, "-") == 0)
-        return opt_usage_error(&cmd_bench, "--audio '-': every run reads the sound, which standard input gives only once");
+        return opt_usage_error(&cmd_bench,
+                               "--audio '-': every run reads the sound, which standard input gives only once");
     if (a->audio && out_is_input(a->output, a->audio))
         return opt_usage_error(&cmd_bench, "--output '%s' is the audio file to be read", a->output);
     return EXIT_DONE;
@@ -202,8 +223,8 @@ static bool make_tmp(bench *b)
             return true;
         b->tmp[0] = 0;
     }
-    snprintf(message, sizeof message, "cannot make a directory for temporary files in '%s': set TMPDIR to one that can be written",
-             base);
+    snprintf(message, sizeof message,
+             "cannot make a directory for temporary files in '%s': set TMPDIR to one that can be written", base);
     message_print(message);
     return false;
 }
@@ -235,10 +256,18 @@ static char *gguf_path(const char *dir, const bench_variant *v)
 
 static bench_job job_of(const bench *b, const entry *e)
 {
-    return (bench_job){ .model = b->a->model, .audio = b->a->audio, .seconds = b->a->seconds, .n_tokens = b->a->n_tokens,
-                        .n_threads = b->a->n_threads, .batch = e ? e->row.batch : 1, .kv_type = kv_types[b->a->kv_type],
-                        .device = b->a->device, .warm_up = b->a->warm_up,
-                        .no_mmap = b->a->no_mmap, .mlock = b->a->mlock, .variant = e ? e->row.variant : NULL,
+    return (bench_job){ .model = b->a->model,
+                        .audio = b->a->audio,
+                        .seconds = b->a->seconds,
+                        .n_tokens = b->a->n_tokens,
+                        .n_threads = b->a->n_threads,
+                        .batch = e ? e->row.batch : 1,
+                        .kv_type = kv_types[b->a->kv_type],
+                        .device = b->a->device,
+                        .warm_up = b->a->warm_up,
+                        .no_mmap = b->a->no_mmap,
+                        .mlock = b->a->mlock,
+                        .variant = e ? e->row.variant : NULL,
                         .gguf = e ? e->gguf : NULL };
 }
 
@@ -338,8 +367,8 @@ static double median(const void *structs, size_t size, size_t offset, size_t n, 
 static void medians_of(bench_sample *to, const bench_sample *samples, size_t n, double *scratch)
 {
     static const size_t fields[] = {
-        offsetof(bench_sample, load_s), offsetof(bench_sample, mel_s), offsetof(bench_sample, encode_s),
-        offsetof(bench_sample, prefill_s), offsetof(bench_sample, decode_ms), offsetof(bench_sample, total_s),
+        offsetof(bench_sample, load_s),      offsetof(bench_sample, mel_s),     offsetof(bench_sample, encode_s),
+        offsetof(bench_sample, prefill_s),   offsetof(bench_sample, decode_ms), offsetof(bench_sample, total_s),
         offsetof(bench_sample, peak_rss_mb), offsetof(bench_sample, device_mb),
     };
     *to = samples[0]; /* the others do not change from run to run */
@@ -418,7 +447,11 @@ static bool report(bench *b)
     double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();
-    bench_report r = { .rows = rows, .n_rows = b->n, .n_limits = b->n_limits, .repeat = b->a->repeat, .warm_up = b->a->warm_up,
+    bench_report r = { .rows = rows,
+                       .n_rows = b->n,
+                       .n_limits = b->n_limits,
+                       .repeat = b->a->repeat,
+                       .warm_up = b->a->warm_up,
                        .n_tokens = b->a->n_tokens,
                        .kv_type = kv_types[b->a->kv_type] };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
@@ -530,9 +563,15 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_bench = {
-    "bench", "measure speed and memory against the limits of the machine", "[--model MODEL] [OPTIONS] | --limits [--threads N]",
-    "A variant TYPE takes model-TYPE.gguf of the model directory (TYPE+emb: model-TYPE+emb.gguf); where there is none, the\n"
-    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Every run is a process of\n"
+    "bench",
+    "measure speed and memory against the limits of the machine",
+    "[--model MODEL] [OPTIONS] | --limits [--threads N]",
+    "A variant TYPE takes model-TYPE.gguf of the model directory (TYPE+emb: model-TYPE+emb.gguf); where there is none, "
+    "the\n"
+    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Every run is a process "
+    "of\n"
     "its own; the variants take turns. CER and WER compare the texts with that of fp, without a transcript.\n",
-    opts, sizeof opts / sizeof opts[0], run
+    opts,
+    sizeof opts / sizeof opts[0],
+    run
 };

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "app/message.h"
+#include "app/out.h"
 #include "cli/cmd.h"
 #include "cli/eval/eval.h"
-#include "app/out.h"
 
 typedef struct args {
     const char *reference, *hypothesis, *exclude, *output;
@@ -19,13 +19,18 @@ static const char *const format_names[] = { "md", "json", NULL };
 static const eval_format formats[] = { eval_write_md, eval_write_json };
 
 static const opt opts[] = {
-    { "ref", 0, "FILE", "references: a table of file, language and text with tabs between", OPT_STRING, offsetof(args, reference) },
-    { "hyp", 0, "FILE", "transcripts: a table with file, text and perhaps language, or JSON lines with these keys, as of transcribe --format jsonl", OPT_STRING,
-      offsetof(args, hypothesis) },
+    { "ref", 0, "FILE", "references: a table of file, language and text with tabs between", OPT_STRING,
+      offsetof(args, reference) },
+    { "hyp", 0, "FILE",
+      "transcripts: a table with file, text and perhaps language, or JSON lines with these keys, as of transcribe "
+      "--format jsonl",
+      OPT_STRING, offsetof(args, hypothesis) },
     { "exclude", 0, "GLOB", "leave out the files that match, as in '*-long-*'", OPT_STRING, offsetof(args, exclude) },
-    { "limit", 0, "N", "take the first N of the references that are left", OPT_INT, offsetof(args, limit), NULL, 1, 1e9 },
+    { "limit", 0, "N", "take the first N of the references that are left", OPT_INT, offsetof(args, limit), NULL, 1,
+      1e9 },
     { "format", 'f', "FORMAT", "of the summary (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the summary there instead of to standard output ('-')", OPT_STRING, offsetof(args, output) },
+    { "output", 'o', "FILE", "write the summary there instead of to standard output ('-')", OPT_STRING,
+      offsetof(args, output) },
 };
 
 /* ---- files without a partner ----------------------------------------------------------------- */
@@ -135,8 +140,10 @@ static int run(int argc, char **argv)
     return score(&a) ? EXIT_DONE : EXIT_FAILED;
 }
 
-const command cmd_score = {
-    "score", "score transcripts against references", "--ref FILE --hyp FILE [OPTIONS]",
-    "Rates in JSON are fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every figure.\n",
-    opts, sizeof opts / sizeof opts[0], run
-};
+const command cmd_score = { "score",
+                            "score transcripts against references",
+                            "--ref FILE --hyp FILE [OPTIONS]",
+                            "Rates in JSON are fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every figure.\n",
+                            opts,
+                            sizeof opts / sizeof opts[0],
+                            run };

@@ -1,6 +1,6 @@
-/* The parts of 'qasr eval' and 'qasr score': cmd_eval.c and cmd_score.c say what is done, eval_run.c transcribes and compares
- * models, eval_details.c keeps what was done clip by clip, eval_sum.c makes figures of it, eval_out.c writes them
- * (docs/evaluation.md). */
+/* The parts of 'qasr eval' and 'qasr score': cmd_eval.c and cmd_score.c say what is done, eval_run.c transcribes and
+ * compares models, eval_details.c keeps what was done clip by clip, eval_sum.c makes figures of it, eval_out.c writes
+ * them (docs/evaluation.md). */
 #ifndef QASR_CLI_EVAL_EVAL_H
 #define QASR_CLI_EVAL_EVAL_H
 
@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "qasr/qasr.h"
 #include "cli/eval/texts.h"
+#include "qasr/qasr.h"
 
 enum { EVAL_FIRST = 32 }; /* tokens of an answer that first32_agreement looks at */
 
@@ -22,19 +22,20 @@ typedef struct eval_answer {
 
 /* The model's next-token distributions against the baseline's along the baseline's answer. */
 typedef struct eval_teacher_forcing {
-    double *kl;      /* [n], nats; NULL: the clip was not forced */
-    size_t n;        /* positions: the answer's tokens and the end token */
-    uint64_t n_same; /* positions with the same most probable token */
+    double *kl;               /* [n], nats; NULL: the clip was not forced */
+    size_t n;                 /* positions: the answer's tokens and the end token */
+    uint64_t n_same;          /* positions with the same most probable token */
     double nll, baseline_nll; /* sums over the positions of -log of the probability of the baseline's token */
 } eval_teacher_forcing;
 
 typedef struct eval_clip {
     const file_text *reference;
-    char *path;      /* of the audio; NULL for texts that come from elsewhere */
+    char *path; /* of the audio; NULL for texts that come from elsewhere */
     bool done;
     eval_answer answer, baseline;
-    bool changed;    /* output ids differ from the baseline's */
-    uint64_t first_same, first_n; /* of the baseline's first EVAL_FIRST ids, the model's begin with so many of so many */
+    bool changed; /* output ids differ from the baseline's */
+    uint64_t first_same,
+        first_n; /* of the baseline's first EVAL_FIRST ids, the model's begin with so many of so many */
     eval_teacher_forcing forced;
     qasr_score score, to_baseline; /* of the answer, against the reference and the baseline's text */
 } eval_clip;
@@ -46,7 +47,9 @@ typedef struct eval_set {
 } eval_set;
 
 /* What the figures were made with, in the order to be shown. */
-typedef struct eval_setting { const char *key, *value; } eval_setting;
+typedef struct eval_setting {
+    const char *key, *value;
+} eval_setting;
 typedef struct eval_settings {
     eval_setting items[16];
     size_t n;
@@ -55,8 +58,8 @@ void eval_add_setting(eval_settings *s, const char *key, const char *value);
 
 /* ---- eval_sum.c ---- */
 
-/* The first limit references (0: all) whose file does not match the pattern (NULL: none). False without memory, or if nothing
- * is left (printed). */
+/* The first limit references (0: all) whose file does not match the pattern (NULL: none). False without memory, or if
+ * nothing is left (printed). */
 bool eval_select(eval_set *set, const text_list *references, int limit, const char *exclude);
 void eval_free(eval_set *set);
 /* Counts of a clip whose answers are known; marks it as done. False on error (printed). */
@@ -88,11 +91,13 @@ bool eval_summarize(eval_report *report, const eval_set *set, const eval_setting
 
 /* ---- eval_details.c ---- */
 
-/* Opens the file of details, one JSON object a line, of which the first holds the settings. With resume, clips of the set that
- * are in it already get their answers and are done; a last line that was cut off is removed. NULL on error (printed). */
+/* Opens the file of details, one JSON object a line, of which the first holds the settings. With resume, clips of the
+ * set that are in it already get their answers and are done; a last line that was cut off is removed. NULL on error
+ * (printed). */
 FILE *details_open(const char *path, bool resume, const eval_settings *settings, eval_set *set);
 /* A clip that is done; the results (NULL: none) have the ids. False if it could not be written (printed). */
-bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_result *result, const qasr_result *baseline);
+bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_result *result,
+                   const qasr_result *baseline);
 
 /* ---- eval_run.c ---- */
 
@@ -110,7 +115,7 @@ typedef struct eval_job {
     eval_model model, baseline; /* baseline.path NULL: there is none */
     int n_threads, batch, quiet;
     qasr_transcribe_options options;
-    FILE *details;              /* NULL: none */
+    FILE *details; /* NULL: none */
     const char *details_path;
 } eval_job;
 

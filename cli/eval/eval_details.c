@@ -1,5 +1,5 @@
-/* Clips as JSON lines, and back (docs/evaluation.md has the keys). What the summary needs is written with all its digits, so
- * that a summary made from the file is the same; scores are made anew from the texts. */
+/* Clips as JSON lines, and back (docs/evaluation.md has the keys). What the summary needs is written with all its
+ * digits, so that a summary made from the file is the same; scores are made anew from the texts. */
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/message.h"
-#include "cli/eval/eval.h"
 #include "app/json_util.h"
 #include "app/lines.h"
+#include "app/message.h"
+#include "cli/eval/eval.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -48,9 +48,13 @@ static json_t *segments_json(const qasr_result *r)
 
 static void add_answer(json_t *o, const eval_answer *a, const qasr_score *s, const qasr_result *r)
 {
-    const struct { const char *key; uint64_t value; } counts[] = {
-        { "words", s->words }, { "substitutions", s->substitutions }, { "insertions", s->insertions },
-        { "deletions", s->deletions }, { "characters", s->characters }, { "character_errors", s->character_errors },
+    const struct {
+        const char *key;
+        uint64_t value;
+    } counts[] = {
+        { "words", s->words },           { "substitutions", s->substitutions },
+        { "insertions", s->insertions }, { "deletions", s->deletions },
+        { "characters", s->characters }, { "character_errors", s->character_errors },
     };
     json_object_set_new(o, "text", json_text(a->text));
     if (a->language)
@@ -90,7 +94,8 @@ static json_t *baseline_json(const eval_clip *c, const qasr_result *r)
     return o;
 }
 
-bool details_write(FILE *f, const char *path, const eval_clip *c, const qasr_result *result, const qasr_result *baseline)
+bool details_write(FILE *f, const char *path, const eval_clip *c, const qasr_result *result,
+                   const qasr_result *baseline)
 {
     json_t *o = json_object();
     json_object_set_new(o, "file", json_text(c->reference->file));
@@ -104,7 +109,10 @@ bool details_write(FILE *f, const char *path, const eval_clip *c, const qasr_res
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool wrong(lines *in, const char *key, const char *expected) { return lines_fail(in, "'%s' is not %s", key, expected); }
+static bool wrong(lines *in, const char *key, const char *expected)
+{
+    return lines_fail(in, "'%s' is not %s", key, expected);
+}
 
 static bool get_copy(lines *in, const json_t *o, const char *key, char **value)
 {
@@ -127,7 +135,8 @@ static bool get_count(lines *in, const json_t *o, const char *key, uint64_t max,
 {
     const json_t *v = json_object_get(o, key);
     *value = (uint64_t)json_integer_value(v);
-    return (json_is_integer(v) && json_integer_value(v) >= 0 && *value <= max) || wrong(in, key, "a count that fits the others");
+    return (json_is_integer(v) && json_integer_value(v) >= 0 && *value <= max) ||
+           wrong(in, key, "a count that fits the others");
 }
 
 static bool get_real(lines *in, const json_t *v, const char *key, double *value)
@@ -162,7 +171,8 @@ static bool read_teacher_forcing(lines *in, const json_t *o, eval_teacher_forcin
 static bool read_baseline(lines *in, const json_t *o, eval_clip *c)
 {
     return read_answer(in, o, &c->baseline) && get_flag(in, o, "changed", &c->changed) &&
-           get_count(in, o, "first_ids", EVAL_FIRST, &c->first_n) && get_count(in, o, "first_same", c->first_n, &c->first_same) &&
+           get_count(in, o, "first_ids", EVAL_FIRST, &c->first_n) &&
+           get_count(in, o, "first_same", c->first_n, &c->first_same) &&
            read_teacher_forcing(in, json_object_get(o, "forced"), &c->forced);
 }
 
@@ -190,8 +200,8 @@ static bool read_clip(lines *in, const json_t *o, const eval_set *set, eval_clip
     eval_clip *c = NULL;
     if (!find_clip(in, o, order, set->n, &c))
         return false;
-    return !c || (read_answer(in, o, &c->answer) && (!set->with_baseline || read_baseline(in, json_object_get(o, "baseline"), c)) &&
-                  eval_score(c));
+    return !c || (read_answer(in, o, &c->answer) &&
+                  (!set->with_baseline || read_baseline(in, json_object_get(o, "baseline"), c)) && eval_score(c));
 }
 
 /* The first line: the figures in the file must have been made as those that are to come. */
@@ -203,7 +213,8 @@ static bool check_settings(lines *in, const json_t *o, const eval_settings *s)
     json_t *value;
     if (!json_is_object(then))
         good = NULL;
-    json_object_foreach(now, key, value) {
+    json_object_foreach(now, key, value)
+    {
         const char *old = json_string_value(json_object_get(then, key));
         if (good && (!old || strcmp(old, json_string_value(value)) != 0)) {
             lines_fail(in, "made with %s '%s', not '%s' as now; take another file of details", key, old ? old : "none",

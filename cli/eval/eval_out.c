@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "cli/eval/eval.h"
 #include "app/json_util.h"
 #include "app/out.h"
+#include "cli/eval/eval.h"
 
 typedef enum field_kind { FIELD_COUNT, FIELD_SHARE, FIELD_INTERVAL, FIELD_NATS, FIELD_RATIO } field_kind;
 typedef enum field_needs { NEEDS_TEXT, NEEDS_MODEL, NEEDS_BASELINE } field_needs;

@@ -1,11 +1,11 @@
-/* Transcribes clips in groups: the model's answers, the baseline's, then both models along the baseline's answer, which makes
- * the figures of a clip complete. A group, not all at once, so that what is done is soon written. */
+/* Transcribes clips in groups: the model's answers, the baseline's, then both models along the baseline's answer, which
+ * makes the figures of a clip complete. A group, not all at once, so that what is done is soon written. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/message.h"
-#include "cli/eval/eval.h"
 #include "app/progress.h"
+#include "cli/eval/eval.h"
 #include "cli/eval/stats.h"
 
 enum { DEFAULT_BATCH = 8, MAX_GROUP = 2 * 64, END_ID = -1 };
@@ -38,7 +38,8 @@ static bool open_model(const eval_job *job, eval_model *m)
     session.precision = m->precision;
     session.device = m->device;
     return (qasr_model_open(&m->model, m->path, &options, &err) == QASR_OK &&
-            qasr_session_open(&m->session, m->model, &session, &err) == QASR_OK) || message_fail("%s", err.message);
+            qasr_session_open(&m->session, m->model, &session, &err) == QASR_OK) ||
+           message_fail("%s", err.message);
 }
 
 bool eval_open_models(eval_job *job)
@@ -151,7 +152,8 @@ static bool compare_ids(eval_clip *c, const qasr_result *result, const qasr_resu
 /* ---- both models along one answer ------------------------------------------------------------ */
 
 /* The position that both stand at; token: what the baseline's answer goes on with, negative: with its end. */
-static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing *model, const qasr_teacher_forcing *baseline, int32_t token)
+static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing *model,
+                             const qasr_teacher_forcing *baseline, int32_t token)
 {
     size_t n = qasr_teacher_forcing_vocabulary(baseline);
     const float *p = qasr_teacher_forcing_logits(baseline), *q = qasr_teacher_forcing_logits(model);
@@ -162,7 +164,8 @@ static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing
     f->baseline_nll -= stats_log_prob(p, n, wanted);
 }
 
-static bool walk(eval_teacher_forcing *f, qasr_teacher_forcing *model, qasr_teacher_forcing *baseline, const qasr_segment *answer)
+static bool walk(eval_teacher_forcing *f, qasr_teacher_forcing *model, qasr_teacher_forcing *baseline,
+                 const qasr_segment *answer)
 {
     qasr_error err;
     for (size_t i = 0; i < answer->n_tokens; i++) {
@@ -181,12 +184,13 @@ static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_sampl
     qasr_error err;
     qasr_teacher_forcing *model = NULL, *baseline = NULL;
     eval_job *job = r->job;
-    bool good = (qasr_teacher_forcing_open(&model, job->model.session, pcm, n_samples, &r->options, &err) == QASR_OK &&
-                 qasr_teacher_forcing_open(&baseline, job->baseline.session, pcm, n_samples, &r->options, &err) == QASR_OK) ||
-                message_fail("'%s': %s", c->path, err.message);
+    bool good =
+        (qasr_teacher_forcing_open(&model, job->model.session, pcm, n_samples, &r->options, &err) == QASR_OK &&
+         qasr_teacher_forcing_open(&baseline, job->baseline.session, pcm, n_samples, &r->options, &err) == QASR_OK) ||
+        message_fail("'%s': %s", c->path, err.message);
     if (good && qasr_teacher_forcing_vocabulary(model) != qasr_teacher_forcing_vocabulary(baseline))
         good = message_fail("model and baseline have vocabularies of %zu and %zu tokens, expected the same",
-                        qasr_teacher_forcing_vocabulary(model), qasr_teacher_forcing_vocabulary(baseline));
+                            qasr_teacher_forcing_vocabulary(model), qasr_teacher_forcing_vocabulary(baseline));
     c->forced.kl = good ? malloc((answer->n_tokens + 1) * sizeof *c->forced.kl) : NULL;
     if (good && !c->forced.kl)
         good = message_fail("out of memory");
@@ -223,7 +227,8 @@ static bool finish_clip(runner *r, size_t i)
         good = copy_answer(&c->baseline, baseline) && compare_ids(c, result, baseline) && force(r, c, result, baseline);
         step(r);
     }
-    return good && eval_score(c) && (!job->details || details_write(job->details, job->details_path, c, result, baseline));
+    return good && eval_score(c) &&
+           (!job->details || details_write(job->details, job->details_path, c, result, baseline));
 }
 
 static bool run_group(runner *r)

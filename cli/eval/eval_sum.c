@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/languages.h"
 #include "app/message.h"
 #include "cli/eval/eval.h"
-#include "app/languages.h"
 #include "cli/eval/stats.h"
 
 void eval_add_setting(eval_settings *s, const char *key, const char *value)
@@ -25,7 +25,8 @@ bool eval_select(eval_set *set, const text_list *references, int limit, const ch
     for (size_t i = 0; i < references->n && (limit == 0 || set->n < (size_t)limit); i++)
         if (!exclude || fnmatch(exclude, references->items[i].file, 0) != 0)
             set->clips[set->n++].reference = &references->items[i];
-    return set->n > 0 || message_fail("there are no references%s", exclude && references->n ? " that --exclude leaves" : "");
+    return set->n > 0 ||
+           message_fail("there are no references%s", exclude && references->n ? " that --exclude leaves" : "");
 }
 
 static void free_answer(eval_answer *a)
@@ -66,7 +67,10 @@ bool eval_score(eval_clip *clip)
 static uint64_t word_errors(const qasr_score *s) { return s->substitutions + s->insertions + s->deletions; }
 
 static stats_ratio wer_of(const eval_clip *c) { return (stats_ratio){ word_errors(&c->score), c->score.words }; }
-static stats_ratio cer_of(const eval_clip *c) { return (stats_ratio){ c->score.character_errors, c->score.characters }; }
+static stats_ratio cer_of(const eval_clip *c)
+{
+    return (stats_ratio){ c->score.character_errors, c->score.characters };
+}
 static stats_ratio normalized_of(const eval_clip *c)
 {
     return (stats_ratio){ c->score.normalized_errors, c->score.normalized_characters };
@@ -100,7 +104,11 @@ static stats_ratio language_of(const eval_clip *c)
 }
 
 typedef stats_ratio (*ratio_fn)(const eval_clip *clip);
-static const struct { ratio_fn of; size_t value, interval; } ratios[] = { /* interval 0: none is asked for */
+static const struct {
+    ratio_fn of;
+    size_t value, interval;
+} ratios[] = {
+    /* interval 0: none is asked for */
     { wer_of, offsetof(eval_metrics, wer), offsetof(eval_metrics, wer_ci) },
     { cer_of, offsetof(eval_metrics, cer), offsetof(eval_metrics, cer_ci) },
     { normalized_of, offsetof(eval_metrics, cer_normalized), 0 },

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/message.h"
 #include "app/lines.h"
+#include "app/message.h"
 
 enum { MAX_COLUMNS = 64 };
 enum { FILE_COLUMN, LANGUAGE_COLUMN, TEXT_COLUMN, N_COLUMNS };
@@ -76,8 +76,8 @@ static bool sort_names(text_list *list, const char *path)
     for (size_t i = 0; good && i < list->n; i++) {
         list->by_name[i] = (size_t)(order[i] - list->items);
         if (i > 0 && strcmp(order[i - 1]->file, order[i]->file) == 0)
-            good = message_fail("'%s' line %zu: the audio file '%s' is in line %zu already", path, order[i]->line, order[i]->file,
-                            order[i - 1]->line);
+            good = message_fail("'%s' line %zu: the audio file '%s' is in line %zu already", path, order[i]->line,
+                                order[i]->file, order[i - 1]->line);
     }
     free(order);
     return good;
@@ -131,7 +131,8 @@ static bool read_header(reader *r)
             if (strcmp(fields[i], column_names[c]) == 0)
                 r->place[c] = (int)i;
         if (r->place[c] < 0 && (c != LANGUAGE_COLUMN || r->need_language))
-            return lines_fail(&r->in, "no column '%s'; expected a header with the columns file, %stext, separated by tabs",
+            return lines_fail(&r->in,
+                              "no column '%s'; expected a header with the columns file, %stext, separated by tabs",
                               column_names[c], r->need_language ? "language, " : "");
     }
     return true;
@@ -144,10 +145,11 @@ static bool read_row(reader *r)
     if (n == 0)
         return false;
     if (n != r->n_columns)
-        return lines_fail(&r->in, "%zu column%s, expected %zu as in the header, separated by tabs", n, n == 1 ? "" : "s",
-                          r->n_columns);
+        return lines_fail(&r->in, "%zu column%s, expected %zu as in the header, separated by tabs", n,
+                          n == 1 ? "" : "s", r->n_columns);
     const int *at = r->place;
-    return add(r, fields[at[FILE_COLUMN]], at[LANGUAGE_COLUMN] < 0 ? NULL : fields[at[LANGUAGE_COLUMN]], fields[at[TEXT_COLUMN]]);
+    return add(r, fields[at[FILE_COLUMN]], at[LANGUAGE_COLUMN] < 0 ? NULL : fields[at[LANGUAGE_COLUMN]],
+               fields[at[TEXT_COLUMN]]);
 }
 
 /* ---- JSON lines ------------------------------------------------------------------------------ */
@@ -163,7 +165,8 @@ static bool get_string(reader *r, const json_t *o, int column, const char **valu
                       column_names[column]);
 }
 
-/* Lines that programs of this kind write beside those of the files: the first of 'qasr eval --details', and of 'qasr transcribe
+/* Lines that programs of this kind write beside those of the files: the first of 'qasr eval --details', and of 'qasr
+ * transcribe
  * --format jsonl' the segments and files that failed. */
 static bool is_aside(const json_t *o)
 {
@@ -200,8 +203,8 @@ static bool read_all(reader *r, bool may_be_json)
             return false;
         first = false;
     }
-    return !r->in.failed && (!first || message_fail("'%s' is empty, expected a header with the columns file, %stext", r->in.path,
-                                                r->need_language ? "language, " : ""));
+    return !r->in.failed && (!first || message_fail("'%s' is empty, expected a header with the columns file, %stext",
+                                                    r->in.path, r->need_language ? "language, " : ""));
 }
 
 static bool read_list(text_list *list, const char *path, bool need_language)

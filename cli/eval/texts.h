@@ -9,7 +9,7 @@ typedef struct file_text {
     char *file;     /* not empty, unique in its list */
     char *language; /* NULL: there is no such column or key */
     char *text;
-    size_t line;    /* where it stands */
+    size_t line; /* where it stands */
 } file_text;
 
 typedef struct text_list {
@@ -18,8 +18,8 @@ typedef struct text_list {
     size_t *by_name; /* indices in the order of file names */
 } text_list;
 
-/* Tab-separated, UTF-8, lines end with \n or \r\n; the first names the columns: file, language and text must be there, others
- * are ignored. Errors are printed with the number of the line, and there is nothing to free then. */
+/* Tab-separated, UTF-8, lines end with \n or \r\n; the first names the columns: file, language and text must be there,
+ * others are ignored. Errors are printed with the number of the line, and there is nothing to free then. */
 bool texts_read_references(text_list *list, const char *path);
 /* The same without need for a language; or a JSON object a line, with keys file, text and perhaps language. */
 bool texts_read_hypotheses(text_list *list, const char *path);

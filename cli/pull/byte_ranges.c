@@ -1,5 +1,5 @@
-/* Sets of byte positions as sorted lists of intervals. They are short (one for each range of a download at most), so that
- * every change is one walk over the list. */
+/* Sets of byte positions as sorted lists of intervals. They are short (one for each range of a download at most), so
+ * that every change is one walk over the list. */
 #include "cli/pull/byte_ranges.h"
 
 #include <stdlib.h>
@@ -57,7 +57,8 @@ bool byte_ranges_remove(byte_ranges *s, uint64_t begin, uint64_t end)
     bool good = true;
     for (size_t i = 0; i < s->n && good; i++) {
         byte_range y = s->list[i];
-        byte_range before = { y.begin, y.end < begin ? y.end : begin }, after = { y.begin > end ? y.begin : end, y.end };
+        byte_range before = { y.begin, y.end < begin ? y.end : begin },
+                   after = { y.begin > end ? y.begin : end, y.end };
         good = begin < end ? put(&left, before) && put(&left, after) : put(&left, y);
     }
     return replace(s, &left, good);

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct byte_range { uint64_t begin, end; } byte_range; /* end is not in it */
+typedef struct byte_range {
+    uint64_t begin, end;
+} byte_range; /* end is not in it */
 
 /* In order, none empty, none touching the next. Starts as { 0 }. */
 typedef struct byte_ranges {

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/message.h"
-#include "cli/cmd.h"
 #include "app/json_util.h"
+#include "app/message.h"
 #include "app/models.h"
+#include "cli/cmd.h"
 
 typedef struct args {
     int format;
@@ -112,9 +112,14 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_models = {
-    "models", "list the models that were pulled", "[OPTIONS]",
+    "models",
+    "list the models that were pulled",
+    "[OPTIONS]",
     "They are in XDG_CACHE_HOME/qasr/models (~/.cache/qasr/models), a directory each; remove one to get rid of it.\n"
-    "Commands take them by name: --model 0.6b. Without --model they take the one that QASR_MODEL names, else the one that was\n"
+    "Commands take them by name: --model 0.6b. Without --model they take the one that QASR_MODEL names, else the one "
+    "that was\n"
     "pulled last.\n",
-    opts, sizeof opts / sizeof opts[0], run
+    opts,
+    sizeof opts / sizeof opts[0],
+    run
 };

@@ -20,19 +20,23 @@ static const char *const layouts[] = { "original", "hf", NULL };
 static const char *const qtypes[] = { "none", "q8_0", "q6_k", "q4_0", NULL };
 
 static const opt opts[] = {
-    { "model", 'm', "REPO", "0.6b, 1.7b, aligner, or a repository of the hub; with @REVISION if it is not to be main", OPT_FILE,
-      offsetof(args, names) },
-    { "dir", 'd', "DIR", "the directory to become the model (default: one in the cache, which --model NAME finds)", OPT_STRING,
-      offsetof(args, dir) },
-    { "endpoint", 0, "URL", "where the hub is (default HF_ENDPOINT, else https://huggingface.co)", OPT_STRING, offsetof(args, endpoint) },
-    { "layout", 0, "LAYOUT", "which of the published variants (default original)", OPT_CHOICE, offsetof(args, layout), layouts },
+    { "model", 'm', "REPO", "0.6b, 1.7b, aligner, or a repository of the hub; with @REVISION if it is not to be main",
+      OPT_FILE, offsetof(args, names) },
+    { "dir", 'd', "DIR", "the directory to become the model (default: one in the cache, which --model NAME finds)",
+      OPT_STRING, offsetof(args, dir) },
+    { "endpoint", 0, "URL", "where the hub is (default HF_ENDPOINT, else https://huggingface.co)", OPT_STRING,
+      offsetof(args, endpoint) },
+    { "layout", 0, "LAYOUT", "which of the published variants (default original)", OPT_CHOICE, offsetof(args, layout),
+      layouts },
     { "quantize", 0, "TYPE", "then quantize the decoder too", OPT_CHOICE, offsetof(args, qtype), qtypes },
-    { "connections", 0, "N", "ranges that are fetched at a time (default 4)", OPT_INT, offsetof(args, n_connections), NULL, 1, 32 },
-    { "retries", 0, "N", "failures in a row after which it gives up, with longer and longer pauses (default 8)", OPT_INT,
-      offsetof(args, n_retries), NULL, 1, 1000 },
+    { "connections", 0, "N", "ranges that are fetched at a time (default 4)", OPT_INT, offsetof(args, n_connections),
+      NULL, 1, 32 },
+    { "retries", 0, "N", "failures in a row after which it gives up, with longer and longer pauses (default 8)",
+      OPT_INT, offsetof(args, n_retries), NULL, 1, 1000 },
     { "sha256", 0, "FILE=HEX", "the hash that a file must have, whatever the hub says; may be repeated", OPT_LIST,
       offsetof(args, sha256) },
-    { "verify", 0, NULL, "look at the hashes of a model that is there, not only at its sizes", OPT_FLAG, offsetof(args, verify) },
+    { "verify", 0, NULL, "look at the hashes of a model that is there, not only at its sizes", OPT_FLAG,
+      offsetof(args, verify) },
     { "quiet", 'q', NULL, "no progress, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
@@ -50,8 +54,9 @@ static int unknown_name(const char *name)
     const char *near = opt_nearest(name, known_name, NULL, n);
     if (near)
         return opt_usage_error(&cmd_pull, "unknown model '%s' (did you mean '%s'?)", name, near);
-    return opt_usage_error(&cmd_pull, "unknown model '%s', expected 0.6b, 1.7b, aligner, or a repository such as Qwen/Qwen3-ASR-0.6B",
-                           name);
+    return opt_usage_error(
+        &cmd_pull, "unknown model '%s', expected 0.6b, 1.7b, aligner, or a repository such as Qwen/Qwen3-ASR-0.6B",
+        name);
 }
 
 /* "FILE=HEX" with the digits of a SHA-256. */
@@ -69,16 +74,19 @@ static int check_args(model_spec *spec, const args *a)
     if (!models_parse(spec, a->names.names[0], layouts[a->layout]))
         return unknown_name(a->names.names[0]);
     if (a->layout && !spec->known)
-        return opt_usage_error(&cmd_pull, "--layout goes with 0.6b, 1.7b and aligner: a repository has the layout it has");
+        return opt_usage_error(&cmd_pull,
+                               "--layout goes with 0.6b, 1.7b and aligner: a repository has the layout it has");
     if (a->dir && !*a->dir)
         return opt_usage_error(&cmd_pull, "--dir '' is no directory");
     for (size_t i = 0; i < a->sha256.n; i++)
         if (!is_file_hash(a->sha256.names[i]))
-            return opt_usage_error(&cmd_pull, "--sha256 '%s': expected FILE=HEX with 64 hexadecimal digits", a->sha256.names[i]);
+            return opt_usage_error(&cmd_pull, "--sha256 '%s': expected FILE=HEX with 64 hexadecimal digits",
+                                   a->sha256.names[i]);
     return EXIT_DONE;
 }
 
-/* A directory that is there by its real path, so that "." has a name and links stay; another without slashes at its end. */
+/* A directory that is there by its real path, so that "." has a name and links stay; another without slashes at its
+ * end. */
 static char *dir_of_user(const char *dir)
 {
     char *real = realpath(dir, NULL);
@@ -147,10 +155,17 @@ static int pull_parsed(const args *a, const char *again)
         message_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
         return EXIT_FAILED;
     }
-    pull_options o = { .name = a->names.names[0], .again = again, .spec = &spec, .dest = dest, .endpoint = a->endpoint, .sha256 = &a->sha256,
+    pull_options o = { .name = a->names.names[0],
+                       .again = again,
+                       .spec = &spec,
+                       .dest = dest,
+                       .endpoint = a->endpoint,
+                       .sha256 = &a->sha256,
                        .n_connections = a->n_connections ? a->n_connections : DEFAULT_CONNECTIONS,
-                       .n_retries = a->n_retries ? a->n_retries : DEFAULT_RETRIES, .verify = a->verify,
-                       .qtype = a->qtype ? qtypes[a->qtype] : NULL, .quiet = a->quiet };
+                       .n_retries = a->n_retries ? a->n_retries : DEFAULT_RETRIES,
+                       .verify = a->verify,
+                       .qtype = a->qtype ? qtypes[a->qtype] : NULL,
+                       .quiet = a->quiet };
     status = pull_model(&o);
     free(dest);
     return status;
@@ -170,10 +185,14 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const command cmd_pull = {
-    "pull", "get a model from the Hugging Face hub", "0.6b|1.7b|aligner|REPO[@REVISION] [OPTIONS]",
-    "What was interrupted goes on where it ended. Files are checked by their hashes; the directory appears when all are right.\n"
-    "Proxies are those of the environment (https_proxy, no_proxy); the token is HF_TOKEN, or for the public hub the one that its\n"
-    "own programs have stored.\n",
-    opts, sizeof opts / sizeof opts[0], run
-};
+const command cmd_pull = { "pull",
+                           "get a model from the Hugging Face hub",
+                           "0.6b|1.7b|aligner|REPO[@REVISION] [OPTIONS]",
+                           "What was interrupted goes on where it ended. Files are checked by their hashes; the "
+                           "directory appears when all are right.\n"
+                           "Proxies are those of the environment (https_proxy, no_proxy); the token is HF_TOKEN, or "
+                           "for the public hub the one that its\n"
+                           "own programs have stored.\n",
+                           opts,
+                           sizeof opts / sizeof opts[0],
+                           run };

@@ -1,6 +1,6 @@
-/* HTTP by libcurl. Short answers come one at a time; ranges of files on several connections, driven by one loop that hands a
- * free connection the next range. Failures that may pass (429, 5xx, broken connections) are tried again after a pause that all
- * connections keep; they count until bytes come again. */
+/* HTTP by libcurl. Short answers come one at a time; ranges of files on several connections, driven by one loop that
+ * hands a free connection the next range. Failures that may pass (429, 5xx, broken connections) are tried again after a
+ * pause that all connections keep; they count until bytes come again. */
 #include "cli/pull/fetch.h"
 
 #include <ctype.h>
@@ -17,19 +17,19 @@
 
 enum {
     MAX_REDIRECTS = 10,
-    MAX_PAUSE_S = 32,       /* of our own choice; the server may ask for more, up to: */
+    MAX_PAUSE_S = 32, /* of our own choice; the server may ask for more, up to: */
     MAX_RETRY_AFTER_S = 600,
     CONNECT_TIMEOUT_S = 30,
-    STALL_TIMEOUT_S = 60,   /* without a byte */
-    STEP_MS = 100           /* between looks at whether to stop */
+    STALL_TIMEOUT_S = 60, /* without a byte */
+    STEP_MS = 100         /* between looks at whether to stop */
 };
 
-/* What the headers of an answer say; those of the last one in a chain of redirects, but for the etag of a linked file, which
- * the first one has. */
+/* What the headers of an answer say; those of the last one in a chain of redirects, but for the etag of a linked file,
+ * which the first one has. */
 typedef struct reply {
-    int64_t range_begin, total;   /* -1: no Content-Range */
-    int64_t length;               /* -1: no Content-Length */
-    int64_t linked_size;          /* -1: none */
+    int64_t range_begin, total; /* -1: no Content-Range */
+    int64_t length;             /* -1: no Content-Length */
+    int64_t linked_size;        /* -1: none */
     char etag[100], linked_etag[100];
 } reply;
 
@@ -41,7 +41,7 @@ typedef struct slot {
     reply reply;
     bool busy;
     download_range at;
-    uint64_t begin, position;     /* where this attempt began, where it is */
+    uint64_t begin, position; /* where this attempt began, where it is */
     char *url;
     enum { GOING_ON, BAD_ANSWER, NO_RANGES, NOT_WRITTEN } trouble;
 } slot;
@@ -52,7 +52,7 @@ struct fetch {
     fetch_watch watch;
     int n_slots;
     slot slots[FETCH_MAX_CONNECTIONS];
-    download *ps;          /* while they are fetched */
+    download *ps;       /* while they are fetched */
     bool reached;       /* the server has answered something */
     int n_failures;     /* in a row */
     int n_retries;      /* how many of them are borne */
@@ -213,8 +213,8 @@ static void address_of(const slot *s, char *to, size_t size)
 /* ---- failures -------------------------------------------------------------------------------- */
 
 typedef struct failure {
-    bool final;        /* no use in trying again */
-    double wait_s;     /* that the server asks for; 0: nothing */
+    bool final;    /* no use in trying again */
+    double wait_s; /* that the server asks for; 0: nothing */
     char message[700];
 } failure;
 
@@ -240,7 +240,8 @@ static bool result_may_pass(const fetch *f, CURLcode result)
 static const char *advice_for(const fetch *f, long status)
 {
     if (status == 401 || status == 403)
-        return f->token ? "; the token may not read this" : "; check the name; if it is private or restricted, set HF_TOKEN";
+        return f->token ? "; the token may not read this"
+                        : "; check the name; if it is private or restricted, set HF_TOKEN";
     return status == 404 ? "; check the name and the revision" : status == 416 ? "; it has changed on the server" : "";
 }
 
@@ -256,13 +257,15 @@ static void describe(failure *out, const slot *s, CURLcode result, const char *w
         curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &wait);
         out->final = !status_may_pass(status);
         out->wait_s = (double)wait;
-        snprintf(out->message, sizeof out->message, "cannot fetch '%s': '%s' answers with status %ld%s", what, address, status,
-                 advice_for(s->f, status));
+        snprintf(out->message, sizeof out->message, "cannot fetch '%s': '%s' answers with status %ld%s", what, address,
+                 status, advice_for(s->f, status));
         return;
     }
     out->final = !result_may_pass(s->f, result);
     snprintf(out->message, sizeof out->message, "cannot fetch '%s' from '%s': %s", what, address,
-             result == CURLE_OK ? "the answer ends too early" : s->error[0] ? s->error : curl_easy_strerror(result));
+             result == CURLE_OK ? "the answer ends too early"
+             : s->error[0]      ? s->error
+                                : curl_easy_strerror(result));
 }
 
 /* Decides on the next attempt: false if there is none (printed), else nothing may begin before f->resume_at_s. */
@@ -489,8 +492,9 @@ static bool finish(fetch *f, slot *s, CURLcode result)
     if (s->trouble == NO_RANGES)
         return download_no_ranges(f->ps, s->at.p);
     if (s->trouble == BAD_ANSWER)
-        return message_fail("'%s': the server sends other bytes than those asked for: a file of %" PRId64 " bytes, expected %" PRIu64
-                        "; it may have changed, pull again", name, total, s->at.p->file->size);
+        return message_fail("'%s': the server sends other bytes than those asked for: a file of %" PRId64
+                            " bytes, expected %" PRIu64 "; it may have changed, pull again",
+                            name, total, s->at.p->file->size);
     if (s->position == s->at.end)
         return true;
     return (advanced && !why.final) || may_go_on(f, &why); /* what moves needs no pause */

@@ -1,6 +1,6 @@
-/* HTTP: short answers into memory, many ranges of files side by side. Follows redirects, where a token is not sent on to
- * another host or port; uses the proxies of the environment; tries again what may go better the next time, and waits as
- * long as the server asks for. */
+/* HTTP: short answers into memory, many ranges of files side by side. Follows redirects, where a token is not sent on
+ * to another host or port; uses the proxies of the environment; tries again what may go better the next time, and waits
+ * as long as the server asks for. */
 #ifndef QASR_CLI_PULL_FETCH_H
 #define QASR_CLI_PULL_FETCH_H
 
@@ -21,16 +21,16 @@ typedef struct fetch_watch {
     void *user;
 } fetch_watch;
 
-/* token: NULL or what to send as a bearer token; the string is to live as long. n_retries: how many failures in a row that may pass
- * are borne, with pauses of 1, 2, 4 .. 32 s or what the server asks for. NULL on failure (printed). */
+/* token: NULL or what to send as a bearer token; the string is to live as long. n_retries: how many failures in a row
+ * that may pass are borne, with pauses of 1, 2, 4 .. 32 s or what the server asks for. NULL on failure (printed). */
 fetch *fetch_open(const char *token, int n_connections, int n_retries, const fetch_watch *watch);
 void fetch_close(fetch *f); /* NULL is fine */
 
 /* ENDPOINT/SOURCE. Free it. NULL without memory (printed). */
 char *fetch_url(const char *endpoint, const char *source);
 
-/* The body of an answer of at most max bytes, ended by a zero; free it. what: for messages. NULL on failure (printed) or when
- * stopped. */
+/* The body of an answer of at most max bytes, ended by a zero; free it. what: for messages. NULL on failure (printed)
+ * or when stopped. */
 char *fetch_text(fetch *f, const char *url, const char *what, size_t max);
 
 /* What the server says of a file: */
@@ -40,8 +40,8 @@ typedef struct fetch_facts {
 } fetch_facts;
 bool fetch_probe(fetch *f, const char *url, const char *what, fetch_facts *facts);
 
-/* All that is missing of the files; endpoint and the source of a file make its address. What has come when it fails or is
- * stopped is remembered by ps. False then (printed, unless stopped). */
+/* All that is missing of the files; endpoint and the source of a file make its address. What has come when it fails or
+ * is stopped is remembered by ps. False then (printed, unless stopped). */
 bool fetch_parts(fetch *f, download *ps, const char *endpoint);
 
 const char *fetch_curl_version(void);

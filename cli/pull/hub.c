@@ -1,5 +1,5 @@
-/* The hub's answers in, manifests out. Whatever a server says is checked before it is used: names end up in paths, sizes in
- * sums. */
+/* The hub's answers in, manifests out. Whatever a server says is checked before it is used: names end up in paths,
+ * sizes in sums. */
 #include "cli/pull/hub.h"
 
 #include <inttypes.h>
@@ -27,7 +27,8 @@ char *hub_endpoint(const char *given)
     size_t n = strlen(from);
     while (n > 0 && from[n - 1] == '/')
         n--;
-    if ((!is_plain_http(from) && strncmp(from, "https://", 8) != 0) || n <= strlen("https:/") || strpbrk(from, " \"?#@\\")) {
+    if ((!is_plain_http(from) && strncmp(from, "https://", 8) != 0) || n <= strlen("https:/") ||
+        strpbrk(from, " \"?#@\\")) {
         message_fail("%s '%s': expected an address such as %s", given ? "--endpoint" : "HF_ENDPOINT", from, PUBLIC_HUB);
         return NULL;
     }
@@ -107,8 +108,10 @@ bool hub_token(char **token, const char *endpoint)
 /* ---- which files ----------------------------------------------------------------------------- */
 
 static const char *const tokenizer_files[] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
-static const char *const config_files[] = { "config.json", "generation_config.json", "preprocessor_config.json",
-                                            "processor_config.json", "chat_template.json", "chat_template.jinja" };
+static const char *const config_files[] = {
+    "config.json",           "generation_config.json", "preprocessor_config.json",
+    "processor_config.json", "chat_template.json",     "chat_template.jinja"
+};
 
 #define IS_ONE_OF(list, name) is_one_of(list, sizeof(list) / sizeof(list)[0], name)
 static bool is_one_of(const char *const *list, size_t n, const char *name)
@@ -124,7 +127,8 @@ static bool is_shard(const char *name)
 {
     unsigned a, b;
     int n = 0;
-    return manifest_name_is_plain(name) && sscanf(name, "model-%5u-of-%5u.safetensors%n", &a, &b, &n) == 2 && n > 0 && !name[n];
+    return manifest_name_is_plain(name) && sscanf(name, "model-%5u-of-%5u.safetensors%n", &a, &b, &n) == 2 && n > 0 &&
+           !name[n];
 }
 
 typedef bool (*wanted_fn)(const char *name, bool single);
@@ -133,7 +137,8 @@ typedef bool (*wanted_fn)(const char *name, bool single);
 static bool is_model_file(const char *name, bool single)
 {
     return IS_ONE_OF(config_files, name) || IS_ONE_OF(tokenizer_files, name) ||
-           (single ? strcmp(name, "model.safetensors") == 0 : is_shard(name) || strcmp(name, "model.safetensors.index.json") == 0);
+           (single ? strcmp(name, "model.safetensors") == 0
+                   : is_shard(name) || strcmp(name, "model.safetensors.index.json") == 0);
 }
 
 static bool is_tokenizer_file(const char *name, bool single)
@@ -171,9 +176,11 @@ static bool check_names(const json_t *siblings, const char *repo)
 {
     const json_t *entry;
     size_t i;
-    json_array_foreach(siblings, i, entry) {
+    json_array_foreach(siblings, i, entry)
+    {
         if (!is_safe_path(name_of(entry)))
-            return message_fail("'%s': the server lists a file '%s', which is no name of a file in a repository", repo, name_of(entry));
+            return message_fail("'%s': the server lists a file '%s', which is no name of a file in a repository", repo,
+                                name_of(entry));
     }
     return true;
 }
@@ -182,7 +189,8 @@ static bool has_name(const json_t *siblings, const char *name)
 {
     const json_t *entry;
     size_t i;
-    json_array_foreach(siblings, i, entry) {
+    json_array_foreach(siblings, i, entry)
+    {
         if (strcmp(name_of(entry), name) == 0)
             return true;
     }
@@ -258,7 +266,8 @@ static bool add_entries(manifest *m, const json_t *root, const char *repo, const
     if (!check_names(siblings, repo))
         return false;
     bool single = has_name(siblings, "model.safetensors");
-    json_array_foreach(siblings, i, entry) {
+    json_array_foreach(siblings, i, entry)
+    {
         if (wanted(name_of(entry), single) && !add_entry(m, entry, repo, revision))
             return false;
     }
@@ -279,7 +288,8 @@ static bool read_commit(char out[HASH_SHA256_HEX + 1], const json_t *root, const
 {
     const char *commit = json_string_value(json_object_get(root, "sha"));
     out[0] = 0;
-    return !commit || manifest_set_hash(out, commit) || message_fail("'%s': the server names no commit, but '%s'", repo, commit);
+    return !commit || manifest_set_hash(out, commit) ||
+           message_fail("'%s': the server names no commit, but '%s'", repo, commit);
 }
 
 static bool check_model(const manifest *m, const char *repo)
@@ -298,7 +308,8 @@ bool hub_parse(manifest *m, const char *text, const model_spec *spec)
     *m = (manifest){ 0 };
     json_t *root = parse(text, spec->repo);
     bool good = root && read_commit(commit, root, spec->repo) && manifest_init(m, spec->repo, spec->revision, commit) &&
-                add_entries(m, root, spec->repo, commit[0] ? commit : spec->revision, is_model_file) && check_model(m, spec->repo);
+                add_entries(m, root, spec->repo, commit[0] ? commit : spec->revision, is_model_file) &&
+                check_model(m, spec->repo);
     json_decref(root);
     if (!good)
         manifest_free(m);
@@ -325,7 +336,8 @@ bool hub_parse_tokenizer(manifest *m, const char *text, const char *repo)
     char commit[HASH_SHA256_HEX + 1];
     json_t *root = parse(text, repo);
     remove_tokenizer(m);
-    bool good = root && read_commit(commit, root, repo) && add_entries(m, root, repo, commit[0] ? commit : "main", is_tokenizer_file);
+    bool good = root && read_commit(commit, root, repo) &&
+                add_entries(m, root, repo, commit[0] ? commit : "main", is_tokenizer_file);
     json_decref(root);
     return good;
 }

@@ -1,12 +1,12 @@
-/* Files that come in ranges. What has come is remembered in a text file of lines that are only ever appended, each after the
- * bytes it speaks of were flushed:
+/* Files that come in ranges. What has come is remembered in a text file of lines that are only ever appended, each
+ * after the bytes it speaks of were flushed:
  *
  *     have BEGIN END SIZE HASH NAME    these bytes are in NAME.part
  *     whole SIZE HASH NAME             NAME is there, and its hash was right
  *     drop NAME                        forget all of that
  *
- * Size and hash say which file it is: after it has changed on the server, what is there of the old one does not count. A
- * line without an end was being written when the process died. */
+ * Size and hash say which file it is: after it has changed on the server, what is there of the old one does not count.
+ * A line without an end was being written when the process died. */
 #include "cli/pull/partial_download.h"
 
 #include <dirent.h>
@@ -30,7 +30,8 @@
 enum {
     SMALL_BYTES = 1 << 20, /* files up to this size are kept in memory until they are verified */
     HEAD_BYTES = 4096,     /* of larger ones this much: no format that we read makes sense without it */
-    MIN_RANGE = 1 << 20, MAX_RANGE = 16 << 20,
+    MIN_RANGE = 1 << 20,
+    MAX_RANGE = 16 << 20,
     COPY_BYTES = 1 << 20
 };
 
@@ -86,8 +87,7 @@ static bool sync_parent(const char *path)
 
 /* ---- the state ------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 3)))
-static bool append_state(const download *ps, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool append_state(const download *ps, const char *fmt, ...)
 {
     char line[512];
     va_list ap;
@@ -147,7 +147,8 @@ static void take_line(download *ps, char *line)
         return;
     if (n == 4)
         p->whole = true;
-    else if (read_number(&begin, words[1]) && read_number(&end, words[2]) && begin < end && end <= size && begin >= p->n_head)
+    else if (read_number(&begin, words[1]) && read_number(&end, words[2]) && begin < end && end <= size &&
+             begin >= p->n_head)
         byte_ranges_add(&p->have, begin, end); /* without memory: fetched again */
 }
 
@@ -236,7 +237,8 @@ static bool has_size(const char *dir, const char *name, const char *ending, uint
 static bool check_part(download *ps, download_file *p)
 {
     const model_file *f = p->file;
-    bool wrong = p->whole ? !has_size(ps->dir, f->name, "", f->size) : p->have.n && !has_size(ps->dir, f->name, PART_SUFFIX, f->size);
+    bool wrong = p->whole ? !has_size(ps->dir, f->name, "", f->size)
+                          : p->have.n && !has_size(ps->dir, f->name, PART_SUFFIX, f->size);
     if (wrong) {
         forget(p);
         if (!append_state(ps, "drop %s\n", f->name))
@@ -456,18 +458,20 @@ static bool hash_range(hash *h, int fd, uint64_t begin, uint64_t end, const char
 }
 
 /* The head from memory (n_head 0: none), the rest from the file. */
-static bool hash_all(const model_file *f, const unsigned char *head, uint64_t n_head, int fd, char out[HASH_SHA256_HEX + 1],
-                     const download_watch *watch)
+static bool hash_all(const model_file *f, const unsigned char *head, uint64_t n_head, int fd,
+                     char out[HASH_SHA256_HEX + 1], const download_watch *watch)
 {
     hash *h = hash_open(strlen(f->hash), f->size);
     if (!h)
         return false;
     char rest[HASH_SHA256_HEX + 1];
-    bool good = (n_head == 0 || hash_add(h, head, (size_t)n_head)) && hash_range(h, fd, n_head, f->size, f->name, watch);
+    bool good =
+        (n_head == 0 || hash_add(h, head, (size_t)n_head)) && hash_range(h, fd, n_head, f->size, f->name, watch);
     return hash_end(h, good ? out : rest) && good;
 }
 
-bool download_hash_file(const char *path, const model_file *file, char out[HASH_SHA256_HEX + 1], const download_watch *watch)
+bool download_hash_file(const char *path, const model_file *file, char out[HASH_SHA256_HEX + 1],
+                        const download_watch *watch)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -489,8 +493,9 @@ static bool throw_away(download *ps, download_file *p, const char *found)
     p->fd = -1;
     forget(p);
     append_state(ps, "drop %s\n", p->file->name);
-    return message_fail("'%s' has the hash %s, expected %s: it was damaged on its way or on the server, and is thrown away; pull again",
-                    p->file->name, found, p->file->hash);
+    return message_fail(
+        "'%s' has the hash %s, expected %s: it was damaged on its way or on the server, and is thrown away; pull again",
+        p->file->name, found, p->file->hash);
 }
 
 static bool name_part(download *ps, download_file *p)

@@ -1,5 +1,5 @@
-/* A model from the hub into a directory: what it consists of, what of it is here, whether there is room, the rest of it,
- * its hashes, its place; then, if wanted, a quantized decoder beside it. */
+/* A model from the hub into a directory: what it consists of, what of it is here, whether there is room, the rest of
+ * it, its hashes, its place; then, if wanted, a quantized decoder beside it. */
 #include "cli/pull/pull.h"
 
 #include <dirent.h>
@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "app/message.h"
+#include "app/progress.h"
 #include "cli/pull/fetch.h"
 #include "cli/pull/hub.h"
 #include "cli/pull/partial_download.h"
-#include "app/progress.h"
 #include "qasr/qasr.h"
 
 typedef struct pull {
@@ -24,7 +24,7 @@ typedef struct pull {
     char *endpoint, *token;
     fetch *f;
     manifest m;
-    bool *in_place;    /* [m.n]; NULL: nothing is at its place yet */
+    bool *in_place; /* [m.n]; NULL: nothing is at its place yet */
     download ps;
     progress bar;
     uint64_t done, total; /* what the bar shows */
@@ -83,8 +83,8 @@ static bool look_at_place(pull *p, bool *there)
     if (*there && strcmp(p->m.repo, spec->repo) != 0)
         return message_fail("'%s' has the model '%s'; give another place with --dir", dest, p->m.repo);
     if (*there && strcmp(p->m.revision, spec->revision) != 0 && strcmp(p->m.commit, spec->revision) != 0)
-        return message_fail("'%s' has revision '%s' of '%s', commit '%s'; give another place with --dir", dest, p->m.revision, p->m.repo,
-                        p->m.commit);
+        return message_fail("'%s' has revision '%s' of '%s', commit '%s'; give another place with --dir", dest,
+                            p->m.revision, p->m.repo, p->m.commit);
     return true;
 }
 
@@ -174,8 +174,9 @@ static bool check_room(const pull *p)
     uint64_t there = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (needed <= there)
         return true;
-    return message_fail("'%s' needs %.1f MB more, but there are %.1f MB left for '%s'; make room, or give another place with --dir",
-                    p->m.repo, (double)needed / 1e6, (double)there / 1e6, p->o->dest);
+    return message_fail(
+        "'%s' needs %.1f MB more, but there are %.1f MB left for '%s'; make room, or give another place with --dir",
+        p->m.repo, (double)needed / 1e6, (double)there / 1e6, p->o->dest);
 }
 
 /* ---- the work -------------------------------------------------------------------------------- */
@@ -239,8 +240,8 @@ static bool verify_all(pull *p)
 /* What is missing of the model, which p->m describes. */
 static bool get(pull *p)
 {
-    return download_open(&p->ps, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_room(p) && fetch_all(p) &&
-           verify_all(p) && download_install(&p->ps, p->o->dest);
+    return download_open(&p->ps, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_room(p) &&
+           fetch_all(p) && verify_all(p) && download_install(&p->ps, p->o->dest);
 }
 
 static bool get_all(pull *p)

@@ -5,7 +5,8 @@
 int pull_model(const pull_options *o)
 {
     (void)o;
-    message_fail("this qasr was built without 'pull': " PULL_MISSING "; copy a model's files into a directory yourself, and name it with --model");
+    message_fail("this qasr was built without 'pull': " PULL_MISSING
+                 "; copy a model's files into a directory yourself, and name it with --model");
     return EXIT_FAILED;
 }
 

@@ -8,15 +8,15 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "app/message.h"
-#include "cli/cmd.h"
-#include "app/languages.h"
-#include "app/models.h"
 #include "app/formats/formats.h"
+#include "app/languages.h"
+#include "app/message.h"
+#include "app/models.h"
 #include "app/out.h"
-#include "qasr/qasr.h"
+#include "cli/cmd.h"
 #include "cli/segment_opt.h"
 #include "cli/transcribe/transcribe.h"
+#include "qasr/qasr.h"
 
 typedef transcribe_args args;
 
@@ -29,69 +29,91 @@ static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 
 static const opt opts[] = {
-    { "model", 'm', "MODEL", "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
+    { "model", 'm', "MODEL",
+      "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
       "name of a pulled model such as 0.6b (default: QASR_MODEL, else the one pulled last)",
       OPT_STRING, offsetof(args, model) },
-    { "audio", 'a', "FILE", "audio file, folder, pattern, or '-' for standard input; may be repeated, names without --audio work too",
+    { "audio", 'a', "FILE",
+      "audio file, folder, pattern, or '-' for standard input; may be repeated, names without --audio work too",
       OPT_FILE, offsetof(args, files) },
     { "list", 0, "FILE", "a name of an audio file per line; '-': standard input", OPT_ONCE, offsetof(args, list) },
     { "recursive", 'r', NULL, "look in the folders below a folder, too", OPT_FLAG, offsetof(args, recursive) },
     { "start", 0, "SECONDS", "leave out what is before", OPT_NUMBER, offsetof(args, start_s), NULL, 0, 1e9 },
     { "duration", 0, "SECONDS", "take no more than that", OPT_NUMBER, offsetof(args, duration_s), NULL, 0.001, 1e9 },
-    { "channel", 0, "N|mix|split", "which channel: one, the mean of all (default), or each by itself, as a result of its own", OPT_STRING,
+    { "channel", 0, "N|mix|split",
+      "which channel: one, the mean of all (default), or each by itself, as a result of its own", OPT_STRING,
       offsetof(args, channel) },
-    { "raw", 0, "FORMAT:RATE:CHANNELS", "the files are samples without a header, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le "
-      "or be, ulaw, alaw", OPT_STRING, offsetof(args, raw) },
-    { "ffmpeg", 0, "PROGRAM", "what decodes m4a, mp4, webm and the like (default: ffmpeg, if it is on PATH); 'none': nothing", OPT_STRING,
+    { "raw", 0, "FORMAT:RATE:CHANNELS",
+      "the files are samples without a header, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le "
+      "or be, ulaw, alaw",
+      OPT_STRING, offsetof(args, raw) },
+    { "ffmpeg", 0, "PROGRAM",
+      "what decodes m4a, mp4, webm and the like (default: ffmpeg, if it is on PATH); 'none': nothing", OPT_STRING,
       offsetof(args, ffmpeg) },
     { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
       offsetof(args, language) },
-    { "translate-warning", 0, NULL, "listen to the first 28 s of each file first, and warn when they do not sound like --language: the text "
-      "may be a translation then", OPT_FLAG, offsetof(args, translate_warning) },
+    { "translate-warning", 0, NULL,
+      "listen to the first 28 s of each file first, and warn when they do not sound like --language: the text "
+      "may be a translation then",
+      OPT_FLAG, offsetof(args, translate_warning) },
     { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING, offsetof(args, context) },
-    { "context-file", 0, "FILE", "the same, from a file; '-': standard input", OPT_STRING, offsetof(args, context_file) },
-    { "format", 'f', "FORMAT,...", "what to write; several need --output-dir (default: what --output ends with, else txt)", OPT_SET,
+    { "context-file", 0, "FILE", "the same, from a file; '-': standard input", OPT_STRING,
+      offsetof(args, context_file) },
+    { "format", 'f', "FORMAT,...",
+      "what to write; several need --output-dir (default: what --output ends with, else txt)", OPT_SET,
       offsetof(args, formats), out_format_names },
-    { "output", 'o', "FILE", "write the results there instead of to standard output ('-')", OPT_STRING, offsetof(args, output) },
-    { "output-dir", 0, "DIR", "write a file for each audio file and format there", OPT_STRING, offsetof(args, output_dir) },
-    { "skip-existing", 0, NULL, "leave out files whose results are in --output-dir", OPT_FLAG, offsetof(args, skip_existing) },
-    { "resume", 0, NULL, "go on with a run that was interrupted: with --output-dir as --skip-existing; with --output FILE.jsonl after the "
-      "last file that is whole", OPT_FLAG, offsetof(args, resume) },
-    { "strict", 0, NULL, "files with a warning (loop, token limit, no text, odd rate of words) count as failed", OPT_FLAG,
-      offsetof(args, strict) },
-    { "max-line-width", 0, "N", "columns of a line of subtitles (default 42)", OPT_INT, offsetof(args, max_line_width), NULL, 8, 500 },
+    { "output", 'o', "FILE", "write the results there instead of to standard output ('-')", OPT_STRING,
+      offsetof(args, output) },
+    { "output-dir", 0, "DIR", "write a file for each audio file and format there", OPT_STRING,
+      offsetof(args, output_dir) },
+    { "skip-existing", 0, NULL, "leave out files whose results are in --output-dir", OPT_FLAG,
+      offsetof(args, skip_existing) },
+    { "resume", 0, NULL,
+      "go on with a run that was interrupted: with --output-dir as --skip-existing; with --output FILE.jsonl after the "
+      "last file that is whole",
+      OPT_FLAG, offsetof(args, resume) },
+    { "strict", 0, NULL, "files with a warning (loop, token limit, no text, odd rate of words) count as failed",
+      OPT_FLAG, offsetof(args, strict) },
+    { "max-line-width", 0, "N", "columns of a line of subtitles (default 42)", OPT_INT, offsetof(args, max_line_width),
+      NULL, 8, 500 },
     { "max-lines", 0, "N", "lines of a subtitle (default 2)", OPT_INT, offsetof(args, max_lines), NULL, 1, 20 },
-    { "max-line-seconds", 0, "S", "how long a subtitle may last (default 7)", OPT_NUMBER, offsetof(args, max_line_s), NULL, 0.5, 600 },
+    { "max-line-seconds", 0, "S", "how long a subtitle may last (default 7)", OPT_NUMBER, offsetof(args, max_line_s),
+      NULL, 0.5, 600 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
     { "quiet", 'q', NULL, "no progress and no summary", OPT_FLAG, offsetof(args, quiet) },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads),
-      NULL, 1, 1024 },
-    { "batch", 'b', "N", "segments of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
+    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
+      1, 1024 },
+    { "batch", 'b', "N",
+      "segments of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
       OPT_INT, offsetof(args, batch), NULL, 1, 64 },
-    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type), kv_types },
-    { "device", 0, "DEVICE", "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'",
-      OPT_STRING, offsetof(args, device) },
+    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type),
+      kv_types },
+    { "device", 0, "DEVICE",
+      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
+      offsetof(args, device) },
     { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
       offsetof(args, decoder_weights), decoder_weights },
     { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
       offsetof(args, decoder_gguf) },
-    { "mmproj", 0, "FILE", "GGUF with the encoder for a llama.cpp text model (default: an mmproj*.gguf beside it)", OPT_STRING,
-      offsetof(args, mmproj) },
-    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG, offsetof(args, no_mmap) },
+    { "mmproj", 0, "FILE", "GGUF with the encoder for a llama.cpp text model (default: an mmproj*.gguf beside it)",
+      OPT_STRING, offsetof(args, mmproj) },
+    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG,
+      offsetof(args, no_mmap) },
     { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
       offsetof(args, attention), attentions },
-    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster, int8 with q4_0 and the like)", OPT_CHOICE,
-      offsetof(args, precision), precisions },
+    { "precision", 0, "KIND",
+      "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster, int8 with q4_0 and the like)",
+      OPT_CHOICE, offsetof(args, precision), precisions },
     { "max-new-tokens", 0, "N", "token limit per segment (default: from its duration)", OPT_INT,
       offsetof(args, max_new_tokens), NULL, 1, 1000000 },
     { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
       offsetof(args, ignore_eos) },
     SEGMENT_OPT(offsetof(args, segment)),
-    { "confidence", 0, NULL, "json, jsonl: log-probability and entropy of every token, confidence of every word", OPT_FLAG,
-      offsetof(args, confidence) },
-    { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first segment as safetensors", OPT_STRING,
-      offsetof(args, dump_tensors) },
+    { "confidence", 0, NULL, "json, jsonl: log-probability and entropy of every token, confidence of every word",
+      OPT_FLAG, offsetof(args, confidence) },
+    { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first segment as safetensors",
+      OPT_STRING, offsetof(args, dump_tensors) },
 };
 
 /* ---- usage ----------------------------------------------------------------------------------- */
@@ -180,8 +202,9 @@ static int check_options(args *a)
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
     if (looks_like_sound(a->output))
-        return opt_usage_error(c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
-                               a->output);
+        return opt_usage_error(
+            c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
+            a->output);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
@@ -258,8 +281,10 @@ static int check_context(args *a)
     if (a->context_file && !read_context(a))
         return EXIT_FAILED;
     if (a->options.context && strlen(a->options.context) > MAX_CONTEXT_BYTES)
-        return opt_usage_error(&cmd_transcribe, "the context has more than %d bytes, expected at most that: the names and terms that matter",
-                               MAX_CONTEXT_BYTES);
+        return opt_usage_error(
+            &cmd_transcribe,
+            "the context has more than %d bytes, expected at most that: the names and terms that matter",
+            MAX_CONTEXT_BYTES);
     return EXIT_DONE;
 }
 
@@ -388,9 +413,15 @@ static const char *more_notes(void)
 }
 
 const command cmd_transcribe = {
-    "transcribe", "turn speech into text", "[--model MODEL] FILE... [OPTIONS]",
+    "transcribe",
+    "turn speech into text",
+    "[--model MODEL] FILE... [OPTIONS]",
     "Text goes to standard output, one line per file (with several files: 'FILE: TEXT'). Exit status: 0 all files\n"
     "done, 1 some failed or the run did, 2 wrong usage, 3 all files failed.\n"
-    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) masks higher CPU levels.\n",
-    opts, sizeof opts / sizeof opts[0], run, more_notes
+    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) "
+    "masks higher CPU levels.\n",
+    opts,
+    sizeof opts / sizeof opts[0],
+    run,
+    more_notes
 };

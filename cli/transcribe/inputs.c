@@ -11,13 +11,13 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "app/message.h"
 #include "app/lines.h"
+#include "app/message.h"
 
 /* Of files that are taken from folders: what libsndfile reads, then what needs ffmpeg. */
 static const char *const extensions[] = {
-    "wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd", "caf", "w64", "rf64",
-    "m4a", "m4b", "aac", "mp4", "m4v", "mov", "webm", "mkv", "mka", "wma", "amr", "3gp",
+    "wav",  "wave", "flac", "ogg", "oga", "opus", "mp3", "aif",  "aiff", "aifc", "au",  "snd", "caf", "w64",
+    "rf64", "m4a",  "m4b",  "aac", "mp4", "m4v",  "mov", "webm", "mkv",  "mka",  "wma", "amr", "3gp",
 };
 
 static bool no_memory(void) { return message_fail("out of memory"); }
@@ -51,7 +51,10 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool add_file(inputs *in, const char *path) { return add(in, strdup(path), (size_t)(base_name(path) - path)) != NULL; }
+static bool add_file(inputs *in, const char *path)
+{
+    return add(in, strdup(path), (size_t)(base_name(path) - path)) != NULL;
+}
 
 __attribute__((format(printf, 3, 4))) static bool add_failed(inputs *in, const char *path, const char *fmt, ...)
 {
@@ -105,8 +108,8 @@ static int by_name(const struct dirent **a, const struct dirent **b) { return st
 
 static bool search_folder(const search *s, const char *folder, bool is_root);
 
-/* Folders are gone into but for links to them, which may run in a circle. A pipe is read when it is named: opening one may wait for
- * ever. Takes path. */
+/* Folders are gone into but for links to them, which may run in a circle. A pipe is read when it is named: opening one
+ * may wait for ever. Takes path. */
 static bool search_entry(const search *s, char *path)
 {
     struct stat st;
@@ -139,7 +142,8 @@ static bool search_folder(const search *s, const char *folder, bool is_root)
     }
     free(entries);
     if (good && is_root && s->in->n == first)
-        return add_failed(s->in, folder, "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3, .m4a and the like)%s", folder,
+        return add_failed(s->in, folder,
+                          "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3, .m4a and the like)%s", folder,
                           s->recursive ? "" : "; --recursive looks in the folders below, too");
     return good;
 }
@@ -195,7 +199,8 @@ bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool r
 {
     bool good = true;
     for (size_t i = 0; good && i < names->n; i++)
-        good = *names->names[i] ? add_name(in, names->names[i], recursive) : add_failed(in, "", "the name of an audio file is empty");
+        good = *names->names[i] ? add_name(in, names->names[i], recursive)
+                                : add_failed(in, "", "the name of an audio file is empty");
     return good && (!list || add_list(in, list, recursive));
 }
 

@@ -10,7 +10,8 @@
 #include "app/message.h"
 #include "app/out.h"
 
-/* FOLDER/NAME without the ending of the name, and ".chN" for one of several channels; NULL without memory (printed). Free it. */
+/* FOLDER/NAME without the ending of the name, and ".chN" for one of several channels; NULL without memory (printed).
+ * Free it. */
 static char *stem_of(const outputs *o, const input *in)
 {
     const char *name = strcmp(in->path, "-") == 0 ? "stdin" : in->name;
@@ -61,10 +62,11 @@ static bool fail_of_clash(const outputs *o, const place *a, const place *b)
 {
     const char *x = a->in->path, *y = b->in->path, *format = out_formats[__builtin_ctz(o->formats)]->name;
     if (strcmp(x, y) == 0)
-        return message_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem, format);
+        return message_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem,
+                            format);
     return message_fail("'%s' and '%s' would both be written to '%s.%s'; rename one, or %s", x, y, a->stem, format,
-                    in_same_folder(x, y) ? "give them in two runs with an --output-dir each"
-                                         : "name a folder that holds both with --recursive");
+                        in_same_folder(x, y) ? "give them in two runs with an --output-dir each"
+                                             : "name a folder that holds both with --recursive");
 }
 
 /* Sorts. */
@@ -83,9 +85,11 @@ static bool make_folders(char *path, size_t from)
     struct stat st;
     for (char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
-        bool good = !*path || mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+        bool good =
+            !*path || mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode));
         if (!good)
-            message_fail("cannot make the folder '%s': %s", path, errno == EEXIST ? "there is a file of that name" : strerror(errno));
+            message_fail("cannot make the folder '%s': %s", path,
+                         errno == EEXIST ? "there is a file of that name" : strerror(errno));
         *slash = '/';
         if (!good)
             return false;
@@ -101,7 +105,8 @@ static int count_existing(const outputs *o, const place *p)
         char *path = o->formats >> i & 1 ? path_of(p->stem, out_formats[i]) : NULL;
         if (!(o->formats >> i & 1))
             continue;
-        if (!path || (out_is_input(path, p->in->path) && !message_fail("'%s' is to be read and would be written over", path)))
+        if (!path ||
+            (out_is_input(path, p->in->path) && !message_fail("'%s' is to be read and would be written over", path)))
             n = -1;
         else
             n += access(path, F_OK) == 0;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/message.h"
 #include "app/json_util.h"
 #include "app/lines.h"
+#include "app/message.h"
 #include "app/out.h"
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -18,7 +18,7 @@
 typedef struct entry {
     char *path, *stored; /* both plain; what is not UTF-8 is stored as '?' */
     input *in;
-    bool ambiguous;      /* another file is stored under the same name: nobody knows whose lines they are */
+    bool ambiguous; /* another file is stored under the same name: nobody knows whose lines they are */
 } entry;
 
 typedef struct names {
@@ -190,10 +190,14 @@ static bool read_line(reader *rd)
     json_t *o = lines_parse_object(&rd->in);
     if (!o)
         return false;
-    const char *type = json_string_value(json_object_get(o, "type")), *file = json_string_value(json_object_get(o, "file"));
+    const char *type = json_string_value(json_object_get(o, "type")),
+               *file = json_string_value(json_object_get(o, "file"));
     const bool is_end = type && strcmp(type, "file") == 0, is_segment = type && strcmp(type, "segment") == 0;
-    bool good = (file && (is_end || is_segment)) ||
-                lines_fail(&rd->in, "not a line of 'qasr transcribe --format jsonl': no 'type' of \"segment\" or \"file\", or no 'file'");
+    bool good =
+        (file && (is_end || is_segment)) ||
+        lines_fail(
+            &rd->in,
+            "not a line of 'qasr transcribe --format jsonl': no 'type' of \"segment\" or \"file\", or no 'file'");
     if (good && is_end)
         good = end_file(rd, o, file);
     else if (good)

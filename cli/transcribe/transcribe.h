@@ -2,18 +2,18 @@
 #ifndef QASR_CLI_TRANSCRIBE_TRANSCRIBE_H
 #define QASR_CLI_TRANSCRIBE_TRANSCRIBE_H
 
-#include "cli/transcribe/inputs.h"
-#include "app/opt.h"
-#include "qasr/qasr.h"
 #include "app/formats/subtitle.h"
+#include "app/opt.h"
+#include "cli/transcribe/inputs.h"
+#include "qasr/qasr.h"
 
 typedef struct transcribe_args {
-    const char *model, *decoder_gguf, *mmproj, *language, *context, *context_file, *output, *output_dir, *list, *channel, *raw, *ffmpeg,
-        *segment, *dump_tensors;
+    const char *model, *decoder_gguf, *mmproj, *language, *context, *context_file, *output, *output_dir, *list,
+        *channel, *raw, *ffmpeg, *segment, *dump_tensors;
     opt_files files;
     const char *device;
     int decoder_weights, attention, precision, kv_type; /* indices into the lists of choices */
-    unsigned formats;                                          /* set of out_formats */
+    unsigned formats;                                   /* set of out_formats */
     int recursive, skip_existing, resume, strict, translate_warning;
     int max_new_tokens, ignore_eos, n_threads, batch, timings, confidence, quiet, no_mmap, mlock;
     int max_line_width, max_lines;

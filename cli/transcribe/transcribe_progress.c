@@ -6,11 +6,12 @@
 
 #include "app/clip_name.h"
 
-/* Between two lines where there is no terminal: a tenth of all audio, and no less than that. Counted in audio and not in time, so
- * that a fast machine writes no more lines than a slow one. */
+/* Between two lines where there is no terminal: a tenth of all audio, and no less than that. Counted in audio and not
+ * in time, so that a fast machine writes no more lines than a slow one. */
 static const double LINE_PART = 0.1, LINE_MIN_S = 300;
 
-/* Seconds of all files that are to be read, by their headers; negative if one does not say, as what only ffmpeg can read. */
+/* Seconds of all files that are to be read, by their headers; negative if one does not say, as what only ffmpeg can
+ * read. */
 static double count_seconds(const inputs *in)
 {
     double total_s = 0;
@@ -24,7 +25,8 @@ static double count_seconds(const inputs *in)
         audio.ffmpeg = NULL;
         if (stat(item->path, &st) != 0)
             continue;
-        qasr_status status = S_ISREG(st.st_mode) ? qasr_audio_probe(&info, item->path, &audio, NULL) : QASR_E_UNSUPPORTED;
+        qasr_status status =
+            S_ISREG(st.st_mode) ? qasr_audio_probe(&info, item->path, &audio, NULL) : QASR_E_UNSUPPORTED;
         if (status == QASR_E_UNSUPPORTED || (status == QASR_E_FORMAT && item->audio.ffmpeg) || info.duration_s < 0)
             return -1;
         total_s += status == QASR_OK ? info.duration_s : 0;

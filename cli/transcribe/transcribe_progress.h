@@ -1,19 +1,19 @@
-/* How far 'qasr transcribe' is: on a terminal one line that changes, with files, seconds of audio, speed and the time that is
- * left; elsewhere a line now and then, if it is long, and a line for each of several files that is done. */
+/* How far 'qasr transcribe' is: on a terminal one line that changes, with files, seconds of audio, speed and the time
+ * that is left; elsewhere a line now and then, if it is long, and a line for each of several files that is done. */
 #ifndef QASR_CLI_TRANSCRIBE_TRANSCRIBE_PROGRESS_H
 #define QASR_CLI_TRANSCRIBE_TRANSCRIBE_PROGRESS_H
 
-#include "cli/transcribe/inputs.h"
 #include "app/progress.h"
+#include "cli/transcribe/inputs.h"
 
 typedef struct transcribe_progress {
     progress bar;
     size_t n_files, n_ended;
-    double total_s;  /* of all audio; negative: some of it is not known */
-    double done_s;   /* of audio, of files that ended */
-    double segment_s;  /* of the file that is next, so far */
-    double begin_s;  /* a time */
-    double line_s;   /* where the last line was, in seconds of audio; without a terminal */
+    double total_s;   /* of all audio; negative: some of it is not known */
+    double done_s;    /* of audio, of files that ended */
+    double segment_s; /* of the file that is next, so far */
+    double begin_s;   /* a time */
+    double line_s;    /* where the last line was, in seconds of audio; without a terminal */
 } transcribe_progress;
 
 void transcribe_progress_begin(transcribe_progress *p, const inputs *in, bool quiet);

@@ -1,19 +1,19 @@
-/* See transcribe.h. The model and the session are opened once; files are decoded together and come out in their order; one that
- * fails gets its line on stderr and the others go on. */
+/* See transcribe.h. The model and the session are opened once; files are decoded together and come out in their order;
+ * one that fails gets its line on stderr and the others go on. */
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app/clip_name.h"
-#include "app/message.h"
-#include "app/languages.h"
 #include "app/formats/formats.h"
+#include "app/languages.h"
+#include "app/message.h"
 #include "app/metrics.h"
 #include "app/out.h"
-#include "cli/transcribe/outputs.h"
 #include "app/progress.h"
+#include "cli/transcribe/outputs.h"
 #include "cli/transcribe/resume.h"
 #include "cli/transcribe/transcribe.h"
 #include "cli/transcribe/transcribe_progress.h"
@@ -27,10 +27,10 @@ typedef struct run {
     outputs files;            /* with a folder */
     const out_format *format; /* without one: of the stream */
     out stream;
-    resume resume;            /* what was in its file */
-    size_t n_in_stream;       /* files whose results are in it */
-    size_t next;              /* input to give to the library */
-    size_t current;           /* input whose result is next */
+    resume resume;      /* what was in its file */
+    size_t n_in_stream; /* files whose results are in it */
+    size_t next;        /* input to give to the library */
+    size_t current;     /* input whose result is next */
     size_t n_done, n_failed, n_skipped, n_warned, n_written;
     double audio_s;
     transcribe_progress progress;
@@ -41,9 +41,12 @@ typedef struct run {
 /* Text may be missing, or wrong: never in silence, whatever the format. */
 static const char *const warnings[] = {
     [QASR_SEGMENT_SILENT] = "nothing is to be heard, skipped",
-    [QASR_SEGMENT_SUSPECT_LIMIT] = "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
-    [QASR_SEGMENT_SUSPECT_LOOP] = "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
-    [QASR_SEGMENT_SUSPECT_EMPTY] = "something is to be heard, but the model wrote nothing: no speech, or text is missing",
+    [QASR_SEGMENT_SUSPECT_LIMIT] =
+        "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
+    [QASR_SEGMENT_SUSPECT_LOOP] =
+        "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
+    [QASR_SEGMENT_SUSPECT_EMPTY] =
+        "something is to be heard, but the model wrote nothing: no speech, or text is missing",
     [QASR_SEGMENT_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
 };
 
@@ -58,13 +61,13 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
         if (warning)
             message_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, warning);
         if (p->context_echoed)
-            message_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text, p->start_s, p->end_s,
-                     s->a->options.no_retry ? "" : " and was made again without it");
+            message_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text,
+                         p->start_s, p->end_s, s->a->options.no_retry ? "" : " and was made again without it");
         n += warning && p->status != QASR_SEGMENT_SILENT;
     }
     if (qasr_result_segment_count(r) == 0) {
         message_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
-                 s->a->start_s > 0 ? " from --start on" : "");
+                     s->a->start_s > 0 ? " from --start on" : "");
         n++;
     }
     return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
@@ -74,8 +77,8 @@ static void warn_of_translation(const run *s, const input *in)
 {
     const char *heard = in->detected, *wanted = s->a->options.language;
     if (heard && *heard && !languages_same(heard, wanted))
-        message_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path, clip_name_channel(in->channel).text, heard,
-                 languages_find(wanted));
+        message_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path,
+                     clip_name_channel(in->channel).text, heard, languages_find(wanted));
 }
 
 static void print_timings(const run *s, const input *in, const qasr_timings *t)
@@ -85,9 +88,9 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
     fprintf(stderr,
             "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
             "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
-            clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s, t->decode_s, out_ms_per_token(t),
-            t->total_s, out_real_time_factor(t), out_peak_rss_mb(), qasr_session_threads(s->session),
-            qasr_cpu_level());
+            clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s,
+            t->decode_s, out_ms_per_token(t), t->total_s, out_real_time_factor(t), out_peak_rss_mb(),
+            qasr_session_threads(s->session), qasr_cpu_level());
     if (strcmp(qasr_session_device(s->session), "cpu") != 0)
         fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
                 (double)qasr_session_device_bytes(s->session) / (1 << 20));
@@ -98,9 +101,18 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
 
 static out_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
-    return (out_item){ .file = in->path, .channel = in->channel, .detected = in->detected, .limits = &s->a->limits, .model = s->model,
-                       .model_path = s->a->model, .session = s->session, .result = result, .error = error ? error->message : NULL,
-                       .load_s = s->load_s, .index = s->n_in_stream, .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+    return (out_item){ .file = in->path,
+                       .channel = in->channel,
+                       .detected = in->detected,
+                       .limits = &s->a->limits,
+                       .model = s->model,
+                       .model_path = s->a->model,
+                       .session = s->session,
+                       .result = result,
+                       .error = error ? error->message : NULL,
+                       .load_s = s->load_s,
+                       .index = s->n_in_stream,
+                       .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
 }
 
 /* False if a result is lost. A file that failed has a place in a stream only. */
@@ -210,7 +222,7 @@ static int check_interrupt(void *user, const char *text)
 
 /* ---- languages before the run ---------------------------------------------------------------- */
 
-enum { DETECTION_TOKENS = 12 }; /* "language English<asr_text>" and a few to spare */
+enum { DETECTION_TOKENS = 12 };       /* "language English<asr_text>" and a few to spare */
 static const double DETECTION_S = 28; /* the longest sound that models have heard in training */
 
 static int give_beginning(void *user, qasr_clip *clip)
@@ -267,7 +279,8 @@ static void transcribe_files(run *s)
     options.on_segment = show_segment;
     options.user = s;
     qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
-    for (; status != QASR_OK && status != QASR_E_CANCELLED && s->current < s->in->n; s->current = next_to_read(s, s->current + 1))
+    for (; status != QASR_OK && status != QASR_E_CANCELLED && s->current < s->in->n;
+         s->current = next_to_read(s, s->current + 1))
         report(s, &s->in->items[s->current], NULL, &err); /* those that were not reached */
 }
 
@@ -277,16 +290,18 @@ static void print_summary(const run *s)
     const size_t n = s->in->n;
     const double elapsed_s = transcribe_progress_elapsed(&s->progress);
     size_t used = 0;
-    const struct { size_t n; const char *what; } counts[] = { { s->n_failed, "failed" }, { s->n_skipped, "skipped" },
-                                                              { s->n_warned, "with warnings" } };
+    const struct {
+        size_t n;
+        const char *what;
+    } counts[] = { { s->n_failed, "failed" }, { s->n_skipped, "skipped" }, { s->n_warned, "with warnings" } };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].n)
             used += (size_t)snprintf(more + used, sizeof more - used, ", %zu %s", counts[i].n, counts[i].what);
     if (progress_interrupted())
         message_fail("interrupted: %zu of %zu files done%s", s->n_done, n, more);
     else if (n > 1 && !s->a->quiet)
-        fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s, elapsed_s,
-                elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+        fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s,
+                elapsed_s, elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
 }
 
 /* False if results are lost. */
@@ -321,10 +336,11 @@ static bool open_output(run *s)
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
     else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
-        good = (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
-                          : !out_has_content(a->output) ||
-                                message_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
-               out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+        good =
+            (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
+                       : !out_has_content(a->output) ||
+                             message_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
+            out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
     else
         good = out_open(&s->stream, a->output);
     for (size_t i = 0; i < s->in->n; i++)

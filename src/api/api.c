@@ -4,20 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/options.h"
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "device/ggml/ggml_device.h"
+#include "base/options.h"
 #include "device/cpu/limits.h"
+#include "device/ggml/ggml_device.h"
+#include "device/registry.h"
 #include "engine/engine.h"
 #include "engine/teacher_forcing.h"
 #include "kernels/kernels.h"
-#include "device/registry.h"
 
-#define REQUIRE_FOR(function, condition, what)                                                               \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            return error_set(err, QASR_E_INVALID, "%s: %s", function, what);                                 \
+#define REQUIRE_FOR(function, condition, what)                                                                         \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            return error_set(err, QASR_E_INVALID, "%s: %s", function, what);                                           \
     } while (0)
 #define REQUIRE(condition, what) REQUIRE_FOR(__func__, condition, what)
 
@@ -38,7 +38,8 @@ qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err)
     return audio_read_options(&own, opt, err);
 }
 
-qasr_status qasr_audio_load_part(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err)
+qasr_status qasr_audio_load_part(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt,
+                                 qasr_error *err)
 {
     qasr_audio_options own;
     REQUIRE(pcm && n_samples && path, "pcm, n_samples and path must not be NULL");
@@ -116,8 +117,11 @@ qasr_status qasr_device_get(qasr_device_info *out, size_t index, qasr_error *err
     device_info found;
     if (!device_list(&found, index))
         return error_set(err, QASR_E_INVALID, "there is no device %zu", index);
-    qasr_device_info own = { .struct_size = out->struct_size, .free_bytes = found.free_bytes, .total_bytes = found.total_bytes,
-                             .flash_attention = found.flash_attention, .maps_files = found.maps_files };
+    qasr_device_info own = { .struct_size = out->struct_size,
+                             .free_bytes = found.free_bytes,
+                             .total_bytes = found.total_bytes,
+                             .flash_attention = found.flash_attention,
+                             .maps_files = found.maps_files };
     memcpy(own.name, found.name, sizeof own.name);
     memcpy(own.description, found.description, sizeof own.description);
     memcpy(own.backend, found.backend, sizeof own.backend);
@@ -134,7 +138,8 @@ static qasr_status read_transcribe_options(qasr_transcribe_options *own, const q
 {
     TRY(options_read(own, sizeof *own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
     REQUIRE_FOR(caller, own->max_new_tokens >= 0, "max_new_tokens must not be negative");
-    REQUIRE_FOR(caller, own->max_segment_s >= 0 && isfinite(own->max_segment_s), "max_piece_s must be 0 or a positive number");
+    REQUIRE_FOR(caller, own->max_segment_s >= 0 && isfinite(own->max_segment_s),
+                "max_piece_s must be 0 or a positive number");
     REQUIRE_FOR(caller, own->encoder_attention == QASR_ENCODER_WINDOWS || own->encoder_attention == QASR_ENCODER_FULL,
                 "encoder_attention is out of range");
     return QASR_OK;
@@ -167,8 +172,8 @@ qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err
     REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_LIMITS_INIT");
     device_limits found;
     TRY(limits_measure(&found, (unsigned)n_threads, err));
-    qasr_limits own = { out->struct_size, found.read_gb_s, found.f32_gop_s, found.bf16_gop_s,
-                        (int)found.n_threads, found.int8_gop_s };
+    qasr_limits own = { out->struct_size, found.read_gb_s,      found.f32_gop_s,
+                        found.bf16_gop_s, (int)found.n_threads, found.int8_gop_s };
     options_write(out, out->struct_size, &own, sizeof own);
     return QASR_OK;
 }
@@ -198,8 +203,8 @@ qasr_status qasr_score_text(qasr_score *out, const char *reference, const char *
     return QASR_OK;
 }
 
-qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *session, const float *pcm, size_t n_samples,
-                            const qasr_transcribe_options *opt, qasr_error *err)
+qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *session, const float *pcm,
+                                      size_t n_samples, const qasr_transcribe_options *opt, qasr_error *err)
 {
     qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
     REQUIRE(out && session && pcm && n_samples > 0, "out, session and pcm must not be NULL, and there must be samples");
@@ -208,8 +213,14 @@ qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *
 }
 
 const float *qasr_teacher_forcing_logits(const qasr_teacher_forcing *forced) { return teacher_forcing_logits(forced); }
-size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forced) { return teacher_forcing_vocabulary(forced); }
-qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forced, int32_t token, qasr_error *err) { return teacher_forcing_token(forced, token, err); }
+size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forced)
+{
+    return teacher_forcing_vocabulary(forced);
+}
+qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forced, int32_t token, qasr_error *err)
+{
+    return teacher_forcing_token(forced, token, err);
+}
 void qasr_teacher_forcing_close(qasr_teacher_forcing *forced) { teacher_forcing_close(forced); }
 
 /* ---- result ---- */
@@ -239,7 +250,9 @@ qasr_stop_reason qasr_result_stop_reason(const qasr_result *result)
 
 const char *qasr_segment_status_name(qasr_segment_status status)
 {
-    static const char *const names[] = { "ok", "retried", "silent", "suspect_loop", "suspect_limit", "suspect_empty", "suspect_rate" };
+    static const char *const names[] = { "ok",           "retried",       "silent",
+                                         "suspect_loop", "suspect_limit", "suspect_empty",
+                                         "suspect_rate" };
     return status >= QASR_SEGMENT_OK && status <= QASR_SEGMENT_SUSPECT_RATE ? names[status] : "unknown";
 }
 

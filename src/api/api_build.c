@@ -22,9 +22,16 @@ static const char *compiler(void)
 #endif
 }
 
-static const struct { const char *name, *(*value)(void); } facts[] = {
-    { "build", build }, { "compiler", compiler }, { "cpu", qasr_cpu_level }, { "libsndfile", audio_sndfile_version },
-    { "libsoxr", audio_soxr_version }, { "jansson", config_jansson_version }, { "utf8proc", text_utf8proc_version },
+static const struct {
+    const char *name, *(*value)(void);
+} facts[] = {
+    { "build", build },
+    { "compiler", compiler },
+    { "cpu", qasr_cpu_level },
+    { "libsndfile", audio_sndfile_version },
+    { "libsoxr", audio_soxr_version },
+    { "jansson", config_jansson_version },
+    { "utf8proc", text_utf8proc_version },
     { "pcre2", text_pcre2_version },
 };
 

@@ -1,8 +1,8 @@
 /* Public entry point of calibration: fill in defaults, check arguments, call the engine. */
 #include "qasr/qasr.h"
 
-#include "base/options.h"
 #include "base/error.h"
+#include "base/options.h"
 #include "quantize/calibrate.h"
 
 static qasr_status check_options(const qasr_calibrate_options *opt, qasr_error *err)

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#include "base/options.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "quantize/convert.h"
+#include "base/options.h"
 #include "quant/mix.h"
+#include "quantize/convert.h"
 
 size_t qasr_qtype_count(void) { return quant_mix_count(); }
 const char *qasr_qtype_name(size_t index) { return index < quant_mix_count() ? quant_mix_at(index)->name : NULL; }
@@ -27,7 +27,8 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
     if (!(own.auto_mix >= 0))
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", own.auto_mix);
     if (own.auto_mix > 0 && !own.calibration)
-        return error_set(err, QASR_E_INVALID, "an automatic mix of types needs a calibration to measure with; make one with: qasr "
+        return error_set(err, QASR_E_INVALID,
+                         "an automatic mix of types needs a calibration to measure with; make one with: qasr "
                          "calibrate --covariance");
     if (!own.qtype)
         own.qtype = "q8_0";

@@ -1,7 +1,7 @@
-/* Where something is to be heard: log-mel features [MEL_BINS, n_frames] in, one verdict per frame of 10 ms out. It looks at
- * eight bands of the spectrum, as speech stands out in some band even where the noise in others is louder: a frame is heard
- * when one of its bands is well above what that band sinks to between words. No model is involved, so music and other sounds
- * that change are heard too; steady noise and hum are not. */
+/* Where something is to be heard: log-mel features [MEL_BINS, n_frames] in, one verdict per frame of 10 ms out. It
+ * looks at eight bands of the spectrum, as speech stands out in some band even where the noise in others is louder: a
+ * frame is heard when one of its bands is well above what that band sinks to between words. No model is involved, so
+ * music and other sounds that change are heard too; steady noise and hum are not. */
 #include "audio/activity.h"
 
 #include <math.h>
@@ -13,10 +13,10 @@
 enum {
     BANDS = 8,
     BAND_BINS = MEL_BINS / BANDS,
-    SMOOTH = 2,      /* frames on either side */
-    GAP_MAX = 6,     /* shorter pauses are inside a sound: stops before a plosive */
-    CLICK_MAX = 8,   /* what is heard for so few frames, four of which come of smoothing, is a click */
-    FIRST_BIN = 3    /* those below hold what an offset of the samples leaks */
+    SMOOTH = 2,    /* frames on either side */
+    GAP_MAX = 6,   /* shorter pauses are inside a sound: stops before a plosive */
+    CLICK_MAX = 8, /* what is heard for so few frames, four of which come of smoothing, is a click */
+    FIRST_BIN = 3  /* those below hold what an offset of the samples leaks */
 };
 /* In dB. Levels are of mel bins, white noise of -70 dB below full scale has -66. */
 static const float ACTIVE_DB = 9, INAUDIBLE = -66, SILENT = -34;
@@ -160,7 +160,4 @@ size_t activity_edges(const activity *a, size_t *first, size_t *end)
     return n_active_frames;
 }
 
-bool activity_is_silent(const activity *a, size_t t)
-{
-    return !a->active[t] && a->loud[t] < SILENT;
-}
+bool activity_is_silent(const activity *a, size_t t) { return !a->active[t] && a->loud[t] < SILENT; }

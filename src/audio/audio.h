@@ -1,5 +1,5 @@
-/* Sound in: any file -> its own frames (source.h) -> 16 kHz mono float (decode.c) -> log-mel (mel.c). What is in it: activity.h; where to
- * cut it: split.h. */
+/* Sound in: any file -> its own frames (source.h) -> 16 kHz mono float (decode.c) -> log-mel (mel.c). What is in it:
+ * activity.h; where to cut it: split.h. */
 #ifndef QASR_AUDIO_AUDIO_H
 #define QASR_AUDIO_AUDIO_H
 
@@ -25,16 +25,17 @@ const char *audio_soxr_version(void);
 /* decode.c: the caller's options, which may be NULL or of another version, as complete ones. Error: INVALID. */
 qasr_status audio_read_options(qasr_audio_options *own, const qasr_audio_options *given, qasr_error *err);
 /* File ("-": standard input) -> *pcm [*n_samples], 16 kHz mono, |x| <= 1; zero samples are not an
- * error here. opt is complete; what it leaves out of the file plays no part, also for the peak. Order of the reference (qwen_asr inference/utils.py): decode, mean over channels, resample,
- * divide by the peak if it is above 1, clip. Samples that are not finite become an error (FORMAT). Free
- * with mem_free. */
-qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err);
+ * error here. opt is complete; what it leaves out of the file plays no part, also for the peak. Order of the reference
+ * (qwen_asr inference/utils.py): decode, mean over channels, resample, divide by the peak if it is above 1, clip.
+ * Samples that are not finite become an error (FORMAT). Free with mem_free. */
+qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt,
+                       qasr_error *err);
 /* What the headers say, of the part that opt chooses. info->struct_size is left as it is. */
 qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err);
 
-/* The same samples bit by bit, in memory that does not grow with the file. Opening decodes all of it once, for the peak, and
- * reports what is wrong with it; path and the strings of opt must live as long as the stream. Errors as audio_load, also of reading: IO when the
- * file has changed since. */
+/* The same samples bit by bit, in memory that does not grow with the file. Opening decodes all of it once, for the
+ * peak, and reports what is wrong with it; path and the strings of opt must live as long as the stream. Errors as
+ * audio_load, also of reading: IO when the file has changed since. */
 typedef struct audio_stream audio_stream;
 qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_audio_options *opt, qasr_error *err);
 /* The next n samples; *n_read is less than n at the end only. */
@@ -51,7 +52,8 @@ qasr_status mel_create(mel **out, qasr_error *err);
 void mel_free(mel *m);
 /* Frames of n samples: n / 160. */
 size_t mel_frames(size_t n_samples);
-/* The tables as others store them: triangles [MEL_BINS, MEL_SPECTRUM] over the bins of the spectrum, window [MEL_FFT]. */
+/* The tables as others store them: triangles [MEL_BINS, MEL_SPECTRUM] over the bins of the spectrum, window [MEL_FFT].
+ */
 void mel_get_filters(const mel *m, float *out);
 void mel_get_window(const mel *m, float *out);
 /* out: [MEL_BINS, mel_frames(n)], float32, row-major; n > 200. Not padded: the caller pads short clips.

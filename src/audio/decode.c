@@ -1,8 +1,9 @@
-/* Sound files to samples: what a source gives in, 16 kHz mono floats with |x| <= 1 out. In the order of the reference (qwen_asr
- * inference/utils.py): float samples, mean over the channels, soxr "HQ" to 16 kHz, division by the peak if that is above 1.
+/* Sound files to samples: what a source gives in, 16 kHz mono floats with |x| <= 1 out. In the order of the reference
+ * (qwen_asr inference/utils.py): float samples, mean over the channels, soxr "HQ" to 16 kHz, division by the peak if
+ * that is above 1.
  *
- * The file streams through in chunks of some thousand frames, so memory holds one growing buffer of results, or only what was not
- * yet read of an audio_stream.
+ * The file streams through in chunks of some thousand frames, so memory holds one growing buffer of results, or only
+ * what was not yet read of an audio_stream.
  *
  * The peak is known at the end of the file only. So a long stream is decoded twice, once for its peak and its damage,
  * then to be read: that takes a hundredth of the time of what is done with the samples. */
@@ -21,16 +22,16 @@
 
 enum {
     MAX_HOURS = 24,
-    CHUNK_FLOATS = 65536,       /* at least SOURCE_MAX_CHANNELS */
+    CHUNK_FLOATS = 65536,           /* at least SOURCE_MAX_CHANNELS */
     KEEP_SAMPLES = 120 * AUDIO_RATE /* a stream that is not longer is decoded once and kept */
 };
 
 /* ---- resampling -------------------------------------------------------------------------- */
 
 typedef struct resampler {
-    soxr_t soxr;  /* NULL when the input has the right rate */
-    buf pcm;      /* floats at AUDIO_RATE */
-    float *chunk; /* [CHUNK_FLOATS] */
+    soxr_t soxr;        /* NULL when the input has the right rate */
+    buf pcm;            /* floats at AUDIO_RATE */
+    float *chunk;       /* [CHUNK_FLOATS] */
     uint64_t n_dropped; /* samples that were before those of pcm */
 } resampler;
 
@@ -38,7 +39,7 @@ typedef struct resampler {
 static qasr_status resampler_open(resampler *r, int rate, qasr_error *err)
 {
     const size_t max_samples = (size_t)MAX_HOURS * 3600 * AUDIO_RATE + CHUNK_FLOATS; /* + what soxr may add */
-    *r = (resampler){0};
+    *r = (resampler){ 0 };
     buf_init(&r->pcm, max_samples * sizeof(float));
     if (rate == AUDIO_RATE)
         return QASR_OK;
@@ -137,17 +138,17 @@ static size_t count_finite(const float *x, size_t n)
 
 struct audio_stream {
     source *source;
-    resampler resampler; /* holds what was decoded and not dropped */
-    float *chunk;        /* [CHUNK_FLOATS] */
-    size_t channel;      /* 0: all */
-    uint64_t first, limit; /* of the file's frames: the first that is wanted, how many */
+    resampler resampler;    /* holds what was decoded and not dropped */
+    float *chunk;           /* [CHUNK_FLOATS] */
+    size_t channel;         /* 0: all */
+    uint64_t first, limit;  /* of the file's frames: the first that is wanted, how many */
     uint64_t n_file_frames; /* decoded so far */
-    uint64_t n_frames;   /* of them, wanted */
+    uint64_t n_frames;      /* of them, wanted */
     bool ended, damaged;
-    bool again;          /* the second time */
+    bool again;               /* the second time */
     uint64_t n_frames_before; /* of the first time */
-    float peak;          /* samples are divided by it if it is above 1 */
-    size_t n_read;       /* samples of the resampler's that were handed out */
+    float peak;               /* samples are divided by it if it is above 1 */
+    size_t n_read;            /* samples of the resampler's that were handed out */
 };
 
 static qasr_status end_frames(audio_stream *a, qasr_error *err)
@@ -185,13 +186,15 @@ static qasr_status decode_chunk(audio_stream *a, qasr_error *err)
     make_mono(a->chunk, a->chunk, n, channels, a->channel);
     const size_t n_finite = count_finite(a->chunk, n);
     if (n_finite < n)
-        return error_set(err, QASR_E_FORMAT,
-                         "'%s' has a sample that is not a finite number in frame %" PRIu64, source_name(s),
-                         a->first + a->n_frames + n_finite);
+        return error_set(err, QASR_E_FORMAT, "'%s' has a sample that is not a finite number in frame %" PRIu64,
+                         source_name(s), a->first + a->n_frames + n_finite);
     a->n_frames += n;
     if (a->n_frames > max_frames)
-        return error_set(err, QASR_E_FORMAT, "'%s' is longer than %d hours; cut it into parts first, or take parts of it with a start and a "
-                         "duration", source_name(s), MAX_HOURS);
+        return error_set(
+            err, QASR_E_FORMAT,
+            "'%s' is longer than %d hours; cut it into parts first, or take parts of it with a start and a "
+            "duration",
+            source_name(s), MAX_HOURS);
     return n > 0 ? resampler_put(&a->resampler, a->chunk, n, err) : QASR_OK;
 }
 
@@ -232,10 +235,12 @@ qasr_status audio_read_options(qasr_audio_options *own, const qasr_audio_options
     *own = (qasr_audio_options)QASR_AUDIO_OPTIONS_INIT;
     TRY(options_read(own, sizeof *own, given, "QASR_AUDIO_OPTIONS_INIT", err));
     if (!(own->start_s >= 0) || !isfinite(own->start_s) || !(own->duration_s >= 0) || !isfinite(own->duration_s))
-        return error_set(err, QASR_E_INVALID, "the start (%g s) and the duration (%g s) of audio must be 0 or positive numbers", own->start_s,
-                         own->duration_s);
+        return error_set(err, QASR_E_INVALID,
+                         "the start (%g s) and the duration (%g s) of audio must be 0 or positive numbers",
+                         own->start_s, own->duration_s);
     if (own->channel < 0 || own->channel > SOURCE_MAX_CHANNELS)
-        return error_set(err, QASR_E_INVALID, "channel %d: expected 0 for all, or from 1 to %d", own->channel, SOURCE_MAX_CHANNELS);
+        return error_set(err, QASR_E_INVALID, "channel %d: expected 0 for all, or from 1 to %d", own->channel,
+                         SOURCE_MAX_CHANNELS);
     return own->raw ? source_check_raw(own->raw, err) : QASR_OK;
 }
 
@@ -250,8 +255,8 @@ static qasr_status choose_frames(audio_stream *a, const qasr_audio_options *opt,
 {
     const int rate = source_rate(a->source), channels = source_channels(a->source);
     if (opt->channel > channels)
-        return error_set(err, QASR_E_FORMAT, "'%s' has %d channel%s, there is no channel %d", source_name(a->source), channels,
-                         channels == 1 ? "" : "s", opt->channel);
+        return error_set(err, QASR_E_FORMAT, "'%s' has %d channel%s, there is no channel %d", source_name(a->source),
+                         channels, channels == 1 ? "" : "s", opt->channel);
     a->channel = (size_t)opt->channel;
     a->first = frames_of(opt->start_s, rate);
     a->limit = opt->duration_s > 0 ? frames_of(opt->duration_s, rate) : INT64_MAX;
@@ -261,7 +266,7 @@ static qasr_status choose_frames(audio_stream *a, const qasr_audio_options *opt,
 /* *a is to be closed also after an error. */
 static qasr_status open_stream(audio_stream *a, const char *path, const qasr_audio_options *opt, qasr_error *err)
 {
-    *a = (audio_stream){0};
+    *a = (audio_stream){ 0 };
     TRY(source_open(&a->source, path, opt, err));
     TRY(choose_frames(a, opt, err));
     TRY(resampler_open(&a->resampler, source_rate(a->source), err));
@@ -277,7 +282,7 @@ static void close_stream(audio_stream *a)
 
 qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err)
 {
-    audio_stream a = {0};
+    audio_stream a = { 0 };
     qasr_status status = source_open(&a.source, path, opt, err);
     if (status == QASR_OK)
         status = choose_frames(&a, opt, err);
@@ -318,7 +323,7 @@ done:
 static qasr_status begin_again(audio_stream *a, qasr_error *err)
 {
     resampler_close(&a->resampler);
-    a->resampler = (resampler){0};
+    a->resampler = (resampler){ 0 };
     a->n_frames_before = a->n_frames;
     a->n_frames = a->n_file_frames = 0;
     a->ended = false;

@@ -1,5 +1,5 @@
-/* Ogg (RFC 3533): pages, of which the last one of a stream has a flag. Wave64 and RF64 (EBU Tech 3306) say at the beginning how long
- * the file is, CAF how long each of its chunks is. */
+/* Ogg (RFC 3533): pages, of which the last one of a stream has a flag. Wave64 and RF64 (EBU Tech 3306) say at the
+ * beginning how long the file is, CAF how long each of its chunks is. */
 #include "audio/ending.h"
 
 #include <string.h>
@@ -51,10 +51,12 @@ static bool w64_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
     return is_too_short(size + 7, little_endian(head, n_head, 16));
 }
 
-/* The chunk ds64 comes first; its first number is the length of all that is behind it and the name of the file's kind. */
+/* The chunk ds64 comes first; its first number is the length of all that is behind it and the name of the file's kind.
+ */
 static bool rf64_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
 {
-    return n_head >= 28 && memcmp(head + 12, "ds64", 4) == 0 && is_too_short(size + 1, little_endian(head, n_head, 20) + 8);
+    return n_head >= 28 && memcmp(head + 12, "ds64", 4) == 0 &&
+           is_too_short(size + 1, little_endian(head, n_head, 20) + 8);
 }
 
 static bool caf_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
@@ -70,7 +72,8 @@ static bool caf_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
     return false;
 }
 
-bool ending_is_missing(const unsigned char *head, size_t n_head, const unsigned char *tail, size_t n_tail, uint64_t size)
+bool ending_is_missing(const unsigned char *head, size_t n_head, const unsigned char *tail, size_t n_tail,
+                       uint64_t size)
 {
     if (n_head < 4)
         return false;

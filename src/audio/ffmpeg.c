@@ -1,5 +1,5 @@
-/* See ffmpeg.h. The sound comes as an AU stream: a header of 24 bytes that may leave the length open, then floats. It keeps its own
- * rate and channels, so that it takes the same way from here as any other file. */
+/* See ffmpeg.h. The sound comes as an AU stream: a header of 24 bytes that may leave the length open, then floats. It
+ * keeps its own rate and channels, so that it takes the same way from here as any other file. */
 #include "audio/ffmpeg.h"
 
 #include <errno.h>
@@ -13,13 +13,17 @@
 
 extern char **environ;
 
-/* Standard input is named as a file, not as a pipe: so it can be read back and forth, as most containers must be, and what the file is
- * called plays no part. Nothing but local files may be opened: a playlist in a file could name any address. */
-static char *const arguments[] = { "ffmpeg", "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", "file:/dev/stdin",
-                                   "-map", "0:a:0", "-vn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1", NULL };
+/* Standard input is named as a file, not as a pipe: so it can be read back and forth, as most containers must be, and
+ * what the file is called plays no part. Nothing but local files may be opened: a playlist in a file could name any
+ * address. */
+static char *const arguments[] = {
+    "ffmpeg", "-nostdin", "-v",  "error", "-protocol_whitelist", "file,pipe", "-i", "file:/dev/stdin",
+    "-map",   "0:a:0",    "-vn", "-c:a",  "pcm_f32be",           "-f",        "au", "pipe:1",
+    NULL
+};
 
-/* In a process group of its own: Ctrl-C is for the caller, which ends the child itself. Signals that the caller may ignore do what
- * they do by default. */
+/* In a process group of its own: Ctrl-C is for the caller, which ends the child itself. Signals that the caller may
+ * ignore do what they do by default. */
 static int spawn(pid_t *pid, const char *program, int in, int out, int messages)
 {
     posix_spawn_file_actions_t files;
@@ -86,7 +90,8 @@ bool ffmpeg_start(ffmpeg *f, const char *program, int in)
     FILE *messages = tmpfile();
     int message_fd = messages ? fcntl(fileno(messages), F_DUPFD_CLOEXEC, 3) : -1;
     int own_in = fcntl(in, F_DUPFD_CLOEXEC, 3);
-    code = out >= 0 && f->fd >= 0 && message_fd >= 0 && own_in >= 0 ? spawn(&f->pid, program, own_in, out, message_fd) : errno;
+    code = out >= 0 && f->fd >= 0 && message_fd >= 0 && own_in >= 0 ? spawn(&f->pid, program, own_in, out, message_fd)
+                                                                    : errno;
     close_if_open(out);
     close_if_open(message_fd);
     close_if_open(own_in);
@@ -99,8 +104,8 @@ bool ffmpeg_start(ffmpeg *f, const char *program, int in)
     return false;
 }
 
-/* The last line that is not empty, without what it begins with to say who speaks: "[mov @ 0x...] ", "file:/dev/stdin: ". That there is
- * no sound comes with advice about options that the user has not given. */
+/* The last line that is not empty, without what it begins with to say who speaks: "[mov @ 0x...] ", "file:/dev/stdin:
+ * ". That there is no sound comes with advice about options that the user has not given. */
 static void last_line(FILE *messages, char *text, size_t size)
 {
     static const char input[] = "file:/dev/stdin: ", no_stream[] = "matches no streams";

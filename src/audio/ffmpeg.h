@@ -14,11 +14,12 @@ typedef struct ffmpeg {
     FILE *messages; /* what it says */
 } ffmpeg;
 
-/* Starts the program (found on PATH, no shell) on the first sound in a file; it may read no more than local files. in is a descriptor
- * that is open on the file. False if there is no such program; errno says why. *f is to be ended if it was started. */
+/* Starts the program (found on PATH, no shell) on the first sound in a file; it may read no more than local files. in
+ * is a descriptor that is open on the file. False if there is no such program; errno says why. *f is to be ended if it
+ * was started. */
 bool ffmpeg_start(ffmpeg *f, const char *program, int in);
-/* When no more of its output is wanted: closes that and waits. False if it failed; text gets the last line that it wrote as a
- * message, which may be "". */
+/* When no more of its output is wanted: closes that and waits. False if it failed; text gets the last line that it
+ * wrote as a message, which may be "". */
 bool ffmpeg_finish(ffmpeg *f, char *text, size_t size);
 /* Stops it if it still runs. Harmless on a zeroed struct. */
 void ffmpeg_end(ffmpeg *f);

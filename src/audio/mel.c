@@ -51,10 +51,7 @@ typedef struct mel_job {
 /* ---- tables ------------------------------------------------------------------------------ */
 
 /* Slaney's scale: linear below 1000 Hz (mel 15), logarithmic above. */
-static double mel_to_hz(double mels)
-{
-    return mels < 15 ? 200 * mels / 3 : 1000 * exp((mels - 15) * log(6.4) / 27);
-}
+static double mel_to_hz(double mels) { return mels < 15 ? 200 * mels / 3 : 1000 * exp((mels - 15) * log(6.4) / 27); }
 
 static void fill_filters(mel *m)
 {
@@ -66,7 +63,7 @@ static void fill_filters(mel *m)
         double mid = mel_to_hz(top_mel * (i + 1) / (MEL_BINS + 1));
         double high = mel_to_hz(top_mel * (i + 2) / (MEL_BINS + 1));
         mel_filter *f = &m->filters[i];
-        *f = (mel_filter){.first_weight = n_weights};
+        *f = (mel_filter){ .first_weight = n_weights };
         for (int bin = 0; bin < MEL_SPECTRUM; bin++) {
             double hz = bin * hz_per_bin;
             double height = fmin((hz - low) / (mid - low), (high - hz) / (high - mid));
@@ -94,10 +91,7 @@ qasr_status mel_create(mel **out, qasr_error *err)
     return QASR_OK;
 }
 
-void mel_free(mel *m)
-{
-    mem_free(m);
-}
+void mel_free(mel *m) { mem_free(m); }
 
 void mel_get_filters(const mel *m, float *out)
 {
@@ -114,10 +108,7 @@ void mel_get_window(const mel *m, float *out)
         out[i] = (float)m->window[i];
 }
 
-size_t mel_frames(size_t n_samples)
-{
-    return n_samples / MEL_HOP;
-}
+size_t mel_frames(size_t n_samples) { return n_samples / MEL_HOP; }
 
 /* ---- DFT of 400 points ------------------------------------------------------------------- */
 
@@ -128,8 +119,8 @@ typedef struct twiddles {
 
 /* Butterflies of a Stockham pass: inputs lie `step` apart, outputs `run` apart; `run` butterflies side by
  * side with the same factors. */
-static void butterfly_4(double *restrict yr, double *restrict yi, const double *restrict xr,
-                        const double *restrict xi, size_t step, size_t run, const twiddles *w)
+static void butterfly_4(double *restrict yr, double *restrict yi, const double *restrict xr, const double *restrict xi,
+                        size_t step, size_t run, const twiddles *w)
 {
     const double w1r = w->re[1], w1i = w->im[1], w2r = w->re[2], w2i = w->im[2];
     const double w3r = w->re[3], w3i = w->im[3];
@@ -152,8 +143,8 @@ static void butterfly_4(double *restrict yr, double *restrict yi, const double *
     }
 }
 
-static void butterfly_5(double *restrict yr, double *restrict yi, const double *restrict xr,
-                        const double *restrict xi, size_t step, size_t run, const twiddles *w)
+static void butterfly_5(double *restrict yr, double *restrict yi, const double *restrict xr, const double *restrict xi,
+                        size_t step, size_t run, const twiddles *w)
 {
     /* cos and sin of 2 pi / 5 and 4 pi / 5 */
     const double c1 = 0.30901699437494742410, s1 = 0.95105651629515357212;
@@ -198,9 +189,8 @@ static void dft_pass(const mel *m, mel_scratch *s, int from, size_t done, size_t
             w.re[k] = m->cosine[p * k * done];
             w.im[k] = m->sine[p * k * done];
         }
-        (radix == 4 ? butterfly_4 : butterfly_5)(s->re[!from] + p * radix * run,
-                                                 s->im[!from] + p * radix * run, s->re[from] + p * run,
-                                                 s->im[from] + p * run, step, run, &w);
+        (radix == 4 ? butterfly_4 : butterfly_5)(s->re[!from] + p * radix * run, s->im[!from] + p * radix * run,
+                                                 s->re[from] + p * run, s->im[from] + p * run, step, run, &w);
     }
 }
 
@@ -257,7 +247,7 @@ static void write_log_mel(const mel_job *job, mel_scratch *s, size_t t0, size_t 
 {
     for (size_t row = 0; row < MEL_BINS; row++) {
         const mel_filter *f = &job->m->filters[row];
-        double sum[GROUP_FRAMES] = {0};
+        double sum[GROUP_FRAMES] = { 0 };
         for (int j = 0; j < f->n_bins; j++) {
             const double weight = job->m->weights[f->first_weight + j];
             const double *power = s->power + (size_t)(f->first_bin + j) * GROUP_FRAMES;
@@ -299,14 +289,12 @@ static void scale_row(void *arg, size_t row, unsigned thread)
         out[t] = (fmaxf(out[t], job->floor_log) + 4) / 4;
 }
 
-qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p,
-                        qasr_error *err)
+qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err)
 {
     if (n_samples <= HALF_WINDOW)
-        return error_set(err, QASR_E_INVALID,
-                         "audio of %zu samples is too short for features, expected more than %d", n_samples,
-                         HALF_WINDOW);
-    mel_job job = {.m = m, .out = out, .pcm = pcm, .n_samples = n_samples, .n_frames = mel_frames(n_samples)};
+        return error_set(err, QASR_E_INVALID, "audio of %zu samples is too short for features, expected more than %d",
+                         n_samples, HALF_WINDOW);
+    mel_job job = { .m = m, .out = out, .pcm = pcm, .n_samples = n_samples, .n_frames = mel_frames(n_samples) };
     const unsigned n_threads = pool_threads(p);
     TRY(MEM_ALLOC(&job.scratch, n_threads, err));
     for (unsigned i = 0; i < n_threads; i++)

@@ -1,5 +1,5 @@
-/* See source.h. Sound files are read by libsndfile, of any format, rate and channel count that it knows; what it does not know may be given
- * to ffmpeg, whose output it reads from a pipe. Nothing is allocated by what a header claims. */
+/* See source.h. Sound files are read by libsndfile, of any format, rate and channel count that it knows; what it does
+ * not know may be given to ffmpeg, whose output it reads from a pipe. Nothing is allocated by what a header claims. */
 #include "audio/source.h"
 
 #include <errno.h>
@@ -32,23 +32,33 @@ struct source {
     const char *path, *name; /* name: for messages */
     const char *program;     /* to decode what libsndfile does not know; NULL: none */
     SNDFILE *file;
-    SF_INFO info, asked;     /* asked: of raw samples, else zero */
-    buf bytes; /* the whole input if it cannot seek */
-    size_t at; /* read position in bytes */
-    ffmpeg decoder;          /* file reads what it writes */
+    SF_INFO info, asked; /* asked: of raw samples, else zero */
+    buf bytes;           /* the whole input if it cannot seek */
+    size_t at;           /* read position in bytes */
+    ffmpeg decoder;      /* file reads what it writes */
     bool decoded_elsewhere;
 };
 
 /* ---- raw samples ------------------------------------------------------------------------- */
 
-static const struct { const char *name; int format; } raw_formats[] = {
-    { "s8", SF_FORMAT_PCM_S8 }, { "u8", SF_FORMAT_PCM_U8 },
-    { "s16le", SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE }, { "s16be", SF_FORMAT_PCM_16 | SF_ENDIAN_BIG },
-    { "s24le", SF_FORMAT_PCM_24 | SF_ENDIAN_LITTLE }, { "s24be", SF_FORMAT_PCM_24 | SF_ENDIAN_BIG },
-    { "s32le", SF_FORMAT_PCM_32 | SF_ENDIAN_LITTLE }, { "s32be", SF_FORMAT_PCM_32 | SF_ENDIAN_BIG },
-    { "f32le", SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE }, { "f32be", SF_FORMAT_FLOAT | SF_ENDIAN_BIG },
-    { "f64le", SF_FORMAT_DOUBLE | SF_ENDIAN_LITTLE }, { "f64be", SF_FORMAT_DOUBLE | SF_ENDIAN_BIG },
-    { "ulaw", SF_FORMAT_ULAW }, { "alaw", SF_FORMAT_ALAW },
+static const struct {
+    const char *name;
+    int format;
+} raw_formats[] = {
+    { "s8", SF_FORMAT_PCM_S8 },
+    { "u8", SF_FORMAT_PCM_U8 },
+    { "s16le", SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE },
+    { "s16be", SF_FORMAT_PCM_16 | SF_ENDIAN_BIG },
+    { "s24le", SF_FORMAT_PCM_24 | SF_ENDIAN_LITTLE },
+    { "s24be", SF_FORMAT_PCM_24 | SF_ENDIAN_BIG },
+    { "s32le", SF_FORMAT_PCM_32 | SF_ENDIAN_LITTLE },
+    { "s32be", SF_FORMAT_PCM_32 | SF_ENDIAN_BIG },
+    { "f32le", SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE },
+    { "f32be", SF_FORMAT_FLOAT | SF_ENDIAN_BIG },
+    { "f64le", SF_FORMAT_DOUBLE | SF_ENDIAN_LITTLE },
+    { "f64be", SF_FORMAT_DOUBLE | SF_ENDIAN_BIG },
+    { "ulaw", SF_FORMAT_ULAW },
+    { "alaw", SF_FORMAT_ALAW },
 };
 
 static qasr_status bad_raw(const char *raw, qasr_error *err)
@@ -58,10 +68,11 @@ static qasr_status bad_raw(const char *raw, qasr_error *err)
         size_t n = strlen(names);
         snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", raw_formats[i].name);
     }
-    return error_set(err, QASR_E_INVALID,
-                     "raw samples '%s': expected FORMAT:RATE:CHANNELS as in s16le:16000:1, FORMAT one of %s, RATE from %d to "
-                     "%d, CHANNELS from 1 to %d",
-                     raw, names, MIN_RATE, MAX_RATE, SOURCE_MAX_CHANNELS);
+    return error_set(
+        err, QASR_E_INVALID,
+        "raw samples '%s': expected FORMAT:RATE:CHANNELS as in s16le:16000:1, FORMAT one of %s, RATE from %d to "
+        "%d, CHANNELS from 1 to %d",
+        raw, names, MIN_RATE, MAX_RATE, SOURCE_MAX_CHANNELS);
 }
 
 /* A number of digits only, from 1 to max, that ends with the character end; *p goes behind that. */
@@ -82,7 +93,7 @@ static bool read_count(const char **p, char end, int max, int *out)
 static qasr_status read_raw(SF_INFO *info, const char *raw, qasr_error *err)
 {
     const char *p = strchr(raw, ':');
-    *info = (SF_INFO){0};
+    *info = (SF_INFO){ 0 };
     for (size_t i = 0; p && i < ARRAY_LEN(raw_formats); i++)
         if (strncmp(raw, raw_formats[i].name, (size_t)(p - raw)) == 0 && !raw_formats[i].name[p - raw])
             info->format = SF_FORMAT_RAW | raw_formats[i].format;
@@ -102,10 +113,7 @@ qasr_status source_check_raw(const char *raw, qasr_error *err)
 
 /* ---- libsndfile on memory ---------------------------------------------------------------- */
 
-static sf_count_t bytes_length(void *user)
-{
-    return (sf_count_t)((source *)user)->bytes.len;
-}
+static sf_count_t bytes_length(void *user) { return (sf_count_t)((source *)user)->bytes.len; }
 
 static sf_count_t bytes_seek(sf_count_t offset, int whence, void *user)
 {
@@ -130,10 +138,7 @@ static sf_count_t bytes_read(void *to, sf_count_t n, void *user)
     return (sf_count_t)want;
 }
 
-static sf_count_t bytes_tell(void *user)
-{
-    return (sf_count_t)((source *)user)->at;
-}
+static sf_count_t bytes_tell(void *user) { return (sf_count_t)((source *)user)->at; }
 
 /* What libsndfile says, without its final stop. */
 static const char *library_text(char *to, SNDFILE *file)
@@ -166,19 +171,23 @@ static qasr_status start_decoder(source *s, const char *reason, qasr_error *err)
     const bool in_memory = s->bytes.len > 0;
     int fd = in_memory ? bytes_as_file(&s->bytes) : open(s->path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set_errno(err, in_memory ? "cannot hand '%s' to a decoder in a temporary file" : "cannot open '%s'", s->name);
+        return error_set_errno(
+            err, in_memory ? "cannot hand '%s' to a decoder in a temporary file" : "cannot open '%s'", s->name);
     const bool started = ffmpeg_start(&s->decoder, s->program, fd);
     const int code = errno;
     close(fd);
     if (started)
         return QASR_OK;
     if (code != ENOENT)
-        return error_set(err, QASR_E_IO, "cannot decode '%s': cannot run '%s': %s", s->name, s->program, strerror(code));
+        return error_set(err, QASR_E_IO, "cannot decode '%s': cannot run '%s': %s", s->name, s->program,
+                         strerror(code));
     if (strcmp(s->program, "ffmpeg") != 0)
-        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; the program '%s', which is to be run for such files, was not found",
+        return error_set(err, QASR_E_FORMAT,
+                         "cannot decode '%s': %s; the program '%s', which is to be run for such files, was not found",
                          s->name, reason, s->program);
     return error_set(err, QASR_E_FORMAT,
-                     "cannot decode '%s': %s; install ffmpeg, which is run for such files, or convert it first to WAV, FLAC, Ogg or MP3",
+                     "cannot decode '%s': %s; install ffmpeg, which is run for such files, or convert it first to WAV, "
+                     "FLAC, Ogg or MP3",
                      s->name, reason);
 }
 
@@ -191,10 +200,12 @@ static qasr_status decode_elsewhere(source *s, qasr_error *err)
     const qasr_status status = sf_error(NULL) == SF_ERR_SYSTEM ? QASR_E_IO : QASR_E_FORMAT;
     library_text(reason, NULL);
     if (!s->program || s->asked.format || status == QASR_E_IO)
-        return error_set(err, status, "cannot decode '%s': %s; convert it first, for example with: "
-                         "ffmpeg -i FILE -ar 16000 -ac 1 out.wav", s->name, reason);
+        return error_set(err, status,
+                         "cannot decode '%s': %s; convert it first, for example with: "
+                         "ffmpeg -i FILE -ar 16000 -ac 1 out.wav",
+                         s->name, reason);
     TRY(start_decoder(s, reason, err));
-    s->info = (SF_INFO){0};
+    s->info = (SF_INFO){ 0 };
     s->file = sf_open_fd(s->decoder.fd, SFM_READ, &s->info, SF_FALSE);
     if (s->file) {
         s->info.frames = -1;
@@ -202,15 +213,15 @@ static qasr_status decode_elsewhere(source *s, qasr_error *err)
         return QASR_OK;
     }
     ffmpeg_finish(&s->decoder, text, sizeof text);
-    return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; %s: %s", s->name, reason, s->program, *text ? text : no_sound);
+    return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; %s: %s", s->name, reason, s->program,
+                     *text ? text : no_sound);
 }
 
 /* ---- opening ----------------------------------------------------------------------------- */
 
 static qasr_status decode_bytes(source *s, qasr_error *err)
 {
-    SF_VIRTUAL_IO io = {
-        .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell};
+    SF_VIRTUAL_IO io = { .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell };
     s->at = 0;
     s->info = s->asked;
     errno = 0; /* no room is no matter of formats */
@@ -243,8 +254,7 @@ static qasr_status open_descriptor(source *s, int fd, qasr_error *err)
     if (fstat(fd, &st) != 0)
         return error_set_errno(err, "cannot examine '%s'", s->name);
     if (S_ISDIR(st.st_mode))
-        return error_set(err, QASR_E_IO, "cannot read '%s': it is a directory, expected an audio file",
-                         s->name);
+        return error_set(err, QASR_E_IO, "cannot read '%s': it is a directory, expected an audio file", s->name);
     if (!S_ISREG(st.st_mode))
         return open_bytes(s, fd, err);
     if (st.st_size == 0)
@@ -258,8 +268,8 @@ static qasr_status check_info(const source *s, qasr_error *err)
         return error_set(err, QASR_E_FORMAT, "'%s' has a sample rate of %d Hz, expected %d to %d", s->name,
                          s->info.samplerate, MIN_RATE, MAX_RATE);
     if (s->info.channels < 1 || s->info.channels > SOURCE_MAX_CHANNELS)
-        return error_set(err, QASR_E_FORMAT, "'%s' has %d channels, expected 1 to %d", s->name,
-                         s->info.channels, SOURCE_MAX_CHANNELS);
+        return error_set(err, QASR_E_FORMAT, "'%s' has %d channels, expected 1 to %d", s->name, s->info.channels,
+                         SOURCE_MAX_CHANNELS);
     return QASR_OK;
 }
 
@@ -330,7 +340,8 @@ qasr_status source_rewind(source *s, qasr_error *err)
     const SF_INFO before = s->info;
     close_file(s);
     TRY(s->bytes.len > 0 ? decode_bytes(s, err) : decode_file(s, err));
-    return s->info.samplerate == before.samplerate && s->info.channels == before.channels ? QASR_OK : source_changed(s, err);
+    return s->info.samplerate == before.samplerate && s->info.channels == before.channels ? QASR_OK
+                                                                                          : source_changed(s, err);
 }
 
 void source_close(source *s)
@@ -349,7 +360,7 @@ void source_close(source *s)
  * is; that is no damage. */
 static bool log_says_truncated(SNDFILE *file)
 {
-    static const char *const labels[] = {"data : ", "SSND : ", "Data Size   : "};
+    static const char *const labels[] = { "data : ", "SSND : ", "Data Size   : " };
     char text[4096];
     sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
     for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
@@ -396,7 +407,8 @@ static bool is_cut(const source *s)
     unsigned char *part;
     if (s->asked.format || MEM_ALLOC(&part, ENDING_HEAD_BYTES + ENDING_TAIL_BYTES, NULL) != QASR_OK)
         return false;
-    size_t n_head = read_at(s, 0, part, ENDING_HEAD_BYTES), n_tail = read_at(s, tail, part + ENDING_HEAD_BYTES, ENDING_TAIL_BYTES);
+    size_t n_head = read_at(s, 0, part, ENDING_HEAD_BYTES),
+           n_tail = read_at(s, tail, part + ENDING_HEAD_BYTES, ENDING_TAIL_BYTES);
     bool missing = ending_is_missing(part, n_head, part + ENDING_HEAD_BYTES, n_tail, size);
     mem_free(part);
     return missing;
@@ -406,7 +418,9 @@ static bool warn_if_cut(const source *s, uint64_t n_frames)
 {
     bool cut = is_cut(s);
     if (cut)
-        log_warning("'%s' ends early: it was cut off, or not finished by who wrote it; using the %" PRIu64 " frames found", s->name, n_frames);
+        log_warning("'%s' ends early: it was cut off, or not finished by who wrote it; using the %" PRIu64
+                    " frames found",
+                    s->name, n_frames);
     return cut;
 }
 
@@ -420,7 +434,8 @@ static qasr_status check_decoder(source *s, uint64_t n_frames, bool *damaged, qa
         return QASR_OK;
     }
     if (!good && n_frames == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->name, s->program, *text ? text : no_sound);
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->name, s->program,
+                         *text ? text : no_sound);
     log_warning("'%s' is damaged: %s: %s; using the %" PRIu64 " frames that it gave", s->name, s->program,
                 *text ? text : "it ended before its time", n_frames);
     *damaged = true;
@@ -434,8 +449,8 @@ qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_e
     if (s->decoded_elsewhere)
         return check_decoder(s, n_frames, damaged, err);
     if (n_frames == 0 && s->info.frames != 0)
-        return error_set(err, QASR_E_FORMAT,
-                         "cannot decode '%s': not one sample could be read, the file is damaged", s->name);
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': not one sample could be read, the file is damaged",
+                         s->name);
     *damaged = true;
     if (sf_error(s->file) != SF_ERR_NO_ERROR)
         log_warning("'%s' is damaged: %s; using the %" PRIu64 " frames before that", s->name,
@@ -443,8 +458,7 @@ qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_e
     else if (expected >= 0 && n_frames < (uint64_t)expected)
         log_warning("'%s' ends early: found %" PRIu64 " of %" PRIu64 " frames", s->name, n_frames, (uint64_t)expected);
     else if (log_says_truncated(s->file))
-        log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name,
-                    n_frames);
+        log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name, n_frames);
     else
         *damaged = warn_if_cut(s, n_frames);
     return QASR_OK;

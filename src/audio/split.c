@@ -1,6 +1,7 @@
-/* See split.h. What is heard and what is not comes from activity.c; a cut goes into a pause, and there to the place with the
- * least energy and change. A long pause is worth more than being near the wanted length; without any pause the quietest
- * place of the range is taken. Long silence ends a segment and becomes one of its own, so that it need not be transcribed. */
+/* See split.h. What is heard and what is not comes from activity.c; a cut goes into a pause, and there to the place
+ * with the least energy and change. A long pause is worth more than being near the wanted length; without any pause the
+ * quietest place of the range is taken. Long silence ends a segment and becomes one of its own, so that it need not be
+ * transcribed. */
 #include "audio/split.h"
 
 #include <assert.h>
@@ -9,37 +10,48 @@
 #include "audio/activity.h"
 #include "base/mem.h"
 
-/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short segments leave room
- * for more of them in a batch. */
+/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short segments
+ * leave room for more of them in a batch. */
 enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 16, AHEAD_S = 12, LEEWAY_S = 5 };
 
 enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
 
 /* In frames. */
 enum {
-    PAUSE_MIN = FRAMES_PER_S / 10,     /* shorter ones may be inside a word */
+    PAUSE_MIN = FRAMES_PER_S / 10,        /* shorter ones may be inside a word */
     PAUSE_ENOUGH = 6 * FRAMES_PER_S / 10, /* longer ones are no better */
-    EDGE = 3,                          /* of a pause, where no cut goes */
-    REACH = 8,                         /* what is around a cut counts on either side */
-    MARGIN = 3 * FRAMES_PER_S / 10,    /* of silence that stays with the speech before and behind it */
-    SKIP_MIN = 2 * FRAMES_PER_S,       /* silence at the beginning that is worth a segment of its own */
-    GAP_MIN = 4 * FRAMES_PER_S         /* the same behind speech */
+    EDGE = 3,                             /* of a pause, where no cut goes */
+    REACH = 8,                            /* what is around a cut counts on either side */
+    MARGIN = 3 * FRAMES_PER_S / 10,       /* of silence that stays with the speech before and behind it */
+    SKIP_MIN = 2 * FRAMES_PER_S,          /* silence at the beginning that is worth a segment of its own */
+    GAP_MIN = 4 * FRAMES_PER_S            /* the same behind speech */
 };
 static const float FAINT = 3e-4f; /* samples that are not larger are silence: 10 steps of 16 bits */
-static const double PREFERENCE = 10.0 / AUTO_AIM_S; /* leaving the aim by this share of it costs as much as the best pause gains */
-static const float DISTANCE_DB = 6;                 /* the same where there is no pause, against energy and change */
+static const double PREFERENCE =
+    10.0 / AUTO_AIM_S;              /* leaving the aim by this share of it costs as much as the best pause gains */
+static const float DISTANCE_DB = 6; /* the same where there is no pause, against energy and change */
 
-static size_t samples_of(double seconds) { return seconds < 1e12 / AUDIO_RATE ? (size_t)(seconds * AUDIO_RATE) : (size_t)1e12; }
+static size_t samples_of(double seconds)
+{
+    return seconds < 1e12 / AUDIO_RATE ? (size_t)(seconds * AUDIO_RATE) : (size_t)1e12;
+}
 
 split_rule split_rule_make(double max_s)
 {
     const size_t ahead = AHEAD_S * AUDIO_RATE;
     if (max_s == 0)
-        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE, .aim = AUTO_AIM_S * AUDIO_RATE, .whole = AUTO_REST_S * AUDIO_RATE,
-                             .rest = AUTO_REST_S * AUDIO_RATE, .window = AUTO_MAX_S * AUDIO_RATE + ahead, .skip = true };
+        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE,
+                             .aim = AUTO_AIM_S * AUDIO_RATE,
+                             .whole = AUTO_REST_S * AUDIO_RATE,
+                             .rest = AUTO_REST_S * AUDIO_RATE,
+                             .window = AUTO_MAX_S * AUDIO_RATE + ahead,
+                             .skip = true };
     size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
     max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one segment holds at least what the features need */
-    return (split_rule){ .max = max, .aim = max - (leeway < max / 4 ? leeway : max / 4), .whole = max, .rest = max,
+    return (split_rule){ .max = max,
+                         .aim = max - (leeway < max / 4 ? leeway : max / 4),
+                         .whole = max,
+                         .rest = max,
                          .window = max + (ahead < max ? ahead : max) };
 }
 
@@ -181,7 +193,8 @@ static bool take_silence(split_segment *out, size_t n_silent, size_t n_samples, 
 {
     if (n_silent < SKIP_MIN * MEL_HOP)
         return false;
-    *out = (split_segment){ .n_samples = n_silent == n_samples && !more ? n_samples : without_margin(n_silent), .silent = true };
+    *out = (split_segment){ .n_samples = n_silent == n_samples && !more ? n_samples : without_margin(n_silent),
+                            .silent = true };
     return true;
 }
 
@@ -198,8 +211,8 @@ static void take_sound(split_segment *out, const split_rule *rule, const activit
     *out = (split_segment){ .n_samples = gap < n ? gap : n };
 }
 
-qasr_status split_next(split_segment *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first, const mel *m,
-                       pool *p, qasr_error *err)
+qasr_status split_next(split_segment *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first,
+                       const mel *m, pool *p, qasr_error *err)
 {
     assert(n_samples > 0);
     const bool more = n_samples >= rule->window;

@@ -16,10 +16,12 @@
 static const char *const level_names[CPU_LEVEL_COUNT] = {
     [CPU_SCALAR] = "scalar",
 #if defined(__x86_64__)
-    [CPU_AVX2] = "avx2", [CPU_AVXVNNI] = "avxvnni", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
+    [CPU_AVX2] = "avx2",     [CPU_AVXVNNI] = "avxvnni", [CPU_AVX512] = "avx512", [CPU_AVX512VNNI] = "avx512vnni",
     [CPU_AMX] = "amx",
 #elif defined(__aarch64__)
-    [CPU_NEON] = "neon", [CPU_DOTPROD] = "dotprod", [CPU_I8MM] = "i8mm",
+    [CPU_NEON] = "neon",
+    [CPU_DOTPROD] = "dotprod",
+    [CPU_I8MM] = "i8mm",
 #endif
 };
 
@@ -80,19 +82,22 @@ cpu_level cpu_detect_machine(void)
     if (!has_all(c7, bit_AVX512VNNI | bit_AVX512VBMI) || !(a71 & BF16_BIT))
         return CPU_AVX512;
     enum { XCR0_TILES = 3 << 17, AMX_BF16_TILE_BITS = 1 << 22 | 1 << 24 };
-    return (saved & XCR0_TILES) == XCR0_TILES && has_all(d7, AMX_BF16_TILE_BITS) && tiles_granted() ? CPU_AMX : CPU_AVX512VNNI;
+    return (saved & XCR0_TILES) == XCR0_TILES && has_all(d7, AMX_BF16_TILE_BITS) && tiles_granted() ? CPU_AMX
+                                                                                                    : CPU_AVX512VNNI;
 }
 
 static bool cpu_has_avxvnni(void)
 {
     uint32_t a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI_BIT);
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           (a & AVX_VNNI_BIT);
 }
 
 bool cpu_has_fast_bf16(void)
 {
     uint32_t a, b, c, d;
-    return __get_cpuid(0, &a, &b, &c, &d) && !(b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx);
+    return __get_cpuid(0, &a, &b, &c, &d) &&
+           !(b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx);
 }
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>

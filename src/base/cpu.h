@@ -1,5 +1,6 @@
 /* What the CPU can do. A few named levels per architecture rather than every feature bit; each includes the ones before
- * it, but for avxvnni, which processors with AVX-512 may lack. On x86 a level also needs an operating system that saves its registers (XCR0). */
+ * it, but for avxvnni, which processors with AVX-512 may lack. On x86 a level also needs an operating system that saves
+ * its registers (XCR0). */
 #ifndef QASR_BASE_CPU_H
 #define QASR_BASE_CPU_H
 

@@ -23,19 +23,19 @@ qasr_status error_set_errno(qasr_error *err, const char *fmt, ...) __attribute__
 void error_clean_line(char *text, size_t capacity);
 
 /* Return early on error. */
-#define TRY(call)                                                                                            \
-    do {                                                                                                     \
-        qasr_status try_status_ = (call);                                                                    \
-        if (try_status_ != QASR_OK)                                                                          \
-            return try_status_;                                                                              \
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        qasr_status try_status_ = (call);                                                                              \
+        if (try_status_ != QASR_OK)                                                                                    \
+            return try_status_;                                                                                        \
     } while (0)
 
 /* The same for functions with a "done:" label and a local `qasr_status status`. */
-#define TRY_GOTO(call)                                                                                       \
-    do {                                                                                                     \
-        status = (call);                                                                                     \
-        if (status != QASR_OK)                                                                               \
-            goto done;                                                                                       \
+#define TRY_GOTO(call)                                                                                                 \
+    do {                                                                                                               \
+        status = (call);                                                                                               \
+        if (status != QASR_OK)                                                                                         \
+            goto done;                                                                                                 \
     } while (0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -44,7 +44,10 @@ qasr_status file_map_open(file_map *m, const char *path, qasr_error *err)
         if (p == MAP_FAILED)
             status = error_set_errno(err, "cannot map '%s'", path);
         else
-            *m = (file_map){ .data = p, .size = (size_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino,
+            *m = (file_map){ .data = p,
+                             .size = (size_t)st.st_size,
+                             .device = (uint64_t)st.st_dev,
+                             .inode = (uint64_t)st.st_ino,
                              .releasable = true };
     }
     close(fd);
@@ -72,7 +75,8 @@ void file_map_release(const file_map *m, size_t offset, size_t n)
 
 /* ---- reading instead of mapping ----------------------------------------------------------- */
 
-static qasr_status read_range(int fd, unsigned char *to, const file_map *m, file_range r, const char *path, qasr_error *err)
+static qasr_status read_range(int fd, unsigned char *to, const file_map *m, file_range r, const char *path,
+                              qasr_error *err)
 {
     while (r.begin < r.end) {
         ssize_t n = pread(fd, to, r.end - r.begin, (off_t)r.begin);
@@ -81,8 +85,8 @@ static qasr_status read_range(int fd, unsigned char *to, const file_map *m, file
         if (n < 0)
             return error_set_errno(err, "cannot read '%s'", path);
         if (n == 0)
-            return error_set(err, QASR_E_IO, "'%s' was cut short while it was read: it ends at byte %zu, expected %zu", path,
-                             r.begin, m->size);
+            return error_set(err, QASR_E_IO, "'%s' was cut short while it was read: it ends at byte %zu, expected %zu",
+                             path, r.begin, m->size);
         to += n;
         r.begin += (size_t)n;
     }

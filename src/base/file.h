@@ -12,30 +12,32 @@
 typedef struct file_map {
     const unsigned char *data; /* NULL when size is 0 */
     size_t size;
-    uint64_t device, inode;    /* which file it is */
-    bool releasable;           /* all of it is mapped: what file_map_release drops comes back from the file */
+    uint64_t device, inode; /* which file it is */
+    bool releasable;        /* all of it is mapped: what file_map_release drops comes back from the file */
 } file_map;
 
 /* Bytes [begin, end) of a file. */
-typedef struct file_range { size_t begin, end; } file_range;
+typedef struct file_range {
+    size_t begin, end;
+} file_range;
 
 /* Maps a regular file. Errors: IO (missing, a directory, not readable), NOMEM. */
 qasr_status file_map_open(file_map *m, const char *path, qasr_error *err);
 void file_map_close(file_map *m);
 size_t file_page_bytes(void);
-/* Replaces parts of a mapping by memory of the process (of huge pages where the system has them), at the same addresses and
- * with the same content, which is read from path. Ranges begin at a page and end at one or with the file; what is not in
- * them stays mapped. Errors: IO (not readable, another file by now, shorter than it was), NOMEM; then parts of the ranges
- * are undefined, and the mapping is good for closing only. */
+/* Replaces parts of a mapping by memory of the process (of huge pages where the system has them), at the same addresses
+ * and with the same content, which is read from path. Ranges begin at a page and end at one or with the file; what is
+ * not in them stays mapped. Errors: IO (not readable, another file by now, shorter than it was), NOMEM; then parts of
+ * the ranges are undefined, and the mapping is good for closing only. */
 qasr_status file_map_copy(file_map *m, const char *path, const file_range *ranges, size_t n, qasr_error *err);
-/* Locks a range in memory, reading what is not there yet, until the mapping is closed. 0, or why the system does not do it
- * (an errno). */
+/* Locks a range in memory, reading what is not there yet, until the mapping is closed. 0, or why the system does not do
+ * it (an errno). */
 int file_map_lock(const file_map *m, file_range range);
 /* Tells the kernel that [offset, offset + n) will not be needed soon; memory goes down. Nothing unless releasable. */
 void file_map_release(const file_map *m, size_t offset, size_t n);
 
-/* Reads from a descriptor to its end, also from a pipe; more than out->max bytes is an error (FORMAT), whose message ends
- * with the advice ("; ..." or ""). name is for messages. */
+/* Reads from a descriptor to its end, also from a pipe; more than out->max bytes is an error (FORMAT), whose message
+ * ends with the advice ("; ..." or ""). name is for messages. */
 qasr_status file_read_to_end(buf *out, int fd, const char *name, const char *advice, qasr_error *err);
 /* Reads a whole file into out; more than out->max bytes is an error (FORMAT). */
 qasr_status file_read_all(buf *out, const char *path, qasr_error *err);
@@ -43,9 +45,12 @@ bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 /* dir + "/" + name (name alone when absolute). Free with mem_free. */
 qasr_status file_path_join(char **out, const char *dir, const char *name, qasr_error *err);
-/* Names of the entries of a directory that fit a shell pattern ("*.gguf"), sorted; free with file_names_free, also after an
- * error. Errors: IO, NOMEM. */
-typedef struct file_names { char **names; size_t n, cap; } file_names;
+/* Names of the entries of a directory that fit a shell pattern ("*.gguf"), sorted; free with file_names_free, also
+ * after an error. Errors: IO, NOMEM. */
+typedef struct file_names {
+    char **names;
+    size_t n, cap;
+} file_names;
 qasr_status file_list(file_names *out, const char *dir, const char *pattern, qasr_error *err);
 void file_names_free(file_names *list);
 /* Everything before the last component of a path, with the slash; "." if there is nothing. Free with mem_free. */

@@ -1,5 +1,5 @@
-/* How the library reads an option struct of the caller, and fills a result struct: an old program may pass a shorter struct, a newer
- * one a longer struct than this library knows. */
+/* How the library reads an option struct of the caller, and fills a result struct: an old program may pass a shorter
+ * struct, a newer one a longer struct than this library knows. */
 #ifndef QASR_BASE_OPTIONS_H
 #define QASR_BASE_OPTIONS_H
 

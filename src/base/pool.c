@@ -38,7 +38,7 @@ struct pool {
         pool *owner;
         unsigned index; /* 1.. : 0 is the caller */
         pthread_t thread;
-    } *workers;
+    } * workers;
 };
 
 static inline void cpu_relax(void)
@@ -216,7 +216,8 @@ static unsigned quota_cpus(void)
             quota = -1;
         fclose(f);
     } else {
-        static const char *const files[] = { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us" };
+        static const char *const files[] = { "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
+                                             "/sys/fs/cgroup/cpu/cpu.cfs_period_us" };
         long long *values[] = { &quota, &period };
         for (int i = 0; i < 2; i++)
             if ((f = fopen(files[i], "re"))) {

@@ -11,8 +11,8 @@
  * arguments, so a recorded sequence can be replayed. The exception is n_kv of cached attention, an upper
  * bound that a recording device may round up.
  *
- * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml come
- * close, as their back ends choose kernels by shape. They have no statistics.
+ * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml
+ * come close, as their back ends choose kernels by shape. They have no statistics.
  *
  * One device serves one thread at a time. */
 #ifndef QASR_DEVICE_DEVICE_H
@@ -37,7 +37,7 @@ typedef struct dmat {
     device_mem *mem; /* NULL: no matrix (an absent bias) */
     size_t offset;   /* bytes */
     size_t rows, cols;
-    size_t stride;   /* bytes from one row to the next */
+    size_t stride; /* bytes from one row to the next */
     int type;
 } dmat;
 
@@ -45,8 +45,8 @@ typedef enum activation { ACT_NONE, ACT_GELU, ACT_SWIGLU } activation;
 
 /* One product of a group that shares its input: out (+)= act(x w^T + bias).
  * x [m, k] F32, w [n, k] any type, out [m, n] F32, bias [1, n] F32 or absent. With accumulate the result
- * is added to out (a residual connection); not together with an activation. ACT_SWIGLU is for a pair of matrices without
- * bias: out = silu(x w^T) * (x up^T). */
+ * is added to out (a residual connection); not together with an activation. ACT_SWIGLU is for a pair of matrices
+ * without bias: out = silu(x w^T) * (x up^T). */
 typedef struct linear_part {
     dmat out, w, bias;
     activation act;
@@ -66,7 +66,7 @@ typedef struct qk_rope {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
     float eps;
-    double theta;        /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
+    double theta; /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
 } qk_rope;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
@@ -98,7 +98,8 @@ typedef struct device_ops {
     void (*scale)(device *d, const dmat *out, const dmat *x, float factor);
     void (*subtract)(device *d, const dmat *out, const dmat *x, const dmat *y);
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
-    void (*linear)(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone);
+    void (*linear)(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts,
+                   bool alone);
     int (*product_type)(device *d, int type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
@@ -110,8 +111,9 @@ typedef struct device_ops {
     void (*conv_to_rows)(device *d, const dmat *out, const dmat *x, const conv_shape *shape);
     void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
                               const attn_heads *heads, size_t window);
-    void (*rope_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
-                           const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos);
+    void (*rope_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
+                           const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
+                           const dmat *pos);
     void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
                              const dmat *pos, const attn_heads *heads, size_t n_kv);
     void (*attention_slots)(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
@@ -131,8 +133,8 @@ struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
     size_t kv_step;               /* caches are best of a multiple of so many positions */
-    bool kv_together;             /* op_attention_slots is faster with caches of one block of memory, equally far from each other,
-                                   * and their slots in that order */
+    bool kv_together; /* op_attention_slots is faster with caches of one block of memory, equally far from each other,
+                       * and their slots in that order */
 };
 
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
@@ -142,18 +144,21 @@ typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
 
 /* A device that can be opened. */
 typedef struct device_info {
-    char name[DEVICE_NAME_BYTES], description[128], backend[32]; /* backend: "qasr", or ggml's that drives it: "Vulkan" */
-    const char *kind;                  /* "cpu", "gpu", "igpu" (shares the memory of the host) */
-    uint64_t free_bytes, total_bytes;  /* 0: unknown */
-    bool flash_attention;              /* scores are never in memory */
-    bool maps_files;                   /* weights are used where a mapped file has them, if they are aligned there */
-    bool reads[QUANT_TYPE_COUNT];      /* weights of the type are multiplied as they are; others are converted to f16 or f32 */
+    char name[DEVICE_NAME_BYTES], description[128],
+        backend[32];                  /* backend: "qasr", or ggml's that drives it: "Vulkan" */
+    const char *kind;                 /* "cpu", "gpu", "igpu" (shares the memory of the host) */
+    uint64_t free_bytes, total_bytes; /* 0: unknown */
+    bool flash_attention;             /* scores are never in memory */
+    bool maps_files;                  /* weights are used where a mapped file has them, if they are aligned there */
+    bool reads[QUANT_TYPE_COUNT]; /* weights of the type are multiplied as they are; others are converted to f16 or f32
+                                   */
 } device_info;
 
 /* A kind of device. The registry (registry.c) has a table of them; a new one is a row there. */
 typedef struct device_driver {
     /* As device_open (registry.h), name not NULL. Error UNSUPPORTED: the driver has no such device. */
-    qasr_status (*open)(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err);
+    qasr_status (*open)(device **out, const char *name, unsigned n_threads, device_precision precision,
+                        qasr_error *err);
     bool (*list)(device_info *out, size_t i); /* the i-th that it can open; false beyond the last */
 } device_driver;
 
@@ -234,9 +239,11 @@ static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t
 {
     d->ops->linear(d, &x, NULL, parts, n_parts, false);
 }
-/* The same of norm(x), which is not stored; norm may be NULL. With alone each row's results have the bits that a call with
- * that row alone gives: for rows that belong to different sequences. Weights are still read once for all of them. */
-static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
+/* The same of norm(x), which is not stored; norm may be NULL. With alone each row's results have the bits that a call
+ * with that row alone gives: for rows that belong to different sequences. Weights are still read once for all of them.
+ */
+static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const linear_part *parts, size_t n_parts,
+                                  bool alone)
 {
     d->ops->linear(d, &x, norm, parts, n_parts, alone);
 }
@@ -261,7 +268,10 @@ static inline dmat device_conv_packed(device *d, int type, size_t c_out, size_t 
 {
     return d->ops->conv_packed(d, type, c_out, c_in);
 }
-static inline void op_conv_pack(device *d, dmat packed, dmat w, size_t c_in) { d->ops->conv_pack(d, &packed, &w, c_in); }
+static inline void op_conv_pack(device *d, dmat packed, dmat w, size_t c_in)
+{
+    d->ops->conv_pack(d, &packed, &w, c_in);
+}
 /* 3x3 cross-correlation, stride 2, zero padding 1, bias, GELU; images channels-last. */
 static inline void op_conv2d_gelu(device *d, dmat out, dmat x, dmat packed, dmat bias, conv_shape shape)
 {
@@ -278,9 +288,10 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Queries and keys are normalised and rotated, keys and values go into a cache. Every head_dim-wide part of each row of q (in
- * place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity, head_dim] F16,
- * F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left as it is. */
+/* Queries and keys are normalised and rotated, keys and values go into a cache. Every head_dim-wide part of each row of
+ * q (in place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity,
+ * head_dim] F16, F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left
+ * as it is. */
 static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, dmat k_cache, dmat v_cache,
                                      dmat pos)
 {
@@ -307,27 +318,31 @@ static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k
 {
     d->ops->attention_slots(d, &out, &q, k_caches, v_caches, n_slots, &slot, &pos, &heads, n_kv);
 }
-/* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any element is not
- * finite. */
+/* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any
+ * element is not finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
-/* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as a
- * device may find the index without all products (only those that it computes are looked at for being finite). Meant for
- * the same w again and again. */
+/* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as
+ * a device may find the index without all products (only those that it computes are looked at for being finite). Meant
+ * for the same w again and again. */
 static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat scratch)
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
 
-/* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats. x[i] [ids[i]]
- * is the largest of its row; where ids[i] is negative both are NaN. */
+/* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
+ * x[i] [ids[i]] is the largest of its row; where ids[i] is negative both are NaN. */
 static inline void op_token_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->token_scores(d, &out, &x, &ids); }
 
-/* Statistics of rows, on the CPU only (UNSUPPORTED elsewhere). sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2. */
+/* Statistics of rows, on the CPU only (UNSUPPORTED elsewhere). sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2.
+ */
 static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }
 /* triangle [1, n (n + 1) / 2] F32, a symmetric matrix's lower half row by row: element i (i + 1) / 2 + j, j <= i,
  * += sum over rows of x[.][i] x[.][j]. */
 static inline void op_add_products(device *d, dmat triangle, dmat x) { d->ops->add_products(d, &triangle, &x); }
 /* square [n, n] F32, without gaps: element [i][j] += sum over rows of x[.][i] y[.][j]. */
-static inline void op_add_cross_products(device *d, dmat square, dmat x, dmat y) { d->ops->add_cross_products(d, &square, &x, &y); }
+static inline void op_add_cross_products(device *d, dmat square, dmat x, dmat y)
+{
+    d->ops->add_cross_products(d, &square, &x, &y);
+}
 
 #endif

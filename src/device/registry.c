@@ -1,6 +1,5 @@
 /* See registry.h. */
 #include "device/registry.h"
-#include "device/registry.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +10,9 @@
 #include "device/ggml/ggml_device.h"
 
 /* Where each kind of device comes from. */
-static const struct { const char *name, *packages; } kinds[] = {
+static const struct {
+    const char *name, *packages;
+} kinds[] = {
     { "metal", "Homebrew's 'ggml' has it (Macs)" },
     { "vulkan", "Debian's 'libggml0-backend-vulkan' and a Vulkan driver give it" },
     { "cuda", "Debian's 'libggml0-backend-cuda' or a ggml built with GGML_CUDA has it" },

@@ -1,12 +1,13 @@
-/* See answer_check.h. Models of this kind fail in few ways: they repeat themselves without end, they stop after a sentence, they write
- * nothing. Nothing but the answer and the sound shows it. The limits are far from what people do: fast speakers reach six
- * words or eight Chinese characters a second, slow ones stay above one. */
+/* See answer_check.h. Models of this kind fail in few ways: they repeat themselves without end, they stop after a
+ * sentence, they write nothing. Nothing but the answer and the sound shows it. The limits are far from what people do:
+ * fast speakers reach six words or eight Chinese characters a second, slow ones stay above one. */
 #include "engine/answer_check.h"
 
 #include <string.h>
 
 static const double EMPTY_MIN_S = 2, RATE_MIN_S = 6; /* less is too little to judge by */
-static const double LOUD_LEVEL = 0.02; /* -34 dB: no pause of a recording is so loud, though steady noise hides what is in it */
+static const double LOUD_LEVEL =
+    0.02; /* -34 dB: no pause of a recording is so loud, though steady noise hides what is in it */
 static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second in which something is heard */
 static const double WORDS_EXTRA = 8;
 
@@ -21,7 +22,8 @@ static bool is_odd_rate(double n_words, const answer_audio *audio)
 
 static bool is_empty_but_loud(const answer_audio *audio)
 {
-    return audio->active_s >= EMPTY_MIN_S * share(audio) || (audio->length_s >= EMPTY_MIN_S && audio->level >= LOUD_LEVEL);
+    return audio->active_s >= EMPTY_MIN_S * share(audio) ||
+           (audio->length_s >= EMPTY_MIN_S && audio->level >= LOUD_LEVEL);
 }
 
 qasr_segment_status answer_check(const qasr_segment *p, const answer_audio *audio)

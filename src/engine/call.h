@@ -9,8 +9,8 @@ typedef struct call {
     qasr_session *s;
     const qasr_transcribe_options *opt;
     const language *language; /* NULL: detect */
-    int32_t asr_text_id;    /* the tag before the text */
-    const char *dump;       /* still to be written, NULL when done */
+    int32_t asr_text_id;      /* the tag before the text */
+    const char *dump;         /* still to be written, NULL when done */
 } call;
 
 /* Errors: INVALID (unknown language; the session is busy). */

@@ -92,7 +92,8 @@ static qasr_status find_segment(clip *c, qasr_error *err)
         TRY(add_silence(c, err));
         segment_reader_pass(&c->segment_reader);
     }
-    c->result->timings.audio_s = (double)(c->segment_reader.n_passed + c->segment_reader.segment.n_samples) / AUDIO_RATE;
+    c->result->timings.audio_s =
+        (double)(c->segment_reader.n_passed + c->segment_reader.segment.n_samples) / AUDIO_RATE;
     return QASR_OK;
 }
 
@@ -109,7 +110,8 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     TRY(audio_read_options(&audio, g->audio, err));
     c->offset_s = audio.start_s;
     TRY(MEM_CALLOC(&c->result, 1, err));
-    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_segment_s, err));
+    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_segment_s,
+                            err));
     TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_segment(c, err);
 }
@@ -294,7 +296,10 @@ void clip_free(clip *c)
 
 /* ---- text and progress as they come ------------------------------------------------------------------ */
 
-static qasr_status cancelled(qasr_error *err) { return error_set(err, QASR_E_CANCELLED, "transcription was cancelled"); }
+static qasr_status cancelled(qasr_error *err)
+{
+    return error_set(err, QASR_E_CANCELLED, "transcription was cancelled");
+}
 
 /* The last character of what was shown: whether a space is to follow depends on it. */
 static void keep_tail(clip *c, const char *text, size_t n)
@@ -365,7 +370,8 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
         bool finished = j->segment.text != NULL;
         if (!finished && retry_is_possible(c->call)) /* another answer may take its place */
             return QASR_OK;
-        TRY(show_ids(c, finished ? j->segment.tokens : j->seq.ids, finished ? j->segment.n_tokens : j->seq.n_ids, text, err));
+        TRY(show_ids(c, finished ? j->segment.tokens : j->seq.ids, finished ? j->segment.n_tokens : j->seq.n_ids, text,
+                     err));
         if (!finished)
             return QASR_OK;
         buf_clear(text);
@@ -382,7 +388,8 @@ static qasr_status report_progress(clip *c, qasr_error *err)
     const segment_job *before = c->reported, *next = before ? before->next : c->first;
     for (; next && next->segment.text; next = next->next)
         c->reported = next;
-    if (c->reported != before && opt->on_progress(opt->user, c->reported->segment.end_s - c->offset_s, (double)c->segment_reader.n_total / AUDIO_RATE))
+    if (c->reported != before && opt->on_progress(opt->user, c->reported->segment.end_s - c->offset_s,
+                                                  (double)c->segment_reader.n_total / AUDIO_RATE))
         return cancelled(err);
     return QASR_OK;
 }

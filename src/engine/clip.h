@@ -9,31 +9,31 @@
 typedef struct clip {
     struct clip *next;
     const call *call;
-    qasr_clip given;       /* by the caller */
-    double offset_s;       /* of the sound in its file */
-    segment_reader segment_reader;           /* with the segment to be begun next, which is not silent */
-    qasr_result *result;   /* without its segments yet */
-    segment_job *first, *last; /* segments that were begun, and silent ones */
-    segment_job *waiting;    /* segments to be tried again */
+    qasr_clip given;               /* by the caller */
+    double offset_s;               /* of the sound in its file */
+    segment_reader segment_reader; /* with the segment to be begun next, which is not silent */
+    qasr_result *result;           /* without its segments yet */
+    segment_job *first, *last;     /* segments that were begun, and silent ones */
+    segment_job *waiting;          /* segments to be tried again */
     size_t n_segments, n_finished;
-    qasr_status status;    /* the first failure */
+    qasr_status status; /* the first failure */
     qasr_error error;
     double begin_s;
-    segment_job *shown;      /* the segment whose text is shown; NULL: none yet */
-    size_t n_shown;        /* of its ids */
+    segment_job *shown; /* the segment whose text is shown; NULL: none yet */
+    size_t n_shown;     /* of its ids */
     text_stream stream_text;
-    bool in_text;          /* the tag before the text has passed */
-    bool shown_whole;      /* that segment is over */
-    bool segment_has_text;   /* some of it has been shown */
-    char tail[5];          /* the last character that has been shown */
+    bool in_text;                /* the tag before the text has passed */
+    bool shown_whole;            /* that segment is over */
+    bool segment_has_text;       /* some of it has been shown */
+    char tail[5];                /* the last character that has been shown */
     const segment_job *handed;   /* the last segment that on_segment got; NULL: none yet */
     const segment_job *reported; /* the last segment that on_progress knows of; NULL: none yet */
 } clip;
 
 /* Error: INVALID (not finite). */
 qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err);
-/* Looks at what the caller has given; k is to live as long as the clip. A clip that cannot be transcribed gets its status
- * here. */
+/* Looks at what the caller has given; k is to live as long as the clip. A clip that cannot be transcribed gets its
+ * status here. */
 void clip_open(clip *c, const call *k);
 /* Samples of the segment that is to be begun next; 0: there is none (for now). */
 size_t clip_next_samples(const clip *c);
@@ -50,8 +50,8 @@ bool clip_is_finished(const clip *c);
 qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err);
 void clip_free(clip *c);
 
-/* Shows the text that is new since the last call, with text as scratch, the segments that are complete, and how far the clip is. Errors: CANCELLED by a callback,
- * NOMEM. */
+/* Shows the text that is new since the last call, with text as scratch, the segments that are complete, and how far the
+ * clip is. Errors: CANCELLED by a callback, NOMEM. */
 qasr_status clip_show(clip *c, buf *text, qasr_error *err);
 
 #endif

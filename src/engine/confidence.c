@@ -1,5 +1,6 @@
-/* See confidence.h. Words come of the text as the tokens wrote it: each of its bytes knows the tokens that it came of, so that a
- * word's confidence is the product of their probabilities. A character of several tokens belongs to all of them. */
+/* See confidence.h. Words come of the text as the tokens wrote it: each of its bytes knows the tokens that it came of,
+ * so that a word's confidence is the product of their probabilities. A character of several tokens belongs to all of
+ * them. */
 #include "engine/confidence.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ typedef struct token_range {
 } token_range;
 
 typedef struct written {
-    buf text;    /* what the tokens behind the tag wrote */
+    buf text;         /* what the tokens behind the tag wrote */
     buf token_ranges; /* an origin for each byte */
 } written;
 
@@ -61,10 +62,12 @@ static bool is_same_text(const written *w, const char *text)
 {
     size_t a_begin, a_end = 0, b_begin, b_end = 0, len = strlen(text);
     for (;;) {
-        bool a = text_next_word(buf_str(&w->text), w->text.len, &a_begin, &a_end), b = text_next_word(text, len, &b_begin, &b_end);
+        bool a = text_next_word(buf_str(&w->text), w->text.len, &a_begin, &a_end),
+             b = text_next_word(text, len, &b_begin, &b_end);
         if (!a || !b)
             return a == b;
-        if (a_end - a_begin != b_end - b_begin || memcmp(buf_str(&w->text) + a_begin, text + b_begin, b_end - b_begin) != 0)
+        if (a_end - a_begin != b_end - b_begin ||
+            memcmp(buf_str(&w->text) + a_begin, text + b_begin, b_end - b_begin) != 0)
             return false;
     }
 }

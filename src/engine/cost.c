@@ -61,7 +61,8 @@ void cost_count_ops(cost_ops *ops, const model *m, device *d, size_t n_frames, s
     add_products(ops->enc_layers, &m->top[TOP_PROJ2_W], 1, d, n_tokens);
     ops->enc_attention = count_window_attention(c, n_tokens);
     add_products(ops->prefill, &m->dec[0][0], c->dec.n_layers * DEC_WEIGHTS, d, n_prompt);
-    ops->prefill[COST_F32] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
+    ops->prefill[COST_F32] +=
+        gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
     ops->prefill_attention = count_causal_attention(c, n_prompt);
 }
 
@@ -104,13 +105,15 @@ static const char *most(const double ops[COST_KINDS])
     return names[kind];
 }
 
-qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out, qasr_error *err)
+qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out,
+                                qasr_error *err)
 {
     const model *m = s->model->checkpoint;
     size_t n_frames = mel_frames(n_samples < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n_samples);
     cost_ops ops;
     prompt p = { 0 };
-    qasr_status status = prompt_build(&p, s->model->tokenizer, NULL, NULL, config_audio_tokens(&m->config, n_frames), err);
+    qasr_status status =
+        prompt_build(&p, s->model->tokenizer, NULL, NULL, config_audio_tokens(&m->config, n_frames), err);
     if (status == QASR_OK) {
         cost_count_ops(&ops, m, s->device, n_frames, p.ids.n);
         double encode[COST_KINDS];

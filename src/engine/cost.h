@@ -11,9 +11,9 @@ typedef struct cost_ops {
     double conv[COST_KINDS]; /* the three convolutions, on whole chunks of frames as they are computed */
     double conv_out[COST_KINDS];
     double enc_layers[COST_KINDS]; /* matrices of the encoder's layers and the two of its projection */
-    double enc_attention;  /* inside the windows; float32 */
-    double prefill[COST_KINDS]; /* matrices of the decoder's layers for all rows, of the head for one */
-    double prefill_attention; /* causal: row i sees i + 1 keys; float32 */
+    double enc_attention;          /* inside the windows; float32 */
+    double prefill[COST_KINDS];    /* matrices of the decoder's layers for all rows, of the head for one */
+    double prefill_attention;      /* causal: row i sees i + 1 keys; float32 */
 } cost_ops;
 
 /* d says in which precision it multiplies matrices of many rows. */

@@ -4,8 +4,8 @@
 #define QASR_ENGINE_ENGINE_H
 
 #include "audio/audio.h"
-#include "model/generate.h"
 #include "model/encoder.h"
+#include "model/generate.h"
 #include "model/model.h"
 #include "text/text.h"
 
@@ -24,9 +24,9 @@ struct qasr_session {
     encoder *encoder;
     decoder *decoder;
     quant_type kv_type;
-    size_t batch;        /* segments decoded together at the most: the decoder's slots */
+    size_t batch;          /* segments decoded together at the most: the decoder's slots */
     uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
-    bool busy;           /* a qasr_teacher_forcing has the decoder */
+    bool busy;             /* a qasr_teacher_forcing has the decoder */
 };
 
 struct qasr_result {
@@ -40,14 +40,16 @@ struct qasr_result {
 /* Options are complete (defaults filled in). */
 qasr_status engine_model_open(qasr_model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
 void engine_model_close(qasr_model *m);
-qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err);
+qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt,
+                                qasr_error *err);
 void engine_session_close(qasr_session *s);
 qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *pcm, size_t n_samples,
                               const qasr_transcribe_options *opt, qasr_error *err);
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err);
 /* out->struct_size is left as it is. */
-qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out, qasr_error *err);
+qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out,
+                                qasr_error *err);
 void engine_result_free(qasr_result *r);
 
 #endif

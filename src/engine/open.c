@@ -6,9 +6,9 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/engine.h"
-#include "engine/cost.h"
 #include "device/registry.h"
+#include "engine/cost.h"
+#include "engine/engine.h"
 
 /* ---- tokenizer ----------------------------------------------------------------------------------- */
 
@@ -17,7 +17,8 @@ static bool next_string(const void *list, uint64_t *pos, const char **s, size_t 
     return wmeta_next_string(list, pos, s, len);
 }
 
-static qasr_status find_list(const wmeta **out, const weights *w, const char *key, wmeta_type elem_type, qasr_error *err)
+static qasr_status find_list(const wmeta **out, const weights *w, const char *key, wmeta_type elem_type,
+                             qasr_error *err)
 {
     *out = weights_meta_find(w, key);
     if (*out && ((*out)->type != WMETA_ARRAY || (*out)->elem_type != elem_type))
@@ -36,11 +37,17 @@ static qasr_status open_gguf_tokenizer(tokenizer **out, const weights *w, qasr_e
         return error_set(err, QASR_E_FORMAT, "'%s' has no metadata key 'tokenizer.ggml.%s'", weights_file_path(w, 0),
                          tokens ? "merges" : "tokens");
     if (types && types->n_elems != tokens->n_elems)
-        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but the types of %" PRIu64, weights_file_path(w, 0),
-                         tokens->n_elems, types->n_elems);
-    token_lists lists = { .path = weights_file_path(w, 0), .next = next_string, .tokens = tokens, .merges = merges,
-                          .n_tokens = tokens->n_elems, .n_merges = merges->n_elems, .tokens_bytes = tokens->elems_bytes,
-                          .merges_bytes = merges->elems_bytes, .types = types ? types->elems : NULL };
+        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but the types of %" PRIu64,
+                         weights_file_path(w, 0), tokens->n_elems, types->n_elems);
+    token_lists lists = { .path = weights_file_path(w, 0),
+                          .next = next_string,
+                          .tokens = tokens,
+                          .merges = merges,
+                          .n_tokens = tokens->n_elems,
+                          .n_merges = merges->n_elems,
+                          .tokens_bytes = tokens->elems_bytes,
+                          .merges_bytes = merges->elems_bytes,
+                          .types = types ? types->elems : NULL };
     return tokenizer_open_lists(out, &lists, err);
 }
 
@@ -51,13 +58,14 @@ static qasr_status check_vocabulary(const qasr_model *m, qasr_error *err)
     const char *path = m->checkpoint->path;
     int32_t pad = tokenizer_added_id(m->tokenizer, "<|audio_pad|>");
     if (tokenizer_size(m->tokenizer) > c->dec.n_vocab)
-        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has %zu tokens, the model's vocabulary only %zu", path,
-                         tokenizer_size(m->tokenizer), c->dec.n_vocab);
+        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has %zu tokens, the model's vocabulary only %zu",
+                         path, tokenizer_size(m->tokenizer), c->dec.n_vocab);
     if (c->audio_pad_id < 0 && pad < 0)
-        return error_set(err, QASR_E_FORMAT, "the tokenizer in '%s' has no token '<|audio_pad|>': no model of speech recognition", path);
+        return error_set(err, QASR_E_FORMAT,
+                         "the tokenizer in '%s' has no token '<|audio_pad|>': no model of speech recognition", path);
     if (c->audio_pad_id >= 0 && pad != c->audio_pad_id)
-        return error_set(err, QASR_E_FORMAT, "token '<|audio_pad|>' in '%s' has id %d, %s says audio_token_id %d", path, pad,
-                         m->checkpoint->in_gguf ? "the metadata" : "config.json", c->audio_pad_id);
+        return error_set(err, QASR_E_FORMAT, "token '<|audio_pad|>' in '%s' has id %d, %s says audio_token_id %d", path,
+                         pad, m->checkpoint->in_gguf ? "the metadata" : "config.json", c->audio_pad_id);
     return QASR_OK;
 }
 
@@ -187,7 +195,8 @@ static qasr_status open_session(qasr_session *s, const qasr_session_options *opt
     return best ? open_on_best(s, opt, err) : open_on(s, opt->device, opt, err);
 }
 
-qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt, qasr_error *err)
+qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt,
+                                qasr_error *err)
 {
     qasr_session *s;
     TRY(MEM_CALLOC(&s, 1, err));

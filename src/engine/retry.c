@@ -8,10 +8,10 @@
 #include "engine/answer_check.h"
 
 enum {
-    MAX_DEPTH = 2,                   /* quarters are not cut again */
-    MIN_SAMPLES = 4 * AUDIO_RATE,    /* nor is anything shorter than twice this */
-    PAD = AUDIO_RATE / 10,           /* of silence that a trimmed segment keeps */
-    MIN_TRIM = AUDIO_RATE / 20       /* less would give the same again */
+    MAX_DEPTH = 2,                /* quarters are not cut again */
+    MIN_SAMPLES = 4 * AUDIO_RATE, /* nor is anything shorter than twice this */
+    PAD = AUDIO_RATE / 10,        /* of silence that a trimmed segment keeps */
+    MIN_TRIM = AUDIO_RATE / 20    /* less would give the same again */
 };
 
 bool retry_is_possible(const call *c) { return !c->opt->no_retry && !c->opt->ignore_eos; }
@@ -20,15 +20,21 @@ static bool is_worth_it(const call *c, const segment_job *j)
 {
     if (!retry_is_possible(c) || !answer_is_suspect(j->segment.status))
         return false;
-    return j->segment.status != QASR_SEGMENT_SUSPECT_LIMIT || c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
+    return j->segment.status != QASR_SEGMENT_SUSPECT_LIMIT ||
+           c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
 }
 
-static size_t samples_until(double s, double start_s) { return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0; }
+static size_t samples_until(double s, double start_s)
+{
+    return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0;
+}
 
-/* A segment that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out. */
+/* A segment that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out.
+ */
 static bool trim(segment_job *j)
 {
-    size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s), end = samples_until(j->segment.speech_end_s, j->segment.start_s);
+    size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s),
+           end = samples_until(j->segment.speech_end_s, j->segment.start_s);
     if (j->n_tries > 0 || j->depth > 0 || end <= first || first < PAD + MIN_TRIM)
         return false;
     j->trim_begin = first - PAD;
@@ -64,10 +70,12 @@ static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_
     return QASR_OK;
 }
 
-/* Where too little was written, one of the parts has at least its share of it: it must not be called good for being short. */
+/* Where too little was written, one of the parts has at least its share of it: it must not be called good for being
+ * short. */
 static bool has_little_text(const segment_job *j)
 {
-    return j->segment.status == QASR_SEGMENT_SUSPECT_EMPTY || j->segment.status == QASR_SEGMENT_SUSPECT_RATE || j->audio.depth > 0;
+    return j->segment.status == QASR_SEGMENT_SUSPECT_EMPTY || j->segment.status == QASR_SEGMENT_SUSPECT_RATE ||
+           j->audio.depth > 0;
 }
 
 static qasr_status halve(segment_job **half, const call *c, segment_job *j, qasr_error *err)

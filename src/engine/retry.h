@@ -1,5 +1,5 @@
-/* What becomes of a suspect answer: the segment is tried again, closer to its speech, then in halves. One that repeats the context is
- * tried again without it. */
+/* What becomes of a suspect answer: the segment is tried again, closer to its speech, then in halves. One that repeats
+ * the context is tried again without it. */
 #ifndef QASR_ENGINE_RETRY_H
 #define QASR_ENGINE_RETRY_H
 
@@ -14,8 +14,8 @@ typedef enum retry_plan {
     RETRY_HALVES /* the same, and so is a new job for its second half */
 } retry_plan;
 
-/* After segment_finish. The status of an answer that stays may change to RETRIED. *half belongs to the caller, who links it behind
- * j. Error: NOMEM. */
+/* After segment_finish. The status of an answer that stays may change to RETRIED. *half belongs to the caller, who
+ * links it behind j. Error: NOMEM. */
 qasr_status retry_decide(retry_plan *plan, segment_job **half, const call *c, segment_job *j, qasr_error *err);
 
 #endif

@@ -14,7 +14,9 @@
 
 enum {
     TEXT_MAX_BYTES = 64 << 20,
-    TOKENS_PER_SECOND = 16, TOKENS_EXTRA = 64, TOKENS_MIN = 256 /* limit of the answer from the duration */
+    TOKENS_PER_SECOND = 16,
+    TOKENS_EXTRA = 64,
+    TOKENS_MIN = 256 /* limit of the answer from the duration */
 };
 
 static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
@@ -34,7 +36,8 @@ size_t segment_positions(const call *c, size_t n_samples)
 }
 
 /* Log-mel of a segment; short segments are zero-padded to half a second. */
-static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames, qasr_error *err)
+static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames,
+                                    qasr_error *err)
 {
     float *padded = NULL, *features;
     if (n < AUDIO_MIN_SAMPLES) {
@@ -117,15 +120,24 @@ static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
 }
 
 /* Encoder output and prompt -> a sequence with its first token. */
-static qasr_status start_sequence(const call *c, segment_job *j, dmat embeds, size_t n_samples, float *logits, qasr_error *err)
+static qasr_status start_sequence(const call *c, segment_job *j, dmat embeds, size_t n_samples, float *logits,
+                                  qasr_error *err)
 {
     const qasr_model *m = c->s->model;
     prompt p = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context, c->language ? c->language->name : NULL, embeds.rows, err));
-    generate_args args = { .prompt = p.ids.ids, .n_prompt = p.ids.n, .audio_begin = p.audio_begin, .embeds = embeds,
-                           .eos = m->eos, .n_eos = m->n_eos, .max_new_tokens = token_limit(c->opt, n_samples),
-                           .ignore_eos = c->opt->ignore_eos != 0, .is_loop = answer_is_loop, .first_logits = logits,
+    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context,
+                          c->language ? c->language->name : NULL, embeds.rows, err));
+    generate_args args = { .prompt = p.ids.ids,
+                           .n_prompt = p.ids.n,
+                           .audio_begin = p.audio_begin,
+                           .embeds = embeds,
+                           .eos = m->eos,
+                           .n_eos = m->n_eos,
+                           .max_new_tokens = token_limit(c->opt, n_samples),
+                           .ignore_eos = c->opt->ignore_eos != 0,
+                           .is_loop = answer_is_loop,
+                           .first_logits = logits,
                            .keep_scores = c->opt->token_scores != 0 };
     double t0 = clock_now_s();
     status = generate_start(&j->seq, c->s->decoder, &args, err);
@@ -152,7 +164,8 @@ qasr_status segment_start(call *c, segment_job *j, qasr_error *err)
         TRY_GOTO(look_at_sound(j, features, n_frames, err));
     double t1 = clock_now_s();
     dmat embeds;
-    TRY_GOTO(encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
+    TRY_GOTO(
+        encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
     j->timings->mel_s += t1 - t0;
     j->timings->encode_s += clock_now_s() - t1;
     if (c->dump)

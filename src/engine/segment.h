@@ -1,26 +1,26 @@
-/* One segment of audio from samples to its answer: features, encoder and prompt in one go, then a sequence that is decoded
- * together with others. */
+/* One segment of audio from samples to its answer: features, encoder and prompt in one go, then a sequence that is
+ * decoded together with others. */
 #ifndef QASR_ENGINE_SEGMENT_H
 #define QASR_ENGINE_SEGMENT_H
 
-#include "engine/call.h"
 #include "engine/answer_check.h"
+#include "engine/call.h"
 
 typedef struct segment_job {
-    struct segment_job *next; /* of the clip */
+    struct segment_job *next;         /* of the clip */
     struct segment_job *next_waiting; /* to be tried again */
-    const float *pcm;       /* [n_samples], until the segment is finished */
+    const float *pcm;                 /* [n_samples], until the segment is finished */
     size_t n_samples;
-    float *own_pcm;         /* pcm, if it is the job's; NULL otherwise */
+    float *own_pcm;              /* pcm, if it is the job's; NULL otherwise */
     size_t trim_begin, trim_end; /* samples that this try leaves out */
-    unsigned n_tries;       /* that were in vain */
-    bool without_context;   /* which an answer has only repeated */
-    unsigned depth;         /* how often it was cut in halves */
-    qasr_segment segment;       /* its strings and ids are the job's until they are taken */
-    qasr_timings *timings;  /* of the clip; mel, encode and prefill are added here */
-    sequence seq;           /* zeroed before the start */
+    unsigned n_tries;            /* that were in vain */
+    bool without_context;        /* which an answer has only repeated */
+    unsigned depth;              /* how often it was cut in halves */
+    qasr_segment segment;        /* its strings and ids are the job's until they are taken */
+    qasr_timings *timings;       /* of the clip; mel, encode and prefill are added here */
+    sequence seq;                /* zeroed before the start */
     answer_audio audio;
-    float *first_logits;    /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
+    float *first_logits; /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
 } segment_job;
 
 /* Positions of the cache that n samples take: an estimate that leaves out the context. */

@@ -5,7 +5,8 @@
 
 #include "base/mem.h"
 
-qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_audio_options *audio, const float *pcm, size_t n_samples, double max_segment_s, qasr_error *err)
+qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_audio_options *audio, const float *pcm,
+                                size_t n_samples, double max_segment_s, qasr_error *err)
 {
     s->rule = split_rule_make(max_segment_s);
     if (!path) {

@@ -1,5 +1,6 @@
-/* See teacher_forcing.h. The segment is begun as every segment is, which leaves a sequence with its first token chosen; from there on the
- * caller's tokens go in, one at a time through the pass that decoding uses, so that the numbers are the same. */
+/* See teacher_forcing.h. The segment is begun as every segment is, which leaves a sequence with its first token chosen;
+ * from there on the caller's tokens go in, one at a time through the pass that decoding uses, so that the numbers are
+ * the same. */
 #include "engine/teacher_forcing.h"
 
 #include "base/mem.h"
@@ -16,15 +17,18 @@ struct qasr_teacher_forcing {
     size_t n_tokens; /* given so far */
 };
 
-static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_samples, const qasr_transcribe_options *opt, qasr_error *err)
+static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_samples,
+                         const qasr_transcribe_options *opt, qasr_error *err)
 {
     call c;
     TRY(call_init(&c, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
     const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : LONGEST_SEGMENT_S;
     if ((double)n_samples / AUDIO_RATE > max_s)
-        return error_set(err, QASR_E_INVALID, "%.1f s of audio are more than the longest segment, %.1f s: an answer can be given for one "
-                         "segment only", (double)n_samples / AUDIO_RATE, max_s);
+        return error_set(err, QASR_E_INVALID,
+                         "%.1f s of audio are more than the longest segment, %.1f s: an answer can be given for one "
+                         "segment only",
+                         (double)n_samples / AUDIO_RATE, max_s);
     TRY(MEM_ALLOC(&f->logits, teacher_forcing_vocabulary(f), err));
     f->job.timings = &f->timings;
     f->job.first_logits = f->logits;
@@ -35,7 +39,7 @@ static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_sam
 }
 
 qasr_status teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *s, const float *pcm, size_t n_samples,
-                       const qasr_transcribe_options *opt, qasr_error *err)
+                                 const qasr_transcribe_options *opt, qasr_error *err)
 {
     qasr_teacher_forcing *f;
     TRY(MEM_CALLOC(&f, 1, err));
@@ -62,8 +66,8 @@ qasr_status teacher_forcing_token(qasr_teacher_forcing *f, int32_t token, qasr_e
         return error_set(err, QASR_E_INVALID, "token %d is not in the vocabulary, expected 0 to %zu", (int)token,
                          teacher_forcing_vocabulary(f) - 1);
     if (f->n_tokens == q->args.max_new_tokens)
-        return error_set(err, QASR_E_INVALID, "the answer has %zu tokens already, which is its limit: raise max_new_tokens",
-                         f->n_tokens);
+        return error_set(err, QASR_E_INVALID,
+                         "the answer has %zu tokens already, which is its limit: raise max_new_tokens", f->n_tokens);
     TRY(decoder_feed(q->d, q->slot, token, f->logits, err));
     f->n_tokens++;
     return decoder_token(q->d, q->slot, &next, err); /* fails where the logits are not finite */

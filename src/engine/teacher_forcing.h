@@ -6,7 +6,7 @@
 
 /* opt is complete, n_samples above 0. */
 qasr_status teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *s, const float *pcm, size_t n_samples,
-                       const qasr_transcribe_options *opt, qasr_error *err);
+                                 const qasr_transcribe_options *opt, qasr_error *err);
 const float *teacher_forcing_logits(const qasr_teacher_forcing *f);
 size_t teacher_forcing_vocabulary(const qasr_teacher_forcing *f);
 qasr_status teacher_forcing_token(qasr_teacher_forcing *f, int32_t token, qasr_error *err);

@@ -1,6 +1,6 @@
-/* Samples -> text, for one clip or many: segments are begun (features, encoder, prompt) as long as there is room, all that
- * are begun are decoded together, and a segment that is done makes room for the next, of its clip or of the next clip.
- * Clips are handed over in their order. */
+/* Samples -> text, for one clip or many: segments are begun (features, encoder, prompt) as long as there is room, all
+ * that are begun are decoded together, and a segment that is done makes room for the next, of its clip or of the next
+ * clip. Clips are handed over in their order. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/clip.h"
@@ -16,12 +16,18 @@ typedef struct work {
     clip *first, *last; /* those that were given and not handed over */
     size_t n_clips;
     bool no_more;
-    struct { clip *clip; segment_job *job; } active[DECODER_MAX_SLOTS];
+    struct {
+        clip *clip;
+        segment_job *job;
+    } active[DECODER_MAX_SLOTS];
     size_t n_active;
     buf text;
 } work;
 
-static qasr_status cancelled(qasr_error *err) { return error_set(err, QASR_E_CANCELLED, "transcription was cancelled"); }
+static qasr_status cancelled(qasr_error *err)
+{
+    return error_set(err, QASR_E_CANCELLED, "transcription was cancelled");
+}
 
 /* ---- clips in and out -------------------------------------------------------------------------------- */
 

@@ -14,11 +14,11 @@
 #include "base/mem.h"
 #include "model/config.h"
 #include "text/text.h"
-#include "weights/weights.h"
-#include "weights/open.h"
-#include "weights/gguf_read.h"
-#include "weights/safetensors.h"
 #include "weights/gguf_format.h"
+#include "weights/gguf_read.h"
+#include "weights/open.h"
+#include "weights/safetensors.h"
+#include "weights/weights.h"
 
 enum {
     MAX_SMALL_FILE = 64 << 20, /* config.json, merges.txt */
@@ -221,7 +221,8 @@ static const char *part_of(const char *canonical)
 {
     static const struct {
         const char *prefix, *part;
-    } rules[] = { /* the first that fits */
+    } rules[] = {
+        /* the first that fits */
         { "thinker.model.embed_tokens.", "embedding" },
         { "thinker.lm_head.", "head" },
         { "thinker.audio_tower.", "encoder" },
@@ -248,9 +249,13 @@ static qasr_status add_tensors(qasr_inspect *in, const weights *w, qasr_error *e
         const wtensor *t = weights_at(w, i);
         qasr_tensor_info *to = &all[in->n_tensors++];
         *to = (qasr_tensor_info){
-            .name = t->name, .type = quant_get(t->type)->name, .part = part_of(t->canonical),
-            .file = file_base_name(weights_file_path(w, t->file)), .n_dims = t->n_dims,
-            .n_values = t->n_values, .bytes = t->n_bytes,
+            .name = t->name,
+            .type = quant_get(t->type)->name,
+            .part = part_of(t->canonical),
+            .file = file_base_name(weights_file_path(w, t->file)),
+            .n_dims = t->n_dims,
+            .n_values = t->n_values,
+            .bytes = t->n_bytes,
         };
         memcpy(to->shape, t->shape, sizeof to->shape);
     }
@@ -473,8 +478,8 @@ static qasr_status add_dir_tokenizer(qasr_inspect *in, const char *dir, qasr_err
     }
     qasr_status status = read_beside(&merges, &found, dir, "merges.txt", err);
     if (status == QASR_OK)
-        status = add_fact(in, err, "tokenizer", "%zu tokens, %zu merges", tokenizer_size(t),
-                          count_merges(buf_str(&merges)));
+        status =
+            add_fact(in, err, "tokenizer", "%zu tokens, %zu merges", tokenizer_size(t), count_merges(buf_str(&merges)));
     buf_free(&merges);
     tokenizer_free(t);
     return status;
@@ -548,7 +553,8 @@ static qasr_status add_dir_ggufs(qasr_inspect *in, const char *dir, qasr_error *
     return status;
 }
 
-/* True if one of the GGUF files has a configuration of its own: then nothing else of a model directory need be there. */
+/* True if one of the GGUF files has a configuration of its own: then nothing else of a model directory need be there.
+ */
 static bool has_gguf_model(const qasr_inspect *in)
 {
     for (size_t i = 0; i < in->n_files; i++)

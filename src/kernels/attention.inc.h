@@ -16,9 +16,9 @@
 enum { KEYS = 64, KEY_VECS = KEYS / VL, GROUP = 48 };
 
 typedef struct attn_state {
-    float max[GROUP], sum[GROUP];                /* of the group's queries */
-    _Alignas(64) float acc[GROUP * ATTN_MAX_HEAD_DIM]; /* [GROUP][head_dim], not yet divided by sum */
-    _Alignas(64) float keys[ATTN_MAX_HEAD_DIM * KEYS]; /* [head_dim][KEYS], 0 beyond the block's keys */
+    float max[GROUP], sum[GROUP];                        /* of the group's queries */
+    _Alignas(64) float acc[GROUP * ATTN_MAX_HEAD_DIM];   /* [GROUP][head_dim], not yet divided by sum */
+    _Alignas(64) float keys[ATTN_MAX_HEAD_DIM * KEYS];   /* [head_dim][KEYS], 0 beyond the block's keys */
     _Alignas(64) float values[KEYS * ATTN_MAX_HEAD_DIM]; /* [KEYS][head_dim] */
 } attn_state;
 
@@ -44,8 +44,8 @@ static inline const unsigned char *attn_row(const attn_args *a, const void *base
 }
 
 /* type is a constant where it is called. */
-static inline __attribute__((always_inline)) void attn_load_keys(const attn_args *a, attn_state *s, size_t start, size_t n,
-                                                                 quant_type type)
+static inline __attribute__((always_inline)) void attn_load_keys(const attn_args *a, attn_state *s, size_t start,
+                                                                 size_t n, quant_type type)
 {
     for (size_t j = 0; j < KEYS; j += VL)
         for (size_t d = 0; d < a->head_dim; d += VL) {
@@ -65,8 +65,8 @@ static inline __attribute__((always_inline)) void attn_load_keys(const attn_args
         }
 }
 
-static inline __attribute__((always_inline)) void attn_load_values(const attn_args *a, attn_state *s, size_t start, size_t n,
-                                                                   quant_type type)
+static inline __attribute__((always_inline)) void attn_load_values(const attn_args *a, attn_state *s, size_t start,
+                                                                   size_t n, quant_type type)
 {
     for (size_t j = 0; j < n; j++)
         for (size_t d = 0; d < a->head_dim; d += VL)
@@ -76,16 +76,12 @@ static inline __attribute__((always_inline)) void attn_load_values(const attn_ar
 static void attn_load_block(const attn_args *a, attn_state *s, size_t start, size_t n)
 {
     switch (a->kv_type) {
-    case QUANT_F32: /* values are used where they lie */
-        attn_load_keys(a, s, start, n, QUANT_F32);
-        break;
+    case QUANT_F32: /* values are used where they lie */ attn_load_keys(a, s, start, n, QUANT_F32); break;
     case QUANT_F16:
         attn_load_keys(a, s, start, n, QUANT_F16);
         attn_load_values(a, s, start, n, QUANT_F16);
         break;
-    default:
-        attn_load_keys(a, s, start, n, QUANT_Q8_0);
-        attn_load_values(a, s, start, n, QUANT_Q8_0);
+    default: attn_load_keys(a, s, start, n, QUANT_Q8_0); attn_load_values(a, s, start, n, QUANT_Q8_0);
     }
 }
 
@@ -133,9 +129,9 @@ static inline float attn_softmax(float *p, ptrdiff_t n_seen, float *max, float *
 }
 
 /* acc = factor * acc + p . values, columns col .. col + vecs * VL */
-static inline __attribute__((always_inline)) void attn_weigh(float *acc, size_t head_dim, const float *factor, const float *p,
-                                                             const float *values, size_t ld_values, size_t n_keys,
-                                                             size_t col, unsigned rows, unsigned vecs)
+static inline __attribute__((always_inline)) void attn_weigh(float *acc, size_t head_dim, const float *factor,
+                                                             const float *p, const float *values, size_t ld_values,
+                                                             size_t n_keys, size_t col, unsigned rows, unsigned vecs)
 {
     vf t[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 8
@@ -152,8 +148,8 @@ static inline __attribute__((always_inline)) void attn_weigh(float *acc, size_t 
 }
 
 /* One block of keys, from start, n of them, for queries first .. first + rows of the group at group. */
-static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, attn_state *s, size_t group, size_t first,
-                                                            size_t start, size_t n, unsigned rows)
+static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, attn_state *s, size_t group,
+                                                            size_t first, size_t start, size_t n, unsigned rows)
 {
     size_t query = group + first, seen = attn_visible(a, query + rows - 1);
     if (seen <= start)
@@ -229,8 +225,8 @@ static inline void attn_fetch(const unsigned char *row, size_t bytes)
         __builtin_prefetch(row + at, 0, 2);
 }
 
-/* p[rows][KEYS] = scale * q . k for keys start .. start + n, a vector of scores at a time; fetches the next block's keys.
- * rows (1 or 2), type: constants. */
+/* p[rows][KEYS] = scale * q . k for keys start .. start + n, a vector of scores at a time; fetches the next block's
+ * keys. rows (1 or 2), type: constants. */
 static inline __attribute__((always_inline)) void step_scores(const attn_args *a, float *p, size_t first, size_t start,
                                                               size_t n, unsigned rows, quant_type type)
 {
@@ -292,7 +288,8 @@ static inline __attribute__((always_inline)) void step_weigh(const attn_args *a,
             vf_store(acc + r * a->head_dim + col + v * VL, t[r][v]);
 }
 
-static inline __attribute__((always_inline)) void step_rows(const attn_args *a, size_t first, unsigned rows, quant_type type)
+static inline __attribute__((always_inline)) void step_rows(const attn_args *a, size_t first, unsigned rows,
+                                                            quant_type type)
 {
     step_state s;
     for (unsigned r = 0; r < rows; r++) {
@@ -331,13 +328,8 @@ static inline __attribute__((always_inline)) void step_all(const attn_args *a, q
 static void attention_step(const attn_args *a)
 {
     switch (a->kv_type) {
-    case QUANT_F32:
-        step_all(a, QUANT_F32);
-        break;
-    case QUANT_F16:
-        step_all(a, QUANT_F16);
-        break;
-    default:
-        step_all(a, QUANT_Q8_0);
+    case QUANT_F32: step_all(a, QUANT_F32); break;
+    case QUANT_F16: step_all(a, QUANT_F16); break;
+    default: step_all(a, QUANT_Q8_0);
     }
 }

@@ -11,10 +11,8 @@ static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
     [CPU_SCALAR] = kernels_fill_scalar,
 #if defined(__x86_64__)
-    [CPU_AVX2] = kernels_fill_avx2,
-    [CPU_AVXVNNI] = kernels_fill_avxvnni,
-    [CPU_AVX512] = kernels_fill_avx512,
-    [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
+    [CPU_AVX2] = kernels_fill_avx2,     [CPU_AVXVNNI] = kernels_fill_avxvnni,
+    [CPU_AVX512] = kernels_fill_avx512, [CPU_AVX512VNNI] = kernels_fill_avx512vnni,
     [CPU_AMX] = kernels_fill_amx,
 #elif defined(__aarch64__)
     [CPU_NEON] = kernels_fill_neon,

@@ -81,5 +81,7 @@ static void gemm_pack_b(float *panel, const float *rows, size_t ld, unsigned n_r
 
 static void gemm_fill(gemm_kernels *g)
 {
-    *g = (gemm_kernels){ .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a, .pack_b = gemm_pack_b };
+    *g = (gemm_kernels){
+        .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a, .pack_b = gemm_pack_b
+    };
 }

@@ -2,8 +2,8 @@
  *   INT8_ROWS, INT8_VECS  rows of a full tile, its columns in vectors of VL
  *   vi                    a vector of VL integers of 32 bits
  *   vf_from_vi            each converted to float32
- *   dot_block             acc[r][v] = the integer sums of rows blocks of activations with a block of the panel; rows and
- *                         with_min are constants where it is called */
+ *   dot_block             acc[r][v] = the integer sums of rows blocks of activations with a block of the panel; rows
+ * and with_min are constants where it is called */
 
 enum { INT8_COLS = INT8_VECS * VL };
 
@@ -13,9 +13,9 @@ static inline size_t int8_lanes_of(unsigned n, unsigned v) /* lanes of vector v 
 }
 
 /* rows and with_min are constants where it is called: everything unrolls. */
-static inline __attribute__((always_inline)) void int8_rows(float *c, size_t ldc, const act8_block *a, const int8_panel *b,
-                                                            size_t blocks, unsigned n, int accumulate, unsigned rows,
-                                                            int with_min)
+static inline __attribute__((always_inline)) void int8_rows(float *c, size_t ldc, const act8_block *a,
+                                                            const int8_panel *b, size_t blocks, unsigned n,
+                                                            int accumulate, unsigned rows, int with_min)
 {
     vf sum[INT8_ROWS][INT8_VECS];
     const float *q = b->q, *scale = b->scale, *min = b->min;
@@ -47,8 +47,8 @@ static inline __attribute__((always_inline)) void int8_rows(float *c, size_t ldc
             vf_store_part(c + r * ldc + v * VL, sum[r][v], int8_lanes_of(n, v));
 }
 
-static void int8_tile(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m, unsigned n,
-                      int accumulate)
+static void int8_tile(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m,
+                      unsigned n, int accumulate)
 {
 #define INT8_CASE(rows)                                                                                                \
     case rows:                                                                                                         \

@@ -1,7 +1,6 @@
-/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after its vec.h
- * and its way to unpack blocks, with
- *   GEMV_ROWS     weight rows taken at once, 8 at most: they share the work on activations
- *   loaded_act    32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
+/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after its
+ * vec.h and its way to unpack blocks, with GEMV_ROWS     weight rows taken at once, 8 at most: they share the work on
+ * activations loaded_act    32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
  *   act_load      makes one from an act_block
  *   dot_act       acc + scale * d * w . x of 32 elements, in the lanes of a vector
  *   GEMV_PREFETCH(p, far)  fetches the line at p, and where that helps the one at p + far; not defined: nothing
@@ -12,8 +11,9 @@
 #endif
 
 static inline __attribute__((always_inline)) void gemv_rows(float *out, const uint8_t *w, size_t row_bytes,
-                                                            const act_block *x, size_t k, unsigned rows, unpack_fn unpack,
-                                                            unsigned bytes, unsigned parts, int has_min, int two_scales)
+                                                            const act_block *x, size_t k, unsigned rows,
+                                                            unpack_fn unpack, unsigned bytes, unsigned parts,
+                                                            int has_min, int two_scales)
 {
     vf acc[GEMV_ROWS];
     float min_acc[GEMV_ROWS];
@@ -48,7 +48,7 @@ static inline __attribute__((always_inline)) void gemv_rows(float *out, const ui
     static void gemv_##type(float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)     \
     {                                                                                                                  \
         const unsigned bytes = sizeof(block_##type);                                                                   \
-        size_t row_bytes = k / ((parts) * QK) * bytes, r = 0;                                                          \
+        size_t row_bytes = k / ((parts)*QK) * bytes, r = 0;                                                            \
         const act_block *a = x;                                                                                        \
         for (; r + GEMV_ROWS <= n; r += GEMV_ROWS)                                                                     \
             for (size_t j = 0; j < m; j++)                                                                             \

@@ -1,13 +1,16 @@
 /* Products of float32, float16 and bfloat16 weight rows with float32 activations. Included by the file of a level
- * after its vec.h, with GEMV_FLOAT_ROWS: activation rows taken at once. One weight row at a time, so that weights are one
- * sequential stream. An element is summed in four vector accumulators, whatever else is computed beside it. */
+ * after its vec.h, with GEMV_FLOAT_ROWS: activation rows taken at once. One weight row at a time, so that weights are
+ * one sequential stream. An element is summed in four vector accumulators, whatever else is computed beside it. */
 
 enum { SUMS = 4 };
 
 static inline vf load_f32(const void *w, size_t i) { return vf_load((const float *)w + i); }
 static inline vf load_f32_part(const void *w, size_t i, size_t n) { return vf_load_part((const float *)w + i, n); }
 static inline vf load_f16(const void *w, size_t i) { return vf_load_f16((const uint16_t *)w + i); }
-static inline vf load_f16_part(const void *w, size_t i, size_t n) { return vf_load_f16_part((const uint16_t *)w + i, n); }
+static inline vf load_f16_part(const void *w, size_t i, size_t n)
+{
+    return vf_load_f16_part((const uint16_t *)w + i, n);
+}
 static inline vf load_bf16(const void *w, size_t i) { return vf_load_bf16((const uint16_t *)w + i); }
 static inline vf load_bf16_part(const void *w, size_t i, size_t n)
 {
@@ -18,8 +21,8 @@ typedef vf (*load_fn)(const void *, size_t);
 typedef vf (*load_part_fn)(const void *, size_t, size_t);
 
 /* One weight row against rows activation rows x[j * k ..]; everything constant at the call unrolls. */
-static inline __attribute__((always_inline)) void gemv_float_row(float *out, size_t ld_out, const void *w, const float *x,
-                                                                 size_t k, unsigned rows, load_fn load,
+static inline __attribute__((always_inline)) void gemv_float_row(float *out, size_t ld_out, const void *w,
+                                                                 const float *x, size_t k, unsigned rows, load_fn load,
                                                                  load_part_fn load_part)
 {
     vf acc[GEMV_FLOAT_ROWS][SUMS];
@@ -50,9 +53,9 @@ static inline __attribute__((always_inline)) void gemv_float_row(float *out, siz
         out[j * ld_out] = vf_sum((acc[j][0] + acc[j][1]) + (acc[j][2] + acc[j][3]));
 }
 
-static inline __attribute__((always_inline)) void gemv_float(float *out, size_t ld_out, const uint8_t *w, size_t row_bytes,
-                                                             const float *x, size_t n, size_t k, size_t m, load_fn load,
-                                                             load_part_fn load_part)
+static inline __attribute__((always_inline)) void gemv_float(float *out, size_t ld_out, const uint8_t *w,
+                                                             size_t row_bytes, const float *x, size_t n, size_t k,
+                                                             size_t m, load_fn load, load_part_fn load_part)
 {
     for (size_t r = 0; r < n; r++, w += row_bytes) {
         size_t j = 0;

@@ -23,7 +23,7 @@
  * d = a / 32639 and v = x * (32639 / a) rounded. sum[h] = sum of v over elements 16 h .. 16 h + 15: weight
  * offsets and minima need it. */
 typedef enum act_form { ACT_BLOCKS, ACT_RUNS } act_form;
-#define ACT_MAX 32639.0f  /* = 127 * 256 + 127: hi and lo both reach 127 */
+#define ACT_MAX 32639.0f /* = 127 * 256 + 127: hi and lo both reach 127 */
 #define ACT_MIN 0x1p-100f
 
 typedef struct act_block {
@@ -34,8 +34,8 @@ typedef struct act_block {
 } act_block;
 
 /* ACT_RUNS: groups of 256, the last one filled up with zeros, as 16-bit words in the order in which words come out of
- * packed weights: v[q][2 * odd + h][8 * b + i] belongs to element 128 q + 32 b + 16 h + 2 i + odd. d = a / 32767, v = x *
- * (32767 / a) rounded. sum[q][h][4 * b + i] = v[q][h][8 * b + 2 * i] + [.. + 1] + the same of v[q][2 + h]. */
+ * packed weights: v[q][2 * odd + h][8 * b + i] belongs to element 128 q + 32 b + 16 h + 2 i + odd. d = a / 32767, v = x
+ * * (32767 / a) rounded. sum[q][h][4 * b + i] = v[q][h][8 * b + 2 * i] + [.. + 1] + the same of v[q][2 + h]. */
 enum { ACT_RUN = 256 };
 #define ACT_RUN_MAX 32767.0f
 
@@ -45,7 +45,7 @@ typedef struct act_run {
     float d;
 } act_run;
 
-enum { GEMV_MAX_ROWS = 8 };      /* activation rows per call */
+enum { GEMV_MAX_ROWS = 8 }; /* activation rows per call */
 enum { ATTN_MAX_HEAD_DIM = 256 };
 
 /* out[j * ld_out + r] = sum over k of x[j][k] * w[r][k],  r in [0, n), j in [0, m), m in [1, 8].
@@ -60,7 +60,8 @@ typedef struct gemm_kernels {
     /* c[i * ldc + j] (+)= sum over k of a[i][k] * b[j][k] for i < m <= mr, j < n <= nr; products and sums in
      * float32, subnormal bfloat16 count as 0. Sums run from step 0 up into one accumulator per element; with
      * accumulate the old c is the accumulator's start. b is 64-byte aligned. */
-    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate);
+    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
+                 int accumulate);
     /* Rows [n_rows][steps] of cells, row stride ld -> one panel of mr (pack_a) or nr (pack_b) rows, missing rows 0.
      * Cells are moved, not computed with. A panel takes steps * mr or steps * nr cells. That of pack_b is
      * [steps][nr]; that of pack_a is the tile's own business. */
@@ -70,8 +71,8 @@ typedef struct gemm_kernels {
 
 /* Activations for products of many rows with weights of 4 and 5 bits (device/gemm.c says when): signed bytes per 32
  * elements, x[i] ~ d * q[i]. With a = max|x| of the block, in float32: d = a / 127 and q = round to nearest even of
- * x * (127 / a); a block with a < ACT_MIN counts as zero (d = 0, q = 0). x must be finite. The error, 2^-8 of the block's
- * maximum, is a sixteenth of that of weights of 4 bits. */
+ * x * (127 / a); a block with a < ACT_MIN counts as zero (d = 0, q = 0). x must be finite. The error, 2^-8 of the
+ * block's maximum, is a sixteenth of that of weights of 4 bits. */
 typedef struct act8_block {
     float d;
     float d_sum;    /* d * sum of q, for weights with a minimum */
@@ -94,17 +95,18 @@ typedef struct int8_panel {
 typedef struct gemm_int8_kernels {
     unsigned mr, nr;
     unsigned bits; /* of weights at most: 8, or 5, which is [-16, 15] without and [0, 31] with a minimum (not IQ4_NL) */
-    /* As gemm_kernels.tile; a: [blocks][mr], missing rows 0. The panel's q is 64-byte aligned, what it holds for missing
-     * rows does not matter. */
+    /* As gemm_kernels.tile; a: [blocks][mr], missing rows 0. The panel's q is 64-byte aligned, what it holds for
+     * missing rows does not matter. */
     void (*tile)(float *c, size_t ldc, const act8_block *a, const int8_panel *b, size_t blocks, unsigned m, unsigned n,
                  int accumulate);
-    /* Rows [n_rows][blocks * QK] of signed bytes, row stride ld bytes, a multiple of 4 -> the panel's q. with_min: that the
-     * panel will have minima. */
+    /* Rows [n_rows][blocks * QK] of signed bytes, row stride ld bytes, a multiple of 4 -> the panel's q. with_min: that
+     * the panel will have minima. */
     void (*pack_b)(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks, int with_min);
 } gemm_int8_kernels;
 
-/* n weights (a multiple of the type's block) as signed bytes q[n] and for each 32 of them, i = 0, 1 ..: scale[i * stride]
- * and, for types with a minimum, min[i * stride]; scale * q (+ min), rounded each time, is what dequantize gives. */
+/* n weights (a multiple of the type's block) as signed bytes q[n] and for each 32 of them, i = 0, 1 ..: scale[i *
+ * stride] and, for types with a minimum, min[i * stride]; scale * q (+ min), rounded each time, is what dequantize
+ * gives. */
 typedef void (*unpack_int8_fn)(int8_t *q, float *scale, float *min, size_t stride, const void *blocks, size_t n);
 
 /* One head of attention with online softmax: no score matrix in memory beyond a block.
@@ -113,13 +115,13 @@ typedef void (*unpack_int8_fn)(int8_t *q, float *scale, float *min, size_t strid
  * Row strides of q and out are in elements. The keys that the last row sees must be finite. The result for row i does
  * not depend on n_q. */
 typedef struct attn_args {
-    float *out;      /* [n_q, head_dim], row stride ld_out */
-    const float *q;  /* [n_q, head_dim], row stride ld_q */
-    const void *k;   /* [n_kv, head_dim] of kv_type */
+    float *out;     /* [n_q, head_dim], row stride ld_out */
+    const float *q; /* [n_q, head_dim], row stride ld_q */
+    const void *k;  /* [n_kv, head_dim] of kv_type */
     const void *v;
     size_t ld_out, ld_q;
-    size_t kv_stride;   /* bytes from one key or value to the next */
-    quant_type kv_type; /* F32, F16, or Q8_0 (head_dim a multiple of 32) */
+    size_t kv_stride;           /* bytes from one key or value to the next */
+    quant_type kv_type;         /* F32, F16, or Q8_0 (head_dim a multiple of 32) */
     size_t n_q, n_kv, head_dim; /* head_dim a multiple of 16, at most ATTN_MAX_HEAD_DIM */
     size_t first;               /* position of q[0] among the keys (causal only) */
     float scale;
@@ -131,41 +133,46 @@ typedef struct kernels {
     cpu_level level;
 
     /* ---- rows of numbers ---- */
-    void (*rms_norm)(float *out, const float *x, const float *w, size_t n, float eps);  /* out may be x */
+    void (*rms_norm)(float *out, const float *x, const float *w, size_t n, float eps); /* out may be x */
     void (*layer_norm)(float *out, const float *x, const float *w, const float *b, size_t n, float eps);
-    void (*gelu)(float *x, size_t n);                            /* in place, 0.5 x (1 + erf(x / sqrt 2)), abs error <= 1e-6 (|x| + 1) */
-    void (*silu_mul)(float *gate, const float *up, size_t n);    /* gate = silu(gate) * up */
-    void (*add)(float *y, const float *x, size_t n);             /* y += x */
+    void (*gelu)(float *x, size_t n); /* in place, 0.5 x (1 + erf(x / sqrt 2)), abs error <= 1e-6 (|x| + 1) */
+    void (*silu_mul)(float *gate, const float *up, size_t n); /* gate = silu(gate) * up */
+    void (*add)(float *y, const float *x, size_t n);          /* y += x */
     /* x: [2 * half], rotated in place: x[i], x[i + half] by the angle with cos[i], sin[i] */
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);
-    size_t (*argmax)(const float *x, size_t n);                  /* lowest index on ties; NaN never wins (all NaN: 0) */
+    size_t (*argmax)(const float *x, size_t n); /* lowest index on ties; NaN never wins (all NaN: 0) */
     void (*f16_from_f32)(uint16_t *out, const float *x, size_t n);
     void (*bf16_from_f32)(uint16_t *out, const float *x, size_t n); /* nearest even; subnormals may become 0 */
-    float (*max_abs)(const float *x, size_t n);                  /* NaN or infinity in x gives infinity */
-    /* Products of rows: out[i * ld_out + j] = sum over c < k of a[i * ld_a + c] * b[j * ld_b + c], i < m, j < n; 0 with k 0. */
-    void (*dots)(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k);
+    float (*max_abs)(const float *x, size_t n);                     /* NaN or infinity in x gives infinity */
+    /* Products of rows: out[i * ld_out + j] = sum over c < k of a[i * ld_a + c] * b[j * ld_b + c], i < m, j < n; 0 with
+     * k 0. */
+    void (*dots)(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m,
+                 size_t n, size_t k);
 
     /* ---- weights ---- */
-    void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks, size_t n); /* exact: equal to quant_info.dequantize */
+    void (*dequantize[QUANT_TYPE_COUNT])(float *out, const void *blocks,
+                                         size_t n); /* exact: equal to quant_info.dequantize */
     /* n numbers as q4_0 blocks, n a multiple of 32: not the format's quantizer, but a fast one. The sums of squares of
      * the numbers and of what the blocks miss, NaN if a number is not finite. */
     void (*screen_row)(void *out, const float *x, size_t n, float *norm2, float *error2);
-    act_form act_form;                                          /* of the level's gemv */
-    void (*quantize_act)(void *out, const float *x, size_t n);  /* n a multiple of 32; the same bits at every level of a form */
+    act_form act_form; /* of the level's gemv */
+    void (*quantize_act)(void *out, const float *x,
+                         size_t n); /* n a multiple of 32; the same bits at every level of a form */
     gemv_fn gemv[QUANT_TYPE_COUNT];
     /* n elements to blocks out[0], out[stride], ..; n a multiple of 32; bit-exact at every level */
     void (*quantize_act8)(act8_block *out, size_t stride, const float *x, size_t n);
     unpack_int8_fn unpack_int8[QUANT_TYPE_COUNT]; /* exact; NULL for types that are not blocks of 32 */
 
     /* ---- blocked products ---- */
-    gemm_kernels gemm;      /* cells are float32 */
-    gemm_kernels gemm_bf16; /* cells are bfloat16 pairs; tile is NULL where that would not be faster */
+    gemm_kernels gemm;           /* cells are float32 */
+    gemm_kernels gemm_bf16;      /* cells are bfloat16 pairs; tile is NULL where that would not be faster */
     gemm_int8_kernels gemm_int8; /* tile is NULL where that would not be faster */
     void (*attention)(const attn_args *args);      /* many queries: keys are read once for about 48 */
     void (*attention_step)(const attn_args *args); /* decoding: the few query heads that share a key head; not causal */
 } kernels;
 
-/* Bytes of a row of k activations for weights of a type: k floats for F32, F16 and BF16, else act_blocks or act_runs. */
+/* Bytes of a row of k activations for weights of a type: k floats for F32, F16 and BF16, else act_blocks or act_runs.
+ */
 static inline size_t kernels_act_bytes(const kernels *kn, quant_type t, size_t k)
 {
     if (t <= QUANT_BF16)

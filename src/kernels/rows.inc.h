@@ -187,11 +187,15 @@ static float max_abs(const float *x, size_t n)
 
 /* ---- products of rows ---- */
 
-enum { DOT_ROWS = 4, DOT_COLS = VL == 8 ? 2 : 4 }; /* as many sums as fit the registers, 16 of them with AVX2, else 32 */
+enum {
+    DOT_ROWS = 4,
+    DOT_COLS = VL == 8 ? 2 : 4
+}; /* as many sums as fit the registers, 16 of them with AVX2, else 32 */
 
 /* rows, cols: constants */
-static inline __attribute__((always_inline)) void dot_tile(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b,
-                                                           size_t ld_b, size_t k, unsigned rows, unsigned cols)
+static inline __attribute__((always_inline)) void dot_tile(float *out, size_t ld_out, const float *a, size_t ld_a,
+                                                           const float *b, size_t ld_b, size_t k, unsigned rows,
+                                                           unsigned cols)
 {
     vf acc[DOT_ROWS][DOT_COLS], y[DOT_COLS];
 #pragma GCC unroll 4
@@ -219,7 +223,8 @@ static inline __attribute__((always_inline)) void dot_tile(float *out, size_t ld
             out[i * ld_out + j] = vf_sum(acc[i][j]);
 }
 
-static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k)
+static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m,
+                 size_t n, size_t k)
 {
     for (size_t j = 0; j < n;) {
         bool wide = n - j >= DOT_COLS;

@@ -90,7 +90,8 @@ static float max_abs(const float *x, size_t n)
     return top;
 }
 
-static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m, size_t n, size_t k)
+static void dots(float *out, size_t ld_out, const float *a, size_t ld_a, const float *b, size_t ld_b, size_t m,
+                 size_t n, size_t k)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
@@ -313,7 +314,8 @@ static double dot_part(const float *w, const void *x, size_t i, size_t n, int x_
 static void gemv(quant_type type, float *out, size_t ld_out, const void *w, const void *x, size_t n, size_t k, size_t m)
 {
     const quant_info *q = quant_get(type);
-    size_t x_bytes = type <= QUANT_BF16 ? k * sizeof(float) : k / QK * sizeof(act_block), row_bytes = quant_row_bytes(q, k);
+    size_t x_bytes = type <= QUANT_BF16 ? k * sizeof(float) : k / QK * sizeof(act_block),
+           row_bytes = quant_row_bytes(q, k);
     for (size_t r = 0; r < n; r++) {
         const char *row = (const char *)w + r * row_bytes;
         double sum[GEMV_MAX_ROWS] = { 0 };
@@ -441,20 +443,43 @@ static void attention(const attn_args *a)
 void kernels_fill_scalar(kernels *k)
 {
     *k = (kernels){
-        .rms_norm = rms_norm, .layer_norm = layer_norm, .gelu = gelu, .silu_mul = silu_mul, .add = add, .rope = rope,
-        .argmax = argmax, .f16_from_f32 = f16_row_from_f32,
-        .bf16_from_f32 = bf16_row_from_f32, .max_abs = max_abs, .dots = dots, .screen_row = screen_row, .quantize_act = quantize_act,
+        .rms_norm = rms_norm,
+        .layer_norm = layer_norm,
+        .gelu = gelu,
+        .silu_mul = silu_mul,
+        .add = add,
+        .rope = rope,
+        .argmax = argmax,
+        .f16_from_f32 = f16_row_from_f32,
+        .bf16_from_f32 = bf16_row_from_f32,
+        .max_abs = max_abs,
+        .dots = dots,
+        .screen_row = screen_row,
+        .quantize_act = quantize_act,
         .quantize_act8 = quantize_act8,
-        .unpack_int8 = { [QUANT_Q8_0] = unpack_int8_q8_0, [QUANT_Q4_0] = unpack_int8_q4_0, [QUANT_Q4_1] = unpack_int8_q4_1,
-                         [QUANT_Q5_0] = unpack_int8_q5_0, [QUANT_Q5_1] = unpack_int8_q5_1, [QUANT_Q4_K] = unpack_int8_q4_k,
-                         [QUANT_Q5_K] = unpack_int8_q5_k, [QUANT_IQ4_NL] = unpack_int8_iq4_nl },
-        .gemv = { [QUANT_F32] = gemv_f32, [QUANT_F16] = gemv_f16, [QUANT_BF16] = gemv_bf16, [QUANT_Q8_0] = gemv_q8_0,
-                  [QUANT_Q4_0] = gemv_q4_0, [QUANT_Q4_1] = gemv_q4_1, [QUANT_Q5_0] = gemv_q5_0,
-                  [QUANT_Q5_1] = gemv_q5_1, [QUANT_Q6_K] = gemv_q6_k, [QUANT_Q4_K] = gemv_q4_k,
-                  [QUANT_Q5_K] = gemv_q5_k, [QUANT_IQ4_NL] = gemv_iq4_nl },
-        .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a,
-                  .pack_b = gemm_pack_b },
-        .attention = attention, .attention_step = attention,
+        .unpack_int8 = { [QUANT_Q8_0] = unpack_int8_q8_0,
+                         [QUANT_Q4_0] = unpack_int8_q4_0,
+                         [QUANT_Q4_1] = unpack_int8_q4_1,
+                         [QUANT_Q5_0] = unpack_int8_q5_0,
+                         [QUANT_Q5_1] = unpack_int8_q5_1,
+                         [QUANT_Q4_K] = unpack_int8_q4_k,
+                         [QUANT_Q5_K] = unpack_int8_q5_k,
+                         [QUANT_IQ4_NL] = unpack_int8_iq4_nl },
+        .gemv = { [QUANT_F32] = gemv_f32,
+                  [QUANT_F16] = gemv_f16,
+                  [QUANT_BF16] = gemv_bf16,
+                  [QUANT_Q8_0] = gemv_q8_0,
+                  [QUANT_Q4_0] = gemv_q4_0,
+                  [QUANT_Q4_1] = gemv_q4_1,
+                  [QUANT_Q5_0] = gemv_q5_0,
+                  [QUANT_Q5_1] = gemv_q5_1,
+                  [QUANT_Q6_K] = gemv_q6_k,
+                  [QUANT_Q4_K] = gemv_q4_k,
+                  [QUANT_Q5_K] = gemv_q5_k,
+                  [QUANT_IQ4_NL] = gemv_iq4_nl },
+        .gemm = { .mr = TILE_ROWS, .nr = TILE_COLS, .tile = gemm_tile, .pack_a = gemm_pack_a, .pack_b = gemm_pack_b },
+        .attention = attention,
+        .attention_step = attention,
     };
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         k->dequantize[t] = quant_get((quant_type)t)->dequantize;

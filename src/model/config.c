@@ -33,19 +33,21 @@ qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *er
     c->enc.chunk_frames *= 2;
     if (c->enc.d_model % c->enc.n_heads != 0 || c->enc.d_model / c->enc.n_heads % 16 != 0 ||
         c->enc.d_model / c->enc.n_heads > 256 || c->enc.d_model % 2 != 0)
-        return error_set(err, QASR_E_FORMAT, "'%s': encoder width %zu does not split into %zu heads of a multiple of 16",
-                         path, c->enc.d_model, c->enc.n_heads);
+        return error_set(err, QASR_E_FORMAT,
+                         "'%s': encoder width %zu does not split into %zu heads of a multiple of 16", path,
+                         c->enc.d_model, c->enc.n_heads);
     if (c->enc.window_frames % c->enc.chunk_frames != 0)
-        return error_set(err, QASR_E_FORMAT, "'%s': attention window of %zu frames is not a multiple of the chunk of %zu",
-                         path, c->enc.window_frames, c->enc.chunk_frames);
+        return error_set(err, QASR_E_FORMAT,
+                         "'%s': attention window of %zu frames is not a multiple of the chunk of %zu", path,
+                         c->enc.window_frames, c->enc.chunk_frames);
     return QASR_OK;
 }
 
 qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err)
 {
     if (c->dec.n_heads % c->dec.n_kv_heads != 0 || c->dec.head_dim % 16 != 0)
-        return error_set(err, QASR_E_FORMAT, "'%s': %zu query heads cannot share %zu key/value heads of size %zu",
-                         path, c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
+        return error_set(err, QASR_E_FORMAT, "'%s': %zu query heads cannot share %zu key/value heads of size %zu", path,
+                         c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim);
     return QASR_OK;
 }
 
@@ -105,7 +107,8 @@ static qasr_status get_sizes(model_config *c, const reader *r, const json_t *obj
     for (size_t i = 0; i < n; i++) {
         const config_range *range = &config_ranges[sizes[i].size];
         bool other = sizes[i].other_key && !json_object_get(obj, sizes[i].key);
-        TRY(get_size(r, obj, other ? sizes[i].other_key : sizes[i].key, range->min, range->max, size_in(c, sizes[i].size)));
+        TRY(get_size(r, obj, other ? sizes[i].other_key : sizes[i].key, range->min, range->max,
+                     size_in(c, sizes[i].size)));
     }
     return QASR_OK;
 }
@@ -152,14 +155,10 @@ static bool find_tied(const json_t *text, const json_t *outer, const json_t *roo
 static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, const json_t *outer)
 {
     static const json_size sizes[] = {
-        { CONFIG_DEC_WIDTH, "hidden_size", NULL },
-        { CONFIG_DEC_LAYERS, "num_hidden_layers", NULL },
-        { CONFIG_DEC_HEADS, "num_attention_heads", NULL },
-        { CONFIG_DEC_KV_HEADS, "num_key_value_heads", NULL },
-        { CONFIG_DEC_HEAD_SIZE, "head_dim", NULL },
-        { CONFIG_DEC_FFN, "intermediate_size", NULL },
-        { CONFIG_DEC_VOCABULARY, "vocab_size", NULL },
-        { CONFIG_DEC_POSITIONS, "max_position_embeddings", NULL },
+        { CONFIG_DEC_WIDTH, "hidden_size", NULL },         { CONFIG_DEC_LAYERS, "num_hidden_layers", NULL },
+        { CONFIG_DEC_HEADS, "num_attention_heads", NULL }, { CONFIG_DEC_KV_HEADS, "num_key_value_heads", NULL },
+        { CONFIG_DEC_HEAD_SIZE, "head_dim", NULL },        { CONFIG_DEC_FFN, "intermediate_size", NULL },
+        { CONFIG_DEC_VOCABULARY, "vocab_size", NULL },     { CONFIG_DEC_POSITIONS, "max_position_embeddings", NULL },
     };
     r->section = "text_config.";
     TRY(get_sizes(c, r, t, sizes, ARRAY_LEN(sizes)));
@@ -180,8 +179,8 @@ static qasr_status parse_eos(model_config *c, const reader *r, const json_t *v)
     size_t n = json_is_array(v) ? json_array_size(v) : v && !json_is_null(v) ? 1 : 0;
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
-        if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-            (size_t)json_integer_value(id) >= c->dec.n_vocab || c->n_eos == CONFIG_MAX_EOS)
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || (size_t)json_integer_value(id) >= c->dec.n_vocab ||
+            c->n_eos == CONFIG_MAX_EOS)
             return error_set(r->err, QASR_E_FORMAT,
                              "key 'eos_token_id' in '%s' is not one to %d ids below the vocabulary size %zu", r->path,
                              CONFIG_MAX_EOS, c->dec.n_vocab);
@@ -212,17 +211,18 @@ static qasr_status parse(model_config *c, reader *r)
     const json_t *kind = json_object_get(outer, "model_type"), *audio = json_object_get(outer, "audio_config");
     if ((json_is_string(kind) && strstr(json_string_value(kind), "forced_aligner")) ||
         json_object_get(outer, "classify_num"))
-        return error_set(r->err, QASR_E_UNSUPPORTED, "'%s' describes a forced aligner, expected a speech recognition model",
-                         r->path);
+        return error_set(r->err, QASR_E_UNSUPPORTED,
+                         "'%s' describes a forced aligner, expected a speech recognition model", r->path);
     if (!json_is_object(audio) || !json_is_object(json_object_get(outer, "text_config")))
-        return error_set(r->err, QASR_E_FORMAT, "'%s' has no audio_config and text_config: not a Qwen3-ASR configuration",
-                         r->path);
+        return error_set(r->err, QASR_E_FORMAT,
+                         "'%s' has no audio_config and text_config: not a Qwen3-ASR configuration", r->path);
     c->hf_layout = !thinker;
     TRY(parse_encoder(c, r, audio));
     TRY(parse_decoder(c, r, json_object_get(outer, "text_config"), outer));
     if (c->enc.d_out != c->dec.d_model)
-        return error_set(r->err, QASR_E_FORMAT, "'%s': audio_config.output_dim is %zu, text_config.hidden_size %zu: expected equal",
-                         r->path, c->enc.d_out, c->dec.d_model);
+        return error_set(r->err, QASR_E_FORMAT,
+                         "'%s': audio_config.output_dim is %zu, text_config.hidden_size %zu: expected equal", r->path,
+                         c->enc.d_out, c->dec.d_model);
     size_t pad;
     r->section = "";
     TRY(get_size(r, outer, "audio_token_id", 0, c->dec.n_vocab - 1, &pad));
@@ -263,7 +263,8 @@ size_t config_tokens_per_chunk(const model_config *c) { return halve_three_times
 
 size_t config_audio_tokens(const model_config *c, size_t n_frames)
 {
-    return n_frames / c->enc.chunk_frames * config_tokens_per_chunk(c) + halve_three_times(n_frames % c->enc.chunk_frames);
+    return n_frames / c->enc.chunk_frames * config_tokens_per_chunk(c) +
+           halve_three_times(n_frames % c->enc.chunk_frames);
 }
 
 const char *config_jansson_version(void) { return jansson_version_str(); }

@@ -16,8 +16,8 @@ enum { CONFIG_MAX_EOS = 8 };
 typedef struct model_config {
     struct {
         size_t n_mels, conv_channels, d_model, n_layers, n_heads, d_ffn, d_out;
-        size_t chunk_frames;      /* frames per convolution chunk: 2 * n_window */
-        size_t window_frames;     /* frames per attention window: n_window_infer */
+        size_t chunk_frames;  /* frames per convolution chunk: 2 * n_window */
+        size_t window_frames; /* frames per attention window: n_window_infer */
     } enc;
     struct {
         size_t d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ffn, n_vocab, max_positions;
@@ -34,9 +34,23 @@ typedef struct model_config {
 
 /* The sizes among them. */
 typedef enum config_size {
-    CONFIG_ENC_MELS, CONFIG_ENC_CHANNELS, CONFIG_ENC_WIDTH, CONFIG_ENC_LAYERS, CONFIG_ENC_HEADS, CONFIG_ENC_FFN, CONFIG_ENC_OUT,
-    CONFIG_ENC_HALF_CHUNK /* n_window */, CONFIG_ENC_WINDOW /* n_window_infer */, CONFIG_DEC_WIDTH, CONFIG_DEC_LAYERS,
-    CONFIG_DEC_HEADS, CONFIG_DEC_KV_HEADS, CONFIG_DEC_HEAD_SIZE, CONFIG_DEC_FFN, CONFIG_DEC_VOCABULARY, CONFIG_DEC_POSITIONS,
+    CONFIG_ENC_MELS,
+    CONFIG_ENC_CHANNELS,
+    CONFIG_ENC_WIDTH,
+    CONFIG_ENC_LAYERS,
+    CONFIG_ENC_HEADS,
+    CONFIG_ENC_FFN,
+    CONFIG_ENC_OUT,
+    CONFIG_ENC_HALF_CHUNK /* n_window */,
+    CONFIG_ENC_WINDOW /* n_window_infer */,
+    CONFIG_DEC_WIDTH,
+    CONFIG_DEC_LAYERS,
+    CONFIG_DEC_HEADS,
+    CONFIG_DEC_KV_HEADS,
+    CONFIG_DEC_HEAD_SIZE,
+    CONFIG_DEC_FFN,
+    CONFIG_DEC_VOCABULARY,
+    CONFIG_DEC_POSITIONS,
     CONFIG_SIZES
 } config_size;
 
@@ -58,14 +72,16 @@ typedef enum gguf_kind {
     GGUF_MMPROJ   /* configuration and encoder: llama.cpp's other half */
 } gguf_kind;
 gguf_kind config_gguf_kind(const weights *w);
-/* From the metadata of the GGUF files that hold the encoder and the decoder, which may be one. Of kind WHOLE, or MMPROJ and
- * TEXT. Errors: FORMAT (as above), UNSUPPORTED. */
+/* From the metadata of the GGUF files that hold the encoder and the decoder, which may be one. Of kind WHOLE, or MMPROJ
+ * and TEXT. Errors: FORMAT (as above), UNSUPPORTED. */
 qasr_status config_read_gguf(model_config *c, const weights *encoder, const weights *decoder, qasr_error *err);
 /* A size that the metadata or the tensors of one GGUF file tell, unchecked; false if they do not. */
 bool config_gguf_size(const weights *w, config_size size, uint64_t *out);
 
 /* ---- for the readers ---- */
-typedef struct config_range { size_t min, max, offset; } config_range; /* offset: of a size_t in model_config */
+typedef struct config_range {
+    size_t min, max, offset;
+} config_range; /* offset: of a size_t in model_config */
 extern const config_range config_ranges[CONFIG_SIZES];
 /* Ends the reading of a half: what must hold between its sizes. path: for messages. */
 qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err);

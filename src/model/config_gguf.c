@@ -1,5 +1,5 @@
-/* Metadata of GGUF files -> model_config. The layouts name the same numbers differently and each lacks some: what has no
- * key is read off a tensor's shape, or is what all published models have (docs/format.md lists which). */
+/* Metadata of GGUF files -> model_config. The layouts name the same numbers differently and each lacks some: what has
+ * no key is read off a tensor's shape, or is what all published models have (docs/format.md lists which). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,10 @@
 #define EMBEDDING "thinker.model.embed_tokens.weight"
 #define HEAD "thinker.lm_head.weight"
 
-enum { NAME_MAX_BYTES = 96, KEY_LAYOUTS = 3 }; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
+enum {
+    NAME_MAX_BYTES = 96,
+    KEY_LAYOUTS = 3
+}; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
 
 /* The number of a layout in that order, -1: none of them. */
 static int key_layout(const weights *w)
@@ -30,10 +33,14 @@ typedef struct size_source {
 
 static const size_source size_sources[CONFIG_SIZES] = {
     [CONFIG_ENC_MELS] = { { "clip.audio.num_mel_bins", STT "encoder.num_mel_bins", CRISP "n_mels" }, NULL, 0 },
-    [CONFIG_ENC_CHANNELS] = { { NULL, STT "encoder.downsample_hidden", CRISP "audio.conv_channels" }, FIRST_TENSOR_OF_ENCODER, 0 },
+    [CONFIG_ENC_CHANNELS] = { { NULL, STT "encoder.downsample_hidden", CRISP "audio.conv_channels" },
+                              FIRST_TENSOR_OF_ENCODER,
+                              0 },
     [CONFIG_ENC_WIDTH] = { { "clip.audio.embedding_length", STT "encoder.d_model", CRISP "audio.d_model" }, NULL, 0 },
     [CONFIG_ENC_LAYERS] = { { "clip.audio.block_count", STT "encoder.n_layers", CRISP "audio.n_layers" }, NULL, 0 },
-    [CONFIG_ENC_HEADS] = { { "clip.audio.attention.head_count", STT "encoder.n_heads", CRISP "audio.n_heads" }, NULL, 0 },
+    [CONFIG_ENC_HEADS] = { { "clip.audio.attention.head_count", STT "encoder.n_heads", CRISP "audio.n_heads" },
+                           NULL,
+                           0 },
     [CONFIG_ENC_FFN] = { { "clip.audio.feed_forward_length", STT "encoder.ffn_dim", CRISP "audio.ff_dim" }, NULL, 0 },
     [CONFIG_ENC_OUT] = { { "clip.audio.projection_dim", STT "encoder.output_dim", CRISP "audio.proj_dim" }, NULL, 0 },
     [CONFIG_ENC_HALF_CHUNK] = { { NULL, STT "encoder.n_window", NULL }, NULL, 50 },
@@ -41,12 +48,19 @@ static const size_source size_sources[CONFIG_SIZES] = {
     [CONFIG_DEC_WIDTH] = { { "qwen3vl.embedding_length", STT "decoder.hidden_size", CRISP "llm.d_model" }, NULL, 0 },
     [CONFIG_DEC_LAYERS] = { { "qwen3vl.block_count", STT "decoder.n_layers", CRISP "llm.n_layers" }, NULL, 0 },
     [CONFIG_DEC_HEADS] = { { "qwen3vl.attention.head_count", STT "decoder.n_heads", CRISP "llm.n_heads" }, NULL, 0 },
-    [CONFIG_DEC_KV_HEADS] = { { "qwen3vl.attention.head_count_kv", STT "decoder.n_kv_heads", CRISP "llm.n_kv_heads" }, NULL, 0 },
+    [CONFIG_DEC_KV_HEADS] = { { "qwen3vl.attention.head_count_kv", STT "decoder.n_kv_heads", CRISP "llm.n_kv_heads" },
+                              NULL,
+                              0 },
     [CONFIG_DEC_HEAD_SIZE] = { { "qwen3vl.attention.key_length", STT "decoder.head_dim", CRISP "llm.head_dim" },
-                               "thinker.model.layers.0.self_attn.q_norm.weight", 0 },
-    [CONFIG_DEC_FFN] = { { "qwen3vl.feed_forward_length", STT "decoder.intermediate_size", CRISP "llm.ff_dim" }, NULL, 0 },
+                               "thinker.model.layers.0.self_attn.q_norm.weight",
+                               0 },
+    [CONFIG_DEC_FFN] = { { "qwen3vl.feed_forward_length", STT "decoder.intermediate_size", CRISP "llm.ff_dim" },
+                         NULL,
+                         0 },
     [CONFIG_DEC_VOCABULARY] = { { NULL, STT "decoder.vocab_size", CRISP "llm.vocab_size" }, EMBEDDING, 0 },
-    [CONFIG_DEC_POSITIONS] = { { "qwen3vl.context_length", STT "decoder.max_position_embeddings", CRISP "llm.max_pos" }, NULL, 0 },
+    [CONFIG_DEC_POSITIONS] = { { "qwen3vl.context_length", STT "decoder.max_position_embeddings", CRISP "llm.max_pos" },
+                               NULL,
+                               0 },
 };
 
 /* ---- what a file is ------------------------------------------------------------------------------ */
@@ -57,14 +71,16 @@ gguf_kind config_gguf_kind(const weights *w)
         const char *architecture;
         gguf_kind kind;
     } known[] = {
-        { "", GGUF_DECODER }, { "qasr", GGUF_DECODER }, { "qwen3_asr", GGUF_WHOLE }, { "qwen3asr", GGUF_WHOLE }, { "qwen3vl", GGUF_TEXT },
+        { "", GGUF_DECODER },       { "qasr", GGUF_DECODER }, { "qwen3_asr", GGUF_WHOLE },
+        { "qwen3asr", GGUF_WHOLE }, { "qwen3vl", GGUF_TEXT },
     };
     const char *architecture = weights_meta_string(w, "general.architecture");
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(architecture, known[i].architecture) == 0)
             return known[i].kind;
     const char *projector = weights_meta_string(w, "clip.audio.projector_type");
-    if (strcmp(architecture, "clip") == 0 && strcmp(*projector ? projector : weights_meta_string(w, "clip.projector_type"), "qwen3a") == 0)
+    if (strcmp(architecture, "clip") == 0 &&
+        strcmp(*projector ? projector : weights_meta_string(w, "clip.projector_type"), "qwen3a") == 0)
         return GGUF_MMPROJ;
     return GGUF_OTHER;
 }
@@ -97,17 +113,12 @@ static bool whole_number(uint64_t *out, const wmeta *m)
     case WMETA_U8:
     case WMETA_U16:
     case WMETA_U32:
-    case WMETA_U64:
-        *out = m->as.u;
-        return true;
+    case WMETA_U64: *out = m->as.u; return true;
     case WMETA_I8:
     case WMETA_I16:
     case WMETA_I32:
-    case WMETA_I64:
-        *out = (uint64_t)m->as.i;
-        return m->as.i >= 0;
-    default:
-        return false;
+    case WMETA_I64: *out = (uint64_t)m->as.i; return m->as.i >= 0;
+    default: return false;
     }
 }
 
@@ -152,7 +163,8 @@ static void describe_source(char *out, size_t size, const weights *w, config_siz
     const char *key = from->keys[key_layout(w)];
     char shown[NAME_MAX_BYTES];
     if (from->tensor && !(key && weights_meta_find(w, key)))
-        snprintf(out, size, "the first dimension of '%s'", names_shown(shown, sizeof shown, from->tensor, weights_layout(w)));
+        snprintf(out, size, "the first dimension of '%s'",
+                 names_shown(shown, sizeof shown, from->tensor, weights_layout(w)));
     else
         snprintf(out, size, "key '%s'", key);
 }
@@ -166,8 +178,8 @@ static qasr_status read_sizes(model_config *c, const weights *w, config_size fir
         TRY(find_size(&n, w, (config_size)size, err));
         describe_source(source, sizeof source, w, (config_size)size);
         if (n < range->min || n > range->max)
-            return error_set(err, QASR_E_FORMAT, "%s in '%s' is %" PRIu64 ", expected %zu to %zu", source, weights_file_path(w, 0), n,
-                             range->min, range->max);
+            return error_set(err, QASR_E_FORMAT, "%s in '%s' is %" PRIu64 ", expected %zu to %zu", source,
+                             weights_file_path(w, 0), n, range->min, range->max);
         size_t value = (size_t)n;
         memcpy((char *)c + range->offset, &value, sizeof value);
     }
@@ -180,13 +192,15 @@ static qasr_status read_number(double *out, const weights *w, const char *key, d
     if (!m)
         return missing_key(w, key, err);
     if ((m->type != WMETA_F32 && m->type != WMETA_F64) || !(m->as.f >= min && m->as.f <= max))
-        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is not a number from %g to %g", key, weights_file_path(w, 0), min, max);
+        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is not a number from %g to %g", key,
+                         weights_file_path(w, 0), min, max);
     *out = m->as.f;
     return QASR_OK;
 }
 
 /* An id, if the key is there. */
-static qasr_status read_id(int32_t *out, bool *found, const weights *w, const char *key, size_t n_vocab, qasr_error *err)
+static qasr_status read_id(int32_t *out, bool *found, const weights *w, const char *key, size_t n_vocab,
+                           qasr_error *err)
 {
     const wmeta *m = key ? weights_meta_find(w, key) : NULL;
     uint64_t id = 0;
@@ -195,7 +209,8 @@ static qasr_status read_id(int32_t *out, bool *found, const weights *w, const ch
         return QASR_OK;
     TRY(get_whole(&id, w, m, err));
     if (id >= n_vocab)
-        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is %" PRIu64 ", expected an id below the vocabulary size %zu", key,
+        return error_set(err, QASR_E_FORMAT,
+                         "key '%s' in '%s' is %" PRIu64 ", expected an id below the vocabulary size %zu", key,
                          weights_file_path(w, 0), id, n_vocab);
     *out = (int32_t)id;
     return QASR_OK;
@@ -209,10 +224,11 @@ static qasr_status check_numbers(const weights *w, qasr_error *err)
         const char *key;
         double expected;
     } fixed[] = {
-        { "stt.frontend.sample_rate", 16000 }, { "stt.frontend.n_fft", 400 }, { "stt.frontend.win_length", 400 },
-        { "stt.frontend.hop_length", 160 },    { CRISP "sample_rate", 16000 }, { CRISP "n_fft", 400 },
-        { CRISP "win_length", 400 },           { CRISP "hop_length", 160 },    { "qwen3vl.n_deepstack_layers", 0 },
-        { "clip.audio.attention.layer_norm_epsilon", (double)1e-5f },
+        { "stt.frontend.sample_rate", 16000 }, { "stt.frontend.n_fft", 400 },
+        { "stt.frontend.win_length", 400 },    { "stt.frontend.hop_length", 160 },
+        { CRISP "sample_rate", 16000 },        { CRISP "n_fft", 400 },
+        { CRISP "win_length", 400 },           { CRISP "hop_length", 160 },
+        { "qwen3vl.n_deepstack_layers", 0 },   { "clip.audio.attention.layer_norm_epsilon", (double)1e-5f },
     };
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
         const wmeta *m = weights_meta_find(w, fixed[i].key);
@@ -221,22 +237,27 @@ static qasr_status check_numbers(const weights *w, qasr_error *err)
             continue;
         double found = m->type == WMETA_F32 || m->type == WMETA_F64 ? m->as.f : whole_number(&n, m) ? (double)n : -1;
         if (found != fixed[i].expected)
-            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is %g, this program knows only %g", fixed[i].key,
-                             weights_file_path(w, 0), found, fixed[i].expected);
+            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is %g, this program knows only %g",
+                             fixed[i].key, weights_file_path(w, 0), found, fixed[i].expected);
     }
     return QASR_OK;
 }
 
 static qasr_status check_strings(const weights *w, qasr_error *err)
 {
-    static const struct { const char *key, *expected; } fixed[] = {
-        { STT "encoder.activation", "gelu" }, { STT "decoder.hidden_act", "silu" }, { "tokenizer.ggml.model", "gpt2" },
+    static const struct {
+        const char *key, *expected;
+    } fixed[] = {
+        { STT "encoder.activation", "gelu" },
+        { STT "decoder.hidden_act", "silu" },
+        { "tokenizer.ggml.model", "gpt2" },
     };
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
         const wmeta *m = weights_meta_find(w, fixed[i].key);
         if (m && (m->type != WMETA_STRING || strcmp(m->str, fixed[i].expected) != 0))
-            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is '%.60s', this program knows only '%s'", fixed[i].key,
-                             weights_file_path(w, 0), m->type == WMETA_STRING ? m->str : "(no string)", fixed[i].expected);
+            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is '%.60s', this program knows only '%s'",
+                             fixed[i].key, weights_file_path(w, 0), m->type == WMETA_STRING ? m->str : "(no string)",
+                             fixed[i].expected);
     }
     return QASR_OK;
 }
@@ -266,9 +287,10 @@ static qasr_status read_ids(model_config *c, const weights *w, qasr_error *err)
 
 static qasr_status read_decoder(model_config *c, const weights *w, qasr_error *err)
 {
-    static const char *const eps_keys[KEY_LAYOUTS] = { "qwen3vl.attention.layer_norm_rms_epsilon", STT "decoder.rms_norm_eps",
-                                                       CRISP "llm.rms_norm_eps" };
-    static const char *const theta_keys[KEY_LAYOUTS] = { "qwen3vl.rope.freq_base", STT "decoder.rope_theta", CRISP "llm.rope_theta" };
+    static const char *const eps_keys[KEY_LAYOUTS] = { "qwen3vl.attention.layer_norm_rms_epsilon",
+                                                       STT "decoder.rms_norm_eps", CRISP "llm.rms_norm_eps" };
+    static const char *const theta_keys[KEY_LAYOUTS] = { "qwen3vl.rope.freq_base", STT "decoder.rope_theta",
+                                                         CRISP "llm.rope_theta" };
     double eps = 0;
     TRY(read_sizes(c, w, CONFIG_DEC_WIDTH, CONFIG_DEC_POSITIONS, err));
     TRY(read_number(&eps, w, eps_keys[key_layout(w)], 1e-12, 1e-1, err));
@@ -294,8 +316,10 @@ qasr_status config_read_gguf(model_config *c, const weights *encoder, const weig
     if (c->enc.d_out == c->dec.d_model)
         return QASR_OK;
     if (encoder == decoder)
-        return error_set(err, QASR_E_FORMAT, "'%s': the encoder's output has width %zu, the decoder %zu: expected equal",
+        return error_set(err, QASR_E_FORMAT,
+                         "'%s': the encoder's output has width %zu, the decoder %zu: expected equal",
                          weights_file_path(encoder, 0), c->enc.d_out, c->dec.d_model);
-    return error_set(err, QASR_E_FORMAT, "'%s' gives vectors of width %zu, the text model '%s' takes %zu: they are of different models",
+    return error_set(err, QASR_E_FORMAT,
+                     "'%s' gives vectors of width %zu, the text model '%s' takes %zu: they are of different models",
                      weights_file_path(encoder, 0), c->enc.d_out, weights_file_path(decoder, 0), c->dec.d_model);
 }

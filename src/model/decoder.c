@@ -20,16 +20,16 @@ _Static_assert(DECODER_MAX_SLOTS == 1 << (SLOT_GROUPS - 1), "the last slot is in
 
 /* Keys and values of all layers, for one sequence or for several of capacity positions each. */
 typedef struct kv_block {
-    device_mem *mem;     /* NULL: none */
+    device_mem *mem; /* NULL: none */
     size_t capacity;
 } kv_block;
 
 typedef struct slot {
-    kv_block own;        /* for this slot alone */
-    size_t capacity;     /* where d->kv has them */
+    kv_block own;    /* for this slot alone */
+    size_t capacity; /* where d->kv has them */
     bool used;
-    size_t n_past;       /* positions in the cache */
-    int32_t next;        /* the chosen token; negative: the logits were not finite */
+    size_t n_past; /* positions in the cache */
+    int32_t next;  /* the chosen token; negative: the logits were not finite */
     bool scored;
     qasr_token_score score; /* of it, if scored */
 } slot;
@@ -38,12 +38,12 @@ struct decoder {
     net *n;
     quant_type kv_type;
     size_t n_slots;
-    slot *slots;         /* [n_slots] */
+    slot *slots;                  /* [n_slots] */
     kv_block groups[SLOT_GROUPS]; /* of slots, if the device has kv_together */
-    dmat *kv;            /* [n_layers][2][n_slots]: keys and values, [n_kv_heads * capacity, head_dim] */
+    dmat *kv;                     /* [n_layers][2][n_slots]: keys and values, [n_kv_heads * capacity, head_dim] */
     device_mem *angles;
-    dmat rope;           /* [positions, head_dim] */
-    int32_t *host_rows;  /* [PREFILL_ROWS] */
+    dmat rope;          /* [positions, head_dim] */
+    int32_t *host_rows; /* [PREFILL_ROWS] */
     dmat ids, pos, slot, next, scores, x, y, q, k, v, hidden, logits;
 };
 
@@ -51,13 +51,21 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
 {
     const model_config *c = d->n->config;
     size_t h = c->dec.d_model, q = c->dec.n_heads * c->dec.head_dim, kv = c->dec.n_kv_heads * c->dec.head_dim;
-    const struct { dmat *m; int type; size_t rows, cols; } part[] = {
-        { &d->ids, DMAT_I32, PREFILL_ROWS, 1 },   { &d->pos, DMAT_I32, PREFILL_ROWS, 1 },
-        { &d->slot, DMAT_I32, d->n_slots, 1 },    { &d->next, DMAT_I32, d->n_slots, 1 },
+    const struct {
+        dmat *m;
+        int type;
+        size_t rows, cols;
+    } part[] = {
+        { &d->ids, DMAT_I32, PREFILL_ROWS, 1 },
+        { &d->pos, DMAT_I32, PREFILL_ROWS, 1 },
+        { &d->slot, DMAT_I32, d->n_slots, 1 },
+        { &d->next, DMAT_I32, d->n_slots, 1 },
         { &d->scores, QUANT_F32, d->n_slots, 2 },
         { &d->x, QUANT_F32, PREFILL_ROWS, h },
-        { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q }, { &d->q, QUANT_F32, PREFILL_ROWS, q },
-        { &d->k, QUANT_F32, PREFILL_ROWS, kv },   { &d->v, QUANT_F32, PREFILL_ROWS, kv },
+        { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q },
+        { &d->q, QUANT_F32, PREFILL_ROWS, q },
+        { &d->k, QUANT_F32, PREFILL_ROWS, kv },
+        { &d->v, QUANT_F32, PREFILL_ROWS, kv },
         { &d->hidden, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
         { &d->logits, QUANT_F32, d->n_slots, c->dec.n_vocab },
     };
@@ -70,15 +78,20 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
 }
 
 /* Keys or values of one layer in a slot. */
-static dmat *slot_kv(const decoder *d, size_t layer, int which) { return d->kv + (2 * layer + (size_t)which) * d->n_slots; }
+static dmat *slot_kv(const decoder *d, size_t layer, int which)
+{
+    return d->kv + (2 * layer + (size_t)which) * d->n_slots;
+}
 
 qasr_status decoder_create(decoder **out, net *n, quant_type kv_type, size_t n_slots, qasr_error *err)
 {
     assert(n_slots >= 1 && n_slots <= DECODER_MAX_SLOTS);
     const quant_info *q = quant_get(kv_type);
     if (n->config->dec.head_dim % q->block != 0)
-        return error_set(err, QASR_E_UNSUPPORTED, "keys and values of type '%s' come in blocks of %u, the model's heads have %zu: "
-                         "use f16 or f32", q->name, q->block, n->config->dec.head_dim);
+        return error_set(err, QASR_E_UNSUPPORTED,
+                         "keys and values of type '%s' come in blocks of %u, the model's heads have %zu: "
+                         "use f16 or f32",
+                         q->name, q->block, n->config->dec.head_dim);
     decoder *d;
     TRY(MEM_CALLOC(&d, 1, err));
     d->n = n;
@@ -164,7 +177,10 @@ static qasr_status reserve_rope(decoder *d, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-static size_t capacity_for(const decoder *d, size_t n_positions) { return size_round_up(n_positions, d->n->d->kv_step); }
+static size_t capacity_for(const decoder *d, size_t n_positions)
+{
+    return size_round_up(n_positions, d->n->d->kv_step);
+}
 
 /* Of keys or values of one layer. */
 static size_t cache_bytes(const decoder *d, size_t capacity)
@@ -174,12 +190,15 @@ static size_t cache_bytes(const decoder *d, size_t capacity)
 }
 
 /* Of all layers in a slot. */
-static size_t slot_bytes(const decoder *d, size_t capacity) { return 2 * d->n->config->dec.n_layers * cache_bytes(d, capacity); }
+static size_t slot_bytes(const decoder *d, size_t capacity)
+{
+    return 2 * d->n->config->dec.n_layers * cache_bytes(d, capacity);
+}
 
 /* ---- slots ---------------------------------------------------------------------------------------- */
 
-/* Where the device wants caches together, slots share memory in groups that grow as more slots are needed at a time: so at most
- * half of it is idle, and a pass over n sequences meets about log n blocks. */
+/* Where the device wants caches together, slots share memory in groups that grow as more slots are needed at a time: so
+ * at most half of it is idle, and a pass over n sequences meets about log n blocks. */
 
 typedef struct slot_group {
     size_t first, n;
@@ -223,8 +242,8 @@ static const kv_block *memory_of(const decoder *d, size_t index, bool *shared)
     return *shared ? &d->groups[group_of(index)] : own;
 }
 
-/* Among the free slots one whose memory fits: room for n positions, and not much more than that. If there is none, one that
- * can get memory when all that is unused has been given back. */
+/* Among the free slots one whose memory fits: room for n positions, and not much more than that. If there is none, one
+ * that can get memory when all that is unused has been given back. */
 static place find_place(const decoder *d, size_t n)
 {
     place best = { .index = d->n_slots };
@@ -284,7 +303,8 @@ static void move_in(decoder *d, place p)
     size_t g = group_of(p.index);
     slot *s = &d->slots[p.index];
     const kv_block *b = p.shared ? &d->groups[g] : &s->own;
-    size_t bytes = cache_bytes(d, b->capacity), skip = p.shared ? (p.index - slots_of(d, g).first) * slot_bytes(d, b->capacity) : 0;
+    size_t bytes = cache_bytes(d, b->capacity),
+           skip = p.shared ? (p.index - slots_of(d, g).first) * slot_bytes(d, b->capacity) : 0;
     s->capacity = b->capacity;
     for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
         slot_kv(d, i / 2, (int)(i % 2))[p.index] =
@@ -325,8 +345,11 @@ qasr_status decoder_open_slot(decoder *d, size_t *out, size_t n_positions, qasr_
     const model_config *c = d->n->config;
     assert(decoder_free_slots(d) > 0);
     if (n_positions > c->dec.max_positions)
-        return error_set(err, QASR_E_INVALID, "%zu positions are needed for prompt and answer, the model has %zu: use shorter segments of audio, a shorter "
-                         "context or a lower token limit", n_positions, c->dec.max_positions);
+        return error_set(err, QASR_E_INVALID,
+                         "%zu positions are needed for prompt and answer, the model has %zu: use shorter segments of "
+                         "audio, a shorter "
+                         "context or a lower token limit",
+                         n_positions, c->dec.max_positions);
     TRY(reserve_rope(d, n_positions, err));
     place p = find_place(d, n_positions);
     TRY(reserve_place(d, &p, n_positions, err));
@@ -353,10 +376,10 @@ qasr_token_score decoder_score(const decoder *d, size_t index)
 /* Rows that run together: those of one slot's prompt, or one of each of several slots. */
 typedef struct batch {
     dmat x, pos;
-    size_t n_kv;         /* no row sees more */
-    size_t one;          /* the slot of a prompt's rows */
-    const dmat *slots;   /* of the rows of several; NULL: a prompt */
-    net_rows rows;       /* what they stand for */
+    size_t n_kv;       /* no row sees more */
+    size_t one;        /* the slot of a prompt's rows */
+    const dmat *slots; /* of the rows of several; NULL: a prompt */
+    net_rows rows;     /* what they stand for */
 } batch;
 
 /* Queries and keys rotated, keys and values in the cache, and attention to what it holds then. */
@@ -376,27 +399,33 @@ static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dma
     }
 }
 
-static dmat y_rows(const decoder *d, size_t n, size_t cols) { return dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, cols); }
+static dmat y_rows(const decoder *d, size_t n, size_t cols)
+{
+    return dmat_make(d->y.mem, d->y.offset, QUANT_F32, n, cols);
+}
 
 /* Of the sum, on its way into a stage; w absent: the stage's input is what the one before has returned. */
 static row_norm norm_of(const decoder *d, size_t s)
 {
-    static const int norms[STAGES_PER_LAYER] = { [STAGE_QKV] = DEC_NORM1, [STAGE_OUT] = -1, [STAGE_UP] = DEC_NORM2, [STAGE_DOWN] = -1 };
+    static const int norms[STAGES_PER_LAYER] = {
+        [STAGE_QKV] = DEC_NORM1, [STAGE_OUT] = -1, [STAGE_UP] = DEC_NORM2, [STAGE_DOWN] = -1
+    };
     row_norm norm = { .eps = d->n->config->dec.rms_eps };
     if (norms[s % STAGES_PER_LAYER] >= 0)
         norm.w = d->n->dec[s / STAGES_PER_LAYER][norms[s % STAGES_PER_LAYER]];
     return norm;
 }
 
-/* in: what the stage before has returned, or a stored input; absent: the sum, normed. Returns the input of the next stage; absent
- * if that is the sum, normed. */
+/* in: what the stage before has returned, or a stored input; absent: the sum, normed. Returns the input of the next
+ * stage; absent if that is the sum, normed. */
 static dmat run_stage(decoder *d, const batch *b, size_t s, dmat in)
 {
     const model_config *c = d->n->config;
     size_t layer = s / STAGES_PER_LAYER, n = b->x.rows;
     const dmat *w = d->n->dec[layer];
     bool alone = b->slots != NULL;
-    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n), hidden = dmat_rows(d->hidden, 0, n);
+    dmat q = dmat_rows(d->q, 0, n), k = dmat_rows(d->k, 0, n), v = dmat_rows(d->v, 0, n),
+         hidden = dmat_rows(d->hidden, 0, n);
     dmat y = y_rows(d, n, c->dec.d_model), o = y_rows(d, n, c->dec.n_heads * c->dec.head_dim), none = { 0 };
     const linear_part qkv[] = { { .out = q, .w = w[DEC_Q] }, { .out = k, .w = w[DEC_K] }, { .out = v, .w = w[DEC_V] } };
     const linear_part widen = { .out = hidden, .w = w[DEC_GATE], .act = ACT_SWIGLU, .up = w[DEC_UP] };
@@ -412,9 +441,7 @@ static dmat run_stage(decoder *d, const batch *b, size_t s, dmat in)
     case STAGE_OUT:
         net_linear(d->n, in, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_O], .accumulate = true }, 1, alone);
         return none;
-    case STAGE_UP:
-        net_linear(d->n, in, norm, y, &widen, 1, alone);
-        return hidden;
+    case STAGE_UP: net_linear(d->n, in, norm, y, &widen, 1, alone); return hidden;
     default:
         net_linear(d->n, in, NULL, none, &(linear_part){ .out = b->x, .w = w[DEC_DOWN], .accumulate = true }, 1, alone);
         return none;
@@ -602,7 +629,10 @@ static qasr_status step(decoder *d, const size_t *in, size_t n, unsigned wanted,
     return read_choices(d, slots, n, err);
 }
 
-qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err) { return step(d, slots, n, 0, err); }
+qasr_status decoder_step(decoder *d, const size_t *slots, size_t n, qasr_error *err)
+{
+    return step(d, slots, n, 0, err);
+}
 
 qasr_status decoder_feed(decoder *d, size_t index, int32_t id, float *logits, qasr_error *err)
 {
@@ -616,8 +646,9 @@ qasr_status decoder_token(const decoder *d, size_t index, int32_t *id, qasr_erro
 {
     const slot *s = &d->slots[index];
     if (s->next < 0)
-        return error_set(err, QASR_E_DEVICE, "the model's output is not finite after %zu positions: damaged weights in '%s'?",
-                         s->n_past, model_decoder_path(d->n->model));
+        return error_set(err, QASR_E_DEVICE,
+                         "the model's output is not finite after %zu positions: damaged weights in '%s'?", s->n_past,
+                         model_decoder_path(d->n->model));
     *id = s->next;
     return QASR_OK;
 }
@@ -636,7 +667,8 @@ static void norm_into(const decoder *d, dmat next, dmat x, size_t s)
     op_rms_norm(d->n->d, next, x, norm.w, norm.eps);
 }
 
-qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_begin, dmat embeds, dmat x, dmat next, qasr_error *err)
+qasr_status decoder_start_stages(decoder *d, const int32_t *ids, size_t audio_begin, dmat embeds, dmat x, dmat next,
+                                 qasr_error *err)
 {
     TRY(get_scratch(d, err));
     for (size_t first = 0; first < x.rows; first += PREFILL_ROWS) {

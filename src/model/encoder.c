@@ -63,19 +63,22 @@ static size_t layout_parts(device_mem *mem, size_t at, const scratch_part *part,
     return at;
 }
 
-/* Lays out the scratch matrices for a group of n_chunks; mem NULL: only their total size. Images and maps are done with when
- * the layers begin, so these share their place; flat goes from one to the other. */
+/* Lays out the scratch matrices for a group of n_chunks; mem NULL: only their total size. Images and maps are done with
+ * when the layers begin, so these share their place; flat goes from one to the other. */
 static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_chunks)
 {
     const model_config *c = e->n->config;
     size_t rows = n_chunks * config_tokens_per_chunk(c), d = c->enc.d_model, ch = c->enc.conv_channels;
     size_t h = c->enc.n_mels, w = c->enc.chunk_frames, chunks = n_chunks < CONV_CHUNKS ? n_chunks : CONV_CHUNKS;
-    size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2, w3 = (w2 + 1) / 2;
+    size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2,
+           w3 = (w2 + 1) / 2;
     const scratch_part both[] = { { &e->flat, rows, ch * h3 } };
-    const scratch_part stem[] = { { &e->image, chunks * h * w, 1 }, { &e->map[0], chunks * h1 * w1, ch },
-                                  { &e->map[1], chunks * h2 * w2, ch }, { &e->map[2], chunks * h3 * w3, ch } };
-    const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d }, { &e->k, rows, d },
-                                    { &e->v, rows, d }, { &e->hidden, rows, c->enc.d_ffn } };
+    const scratch_part stem[] = { { &e->image, chunks * h * w, 1 },
+                                  { &e->map[0], chunks * h1 * w1, ch },
+                                  { &e->map[1], chunks * h2 * w2, ch },
+                                  { &e->map[2], chunks * h3 * w3, ch } };
+    const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d },
+                                    { &e->k, rows, d }, { &e->v, rows, d },    { &e->hidden, rows, c->enc.d_ffn } };
     size_t shared = layout_parts(mem, 0, both, ARRAY_LEN(both));
     size_t stem_end = layout_parts(mem, shared, stem, ARRAY_LEN(stem));
     size_t layers_end = layout_parts(mem, shared, layers, ARRAY_LEN(layers));
@@ -167,20 +170,14 @@ static dmat run_layer_stage(encoder *e, size_t layer, size_t s, dmat x, dmat in,
         net_linear(e->n, in, norm, y, qkv, ARRAY_LEN(qkv), false);
         op_attention_windows(e->n->d, y, q, k, v, heads, window);
         return y;
-    case STAGE_OUT:
-        project(e->n, in, (linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true });
-        return none;
-    case STAGE_UP:
-        net_linear(e->n, in, norm, y, &widen, 1, false);
-        return hidden;
-    default:
-        project(e->n, in, (linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true });
-        return none;
+    case STAGE_OUT: project(e->n, in, (linear_part){ x, w[ENC_O_W], w[ENC_O_B], ACT_NONE, true }); return none;
+    case STAGE_UP: net_linear(e->n, in, norm, y, &widen, 1, false); return hidden;
+    default: project(e->n, in, (linear_part){ x, w[ENC_FC2_W], w[ENC_FC2_B], ACT_NONE, true }); return none;
     }
 }
 
-/* in: what the stage before has returned, or a stored input; absent: the sum x, normed. Returns the input of the next stage; absent
- * if that is the sum, normed; after the last one out, which gets the vectors. */
+/* in: what the stage before has returned, or a stored input; absent: the sum x, normed. Returns the input of the next
+ * stage; absent if that is the sum, normed; after the last one out, which gets the vectors. */
 static dmat run_stage(encoder *e, size_t s, dmat x, dmat in, size_t window, dmat out)
 {
     const net *n = e->n;

@@ -14,10 +14,10 @@ void encoder_free(encoder *e); /* NULL is fine */
  * everything instead of windows of window_frames. Errors: NOMEM, DEVICE. */
 qasr_status encoder_run(encoder *e, dmat *out, const float *mel, size_t n_frames, bool full, qasr_error *err);
 
-/* One stage (model/stages.h) for all rows of a segment of audio, with windows: x [n, enc.d_model], the sum that goes through the layers,
- * is updated (the first stage makes it); in is the stage's input; next gets that of the next stage, and after the last, the
- * vectors that encoder_run gives. The matrices are the caller's; next may have in's rows, but for the last stage.
- * Errors: NOMEM, DEVICE. */
+/* One stage (model/stages.h) for all rows of a segment of audio, with windows: x [n, enc.d_model], the sum that goes
+ * through the layers, is updated (the first stage makes it); in is the stage's input; next gets that of the next stage,
+ * and after the last, the vectors that encoder_run gives. The matrices are the caller's; next may have in's rows, but
+ * for the last stage. Errors: NOMEM, DEVICE. */
 qasr_status encoder_run_stage(encoder *e, size_t s, dmat x, dmat in, dmat next, qasr_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* A path goes in, the files that make the model come out, opened where they are GGUF files. What a file is, its metadata
- * tell; names only decide between several. */
+/* A path goes in, the files that make the model come out, opened where they are GGUF files. What a file is, its
+ * metadata tell; names only decide between several. */
 #include "model/files.h"
 
 #include <stdio.h>
@@ -47,17 +47,21 @@ static qasr_status report_no_decoder(const char *dir, qasr_error *err)
     size_t n = 0;
     for (size_t i = 0; i < quant_mix_count() && n < sizeof names; i++)
         n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", quant_mix_at(i)->name);
-    return error_set(err, QASR_E_IO, "'%s' has no GGUF file for the decoder (model.gguf, or model-TYPE.gguf with a type of %s); make one "
-                     "with: qasr quantize", dir, names);
+    return error_set(
+        err, QASR_E_IO,
+        "'%s' has no GGUF file for the decoder (model.gguf, or model-TYPE.gguf with a type of %s); make one "
+        "with: qasr quantize",
+        dir, names);
 }
 
-qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weights decoder, const char *name, qasr_error *err)
+qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weights decoder, const char *name,
+                                 qasr_error *err)
 {
     *out = NULL;
     if (decoder == QASR_DECODER_SAFETENSORS) {
         if (name)
-            return error_set(err, QASR_E_INVALID, "decoder file '%s' is given, but the decoder is to be read from safetensors",
-                             name);
+            return error_set(err, QASR_E_INVALID,
+                             "decoder file '%s' is given, but the decoder is to be read from safetensors", name);
         return QASR_OK;
     }
     if (name) {
@@ -79,12 +83,12 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
 typedef struct search {
     const char *dir;
     bool (*wanted)(gguf_kind kind);
-    const char *like;     /* name that the best one resembles most; NULL: none is better than another */
+    const char *like; /* name that the best one resembles most; NULL: none is better than another */
     weights *best;
-    size_t n, n_best;     /* files found, those that are as good as best */
+    size_t n, n_best; /* files found, those that are as good as best */
     size_t best_likeness;
-    char names[240];      /* of all found, for messages: */
-    bool names_cut;       /* as many as there is room for */
+    char names[240]; /* of all found, for messages: */
+    bool names_cut;  /* as many as there is room for */
     qasr_error first_error;
 } search;
 
@@ -176,11 +180,16 @@ static qasr_status judge_mates(const search *s, const char *path, qasr_error *er
     if (s->n == 0 && s->first_error.status)
         return error_set(err, s->first_error.status, "%s", s->first_error.message);
     if (s->n == 0 && text)
-        return error_set(err, QASR_E_IO, "'%s' holds the encoder only, and there is no text model (architecture qwen3vl) beside it; "
-                         "give that as the model and this with --mmproj", path);
+        return error_set(err, QASR_E_IO,
+                         "'%s' holds the encoder only, and there is no text model (architecture qwen3vl) beside it; "
+                         "give that as the model and this with --mmproj",
+                         path);
     if (s->n == 0)
-        return error_set(err, QASR_E_IO, "'%s' holds the text model only, and there is no " MMPROJ_PATTERN " with the encoder beside it; "
-                         "name it with --mmproj", path);
+        return error_set(err, QASR_E_IO,
+                         "'%s' holds the text model only, and there is no " MMPROJ_PATTERN
+                         " with the encoder beside it; "
+                         "name it with --mmproj",
+                         path);
     if (s->n_best > 1)
         return error_set(err, QASR_E_INVALID, "'%.150s' could go with %s; %s", path, s->names,
                          text ? "give one of them as the model and this with --mmproj" : "name one with --mmproj");
@@ -212,8 +221,9 @@ static qasr_status open_mmproj(weights **out, const char *path, qasr_error *err)
         *out = w;
         return QASR_OK;
     }
-    error_set(err, QASR_E_UNSUPPORTED, "'%s' is of architecture '%.40s', expected an mmproj file: 'clip' with audio projector 'qwen3a'",
-              path, weights_meta_string(w, "general.architecture"));
+    error_set(err, QASR_E_UNSUPPORTED,
+              "'%s' is of architecture '%.40s', expected an mmproj file: 'clip' with audio projector 'qwen3a'", path,
+              weights_meta_string(w, "general.architecture"));
     weights_close(w);
     return QASR_E_UNSUPPORTED;
 }
@@ -224,10 +234,14 @@ static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err
 {
     const char *path = weights_file_path(w, 0);
     if (kind == GGUF_DECODER)
-        return error_set(err, QASR_E_UNSUPPORTED, "'%s' has no configuration: it is a decoder that goes with a model directory; give "
-                         "that as the model and this file with --decoder-gguf", path);
-    return error_set(err, QASR_E_UNSUPPORTED, "'%s' is of architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "
-                     "(CrispASR), or 'qwen3vl' with an mmproj file (llama.cpp)", path, weights_meta_string(w, "general.architecture"));
+        return error_set(err, QASR_E_UNSUPPORTED,
+                         "'%s' has no configuration: it is a decoder that goes with a model directory; give "
+                         "that as the model and this file with --decoder-gguf",
+                         path);
+    return error_set(err, QASR_E_UNSUPPORTED,
+                     "'%s' is of architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "
+                     "(CrispASR), or 'qwen3vl' with an mmproj file (llama.cpp)",
+                     path, weights_meta_string(w, "general.architecture"));
 }
 
 /* Finds the other half of w, if it has one. What is found is given in *encoder and *decoder; w is one of them. */
@@ -239,7 +253,8 @@ static qasr_status complete(weights **encoder, weights **decoder, weights *w, co
     if (kind == GGUF_TEXT)
         TRY(mmproj ? open_mmproj(encoder, mmproj, err) : find_mate(encoder, path, is_mmproj, err));
     else if (mmproj && (kind == GGUF_MMPROJ || kind == GGUF_WHOLE))
-        return error_set(err, QASR_E_INVALID, "'%s' holds an encoder itself: only a text model goes with '%s'", path, mmproj);
+        return error_set(err, QASR_E_INVALID, "'%s' holds an encoder itself: only a text model goes with '%s'", path,
+                         mmproj);
     else if (kind == GGUF_MMPROJ)
         TRY(find_mate(decoder, path, is_text, err));
     else if (kind != GGUF_WHOLE)
@@ -265,7 +280,8 @@ qasr_status files_open_gguf_dir(weights **encoder, weights **decoder, bool *foun
     search s = { .dir = dir, .wanted = is_model };
     qasr_status status = search_dir(&s, "*.gguf", err);
     if (status == QASR_OK && s.n > 1)
-        status = error_set(err, QASR_E_INVALID, "'%.150s' holds several models: %s; give one of them as the model", dir, s.names);
+        status = error_set(err, QASR_E_INVALID, "'%.150s' holds several models: %s; give one of them as the model", dir,
+                           s.names);
     else if (status == QASR_OK && s.n == 0 && s.first_error.status)
         status = error_set(err, s.first_error.status, "%s", s.first_error.message);
     else if (status == QASR_OK && s.n == 1)

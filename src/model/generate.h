@@ -11,25 +11,25 @@ typedef bool (*generate_loop_fn)(const int32_t *ids, size_t n);
 typedef struct generate_args {
     const int32_t *prompt; /* [n_prompt], placeholders included; needed for the start only, like embeds */
     size_t n_prompt, audio_begin;
-    dmat embeds;           /* [n_audio, d_model] */
-    const int32_t *eos;    /* [n_eos] */
+    dmat embeds;        /* [n_audio, d_model] */
+    const int32_t *eos; /* [n_eos] */
     size_t n_eos, max_new_tokens;
-    bool ignore_eos;       /* generate max_new_tokens whatever comes */
+    bool ignore_eos; /* generate max_new_tokens whatever comes */
     generate_loop_fn is_loop;
-    float *first_logits;   /* [n_vocab] or NULL */
+    float *first_logits; /* [n_vocab] or NULL */
     bool keep_scores;
 } generate_args;
 
 typedef struct sequence {
-    int32_t *ids;          /* without the end token; the caller may take them (and set NULL) when done */
+    int32_t *ids; /* without the end token; the caller may take them (and set NULL) when done */
     size_t n_ids;
     qasr_token_score *scores; /* [n_ids], NULL unless kept; the caller may take them likewise */
     bool done;
     qasr_stop_reason stop; /* when done and status is OK */
     qasr_status status;    /* of a sequence that is done */
     qasr_error error;
-    generate_args args;    /* what follows is generate.c's own */
-    decoder *d;            /* NULL: not started or ended */
+    generate_args args; /* what follows is generate.c's own */
+    decoder *d;         /* NULL: not started or ended */
     size_t slot;
 } sequence;
 

@@ -1,6 +1,6 @@
-/* Opens a model: a directory with config.json, safetensors, and the GGUF that may replace the decoder's weights; or GGUF
- * files that hold everything. Every weight of the network is found by its canonical name and checked against the shape
- * that the configuration implies, before anything is computed. */
+/* Opens a model: a directory with config.json, safetensors, and the GGUF that may replace the decoder's weights; or
+ * GGUF files that hold everything. Every weight of the network is found by its canonical name and checked against the
+ * shape that the configuration implies, before anything is computed. */
 #include "model/model.h"
 
 #include <inttypes.h>
@@ -12,16 +12,26 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "model/files.h"
-#include "weights/safetensors.h"
 #include "weights/gguf_read.h"
 #include "weights/open.h"
+#include "weights/safetensors.h"
 
 enum { CONFIG_MAX_BYTES = 16 << 20, NAME_MAX_BYTES = 160 };
 
 /* Sizes that shapes are made of. */
 typedef enum dim {
     DIM_VECTOR, /* as rows: the weight is a vector of cols elements */
-    DIM_CHANNELS, DIM_CONV1_IN, DIM_CONV_IN, DIM_FLAT, DIM_ENC, DIM_ENC_FFN, DIM_DEC, DIM_DEC_FFN, DIM_Q, DIM_KV, DIM_HEAD,
+    DIM_CHANNELS,
+    DIM_CONV1_IN,
+    DIM_CONV_IN,
+    DIM_FLAT,
+    DIM_ENC,
+    DIM_ENC_FFN,
+    DIM_DEC,
+    DIM_DEC_FFN,
+    DIM_Q,
+    DIM_KV,
+    DIM_HEAD,
     DIM_VOCAB
 } dim;
 
@@ -45,7 +55,10 @@ static size_t dim_size(const model_config *c, dim d)
     return 0;
 }
 
-typedef struct weight_spec { const char *name; dim rows, cols; } weight_spec;
+typedef struct weight_spec {
+    const char *name;
+    dim rows, cols;
+} weight_spec;
 
 static const weight_spec enc_spec[ENC_WEIGHTS] = {
     [ENC_LN1_W] = { "self_attn_layer_norm.weight", DIM_VECTOR, DIM_ENC },
@@ -126,15 +139,19 @@ static qasr_status refuse_shape(const weight_ref *ref, const model *m, qasr_erro
     uint64_t shape[2] = { ref->is_vector ? ref->cols : ref->rows, ref->cols };
     return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %s, %s expects %s", t->name,
                      weights_file_path(ref->source, t->file), shape_text(found, sizeof found, t->n_dims, t->shape),
-                     m->in_gguf ? "the metadata" : "config.json", shape_text(wanted, sizeof wanted, ref->is_vector ? 1 : 2, shape));
+                     m->in_gguf ? "the metadata" : "config.json",
+                     shape_text(wanted, sizeof wanted, ref->is_vector ? 1 : 2, shape));
 }
 
 static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const char *name, const weight_spec *spec,
                         qasr_error *err)
 {
     const model_config *c = &m->config;
-    *ref = (weight_ref){ .tensor = weights_find(w, name), .source = w, .rows = dim_size(c, spec->rows),
-                         .cols = dim_size(c, spec->cols), .is_vector = spec->rows == DIM_VECTOR };
+    *ref = (weight_ref){ .tensor = weights_find(w, name),
+                         .source = w,
+                         .rows = dim_size(c, spec->rows),
+                         .cols = dim_size(c, spec->cols),
+                         .is_vector = spec->rows == DIM_VECTOR };
     const wtensor *t = ref->tensor;
     char shown[NAME_MAX_BYTES];
     if (!t)
@@ -148,8 +165,8 @@ static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const
     return QASR_OK;
 }
 
-static qasr_status bind_layers(weight_ref *refs, const model *m, const weights *w, const char *prefix,
-                               size_t n_layers, const weight_spec *spec, size_t n_spec, qasr_error *err)
+static qasr_status bind_layers(weight_ref *refs, const model *m, const weights *w, const char *prefix, size_t n_layers,
+                               const weight_spec *spec, size_t n_spec, qasr_error *err)
 {
     char name[NAME_MAX_BYTES];
     for (size_t i = 0; i < n_layers; i++)
@@ -172,8 +189,10 @@ static qasr_status bind_all(model *m, qasr_error *err)
     }
     TRY(MEM_CALLOC(&m->enc, c->enc.n_layers, err));
     TRY(MEM_CALLOC(&m->dec, c->dec.n_layers, err));
-    TRY(bind_layers(&m->enc[0][0], m, m->encoder, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
-    return bind_layers(&m->dec[0][0], m, m->decoder, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
+    TRY(bind_layers(&m->enc[0][0], m, m->encoder, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS,
+                    err));
+    return bind_layers(&m->dec[0][0], m, m->decoder, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS,
+                       err);
 }
 
 /* ---- in memory ------------------------------------------------------------------------------------ */
@@ -181,7 +200,10 @@ static qasr_status bind_all(model *m, qasr_error *err)
 /* The tensors of the network that one source has, room for all of it. Returns how many. */
 static size_t list_needed(const wtensor **out, const model *m, const weights *source)
 {
-    const struct { const weight_ref *refs; size_t n; } parts[] = {
+    const struct {
+        const weight_ref *refs;
+        size_t n;
+    } parts[] = {
         { m->top, TOP_WEIGHTS },
         { &m->enc[0][0], m->config.enc.n_layers * ENC_WEIGHTS },
         { &m->dec[0][0], m->config.dec.n_layers * DEC_WEIGHTS },
@@ -200,8 +222,9 @@ static void warn_not_locked(uint64_t n_bytes, int refused)
     uint64_t kib = (n_bytes + 1023) / 1024;
     struct rlimit limit;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < n_bytes)
-        log_warning("the weights are not locked in memory: they take %" PRIu64 " KiB, the limit (RLIMIT_MEMLOCK) is %" PRIu64
-                    " KiB; raise it with 'ulimit -l %" PRIu64 "'", kib, (uint64_t)limit.rlim_cur / 1024, kib);
+        log_warning("the weights are not locked in memory: they take %" PRIu64
+                    " KiB, the limit (RLIMIT_MEMLOCK) is %" PRIu64 " KiB; raise it with 'ulimit -l %" PRIu64 "'",
+                    kib, (uint64_t)limit.rlim_cur / 1024, kib);
     else
         log_warning("the weights are not locked in memory: %s", strerror(refused));
 }
@@ -214,7 +237,8 @@ static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_e
     const wtensor **needed;
     uint64_t n_bytes = 0;
     int refused = 0;
-    TRY(MEM_ALLOC(&needed, TOP_WEIGHTS + m->config.enc.n_layers * ENC_WEIGHTS + m->config.dec.n_layers * DEC_WEIGHTS, err));
+    TRY(MEM_ALLOC(&needed, TOP_WEIGHTS + m->config.enc.n_layers * ENC_WEIGHTS + m->config.dec.n_layers * DEC_WEIGHTS,
+                  err));
     qasr_status status = QASR_OK;
     for (size_t i = 0; i < n_sources && status == QASR_OK; i++) {
         size_t n = list_needed(needed, m, sources[i]);
@@ -233,8 +257,11 @@ static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_e
 
 static qasr_status read_config(model *m, qasr_error *err)
 {
-    const struct { const char *name; bool required; qasr_status (*parse)(model_config *, const char *, size_t, const char *, qasr_error *); }
-        files[] = { { "config.json", true, config_parse }, { "generation_config.json", false, config_parse_generation } };
+    const struct {
+        const char *name;
+        bool required;
+        qasr_status (*parse)(model_config *, const char *, size_t, const char *, qasr_error *);
+    } files[] = { { "config.json", true, config_parse }, { "generation_config.json", false, config_parse_generation } };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char *path;
         TRY(file_path_join(&path, m->path, files[i].name, err));
@@ -256,7 +283,8 @@ static qasr_status read_config(model *m, qasr_error *err)
 static qasr_status open_dir(model *m, const qasr_model_options *opt, qasr_error *err)
 {
     if (opt->mmproj)
-        return error_set(err, QASR_E_INVALID, "'%s' is given, but '%s' is no llama.cpp model: an mmproj file does not go with it",
+        return error_set(err, QASR_E_INVALID,
+                         "'%s' is given, but '%s' is no llama.cpp model: an mmproj file does not go with it",
                          opt->mmproj, m->path);
     TRY(read_config(m, err));
     char *gguf_path;
@@ -277,15 +305,19 @@ static qasr_status find_gguf(model *m, const char *mmproj, qasr_error *err)
     if (file_is_dir(m->path)) {
         TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &found, m->path, mmproj, err));
         if (!found)
-            return error_set(err, QASR_E_IO, "'%s' is no model: it has neither config.json nor a GGUF file with a whole model", m->path);
+            return error_set(err, QASR_E_IO,
+                             "'%s' is no model: it has neither config.json nor a GGUF file with a whole model",
+                             m->path);
         return QASR_OK;
     }
     if (!file_exists(m->path))
         return error_set(err, QASR_E_IO, "there is no model '%s'", m->path);
     TRY(weights_is_gguf(&found, m->path, err));
     if (!found)
-        return error_set(err, QASR_E_IO, "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
-                         "a directory with config.json and safetensors", m->path);
+        return error_set(err, QASR_E_IO,
+                         "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
+                         "a directory with config.json and safetensors",
+                         m->path);
     return files_open_gguf(&m->encoder, &m->decoder, m->path, mmproj, err);
 }
 
@@ -294,10 +326,13 @@ static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error
     TRY(find_gguf(m, opt->mmproj, err));
     m->in_gguf = true;
     if (m->encoder != m->decoder)
-        log_info("encoder from '%s', decoder from '%s'", weights_file_path(m->encoder, 0), weights_file_path(m->decoder, 0));
+        log_info("encoder from '%s', decoder from '%s'", weights_file_path(m->encoder, 0),
+                 weights_file_path(m->decoder, 0));
     if (opt->decoder_gguf || opt->decoder_weights == QASR_DECODER_SAFETENSORS)
-        return error_set(err, QASR_E_INVALID, "model '%s' has its decoder in '%s': other decoder weights are for directories with "
-                         "config.json", m->path, weights_file_path(m->decoder, 0));
+        return error_set(err, QASR_E_INVALID,
+                         "model '%s' has its decoder in '%s': other decoder weights are for directories with "
+                         "config.json",
+                         m->path, weights_file_path(m->decoder, 0));
     return config_read_gguf(&m->config, m->encoder, m->decoder, err);
 }
 

@@ -8,15 +8,56 @@
 
 /* Weights of one encoder layer, one decoder layer, and those outside the layers. */
 typedef enum enc_weight {
-    ENC_LN1_W, ENC_LN1_B, ENC_Q_W, ENC_Q_B, ENC_K_W, ENC_K_B, ENC_V_W, ENC_V_B, ENC_O_W, ENC_O_B,
-    ENC_LN2_W, ENC_LN2_B, ENC_FC1_W, ENC_FC1_B, ENC_FC2_W, ENC_FC2_B, ENC_WEIGHTS
+    ENC_LN1_W,
+    ENC_LN1_B,
+    ENC_Q_W,
+    ENC_Q_B,
+    ENC_K_W,
+    ENC_K_B,
+    ENC_V_W,
+    ENC_V_B,
+    ENC_O_W,
+    ENC_O_B,
+    ENC_LN2_W,
+    ENC_LN2_B,
+    ENC_FC1_W,
+    ENC_FC1_B,
+    ENC_FC2_W,
+    ENC_FC2_B,
+    ENC_WEIGHTS
 } enc_weight;
 typedef enum dec_weight {
-    DEC_NORM1, DEC_Q, DEC_K, DEC_V, DEC_O, DEC_Q_NORM, DEC_K_NORM, DEC_NORM2, DEC_GATE, DEC_UP, DEC_DOWN, DEC_WEIGHTS
+    DEC_NORM1,
+    DEC_Q,
+    DEC_K,
+    DEC_V,
+    DEC_O,
+    DEC_Q_NORM,
+    DEC_K_NORM,
+    DEC_NORM2,
+    DEC_GATE,
+    DEC_UP,
+    DEC_DOWN,
+    DEC_WEIGHTS
 } dec_weight;
 typedef enum top_weight {
-    TOP_CONV1_W, TOP_CONV1_B, TOP_CONV2_W, TOP_CONV2_B, TOP_CONV3_W, TOP_CONV3_B, TOP_CONV_OUT, TOP_LN_POST_W,
-    TOP_LN_POST_B, TOP_PROJ1_W, TOP_PROJ1_B, TOP_PROJ2_W, TOP_PROJ2_B, TOP_EMBED, TOP_NORM, TOP_HEAD, TOP_WEIGHTS
+    TOP_CONV1_W,
+    TOP_CONV1_B,
+    TOP_CONV2_W,
+    TOP_CONV2_B,
+    TOP_CONV3_W,
+    TOP_CONV3_B,
+    TOP_CONV_OUT,
+    TOP_LN_POST_W,
+    TOP_LN_POST_B,
+    TOP_PROJ1_W,
+    TOP_PROJ1_B,
+    TOP_PROJ2_W,
+    TOP_PROJ2_B,
+    TOP_EMBED,
+    TOP_NORM,
+    TOP_HEAD,
+    TOP_WEIGHTS
 } top_weight;
 
 /* A weight as the network sees it: a matrix [rows, cols], or a vector (rows = 1) that is widened to F32. */
@@ -29,12 +70,12 @@ typedef struct weight_ref {
 
 typedef struct model {
     model_config config;
-    char *path;                         /* as it was given: a directory or a GGUF file */
-    bool in_gguf;                       /* configuration and tokenizer are metadata of the GGUF files below */
-    weights *encoder, *decoder;         /* where they are read from; may be the same object */
-    weight_ref top[TOP_WEIGHTS];        /* TOP_HEAD is TOP_EMBED when tied */
-    weight_ref (*enc)[ENC_WEIGHTS];     /* [enc.n_layers] */
-    weight_ref (*dec)[DEC_WEIGHTS];     /* [dec.n_layers] */
+    char *path;                     /* as it was given: a directory or a GGUF file */
+    bool in_gguf;                   /* configuration and tokenizer are metadata of the GGUF files below */
+    weights *encoder, *decoder;     /* where they are read from; may be the same object */
+    weight_ref top[TOP_WEIGHTS];    /* TOP_HEAD is TOP_EMBED when tied */
+    weight_ref (*enc)[ENC_WEIGHTS]; /* [enc.n_layers] */
+    weight_ref (*dec)[DEC_WEIGHTS]; /* [dec.n_layers] */
 } model;
 
 /* opt is complete. Errors as qasr_model_open. */

@@ -62,7 +62,8 @@ qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err)
     return QASR_OK;
 }
 
-void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts, bool alone)
+void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts,
+                bool alone)
 {
     if (norm && n->watch) {
         if (norm->b.mem)

@@ -11,8 +11,9 @@ typedef struct net_rows {
     size_t audio_begin, audio_end, choices_begin;
 } net_rows;
 
-/* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is multiplied
- * with. Comes between device_begin and device_end of the net's device and may issue operations, which see x. */
+/* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is
+ * multiplied with. Comes between device_begin and device_end of the net's device and may issue operations, which see x.
+ */
 typedef void (*net_watch_fn)(void *user, dmat x, dmat w, net_rows rows);
 
 typedef struct net {
@@ -23,13 +24,13 @@ typedef struct net {
     dmat top[TOP_WEIGHTS];
     dmat (*enc)[ENC_WEIGHTS];
     dmat (*dec)[DEC_WEIGHTS];
-    dmat positions;       /* sinusoids [tokens per chunk, enc.d_model] */
-    dmat conv_packed[3];  /* convolution weights in the device's order */
-    device_mem *scratch;  /* activations: see net_scratch */
+    dmat positions;      /* sinusoids [tokens per chunk, enc.d_model] */
+    dmat conv_packed[3]; /* convolution weights in the device's order */
+    device_mem *scratch; /* activations: see net_scratch */
     size_t scratch_bytes;
-    net_watch_fn watch;   /* NULL: nobody looks */
+    net_watch_fn watch; /* NULL: nobody looks */
     void *watch_user;
-    net_rows rows;        /* for the watch: what the rows at work stand for; all zero: each chooses a token */
+    net_rows rows; /* for the watch: what the rows at work stand for; all zero: each chooses a token */
 } net;
 
 /* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
@@ -47,9 +48,10 @@ static inline void net_tell(const net *n, dmat x, dmat w)
         n->watch(n->watch_user, x, w, n->rows);
 }
 
-/* Products of norm(x), or of x with norm NULL, and word of them to the watch. scratch [x.rows, x.cols] takes norm(x) when
- * there is one; else it is not touched. alone as for op_norm_linear. */
-void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts, bool alone);
+/* Products of norm(x), or of x with norm NULL, and word of them to the watch. scratch [x.rows, x.cols] takes norm(x)
+ * when there is one; else it is not touched. alone as for op_norm_linear. */
+void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts,
+                bool alone);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);

@@ -6,7 +6,9 @@
 /* Matrices by their index among the weights of a layer, or of those outside; bias -1: none. */
 typedef struct shared {
     size_t n;
-    struct { int w, bias; } index[STAGE_MAX_MATRICES];
+    struct {
+        int w, bias;
+    } index[STAGE_MAX_MATRICES];
 } shared;
 
 static const shared conv_out = { 1, { { TOP_CONV_OUT, -1 } } }, proj1 = { 1, { { TOP_PROJ1_W, TOP_PROJ1_B } } },
@@ -47,13 +49,15 @@ stage stages_get(net *n, size_t index)
         return make_stage(&conv_out, m->top, n->top);
     index -= 1;
     if (index < n_enc)
-        return make_stage(&enc[index % STAGES_PER_LAYER], m->enc[index / STAGES_PER_LAYER], n->enc[index / STAGES_PER_LAYER]);
+        return make_stage(&enc[index % STAGES_PER_LAYER], m->enc[index / STAGES_PER_LAYER],
+                          n->enc[index / STAGES_PER_LAYER]);
     index -= n_enc;
     if (index < 2)
         return make_stage(index == 0 ? &proj1 : &proj2, m->top, n->top);
     index -= 2;
     if (index < n_dec)
-        return make_stage(&dec[index % STAGES_PER_LAYER], m->dec[index / STAGES_PER_LAYER], n->dec[index / STAGES_PER_LAYER]);
+        return make_stage(&dec[index % STAGES_PER_LAYER], m->dec[index / STAGES_PER_LAYER],
+                          n->dec[index / STAGES_PER_LAYER]);
     return make_stage(&head, m->top, n->top);
 }
 
@@ -71,6 +75,7 @@ void stage_release(const stage *s)
     for (size_t i = 0; i < s->n; i++) {
         const weight_ref *ref = s->refs[i];
         const file_map *map = weights_file_map(ref->source, ref->tensor->file);
-        file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data), (size_t)ref->tensor->n_bytes);
+        file_map_release(map, (size_t)((const unsigned char *)ref->tensor->data - map->data),
+                         (size_t)ref->tensor->n_bytes);
     }
 }

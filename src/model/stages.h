@@ -1,6 +1,7 @@
-/* The network's matrices in the order in which they are needed, as a chain of stages: a stage is the products of one input. What
- * comes between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for each layer q, k, v;
- * out_proj; fc1; fc2; then proj1; proj2. Decoder: for each layer q, k, v; o_proj; gate_proj, up_proj; down_proj. Last: the head. */
+/* The network's matrices in the order in which they are needed, as a chain of stages: a stage is the products of one
+ * input. What comes between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for
+ * each layer q, k, v; out_proj; fc1; fc2; then proj1; proj2. Decoder: for each layer q, k, v; o_proj; gate_proj,
+ * up_proj; down_proj. Last: the head. */
 #ifndef QASR_MODEL_STAGES_H
 #define QASR_MODEL_STAGES_H
 
@@ -13,7 +14,7 @@ enum { STAGE_MAX_MATRICES = 3 };
 typedef struct stage {
     size_t n;
     const weight_ref *refs[STAGE_MAX_MATRICES];
-    dmat *w[STAGE_MAX_MATRICES];                   /* in the net */
+    dmat *w[STAGE_MAX_MATRICES];                     /* in the net */
     const weight_ref *bias_refs[STAGE_MAX_MATRICES]; /* NULL: the matrix has none */
     dmat *biases[STAGE_MAX_MATRICES];
 } stage;

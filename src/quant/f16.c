@@ -54,30 +54,15 @@ static inline uint16_t bfloat_from_float(float x)
     return (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
 }
 
-uint16_t f16_from_f32(float x)
-{
-    return half_from_float(x);
-}
+uint16_t f16_from_f32(float x) { return half_from_float(x); }
 
-float f32_from_f16(uint16_t h)
-{
-    return float_from_half(h);
-}
+float f32_from_f16(uint16_t h) { return float_from_half(h); }
 
-uint16_t bf16_from_f32(float x)
-{
-    return bfloat_from_float(x);
-}
+uint16_t bf16_from_f32(float x) { return bfloat_from_float(x); }
 
-void f32_quantize(void *out, const float *x, size_t n)
-{
-    memcpy(out, x, n * sizeof *x);
-}
+void f32_quantize(void *out, const float *x, size_t n) { memcpy(out, x, n * sizeof *x); }
 
-void f32_dequantize(float *out, const void *blocks, size_t n)
-{
-    memcpy(out, blocks, n * sizeof *out);
-}
+void f32_dequantize(float *out, const void *blocks, size_t n) { memcpy(out, blocks, n * sizeof *out); }
 
 void f16_quantize(void *out, const float *x, size_t n)
 {
@@ -141,10 +126,7 @@ float bf16_put(void *block, unsigned i, float x)
     return f32_from_bf16(b);
 }
 
-void f32_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
-{
-    f32_quantize(out, x, n);
-}
+void f32_quantize_weighted(void *out, const float *x, const float *importance, size_t n) { f32_quantize(out, x, n); }
 
 void f16_quantize_weighted(void *out, const float *x, const float *importance, size_t n)
 {

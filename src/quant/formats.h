@@ -69,18 +69,12 @@ static inline float block_extreme(const float x[QK])
 }
 
 /* 1/d for a scale, 0 for none. */
-static inline float block_inverse(float d)
-{
-    return d != 0 ? 1 / d : 0;
-}
+static inline float block_inverse(float d) { return d != 0 ? 1 / d : 0; }
 
-static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high)
-{
-    return v < low ? low : v > high ? high : v;
-}
+static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
-/* The rule of Q4_1 and Q5_1: quants 0 .. q_max between the least and the largest value. Where their range is so small that
- * its inverse overflows, all quants are 0: what the reference does with an infinity depends on the machine. */
+/* The rule of Q4_1 and Q5_1: quants 0 .. q_max between the least and the largest value. Where their range is so small
+ * that its inverse overflows, all quants are 0: what the reference does with an infinity depends on the machine. */
 static inline void block_line(uint8_t q[QK], float *d, float *low, const float x[QK], int q_max)
 {
     float least = x[0], largest = x[0];

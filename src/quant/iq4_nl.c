@@ -1,28 +1,29 @@
 /* IQ4_NL: blocks of 32 weights with 4 bits each, laid out as in Q4_0; weight = d * quant_iq4_nl[q], a code book whose
  * entries lie closer together near zero.
  *
- * In: rows of float32. Out: 18 bytes per 32 weights. The scale is the one with the least error, weighted with x^2, among
- * the positive one that maps the largest magnitude to 127 and 15 negative ones near that; the weights are rounded again
- * with the scale before it becomes a half. */
+ * In: rows of float32. Out: 18 bytes per 32 weights. The scale is the one with the least error, weighted with x^2,
+ * among the positive one that maps the largest magnitude to 127 and 15 negative ones near that; the weights are rounded
+ * again with the scale before it becomes a half. */
 #include "quant/search.h"
 
 enum { TRIALS = 7, LOWEST = -127, HIGHEST = 113, N_NEAREST = 2 * (HIGHEST - LOWEST) + 1 };
 
-/* Code nearest to t, from [2 (t - LOWEST)]: the code book's midpoints are whole or half numbers. There the higher one. */
+/* Code nearest to t, from [2 (t - LOWEST)]: the code book's midpoints are whole or half numbers. There the higher one.
+ */
 static const uint8_t nearest_codes[N_NEAREST] = {
-    [0 ... 22] = 0,     [23 ... 66] = 1,    [67 ... 105] = 2,   [106 ... 139] = 3,  [140 ... 169] = 4,
-    [170 ... 196] = 5,  [197 ... 221] = 6,  [222 ... 244] = 7,  [245 ... 267] = 8,  [268 ... 291] = 9,
-    [292 ... 316] = 10, [317 ... 344] = 11, [345 ... 375] = 12, [376 ... 411] = 13, [412 ... 455] = 14,
-    [456 ... 480] = 15,
+    [0 ... 22] = 0,     [23 ... 66] = 1,    [67 ... 105] = 2,   [106 ... 139] = 3,
+    [140 ... 169] = 4,  [170 ... 196] = 5,  [197 ... 221] = 6,  [222 ... 244] = 7,
+    [245 ... 267] = 8,  [268 ... 291] = 9,  [292 ... 316] = 10, [317 ... 344] = 11,
+    [345 ... 375] = 12, [376 ... 411] = 13, [412 ... 455] = 14, [456 ... 480] = 15,
 };
 /* The same as points. */
 static const int8_t nearest_points[N_NEAREST] = {
-    [0 ... 22] = -127,  [23 ... 66] = -104, [67 ... 105] = -83, [106 ... 139] = -65, [140 ... 169] = -49,
-    [170 ... 196] = -35, [197 ... 221] = -22, [222 ... 244] = -10, [245 ... 267] = 1, [268 ... 291] = 13,
-    [292 ... 316] = 25, [317 ... 344] = 38, [345 ... 375] = 53, [376 ... 411] = 69, [412 ... 455] = 89,
-    [456 ... 480] = 113,
+    [0 ... 22] = -127,   [23 ... 66] = -104,  [67 ... 105] = -83,  [106 ... 139] = -65,
+    [140 ... 169] = -49, [170 ... 196] = -35, [197 ... 221] = -22, [222 ... 244] = -10,
+    [245 ... 267] = 1,   [268 ... 291] = 13,  [292 ... 316] = 25,  [317 ... 344] = 38,
+    [345 ... 375] = 53,  [376 ... 411] = 69,  [412 ... 455] = 89,  [456 ... 480] = 113,
 };
-static const grid code_book = {LOWEST, HIGHEST, nearest_points};
+static const grid code_book = { LOWEST, HIGHEST, nearest_points };
 
 static inline int code_nearest_to(double t)
 {

@@ -3,7 +3,10 @@
 
 #include "base/error.h"
 
-#define TYPE(name, type) { name, type, type, type, false }
+#define TYPE(name, type)                                                                                               \
+    {                                                                                                                  \
+        name, type, type, type, false                                                                                  \
+    }
 
 static const quant_mix mixes[] = {
     TYPE("q8_0", QUANT_Q8_0),

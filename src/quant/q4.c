@@ -78,7 +78,7 @@ void q4_1_dequantize(float *out, const void *blocks, size_t n)
 
 static void search_q4_0(void *block, const float *x, const float *importance)
 {
-    static const grid integers = {-8, 7, NULL};
+    static const grid integers = { -8, 7, NULL };
     search_scale_block(block, QUANT_Q4_0, &integers, x, importance);
 }
 

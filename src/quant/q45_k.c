@@ -18,8 +18,8 @@ typedef struct format {
     int last_step;      /* s = 0..last_step */
 } format;
 
-static const format q4_format = {.q_max = 15, .first_offset = -1, .last_step = 20};
-static const format q5_format = {.q_max = 31, .first_offset = -0.5f, .last_step = 15};
+static const format q4_format = { .q_max = 15, .first_offset = -1, .last_step = 20 };
+static const format q5_format = { .q_max = 31, .first_offset = -0.5f, .last_step = 15 };
 
 /* The state of the search of one superblock, element first, group last. */
 typedef struct search {
@@ -264,7 +264,7 @@ void q4_k_quantize(void *out, const float *x, size_t n)
     for (unsigned char *p = out; n >= QK_K; n -= QK_K, x += QK_K, p += sizeof(block_q4_k)) {
         superblock s;
         quantize_superblock(&s, x, &q4_format);
-        block_q4_k b = {.d = s.d, .dmin = s.dmin};
+        block_q4_k b = { .d = s.d, .dmin = s.dmin };
         memcpy(b.scales, s.scales, sizeof b.scales);
         pack_low_bits(b.qs, s.q);
         memcpy(p, &b, sizeof b);
@@ -276,7 +276,7 @@ void q5_k_quantize(void *out, const float *x, size_t n)
     for (unsigned char *p = out; n >= QK_K; n -= QK_K, x += QK_K, p += sizeof(block_q5_k)) {
         superblock s;
         quantize_superblock(&s, x, &q5_format);
-        block_q5_k b = {.d = s.d, .dmin = s.dmin};
+        block_q5_k b = { .d = s.d, .dmin = s.dmin };
         memcpy(b.scales, s.scales, sizeof b.scales);
         pack_low_bits(b.qs, s.q);
         pack_fifth_bits(b.qh, s.q);
@@ -290,8 +290,7 @@ static inline int low_bits_at(const uint8_t *qs, unsigned i)
 }
 
 /* Scale and minimum of a group as floats. */
-static void group_line(const uint8_t scales[12], uint16_t d, uint16_t dmin, unsigned g, float *scale,
-                       float *min)
+static void group_line(const uint8_t scales[12], uint16_t d, uint16_t dmin, unsigned g, float *scale, float *min)
 {
     uint8_t sc, m;
     quant_k_scale_min(scales, g, &sc, &m);
@@ -331,9 +330,9 @@ void q5_k_dequantize(float *out, const void *blocks, size_t n)
 
 /* ---- quantization with importance ----
  *
- * Each group first looks for its own line. Then several halves d and dmin are tried that could hold all these lines, each
- * group rounding to its nearest 6-bit pair. With the best of them the groups choose anew among the pairs near theirs, d and
- * dmin are fitted to what they chose, and so on until nothing gets better. */
+ * Each group first looks for its own line. Then several halves d and dmin are tried that could hold all these lines,
+ * each group rounding to its nearest 6-bit pair. With the best of them the groups choose anew among the pairs near
+ * theirs, d and dmin are fitted to what they chose, and so on until nothing gets better. */
 
 typedef struct lines {
     group g[GROUPS];
@@ -372,7 +371,7 @@ static inline void set_lane(line_lanes *l, int c, float d, float dmin, float sca
 /* What eight pairs of d and dmin make of the groups, each with the 6-bit numbers nearest to what it wants. */
 static void try_superscales(chosen *best, const lines *s, const float d[LANES], const float dmin[LANES])
 {
-    float scale[GROUPS][LANES], min[GROUPS][LANES], error[LANES] = {0};
+    float scale[GROUPS][LANES], min[GROUPS][LANES], error[LANES] = { 0 };
     for (int g = 0; g < GROUPS; g++) {
         line_lanes l;
         for (int c = 0; c < LANES; c++) {
@@ -386,7 +385,7 @@ static void try_superscales(chosen *best, const lines *s, const float d[LANES], 
     }
     for (int c = 0; c < LANES; c++)
         if (error[c] < best->error) {
-            *best = (chosen){.d = d[c], .dmin = dmin[c], .error = error[c]};
+            *best = (chosen){ .d = d[c], .dmin = dmin[c], .error = error[c] };
             for (int g = 0; g < GROUPS; g++) {
                 best->scale[g] = scale[g][c];
                 best->min[g] = min[g][c];
@@ -397,7 +396,8 @@ static void try_superscales(chosen *best, const lines *s, const float d[LANES], 
 /* Each group's best pair near the one it wants. */
 static void choose_pairs(chosen *to, const lines *s)
 {
-    static const int8_t beside[LANES][2] = {{-1, 0}, {-1, 1}, {0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, -1}, {0, 2}};
+    static const int8_t beside[LANES][2] = { { -1, 0 }, { -1, 1 }, { 0, 0 },  { 0, 1 },
+                                             { 1, 0 },  { 1, 1 },  { 0, -1 }, { 0, 2 } };
     to->error = 0;
     for (int g = 0; g < GROUPS; g++) {
         float scale[LANES], min[LANES];
@@ -433,8 +433,8 @@ static inline void sums_add(group_sums *s, double w, double x, double q)
     s->xx += w * x * x;
 }
 
-/* Fits d and dmin to quants and 6-bit numbers that stay: least squares in a = scale * q and b = -min. Where the minima, or
- * the scales, say nothing their factor stays too. */
+/* Fits d and dmin to quants and 6-bit numbers that stay: least squares in a = scale * q and b = -min. Where the minima,
+ * or the scales, say nothing their factor stays too. */
 static void fit_superscales(double *d, double *dmin, const group_sums sums[GROUPS], const float scale[GROUPS],
                             const float min[GROUPS])
 {
@@ -458,7 +458,7 @@ static void fit_superscales(double *d, double *dmin, const group_sums sums[GROUP
 
 static void fit_chosen(chosen *to, const lines *s)
 {
-    group_sums sums[GROUPS] = {{0}};
+    group_sums sums[GROUPS] = { { 0 } };
     for (int g = 0; g < GROUPS; g++) {
         const group *p = &s->g[g];
         const float scale = to->d * to->scale[g], low = -(to->dmin * to->min[g]), inverse = scale > 0 ? 1 / scale : 0;
@@ -493,13 +493,13 @@ static void search_superblock(chosen *best, lines *s, const float *x, const floa
     const double unit = group_unit(x, QK_K);
     const float most = group_most(importance, QK_K);
     float energy = 0;
-    s->rule = (line_rule){.q_max = (float)q_max, .not_above_zero = true};
+    s->rule = (line_rule){ .q_max = (float)q_max, .not_above_zero = true };
     for (int g = 0; g < GROUPS; g++) {
         group_load(&s->g[g], x + GROUP_LEN * g, importance + GROUP_LEN * g, GROUP_LEN, unit, most);
         s->wanted[g] = search_line(&s->g[g], &s->rule);
         energy += s->g[g].energy;
     }
-    *best = (chosen){.error = energy};
+    *best = (chosen){ .error = energy };
     first_superscales(best, s);
     chosen next = *best;
     for (int round = 0; round < 4; round++) {
@@ -551,7 +551,7 @@ static void search_head(block_q4_k *head, const float *x, const float *importanc
 
 static void search_q4_k(void *block, const float *x, const float *importance)
 {
-    block_q4_k b = {.d = 0};
+    block_q4_k b = { .d = 0 };
     search_head(&b, x, importance, q4_format.q_max);
     memcpy(block, &b, sizeof b);
     put_all(block, QUANT_Q4_K, x);
@@ -560,7 +560,7 @@ static void search_q4_k(void *block, const float *x, const float *importance)
 static void search_q5_k(void *block, const float *x, const float *importance)
 {
     block_q4_k head;
-    block_q5_k b = {.d = 0};
+    block_q5_k b = { .d = 0 };
     search_head(&head, x, importance, q5_format.q_max);
     memcpy(&b, &head, offsetof(block_q4_k, qs));
     memcpy(block, &b, sizeof b);
@@ -612,7 +612,8 @@ float q5_k_put(void *block, unsigned i, float x)
 
 static double sums_error(const group_sums *s, double scale, double low)
 {
-    return s->xx - 2 * scale * s->xq - 2 * low * s->x + scale * scale * s->qq + 2 * scale * low * s->q + low * low * s->w;
+    return s->xx - 2 * scale * s->xq - 2 * low * s->x + scale * scale * s->qq + 2 * scale * low * s->q +
+           low * low * s->w;
 }
 
 /* The 6-bit numbers of a group for its quants, with d and dmin as they are: those next to the best line. */
@@ -636,7 +637,8 @@ static void refit_pair(float *scale, float *min, const group_sums *s, double d, 
     }
 }
 
-static double head_error(const group_sums sums[GROUPS], double d, double dmin, const float scale[GROUPS], const float min[GROUPS])
+static double head_error(const group_sums sums[GROUPS], double d, double dmin, const float scale[GROUPS],
+                         const float min[GROUPS])
 {
     double error = 0;
     for (int g = 0; g < GROUPS; g++)
@@ -659,7 +661,7 @@ static void refit_head(uint8_t *p, const group_sums sums[GROUPS])
     for (int round = 0; round < 4; round++) {
         double d = f32_from_f16(half[0]), dmin = f32_from_f16(half[1]);
         fit_superscales(&d, &dmin, sums, scale, min);
-        const uint16_t next[2] = {half_clamped(d), half_clamped(dmin)};
+        const uint16_t next[2] = { half_clamped(d), half_clamped(dmin) };
         d = f32_from_f16(next[0]);
         dmin = f32_from_f16(next[1]);
         for (int g = 0; g < GROUPS; g++)
@@ -681,7 +683,7 @@ static void refit_head(uint8_t *p, const group_sums sums[GROUPS])
 void q4_k_refit(void *block, const float *x, const float *importance)
 {
     const uint8_t *qs = (const uint8_t *)block + offsetof(block_q4_k, qs);
-    group_sums sums[GROUPS] = {{0}};
+    group_sums sums[GROUPS] = { { 0 } };
     for (unsigned i = 0; i < QK_K; i++)
         sums_add(&sums[i / GROUP_LEN], importance[i], x[i], low_bits_at(qs, i));
     refit_head(block, sums);
@@ -691,7 +693,7 @@ void q5_k_refit(void *block, const float *x, const float *importance)
 {
     const uint8_t *qs = (const uint8_t *)block + offsetof(block_q5_k, qs);
     const uint8_t *qh = (const uint8_t *)block + offsetof(block_q5_k, qh);
-    group_sums sums[GROUPS] = {{0}};
+    group_sums sums[GROUPS] = { { 0 } };
     for (unsigned i = 0; i < QK_K; i++) {
         const int fifth = qh[i % GROUP_LEN] >> i / GROUP_LEN & 1;
         sums_add(&sums[i / GROUP_LEN], importance[i], x[i], low_bits_at(qs, i) | fifth << 4);

@@ -27,7 +27,7 @@ static void pack(uint8_t qs[QK / 2], uint8_t qh[4], const uint8_t q[QK])
 static void quantize_block(block_q5_0 *b, const float x[QK])
 {
     const float d = block_extreme(x) / -16, inverse = block_inverse(d);
-    uint8_t q[QK] = {0}; /* stays so for subnormal weights, as the reference leaves them; d is 0 then */
+    uint8_t q[QK] = { 0 }; /* stays so for subnormal weights, as the reference leaves them; d is 0 then */
     if (!isinf(inverse))
         for (int i = 0; i < QK; i++)
             q[i] = round_up_from(x[i] * inverse);
@@ -96,7 +96,7 @@ void q5_1_dequantize(float *out, const void *blocks, size_t n)
 
 static void search_q5_0(void *block, const float *x, const float *importance)
 {
-    static const grid integers = {-16, 15, NULL};
+    static const grid integers = { -16, 15, NULL };
     search_scale_block(block, QUANT_Q5_0, &integers, x, importance);
 }
 

@@ -35,7 +35,7 @@ static void search_load(search *s, const float *x)
             s->x[i][g] = x[GROUP_LEN * g + i];
     s->low = ROUND_MAGIC - 32;
     s->high = ROUND_MAGIC + 31;
-    float largest[GROUPS] = {0};
+    float largest[GROUPS] = { 0 };
     for (int g = 0; g < GROUPS; g++)
         s->extreme[g] = 0;
     for (int i = 0; i < GROUP_LEN; i++)
@@ -53,8 +53,7 @@ static void search_load(search *s, const float *x)
 }
 
 /* Quantises all groups with inverse scales -steps/extreme. sum_xl[g], sum_ll[g]: sums of w x l and w l l. */
-static void search_sums(const search *s, float steps, float inverse[GROUPS], float sum_xl[GROUPS],
-                        float sum_ll[GROUPS])
+static void search_sums(const search *s, float steps, float inverse[GROUPS], float sum_xl[GROUPS], float sum_ll[GROUPS])
 {
     const float low = s->low, high = s->high;
     for (int g = 0; g < GROUPS; g++) {
@@ -136,8 +135,7 @@ static void pack(block_q6_k *b, const uint8_t q[QK_K])
             const uint8_t *p = q + 128 * h + l;
             b->ql[64 * h + l] = (uint8_t)((p[0] & 15) | (p[64] & 15) << 4);
             b->ql[64 * h + 32 + l] = (uint8_t)((p[32] & 15) | (p[96] & 15) << 4);
-            b->qh[32 * h + l] =
-                (uint8_t)(p[0] >> 4 | (p[32] >> 4) << 2 | (p[64] >> 4) << 4 | (p[96] >> 4) << 6);
+            b->qh[32 * h + l] = (uint8_t)(p[0] >> 4 | (p[32] >> 4) << 2 | (p[64] >> 4) << 4 | (p[96] >> 4) << 6);
         }
 }
 
@@ -192,10 +190,10 @@ void q6_k_dequantize(float *out, const void *blocks, size_t n)
 /* ---- quantization with importance ----
  *
  * Each group first looks for its own scale. Then d is chosen among halves that could hold all of these, each group
- * rounding to its nearest 8-bit number; with the best of them the groups choose anew among the numbers near theirs, d is
- * fitted to what they chose, and so on until nothing gets better. */
+ * rounding to its nearest 8-bit number; with the best of them the groups choose anew among the numbers near theirs, d
+ * is fitted to what they chose, and so on until nothing gets better. */
 
-static const grid integers = {-32, 31, NULL};
+static const grid integers = { -32, 31, NULL };
 
 typedef struct scales {
     group g[GROUPS];
@@ -218,7 +216,7 @@ static inline float eight_bit(float v)
 /* What eight d make of the groups. */
 static void try_superscales(chosen *best, const scales *s, const float d[LANES])
 {
-    float scale[GROUPS][LANES], error[LANES] = {0};
+    float scale[GROUPS][LANES], error[LANES] = { 0 };
     for (int g = 0; g < GROUPS; g++) {
         scale_lanes l;
         for (int c = 0; c < LANES; c++) {
@@ -231,7 +229,7 @@ static void try_superscales(chosen *best, const scales *s, const float d[LANES])
     }
     for (int c = 0; c < LANES; c++)
         if (error[c] < best->error) {
-            *best = (chosen){.d = d[c], .error = error[c]};
+            *best = (chosen){ .d = d[c], .error = error[c] };
             for (int g = 0; g < GROUPS; g++)
                 best->scale[g] = scale[g][c];
         }
@@ -285,7 +283,7 @@ static void search_superblock(chosen *best, scales *s, const float *x, const flo
         extreme = fabsf(s->wanted[g]) > fabsf(extreme) ? s->wanted[g] : extreme;
         energy += s->g[g].energy;
     }
-    *best = (chosen){.error = energy};
+    *best = (chosen){ .error = energy };
     for (int k = 0; k < 2; k++) { /* the largest becomes -128 .. -113 */
         for (int c = 0; c < LANES; c++)
             d[c] = half_in_units(extreme / (float)(-128 + LANES * k + c), unit);
@@ -303,7 +301,7 @@ static void search_superblock(chosen *best, scales *s, const float *x, const flo
 
 static void search_block(void *block, const float *x, const float *importance)
 {
-    block_q6_k b = {.d = 0};
+    block_q6_k b = { .d = 0 };
     scales s;
     chosen best;
     search_superblock(&best, &s, x, importance);
@@ -369,7 +367,7 @@ static void refit_step(uint16_t *half, int8_t scale[GROUPS], const group_sums su
 void q6_k_refit(void *block, const float *x, const float *importance)
 {
     block_q6_k b;
-    group_sums sums[GROUPS] = {{0}};
+    group_sums sums[GROUPS] = { { 0 } };
     memcpy(&b, block, sizeof b);
     for (unsigned i = 0; i < QK_K; i++) {
         group_sums *s = &sums[i / GROUP_LEN];

@@ -6,10 +6,7 @@
 
 /* Half away from zero, for |v| < 2^22: with the largest float below one half the sum reaches the next integer
  * exactly when the fraction is at least one half. */
-static inline int8_t round_away(float v)
-{
-    return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v));
-}
+static inline int8_t round_away(float v) { return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v)); }
 
 static void quantize_block(block_q8_0 *b, const float x[QK])
 {
@@ -45,7 +42,7 @@ void q8_0_dequantize(float *out, const void *blocks, size_t n)
 
 static void search_block(void *block, const float *x, const float *importance)
 {
-    static const grid integers = {-127, 127, NULL};
+    static const grid integers = { -127, 127, NULL };
     search_scale_block(block, QUANT_Q8_0, &integers, x, importance);
 }
 

@@ -28,11 +28,11 @@ typedef enum quant_type {
 } quant_type;
 
 typedef struct quant_info {
-    const char *name;  /* "q8_0" */
-    uint32_t ggml_id;  /* type id in GGUF files */
+    const char *name;   /* "q8_0" */
+    uint32_t ggml_id;   /* type id in GGUF files */
     uint32_t file_type; /* general.file_type of a file that is mostly of this type */
-    unsigned block;    /* elements per block */
-    unsigned bytes;    /* bytes per block */
+    unsigned block;     /* elements per block */
+    unsigned bytes;     /* bytes per block */
     /* n elements (a multiple of block). Inputs must be finite. dequantize is the scalar reference. */
     void (*quantize)(void *out, const float *x, size_t n);
     void (*dequantize)(float *out, const void *blocks, size_t n);
@@ -40,17 +40,17 @@ typedef struct quant_info {
     /* For calibrated quantization; any address does, and all results are deterministic.
      *
      * As quantize, but each block's scales (signs, minima) are searched for so that the sum of importance[i] * (x[i] -
-     * stored[i])^2 is small: never larger than after quantize. importance: n numbers, finite and not negative; where all
-     * of a block are 0, every element counts the same. Stored values are finite whatever x is, as long as that is: too
-     * large a scale is cut off. f32, f16 and bf16 round to the nearest number, the largest finite one at most. */
+     * stored[i])^2 is small: never larger than after quantize. importance: n numbers, finite and not negative; where
+     * all of a block are 0, every element counts the same. Stored values are finite whatever x is, as long as that is:
+     * too large a scale is cut off. f32, f16 and bf16 round to the nearest number, the largest finite one at most. */
     void (*quantize_weighted)(void *out, const float *x, const float *importance, size_t n);
-    /* Stores the value nearest to x that element i (0 .. block - 1) of ONE block can have, and changes nothing else. The
-     * block's scales must be there already. Returns what dequantize will give for the element, bit for bit. Out of range,
-     * that is the end of the range; with scale 0 it is 0, or the minimum. Of two values equally near it is either, but
-     * always the same one. q8_0 uses -127 .. 127, as quantize does. */
+    /* Stores the value nearest to x that element i (0 .. block - 1) of ONE block can have, and changes nothing else.
+     * The block's scales must be there already. Returns what dequantize will give for the element, bit for bit. Out of
+     * range, that is the end of the range; with scale 0 it is 0, or the minimum. Of two values equally near it is
+     * either, but always the same one. q8_0 uses -127 .. 127, as quantize does. */
     float (*put)(void *block, unsigned i, float x);
-    /* Keeps the elements' codes in ONE block and chooses its scales anew, by least squares as the block stores them: the
-     * weighted error does not grow. NULL for types without scales. */
+    /* Keeps the elements' codes in ONE block and chooses its scales anew, by least squares as the block stores them:
+     * the weighted error does not grow. NULL for types without scales. */
     void (*refit)(void *block, const float *x, const float *importance);
 } quant_info;
 
@@ -59,7 +59,8 @@ const quant_info *quant_get(quant_type type);
 int quant_from_name(const char *name);
 /* Another name of a type ("q6k"), NULL if it has none. */
 const char *quant_alias(quant_type type);
-/* a, in lower or upper case, is b, in lower case. ASCII only: what counts as upper case must not depend on the locale. */
+/* a, in lower or upper case, is b, in lower case. ASCII only: what counts as upper case must not depend on the locale.
+ */
 int quant_same_name(const char *a, const char *b);
 int quant_from_ggml_id(uint32_t id);
 /* Name of a GGUF type id even if we cannot read it ("iq2_xxs"), NULL if it is unknown altogether. */
@@ -88,15 +89,49 @@ static inline float f32_from_bf16(uint16_t b)
 
 enum { QK = 32, QK_K = 256 }; /* block and superblock lengths */
 
-typedef struct block_q8_0 { uint16_t d; int8_t qs[QK]; } block_q8_0;
-typedef struct block_q4_0 { uint16_t d; uint8_t qs[QK / 2]; } block_q4_0;
-typedef struct block_q4_1 { uint16_t d, m; uint8_t qs[QK / 2]; } block_q4_1;             /* x = d q + m */
-typedef struct block_q5_0 { uint16_t d; uint8_t qh[4]; uint8_t qs[QK / 2]; } block_q5_0;
-typedef struct block_q5_1 { uint16_t d, m; uint8_t qh[4]; uint8_t qs[QK / 2]; } block_q5_1; /* x = d q + m */
-typedef struct block_q4_k { uint16_t d, dmin; uint8_t scales[12]; uint8_t qs[QK_K / 2]; } block_q4_k;
-typedef struct block_q5_k { uint16_t d, dmin; uint8_t scales[12]; uint8_t qh[QK_K / 8]; uint8_t qs[QK_K / 2]; } block_q5_k;
-typedef struct block_iq4_nl { uint16_t d; uint8_t qs[QK / 2]; } block_iq4_nl;             /* x = d quant_iq4_nl[q] */
-typedef struct block_q6_k { uint8_t ql[QK_K / 2]; uint8_t qh[QK_K / 4]; int8_t scales[QK_K / 16]; uint16_t d; } block_q6_k;
+typedef struct block_q8_0 {
+    uint16_t d;
+    int8_t qs[QK];
+} block_q8_0;
+typedef struct block_q4_0 {
+    uint16_t d;
+    uint8_t qs[QK / 2];
+} block_q4_0;
+typedef struct block_q4_1 {
+    uint16_t d, m;
+    uint8_t qs[QK / 2];
+} block_q4_1; /* x = d q + m */
+typedef struct block_q5_0 {
+    uint16_t d;
+    uint8_t qh[4];
+    uint8_t qs[QK / 2];
+} block_q5_0;
+typedef struct block_q5_1 {
+    uint16_t d, m;
+    uint8_t qh[4];
+    uint8_t qs[QK / 2];
+} block_q5_1; /* x = d q + m */
+typedef struct block_q4_k {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qs[QK_K / 2];
+} block_q4_k;
+typedef struct block_q5_k {
+    uint16_t d, dmin;
+    uint8_t scales[12];
+    uint8_t qh[QK_K / 8];
+    uint8_t qs[QK_K / 2];
+} block_q5_k;
+typedef struct block_iq4_nl {
+    uint16_t d;
+    uint8_t qs[QK / 2];
+} block_iq4_nl; /* x = d quant_iq4_nl[q] */
+typedef struct block_q6_k {
+    uint8_t ql[QK_K / 2];
+    uint8_t qh[QK_K / 4];
+    int8_t scales[QK_K / 16];
+    uint16_t d;
+} block_q6_k;
 
 _Static_assert(sizeof(block_q8_0) == 34, "q8_0");
 _Static_assert(sizeof(block_q4_0) == 18, "q4_0");
@@ -109,7 +144,7 @@ _Static_assert(sizeof(block_q5_k) == 176, "q5_k");
 _Static_assert(sizeof(block_q6_k) == 210, "q6_k");
 
 /* The code book of IQ4_NL. */
-static const int8_t quant_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t quant_iq4_nl[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
 
 /* 6-bit scale and minimum of group j (0..7) of a Q4_K or Q5_K superblock. */
 static inline void quant_k_scale_min(const uint8_t s[12], unsigned j, uint8_t *scale, uint8_t *min)

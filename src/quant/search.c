@@ -3,9 +3,9 @@
 #include "quant/search.h"
 
 enum {
-    STEPS = 16,   /* scales of either sign that the first look takes */
-    ROUNDS = 4,   /* of rounding and fitting */
-    REACH = 4,    /* neighbours among the halves on either side that are tried last */
+    STEPS = 16, /* scales of either sign that the first look takes */
+    ROUNDS = 4, /* of rounding and fitting */
+    REACH = 4,  /* neighbours among the halves on either side that are tried last */
 };
 
 /* Importance below this share of the largest counts as much: it keeps sums from being zero and scales sane where
@@ -62,10 +62,7 @@ uint16_t half_clamped(double v)
     return f16_from_f32((float)(v < most ? v > -most ? v : -most : most));
 }
 
-float half_in_units(float scale, double unit)
-{
-    return (float)(f32_from_f16(half_clamped(scale * unit)) / unit);
-}
+float half_in_units(float scale, double unit) { return (float)(f32_from_f16(half_clamped(scale * unit)) / unit); }
 
 float half_beside(float v, double unit, int steps)
 {
@@ -81,8 +78,9 @@ float half_beside(float v, double unit, int steps)
 
 /* The points that the weights become. Element first, lane last. */
 static inline __attribute__((always_inline)) void round_to_points(float p[restrict GROUP_MAX][LANES],
-                                                                  const scale_lanes *restrict s, const group *restrict g,
-                                                                  const grid *restrict points, unsigned n)
+                                                                  const scale_lanes *restrict s,
+                                                                  const group *restrict g, const grid *restrict points,
+                                                                  unsigned n)
 {
     const float low = points->low, high = points->high;
     for (int c = 0; c < LANES; c++) {
@@ -100,8 +98,8 @@ static inline __attribute__((always_inline)) void round_to_points(float p[restri
             p[i][c] = points->nearest[(int)(2 * (p[i][c] - low))];
 }
 
-static inline __attribute__((always_inline)) void scale_sums(scale_lanes *restrict s, float p[restrict GROUP_MAX][LANES],
-                                                             const group *restrict g, unsigned n)
+static inline __attribute__((always_inline)) void
+scale_sums(scale_lanes *restrict s, float p[restrict GROUP_MAX][LANES], const group *restrict g, unsigned n)
 {
     for (int c = 0; c < LANES; c++) {
         const float scale = s->scale[c];
@@ -132,9 +130,9 @@ void try_scales(scale_lanes *s, const group *g, const grid *points)
     if (points->nearest)
         try_n(s, g, points, GROUP_MAX);
     else if (g->n == GROUP_MAX)
-        try_n(s, g, &(grid){points->low, points->high, NULL}, GROUP_MAX);
+        try_n(s, g, &(grid){ points->low, points->high, NULL }, GROUP_MAX);
     else
-        try_n(s, g, &(grid){points->low, points->high, NULL}, GROUP_MAX / 2);
+        try_n(s, g, &(grid){ points->low, points->high, NULL }, GROUP_MAX / 2);
 }
 
 void starts_add(starts *s, line l, float error)
@@ -168,7 +166,7 @@ static void scales_descend(scale_best *best, scale_lanes *s, const group *g, con
         try_scales(s, g, points);
         for (int c = 0; c < LANES; c++)
             if (s->error[c] < best->error) {
-                *best = (scale_best){s->scale[c], s->error[c]};
+                *best = (scale_best){ s->scale[c], s->error[c] };
                 better = true;
             }
         if (!better)
@@ -186,7 +184,7 @@ static void scales_neighbours(scale_best *best, const group *g, const grid *poin
     try_scales(&s, g, points);
     for (int c = 0; c < LANES; c++)
         if (s.error[c] < best->error)
-            *best = (scale_best){s.scale[c], s.error[c]};
+            *best = (scale_best){ s.scale[c], s.error[c] };
 }
 
 /* The first look: where the grid ends, from just beyond the largest magnitude down to where the weights that count
@@ -209,17 +207,17 @@ static float scales_look(starts *found, const group *g, const grid *points)
         }
         try_scales(&s, g, points);
         for (int c = 0; c < LANES; c++)
-            starts_add(found, (line){s.fit[c], 0}, s.fit_error[c]);
+            starts_add(found, (line){ s.fit[c], 0 }, s.fit_error[c]);
     }
     return ratio;
 }
 
 float search_scale(const group *g, const grid *points, bool half)
 {
-    scale_best best = {0, g->energy};
+    scale_best best = { 0, g->energy };
     if (!(best.error > 0))
         return 0;
-    starts found = {.n = 0};
+    starts found = { .n = 0 };
     const float ratio = scales_look(&found, g, points);
     scale_lanes s;
     for (int c = 0; c < LANES; c++)
@@ -261,7 +259,8 @@ static double block_error(const quant_info *q, const void *block, const float *x
     return error;
 }
 
-void quantize_rows_weighted(quant_type type, search_fn search, void *out, const float *x, const float *importance, size_t n)
+void quantize_rows_weighted(quant_type type, search_fn search, void *out, const float *x, const float *importance,
+                            size_t n)
 {
     const quant_info *q = quant_get(type);
     float ones[QK_K];
@@ -297,7 +296,8 @@ uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, con
 }
 
 /* Weighted squared error of a line with halves. */
-static double half_line_error(uint16_t scale, uint16_t low, const float *codes, const float *x, const float *importance, unsigned n)
+static double half_line_error(uint16_t scale, uint16_t low, const float *codes, const float *x, const float *importance,
+                              unsigned n)
 {
     double error = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -307,7 +307,8 @@ static double half_line_error(uint16_t scale, uint16_t low, const float *codes, 
     return error;
 }
 
-void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance, unsigned n)
+void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance,
+                     unsigned n)
 {
     double w = 0, wq = 0, wx = 0, qq = 0, xq = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -325,7 +326,8 @@ void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const f
     /* The low for the scale as it is stored, not for the one that was wanted. */
     const uint16_t new_scale = qq > 0 ? half_clamped(xq / qq) : *scale;
     const uint16_t new_low = half_clamped((wx - f32_from_f16(new_scale) * wq) / w);
-    if (half_line_error(new_scale, new_low, codes, x, importance, n) < half_line_error(*scale, *low, codes, x, importance, n)) {
+    if (half_line_error(new_scale, new_low, codes, x, importance, n) <
+        half_line_error(*scale, *low, codes, x, importance, n)) {
         *scale = new_scale;
         *low = new_low;
     }

@@ -2,8 +2,8 @@
  *
  * In: the weights of one scale and how much each counts. Out: the scale (and offset). A search tries many candidates at
  * once, one per lane. For each it rounds all weights and learns two things: the error, and the scale that the rounded
- * weights would rather have, by least squares. The best few go on from there until nothing gets better. Each lane sums from
- * element 0 upwards, so results do not depend on the compiler. */
+ * weights would rather have, by least squares. The best few go on from there until nothing gets better. Each lane sums
+ * from element 0 upwards, so results do not depend on the compiler. */
 #ifndef QASR_QUANT_SEARCH_H
 #define QASR_QUANT_SEARCH_H
 
@@ -35,10 +35,12 @@ typedef struct grid {
     const int8_t *nearest; /* NULL: all integers. Else the point nearest to t at [2 (t - low)] */
 } grid;
 
-/* The scale for a group: of either sign, in units. half: one that a half holds, once it is in the weights' own measure. */
+/* The scale for a group: of either sign, in units. half: one that a half holds, once it is in the weights' own measure.
+ */
 float search_scale(const group *g, const grid *points, bool half);
 /* The same for a block of 32 that begins with its half: the whole block. */
-void search_scale_block(void *block, quant_type type, const grid *points, const float x[QK], const float importance[QK]);
+void search_scale_block(void *block, quant_type type, const grid *points, const float x[QK],
+                        const float importance[QK]);
 
 /* A scale of one lane each, in units, and what comes of it. */
 typedef struct scale_lanes {
@@ -58,8 +60,13 @@ typedef struct line_rule {
     bool halves;         /* both are what halves hold, in the weights' own measure */
 } line_rule;
 
-typedef struct line { float scale, low; } line;
-typedef struct line_best { line line; float error; } line_best;
+typedef struct line {
+    float scale, low;
+} line;
+typedef struct line_best {
+    line line;
+    float error;
+} line_best;
 
 /* The line for a group of 32, in units; its scale is not negative. */
 line search_line(const group *g, const line_rule *rule);
@@ -98,11 +105,13 @@ void put_all(void *block, quant_type type, const float *x);
 /* Rows of blocks: each block the better one of what search makes and what the type's own quantizer makes. Where all of
  * a block's importance is 0, every weight counts the same. */
 typedef void (*search_fn)(void *block, const float *x, const float *importance);
-void quantize_rows_weighted(quant_type type, search_fn search, void *out, const float *x, const float *importance, size_t n);
+void quantize_rows_weighted(quant_type type, search_fn search, void *out, const float *x, const float *importance,
+                            size_t n);
 
 /* The scale of codes that stay: least squares, as a half; the old one where that is no better. */
 uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, const float *importance, unsigned n);
 /* The same for lines: scale and low change together or not at all. */
-void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance, unsigned n);
+void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const float *x, const float *importance,
+                     unsigned n);
 
 #endif

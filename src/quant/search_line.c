@@ -5,13 +5,13 @@
 enum { ROUNDS = 4, CLOSER = 2, ENDS = 8 };
 
 typedef struct line_sums {
-    float middle[LANES]; /* the quant of the mean, not rounded */
+    float middle[LANES];                                                 /* the quant of the mean, not rounded */
     float error[LANES], rest[LANES], rest_q[LANES], q[LANES], qq[LANES]; /* all weighted */
 } line_sums;
 
 /* Sums of what rounding leaves over, in steps of the lane's scale, and of quants less the one of the mean: so little
- * cancels, even where one weight counts for all. With the inner loop unrolled, the outer one over lanes is what compilers
- * vectorise. */
+ * cancels, even where one weight counts for all. With the inner loop unrolled, the outer one over lanes is what
+ * compilers vectorise. */
 static void sum_lines(line_sums *restrict sum, const line_lanes *restrict s, const group *restrict g, float q_max)
 {
     for (int c = 0; c < LANES; c++) {
@@ -88,7 +88,7 @@ static bool take_best(line_best *best, const line_lanes *s)
     bool better = false;
     for (int c = 0; c < LANES; c++)
         if (s->error[c] < best->error) {
-            *best = (line_best){{s->scale[c], s->low[c]}, s->error[c]};
+            *best = (line_best){ { s->scale[c], s->low[c] }, s->error[c] };
             better = true;
         }
     return better;
@@ -145,14 +145,15 @@ static void lines_look(starts *found, const group *g, const line_rule *rule)
         }
         try_lines(&s, g, rule);
         for (int c = 0; c < LANES; c++)
-            starts_add(found, (line){s.fit_scale[c], s.fit_low[c]}, s.fit_error[c]);
+            starts_add(found, (line){ s.fit_scale[c], s.fit_low[c] }, s.fit_error[c]);
     }
 }
 
 /* Lines whose ends lie a step further in or out than the best one's. */
 static void lines_around(line_lanes *s, const line_best *best, float step, const line_rule *rule)
 {
-    static const int8_t ends[LANES][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 1}, {1, -1}, {1, 0}, {1, 1}};
+    static const int8_t ends[LANES][2] = { { -1, -1 }, { -1, 0 }, { -1, 1 }, { 0, -1 },
+                                           { 0, 1 },   { 1, -1 }, { 1, 0 },  { 1, 1 } };
     const float width = best->line.scale * rule->q_max;
     for (int c = 0; c < LANES; c++) {
         const float low = best->line.low + step * width * (float)ends[c][0];
@@ -164,7 +165,8 @@ static void lines_around(line_lanes *s, const line_best *best, float step, const
 
 static void lines_beside(line_lanes *s, const line_best *best, const group *g)
 {
-    static const int8_t steps[LANES][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 1}, {1, -1}, {1, 0}, {1, 1}};
+    static const int8_t steps[LANES][2] = { { -1, -1 }, { -1, 0 }, { -1, 1 }, { 0, -1 },
+                                            { 0, 1 },   { 1, -1 }, { 1, 0 },  { 1, 1 } };
     for (int c = 0; c < LANES; c++) {
         s->scale[c] = half_beside(best->line.scale, g->unit, steps[c][0]);
         s->low[c] = half_beside(best->line.low, g->unit, steps[c][1]);
@@ -173,10 +175,10 @@ static void lines_beside(line_lanes *s, const line_best *best, const group *g)
 
 line search_line(const group *g, const line_rule *rule)
 {
-    line_best best = {{0, 0}, g->energy};
+    line_best best = { { 0, 0 }, g->energy };
     if (!(best.error > 0))
         return best.line;
-    starts found = {.n = 0};
+    starts found = { .n = 0 };
     lines_look(&found, g, rule);
     line_lanes s;
     for (int c = 0; c < LANES; c++) {
@@ -201,11 +203,11 @@ line search_line(const group *g, const line_rule *rule)
 
 void search_line_block(void *block, quant_type type, int q_max, const float x[QK], const float importance[QK])
 {
-    const line_rule rule = {.q_max = (float)q_max, .halves = true};
+    const line_rule rule = { .q_max = (float)q_max, .halves = true };
     group g;
     group_load(&g, x, importance, QK, group_unit(x, QK), group_most(importance, QK));
     const line l = search_line(&g, &rule);
-    const uint16_t halves[2] = {half_clamped(l.scale * g.unit), half_clamped(l.low * g.unit)};
+    const uint16_t halves[2] = { half_clamped(l.scale * g.unit), half_clamped(l.low * g.unit) };
     memcpy(block, halves, sizeof halves);
     put_all(block, type, x);
 }

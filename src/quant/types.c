@@ -9,19 +9,19 @@
 #define BLOCK(type) sizeof(block_##type), FUNCTIONS(type), type##_refit
 
 static const quant_info types[QUANT_TYPE_COUNT] = {
-    [QUANT_F32] = {"f32", 0, 0, 1, 4, FUNCTIONS(f32), NULL},
-    [QUANT_F16] = {"f16", 1, 1, 1, 2, FUNCTIONS(f16), NULL},
-    [QUANT_BF16] = {"bf16", 30, 32, 1, 2, FUNCTIONS(bf16), NULL},
-    [QUANT_Q8_0] = {"q8_0", 8, 7, QK, BLOCK(q8_0)},
-    [QUANT_Q4_0] = {"q4_0", 2, 2, QK, BLOCK(q4_0)},
-    [QUANT_Q4_1] = {"q4_1", 3, 3, QK, BLOCK(q4_1)},
-    [QUANT_Q5_0] = {"q5_0", 6, 8, QK, BLOCK(q5_0)},
-    [QUANT_Q5_1] = {"q5_1", 7, 9, QK, BLOCK(q5_1)},
-    [QUANT_Q6_K] = {"q6_k", 14, 18, QK_K, BLOCK(q6_k)},
+    [QUANT_F32] = { "f32", 0, 0, 1, 4, FUNCTIONS(f32), NULL },
+    [QUANT_F16] = { "f16", 1, 1, 1, 2, FUNCTIONS(f16), NULL },
+    [QUANT_BF16] = { "bf16", 30, 32, 1, 2, FUNCTIONS(bf16), NULL },
+    [QUANT_Q8_0] = { "q8_0", 8, 7, QK, BLOCK(q8_0) },
+    [QUANT_Q4_0] = { "q4_0", 2, 2, QK, BLOCK(q4_0) },
+    [QUANT_Q4_1] = { "q4_1", 3, 3, QK, BLOCK(q4_1) },
+    [QUANT_Q5_0] = { "q5_0", 6, 8, QK, BLOCK(q5_0) },
+    [QUANT_Q5_1] = { "q5_1", 7, 9, QK, BLOCK(q5_1) },
+    [QUANT_Q6_K] = { "q6_k", 14, 18, QK_K, BLOCK(q6_k) },
     /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
-    [QUANT_Q4_K] = {"q4_k", 12, 15, QK_K, BLOCK(q4_k)},
-    [QUANT_Q5_K] = {"q5_k", 13, 17, QK_K, BLOCK(q5_k)},
-    [QUANT_IQ4_NL] = {"iq4_nl", 20, 25, QK, BLOCK(iq4_nl)},
+    [QUANT_Q4_K] = { "q4_k", 12, 15, QK_K, BLOCK(q4_k) },
+    [QUANT_Q5_K] = { "q5_k", 13, 17, QK_K, BLOCK(q5_k) },
+    [QUANT_IQ4_NL] = { "iq4_nl", 20, 25, QK, BLOCK(iq4_nl) },
 };
 
 /* Every type id that GGUF files may hold. Those missing were given out once and withdrawn. */
@@ -54,7 +54,9 @@ int quant_same_name(const char *a, const char *b)
 const char *quant_alias(quant_type type)
 {
     static const char *const aliases[QUANT_TYPE_COUNT] = {
-        [QUANT_Q4_K] = "q4k", [QUANT_Q5_K] = "q5k", [QUANT_Q6_K] = "q6k",
+        [QUANT_Q4_K] = "q4k",
+        [QUANT_Q5_K] = "q5k",
+        [QUANT_Q6_K] = "q6k",
     };
     return aliases[type];
 }
@@ -77,7 +79,4 @@ int quant_from_ggml_id(uint32_t id)
     return -1;
 }
 
-const char *quant_ggml_name(uint32_t id)
-{
-    return id < ARRAY_LEN(ggml_names) ? ggml_names[id] : NULL;
-}
+const char *quant_ggml_name(uint32_t id) { return id < ARRAY_LEN(ggml_names) ? ggml_names[id] : NULL; }

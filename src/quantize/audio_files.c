@@ -13,7 +13,8 @@
 
 enum { MAX_LIST_BYTES = 64 << 20 };
 
-static const char *const audio_extensions[] = { "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au", "caf", "w64" };
+static const char *const audio_extensions[] = { "wav", "flac", "ogg", "oga", "opus", "mp3",
+                                                "aif", "aiff", "au",  "caf", "w64" };
 static const char *const list_extensions[] = { "txt", "tsv" };
 
 static bool has_extension(const char *path, const char *const *extensions, size_t n)
@@ -68,7 +69,8 @@ static qasr_status add_folder(audio_files *s, const char *dir, qasr_error *err)
     closedir(d);
     TRY(status);
     if (s->n == first)
-        return error_set(err, QASR_E_INVALID, "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3 and the like)", dir);
+        return error_set(err, QASR_E_INVALID, "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3 and the like)",
+                         dir);
     qsort(s->paths + first, s->n - first, sizeof *s->paths, compare_paths);
     return QASR_OK;
 }
@@ -128,7 +130,8 @@ qasr_status audio_files_find(audio_files *s, const char *const *names, size_t n,
     for (size_t i = 0; i < n; i++) {
         char *path;
         if (strcmp(names[i], "-") == 0)
-            return error_set(err, QASR_E_INVALID, "standard input ('-') cannot be used here: the audio may be read several times");
+            return error_set(err, QASR_E_INVALID,
+                             "standard input ('-') cannot be used here: the audio may be read several times");
         if (file_is_dir(names[i])) {
             TRY(add_folder(s, names[i], err));
         } else if (has_extension(names[i], list_extensions, ARRAY_LEN(list_extensions))) {

@@ -1,13 +1,13 @@
-/* See auto_mix.h. Matrices with the same input are measured together, as the factor of its moments takes longest. A task is a
- * batch of rows in one type; sums of tasks are added up in their order. */
+/* See auto_mix.h. Matrices with the same input are measured together, as the factor of its moments takes longest. A
+ * task is a batch of rows in one type; sums of tasks are added up in their order. */
 #include "quantize/auto_mix.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "quantize/gptq.h"
 #include "quantize/bit_budget.h"
+#include "quantize/gptq.h"
 
 enum {
     SAMPLE_BATCHES = 8, /* of GPTQ_ROWS rows, spread over the matrix */
@@ -16,11 +16,17 @@ enum {
 
 #define WEIGHTS QUANT_F32 /* instead of a type: the weights themselves */
 
-/* How much the same relative error does where: as measured on the demo model (docs/evaluation.md). Outputs of o_proj and down_proj
- * are added to the stream between the layers as they are, those of the head are the logits; those of the others
- * pass an attention, or a product with other numbers, first. */
-static const struct { const char *end; double weight; } weights_of[] = {
-    { ".o_proj.weight", 3 }, { ".down_proj.weight", 3 }, { "embed_tokens.weight", 16 }, { "lm_head.weight", 16 },
+/* How much the same relative error does where: as measured on the demo model (docs/evaluation.md). Outputs of o_proj
+ * and down_proj are added to the stream between the layers as they are, those of the head are the logits; those of the
+ * others pass an attention, or a product with other numbers, first. */
+static const struct {
+    const char *end;
+    double weight;
+} weights_of[] = {
+    { ".o_proj.weight", 3 },
+    { ".down_proj.weight", 3 },
+    { "embed_tokens.weight", 16 },
+    { "lm_head.weight", 16 },
 };
 
 /* Per thread: a batch of rows. */
@@ -31,15 +37,15 @@ typedef struct scratch {
 
 typedef struct job {
     auto_mix *mix;
-    plan_entry **entries;  /* [n] of the mix */
-    budget_item *items;    /* [n] */
-    bool *done;            /* [n] */
+    plan_entry **entries; /* [n] of the mix */
+    budget_item *items;   /* [n] */
+    bool *done;           /* [n] */
     size_t n;
     uint64_t bytes_total, bytes_done;
-    scratch *scratch;      /* [pool threads] */
-    double *energies;      /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT] of the matrix at work */
-    const plan_entry *e;   /* the matrix at work, what is known of its inputs: */
-    hessian hessian;         /* factor NULL: squares only */
+    scratch *scratch;    /* [pool threads] */
+    double *energies;    /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT] of the matrix at work */
+    const plan_entry *e; /* the matrix at work, what is known of its inputs: */
+    hessian hessian;     /* factor NULL: squares only */
     const float *importance;
 } job;
 
@@ -75,7 +81,8 @@ static qasr_status list_entries(job *j, qasr_error *err)
         j->entries[j->n++] = e;
     }
     if (j->n == 0)
-        return error_set(err, QASR_E_INVALID, "there is nothing to mix types for: no matrix of the decoder is in scope, known to the "
+        return error_set(err, QASR_E_INVALID,
+                         "there is nothing to mix types for: no matrix of the decoder is in scope, known to the "
                          "calibration, and without a type of its own");
     return QASR_OK;
 }
@@ -200,7 +207,8 @@ static qasr_status measure_group(job *j, size_t i, qasr_error *err)
     TRY(calibration_hessian(j->mix->calibration, e->t->canonical, cols, &j->hessian, j->mix->pool, err));
     qasr_status status = QASR_OK;
     for (size_t k = i; k < j->n && status == QASR_OK; k++) {
-        if (j->done[k] || !calibration_source(other, sizeof other, j->entries[k]->t->canonical) || strcmp(other, source) != 0)
+        if (j->done[k] || !calibration_source(other, sizeof other, j->entries[k]->t->canonical) ||
+            strcmp(other, source) != 0)
             continue;
         measure(j, k);
         status = report_progress(j, err);

@@ -1,5 +1,6 @@
-/* See bit_budget.h. A step may skip types, so that the steps of an item follow the lower hull of its harm over its size; by
- * the exchange argument of Lagrange multipliers the choice is the best of its own size until the first step that does not fit. */
+/* See bit_budget.h. A step may skip types, so that the steps of an item follow the lower hull of its harm over its
+ * size; by the exchange argument of Lagrange multipliers the choice is the best of its own size until the first step
+ * that does not fit. */
 #include "quantize/bit_budget.h"
 
 static double item_bits(const budget_item *item, quant_type type)
@@ -43,12 +44,13 @@ static void take_smallest(budget_item *item)
 typedef struct step {
     budget_item *item; /* NULL: none */
     quant_type type;
-    double gain;       /* harm saved per bit */
+    double gain; /* harm saved per bit */
 } step;
 
 static void consider(step *best, budget_item *item, quant_type type, double room)
 {
-    double more = item_bits(item, type) - item_bits(item, item->type), saved = item->sensitivity[item->type] - item->sensitivity[type];
+    double more = item_bits(item, type) - item_bits(item, item->type),
+           saved = item->sensitivity[item->type] - item->sensitivity[type];
     if (more > 0 && more <= room && saved > 0 && (!best->item || saved / more > best->gain))
         *best = (step){ item, type, saved / more };
 }

@@ -1,6 +1,7 @@
-/* Keys and tables of a file that holds a whole model: configuration and tokenizer go in as they were read, so that a file
- * made from a model directory and one made from another GGUF file say the same in the same form. What configurations
- * do not always say, and the network does not depend on, is copied from the input or is what all published models have. */
+/* Keys and tables of a file that holds a whole model: configuration and tokenizer go in as they were read, so that a
+ * file made from a model directory and one made from another GGUF file say the same in the same form. What
+ * configurations do not always say, and the network does not depend on, is copied from the input or is what all
+ * published models have. */
 #include "quantize/bundle.h"
 
 #include <ctype.h>
@@ -26,8 +27,13 @@ struct bundle {
 
 static wtensor table(const char *name, const float *data, unsigned n_dims, uint64_t rows, uint64_t row_values)
 {
-    wtensor t = { .name = name, .canonical = name, .type = QUANT_F32, .n_dims = n_dims, .data = data,
-                  .shape = { rows, row_values, 1, 1 }, .n_values = rows * row_values };
+    wtensor t = { .name = name,
+                  .canonical = name,
+                  .type = QUANT_F32,
+                  .n_dims = n_dims,
+                  .data = data,
+                  .shape = { rows, row_values, 1, 1 },
+                  .n_values = rows * row_values };
     t.n_bytes = t.n_values * sizeof *data;
     return t;
 }
@@ -62,7 +68,8 @@ static const json_t *config_value(const json_t *root, const char *section, const
 }
 
 /* The input's own key, else this JSON value, else a default. */
-static qasr_status add_number(gguf_writer *g, const input_model *o, const char *key, const json_t *value, size_t fallback, qasr_error *err)
+static qasr_status add_number(gguf_writer *g, const input_model *o, const char *key, const json_t *value,
+                              size_t fallback, qasr_error *err)
 {
     const wmeta *m = input_model_key(o, key);
     if (m && m->type == WMETA_U32)
@@ -72,7 +79,8 @@ static qasr_status add_number(gguf_writer *g, const input_model *o, const char *
 }
 
 /* The three parts that multimodal models split the rotation into; with audio alone they turn alike. */
-static qasr_status add_rope_sections(gguf_writer *g, const input_model *o, const json_t *root, size_t head_dim, qasr_error *err)
+static qasr_status add_rope_sections(gguf_writer *g, const input_model *o, const json_t *root, size_t head_dim,
+                                     qasr_error *err)
 {
     const json_t *list = json_object_get(config_value(root, "text_config", "rope_scaling"), "mrope_section");
     size_t h = head_dim / 2 * 5 / 16, t = head_dim / 2 - 2 * h; /* 24, 20, 20 of 64 */
@@ -96,7 +104,8 @@ static qasr_status add_numbers(gguf_writer *g, const number *numbers, size_t n, 
     return QASR_OK;
 }
 
-static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root, qasr_error *err)
+static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root,
+                               qasr_error *err)
 {
     const number numbers[] = {
         { STT "encoder.n_layers", c->enc.n_layers },
@@ -110,12 +119,14 @@ static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model
         { STT "encoder.n_window_infer", c->enc.window_frames },
     };
     TRY(add_numbers(g, numbers, ARRAY_LEN(numbers), err));
-    TRY(add_number(g, o, STT "encoder.max_source_positions", config_value(root, "audio_config", "max_source_positions"), 1500, err));
+    TRY(add_number(g, o, STT "encoder.max_source_positions", config_value(root, "audio_config", "max_source_positions"),
+                   1500, err));
     TRY(add_number(g, o, STT "encoder.conv_chunksize", config_value(root, "audio_config", "conv_chunksize"), 500, err));
     return gguf_writer_meta_str(g, STT "encoder.activation", "gelu", err);
 }
 
-static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root, qasr_error *err)
+static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root,
+                               qasr_error *err)
 {
     const number numbers[] = {
         { STT "decoder.n_layers", c->dec.n_layers },
@@ -138,17 +149,31 @@ static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model
 static qasr_status add_frontend(gguf_writer *g, qasr_error *err)
 {
     static const number numbers[] = {
-        { "stt.frontend.num_mels", MEL_BINS },    { "stt.frontend.sample_rate", AUDIO_RATE },
-        { "stt.frontend.n_fft", MEL_FFT },        { "stt.frontend.win_length", MEL_FFT },
-        { "stt.frontend.hop_length", MEL_HOP },   { "stt.frontend.chunk_length", 30 }, /* left over from Whisper, like the next */
-        { "stt.frontend.n_samples", 30 * AUDIO_RATE }, { "stt.frontend.nb_max_frames", 30 * AUDIO_RATE / MEL_HOP },
+        { "stt.frontend.num_mels", MEL_BINS },
+        { "stt.frontend.sample_rate", AUDIO_RATE },
+        { "stt.frontend.n_fft", MEL_FFT },
+        { "stt.frontend.win_length", MEL_FFT },
+        { "stt.frontend.hop_length", MEL_HOP },
+        { "stt.frontend.chunk_length", 30 }, /* left over from Whisper, like the next */
+        { "stt.frontend.n_samples", 30 * AUDIO_RATE },
+        { "stt.frontend.nb_max_frames", 30 * AUDIO_RATE / MEL_HOP },
     };
-    static const struct { const char *key, *value; } strings[] = {
-        { "stt.frontend.type", "mel" },         { "stt.frontend.window", "hann_periodic" }, { "stt.frontend.normalize", "per_utterance" },
-        { "stt.frontend.pad_mode", "reflect" }, { "stt.frontend.mel_norm", "slaney" },
+    static const struct {
+        const char *key, *value;
+    } strings[] = {
+        { "stt.frontend.type", "mel" },
+        { "stt.frontend.window", "hann_periodic" },
+        { "stt.frontend.normalize", "per_utterance" },
+        { "stt.frontend.pad_mode", "reflect" },
+        { "stt.frontend.mel_norm", "slaney" },
     };
-    static const struct { const char *key; float value; } floats[] = {
-        { "stt.frontend.dither", 0 }, { "stt.frontend.pre_emphasis", 0 }, { "stt.frontend.f_min", 0 },
+    static const struct {
+        const char *key;
+        float value;
+    } floats[] = {
+        { "stt.frontend.dither", 0 },
+        { "stt.frontend.pre_emphasis", 0 },
+        { "stt.frontend.f_min", 0 },
         { "stt.frontend.f_max", AUDIO_RATE / 2 },
     };
     TRY(add_numbers(g, numbers, ARRAY_LEN(numbers), err));
@@ -210,22 +235,27 @@ static qasr_status add_merges(gguf_writer *g, const tokenizer *t, qasr_error *er
 /* The layout has room for one end token; readers know two more by name. */
 static qasr_status add_end_tokens(gguf_writer *g, const qasr_model *m, qasr_error *err)
 {
-    int32_t end = tokenizer_added_id(m->tokenizer, "<|im_end|>"), pad = tokenizer_added_id(m->tokenizer, "<|endoftext|>");
+    int32_t end = tokenizer_added_id(m->tokenizer, "<|im_end|>"),
+            pad = tokenizer_added_id(m->tokenizer, "<|endoftext|>");
     int32_t first = m->eos[0];
     for (size_t i = 0; i < m->n_eos; i++)
         first = m->eos[i] == end ? end : first;
     for (size_t i = 0; i < m->n_eos; i++)
         if (m->eos[i] != first && m->eos[i] != end && m->eos[i] != pad)
-            log_warning("end token %d has no place in the file, which names one beside '<|im_end|>' and '<|endoftext|>'",
-                        (int)m->eos[i]);
+            log_warning(
+                "end token %d has no place in the file, which names one beside '<|im_end|>' and '<|endoftext|>'",
+                (int)m->eos[i]);
     TRY(gguf_writer_meta_u32(g, TOKENS "eos_token_id", (uint32_t)first, err));
     return pad < 0 ? QASR_OK : gguf_writer_meta_u32(g, TOKENS "padding_token_id", (uint32_t)pad, err);
 }
 
 static qasr_status add_audio_tokens(gguf_writer *g, const tokenizer *t, qasr_error *err)
 {
-    static const struct { const char *key, *content; } tokens[] = {
-        { STT "audio_token_id", "<|audio_pad|>" }, { STT "audio_start_token_id", "<|audio_start|>" },
+    static const struct {
+        const char *key, *content;
+    } tokens[] = {
+        { STT "audio_token_id", "<|audio_pad|>" },
+        { STT "audio_start_token_id", "<|audio_start|>" },
         { STT "audio_end_token_id", "<|audio_end|>" },
     };
     for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
@@ -256,7 +286,8 @@ static qasr_status read_template(json_t **root, const char **found, const char *
 
 static qasr_status add_template(gguf_writer *g, const input_model *o, qasr_error *err)
 {
-    static const char key[] = "tokenizer.chat_template", *const files[] = { "chat_template.json", "tokenizer_config.json" };
+    static const char key[] = "tokenizer.chat_template", *const files[] = { "chat_template.json",
+                                                                            "tokenizer_config.json" };
     const wmeta *m = input_model_key(o, key);
     if (m)
         return gguf_writer_meta_copy(g, m, err);
@@ -354,7 +385,8 @@ static qasr_status add_all(gguf_writer *g, const input_model *o, const plan *p, 
 
 qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err)
 {
-    json_t *root = o->config ? json_loads(o->config, 0, NULL) : NULL; /* was parsed before: cannot fail but for memory */
+    json_t *root =
+        o->config ? json_loads(o->config, 0, NULL) : NULL; /* was parsed before: cannot fail but for memory */
     if (o->config && !root)
         return error_set(err, QASR_E_NOMEM, "out of memory for the configuration");
     qasr_status status = add_all(g, o, p, root, err);

@@ -1,10 +1,10 @@
 /* Statistics of the inputs of a model's matrices: audio files in, a GGUF file of sums out.
  *
  * The clips are transcribed as usual, in float32, while a watch on the network (net_watch_fn) copies the rows of every
- * input, weighted, into a small block of its own; a full block is squared and multiplied with itself, and added to the sums. The
- * blocks make the sums depend on the order of an input's rows alone, and that depends on the clips alone: not on the
- * threads, nor on which inputs are watched. So when not all sums fit into memory, the inputs take turns, a group of them
- * in each pass over the audio, and the file is the same. */
+ * input, weighted, into a small block of its own; a full block is squared and multiplied with itself, and added to the
+ * sums. The blocks make the sums depend on the order of an input's rows alone, and that depends on the clips alone: not
+ * on the threads, nor on which inputs are watched. So when not all sums fit into memory, the inputs take turns, a group
+ * of them in each pass over the audio, and the file is the same. */
 #include "quantize/calibrate.h"
 
 #include <inttypes.h>
@@ -15,27 +15,27 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "quantize/calibration_file.h"
 #include "engine/engine.h"
-#include "quantize/input_moments.h"
-#include "quantize/audio_files.h"
 #include "model/stages.h"
-#include "weights/gguf_write.h"
+#include "quantize/audio_files.h"
+#include "quantize/calibration_file.h"
+#include "quantize/input_moments.h"
 #include "weights/gguf_format.h"
+#include "weights/gguf_write.h"
 
 enum {
-    SEGMENT_SECONDS = 30,      /* longer audio is cut: keys and values in float32 are large */
-    OUT_FLOATS = 1 << 18     /* written at a time */
+    SEGMENT_SECONDS = 30, /* longer audio is cut: keys and values in float32 are large */
+    OUT_FLOATS = 1 << 18  /* written at a time */
 };
 #define MAX_KV_BYTES ((uint64_t)512 << 20)
 #define DEFAULT_MEMORY_MB 2048
 
 /* What one or more matrices are multiplied with. */
 typedef struct input {
-    stage stage;                        /* its first matrix gives the name */
+    stage stage; /* its first matrix gives the name */
     size_t cols;
     size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
-    input_moments sums;                        /* while its group is at work; the numbers of rows stay */
+    input_moments sums; /* while its group is at work; the numbers of rows stay */
 } input;
 
 typedef struct job {
@@ -45,16 +45,16 @@ typedef struct job {
     qasr_session *session;
     input *inputs;
     size_t n_inputs;
-    size_t group, group_end;  /* inputs at work */
-    const input *previous;    /* of the product before the next; NULL: none yet */
+    size_t group, group_end; /* inputs at work */
+    const input *previous;   /* of the product before the next; NULL: none yet */
     device_mem *group_mem;
     gguf_writer *out;
-    float *host;              /* [OUT_FLOATS] */
+    float *host; /* [OUT_FLOATS] */
     size_t pass, n_passes;
-    size_t n_given, n_done;   /* clips of the pass */
+    size_t n_given, n_done;      /* clips of the pass */
     size_t n_segments, n_tokens; /* of the first pass; prompt and answer */
     double audio_s;
-    qasr_error failure;       /* of a clip, or the caller cancelled */
+    qasr_error failure; /* of a clip, or the caller cancelled */
 } job;
 
 /* ---- which inputs --------------------------------------------------------------------------------- */
@@ -91,9 +91,10 @@ static qasr_status count_passes(job *j, qasr_error *err)
     for (size_t first = 0; first < j->n_inputs; j->n_passes++) {
         size_t end = find_group_end(j, first);
         if (end == first)
-            return error_set(err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d: raise --max-memory",
-                             j->inputs[first].stage.refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
-                             j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
+            return error_set(
+                err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d: raise --max-memory",
+                j->inputs[first].stage.refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
+                j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
         first = end;
     }
     return QASR_OK;
@@ -202,7 +203,8 @@ static qasr_status run_audio(job *j, qasr_error *err)
 
 /* ---- the file ------------------------------------------------------------------------------------- */
 
-static qasr_status declare_tensor(const job *j, const weight_ref *ref, const char *suffix, size_t n, size_t *index, qasr_error *err)
+static qasr_status declare_tensor(const job *j, const weight_ref *ref, const char *suffix, size_t n, size_t *index,
+                                  qasr_error *err)
 {
     char name[256];
     uint64_t shape[] = { n };
@@ -219,7 +221,8 @@ static qasr_status declare_tensors(const job *j, qasr_error *err)
             TRY(declare_tensor(j, in->stage.refs[k], CALIBRATION_COUNTS, 1, &in->counts_index[k], err));
         }
         if (j->opt->covariance)
-            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, input_moments_triangle(in->cols), &in->products_index, err));
+            TRY(declare_tensor(j, in->stage.refs[0], CALIBRATION_PRODUCTS, input_moments_triangle(in->cols),
+                               &in->products_index, err));
     }
     return QASR_OK;
 }
@@ -239,7 +242,8 @@ static qasr_status write_header(const job *j, qasr_error *err)
     TRY(gguf_writer_meta_strings(j->out, "imatrix.datasets", j->opt->n_audio, err));
     for (size_t i = 0; i < j->opt->n_audio; i++)
         TRY(gguf_writer_next_string(j->out, j->opt->audio[i], strlen(j->opt->audio[i]), err));
-    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count", (uint32_t)(j->n_segments < UINT32_MAX ? j->n_segments : UINT32_MAX), err));
+    TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_count",
+                             (uint32_t)(j->n_segments < UINT32_MAX ? j->n_segments : UINT32_MAX), err));
     TRY(gguf_writer_meta_u32(j->out, "imatrix.chunk_size", mean_tokens(j), err));
     TRY(gguf_writer_meta_str(j->out, "qasr.version", QASR_VERSION_STRING, err));
     TRY(declare_tensors(j, err));
@@ -255,8 +259,10 @@ static qasr_status write_row(const job *j, const input *in, dmat row, const size
         TRY(device_read(j->session->device, j->host, part, err));
         for (size_t k = 0; k < m; k++)
             if (!isfinite(j->host[k]))
-                return error_set(err, QASR_E_DEVICE, "the inputs of '%s' are not finite, or too large to be squared: damaged weights in '%s'?",
-                                 in->stage.refs[0]->tensor->canonical, j->model->checkpoint->path);
+                return error_set(
+                    err, QASR_E_DEVICE,
+                    "the inputs of '%s' are not finite, or too large to be squared: damaged weights in '%s'?",
+                    in->stage.refs[0]->tensor->canonical, j->model->checkpoint->path);
         for (size_t k = 0; k < n; k++)
             TRY(gguf_writer_put(j->out, tensors[k], i * sizeof(float), j->host, m * sizeof(float), err));
     }
@@ -318,9 +324,9 @@ static void make_report(const job *j, qasr_calibrate_report *r)
     for (size_t i = 0; i < j->n_inputs; i++)
         r->n_matrices += j->inputs[i].stage.n;
     r->audio_s = j->audio_s;
-    r->encoder_rows = j->inputs[0].sums.n_rows;                /* of conv_out */
-    r->decoder_rows = j->inputs[j->n_inputs - 2].sums.n_rows;  /* of the last layer's down_proj */
-    r->answer_rows = j->inputs[j->n_inputs - 1].sums.n_rows;   /* of the head */
+    r->encoder_rows = j->inputs[0].sums.n_rows;               /* of conv_out */
+    r->decoder_rows = j->inputs[j->n_inputs - 2].sums.n_rows; /* of the last layer's down_proj */
+    r->answer_rows = j->inputs[j->n_inputs - 1].sums.n_rows;  /* of the head */
 }
 
 static void job_free(job *j)

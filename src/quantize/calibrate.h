@@ -1,5 +1,5 @@
-/* Runs audio through a model and stores what the inputs of its matrices look like (docs/format.md). The file's reader is
- * calibration.h. */
+/* Runs audio through a model and stores what the inputs of its matrices look like (docs/format.md). The file's reader
+ * is calibration.h. */
 #ifndef QASR_QUANTIZE_CALIBRATE_H
 #define QASR_QUANTIZE_CALIBRATE_H
 

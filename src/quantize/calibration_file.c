@@ -1,5 +1,5 @@
-/* See calibration_file.h. The tensors of the file are sorted by the canonical name of their matrix; means of squares are
- * computed when it is opened, products, which may be gigabytes, when they are asked for. */
+/* See calibration_file.h. The tensors of the file are sorted by the canonical name of their matrix; means of squares
+ * are computed when it is opened, products, which may be gigabytes, when they are asked for. */
 #include "quantize/calibration_file.h"
 
 #include <inttypes.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "weights/weights.h"
-#include "weights/gguf_read.h"
 #include "weights/gguf_format.h"
+#include "weights/gguf_read.h"
+#include "weights/weights.h"
 
 enum { NAME_BYTES = 160 };
 
@@ -23,13 +23,13 @@ typedef struct part {
     char matrix[NAME_BYTES]; /* canonical */
     part_kind kind;
     const wtensor *t;
-    double rows;             /* of sums and products: how many they are of; 0: none, they say nothing */
-    const float *means;      /* of sums */
+    double rows;        /* of sums and products: how many they are of; 0: none, they say nothing */
+    const float *means; /* of sums */
 } part;
 
 struct calibration {
     weights *w;
-    part *parts;  /* sorted */
+    part *parts; /* sorted */
     size_t n_parts;
     float *means; /* of all sums */
 };
@@ -100,7 +100,8 @@ static qasr_status list_parts(calibration *c, qasr_error *err)
         c->n_parts++;
     }
     if (c->n_parts == 0)
-        return error_set(err, QASR_E_FORMAT, "'%s' holds no statistics: no tensor is named '*" CALIBRATION_SUMS "'", path_of(c));
+        return error_set(err, QASR_E_FORMAT, "'%s' holds no statistics: no tensor is named '*" CALIBRATION_SUMS "'",
+                         path_of(c));
     qsort(c->parts, c->n_parts, sizeof *c->parts, compare_parts);
     for (size_t i = 1; i < c->n_parts; i++)
         if (compare_parts(&c->parts[i - 1], &c->parts[i]) == 0)
@@ -121,14 +122,15 @@ static qasr_status read_rows(const calibration *c, part *p, qasr_error *err)
 {
     const part *counts = find(c, p->matrix, PART_COUNTS);
     if (!counts)
-        return error_set(err, QASR_E_FORMAT, "'%s' has '%s' without '%s" CALIBRATION_COUNTS "'", path_of(c), p->t->name, p->matrix);
+        return error_set(err, QASR_E_FORMAT, "'%s' has '%s' without '%s" CALIBRATION_COUNTS "'", path_of(c), p->t->name,
+                         p->matrix);
     if (counts->t->n_values != 1)
-        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' has %" PRIu64 " values, expected 1", counts->t->name, path_of(c),
-                         counts->t->n_values);
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' has %" PRIu64 " values, expected 1", counts->t->name,
+                         path_of(c), counts->t->n_values);
     p->rows = (double)value_at(counts->t, 0);
     if (p->rows != 0 && (!(p->rows >= 1) || isinf(p->rows))) /* from 1 on means of finite sums are finite */
-        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %g, expected a number of rows", counts->t->name, path_of(c),
-                         p->rows);
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %g, expected a number of rows", counts->t->name,
+                         path_of(c), p->rows);
     return QASR_OK;
 }
 
@@ -137,7 +139,8 @@ static qasr_status read_means(const calibration *c, part *p, float *means, qasr_
     for (uint64_t i = 0; i < p->t->n_values; i++) {
         float sum = value_at(p->t, i);
         if (!(sum >= 0) || isinf(sum))
-            return error_set(err, QASR_E_FORMAT, "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of squares", i,
+            return error_set(err, QASR_E_FORMAT,
+                             "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of squares", i,
                              p->t->name, path_of(c), (double)sum);
         means[i] = p->rows > 0 ? (float)((double)sum / p->rows) : 0;
     }
@@ -169,8 +172,10 @@ static qasr_status open_parts(calibration *c, const char *path, qasr_error *err)
     TRY(weights_open_gguf(&c->w, path, err));
     const wmeta *type = weights_meta_find(c->w, "general.type");
     if (!type || type->type != WMETA_STRING || strcmp(type->str, GGUF_TYPE_IMATRIX) != 0)
-        return error_set(err, QASR_E_FORMAT, "'%s' is no file of statistics: its general.type is not '" GGUF_TYPE_IMATRIX
-                         "'; make one with: qasr calibrate", path);
+        return error_set(err, QASR_E_FORMAT,
+                         "'%s' is no file of statistics: its general.type is not '" GGUF_TYPE_IMATRIX
+                         "'; make one with: qasr calibrate",
+                         path);
     TRY(list_parts(c, err));
     return read_parts(c, err);
 }
@@ -210,18 +215,19 @@ static const part *find_serving(const calibration *c, const char *canonical, par
     return p && p->rows > 0 ? p : NULL;
 }
 
-static qasr_status check_values(const calibration *c, const part *p, const char *canonical, size_t cols, uint64_t expected,
-                                qasr_error *err)
+static qasr_status check_values(const calibration *c, const part *p, const char *canonical, size_t cols,
+                                uint64_t expected, qasr_error *err)
 {
     if (p->t->n_values == expected)
         return QASR_OK;
-    return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' has %" PRIu64 " values, expected %" PRIu64
-                     " for the %zu columns of '%s': are the statistics of another model?", p->t->name, path_of(c),
-                     p->t->n_values, expected, cols, canonical);
+    return error_set(err, QASR_E_FORMAT,
+                     "tensor '%s' in '%s' has %" PRIu64 " values, expected %" PRIu64
+                     " for the %zu columns of '%s': are the statistics of another model?",
+                     p->t->name, path_of(c), p->t->n_values, expected, cols, canonical);
 }
 
-qasr_status calibration_importance(const calibration *c, const char *canonical, size_t cols, const float **out, double *rows,
-                                   qasr_error *err)
+qasr_status calibration_importance(const calibration *c, const char *canonical, size_t cols, const float **out,
+                                   double *rows, qasr_error *err)
 {
     const part *p = find_serving(c, canonical, PART_SUMS);
     *out = NULL;
@@ -247,14 +253,16 @@ qasr_status calibration_covariance(const calibration *c, const char *canonical, 
         for (size_t k = 0; k <= i; k++, at++) {
             float sum = value_at(p->t, at);
             if (!isfinite(sum) || (i == k && sum < 0))
-                return error_set(err, QASR_E_FORMAT, "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of %s", at,
+                return error_set(err, QASR_E_FORMAT,
+                                 "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of %s", at,
                                  p->t->name, path_of(c), (double)sum, i == k ? "squares" : "products");
             out[i * cols + k] = out[k * cols + i] = (float)((double)sum / p->rows);
         }
     return QASR_OK;
 }
 
-qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p, qasr_error *err)
+qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p,
+                                qasr_error *err)
 {
     float *moments;
     bool found = false;

@@ -47,7 +47,8 @@ static qasr_status check_output(const convert_job *j, qasr_error *err)
     for (size_t s = 0; s < j->input_model.n_sources; s++)
         for (unsigned i = 0; i < weights_file_count(j->input_model.sources[s]); i++)
             if (same_file(&st, weights_file_path(j->input_model.sources[s], i)))
-                return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name", path);
+                return error_set(err, QASR_E_INVALID, "output '%s' is one of the input files: choose another name",
+                                 path);
     if (same_file(&st, j->opt->input) && !S_ISDIR(st.st_mode))
         return error_set(err, QASR_E_INVALID, "output '%s' is the input: choose another name", path);
     if (!S_ISREG(st.st_mode))
@@ -111,7 +112,10 @@ static bool all_finite(const float *x, size_t n)
     return !bad;
 }
 
-static unsigned long long row_of(const plan_entry *e, uint64_t value) { return value / (e->row_values ? e->row_values : 1); }
+static unsigned long long row_of(const plan_entry *e, uint64_t value)
+{
+    return value / (e->row_values ? e->row_values : 1);
+}
 
 /* x holds a value that is not finite; at: index of x[0] in the tensor. */
 static qasr_status report_source(const plan_entry *e, uint64_t at, const float *x, size_t n, qasr_error *err)
@@ -198,8 +202,8 @@ static void copy_rows(const convert_copy *to, const plan_entry *e, uint64_t firs
 }
 
 /* The same for whole rows, with what is known of their inputs. */
-static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint64_t begin, size_t n, scratch *s, chunk_error *ce,
-                                qasr_error *err)
+static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint64_t begin, size_t n, scratch *s,
+                                chunk_error *ce, qasr_error *err)
 {
     const quant_info *q = quant_get(e->type);
     size_t cols = (size_t)e->row_values, n_rows = n / cols;
@@ -439,11 +443,19 @@ static qasr_status tell_tensors(const convert_job *j, qasr_error *err)
     for (size_t i = 0; opt->on_tensor && i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
         qasr_quantize_tensor t = {
-            .name = e->t->canonical, .output_name = e->skipped ? "" : plan_name(e), .kind = plan_kind_name(e->kind),
-            .part = plan_part(e), .source_type = quant_get(e->t->type)->name,
-            .type = e->skipped ? "skipped" : quant_get(e->type)->name, .n_dims = e->t->n_dims, .n_values = e->t->n_values,
-            .bytes_before = e->t->n_bytes, .bytes_after = e->bytes, .fallback = e->fallback,
-            .mixed = e->mixed, .sensitivity = e->sensitivity,
+            .name = e->t->canonical,
+            .output_name = e->skipped ? "" : plan_name(e),
+            .kind = plan_kind_name(e->kind),
+            .part = plan_part(e),
+            .source_type = quant_get(e->t->type)->name,
+            .type = e->skipped ? "skipped" : quant_get(e->type)->name,
+            .n_dims = e->t->n_dims,
+            .n_values = e->t->n_values,
+            .bytes_before = e->t->n_bytes,
+            .bytes_after = e->bytes,
+            .fallback = e->fallback,
+            .mixed = e->mixed,
+            .sensitivity = e->sensitivity,
         };
         memcpy(t.shape, e->t->shape, sizeof t.shape);
         if (opt->on_tensor(opt->user, &t) != 0)
@@ -470,8 +482,10 @@ static qasr_status warn_if_lossy(const convert_job *j, qasr_error *err)
             status = buf_printf(&text, err, "%s%s (%.1f %% of the weights)", text.len ? ", " : "",
                                 quant_get((quant_type)t)->name, 100.0 * (double)n_values[t] / (double)n_all);
     if (status == QASR_OK && text.len)
-        log_warning("'%s' is quantized already: %s; what that lost is not in the result either, the original checkpoint is the "
-                    "better input", j->opt->input, buf_str(&text));
+        log_warning(
+            "'%s' is quantized already: %s; what that lost is not in the result either, the original checkpoint is the "
+            "better input",
+            j->opt->input, buf_str(&text));
     buf_free(&text);
     return status;
 }

@@ -4,8 +4,8 @@
 
 #include "qasr/qasr.h"
 
-/* opt is complete: input, output (but for a dry run), qtype and scope are set. report (may be NULL) is filled on success; its
- * rows are freed with mem_free. on_progress is called on the calling thread only. */
+/* opt is complete: input, output (but for a dry run), qtype and scope are set. report (may be NULL) is filled on
+ * success; its rows are freed with mem_free. on_progress is called on the calling thread only. */
 qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);
 
 #endif

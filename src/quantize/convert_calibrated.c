@@ -1,11 +1,12 @@
 /* See convert_calibrated.h. Two ways:
  *
- * A file of statistics (calibration.h) is of the exact model. The matrices that it knows are converted one input after the
- * other. If the products of their inputs are there, rounding errors are made up for (device/compensate.h); with squares alone
- * they are the importance by which scales are chosen.
+ * A file of statistics (calibration.h) is of the exact model. The matrices that it knows are converted one input after
+ * the other. If the products of their inputs are there, rounding errors are made up for (device/compensate.h); with
+ * squares alone they are the importance by which scales are chosen.
  *
- * With audio, the model itself is followed (layerwise pass.h): the moments of a stage are taken when all matrices before it are rounded, and
- * a matrix makes up for what those have changed in its input as well. A bias takes up what is left on average. */
+ * With audio, the model itself is followed (layerwise pass.h): the moments of a stage are taken when all matrices
+ * before it are rounded, and a matrix makes up for what those have changed in its input as well. A bias takes up what
+ * is left on average. */
 #include "quantize/convert_calibrated.h"
 
 #include <string.h>
@@ -14,8 +15,8 @@
 #include "base/mem.h"
 #include "quantize/layerwise.h"
 
-/* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the more of it is
- * chance. The demo model's quality hardly changes between half and twice this number. */
+/* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the
+ * more of it is chance. The demo model's quality hardly changes between half and twice this number. */
 #define CHANCE 4.0
 
 enum { MAX_NAME = 128 };
@@ -28,8 +29,8 @@ static void convert_with_source(convert_job *j, size_t i, const char *source, bo
     char other[MAX_NAME];
     for (; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
-        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED || !calibration_source(other, sizeof other, e->t->canonical) ||
-            strcmp(other, source) != 0)
+        if (done[i] || e->skipped || e->way != PLAN_CALIBRATED ||
+            !calibration_source(other, sizeof other, e->t->canonical) || strcmp(other, source) != 0)
             continue;
         done[i] = true;
         convert_entry(j, i);
@@ -62,7 +63,8 @@ static qasr_status convert_by_file(convert_job *j, qasr_error *err)
 static size_t find_calibrated(const convert_job *j, const char *canonical)
 {
     size_t i = 0;
-    while (i < j->plan.n && (j->plan.entries[i].way != PLAN_CALIBRATED || strcmp(j->plan.entries[i].t->canonical, canonical) != 0))
+    while (i < j->plan.n &&
+           (j->plan.entries[i].way != PLAN_CALIBRATED || strcmp(j->plan.entries[i].t->canonical, canonical) != 0))
         i++;
     return i;
 }
@@ -93,7 +95,8 @@ static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const layerw
 }
 
 /* Converts a matrix and keeps a copy of it. */
-static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const layerwise_moments *m, qasr_error *err)
+static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const layerwise_moments *m,
+                                  qasr_error *err)
 {
     TRY(alloc_copy(c, &j->plan.entries[entry], m, err));
     j->copy = c;
@@ -109,7 +112,8 @@ static void free_copy(convert_copy *c)
 }
 
 /* The bias of matrix k, with what the outputs have changed on average. */
-static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const weight_ref *ref, const double *shift, qasr_error *err)
+static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const weight_ref *ref, const double *shift,
+                                qasr_error *err)
 {
     size_t entry = find_calibrated(j, ref->tensor->canonical), n = ref->cols;
     float *bias;
@@ -126,7 +130,8 @@ static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const we
     return status;
 }
 
-static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, size_t k, const layerwise_moments *m, qasr_error *err)
+static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, size_t k, const layerwise_moments *m,
+                                  qasr_error *err)
 {
     size_t entry = find_calibrated(j, s->refs[k]->tensor->canonical);
     convert_copy copy = { 0 };
@@ -180,7 +185,8 @@ static qasr_status follow(convert_job *j, layerwise *t, qasr_error *err)
 {
     stage s;
     for (size_t i = 0; i < j->plan.n && !atomic_load(&j->stop); i++)
-        if (j->plan.entries[i].way == PLAN_CALIBRATED && (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
+        if (j->plan.entries[i].way == PLAN_CALIBRATED &&
+            (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
             TRY(convert_table(j, t, i, err));
     while (!atomic_load(&j->stop) && layerwise_stage(t, &s)) {
         size_t entry = j->plan.n;
@@ -204,7 +210,9 @@ static int on_clip(void *user, size_t done, size_t total)
 static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
-    layerwise_options from = { opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j };
+    layerwise_options from = {
+        opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j
+    };
     layerwise *t;
     qasr_status status = layerwise_create(&t, &from, err);
     if (atomic_load(&j->stop))
@@ -231,7 +239,8 @@ static bool can_be_calibrated(const plan_entry *e)
            calibration_source(source, sizeof source, e->t->canonical);
 }
 
-/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a warning. */
+/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a
+ * warning. */
 static qasr_status choose_by_file(convert_job *j, qasr_error *err)
 {
     size_t n_known = 0, n_unknown = 0;
@@ -252,7 +261,8 @@ static qasr_status choose_by_file(convert_job *j, qasr_error *err)
         }
     }
     if (n_known == 0)
-        return error_set(err, QASR_E_INVALID, "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
+        return error_set(err, QASR_E_INVALID,
+                         "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
                          j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
     if (n_unknown)
         log_warning("calibration '%s' does not know %zu of %zu matrices, such as '%s'; these are quantized without it",
@@ -278,8 +288,8 @@ static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
     size_t n = 0;
     for (size_t i = 0; i < j->plan.n; i++) {
         plan_entry *e = &j->plan.entries[i];
-        bool is_product = e->kind == PLAN_ATTENTION || e->kind == PLAN_MLP || e->kind == PLAN_PROJECTION || e->kind == PLAN_HEAD ||
-                          (e->kind == PLAN_EMBEDDING && j->input_model.tied);
+        bool is_product = e->kind == PLAN_ATTENTION || e->kind == PLAN_MLP || e->kind == PLAN_PROJECTION ||
+                          e->kind == PLAN_HEAD || (e->kind == PLAN_EMBEDDING && j->input_model.tied);
         if (!is_product || !can_be_calibrated(e))
             continue;
         e->way = PLAN_CALIBRATED;
@@ -295,7 +305,8 @@ qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
     if (opt->calibration && opt->n_calibration_audio && opt->auto_mix <= 0)
-        return error_set(err, QASR_E_INVALID, "both a calibration file and calibration audio are given: choose one, or an automatic mix "
+        return error_set(err, QASR_E_INVALID,
+                         "both a calibration file and calibration audio are given: choose one, or an automatic mix "
                          "of types, which the file is for then");
     if (opt->calibration)
         return choose_by_file(j, err);

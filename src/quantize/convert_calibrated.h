@@ -4,8 +4,8 @@
 
 #include "quantize/convert_job.h"
 
-/* Marks the entries of the plan that will be calibrated, if the options want any. Errors: those of calibration_open; INVALID (a
- * calibration that knows no matrix, two of them). */
+/* Marks the entries of the plan that will be calibrated, if the options want any. Errors: those of calibration_open;
+ * INVALID (a calibration that knows no matrix, two of them). */
 qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err);
 /* The same by audio, when a file has chosen before, for the types' sake. */
 qasr_status convert_leave_to_audio(convert_job *j, qasr_error *err);

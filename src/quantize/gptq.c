@@ -17,12 +17,12 @@ enum {
 
 typedef struct factor_job {
     const kernels *k;
-    float *a;        /* [n, n]: the lower half becomes L with L L^T = the moments */
+    float *a;            /* [n, n]: the lower half becomes L with L L^T = the moments */
     size_t n, at, width; /* columns [at, at + width) are made */
 } factor_job;
 
-/* Rows [n_rows, n], the first of which is row i0, in the columns that are being made: what the finished columns on the left
- * give is taken off. */
+/* Rows [n_rows, n], the first of which is row i0, in the columns that are being made: what the finished columns on the
+ * left give is taken off. */
 static void subtract_rows(const factor_job *j, float *rows, size_t n_rows, size_t i0)
 {
     float sums[FACTOR_BLOCK * FACTOR_BLOCK];
@@ -93,13 +93,15 @@ static void lower_to_upper(float *a, size_t n)
             a[j * n + i] = a[i * n + j];
 }
 
-static qasr_status read_diagonal(float *diagonal, double *mean, const float *moments, size_t n, const char *name, qasr_error *err)
+static qasr_status read_diagonal(float *diagonal, double *mean, const float *moments, size_t n, const char *name,
+                                 qasr_error *err)
 {
     *mean = 0;
     for (size_t i = 0; i < n; i++) {
         diagonal[i] = moments[i * n + i];
         if (!(diagonal[i] >= 0) || !isfinite(diagonal[i]))
-            return error_set(err, QASR_E_FORMAT, "calibration of '%s': square %zu is %g, expected a finite number that is not negative",
+            return error_set(err, QASR_E_FORMAT,
+                             "calibration of '%s': square %zu is %g, expected a finite number that is not negative",
                              name, i, (double)diagonal[i]);
         *mean += (double)diagonal[i] / (double)n;
     }
@@ -110,11 +112,13 @@ static qasr_status check_finite(const kernels *k, const float *moments, size_t n
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(k->max_abs(moments + i * n, n)))
-            return error_set(err, QASR_E_FORMAT, "calibration of '%s': row %zu has numbers that are not finite", name, i);
+            return error_set(err, QASR_E_FORMAT, "calibration of '%s': row %zu has numbers that are not finite", name,
+                             i);
     return QASR_OK;
 }
 
-qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double damping, const char *name, qasr_error *err)
+qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double damping, const char *name,
+                           qasr_error *err)
 {
     const kernels *k = kernels_get(cpu_detect());
     *m = (hessian){ .k = k, .n = n, .factor = moments, .damping = damping };
@@ -213,10 +217,10 @@ void hessian_free(hessian *m)
 typedef struct rounding {
     const hessian *m;
     const quant_info *q;
-    const float *w;       /* [n_rows, n] */
+    const float *w; /* [n_rows, n] */
     size_t n_rows, row_bytes;
-    float *errors;        /* [n_rows, n], w - stored; known right of the column at work */
-    float *carried;       /* [n_rows, MAX_BLOCK]: sums over k of e_k U_jk for the columns of a block, and w C U^-1 there */
+    float *errors;  /* [n_rows, n], w - stored; known right of the column at work */
+    float *carried; /* [n_rows, MAX_BLOCK]: sums over k of e_k U_jk for the columns of a block, and w C U^-1 there */
     unsigned char *blocks;
 } rounding;
 
@@ -225,7 +229,8 @@ static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from,
 {
     size_t cols = r->m->n;
     float sums[GPTQ_ROWS * MAX_BLOCK];
-    r->m->k->dots(sums, n, r->errors + from, cols, r->m->factor + (b + c0) * cols + from, cols, r->n_rows, n, to - from);
+    r->m->k->dots(sums, n, r->errors + from, cols, r->m->factor + (b + c0) * cols + from, cols, r->n_rows, n,
+                  to - from);
     for (size_t i = 0; i < r->n_rows; i++)
         for (size_t c = 0; c < n; c++) {
             float *to_sum = &r->carried[i * MAX_BLOCK + c0 + c];
@@ -278,8 +283,14 @@ void gptq_rows(const hessian *m, void *blocks, quant_type type, const float *w, 
 {
     const quant_info *q = quant_get(type);
     assert(n_rows <= GPTQ_ROWS && q->block % STEP == 0 && q->block <= MAX_BLOCK && m->n % q->block == 0);
-    rounding r = { .m = m, .q = q, .w = w, .n_rows = n_rows, .row_bytes = quant_row_bytes(q, m->n), .errors = scratch,
-                   .carried = scratch + GPTQ_ROWS * m->n, .blocks = blocks };
+    rounding r = { .m = m,
+                   .q = q,
+                   .w = w,
+                   .n_rows = n_rows,
+                   .row_bytes = quant_row_bytes(q, m->n),
+                   .errors = scratch,
+                   .carried = scratch + GPTQ_ROWS * m->n,
+                   .blocks = blocks };
     for (size_t b = m->n; b > 0;) {
         size_t end = b;
         b -= q->block;

@@ -135,8 +135,10 @@ static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
     bool is_decoder = *gguf && config_gguf_kind(w) == GGUF_DECODER;
     weights_close(w);
     if (is_decoder)
-        return error_set(err, QASR_E_INVALID, "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a "
-                         "model directory or from a file that has all of it", path);
+        return error_set(err, QASR_E_INVALID,
+                         "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a "
+                         "model directory or from a file that has all of it",
+                         path);
     return QASR_OK;
 }
 

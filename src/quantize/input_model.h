@@ -21,8 +21,9 @@ typedef struct input_model {
     qasr_model *model; /* the whole model, if that was asked for; else NULL */
 } input_model;
 
-/* path: a model directory, a safetensors file or index, a GGUF file. whole: all of a model is needed; it is opened and checked
- * as for transcription, from the directory of a safetensors file. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM. */
+/* path: a model directory, a safetensors file or index, a GGUF file. whole: all of a model is needed; it is opened and
+ * checked as for transcription, from the directory of a safetensors file. Errors: IO, FORMAT, UNSUPPORTED, INVALID,
+ * NOMEM. */
 qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_error *err);
 void input_model_close(input_model *o); /* fine after a failure, and on a zeroed struct */
 /* A metadata key of the GGUF file with the decoder; NULL if there is none, or no such file. */

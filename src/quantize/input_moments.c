@@ -9,9 +9,15 @@ enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block costs
 /* mem NULL: only the size. */
 static void place(input_moments *g, device_mem *mem, uint64_t *used)
 {
-    const struct { dmat *m; unsigned what; size_t rows, cols; } parts[] = {
-        { &g->squares, MOMENTS_SQUARES, 1, g->cols }, { &g->triangle, MOMENTS_PRODUCTS, 1, input_moments_triangle(g->cols) },
-        { &g->drift, MOMENTS_DRIFT, g->cols, g->cols }, { &g->block, 0, BLOCK_ROWS, g->cols },
+    const struct {
+        dmat *m;
+        unsigned what;
+        size_t rows, cols;
+    } parts[] = {
+        { &g->squares, MOMENTS_SQUARES, 1, g->cols },
+        { &g->triangle, MOMENTS_PRODUCTS, 1, input_moments_triangle(g->cols) },
+        { &g->drift, MOMENTS_DRIFT, g->cols, g->cols },
+        { &g->block, 0, BLOCK_ROWS, g->cols },
         { &g->changes, MOMENTS_DRIFT, BLOCK_ROWS, g->cols },
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

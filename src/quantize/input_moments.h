@@ -1,6 +1,6 @@
-/* Sums over the rows of a matrix's input: squares, products of two elements, and how the rows differ from those of another version
- * of the network. Rows are weighted (row_weights.h) and gathered in a block, and a full block is added: so the sums depend
- * on the rows and their order alone. */
+/* Sums over the rows of a matrix's input: squares, products of two elements, and how the rows differ from those of
+ * another version of the network. Rows are weighted (row_weights.h) and gathered in a block, and a full block is added:
+ * so the sums depend on the rows and their order alone. */
 #ifndef QASR_QUANTIZE_INPUT_MOMENTS_H
 #define QASR_QUANTIZE_INPUT_MOMENTS_H
 

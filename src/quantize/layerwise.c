@@ -1,7 +1,8 @@
-/* See layerwise.h. A transcription comes first: a watch on the network keeps what the convolutions gave for each segment and the sums of
- * the head's inputs, and the answers make the sequences whole. From then on every segment has the sum that goes through the
- * layers and the input of the stage, once for each version; as long as nothing is rounded there is one version. For the
- * rounded one the network's matrices are exchanged for those that were handed in, and back. */
+/* See layerwise.h. A transcription comes first: a watch on the network keeps what the convolutions gave for each
+ * segment and the sums of the head's inputs, and the answers make the sequences whole. From then on every segment has
+ * the sum that goes through the layers and the input of the stage, once for each version; as long as nothing is rounded
+ * there is one version. For the rounded one the network's matrices are exchanged for those that were handed in, and
+ * back. */
 #include "quantize/layerwise.h"
 
 #include <math.h>
@@ -10,20 +11,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
-#include "quantize/input_moments.h"
 #include "quantize/audio_files.h"
+#include "quantize/input_moments.h"
 
 enum { EXACT, ROUNDED, VERSIONS };
-enum { SEGMENT_SECONDS = 30 }; /* a group of the encoder's windows: it is told of each segment at once */
+enum { SEGMENT_SECONDS = 30 };            /* a group of the encoder's windows: it is told of each segment at once */
 #define MAX_ROW_BYTES ((uint64_t)1 << 30) /* of all segments, both versions */
 #define MAX_KV_BYTES ((uint64_t)512 << 20)
 
 /* A part of the audio with its answer. */
 typedef struct sample {
     device_mem *flat_mem;
-    dmat flat;           /* [n_audio, .], input of the first stage; until that is over */
+    dmat flat; /* [n_audio, .], input of the first stage; until that is over */
     size_t n_audio;
-    int32_t *ids;        /* [n_ids], prompt and answer */
+    int32_t *ids; /* [n_ids], prompt and answer */
     size_t n_ids, n_prompt, audio_begin;
     struct {
         device_mem *mem;
@@ -45,17 +46,17 @@ struct layerwise {
     device *d;
     sample *samples;
     size_t n_samples_listed, capacity;
-    size_t n_answered;   /* whose ids are known */
+    size_t n_answered; /* whose ids are known */
     size_t n_given, n_done;
-    uint64_t row_bytes;  /* what the samples will take, about */
+    uint64_t row_bytes; /* what the samples will take, about */
     input_moments head;
     device_mem *head_mem;
-    size_t seen;         /* stage of the product before the next */
-    qasr_error failure;  /* inside a callback */
-    size_t at;           /* stage where the layerwise pass stands */
-    bool diverged;          /* the versions differ */
+    size_t seen;        /* stage of the product before the next */
+    qasr_error failure; /* inside a callback */
+    size_t at;          /* stage where the layerwise pass stands */
+    bool diverged;      /* the versions differ */
     override rounded[STAGE_MAX_MATRICES], biases[STAGE_MAX_MATRICES], embedding;
-    size_t slot;         /* of the decoder, once that is reached */
+    size_t slot; /* of the decoder, once that is reached */
 };
 
 static net *net_of(const layerwise *t) { return t->session->net; }
@@ -63,8 +64,8 @@ static const model_config *config_of(const layerwise *t) { return net_of(t)->con
 
 /* ---- the transcription ---------------------------------------------------------------------------- */
 
-/* Per row of sound: what encoder or decoder will need, whichever is more, for both versions; a row of the prompt or of the
- * answer for each of sound. */
+/* Per row of sound: what encoder or decoder will need, whichever is more, for both versions; a row of the prompt or of
+ * the answer for each of sound. */
 static uint64_t bytes_per_row(const layerwise *t)
 {
     const model_config *c = config_of(t);
@@ -166,7 +167,8 @@ static qasr_status transcribe(layerwise *t, qasr_error *err)
     if (t->n_samples_listed == 0)
         return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
     if (t->n_given < t->files.n)
-        log_warning("calibration takes the first %zu of %zu audio files: the others do not fit into memory", t->n_given, t->files.n);
+        log_warning("calibration takes the first %zu of %zu audio files: the others do not fit into memory", t->n_given,
+                    t->files.n);
     return QASR_OK;
 }
 
@@ -223,13 +225,15 @@ static qasr_status alloc_encoder(const layerwise *t, sample *p, int version, qas
 }
 
 /* The same in the decoder, without embeds, and without giving what was there back. */
-static qasr_status alloc_decoder(const layerwise *t, device_mem **out, const sample *p, dmat *x, dmat *in, qasr_error *err)
+static qasr_status alloc_decoder(const layerwise *t, device_mem **out, const sample *p, dmat *x, dmat *in,
+                                 qasr_error *err)
 {
     const model_config *c = config_of(t);
     for (*out = NULL;;) {
         size_t used = 0;
         *x = take(*out, &used, p->n_ids, c->dec.d_model);
-        *in = take(*out, &used, p->n_ids, widest(widest(c->dec.d_model, c->dec.d_ffn), c->dec.n_heads * c->dec.head_dim));
+        *in =
+            take(*out, &used, p->n_ids, widest(widest(c->dec.d_model, c->dec.d_ffn), c->dec.n_heads * c->dec.head_dim));
         if (*out)
             return QASR_OK;
         TRY(device_alloc(t->d, out, used, err));
@@ -599,7 +603,8 @@ done:
 static qasr_status start_version(layerwise *t, int version, qasr_error *err)
 {
     for (size_t i = 0; i < t->n_samples_listed; i++)
-        TRY(start_decoder(t, &t->samples[i], version, t->samples[i].version[t->diverged ? version : EXACT].embeds, err));
+        TRY(start_decoder(t, &t->samples[i], version, t->samples[i].version[t->diverged ? version : EXACT].embeds,
+                          err));
     return QASR_OK;
 }
 

@@ -1,7 +1,7 @@
-/* What the matrices of a model get to see on calibration audio, stage by stage (model/stages.h), in two versions side by side: as in
- * the exact model, and as it comes out once the matrices before are rounded. Whoever rounds goes along: asks for the
- * moments of a stage, rounds its matrices, hands them in, and steps on. Each version passes every stage once, so all
- * takes about two passes over the audio and memory for one stage. Everything is float32. */
+/* What the matrices of a model get to see on calibration audio, stage by stage (model/stages.h), in two versions side
+ * by side: as in the exact model, and as it comes out once the matrices before are rounded. Whoever rounds goes along:
+ * asks for the moments of a stage, rounds its matrices, hands them in, and steps on. Each version passes every stage
+ * once, so all takes about two passes over the audio and memory for one stage. Everything is float32. */
 #ifndef QASR_QUANTIZE_LAYERWISE_H
 #define QASR_QUANTIZE_LAYERWISE_H
 
@@ -16,24 +16,26 @@ typedef struct layerwise_options {
     const char *model;        /* model directory or GGUF file; safetensors come first */
     const char *const *audio; /* [n_audio], as in qasr_calibrate_options */
     size_t n_audio;
-    int n_threads;            /* 0: default */
-    int (*on_clip)(void *user, size_t done, size_t total); /* after each clip is transcribed; non-zero cancels; may be NULL */
+    int n_threads; /* 0: default */
+    int (*on_clip)(void *user, size_t done,
+                   size_t total); /* after each clip is transcribed; non-zero cancels; may be NULL */
     void *user;
 } layerwise_options;
 
-/* Means over the rows of a stage's input, weighted (row_weights.h): x as the stage gets it now, exact as it was meant to be. Where the
- * matrices have biases, which take up any constant error, products are those of the distances to the means. */
+/* Means over the rows of a stage's input, weighted (row_weights.h): x as the stage gets it now, exact as it was meant
+ * to be. Where the matrices have biases, which take up any constant error, products are those of the distances to the
+ * means. */
 typedef struct layerwise_moments {
     size_t n;
-    double n_rows;   /* how many rows of equal weight would say as much */
-    float *products; /* [n, n], x_i x_j */
-    float *drift;    /* [n, n], (exact_i - x_i) x_j; NULL: x is exact */
+    double n_rows;             /* how many rows of equal weight would say as much */
+    float *products;           /* [n, n], x_i x_j */
+    float *drift;              /* [n, n], (exact_i - x_i) x_j; NULL: x is exact */
     double *mean, *exact_mean; /* [n]; NULL: there are no biases */
 } layerwise_moments;
 void layerwise_moments_free(layerwise_moments *m); /* zeroed is fine */
 
-/* Transcribes the audio and stands at the first stage. What does not fit into memory that is bearable is left out, with a warning.
- * Errors: as qasr_calibrate. */
+/* Transcribes the audio and stands at the first stage. What does not fit into memory that is bearable is left out, with
+ * a warning. Errors: as qasr_calibrate. */
 qasr_status layerwise_create(layerwise **out, const layerwise_options *opt, qasr_error *err);
 void layerwise_free(layerwise *t); /* NULL is fine */
 

@@ -13,7 +13,8 @@ static qasr_status add_source(gguf_writer *g, const input_model *o, qasr_error *
     return status;
 }
 
-qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture, qasr_error *err)
+qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture,
+                         qasr_error *err)
 {
     TRY(gguf_writer_meta_str(g, "general.architecture", architecture, err));
     TRY(gguf_writer_meta_str(g, "general.name", o->name, err));

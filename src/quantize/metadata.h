@@ -7,6 +7,7 @@
 #include "weights/gguf_write.h"
 
 /* What every file says. architecture: "qasr", or that of another layout. Errors: INVALID, NOMEM. */
-qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture, qasr_error *err);
+qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture,
+                         qasr_error *err);
 
 #endif

@@ -7,10 +7,10 @@
  *   norms, biases, all other vectors                      f32
  *   everything else                                       as in the source
  *
- * Rows that do not fit a type's blocks take another type of about its size: q4_k -> iq4_nl, q5_k -> q5_0, q6_k -> q8_0 (there
- * is no type of 6 bits with smaller blocks), and what does not fit blocks of 32 is f16. Mixes go to q8_0 at once, as they
- * are known to do. Half precision is only chosen for values that fit it: a tensor with |x| > 65504 becomes f32 instead.
- * What the user asks for by name comes before all of this. */
+ * Rows that do not fit a type's blocks take another type of about its size: q4_k -> iq4_nl, q5_k -> q5_0, q6_k -> q8_0
+ * (there is no type of 6 bits with smaller blocks), and what does not fit blocks of 32 is f16. Mixes go to q8_0 at
+ * once, as they are known to do. Half precision is only chosen for values that fit it: a tensor with |x| > 65504
+ * becomes f32 instead. What the user asks for by name comes before all of this. */
 #include "quantize/plan.h"
 
 #include <math.h>
@@ -30,11 +30,16 @@ static const float MAX_HALF = 65504.0f;
 const char *plan_kind_name(plan_kind kind)
 {
     static const char *const names[PLAN_KIND_COUNT] = {
-        [PLAN_ATTENTION] = "attention",     [PLAN_MLP] = "mlp",
-        [PLAN_PROJECTION] = "projection",   [PLAN_CONVOLUTION] = "convolution",
-        [PLAN_EMBEDDING] = "embedding",     [PLAN_HEAD] = "head",
-        [PLAN_NORM] = "norm",               [PLAN_BIAS] = "bias",
-        [PLAN_FRONTEND] = "frontend",       [PLAN_OTHER] = "other",
+        [PLAN_ATTENTION] = "attention",
+        [PLAN_MLP] = "mlp",
+        [PLAN_PROJECTION] = "projection",
+        [PLAN_CONVOLUTION] = "convolution",
+        [PLAN_EMBEDDING] = "embedding",
+        [PLAN_HEAD] = "head",
+        [PLAN_NORM] = "norm",
+        [PLAN_BIAS] = "bias",
+        [PLAN_FRONTEND] = "frontend",
+        [PLAN_OTHER] = "other",
     };
     return names[kind];
 }
@@ -135,9 +140,9 @@ static bool starts_with(const char *s, const char *start) { return strncmp(s, st
 const char *plan_part(const plan_entry *e)
 {
     const char *name = e->t->canonical;
-    return starts_with(name, "thinker.audio_tower.")                                              ? "encoder"
+    return starts_with(name, "thinker.audio_tower.")                                      ? "encoder"
            : starts_with(name, "thinker.model.") || starts_with(name, "thinker.lm_head.") ? "decoder"
-                                                                                                  : "other";
+                                                                                          : "other";
 }
 
 const char *plan_name(const plan_entry *e) { return e->layout_name[0] ? e->layout_name : e->t->canonical; }
@@ -196,10 +201,7 @@ static quant_type next_type(quant_type type, bool is_mix)
     }
 }
 
-static void set_half(plan_entry *e)
-{
-    e->type = e->t->type == QUANT_F16 || fits_half(e) ? QUANT_F16 : QUANT_F32;
-}
+static void set_half(plan_entry *e) { e->type = e->t->type == QUANT_F16 || fits_half(e) ? QUANT_F16 : QUANT_F32; }
 
 /* The type, or what stands for it where the rows do not fit or values are too large. */
 static void set_fitting(plan_entry *e, quant_type type, bool is_mix)
@@ -225,9 +227,7 @@ static void set_by_kind(plan_entry *e, const plan_rules *rules)
         }
         /* fall through */
     case PLAN_MLP:
-    case PLAN_PROJECTION:
-        set_fitting(e, mix->matrix, mix->is_mix);
-        break;
+    case PLAN_PROJECTION: set_fitting(e, mix->matrix, mix->is_mix); break;
     case PLAN_EMBEDDING:
     case PLAN_HEAD:
         if (rules->quantize_embeddings)
@@ -258,9 +258,10 @@ static qasr_status set_by_name(plan_entry *e, const plan_rules *rules, bool *don
     if (!pattern)
         return QASR_OK;
     if (quant_get(type)->block > 1 && (e->t->n_dims != 2 || is_vector(e->t)))
-        return error_set(err, QASR_E_INVALID, "pattern '%s' asks for %s for tensor '%s' (%s): only matrices can be stored in "
-                         "blocks; take a pattern that leaves it out, or f32, f16 or bf16", pattern, quant_get(type)->name,
-                         e->t->canonical, plan_kind_name(e->kind));
+        return error_set(err, QASR_E_INVALID,
+                         "pattern '%s' asks for %s for tensor '%s' (%s): only matrices can be stored in "
+                         "blocks; take a pattern that leaves it out, or f32, f16 or bf16",
+                         pattern, quant_get(type)->name, e->t->canonical, plan_kind_name(e->kind));
     set_fitting(e, type, false);
     return QASR_OK;
 }
@@ -346,7 +347,8 @@ static void add_sources(plan *p, const weights *const *sources, size_t n_sources
         }
 }
 
-qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err)
+qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules,
+                       qasr_error *err)
 {
     size_t n_max = rules->n_extra;
     for (size_t i = 0; i < n_sources; i++)
@@ -357,8 +359,9 @@ qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources,
     add_sources(p, sources, n_sources, rules);
     qasr_status status = QASR_OK;
     if (p->n == rules->n_extra)
-        status = error_set(err, QASR_E_INVALID, "no tensor name starts with '%s' (the first is '%s'): choose another scope",
-                           rules->scope, weights_count(sources[0]) ? weights_at(sources[0], 0)->canonical : "");
+        status =
+            error_set(err, QASR_E_INVALID, "no tensor name starts with '%s' (the first is '%s'): choose another scope",
+                      rules->scope, weights_count(sources[0]) ? weights_at(sources[0], 0)->canonical : "");
     else
         status = set_types(p, rules, err);
     if (status != QASR_OK)

@@ -1,17 +1,17 @@
-/* What the quantizer does with each tensor: its kind, its name and type in the output, or that it is left out. How a tensor
- * is converted is the business of convert.c. */
+/* What the quantizer does with each tensor: its kind, its name and type in the output, or that it is left out. How a
+ * tensor is converted is the business of convert.c. */
 #ifndef QASR_QUANTIZE_PLAN_H
 #define QASR_QUANTIZE_PLAN_H
 
 #include <stdbool.h>
 
-#include "quantize/type_rules.h"
 #include "quant/mix.h"
+#include "quantize/type_rules.h"
 #include "weights/weights.h"
 
 typedef enum plan_kind {
-    PLAN_ATTENTION, /* q, k, v, o / out projections */
-    PLAN_MLP,       /* gate, up, down; fc1, fc2 */
+    PLAN_ATTENTION,  /* q, k, v, o / out projections */
+    PLAN_MLP,        /* gate, up, down; fc1, fc2 */
     PLAN_PROJECTION, /* the encoder's conv_out, proj1, proj2 */
     PLAN_CONVOLUTION,
     PLAN_EMBEDDING,
@@ -31,8 +31,8 @@ qasr_status plan_find_mix(quant_mix *mix, const char *name, const char *what, qa
 quant_mix plan_encoder_mix(const quant_mix *decoder);
 
 typedef struct plan_rules {
-    const char *scope;        /* canonical names must start with it; "": all */
-    names_layout layout;      /* of the names in the output */
+    const char *scope;   /* canonical names must start with it; "": all */
+    names_layout layout; /* of the names in the output */
     quant_mix decoder, encoder;
     bool quantize_embeddings; /* to decoder.embedding; an untied head too */
     bool exact_convolutions;  /* as f32, else as in the source or f16 */
@@ -44,8 +44,8 @@ typedef struct plan_rules {
 
 /* How the values get into the file. */
 typedef enum plan_way {
-    PLAN_COPY,    /* the source's bytes, as the type is the same */
-    PLAN_CONVERT, /* each block from its own values */
+    PLAN_COPY,      /* the source's bytes, as the type is the same */
+    PLAN_CONVERT,   /* each block from its own values */
     PLAN_CALIBRATED /* row by row, with what a calibration knows of the matrix's inputs */
 } plan_way;
 
@@ -55,14 +55,14 @@ typedef struct plan_entry {
     plan_kind kind;
     plan_way way;
     quant_type type;
-    uint64_t n_rows, row_values;   /* blocks lie inside rows */
-    uint64_t bytes;                /* in the output */
-    char layout_name[64];          /* "": the canonical name */
-    bool fallback; /* wanted another type, whose blocks its rows do not fit */
-    bool skipped;  /* the tied head: not written */
-    bool by_name;  /* a pattern of the user has decided the type */
-    bool mixed;    /* an automatic mix has, */
-    double sensitivity;   /* which expects so much of it (auto_mix.h) */
+    uint64_t n_rows, row_values; /* blocks lie inside rows */
+    uint64_t bytes;              /* in the output */
+    char layout_name[64];        /* "": the canonical name */
+    bool fallback;               /* wanted another type, whose blocks its rows do not fit */
+    bool skipped;                /* the tied head: not written */
+    bool by_name;                /* a pattern of the user has decided the type */
+    bool mixed;                  /* an automatic mix has, */
+    double sensitivity;          /* which expects so much of it (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {
@@ -70,9 +70,10 @@ typedef struct plan {
     size_t n;
 } plan;
 
-/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches nothing or asks for the
- * impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
-qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules, qasr_error *err);
+/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches nothing or asks
+ * for the impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
+qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules,
+                       qasr_error *err);
 void plan_free(plan *p);
 /* Another type, whose blocks its rows fit, for a matrix that is converted. */
 void plan_set_type(plan_entry *e, quant_type type);

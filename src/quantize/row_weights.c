@@ -6,7 +6,11 @@ static const float words = 0.25f, sound = 1, choices = 2;
 
 float row_weights_factor(net_rows rows, size_t first, size_t n_rows, size_t *n)
 {
-    const struct { size_t end; float factor; } runs[] = { /* in the order of the rows */
+    const struct {
+        size_t end;
+        float factor;
+    } runs[] = {
+        /* in the order of the rows */
         { rows.audio_begin < rows.choices_begin ? rows.audio_begin : rows.choices_begin, words },
         { rows.audio_end < rows.choices_begin ? rows.audio_end : rows.choices_begin, sound },
         { rows.choices_begin, words },

@@ -1,5 +1,5 @@
-/* Types that the user asks for by tensor name: patterns in, the type of a name out. Patterns are PCRE2 regular expressions,
- * found anywhere in the canonical name; of several the last that was given wins. */
+/* Types that the user asks for by tensor name: patterns in, the type of a name out. Patterns are PCRE2 regular
+ * expressions, found anywhere in the canonical name; of several the last that was given wins. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "quantize/type_rules.h"
 
@@ -38,7 +38,8 @@ static qasr_status unknown_type(const char *name, const char *what, const char *
         if (quant_get((quant_type)t)->quantize)
             status = buf_printf(&list, err, "%s%s", list.len ? ", " : "", quant_get((quant_type)t)->name);
     if (status == QASR_OK)
-        status = error_set(err, QASR_E_INVALID, "unknown %s '%s', expected one of %s%s", what, name, buf_str(&list), more);
+        status =
+            error_set(err, QASR_E_INVALID, "unknown %s '%s', expected one of %s%s", what, name, buf_str(&list), more);
     buf_free(&list);
     return status;
 }
@@ -113,8 +114,8 @@ static qasr_status matches(bool *out, const type_rules *r, const type_rule *rule
     *out = found >= 0;
     if (found >= 0 || found == PCRE2_ERROR_NOMATCH)
         return QASR_OK;
-    return error_set(err, QASR_E_UNSUPPORTED, "pattern '%s' takes too long to find in '%s': write a simpler one", rule->pattern,
-                     name);
+    return error_set(err, QASR_E_UNSUPPORTED, "pattern '%s' takes too long to find in '%s': write a simpler one",
+                     rule->pattern, name);
 }
 
 qasr_status type_rules_find(type_rules *r, const char *name, const char **pattern, quant_type *type, qasr_error *err)
@@ -136,7 +137,9 @@ qasr_status type_rules_check_used(const type_rules *r, qasr_error *err)
 {
     for (size_t i = 0; r && i < r->n; i++)
         if (!r->rules[i].used)
-            return error_set(err, QASR_E_INVALID, "pattern '%s' is in no name of a tensor that is written; 'qasr quantize --dry-run' "
-                             "lists the names", r->rules[i].pattern);
+            return error_set(err, QASR_E_INVALID,
+                             "pattern '%s' is in no name of a tensor that is written; 'qasr quantize --dry-run' "
+                             "lists the names",
+                             r->rules[i].pattern);
     return QASR_OK;
 }

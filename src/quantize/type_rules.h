@@ -9,17 +9,18 @@
 
 typedef struct type_rules type_rules;
 
-/* The strings of rules must live as long. Errors: INVALID (a pattern that is no regular expression, unknown type), NOMEM. */
+/* The strings of rules must live as long. Errors: INVALID (a pattern that is no regular expression, unknown type),
+ * NOMEM. */
 qasr_status type_rules_create(type_rules **out, const qasr_tensor_type *rules, size_t n, qasr_error *err);
 void type_rules_free(type_rules *r); /* NULL is fine */
-/* The last rule whose pattern is found in name, noted as used; *pattern is NULL if there is none. Error: UNSUPPORTED (the
- * search takes too long), NOMEM. */
+/* The last rule whose pattern is found in name, noted as used; *pattern is NULL if there is none. Error: UNSUPPORTED
+ * (the search takes too long), NOMEM. */
 qasr_status type_rules_find(type_rules *r, const char *name, const char **pattern, quant_type *type, qasr_error *err);
 /* Error: INVALID, if a pattern was not found in any name. */
 qasr_status type_rules_check_used(const type_rules *r, qasr_error *err);
 
-/* The type with this name, if this library writes it. Error: INVALID, with the names; what: its subject ("embedding type"),
- * more: ends the list of names. */
+/* The type with this name, if this library writes it. Error: INVALID, with the names; what: its subject ("embedding
+ * type"), more: ends the list of names. */
 qasr_status type_from_name(quant_type *type, const char *name, const char *what, const char *more, qasr_error *err);
 
 #endif

@@ -116,8 +116,7 @@ static bool contains(const char *text, size_t n, const char *word)
 /* Where Python's splitlines breaks. */
 static bool is_line_break(uint32_t cp)
 {
-    return (cp >= 0x0A && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 ||
-           cp == 0x2029;
+    return (cp >= 0x0A && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
 }
 
 /* Length of the first line, and with its line break. */
@@ -165,8 +164,7 @@ static qasr_status add_meta_language(buf *lang, const char *meta, size_t n, qasr
 }
 
 /* fixed: trimmed, repetitions removed. */
-static qasr_status parse_fixed(buf *lang, buf *text, const char *fixed, size_t n, const char *forced,
-                               qasr_error *err)
+static qasr_status parse_fixed(buf *lang, buf *text, const char *fixed, size_t n, const char *forced, qasr_error *err)
 {
     if (forced)
         TRY(buf_add_str(lang, forced, err));

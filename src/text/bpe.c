@@ -97,7 +97,8 @@ static void queue_pair(encoder *e, int32_t at)
     s->rank = NO_RANK;
     if (s->next == NO_SYMBOL)
         return;
-    uint32_t rank = merge_find(e->t, e->word + at, (size_t)(s->end - at), (size_t)(e->symbols[s->next].end - at), &s->result);
+    uint32_t rank =
+        merge_find(e->t, e->word + at, (size_t)(s->end - at), (size_t)(e->symbols[s->next].end - at), &s->result);
     if (rank == NO_MERGE)
         return;
     s->rank = rank;
@@ -206,8 +207,7 @@ qasr_status tokenizer_encode(const tokenizer *t, const char *text, size_t len, b
                              qasr_error *err)
 {
     if (len > TEXT_BYTES_MAX)
-        return error_set(err, QASR_E_INVALID, "text is too long: %zu bytes, expected at most %d", len,
-                         TEXT_BYTES_MAX);
+        return error_set(err, QASR_E_INVALID, "text is too long: %zu bytes, expected at most %d", len, TEXT_BYTES_MAX);
     encoder e = { .t = t, .out = out };
     qasr_status status = trusted ? encode_trusted(&e, text, len, err) : encode_plain(&e, text, len, err);
     mem_free(e.symbols);

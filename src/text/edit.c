@@ -23,7 +23,8 @@ static const int32_t *after(const int32_t *sequence, size_t begin) { return begi
 /* The last step to a cell of the table. */
 enum { STEP_BOTH, STEP_A, STEP_B };
 
-/* row [n_b + 1]: distances of the first i symbols of a to each beginning of b, for i up to n_a. steps [n_a][n_b] or NULL. */
+/* row [n_b + 1]: distances of the first i symbols of a to each beginning of b, for i up to n_a. steps [n_a][n_b] or
+ * NULL. */
 static size_t walk(size_t *row, unsigned char *steps, const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
 {
     for (size_t j = 0; j <= n_b; j++)
@@ -84,8 +85,10 @@ qasr_status edit_align(edit_pair *pairs, size_t *n_pairs, const int32_t *a, size
     find_common(&begin, &end, a, n_a, b, n_b);
     size_t mid_a = n_a - begin - end, mid_b = n_b - begin - end;
     if (!size_mul(mid_a, mid_b, &size) || size > TABLE_MAX)
-        return error_set(err, QASR_E_INVALID, "texts of %zu and %zu words are too long and too different to be compared: cut "
-                         "them into shorter clips", n_a, n_b);
+        return error_set(err, QASR_E_INVALID,
+                         "texts of %zu and %zu words are too long and too different to be compared: cut "
+                         "them into shorter clips",
+                         n_a, n_b);
     qasr_status status;
     TRY_GOTO(MEM_ALLOC(&row, mid_b + 1, err));
     TRY_GOTO(MEM_ALLOC(&steps, size, err));

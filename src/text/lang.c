@@ -8,14 +8,12 @@
 enum { NAME_BYTES_MAX = 10, DISTANCE_MAX = 2 };
 
 static const language languages[] = {
-    { "Chinese", "zh" },    { "English", "en" },    { "Cantonese", "yue" }, { "Arabic", "ar" },
-    { "German", "de" },     { "French", "fr" },     { "Spanish", "es" },    { "Portuguese", "pt" },
-    { "Indonesian", "id" }, { "Italian", "it" },    { "Korean", "ko" },     { "Russian", "ru" },
-    { "Thai", "th" },       { "Vietnamese", "vi" }, { "Japanese", "ja" },   { "Turkish", "tr" },
-    { "Hindi", "hi" },      { "Malay", "ms" },      { "Dutch", "nl" },      { "Swedish", "sv" },
-    { "Danish", "da" },     { "Finnish", "fi" },    { "Polish", "pl" },     { "Czech", "cs" },
-    { "Filipino", "fil" },  { "Persian", "fa" },    { "Greek", "el" },      { "Romanian", "ro" },
-    { "Hungarian", "hu" },  { "Macedonian", "mk" },
+    { "Chinese", "zh" }, { "English", "en" }, { "Cantonese", "yue" }, { "Arabic", "ar" },     { "German", "de" },
+    { "French", "fr" },  { "Spanish", "es" }, { "Portuguese", "pt" }, { "Indonesian", "id" }, { "Italian", "it" },
+    { "Korean", "ko" },  { "Russian", "ru" }, { "Thai", "th" },       { "Vietnamese", "vi" }, { "Japanese", "ja" },
+    { "Turkish", "tr" }, { "Hindi", "hi" },   { "Malay", "ms" },      { "Dutch", "nl" },      { "Swedish", "sv" },
+    { "Danish", "da" },  { "Finnish", "fi" }, { "Polish", "pl" },     { "Czech", "cs" },      { "Filipino", "fil" },
+    { "Persian", "fa" }, { "Greek", "el" },   { "Romanian", "ro" },   { "Hungarian", "hu" },  { "Macedonian", "mk" },
 };
 
 size_t lang_count(void) { return ARRAY_LEN(languages); }
@@ -39,8 +37,7 @@ const language *lang_find(const char *name_or_code)
     size_t n = strlen(name_or_code);
     const char *text = utf8_trim(name_or_code, &n);
     for (size_t i = 0; i < ARRAY_LEN(languages); i++)
-        if (equals_ignoring_case(languages[i].name, text, n) ||
-            equals_ignoring_case(languages[i].code, text, n))
+        if (equals_ignoring_case(languages[i].name, text, n) || equals_ignoring_case(languages[i].code, text, n))
             return &languages[i];
     return NULL;
 }

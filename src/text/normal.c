@@ -1,6 +1,6 @@
-/* Text in, its normal form out, by utf8proc in three of its steps: decompose each character, put combining marks in canonical
- * order, compose. The ordering is ours: utf8proc's exchanges neighbours, which takes quadratic time on a long run of
- * marks. */
+/* Text in, its normal form out, by utf8proc in three of its steps: decompose each character, put combining marks in
+ * canonical order, compose. The ordering is ours: utf8proc's exchanges neighbours, which takes quadratic time on a long
+ * run of marks. */
 #include "text/normal.h"
 
 #include <stdbool.h>
@@ -42,12 +42,14 @@ qasr_status code_points_add(code_points *c, int32_t cp, qasr_error *err)
 
 static qasr_status decompose(code_points *c, uint32_t cp, normal_form form, qasr_error *err)
 {
-    static const int options[] = { [NORMAL_C] = 0, [NORMAL_KC] = UTF8PROC_COMPAT,
-                                   [NORMAL_KC_FOLDED] = UTF8PROC_COMPAT | UTF8PROC_CASEFOLD };
+    static const int options[] = {
+        [NORMAL_C] = 0, [NORMAL_KC] = UTF8PROC_COMPAT, [NORMAL_KC_FOLDED] = UTF8PROC_COMPAT | UTF8PROC_CASEFOLD
+    };
     int last_boundclass = 0;
     TRY(code_points_reserve(c, DECOMPOSE_MAX, err));
-    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)cp, c->cp + c->n, DECOMPOSE_MAX,
-                                                 UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | options[form], &last_boundclass);
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)cp, c->cp + c->n, DECOMPOSE_MAX,
+                                UTF8PROC_DECOMPOSE | UTF8PROC_STABLE | options[form], &last_boundclass);
     if (n < 0 || n > DECOMPOSE_MAX)
         return error_set(err, QASR_E_UNSUPPORTED, "cannot decompose U+%04X: %s", (unsigned)cp,
                          n < 0 ? utf8proc_errmsg(n) : "too long");
@@ -55,10 +57,7 @@ static qasr_status decompose(code_points *c, uint32_t cp, normal_form form, qasr
     return QASR_OK;
 }
 
-static unsigned combining_class(int32_t cp)
-{
-    return (unsigned)utf8proc_get_property(cp)->combining_class & 0xFF;
-}
+static unsigned combining_class(int32_t cp) { return (unsigned)utf8proc_get_property(cp)->combining_class & 0xFF; }
 
 /* Stable counting sort of a run of combining marks by class; tmp holds n. */
 static void sort_marks(int32_t *mark, int32_t *tmp, size_t n)
@@ -97,8 +96,8 @@ static qasr_status order_marks(int32_t *cp, size_t n, qasr_error *err)
 static qasr_status compose(code_points *c, size_t begin, qasr_error *err)
 {
     TRY(order_marks(c->cp + begin, c->n - begin, err));
-    utf8proc_ssize_t n = utf8proc_normalize_utf32(c->cp + begin, (utf8proc_ssize_t)(c->n - begin),
-                                                  UTF8PROC_COMPOSE | UTF8PROC_STABLE);
+    utf8proc_ssize_t n =
+        utf8proc_normalize_utf32(c->cp + begin, (utf8proc_ssize_t)(c->n - begin), UTF8PROC_COMPOSE | UTF8PROC_STABLE);
     if (n < 0)
         return error_set(err, QASR_E_UNSUPPORTED, "cannot compose text: %s", utf8proc_errmsg(n));
     c->n = begin + (size_t)n;

@@ -40,13 +40,13 @@ qasr_status pretok_normalize(buf *out, const char *text, size_t len, qasr_error 
 /* ---- split -------------------------------------------------------------------------------- */
 
 #define WS "\\t-\\r\\x{85}\\p{Z}"
-#define WORD_PATTERN                                                                                         \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)"                                                                           \
-    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"                                                                         \
-    "|\\p{N}"                                                                                                \
-    "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*"                                                                     \
-    "|[" WS "]*[\\r\\n]+"                                                                                    \
-    "|[" WS "]+(?![^" WS "])"                                                                                \
+#define WORD_PATTERN                                                                                                   \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)"                                                                                     \
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"                                                                                   \
+    "|\\p{N}"                                                                                                          \
+    "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n]*"                                                                               \
+    "|[" WS "]*[\\r\\n]+"                                                                                              \
+    "|[" WS "]+(?![^" WS "])"                                                                                          \
     "|[" WS "]+"
 
 enum { MATCH_STEPS_PER_BYTE = 16, MATCH_STEPS_MIN = 1000 };
@@ -81,8 +81,8 @@ static qasr_status compile(pretok *p, qasr_error *err)
         return error_set(err, QASR_E_NOMEM, "cannot compile the word pattern: out of memory");
     int code = 0;
     PCRE2_SIZE offset = 0;
-    p->code = pcre2_compile((PCRE2_SPTR)WORD_PATTERN, PCRE2_ZERO_TERMINATED,
-                            PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &code, &offset, context);
+    p->code = pcre2_compile((PCRE2_SPTR)WORD_PATTERN, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED,
+                            &code, &offset, context);
     pcre2_compile_context_free(context);
     if (!p->code) {
         char text[128] = "";
@@ -115,8 +115,8 @@ static qasr_status match_error(int code, size_t offset, qasr_error *err)
                      "cannot split text into words at byte %zu: %s", offset, text);
 }
 
-static qasr_status split(const pretok *p, pcre2_match_data *data, pcre2_match_context *context,
-                         const char *text, size_t len, pretok_fn fn, void *arg, qasr_error *err)
+static qasr_status split(const pretok *p, pcre2_match_data *data, pcre2_match_context *context, const char *text,
+                         size_t len, pretok_fn fn, void *arg, qasr_error *err)
 {
     for (size_t begin = 0; begin < len;) {
         int n = pcre2_match(p->code, (PCRE2_SPTR)text, len, begin, PCRE2_NO_UTF_CHECK, data, context);
@@ -130,8 +130,7 @@ static qasr_status split(const pretok *p, pcre2_match_data *data, pcre2_match_co
 }
 
 /* Match data and context per call, so that one pretok serves any number of threads. */
-qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_fn fn, void *arg,
-                         qasr_error *err)
+qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_fn fn, void *arg, qasr_error *err)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, p->memory);
     pcre2_match_context *context = pcre2_match_context_create(p->memory);
@@ -153,5 +152,7 @@ qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_f
 const char *text_pcre2_version(void)
 {
     static char text[64]; /* "10.42 2022-12-11"; the same bytes whoever writes them */
-    return pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof text && pcre2_config(PCRE2_CONFIG_VERSION, text) > 0 ? text : "unknown";
+    return pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof text && pcre2_config(PCRE2_CONFIG_VERSION, text) > 0
+               ? text
+               : "unknown";
 }

@@ -20,7 +20,6 @@ qasr_status pretok_normalize(buf *out, const char *text, size_t len, qasr_error 
 
 /* Calls fn for each word of valid UTF-8 text, in order; the words together are the text. */
 typedef qasr_status (*pretok_fn)(void *arg, const char *word, size_t len, qasr_error *err);
-qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_fn fn, void *arg,
-                         qasr_error *err);
+qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_fn fn, void *arg, qasr_error *err);
 
 #endif

@@ -53,8 +53,7 @@ static qasr_status repeat_last(token_ids *ids, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const char *forced,
-                                       qasr_error *err)
+static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const char *forced, qasr_error *err)
 {
     buf text;
     buf_init(&text, 256);
@@ -66,8 +65,8 @@ static qasr_status add_forced_language(token_ids *ids, const tokenizer *t, const
     return status;
 }
 
-static qasr_status build(prompt *p, const tokenizer *t, const char *system, const char *forced,
-                         size_t n_audio, qasr_error *err)
+static qasr_status build(prompt *p, const tokenizer *t, const char *system, const char *forced, size_t n_audio,
+                         qasr_error *err)
 {
     const part before[] = { { .added = "<|im_start|>" },    { .text = system },
                             { .added = "<|im_end|>" },      { .text = "\n" },
@@ -86,8 +85,8 @@ static qasr_status build(prompt *p, const tokenizer *t, const char *system, cons
     return forced ? add_forced_language(&p->ids, t, forced, err) : QASR_OK;
 }
 
-qasr_status prompt_build(prompt *p, const tokenizer *t, const char *context, const char *forced,
-                         size_t n_audio, qasr_error *err)
+qasr_status prompt_build(prompt *p, const tokenizer *t, const char *context, const char *forced, size_t n_audio,
+                         qasr_error *err)
 {
     *p = (prompt){ 0 };
     if (n_audio > PROMPT_AUDIO_MAX)

@@ -1,9 +1,9 @@
 /* Two texts in, counts out: how far a transcript is from a reference (docs/evaluation.md).
  *
- * Both are brought to NFKC and cut into units: words, or single characters in scripts written without spaces. Letters, their
- * marks and numbers belong to units; spaces end one; all else is dropped, so that "it's" is one word, but punctuation
- * between units is remembered with the unit before it. Units are compared by their case-folded form, aligned with the
- * fewest edits; punctuation and case are compared where the alignment pairs units. */
+ * Both are brought to NFKC and cut into units: words, or single characters in scripts written without spaces. Letters,
+ * their marks and numbers belong to units; spaces end one; all else is dropped, so that "it's" is one word, but
+ * punctuation between units is remembered with the unit before it. Units are compared by their case-folded form,
+ * aligned with the fewest edits; punctuation and case are compared where the alignment pairs units. */
 #include <stdbool.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -15,7 +15,9 @@
 #include "text/utf8.h"
 
 /* Part of a list of code points. */
-typedef struct span { size_t begin, end; } span;
+typedef struct span {
+    size_t begin, end;
+} span;
 
 typedef struct unit {
     span letters; /* of units.letters: as written */
@@ -48,16 +50,25 @@ static char_class class_of(int32_t cp)
     if (utf8_is_space((uint32_t)cp))
         return CLASS_SPACE;
     switch (utf8proc_category(cp)) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO:
-        return CLASS_LETTER;
-    case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME:
-        return CLASS_COMBINING;
-    case UTF8PROC_CATEGORY_PC: case UTF8PROC_CATEGORY_PD: case UTF8PROC_CATEGORY_PS: case UTF8PROC_CATEGORY_PE:
-    case UTF8PROC_CATEGORY_PI: case UTF8PROC_CATEGORY_PF: case UTF8PROC_CATEGORY_PO:
-        return CLASS_MARK;
-    default:
-        return CLASS_OTHER;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return CLASS_LETTER;
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME: return CLASS_COMBINING;
+    case UTF8PROC_CATEGORY_PC:
+    case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO: return CLASS_MARK;
+    default: return CLASS_OTHER;
     }
 }
 
@@ -80,7 +91,8 @@ static qasr_status add_unit(units *u, bool single, qasr_error *err)
         u->units = grown;
         u->cap = cap;
     }
-    u->units[u->n++] = (unit){ .letters = { u->letters.n, u->letters.n }, .marks = { u->marks.n, u->marks.n }, .single = single };
+    u->units[u->n++] =
+        (unit){ .letters = { u->letters.n, u->letters.n }, .marks = { u->marks.n, u->marks.n }, .single = single };
     return QASR_OK;
 }
 
@@ -108,7 +120,8 @@ static qasr_status add_keys(units *u, qasr_error *err)
         unit *x = &u->units[i];
         x->key.begin = u->keys.n;
         if (x->letters.end > x->letters.begin)
-            TRY(normal_points(&u->keys, u->letters.cp + x->letters.begin, x->letters.end - x->letters.begin, NORMAL_KC_FOLDED, err));
+            TRY(normal_points(&u->keys, u->letters.cp + x->letters.begin, x->letters.end - x->letters.begin,
+                              NORMAL_KC_FOLDED, err));
         x->key.end = u->keys.n;
     }
     return QASR_OK;
@@ -155,7 +168,11 @@ static bool same_points(const code_points *a, span x, const code_points *b, span
 
 /* Equal keys get equal numbers, in the order of their first appearance. */
 typedef struct interner {
-    struct { const units *u; size_t index; int32_t id; } *slots; /* u NULL: free */
+    struct {
+        const units *u;
+        size_t index;
+        int32_t id;
+    } * slots; /* u NULL: free */
     size_t mask;
     int32_t n;
 } interner;
@@ -208,7 +225,8 @@ static qasr_status number_units(int32_t *ids, const units *a, const units *b, qa
 
 /* Punctuation behind a unit of the reference and behind the unit that stands for it; either may be missing (NULL). The
  * order of several marks does not matter. */
-static qasr_status count_marks(qasr_score *s, const units *ref, const unit *x, const units *hyp, const unit *y, qasr_error *err)
+static qasr_status count_marks(qasr_score *s, const units *ref, const unit *x, const units *hyp, const unit *y,
+                               qasr_error *err)
 {
     size_t n_ref = x ? length(x->marks) : 0, n_hyp = y ? length(y->marks) : 0, n_same = 0;
     bool *taken = NULL;
@@ -250,7 +268,8 @@ static void count_case(qasr_score *s, const units *ref, const unit *x, const uni
     s->cased_right += same_points(&ref->letters, x->letters, &hyp->letters, y->letters);
 }
 
-static qasr_status count_pair(qasr_score *s, const units *ref, const units *hyp, const int32_t *ids, edit_pair p, qasr_error *err)
+static qasr_status count_pair(qasr_score *s, const units *ref, const units *hyp, const int32_t *ids, edit_pair p,
+                              qasr_error *err)
 {
     const unit *x = p.a == EDIT_NONE ? NULL : &ref->units[p.a + 1], *y = p.b == EDIT_NONE ? NULL : &hyp->units[p.b + 1];
     bool same = x && y && ids[p.a] == ids[ref->n - 1 + p.b];
@@ -306,8 +325,8 @@ static qasr_status read_points(code_points *out, const char *text, qasr_error *e
 }
 
 /* Raw and normalized characters; a and b are scratch, empty. */
-static qasr_status count_characters(qasr_score *s, const char *reference, const units *ref, const char *text, const units *hyp,
-                                    code_points *a, code_points *b, qasr_error *err)
+static qasr_status count_characters(qasr_score *s, const char *reference, const units *ref, const char *text,
+                                    const units *hyp, code_points *a, code_points *b, qasr_error *err)
 {
     size_t distance;
     TRY(read_points(a, reference, err));

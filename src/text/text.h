@@ -28,8 +28,8 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err);
  * Errors: IO, FORMAT (malformed, ids out of range or used twice, merge of unknown tokens), NOMEM. */
 qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err);
 
-/* The same in lists of strings that another file holds (the metadata of a GGUF file). Tokens are in the byte alphabet, like
- * those of vocab.json; merges are "left right". */
+/* The same in lists of strings that another file holds (the metadata of a GGUF file). Tokens are in the byte alphabet,
+ * like those of vocab.json; merges are "left right". */
 typedef struct token_lists {
     const char *path; /* of that file, for messages */
     /* Gives the string at *pos of a list and moves on; *pos starts at 0, false at the end. */
@@ -37,11 +37,12 @@ typedef struct token_lists {
     const void *tokens, *merges;
     uint64_t n_tokens, n_merges;
     uint64_t tokens_bytes, merges_bytes; /* at least what the strings of a list take together */
-    const unsigned char *types; /* [n_tokens] int32, 4 bytes each: 1 normal, 3 control, 4 user defined, 5 unused; or NULL */
+    const unsigned char
+        *types; /* [n_tokens] int32, 4 bytes each: 1 normal, 3 control, 4 user defined, 5 unused; or NULL */
 } token_lists;
-/* Added tokens are those of types 3 (special, but for <asr_text>) and 4, and others that are no byte and that no merge makes
- * (special if there are no types and they read <|...|>). Unused rows (type 5, <|unused_N|>, [PADn]) have no token.
- * Errors: FORMAT (as above, and lists of the wrong length), UNSUPPORTED, NOMEM. */
+/* Added tokens are those of types 3 (special, but for <asr_text>) and 4, and others that are no byte and that no merge
+ * makes (special if there are no types and they read <|...|>). Unused rows (type 5, <|unused_N|>, [PADn]) have no
+ * token. Errors: FORMAT (as above, and lists of the wrong length), UNSUPPORTED, NOMEM. */
 qasr_status tokenizer_open_lists(tokenizer **out, const token_lists *lists, qasr_error *err);
 void tokenizer_free(tokenizer *t);
 /* Number of ids with a token (base + added); highest id + 1. */
@@ -67,7 +68,8 @@ typedef enum tokenizer_kind {
 /* Called with a token or merge in turn; the text lives until it returns. An error ends the walk. */
 typedef qasr_status (*tokenizer_text_fn)(void *arg, const char *text, size_t len, qasr_error *err);
 tokenizer_kind tokenizer_kind_of(const tokenizer *t, int32_t id); /* any id */
-/* The tokens of ids 0 to tokenizer_size - 1: in the characters of vocab.json, added ones as they are, "" for NO_TOKEN. */
+/* The tokens of ids 0 to tokenizer_size - 1: in the characters of vocab.json, added ones as they are, "" for NO_TOKEN.
+ */
 qasr_status tokenizer_each_token(const tokenizer *t, tokenizer_text_fn fn, void *arg, qasr_error *err);
 size_t tokenizer_merge_count(const tokenizer *t);
 /* "LEFT RIGHT", as in merges.txt and in its order. Errors of both: those of fn, NOMEM. */
@@ -82,7 +84,9 @@ qasr_status text_stream_add(text_stream *s, const tokenizer *t, int32_t id, buf 
 qasr_status text_stream_end(text_stream *s, buf *out, qasr_error *err); /* flushes the tail as U+FFFD */
 
 /* ---- languages ---- */
-typedef struct language { const char *name, *code; } language;
+typedef struct language {
+    const char *name, *code;
+} language;
 size_t lang_count(void);
 const language *lang_at(size_t index);
 /* By English name or code, ASCII case ignored, surrounding white space ignored; NULL if unknown. */
@@ -92,8 +96,8 @@ const language *lang_nearest(const char *text);
 
 /* ---- prompt (spec: chat template) ---- */
 typedef struct prompt {
-    token_ids ids;       /* whole prompt, audio placeholders included */
-    size_t audio_begin;  /* index of the first placeholder */
+    token_ids ids;      /* whole prompt, audio placeholders included */
+    size_t audio_begin; /* index of the first placeholder */
     size_t n_audio;
 } prompt;
 void prompt_free(prompt *p);
@@ -117,8 +121,9 @@ qasr_status answer_join_text(buf *joined, const char *segment, qasr_error *err);
 qasr_status answer_join_language(buf *joined, const char *segment, qasr_error *err);
 
 /* ---- words ---- */
-/* The word that begins at or after *end: [*begin, *end) of text [len]; false at the end of the text. *end starts at 0. A word is
- * what stands between white space; Han, Kana and the like are words of one character, with punctuation behind it. */
+/* The word that begins at or after *end: [*begin, *end) of text [len]; false at the end of the text. *end starts at 0.
+ * A word is what stands between white space; Han, Kana and the like are words of one character, with punctuation behind
+ * it. */
 bool text_next_word(const char *text, size_t len, size_t *begin, size_t *end);
 size_t text_count_words(const char *text);
 

@@ -39,13 +39,13 @@ struct tokenizer {
     unsigned char *bytes; /* contents of all tokens, one after the other */
     token *tokens;        /* [n_tokens], by id */
     size_t n_tokens;
-    size_t longest;       /* bytes of a token of the index */
+    size_t longest; /* bytes of a token of the index */
     int32_t byte_id[256];
-    uint32_t *slots;      /* index of tokens.c: open addressing, linear probing, 2^(64 - slot_shift) slots */
+    uint32_t *slots; /* index of tokens.c: open addressing, linear probing, 2^(64 - slot_shift) slots */
     unsigned slot_shift;
-    merge *merges;        /* [n_merges], by rank */
+    merge *merges; /* [n_merges], by rank */
     uint32_t n_merges;
-    added_token *added;   /* [n_added], longest first */
+    added_token *added; /* [n_added], longest first */
     size_t n_added;
     bool added_first[256]; /* bytes that an added token begins with */
     pretok *pretok;
@@ -61,11 +61,11 @@ int32_t token_find(const tokenizer *t, const unsigned char *p, size_t n);
 /* True if it is the content of this id, which may be any number. */
 bool token_is(const tokenizer *t, size_t id, const unsigned char *p, size_t n);
 
-/* Adds the next merge, for which there must be room: its result and the length of its left part. Returns its rank, or that
- * of the same merge if it is there already. */
+/* Adds the next merge, for which there must be room: its result and the length of its left part. Returns its rank, or
+ * that of the same merge if it is there already. */
 uint32_t merge_add(tokenizer *t, int32_t result, size_t n_left);
-/* Rank of the merge that makes one token of n bytes at p, of which the first n_left are a token and the rest is one; NO_MERGE
- * if there is none. *result: the token. */
+/* Rank of the merge that makes one token of n bytes at p, of which the first n_left are a token and the rest is one;
+ * NO_MERGE if there is none. *result: the token. */
 uint32_t merge_find(const tokenizer *t, const unsigned char *p, size_t n_left, size_t n, int32_t *result);
 
 #endif

@@ -1,8 +1,8 @@
 /* The two tables that encoding asks: tokens by content, and merges by the token that they make.
  *
- * A pair merges if its two contents, one after the other, are the content of a token for which the merges list this cut.
- * So a merge is stored as the length of its left part, found through its result: reading 150,000 of them fills an array
- * in order, where a table by (left, right) would look up three tokens for each and jump through memory. */
+ * A pair merges if its two contents, one after the other, are the content of a token for which the merges list this
+ * cut. So a merge is stored as the length of its left part, found through its result: reading 150,000 of them fills an
+ * array in order, where a table by (left, right) would look up three tokens for each and jump through memory. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,7 +32,8 @@ static uint64_t hash_bytes(const unsigned char *p, size_t n)
     uint64_t h = n;
     for (; n > 8; p += 8, n -= 8)
         h = mix(h ^ load(p, 8));
-    uint64_t last = n >= 4 ? load(p, 4) | load(p + n - 4, 4) << 32 : load(p, 1) | load(p + n / 2, 1) << 8 | load(p + n - 1, 1) << 16;
+    uint64_t last = n >= 4 ? load(p, 4) | load(p + n - 4, 4) << 32
+                           : load(p, 1) | load(p + n / 2, 1) << 8 | load(p + n - 1, 1) << 16;
     return mix(mix(h ^ last) ^ n << 56);
 }
 

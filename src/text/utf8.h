@@ -25,8 +25,8 @@ qasr_status utf8_add(buf *out, uint32_t cp, qasr_error *err);
 
 /* White space as Python's str.strip sees it: Unicode White_Space and U+001C..U+001F. */
 bool utf8_is_space(uint32_t cp);
-/* Scripts written without spaces between sentences, with their punctuation: Han, Kana, Bopomofo, CJK symbols, full-width
- * forms. Not Hangul: Korean puts spaces. */
+/* Scripts written without spaces between sentences, with their punctuation: Han, Kana, Bopomofo, CJK symbols,
+ * full-width forms. Not Hangul: Korean puts spaces. */
 bool utf8_is_cjk(uint32_t cp);
 /* Part of text[0..*n) without white space at both ends; *n becomes its length. */
 const char *utf8_trim(const char *text, size_t *n);

@@ -35,16 +35,15 @@ typedef struct scanner {
     const unsigned char *begin, *p, *end;
 } scanner;
 
-__attribute__((format(printf, 3, 4))) static qasr_status scan_error(const scanner *s, qasr_error *err,
-                                                                    const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static qasr_status scan_error(const scanner *s, qasr_error *err, const char *fmt,
+                                                                    ...)
 {
     char what[192];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at byte %zu", s->path, what,
-                     (size_t)(s->p - s->begin));
+    return error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at byte %zu", s->path, what, (size_t)(s->p - s->begin));
 }
 
 static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_error *err)
@@ -74,8 +73,7 @@ void vocab_fill_alphabet(loader *l)
 }
 
 /* Writes the byte that one character stands for. */
-static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s,
-                              qasr_error *err)
+static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s, qasr_error *err)
 {
     if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
         return scan_error(s, err, "malformed UTF-8");
@@ -88,15 +86,17 @@ static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, c
 /* How many of the 8 bytes, from the lowest on, stand for themselves: '!' to '~', but no quote and no backslash. */
 static unsigned count_plain(uint64_t x)
 {
-    const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones, low = x & ~high; /* no sum below carries over a byte */
+    const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones,
+                   low = x & ~high; /* no sum below carries over a byte */
     uint64_t from_0x21 = low + 0x5F * ones, is_0x7f = low + ones;
     uint64_t no_quote = (low ^ '"' * ones) + 0x7F * ones, no_backslash = (low ^ '\\' * ones) + 0x7F * ones;
     uint64_t other = (x | is_0x7f | ~(from_0x21 & no_quote & no_backslash)) & high;
     return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
 }
 
-/* Takes characters up to a quote, a backslash or what is not in the alphabet, which is for the caller to judge. Here goes
- * the time of reading both files. There must be room for as many bytes as s has left. Returns where the next one goes. */
+/* Takes characters up to a quote, a backslash or what is not in the alphabet, which is for the caller to judge. Here
+ * goes the time of reading both files. There must be room for as many bytes as s has left. Returns where the next one
+ * goes. */
 static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *s)
 {
     const unsigned char *p = s->p, *end = s->end;
@@ -158,8 +158,9 @@ qasr_status vocab_add_token(loader *l, int32_t id, size_t n, token_kind kind, co
                 memcmp(bytes + k->offset, bytes + l->n_bytes, n) == 0; /* listed in both files */
     if (k->kind != TOKEN_NONE && !same)
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': id %" PRId32 " is used twice", path, id);
-    *k = (token){ .offset = (uint32_t)l->n_bytes, .length = (uint32_t)n, .kind = kind,
-                    .merge = same ? k->merge : NO_MERGE };
+    *k = (token){
+        .offset = (uint32_t)l->n_bytes, .length = (uint32_t)n, .kind = kind, .merge = same ? k->merge : NO_MERGE
+    };
     l->n_bytes += n;
     if ((size_t)id >= l->t->n_tokens)
         l->t->n_tokens = (size_t)id + 1;
@@ -317,8 +318,7 @@ qasr_status vocab_index(tokenizer *t, const char *path, qasr_error *err)
         unsigned char byte = (unsigned char)b;
         t->byte_id[b] = token_find(t, &byte, 1);
         if (t->byte_id[b] == NO_TOKEN)
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path,
-                             (unsigned)b);
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': byte 0x%02X has no token", path, (unsigned)b);
     }
     return QASR_OK;
 }
@@ -423,8 +423,8 @@ static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
         if (!*root && !*e.text)
             status = error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
         else if (!*root)
-            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text,
-                               e.line, e.column);
+            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text, e.line,
+                               e.column);
     }
     buf_free(&text);
     return status;
@@ -441,12 +441,11 @@ static bool parse_id(int32_t *id, const char *name)
 static qasr_status check_added(const json_t *spec, const char *name, const char *path, qasr_error *err)
 {
     if (json_string_length(json_object_get(spec, "content")) == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' has no 'content'", path,
-                         name);
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' has no 'content'", path, name);
     const json_t *special = json_object_get(spec, "special");
     if (special && !json_is_boolean(special))
-        return error_set(err, QASR_E_FORMAT,
-                         "cannot read '%s': 'special' of added token '%s' is not true or false", path, name);
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': 'special' of added token '%s' is not true or false",
+                         path, name);
     static const char *const unsupported[] = { "lstrip", "rstrip", "single_word" };
     for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
         if (json_is_true(json_object_get(spec, unsupported[i])))
@@ -457,19 +456,19 @@ static qasr_status check_added(const json_t *spec, const char *name, const char 
 }
 
 /* The object added_tokens_decoder, its members checked, and the length of their contents. */
-static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path,
-                                qasr_error *err)
+static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path, qasr_error *err)
 {
     *added = json_object_get(root, "added_tokens_decoder");
     if (!json_is_object(*added))
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': no object 'added_tokens_decoder'", path);
     if (json_object_size(*added) > VOCAB_MAX_ADDED)
-        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d",
-                         path, json_object_size(*added), VOCAB_MAX_ADDED);
+        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d", path,
+                         json_object_size(*added), VOCAB_MAX_ADDED);
     const char *name;
     json_t *spec;
     *n_bytes = 0;
-    json_object_foreach (*added, name, spec) {
+    json_object_foreach(*added, name, spec)
+    {
         TRY(check_added(spec, name, path, err));
         *n_bytes += json_string_length(json_object_get(spec, "content"));
     }
@@ -497,18 +496,18 @@ static qasr_status add_added(loader *l, json_t *added, const char *path, qasr_er
     TRY(MEM_ALLOC(&t->added, json_object_size(added), err));
     const char *name;
     json_t *spec;
-    json_object_foreach (added, name, spec) {
+    json_object_foreach(added, name, spec)
+    {
         int32_t id;
         if (!parse_id(&id, name))
             return error_set(err, QASR_E_FORMAT,
-                             "cannot read '%s': added token id '%s', expected a whole number less than %d",
-                             path, name, TOKEN_IDS_MAX);
+                             "cannot read '%s': added token id '%s', expected a whole number less than %d", path, name,
+                             TOKEN_IDS_MAX);
         const json_t *content = json_object_get(spec, "content");
         const char *text = json_string_value(content);
         size_t n = json_string_length(content);
         if (tokenizer_added_id(t, text) >= 0)
-            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' is given twice", path,
-                             text);
+            return error_set(err, QASR_E_FORMAT, "cannot read '%s': added token '%s' is given twice", path, text);
         memcpy(t->bytes + l->n_bytes, text, n);
         bool special = json_is_true(json_object_get(spec, "special"));
         TRY(vocab_add_token(l, id, n, special ? TOKEN_SPECIAL : TOKEN_ADDED, path, err));
@@ -546,8 +545,9 @@ static qasr_status check_present(const char *dir, const char *vocab, qasr_error 
     TRY(file_path_join(&single, dir, "tokenizer.json", err));
     bool has_single = file_exists(single);
     mem_free(single);
-    return error_set(err, QASR_E_IO, "'%s' has no vocab.json%s", dir,
-                     has_single ? "; tokenizer.json alone is not supported: add vocab.json and merges.txt of the same model" : "");
+    return error_set(
+        err, QASR_E_IO, "'%s' has no vocab.json%s", dir,
+        has_single ? "; tokenizer.json alone is not supported: add vocab.json and merges.txt of the same model" : "");
 }
 
 qasr_status tokenizer_open_dir(tokenizer **out, const char *dir, qasr_error *err)

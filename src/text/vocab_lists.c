@@ -1,7 +1,8 @@
 /* Lists of tokens and merges in; the same tables out that vocab.c makes of a directory.
  *
- * The lists do not say reliably which tokens are added ones: some files have no types, others call <asr_text> normal. But
- * a base token is a byte or what a merge makes, so what is neither can only be one that is recognised as a whole. */
+ * The lists do not say reliably which tokens are added ones: some files have no types, others call <asr_text> normal.
+ * But a base token is a byte or what a merge makes, so what is neither can only be one that is recognised as a whole.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 
 enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_UNUSED = 5 };
 
-/* Tokens come in the byte alphabet: one character, of one or two bytes, for each byte. False if one is no such character. */
+/* Tokens come in the byte alphabet: one character, of one or two bytes, for each byte. False if one is no such
+ * character. */
 static bool decode(const loader *l, unsigned char *to, size_t *n, const char *s, size_t len)
 {
     unsigned char *at = to;
@@ -47,7 +49,8 @@ static bool is_placeholder(const char *s, size_t len)
 
 static bool is_asr_text(const char *s, size_t len)
 {
-    static const char asr_text[] = "<asr_text>"; /* some writers call every added token special, but this one is content */
+    static const char asr_text[] =
+        "<asr_text>"; /* some writers call every added token special, but this one is content */
     return len == sizeof asr_text - 1 && memcmp(s, asr_text, len) == 0;
 }
 
@@ -59,11 +62,12 @@ static int32_t type_of(const token_lists *lists, size_t id)
     return type;
 }
 
-static qasr_status load_token(loader *l, const token_lists *lists, size_t id, const char *s, size_t len, qasr_error *err)
+static qasr_status load_token(loader *l, const token_lists *lists, size_t id, const char *s, size_t len,
+                              qasr_error *err)
 {
     int32_t type = type_of(lists, id);
     size_t n = len;
-    token_kind kind = type == TYPE_CONTROL && !is_asr_text(s, len)             ? TOKEN_SPECIAL
+    token_kind kind = type == TYPE_CONTROL && !is_asr_text(s, len)        ? TOKEN_SPECIAL
                       : type == TYPE_CONTROL || type == TYPE_USER_DEFINED ? TOKEN_ADDED
                                                                           : TOKEN_BASE;
     if (type == TYPE_UNUSED || is_placeholder(s, len))
@@ -73,12 +77,14 @@ static qasr_status load_token(loader *l, const token_lists *lists, size_t id, co
     if (kind != TOKEN_BASE)
         memcpy(l->t->bytes + l->n_bytes, s, len);
     else if (!decode(l, l->t->bytes + l->n_bytes, &n, s, len))
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': token %zu is not written in the byte alphabet", lists->path, id);
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': token %zu is not written in the byte alphabet",
+                         lists->path, id);
     return vocab_add_token(l, (int32_t)id, n, kind, lists->path, err);
 }
 
 /* True: a string, for which there is still room among the bytes that the list takes. */
-static bool next_string(const token_lists *lists, const void *list, uint64_t *pos, uint64_t *room, const char **s, size_t *len)
+static bool next_string(const token_lists *lists, const void *list, uint64_t *pos, uint64_t *room, const char **s,
+                        size_t *len)
 {
     if (!lists->next(list, pos, s, len) || *len > *room)
         return false;
@@ -108,15 +114,16 @@ static qasr_status load_tokens(loader *l, const token_lists *lists, qasr_error *
     return QASR_OK;
 }
 
-static qasr_status load_merge(loader *l, const token_lists *lists, const char *s, size_t len, unsigned char *scratch, qasr_error *err)
+static qasr_status load_merge(loader *l, const token_lists *lists, const char *s, size_t len, unsigned char *scratch,
+                              qasr_error *err)
 {
     const char *blank = len ? memchr(s, ' ', len) : NULL;
     size_t n_left = 0, n_right = 0, n_s = blank ? (size_t)(blank - s) : 0;
     char why[100];
-    if (!blank || !decode(l, scratch, &n_left, s, n_s) || !decode(l, scratch + n_left, &n_right, blank + 1, len - n_s - 1) ||
-        n_left == 0 || n_right == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': merge %" PRIu32 " is not two tokens and one blank", lists->path,
-                         l->t->n_merges);
+    if (!blank || !decode(l, scratch, &n_left, s, n_s) ||
+        !decode(l, scratch + n_left, &n_right, blank + 1, len - n_s - 1) || n_left == 0 || n_right == 0)
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': merge %" PRIu32 " is not two tokens and one blank",
+                         lists->path, l->t->n_merges);
     if (!vocab_add_merge(l->t, scratch, n_left, n_left + n_right, why, sizeof why))
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': %s", lists->path, why);
     return QASR_OK;
@@ -141,7 +148,8 @@ static qasr_status load_merges(loader *l, const token_lists *lists, qasr_error *
 
 static bool is_added(const token *k)
 {
-    return k->kind == TOKEN_ADDED || k->kind == TOKEN_SPECIAL || (k->kind == TOKEN_BASE && k->length > 1 && k->merge == NO_MERGE);
+    return k->kind == TOKEN_ADDED || k->kind == TOKEN_SPECIAL ||
+           (k->kind == TOKEN_BASE && k->length > 1 && k->merge == NO_MERGE);
 }
 
 /* A token that nothing makes and no type tells about. */
@@ -157,8 +165,9 @@ static qasr_status add_added(tokenizer *t, const token_lists *lists, qasr_error 
     for (size_t id = 0; id < t->n_tokens; id++)
         n += is_added(&t->tokens[id]);
     if (n > VOCAB_MAX_ADDED)
-        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu tokens that no merge makes, expected at most %d",
-                         lists->path, n, VOCAB_MAX_ADDED);
+        return error_set(err, QASR_E_UNSUPPORTED,
+                         "cannot use '%s': %zu tokens that no merge makes, expected at most %d", lists->path, n,
+                         VOCAB_MAX_ADDED);
     TRY(MEM_ALLOC(&t->added, n, err));
     for (size_t id = 0; id < t->n_tokens; id++) {
         token *k = &t->tokens[id];
@@ -167,8 +176,8 @@ static qasr_status add_added(tokenizer *t, const token_lists *lists, qasr_error 
             continue;
         for (size_t i = 0; i < t->n_added; i++)
             if (token_is(t, (size_t)t->added[i].id, p, k->length))
-                return error_set(err, QASR_E_FORMAT, "cannot read '%s': ids %" PRId32 " and %zu have the same token", lists->path,
-                                 t->added[i].id, id);
+                return error_set(err, QASR_E_FORMAT, "cannot read '%s': ids %" PRId32 " and %zu have the same token",
+                                 lists->path, t->added[i].id, id);
         if (k->kind == TOKEN_BASE)
             k->kind = guess_kind(lists, p, k->length);
         vocab_add_added(t, (int32_t)id);
@@ -180,11 +189,12 @@ static qasr_status add_added(tokenizer *t, const token_lists *lists, qasr_error 
 static qasr_status load(loader *l, const token_lists *lists, qasr_error *err)
 {
     if (lists->n_tokens > TOKEN_IDS_MAX)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': it lists %" PRIu64 " tokens, expected at most %d", lists->path,
-                         lists->n_tokens, TOKEN_IDS_MAX);
-    if (lists->tokens_bytes > VOCAB_MAX_BYTES || lists->merges_bytes > VOCAB_MAX_BYTES || lists->n_merges > VOCAB_MAX_BYTES)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': its tokens or merges take more than %d bytes", lists->path,
-                         VOCAB_MAX_BYTES);
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': it lists %" PRIu64 " tokens, expected at most %d",
+                         lists->path, lists->n_tokens, TOKEN_IDS_MAX);
+    if (lists->tokens_bytes > VOCAB_MAX_BYTES || lists->merges_bytes > VOCAB_MAX_BYTES ||
+        lists->n_merges > VOCAB_MAX_BYTES)
+        return error_set(err, QASR_E_FORMAT, "cannot read '%s': its tokens or merges take more than %d bytes",
+                         lists->path, VOCAB_MAX_BYTES);
     TRY(MEM_CALLOC(&l->t, 1, err));
     TRY(load_tokens(l, lists, err));
     TRY(vocab_index(l->t, lists->path, err));

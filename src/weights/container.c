@@ -141,13 +141,12 @@ static qasr_status index_tensors(weights *w, qasr_error *err)
     if (!twice)
         return QASR_OK;
     const wtensor *a = &w->tensors[twice[0].index], *b = &w->tensors[twice[1].index];
-    const char *file_a = file_base_name(w->files[a->file].path),
-               *file_b = file_base_name(w->files[b->file].path);
+    const char *file_a = file_base_name(w->files[a->file].path), *file_b = file_base_name(w->files[b->file].path);
     if (strcmp(a->name, b->name) == 0)
-        return error_set(err, QASR_E_FORMAT, "tensor '%.100s' is there twice, in '%.100s' and in '%.100s'",
-                         a->name, file_a, file_b);
-    return error_set(err, QASR_E_FORMAT, "'%.100s': tensors '%.100s' and '%.100s' are two names for one",
-                     file_a, a->name, b->name);
+        return error_set(err, QASR_E_FORMAT, "tensor '%.100s' is there twice, in '%.100s' and in '%.100s'", a->name,
+                         file_a, file_b);
+    return error_set(err, QASR_E_FORMAT, "'%.100s': tensors '%.100s' and '%.100s' are two names for one", file_a,
+                     a->name, b->name);
 }
 
 static qasr_status index_meta(weights *w, qasr_error *err)
@@ -183,8 +182,7 @@ const char *wtensor_measure(wtensor *t)
         t->shape[i] = 1;
     if ((t->n_dims ? t->shape[t->n_dims - 1] : 1) % q->block != 0)
         return "has rows that are not a multiple of its type's block";
-    if (__builtin_mul_overflow(t->n_values / q->block, (uint64_t)q->bytes, &t->n_bytes)
-        || t->n_bytes > SIZE_MAX)
+    if (__builtin_mul_overflow(t->n_values / q->block, (uint64_t)q->bytes, &t->n_bytes) || t->n_bytes > SIZE_MAX)
         return "has a shape whose size in bytes overflows";
     return NULL;
 }
@@ -213,30 +211,15 @@ void weights_close(weights *w)
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-weights_container weights_kind(const weights *w)
-{
-    return w->kind;
-}
+weights_container weights_kind(const weights *w) { return w->kind; }
 
-names_layout weights_layout(const weights *w)
-{
-    return w->layout;
-}
+names_layout weights_layout(const weights *w) { return w->layout; }
 
-size_t weights_count(const weights *w)
-{
-    return w->n_tensors;
-}
+size_t weights_count(const weights *w) { return w->n_tensors; }
 
-const wtensor *weights_at(const weights *w, size_t index)
-{
-    return index < w->n_tensors ? &w->tensors[index] : NULL;
-}
+const wtensor *weights_at(const weights *w, size_t index) { return index < w->n_tensors ? &w->tensors[index] : NULL; }
 
-static int compare_name(const void *name, const void *ref)
-{
-    return strcmp(name, ((const name_ref *)ref)->name);
-}
+static int compare_name(const void *name, const void *ref) { return strcmp(name, ((const name_ref *)ref)->name); }
 
 const wtensor *weights_find(const weights *w, const char *canonical)
 {
@@ -244,10 +227,7 @@ const wtensor *weights_find(const weights *w, const char *canonical)
     return r ? &w->tensors[r->index] : NULL;
 }
 
-size_t weights_file_count(const weights *w)
-{
-    return w->n_files;
-}
+size_t weights_file_count(const weights *w) { return w->n_files; }
 
 const char *weights_file_path(const weights *w, unsigned file)
 {
@@ -259,15 +239,9 @@ const file_map *weights_file_map(const weights *w, unsigned file)
     return file < w->n_files ? &w->files[file].map : NULL;
 }
 
-size_t weights_meta_count(const weights *w)
-{
-    return w->n_meta;
-}
+size_t weights_meta_count(const weights *w) { return w->n_meta; }
 
-const wmeta *weights_meta_at(const weights *w, size_t index)
-{
-    return index < w->n_meta ? &w->meta[index] : NULL;
-}
+const wmeta *weights_meta_at(const weights *w, size_t index) { return index < w->n_meta ? &w->meta[index] : NULL; }
 
 const wmeta *weights_meta_find(const weights *w, const char *key)
 {

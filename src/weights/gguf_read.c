@@ -34,8 +34,8 @@ typedef struct gguf_header {
 
 static qasr_status cut_short(const cursor *c, qasr_error *err)
 {
-    return error_set(err, QASR_E_FORMAT, "'%.200s' is cut short or damaged: its %zu bytes end inside %s",
-                     c->file, c->size, c->what);
+    return error_set(err, QASR_E_FORMAT, "'%.200s' is cut short or damaged: its %zu bytes end inside %s", c->file,
+                     c->size, c->what);
 }
 
 static qasr_status take(cursor *c, void *out, size_t n, qasr_error *err)
@@ -54,8 +54,8 @@ static qasr_status take_string(cursor *c, const char **s, size_t *len, qasr_erro
     TRY(take(c, &n, sizeof n, err));
     if (n > MAX_STRING)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.200s': %s has a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed",
-                         c->file, c->what, n, MAX_STRING);
+                         "'%.200s': %s has a string of %" PRIu64 " bytes, at most %" PRIu64 " are allowed", c->file,
+                         c->what, n, MAX_STRING);
     if (n > c->size - c->pos)
         return cut_short(c, err);
     *s = (const char *)c->data + c->pos;
@@ -82,22 +82,20 @@ static qasr_status check_version(uint32_t version, const char *file, qasr_error 
 {
     if (version != 0 && (version & 0xFFFF) == 0)
         return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%.200s' is in big-endian byte order (version field %08" PRIx32
-                         "), expected little endian",
+                         "'%.200s' is in big-endian byte order (version field %08" PRIx32 "), expected little endian",
                          file, version);
     if (version < 2 || version > 3)
-        return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%.200s' is GGUF version %" PRIu32 ", versions 2 and 3 can be read", file, version);
+        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s' is GGUF version %" PRIu32 ", versions 2 and 3 can be read",
+                         file, version);
     return QASR_OK;
 }
 
-static qasr_status check_count(const cursor *c, uint64_t n, size_t min_bytes, const char *what,
-                               qasr_error *err)
+static qasr_status check_count(const cursor *c, uint64_t n, size_t min_bytes, const char *what, qasr_error *err)
 {
     if (n > (c->size - c->pos) / min_bytes)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.200s' says that it holds %" PRIu64 " %s, more than its %zu bytes have room for",
-                         c->file, n, what, c->size);
+                         "'%.200s' says that it holds %" PRIu64 " %s, more than its %zu bytes have room for", c->file,
+                         n, what, c->size);
     return QASR_OK;
 }
 
@@ -106,8 +104,7 @@ static qasr_status read_header(cursor *c, gguf_header *h, qasr_error *err)
     char magic[4];
     snprintf(c->what, sizeof c->what, "the header");
     if (c->size < sizeof magic || memcmp(c->data, "GGUF", sizeof magic) != 0)
-        return error_set(err, QASR_E_FORMAT, "'%.200s' is no GGUF file: it does not start with 'GGUF'",
-                         c->file);
+        return error_set(err, QASR_E_FORMAT, "'%.200s' is no GGUF file: it does not start with 'GGUF'", c->file);
     TRY(take(c, magic, sizeof magic, err));
     TRY(take(c, &h->version, sizeof h->version, err));
     TRY(check_version(h->version, c->file, err));
@@ -144,27 +141,21 @@ static qasr_status read_scalar(cursor *c, wmeta *m, qasr_error *err)
     case WMETA_I8:
     case WMETA_I16:
     case WMETA_I32:
-    case WMETA_I64:
-        m->as.i = sign_extend(raw, bytes);
-        break;
+    case WMETA_I64: m->as.i = sign_extend(raw, bytes); break;
     case WMETA_F32: {
         float f;
         memcpy(&f, &raw, sizeof f);
         m->as.f = f;
         break;
     }
-    case WMETA_F64:
-        memcpy(&m->as.f, &raw, sizeof m->as.f);
-        break;
+    case WMETA_F64: memcpy(&m->as.f, &raw, sizeof m->as.f); break;
     case WMETA_BOOL:
         if (raw > 1)
-            return error_set(err, QASR_E_FORMAT,
-                             "'%.200s': %s is a bool with value %" PRIu64 ", expected 0 or 1", c->file,
-                             c->what, raw);
+            return error_set(err, QASR_E_FORMAT, "'%.200s': %s is a bool with value %" PRIu64 ", expected 0 or 1",
+                             c->file, c->what, raw);
         m->as.b = raw != 0;
         break;
-    default:
-        m->as.u = raw;
+    default: m->as.u = raw;
     }
     return QASR_OK;
 }
@@ -199,15 +190,15 @@ static qasr_status read_array(cursor *c, wmeta *m, qasr_error *err)
     TRY(take(c, &elem_type, sizeof elem_type, err));
     TRY(take(c, &m->n_elems, sizeof m->n_elems, err));
     if (elem_type == WMETA_ARRAY)
-        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': %s is an array of arrays, which cannot be read",
-                         c->file, c->what);
+        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': %s is an array of arrays, which cannot be read", c->file,
+                         c->what);
     if (elem_type != WMETA_STRING && scalar_bytes(elem_type) == 0)
-        return error_set(err, QASR_E_FORMAT, "'%.200s': %s is an array of unknown type %" PRIu32, c->file,
-                         c->what, elem_type);
+        return error_set(err, QASR_E_FORMAT, "'%.200s': %s is an array of unknown type %" PRIu32, c->file, c->what,
+                         elem_type);
     if (m->n_elems > MAX_ARRAY)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.200s': %s is an array of %" PRIu64 " elements, at most %" PRIu64 " are allowed",
-                         c->file, c->what, m->n_elems, MAX_ARRAY);
+                         "'%.200s': %s is an array of %" PRIu64 " elements, at most %" PRIu64 " are allowed", c->file,
+                         c->what, m->n_elems, MAX_ARRAY);
     m->elem_type = (wmeta_type)elem_type;
     m->elems = c->data + c->pos;
     size_t begin = c->pos;
@@ -231,8 +222,7 @@ static qasr_status read_key_value(cursor *c, weights *w, qasr_error *err)
     else if (scalar_bytes(type) != 0)
         TRY(read_scalar(c, &m, err));
     else
-        return error_set(err, QASR_E_FORMAT, "'%.200s': %s has unknown type %" PRIu32, c->file, c->what,
-                         type);
+        return error_set(err, QASR_E_FORMAT, "'%.200s': %s has unknown type %" PRIu32, c->file, c->what, type);
     return weights_add_meta(w, &m, err);
 }
 
@@ -254,13 +244,11 @@ static qasr_status find_alignment(uint64_t *out, const weights *w, const char *f
         if (strcmp(m->key, GGUF_ALIGNMENT_KEY) != 0)
             continue;
         if (m->type != WMETA_U32)
-            return error_set(err, QASR_E_FORMAT,
-                             "'%.200s': " GGUF_ALIGNMENT_KEY " has type %d, expected %d (u32)", file,
-                             (int)m->type, (int)WMETA_U32);
+            return error_set(err, QASR_E_FORMAT, "'%.200s': " GGUF_ALIGNMENT_KEY " has type %d, expected %d (u32)",
+                             file, (int)m->type, (int)WMETA_U32);
         if (m->as.u == 0 || (m->as.u & (m->as.u - 1)) != 0)
             return error_set(err, QASR_E_FORMAT,
-                             "'%.200s': " GGUF_ALIGNMENT_KEY " is %" PRIu64 ", expected a power of two", file,
-                             m->as.u);
+                             "'%.200s': " GGUF_ALIGNMENT_KEY " is %" PRIu64 ", expected a power of two", file, m->as.u);
         *out = m->as.u;
         break;
     }
@@ -274,12 +262,11 @@ static qasr_status parse_type(wtensor *t, uint32_t id, const char *file, qasr_er
     int type = quant_from_ggml_id(id);
     const char *name = quant_ggml_name(id);
     if (type < 0 && name)
-        return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%.200s': tensor '%s': type '%s' (id %" PRIu32 ") cannot be read", file, t->name,
-                         name, id);
+        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': tensor '%s': type '%s' (id %" PRIu32 ") cannot be read",
+                         file, t->name, name, id);
     if (type < 0)
-        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': tensor '%s': type id %" PRIu32 " is unknown",
-                         file, t->name, id);
+        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': tensor '%s': type id %" PRIu32 " is unknown", file,
+                         t->name, id);
     t->type = (quant_type)type;
     return QASR_OK;
 }
@@ -290,9 +277,8 @@ static qasr_status read_shape(cursor *c, wtensor *t, qasr_error *err)
     uint32_t n = 0;
     TRY(take(c, &n, sizeof n, err));
     if (n > WEIGHTS_MAX_DIMS)
-        return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%.200s': %s has %" PRIu32 " dimensions, at most %d can be read", c->file, c->what,
-                         n, WEIGHTS_MAX_DIMS);
+        return error_set(err, QASR_E_UNSUPPORTED, "'%.200s': %s has %" PRIu32 " dimensions, at most %d can be read",
+                         c->file, c->what, n, WEIGHTS_MAX_DIMS);
     t->n_dims = n;
     for (uint32_t i = 0; i < n; i++)
         TRY(take(c, &t->shape[n - 1 - i], sizeof t->shape[0], err));
@@ -305,9 +291,8 @@ static qasr_status read_tensor(cursor *c, wtensor *t, uint64_t *offset, weights 
     uint32_t type_id = 0;
     TRY(take_name(c, w, &t->name, err));
     if (strlen(t->name) > GGUF_MAX_NAME)
-        return error_set(err, QASR_E_FORMAT,
-                         "'%.200s': tensor name '%.100s' has %zu bytes, at most %d are allowed", c->file,
-                         t->name, strlen(t->name), GGUF_MAX_NAME);
+        return error_set(err, QASR_E_FORMAT, "'%.200s': tensor name '%.100s' has %zu bytes, at most %d are allowed",
+                         c->file, t->name, strlen(t->name), GGUF_MAX_NAME);
     snprintf(c->what, sizeof c->what, "the description of tensor '%s'", t->name);
     TRY(read_shape(c, t, err));
     TRY(take(c, &type_id, sizeof type_id, err));
@@ -341,12 +326,12 @@ static qasr_status place_tensors(const cursor *c, weights *w, const uint64_t *of
         wtensor *t = &w->tensors[i];
         if (offsets[i] % alignment != 0)
             return error_set(err, QASR_E_FORMAT,
-                             "'%.200s': tensor '%s' has offset %" PRIu64 ", expected a multiple of %" PRIu64,
-                             c->file, t->name, offsets[i], alignment);
+                             "'%.200s': tensor '%s' has offset %" PRIu64 ", expected a multiple of %" PRIu64, c->file,
+                             t->name, offsets[i], alignment);
         if (offsets[i] > n_data || t->n_bytes > n_data - offsets[i])
             return error_set(err, QASR_E_FORMAT,
-                             "'%.200s' is cut short or damaged: tensor '%s' needs %" PRIu64
-                             " bytes at offset %" PRIu64 ", but there are %zu bytes of data",
+                             "'%.200s' is cut short or damaged: tensor '%s' needs %" PRIu64 " bytes at offset %" PRIu64
+                             ", but there are %zu bytes of data",
                              c->file, t->name, t->n_bytes, offsets[i], n_data);
         t->data = c->data + start + (size_t)offsets[i];
     }

@@ -24,7 +24,7 @@ struct gguf_writer {
     buf meta; /* key-value pairs as they stand in the file */
     uint64_t n_meta;
     size_t strings_left; /* of the array of strings that was announced last */
-    buf keys; /* the keys, each with its NUL, to find duplicates */
+    buf keys;            /* the keys, each with its NUL, to find duplicates */
     out_tensor *tensors;
     size_t n_tensors, cap_tensors;
     uint64_t data_start, n_data; /* bytes; set by begin_data */
@@ -35,10 +35,7 @@ enum { MAX_META_BYTES = 1 << 30 };
 
 static const char magic[4] = { 'G', 'G', 'U', 'F' };
 
-static uint64_t padded(uint64_t n)
-{
-    return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT;
-}
+static uint64_t padded(uint64_t n) { return (n + GGUF_ALIGNMENT - 1) / GGUF_ALIGNMENT * GGUF_ALIGNMENT; }
 
 static qasr_status put_bytes(buf *b, const char *s, size_t len, qasr_error *err)
 {
@@ -47,10 +44,7 @@ static qasr_status put_bytes(buf *b, const char *s, size_t len, qasr_error *err)
     return buf_add(b, s, len, err);
 }
 
-static qasr_status put_string(buf *b, const char *s, qasr_error *err)
-{
-    return put_bytes(b, s, strlen(s), err);
-}
+static qasr_status put_string(buf *b, const char *s, qasr_error *err) { return put_bytes(b, s, strlen(s), err); }
 
 qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool overwrite, qasr_error *err)
 {
@@ -107,8 +101,7 @@ static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qas
         return too_late("metadata key", key, err);
     TRY(check_strings(g, err));
     if (!*key || has_key(g, key))
-        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key,
-                         *key ? "is there twice" : "is empty");
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key, *key ? "is there twice" : "is empty");
     uint32_t id = type;
     TRY(buf_add(&g->keys, key, strlen(key) + 1, err));
     TRY(put_string(&g->meta, key, err));
@@ -126,9 +119,8 @@ qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *va
 qasr_status gguf_writer_meta_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err)
 {
     if (strcmp(key, GGUF_ALIGNMENT_KEY) == 0 && value != GGUF_ALIGNMENT)
-        return error_set(err, QASR_E_INVALID,
-                         GGUF_ALIGNMENT_KEY " cannot be %" PRIu32 ": files are written with %d", value,
-                         GGUF_ALIGNMENT);
+        return error_set(err, QASR_E_INVALID, GGUF_ALIGNMENT_KEY " cannot be %" PRIu32 ": files are written with %d",
+                         value, GGUF_ALIGNMENT);
     TRY(add_key(g, key, WMETA_U32, err));
     return buf_add(&g->meta, &value, sizeof value, err);
 }
@@ -181,9 +173,12 @@ static size_t narrow(unsigned char out[8], const wmeta *m)
 {
     float f = (float)m->as.f;
     switch (m->type) {
-    case WMETA_U8: case WMETA_I8: memcpy(out, &m->as, 1); return 1; /* little endian: the low bytes */
-    case WMETA_U16: case WMETA_I16: memcpy(out, &m->as, 2); return 2;
-    case WMETA_U32: case WMETA_I32: memcpy(out, &m->as, 4); return 4;
+    case WMETA_U8:
+    case WMETA_I8: memcpy(out, &m->as, 1); return 1; /* little endian: the low bytes */
+    case WMETA_U16:
+    case WMETA_I16: memcpy(out, &m->as, 2); return 2;
+    case WMETA_U32:
+    case WMETA_I32: memcpy(out, &m->as, 4); return 4;
     case WMETA_F32: memcpy(out, &f, 4); return 4;
     case WMETA_BOOL: out[0] = m->as.b; return 1;
     default: memcpy(out, &m->as, 8); return 8;
@@ -226,25 +221,23 @@ static qasr_status check_tensor_name(const gguf_writer *g, const char *name, qas
     if (n == 0)
         return error_set(err, QASR_E_INVALID, "a tensor has an empty name");
     if (n > GGUF_MAX_NAME)
-        return error_set(err, QASR_E_INVALID,
-                         "tensor name '%.100s' has %zu bytes, GGUF files allow at most %d", name, n,
-                         GGUF_MAX_NAME);
+        return error_set(err, QASR_E_INVALID, "tensor name '%.100s' has %zu bytes, GGUF files allow at most %d", name,
+                         n, GGUF_MAX_NAME);
     for (size_t i = 0; i < g->n_tensors; i++)
         if (strcmp(g->tensors[i].name, name) == 0)
             return error_set(err, QASR_E_INVALID, "tensor '%s' is there twice", name);
     return QASR_OK;
 }
 
-qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
-                            const uint64_t *shape, size_t *index, qasr_error *err)
+qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims, const uint64_t *shape,
+                            size_t *index, qasr_error *err)
 {
     if (g->begun)
         return too_late("tensor", name, err);
     TRY(check_tensor_name(g, name, err));
     if ((unsigned)type >= QUANT_TYPE_COUNT || n_dims > WEIGHTS_MAX_DIMS)
-        return error_set(err, QASR_E_INVALID,
-                         "tensor '%s' has type %d and %u dimensions, at most %d and %d are known", name,
-                         (int)type, n_dims, QUANT_TYPE_COUNT - 1, WEIGHTS_MAX_DIMS);
+        return error_set(err, QASR_E_INVALID, "tensor '%s' has type %d and %u dimensions, at most %d and %d are known",
+                         name, (int)type, n_dims, QUANT_TYPE_COUNT - 1, WEIGHTS_MAX_DIMS);
     TRY(grow_tensors(g, err));
     out_tensor *o = &g->tensors[g->n_tensors];
     *o = (out_tensor){ .t = { .type = type, .n_dims = n_dims }, .offset = g->n_data };
@@ -256,8 +249,7 @@ qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, u
     if (!wrong && (__builtin_add_overflow(g->n_data, o->t.n_bytes, &end) || end > INT64_MAX))
         wrong = "lies at an offset that overflows";
     if (wrong)
-        return error_set(err, QASR_E_INVALID, "tensor '%s' (type '%s') %s", name, quant_get(type)->name,
-                         wrong);
+        return error_set(err, QASR_E_INVALID, "tensor '%s' (type '%s') %s", name, quant_get(type)->name, wrong);
     g->n_data = padded(end);
     *index = g->n_tensors++;
     return QASR_OK;
@@ -302,8 +294,9 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 
 static const unsigned char zeros[GGUF_ALIGNMENT];
 
-/* Header, its padding, and the padding behind every tensor: after this the file has its final size. The magic is left out
- * until commit: the temporary file that a killed process leaves is no GGUF file, and zeros are not taken for weights. */
+/* Header, its padding, and the padding behind every tensor: after this the file has its final size. The magic is left
+ * out until commit: the temporary file that a killed process leaves is no GGUF file, and zeros are not taken for
+ * weights. */
 static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
 {
     TRY(file_writer_put(&g->file, sizeof magic, head->data + sizeof magic, head->len - sizeof magic, err));
@@ -343,17 +336,15 @@ qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err)
     return status;
 }
 
-qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n,
-                            qasr_error *err)
+qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n, qasr_error *err)
 {
     if (!g->begun || index >= g->n_tensors)
         return error_set(err, QASR_E_INVALID, "data for tensor %zu of %zu %s", index, g->n_tensors,
                          g->begun ? "that was not declared" : "before the header was written");
     out_tensor *o = &g->tensors[index];
     if (offset > o->t.n_bytes || n > o->t.n_bytes - offset)
-        return error_set(err, QASR_E_INVALID,
-                         "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64, o->name, n,
-                         offset, o->t.n_bytes);
+        return error_set(err, QASR_E_INVALID, "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64,
+                         o->name, n, offset, o->t.n_bytes);
     TRY(file_writer_put(&g->file, g->data_start + o->offset + offset, data, n, err));
     atomic_fetch_add_explicit(&o->n_put, n, memory_order_relaxed);
     return QASR_OK;
@@ -368,9 +359,8 @@ static qasr_status check_complete(gguf_writer *g, qasr_error *err)
         out_tensor *o = &g->tensors[i];
         uint64_t n_put = atomic_load(&o->n_put);
         if (n_put != o->t.n_bytes)
-            return error_set(err, QASR_E_INVALID,
-                             "tensor '%s' got %" PRIu64 " bytes of data, expected %" PRIu64, o->name, n_put,
-                             o->t.n_bytes);
+            return error_set(err, QASR_E_INVALID, "tensor '%s' got %" PRIu64 " bytes of data, expected %" PRIu64,
+                             o->name, n_put, o->t.n_bytes);
     }
     return QASR_OK;
 }

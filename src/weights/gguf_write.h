@@ -22,8 +22,8 @@ qasr_status gguf_writer_meta_copy(gguf_writer *g, const wmeta *m, qasr_error *er
 /* Declares the next tensor; shape is slowest first. Trailing GGUF dimensions of 1 are left out as ggml
  * does. *index numbers tensors from 0. Errors: INVALID (duplicate, name over 63 bytes, row not a multiple
  * of the block). */
-qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
-                            const uint64_t *shape, size_t *index, qasr_error *err);
+qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims, const uint64_t *shape,
+                            size_t *index, qasr_error *err);
 /* The size that the file has in the end, as far as keys and tensors are declared. */
 qasr_status gguf_writer_measure(const gguf_writer *g, uint64_t *file_bytes, qasr_error *err);
 /* Fixes offsets and writes header, metadata and tensor list. */

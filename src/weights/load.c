@@ -51,7 +51,8 @@ qasr_status weights_copy(weights *w, const wtensor *const *tensors, size_t n, qa
     return status;
 }
 
-qasr_status weights_lock(const weights *w, const wtensor *const *tensors, size_t n, uint64_t *n_bytes, int *refused, qasr_error *err)
+qasr_status weights_lock(const weights *w, const wtensor *const *tensors, size_t n, uint64_t *n_bytes, int *refused,
+                         qasr_error *err)
 {
     file_range *ranges;
     TRY(MEM_ALLOC(&ranges, n, err));

@@ -1,7 +1,8 @@
 /* One table of tensor names, read in both directions: the original checkpoint's name in the first column, what each
  * other layout calls the same tensor in the others. Values and shapes are the same in all of them.
  *
- * A column ends in a dot when it is a prefix: what follows is the same in all layouts. Any other is a whole name but for
+ * A column ends in a dot when it is a prefix: what follows is the same in all layouts. Any other is a whole name but
+ * for
  * ".weight" or ".bias". '#' stands for the number of a layer. The first row that fits decides, so longer prefixes stand
  * before shorter ones of the same start, and an alias that is only read after the name that is also written. */
 #include <string.h>
@@ -94,8 +95,9 @@ static bool expand(char *out, size_t size, const char *pattern, const wildcard *
 {
     size_t used = 0, n_before = strcspn(pattern, "#");
     const char *after = pattern[n_before] ? pattern + n_before + 1 : "";
-    return size > 0 && append(out, size, &used, pattern, n_before) && append(out, size, &used, w->number, w->n_number) &&
-           append(out, size, &used, after, strlen(after)) && append(out, size, &used, w->rest, strlen(w->rest));
+    return size > 0 && append(out, size, &used, pattern, n_before) &&
+           append(out, size, &used, w->number, w->n_number) && append(out, size, &used, after, strlen(after)) &&
+           append(out, size, &used, w->rest, strlen(w->rest));
 }
 
 /* *found: a row knows the name. */
@@ -156,7 +158,10 @@ names_layout names_detect(const char *architecture, const wtensor *tensors, size
         const char *architecture;
         names_layout layout;
     } known[] = {
-        { "qwen3vl", NAMES_LLAMA }, { "clip", NAMES_LLAMA }, { "qwen3_asr", NAMES_STT }, { "qwen3asr", NAMES_CRISP },
+        { "qwen3vl", NAMES_LLAMA },
+        { "clip", NAMES_LLAMA },
+        { "qwen3_asr", NAMES_STT },
+        { "qwen3asr", NAMES_CRISP },
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(architecture, known[i].architecture) == 0)

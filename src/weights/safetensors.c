@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "weights/container.h"
-#include "weights/safetensors_format.h"
 #include "weights/safetensors.h"
+#include "weights/safetensors_format.h"
 
 /* A tensor of an index and the file that holds it. Both strings belong to the index's JSON. */
 typedef struct placement {
@@ -48,31 +48,29 @@ static qasr_status check_magic(const file_map *m, const char *file, qasr_error *
 }
 
 /* Parses the header; *data_pos is where the data starts. json_decref(*root) is the caller's. */
-static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *m, const char *file,
-                               qasr_error *err)
+static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *m, const char *file, qasr_error *err)
 {
     TRY(check_magic(m, file, err));
     uint64_t n;
     if (m->size < sizeof n)
-        return error_set(err, QASR_E_FORMAT, "'%.200s' has %zu bytes, too few for a safetensors file", file,
-                         m->size);
+        return error_set(err, QASR_E_FORMAT, "'%.200s' has %zu bytes, too few for a safetensors file", file, m->size);
     memcpy(&n, m->data, sizeof n);
     if (n > m->size - sizeof n && (m->size == sizeof n || m->data[sizeof n] != '{'))
         return error_set(err, QASR_E_FORMAT, "'%.200s' is neither a safetensors nor a GGUF file", file);
     if (n > m->size - sizeof n)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.200s' is cut short: a safetensors header of %" PRIu64 " bytes in a file of %zu bytes", file, n,
-                         m->size);
+                         "'%.200s' is cut short: a safetensors header of %" PRIu64 " bytes in a file of %zu bytes",
+                         file, n, m->size);
     if (n > SAFETENSORS_MAX_JSON_BYTES)
-        return error_set(err, QASR_E_FORMAT, "'%.200s': header of %" PRIu64 " bytes, at most %d are read",
-                         file, n, SAFETENSORS_MAX_JSON_BYTES);
+        return error_set(err, QASR_E_FORMAT, "'%.200s': header of %" PRIu64 " bytes, at most %d are read", file, n,
+                         SAFETENSORS_MAX_JSON_BYTES);
     json_error_t bad;
     *root = json_loadb((const char *)m->data + sizeof n, (size_t)n, JSON_REJECT_DUPLICATES, &bad);
     if (!*root && !*bad.text) /* Jansson has nothing to say */
         return error_set(err, QASR_E_NOMEM, "cannot read the header of '%.200s': out of memory", file);
     if (!*root)
-        return error_set(err, QASR_E_FORMAT, "'%.200s': header is not valid JSON: %s (byte %d)", file,
-                         bad.text, bad.position);
+        return error_set(err, QASR_E_FORMAT, "'%.200s': header is not valid JSON: %s (byte %d)", file, bad.text,
+                         bad.position);
     *data_pos = sizeof n + (size_t)n;
     if (json_is_object(*root))
         return QASR_OK;
@@ -96,14 +94,13 @@ static qasr_status parse_shape(st_item *it, const json_t *shape, const char *fil
         return error_set(err, QASR_E_FORMAT, "'%.100s': tensor '%.100s' has no shape", file, it->t.name);
     if (n > WEIGHTS_MAX_DIMS && it->readable)
         return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%.100s': tensor '%.100s' has %zu dimensions, at most %d can be read", file,
-                         it->t.name, n, WEIGHTS_MAX_DIMS);
+                         "'%.100s': tensor '%.100s' has %zu dimensions, at most %d can be read", file, it->t.name, n,
+                         WEIGHTS_MAX_DIMS);
     for (size_t i = 0; i < n; i++) {
         uint64_t dim;
         if (!get_u64(&dim, json_array_get(shape, i)))
-            return error_set(err, QASR_E_FORMAT,
-                             "'%.100s': tensor '%.100s': dimension %zu of the shape is not a count", file,
-                             it->t.name, i);
+            return error_set(err, QASR_E_FORMAT, "'%.100s': tensor '%.100s': dimension %zu of the shape is not a count",
+                             file, it->t.name, i);
         if (i < WEIGHTS_MAX_DIMS)
             it->t.shape[i] = dim;
     }
@@ -114,15 +111,14 @@ static qasr_status parse_shape(st_item *it, const json_t *shape, const char *fil
 static qasr_status parse_offsets(st_item *it, const json_t *offsets, uint64_t data_bytes, const char *file,
                                  qasr_error *err)
 {
-    if (json_array_size(offsets) != 2 || !get_u64(&it->begin, json_array_get(offsets, 0))
-        || !get_u64(&it->end, json_array_get(offsets, 1)))
-        return error_set(err, QASR_E_FORMAT,
-                         "'%.100s': tensor '%.100s': data_offsets is not a pair of byte counts", file,
-                         it->t.name);
+    if (json_array_size(offsets) != 2 || !get_u64(&it->begin, json_array_get(offsets, 0)) ||
+        !get_u64(&it->end, json_array_get(offsets, 1)))
+        return error_set(err, QASR_E_FORMAT, "'%.100s': tensor '%.100s': data_offsets is not a pair of byte counts",
+                         file, it->t.name);
     if (it->begin > it->end || it->end > data_bytes)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.100s': tensor '%.100s' lies at bytes %" PRIu64 " to %" PRIu64
-                         ", but the file has %" PRIu64 " bytes of data; it may be cut short",
+                         "'%.100s': tensor '%.100s' lies at bytes %" PRIu64 " to %" PRIu64 ", but the file has %" PRIu64
+                         " bytes of data; it may be cut short",
                          file, it->t.name, it->begin, it->end, data_bytes);
     return QASR_OK;
 }
@@ -141,8 +137,8 @@ static bool parse_dtype(quant_type *out, const char *dtype)
     return false;
 }
 
-static qasr_status parse_item(st_item *it, const char *name, const json_t *entry, uint64_t data_bytes,
-                              const char *file, qasr_error *err)
+static qasr_status parse_item(st_item *it, const char *name, const json_t *entry, uint64_t data_bytes, const char *file,
+                              qasr_error *err)
 {
     it->t.name = name;
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
@@ -152,8 +148,7 @@ static qasr_status parse_item(st_item *it, const char *name, const json_t *entry
     TRY(parse_shape(it, json_object_get(entry, "shape"), file, err));
     TRY(parse_offsets(it, json_object_get(entry, "data_offsets"), data_bytes, file, err));
     if (!it->readable) {
-        log_warning("'%.100s': tensor '%.100s' is left out: element type '%.20s' cannot be read", file, name,
-                    dtype);
+        log_warning("'%.100s': tensor '%.100s' is left out: element type '%.20s' cannot be read", file, name, dtype);
         return QASR_OK;
     }
     const char *wrong = wtensor_measure(&it->t);
@@ -161,8 +156,7 @@ static qasr_status parse_item(st_item *it, const char *name, const json_t *entry
         return error_set(err, QASR_E_FORMAT, "'%.100s': tensor '%.100s' %s", file, name, wrong);
     if (it->end - it->begin != it->t.n_bytes)
         return error_set(err, QASR_E_FORMAT,
-                         "'%.100s': tensor '%.100s' has %" PRIu64 " bytes of data, expected %" PRIu64
-                         " for its shape",
+                         "'%.100s': tensor '%.100s' has %" PRIu64 " bytes of data, expected %" PRIu64 " for its shape",
                          file, name, it->end - it->begin, it->t.n_bytes);
     return QASR_OK;
 }
@@ -184,8 +178,8 @@ static qasr_status sort_items(st_item *items, size_t n, const char *file, qasr_e
         if (items[i].begin == items[i].end)
             continue;
         if (last && items[i].begin < last->end)
-            return error_set(err, QASR_E_FORMAT, "'%.100s': data of tensors '%.100s' and '%.100s' overlap",
-                             file, last->t.name, items[i].t.name);
+            return error_set(err, QASR_E_FORMAT, "'%.100s': data of tensors '%.100s' and '%.100s' overlap", file,
+                             last->t.name, items[i].t.name);
         last = &items[i];
     }
     return QASR_OK;
@@ -211,8 +205,8 @@ static qasr_status add_metadata(weights *w, json_t *metadata, const char *file, 
 }
 
 /* Checks every entry of the header, also those that will not be kept. */
-static qasr_status parse_items(st_item *items, size_t *n_items, json_t *root, uint64_t data_bytes,
-                               const char *file, qasr_error *err)
+static qasr_status parse_items(st_item *items, size_t *n_items, json_t *root, uint64_t data_bytes, const char *file,
+                               qasr_error *err)
 {
     const char *name;
     json_t *entry;
@@ -231,14 +225,11 @@ static qasr_status parse_items(st_item *items, size_t *n_items, json_t *root, ui
     return sort_items(items, n, file, err);
 }
 
-static int compare_placed_name(const void *name, const void *p)
-{
-    return strcmp(name, ((const placement *)p)->tensor);
-}
+static int compare_placed_name(const void *name, const void *p) { return strcmp(name, ((const placement *)p)->tensor); }
 
 /* placed: the tensors that the index expects in this file, sorted by name; NULL without an index. */
-static qasr_status keep_items(weights *w, const st_item *items, size_t n, unsigned file_index,
-                              size_t data_pos, const placement *placed, size_t n_placed, qasr_error *err)
+static qasr_status keep_items(weights *w, const st_item *items, size_t n, unsigned file_index, size_t data_pos,
+                              const placement *placed, size_t n_placed, qasr_error *err)
 {
     const wfile *f = &w->files[file_index];
     for (size_t i = 0; i < n; i++) {
@@ -258,8 +249,7 @@ static qasr_status keep_items(weights *w, const st_item *items, size_t n, unsign
     return QASR_OK;
 }
 
-static qasr_status add_file(weights *w, const char *path, const placement *placed, size_t n_placed,
-                            qasr_error *err)
+static qasr_status add_file(weights *w, const char *path, const placement *placed, size_t n_placed, qasr_error *err)
 {
     unsigned index;
     TRY(weights_add_file(w, path, &index, err));
@@ -274,9 +264,8 @@ static qasr_status add_file(weights *w, const char *path, const placement *place
     TRY_GOTO(parse_items(items, &n_items, root, map->size - data_pos, file, err));
     for (size_t i = 0; i < n_placed; i++)
         if (!json_object_get(root, placed[i].tensor)) {
-            status =
-                error_set(err, QASR_E_FORMAT, "'%.100s' lacks tensor '%.100s', which the index expects there",
-                          file, placed[i].tensor);
+            status = error_set(err, QASR_E_FORMAT, "'%.100s' lacks tensor '%.100s', which the index expects there",
+                               file, placed[i].tensor);
             goto done;
         }
     TRY_GOTO(keep_items(w, items, n_items, index, data_pos, placed, n_placed, err));
@@ -303,8 +292,8 @@ static qasr_status load_index(json_t **root, const char *path, qasr_error *err)
         if (!*root && !*bad.text)
             status = error_set(err, QASR_E_NOMEM, "cannot read '%.200s': out of memory", path);
         else if (!*root)
-            status = error_set(err, QASR_E_FORMAT, "'%.200s' is not valid JSON: %s (line %d)", path, bad.text,
-                               bad.line);
+            status =
+                error_set(err, QASR_E_FORMAT, "'%.200s' is not valid JSON: %s (line %d)", path, bad.text, bad.line);
     }
     buf_free(&text);
     return status;
@@ -314,10 +303,9 @@ static qasr_status load_index(json_t **root, const char *path, qasr_error *err)
 static qasr_status check_shard_name(const char *name, const char *tensor, const char *index, qasr_error *err)
 {
     if (!*name || strcmp(name, ".") == 0 || strchr(name, '/') || strchr(name, '\\') || strstr(name, ".."))
-        return error_set(
-            err, QASR_E_FORMAT,
-            "'%.100s': tensor '%.100s' is placed in '%.100s', expected a file name without a folder", index,
-            tensor, name);
+        return error_set(err, QASR_E_FORMAT,
+                         "'%.100s': tensor '%.100s' is placed in '%.100s', expected a file name without a folder",
+                         index, tensor, name);
     return QASR_OK;
 }
 
@@ -329,8 +317,7 @@ static int compare_placements(const void *a, const void *b)
 }
 
 /* The weight_map as a list sorted by file, then tensor. */
-static qasr_status list_placements(placement **out, size_t *n_out, json_t *root, const char *index,
-                                   qasr_error *err)
+static qasr_status list_placements(placement **out, size_t *n_out, json_t *root, const char *index, qasr_error *err)
 {
     json_t *map = json_object_get(root, "weight_map"), *value;
     size_t n = json_object_size(map), i = 0;
@@ -344,8 +331,8 @@ static qasr_status list_placements(placement **out, size_t *n_out, json_t *root,
     {
         list[i] = (placement){ json_string_value(value), tensor };
         if (!list[i].file)
-            status = error_set(err, QASR_E_FORMAT, "'%.100s': the file of tensor '%.100s' is not a string",
-                               index, tensor);
+            status =
+                error_set(err, QASR_E_FORMAT, "'%.100s': the file of tensor '%.100s' is not a string", index, tensor);
         else
             status = check_shard_name(list[i].file, tensor, index, err);
         if (status != QASR_OK) {
@@ -360,8 +347,8 @@ static qasr_status list_placements(placement **out, size_t *n_out, json_t *root,
     return QASR_OK;
 }
 
-static qasr_status add_shard(weights *w, const char *dir, const placement *placed, size_t n,
-                             const char *index, qasr_error *err)
+static qasr_status add_shard(weights *w, const char *dir, const placement *placed, size_t n, const char *index,
+                             qasr_error *err)
 {
     char *path;
     TRY(file_path_join(&path, dir, placed[0].file, err));
@@ -369,8 +356,8 @@ static qasr_status add_shard(weights *w, const char *dir, const placement *place
     if (file_exists(path))
         status = add_file(w, path, placed, n, err);
     else
-        status = error_set(err, QASR_E_IO, "shard '%.200s' is missing: '%.100s' places tensor '%.100s' there",
-                           path, index, placed[0].tensor);
+        status = error_set(err, QASR_E_IO, "shard '%.200s' is missing: '%.100s' places tensor '%.100s' there", path,
+                           index, placed[0].tensor);
     mem_free(path);
     return status;
 }
@@ -407,8 +394,7 @@ static qasr_status check_complete(char *const *names, size_t n, const char *dir,
     char *end;
     unsigned long total = strtoul(of, &end, 10);
     if (end != of && total > n)
-        return error_set(err, QASR_E_IO, "'%.200s' holds %zu of %lu shards 'model-*-of-%.20s'", dir, n, total,
-                         of);
+        return error_set(err, QASR_E_IO, "'%.200s' holds %zu of %lu shards 'model-*-of-%.20s'", dir, n, total, of);
     return QASR_OK;
 }
 
@@ -430,8 +416,10 @@ static qasr_status add_unindexed_shards(weights *w, const char *dir, qasr_error 
     file_names shards;
     qasr_status status = file_list(&shards, dir, "model-*-of-*.safetensors", err);
     if (status == QASR_OK && shards.n == 0)
-        status = error_set(err, QASR_E_IO, "'%.200s' holds no weights: expected model.safetensors, model.safetensors.index.json or"
-                           " model-*-of-*.safetensors", dir);
+        status = error_set(err, QASR_E_IO,
+                           "'%.200s' holds no weights: expected model.safetensors, model.safetensors.index.json or"
+                           " model-*-of-*.safetensors",
+                           dir);
     else if (status == QASR_OK)
         status = add_sorted_shards(w, dir, shards.names, shards.n, err);
     file_names_free(&shards);

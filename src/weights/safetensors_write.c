@@ -17,8 +17,8 @@ static qasr_status add_entry(json_t *root, const st_entry *e, uint64_t *pos, qas
         return error_set(err, QASR_E_INVALID, "tensor name '%.100s' is empty, reserved or there twice",
                          e->name ? e->name : "");
     if (e->n_dims > WEIGHTS_MAX_DIMS)
-        return error_set(err, QASR_E_INVALID, "tensor '%.100s' has %u dimensions, at most %d can be written",
-                         e->name, e->n_dims, WEIGHTS_MAX_DIMS);
+        return error_set(err, QASR_E_INVALID, "tensor '%.100s' has %u dimensions, at most %d can be written", e->name,
+                         e->n_dims, WEIGHTS_MAX_DIMS);
     wtensor t = { .type = QUANT_F32, .n_dims = e->n_dims };
     memcpy(t.shape, e->shape, sizeof t.shape);
     const char *wrong = wtensor_measure(&t);
@@ -30,11 +30,11 @@ static qasr_status add_entry(json_t *root, const st_entry *e, uint64_t *pos, qas
     json_t *shape = json_array();
     for (unsigned i = 0; i < e->n_dims; i++)
         json_array_append_new(shape, json_integer((json_int_t)e->shape[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape, "data_offsets",
-                              (json_int_t)*pos, (json_int_t)end);
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape, "data_offsets", (json_int_t)*pos,
+                              (json_int_t)end);
     if (json_object_set_new(root, e->name, entry) != 0)
-        return error_set(err, QASR_E_INVALID,
-                         "cannot describe tensor '%.100s': the name is not UTF-8, or no memory", e->name);
+        return error_set(err, QASR_E_INVALID, "cannot describe tensor '%.100s': the name is not UTF-8, or no memory",
+                         e->name);
     *pos = end;
     return QASR_OK;
 }
@@ -63,8 +63,7 @@ done:
     return status;
 }
 
-static qasr_status put_entries(file_writer *f, const buf *head, const st_entry *entries, size_t n,
-                               qasr_error *err)
+static qasr_status put_entries(file_writer *f, const buf *head, const st_entry *entries, size_t n, qasr_error *err)
 {
     TRY(file_writer_put(f, 0, head->data, head->len, err));
     uint64_t pos = head->len;

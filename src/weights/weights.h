@@ -24,19 +24,24 @@ typedef struct wtensor {
     unsigned n_dims;
     uint64_t shape[WEIGHTS_MAX_DIMS]; /* slowest first (GGUF's order reversed); 1 beyond n_dims */
     uint64_t n_values, n_bytes;
-    const void *data;  /* n_bytes, mapped; 2-byte aligned at best */
-    unsigned file;     /* index for weights_file_* */
+    const void *data; /* n_bytes, mapped; 2-byte aligned at best */
+    unsigned file;    /* index for weights_file_* */
 } wtensor;
 
 /* ---- names ---- */
 /* How a file names the tensors. llama.cpp's covers both of its files, text model and mmproj. */
 typedef enum names_layout {
-    NAMES_ORIGINAL, NAMES_HF, NAMES_LLAMA, NAMES_STT /* transcribe.cpp */, NAMES_CRISP, NAMES_LAYOUTS
+    NAMES_ORIGINAL,
+    NAMES_HF,
+    NAMES_LLAMA,
+    NAMES_STT /* transcribe.cpp */,
+    NAMES_CRISP,
+    NAMES_LAYOUTS
 } names_layout;
 
 const char *names_layout_name(names_layout layout); /* "original", "hf", "llama.cpp", ... */
-/* Name in a layout -> original name, into out (size bytes). Names that the layout does not know are copied. False if the
- * result does not fit. */
+/* Name in a layout -> original name, into out (size bytes). Names that the layout does not know are copied. False if
+ * the result does not fit. */
 bool names_canonical(char *out, size_t size, const char *name, names_layout from);
 /* Original name -> name in a layout. False if the layout has none for it or it does not fit. */
 bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to);
@@ -52,8 +57,9 @@ typedef struct weights weights;
 
 void weights_close(weights *w); /* NULL is fine */
 
-/* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not touched
- * for them any more. Errors: IO (also when a file has become shorter or is another one since w was opened), NOMEM. */
+/* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not
+ * touched for them any more. Errors: IO (also when a file has become shorter or is another one since w was opened),
+ * NOMEM. */
 qasr_status weights_copy(weights *w, const wtensor *const *tensors, size_t n, qasr_error *err);
 /* Locks the data of these tensors of w in memory until w is closed. Adds to *n_bytes what that takes. *refused: why the
  * system did not do it for all (an errno), left alone if it did. Error: NOMEM. */
@@ -73,15 +79,31 @@ const file_map *weights_file_map(const weights *w, unsigned file);
 
 /* ---- metadata: GGUF key-values, or safetensors' __metadata__ strings ---- */
 typedef enum wmeta_type {
-    WMETA_U8, WMETA_I8, WMETA_U16, WMETA_I16, WMETA_U32, WMETA_I32, WMETA_F32, WMETA_BOOL, WMETA_STRING,
-    WMETA_ARRAY, WMETA_U64, WMETA_I64, WMETA_F64
+    WMETA_U8,
+    WMETA_I8,
+    WMETA_U16,
+    WMETA_I16,
+    WMETA_U32,
+    WMETA_I32,
+    WMETA_F32,
+    WMETA_BOOL,
+    WMETA_STRING,
+    WMETA_ARRAY,
+    WMETA_U64,
+    WMETA_I64,
+    WMETA_F64
 } wmeta_type; /* numbered as in GGUF */
 
 typedef struct wmeta {
     const char *key;
     wmeta_type type;
-    union { uint64_t u; int64_t i; double f; bool b; } as; /* integers widened to u or i, floats to f */
-    const char *str;      /* strings: NUL-terminated copy */
+    union {
+        uint64_t u;
+        int64_t i;
+        double f;
+        bool b;
+    } as;            /* integers widened to u or i, floats to f */
+    const char *str; /* strings: NUL-terminated copy */
     size_t str_len;
     wmeta_type elem_type; /* arrays */
     uint64_t n_elems;

@@ -9,6 +9,6 @@ int main(void)
     qasr_quantize_options q = QASR_QUANTIZE_OPTIONS_INIT;
     qasr_limits l = QASR_LIMITS_INIT;
     qasr_cost w = QASR_COST_INIT;
-    return !(m.struct_size == sizeof m && s.struct_size == sizeof s && t.struct_size == sizeof t && q.struct_size == sizeof q &&
-             l.struct_size == sizeof l && w.struct_size == sizeof w);
+    return !(m.struct_size == sizeof m && s.struct_size == sizeof s && t.struct_size == sizeof t &&
+             q.struct_size == sizeof q && l.struct_size == sizeof l && w.struct_size == sizeof w);
 }

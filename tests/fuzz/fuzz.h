@@ -1,6 +1,6 @@
-/* What the targets share. A target reads hostile bytes the way the program does and checks what must hold whatever they are.
- * It is one file with LLVMFuzzerTestOneInput, built twice: with libFuzzer (`make fuzz`), and with replay.c, which runs the
- * corpus and mutations of it as an ordinary test. */
+/* What the targets share. A target reads hostile bytes the way the program does and checks what must hold whatever they
+ * are. It is one file with LLVMFuzzerTestOneInput, built twice: with libFuzzer (`make fuzz`), and with replay.c, which
+ * runs the corpus and mutations of it as an ordinary test. */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
 
@@ -10,8 +10,8 @@
 /* Always 0. data is readable for size bytes and no further. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Writes a file of that name into a folder that belongs to this process and is removed at its end. The path lives until the
- * next call. */
+/* Writes a file of that name into a folder that belongs to this process and is removed at its end. The path lives until
+ * the next call. */
 const char *fuzz_file(const char *name, const void *data, size_t size);
 const char *fuzz_folder(void);
 
@@ -19,8 +19,8 @@ const char *fuzz_folder(void);
 #define FUZZ_CHECK(fact) ((fact) ? (void)0 : fuzz_finding(#fact, __FILE__, __LINE__))
 _Noreturn void fuzz_finding(const char *fact, const char *file, int line);
 
-/* Cuts data at its first zero byte: *size becomes the length before it, *rest and *n_rest what follows it (nothing if there is
- * none). */
+/* Cuts data at its first zero byte: *size becomes the length before it, *rest and *n_rest what follows it (nothing if
+ * there is none). */
 void fuzz_split(const uint8_t *data, size_t *size, const uint8_t **rest, size_t *n_rest);
 
 #endif

@@ -1,4 +1,5 @@
-/* JSON of a model directory: config.json, generation_config.json, and the index of shards (which are two small good files). */
+/* JSON of a model directory: config.json, generation_config.json, and the index of shards (which are two small good
+ * files). */
 #include <stdlib.h>
 
 #include "model/config.h"

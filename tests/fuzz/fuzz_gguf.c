@@ -1,10 +1,10 @@
-/* A .gguf file, in all the ways in which one is read: as a container, as a model (configuration, tokenizer, shapes), as a
- * calibration, and by `qasr info`. */
+/* A .gguf file, in all the ways in which one is read: as a container, as a model (configuration, tokenizer, shapes), as
+ * a calibration, and by `qasr info`. */
 #include <math.h>
 
-#include "quantize/calibration_file.h"
 #include "model/config.h"
 #include "qasr/qasr.h"
+#include "quantize/calibration_file.h"
 #include "weights/gguf_read.h"
 #include "weights_checks.h"
 

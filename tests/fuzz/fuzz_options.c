@@ -38,7 +38,8 @@ static void check_values(const command *cmd, const char *args, opt_result result
         if (o->type == OPT_FLAG)
             FUZZ_CHECK(number == 0 || number == 1);
         if (o->type == OPT_NUMBER)
-            FUZZ_CHECK(*(const double *)field == 0 || (*(const double *)field >= o->min && *(const double *)field <= o->max));
+            FUZZ_CHECK(*(const double *)field == 0 ||
+                       (*(const double *)field >= o->min && *(const double *)field <= o->max));
     }
     FUZZ_CHECK(result == OPT_PARSED || result == OPT_HELP_SHOWN || result == OPT_WRONG);
 }

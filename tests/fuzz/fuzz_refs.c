@@ -1,8 +1,8 @@
 /* Lists of texts: references, and transcripts of others as a table or as JSON lines. */
 #include <string.h>
 
-#include "fuzz.h"
 #include "cli/eval/texts.h"
+#include "fuzz.h"
 
 static void check_list(text_list *list, bool read)
 {

@@ -1,4 +1,5 @@
-/* Text: a user's context and language, a model's answer, a transcript and its reference; with the demo model's tokenizer. */
+/* Text: a user's context and language, a model's answer, a transcript and its reference; with the demo model's
+ * tokenizer. */
 #include <stdio.h>
 #include <stdlib.h>
 

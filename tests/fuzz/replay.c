@@ -2,8 +2,8 @@
  *
  *     replay_TARGET MUTATIONS FOLDER...
  *
- * A finding ends it as the target's crash does; the last line of standard error then says which input it was. That input alone:
- * replay_TARGET FILE [MUTATION]. */
+ * A finding ends it as the target's crash does; the last line of standard error then says which input it was. That
+ * input alone: replay_TARGET FILE [MUTATION]. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +51,22 @@ static void set_byte(input *in, uint64_t *random)
 /* Lengths and offsets are where readers go wrong. */
 static void set_number(input *in, uint64_t *random)
 {
-    static const uint64_t numbers[] = { 0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
-                                        0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF };
+    static const uint64_t numbers[] = { 0,
+                                        1,
+                                        2,
+                                        0x7F,
+                                        0x80,
+                                        0xFF,
+                                        0x100,
+                                        0x7FFF,
+                                        0xFFFF,
+                                        0x7FFFFFFF,
+                                        0x80000000,
+                                        0xFFFFFFFF,
+                                        0x100000000,
+                                        0x7FFFFFFFFFFFFFFF,
+                                        0x8000000000000000,
+                                        0xFFFFFFFFFFFFFFFF };
     uint64_t value = numbers[below(random, sizeof numbers / sizeof numbers[0])];
     size_t width = (size_t)1 << below(random, 4);
     if (in->n >= width)
@@ -80,8 +94,8 @@ static void repeat_block(input *in, uint64_t *random)
 /* Mutation 0 is the seed itself. */
 static void mutate(input *in, size_t mutation)
 {
-    static void (*const edits[])(input *, uint64_t *) = { flip_bit,     flip_bit,     set_byte,     set_number,
-                                                          set_number,   cut_end,      remove_block, repeat_block };
+    static void (*const edits[])(input *, uint64_t *) = { flip_bit,   flip_bit, set_byte,     set_number,
+                                                          set_number, cut_end,  remove_block, repeat_block };
     uint64_t random = mutation * 0x9E3779B97F4A7C15u;
     for (size_t n = mutation ? 1 + below(&random, EDITS_MAX) : 0; n > 0; n--)
         edits[below(&random, sizeof edits / sizeof edits[0])](in, &random);
@@ -134,7 +148,9 @@ static size_t list(char **paths, size_t n, const char *folder)
 /* ---- runs --------------------------------------------------------------------------------------- */
 
 /* Where the child is, for the parent to tell. */
-typedef struct place { size_t seed, mutation, n_run; } place;
+typedef struct place {
+    size_t seed, mutation, n_run;
+} place;
 
 static void run_all(place *at, char **paths, size_t n, size_t n_mutations)
 {

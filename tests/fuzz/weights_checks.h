@@ -15,11 +15,14 @@ static inline void check_tensors(const weights *w)
         const wtensor *t = weights_at(w, i);
         const file_map *map = weights_file_map(w, t->file);
         const unsigned char *data = t->data;
-        FUZZ_CHECK(data >= map->data && t->n_bytes <= map->size && (size_t)(data - map->data) <= map->size - t->n_bytes);
-        FUZZ_CHECK(t->n_dims <= WEIGHTS_MAX_DIMS && t->n_bytes == t->n_values / quant_get(t->type)->block * quant_get(t->type)->bytes);
+        FUZZ_CHECK(data >= map->data && t->n_bytes <= map->size &&
+                   (size_t)(data - map->data) <= map->size - t->n_bytes);
+        FUZZ_CHECK(t->n_dims <= WEIGHTS_MAX_DIMS &&
+                   t->n_bytes == t->n_values / quant_get(t->type)->block * quant_get(t->type)->bytes);
         FUZZ_CHECK(weights_find(w, t->canonical) == t);
         for (int layout = 0; layout < NAMES_LAYOUTS; layout++)
-            FUZZ_CHECK(strlen(names_shown(name, sizeof name, t->canonical, (names_layout)layout)) > 0 || !*t->canonical);
+            FUZZ_CHECK(strlen(names_shown(name, sizeof name, t->canonical, (names_layout)layout)) > 0 ||
+                       !*t->canonical);
     }
 }
 

@@ -3,12 +3,13 @@
  * API. Prints the largest difference of each stage; the tolerances are explained in docs/numerics.md.
  *
  * Arguments: DATA_DIR MODEL f32|auto [QTYPE [FILE]]. f32: float32 arithmetic. auto: the precision that users get by
- * default. With a type the decoder is quantized first, or is FILE. MODEL may be a GGUF file: the type is then what it holds,
- * and the encoder's. Without float32 and full weights only ids that the reference chose by a clear margin must match, and
- * embeddings are judged by their direction too. First logits of a quantized decoder are compared with those of the same
- * decoder in float32 arithmetic.
+ * default. With a type the decoder is quantized first, or is FILE. MODEL may be a GGUF file: the type is then what it
+ * holds, and the encoder's. Without float32 and full weights only ids that the reference chose by a clear margin must
+ * match, and embeddings are judged by their direction too. First logits of a quantized decoder are compared with those
+ * of the same decoder in float32 arithmetic.
  *
- * QASR_TEST_DEVICE names the device, which must compute as 'auto' may; the comparison in float32 arithmetic stays on the CPU. */
+ * QASR_TEST_DEVICE names the device, which must compute as 'auto' may; the comparison in float32 arithmetic stays on
+ * the CPU. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,8 +23,8 @@
 #include <jansson.h>
 
 #include "qasr/qasr.h"
-#include "weights/weights.h"
 #include "weights/safetensors.h"
+#include "weights/weights.h"
 
 enum { MAX_NEW_TOKENS = 200 }; /* as the reference was run */
 
@@ -36,16 +37,18 @@ typedef struct stage {
 
 static struct {
     const char *data_dir, *model, *qtype, *device; /* device NULL: the CPU */
-    const char *given_gguf; /* NULL: gguf is made */
+    const char *given_gguf;                        /* NULL: gguf is made */
     char gguf[64];
-    bool in_gguf, f32;      /* in_gguf: the whole model */
+    bool in_gguf, f32; /* in_gguf: the whole model */
     json_t *golden;
     weights *expected;
     qasr_model *opened;
     qasr_session *session, *exact; /* exact: float32 arithmetic, where session rounds and the weights are quantized */
     /* float32 arithmetic against float32 arithmetic: what is seen is rounding */
     stage mel, embeds, logits;
-} env = { .mel = { "mel", 1e-4, 0, 1 }, .embeds = { "audio_embeds", 2e-4, 0, 1 }, .logits = { "first_logits", 1e-3, 0, 1 } };
+} env = { .mel = { "mel", 1e-4, 0, 1 },
+          .embeds = { "audio_embeds", 2e-4, 0, 1 },
+          .logits = { "first_logits", 1e-3, 0, 1 } };
 /* weights of the encoder rounded to 8 bits */
 static const double stored_embeds_tolerance = 0.3;
 /* bfloat16 activations: 2^-9 each, through six layers; int8 with q4_0: 2^-8 of the largest of 32 */
@@ -158,7 +161,8 @@ static void clip_matches(void **state)
     snprintf(key, sizeof key, "%s.wav", stem);
     const json_t *clip = json_object_get(json_object_get(env.golden, "clips"), key);
     assert_non_null(clip);
-    snprintf(path, sizeof path, strcmp(stem, "jfk") ? "%s/golden/clips/%s.flac" : "%s/audio/%s.wav", env.data_dir, stem);
+    snprintf(path, sizeof path, strcmp(stem, "jfk") ? "%s/golden/clips/%s.flac" : "%s/audio/%s.wav", env.data_dir,
+             stem);
     close(mkstemp(dump_path));
 
     float *pcm = NULL;
@@ -196,9 +200,11 @@ static void clip_matches(void **state)
 
 static void print_worst(void **state)
 {
-    print_message("# device %s, level %s, precision %s: largest differences: mel %.2e, audio_embeds %.2e, first_logits %.2e; "
-                  "smallest cosines: %.7f, %.7f, %.7f\n", qasr_session_device(env.session), qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst,
-                  env.embeds.worst, env.logits.worst, env.mel.min_cosine, env.embeds.min_cosine, env.logits.min_cosine);
+    print_message(
+        "# device %s, level %s, precision %s: largest differences: mel %.2e, audio_embeds %.2e, first_logits %.2e; "
+        "smallest cosines: %.7f, %.7f, %.7f\n",
+        qasr_session_device(env.session), qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst, env.embeds.worst,
+        env.logits.worst, env.mel.min_cosine, env.embeds.min_cosine, env.logits.min_cosine);
     assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* something was compared */
     assert_true(env.logits.n_compared > 0 || (env.qtype && !env.exact));
 }
@@ -289,8 +295,8 @@ int main(int argc, char **argv)
     env.qtype = argc > 4 ? argv[4] : NULL;
     env.given_gguf = argc > 5 ? argv[5] : NULL;
     env.in_gguf = strstr(env.model, ".gguf") != NULL;
-    static const char *const stems[] = { "en-000", "en-001", "en-002", "en-long-12s", "en-long-61s", "jfk", "ru-000",
-                                         "ru-001", "ru-002", "ru-long-31s", "short-200ms", "silence-1s" };
+    static const char *const stems[] = { "en-000", "en-001", "en-002", "en-long-12s", "en-long-61s", "jfk",
+                                         "ru-000", "ru-001", "ru-002", "ru-long-31s", "short-200ms", "silence-1s" };
     enum { N = sizeof stems / sizeof *stems };
     struct CMUnitTest tests[N + 1] = { [N] = { "largest differences", print_worst, NULL, NULL, NULL } };
     for (size_t i = 0; i < N; i++)

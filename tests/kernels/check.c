@@ -1,5 +1,5 @@
-/* checkkernels [--bench [--json]] [--seed N] [--only SUBSTRING] [LEVEL ...]: checks (TAP) or times the kernels of the named
- * levels, by default of all levels of this machine. On x86 LEVEL may also be avxvnni-evex (run_avxvnni_evex). */
+/* checkkernels [--bench [--json]] [--seed N] [--only SUBSTRING] [LEVEL ...]: checks (TAP) or times the kernels of the
+ * named levels, by default of all levels of this machine. On x86 LEVEL may also be avxvnni-evex (run_avxvnni_evex). */
 #include "check.h"
 
 #include "kernels/levels.h"
@@ -37,7 +37,7 @@ void fill_floats(float *x, size_t n, int how)
         switch (how) {
         case FILL_ZERO: x[i] = random_u32() % 2 ? 0.0f : -0.0f; break;
         case FILL_TINY: x[i] = r * 0x1p-130f; break; /* mostly subnormal */
-        case FILL_LARGE: x[i] = r * 0x1p50f; break; /* squares still add up */
+        case FILL_LARGE: x[i] = r * 0x1p50f; break;  /* squares still add up */
         case FILL_SAME: x[i] = same; break;
         case FILL_OUTLIER: x[i] = i == n / 2 ? 1e4f : r * 1e-3f; break;
         default: x[i] = r; break;
@@ -133,9 +133,9 @@ void guarded_free(guarded *g)
 static struct {
     const char *level, *only;
     char name[64];
-    int tests, failed;        /* TAP lines; or entries of a list of times */
-    size_t checks, bad;       /* of the current kernel */
-    double worst;             /* |error| / bound */
+    int tests, failed;  /* TAP lines; or entries of a list of times */
+    size_t checks, bad; /* of the current kernel */
+    double worst;       /* |error| / bound */
     bool json;
     uint64_t seed;
 } state;
@@ -196,8 +196,8 @@ void verdict(void)
 {
     bool ok = state.bad == 0 && state.checks > 0;
     state.failed += !ok;
-    printf("%sok %d - %s %s (%zu checks, worst error %.3f of the bound)\n", ok ? "" : "not ", ++state.tests, state.level,
-           state.name, state.checks, state.worst);
+    printf("%sok %d - %s %s (%zu checks, worst error %.3f of the bound)\n", ok ? "" : "not ", ++state.tests,
+           state.level, state.name, state.checks, state.worst);
 }
 
 /* ---- timing ---- */
@@ -225,9 +225,11 @@ void bench(const char *name, void (*fn)(void *), void *arg, double bytes, double
             reps = each < 10e-3 ? (size_t)(10e-3 / (each + 1e-9)) + 1 : 1;
     }
     if (state.json) /* as bench/compare.py reads it */
-        printf("%s{\"name\":\"%s %s\",\"unit\":\"ns\",\"value\":%.0f}", state.tests++ ? ",\n" : "[", state.level, name, best * 1e9);
+        printf("%s{\"name\":\"%s %s\",\"unit\":\"ns\",\"value\":%.0f}", state.tests++ ? ",\n" : "[", state.level, name,
+               best * 1e9);
     else
-        printf("%-11s %-34s %12.0f ns %8.2f GB/s %8.2f GFLOP/s\n", state.level, name, best * 1e9, bytes / best * 1e-9, flops / best * 1e-9);
+        printf("%-11s %-34s %12.0f ns %8.2f GB/s %8.2f GFLOP/s\n", state.level, name, best * 1e9, bytes / best * 1e-9,
+               flops / best * 1e-9);
     fflush(stdout);
 }
 

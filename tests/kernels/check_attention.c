@@ -25,7 +25,8 @@ static double kv_at(const attn_args *a, const void *base, size_t row, size_t d)
         const block_q8_0 *block = (const block_q8_0 *)(const void *)p + d / QK;
         return (double)f32_from_f16(block->d) * block->qs[d % QK];
     }
-    return a->kv_type == QUANT_F16 ? f32_from_f16(((const uint16_t *)(const void *)p)[d]) : ((const float *)(const void *)p)[d];
+    return a->kv_type == QUANT_F16 ? f32_from_f16(((const uint16_t *)(const void *)p)[d])
+                                   : ((const float *)(const void *)p)[d];
 }
 
 static size_t visible(const attn_args *a, size_t i)
@@ -68,7 +69,8 @@ static size_t kv_align(quant_type type) { return type == QUANT_F32 ? 4 : 2; }
 static void *place_kv(guarded *g, const attn_case *c, size_t stride, bool at_start)
 {
     const quant_info *q = quant_get(c->kv_type);
-    unsigned char *p = guarded_place(g, (c->n_kv - 1) * stride + quant_row_bytes(q, c->head_dim), kv_align(c->kv_type), at_start);
+    unsigned char *p =
+        guarded_place(g, (c->n_kv - 1) * stride + quant_row_bytes(q, c->head_dim), kv_align(c->kv_type), at_start);
     float *x = malloc(c->head_dim * sizeof *x);
     for (size_t i = 0; i < c->n_kv; i++) {
         fill_floats(x, c->head_dim, c->how);
@@ -82,11 +84,18 @@ static void *place_kv(guarded *g, const attn_case *c, size_t stride, bool at_sta
 #if defined(__GNUC__) && !defined(__clang__)
 __attribute__((optimize("no-tree-vectorize")))
 #endif
-static void check_case(attention_fn run, const attn_case *c, bool at_start)
+static void
+check_case(attention_fn run, const attn_case *c, bool at_start)
 {
-    attn_args a = { .ld_out = c->head_dim + 5, .ld_q = c->head_dim + 3, .n_q = c->n_q, .kv_type = c->kv_type,
+    attn_args a = { .ld_out = c->head_dim + 5,
+                    .ld_q = c->head_dim + 3,
+                    .n_q = c->n_q,
+                    .kv_type = c->kv_type,
                     .kv_stride = quant_row_bytes(quant_get(c->kv_type), c->head_dim) + kv_align(c->kv_type),
-                    .n_kv = c->n_kv, .head_dim = c->head_dim, .first = c->first, .causal = c->causal,
+                    .n_kv = c->n_kv,
+                    .head_dim = c->head_dim,
+                    .first = c->first,
+                    .causal = c->causal,
                     .scale = 1.0f / sqrtf((float)c->head_dim) };
     size_t q_len = (c->n_q - 1) * a.ld_q + c->head_dim, out_len = (c->n_q - 1) * a.ld_out + c->head_dim;
     float *q = guarded_place(&gq, q_len * sizeof *q, sizeof *q, at_start);
@@ -103,8 +112,8 @@ static void check_case(attention_fn run, const attn_case *c, bool at_start)
         double expected[ATTN_MAX_HEAD_DIM], bound[ATTN_MAX_HEAD_DIM];
         reference_row(&a, i, expected, bound);
         for (size_t d = 0; d < c->head_dim; d++)
-            check_close(a.out[i * a.ld_out + d], expected[d], bound[d], "row %zu of %zu, element %zu, %zu keys, head %zu", i,
-                        c->n_q, d, c->n_kv, c->head_dim);
+            check_close(a.out[i * a.ld_out + d], expected[d], bound[d],
+                        "row %zu of %zu, element %zu, %zu keys, head %zu", i, c->n_q, d, c->n_kv, c->head_dim);
         if (i + 1 < c->n_q)
             check_true(is_poison(a.out + i * a.ld_out + c->head_dim, 5 * sizeof(float)), "wrote between rows");
         float alone[ATTN_MAX_HEAD_DIM]; /* the same row as a call of its own */
@@ -134,14 +143,14 @@ static void check_cases(attention_fn run, const attn_case *cases, size_t n)
 void check_attention(const kernels *k, const kernels *lower)
 {
     static const attn_case cases[] = {
-        { 1, 1, 16, 0, 0, QUANT_F32, FILL_RANDOM, 1 },     { 1, 5, 64, 4, 1, QUANT_F16, FILL_RANDOM, 1 },
-        { 7, 63, 48, 0, 0, QUANT_F32, FILL_RANDOM, 1 },    { 13, 64, 80, 51, 1, QUANT_F32, FILL_RANDOM, 1 },
-        { 49, 65, 64, 16, 1, QUANT_F16, FILL_RANDOM, 1 },  { 104, 104, 64, 0, 0, QUANT_F32, FILL_RANDOM, 1 },
+        { 1, 1, 16, 0, 0, QUANT_F32, FILL_RANDOM, 1 },       { 1, 5, 64, 4, 1, QUANT_F16, FILL_RANDOM, 1 },
+        { 7, 63, 48, 0, 0, QUANT_F32, FILL_RANDOM, 1 },      { 13, 64, 80, 51, 1, QUANT_F32, FILL_RANDOM, 1 },
+        { 49, 65, 64, 16, 1, QUANT_F16, FILL_RANDOM, 1 },    { 104, 104, 64, 0, 0, QUANT_F32, FILL_RANDOM, 1 },
         { 130, 200, 128, 70, 1, QUANT_F16, FILL_RANDOM, 1 }, { 97, 97, 128, 0, 1, QUANT_F32, FILL_RANDOM, 20 },
-        { 5, 300, 256, 295, 1, QUANT_F16, FILL_RANDOM, 1 }, { 2, 517, 128, 0, 0, QUANT_F16, FILL_RANDOM, 50 },
-        { 6, 130, 112, 0, 0, QUANT_F32, FILL_ZERO, 1 },    { 6, 130, 32, 0, 0, QUANT_F32, FILL_TINY, 1 },
-        { 9, 140, 64, 100, 1, QUANT_F32, FILL_SAME, 1 },   { 3, 70, 64, 0, 1, QUANT_F16, FILL_OUTLIER, 1 },
-        { 50, 20, 16, 0, 1, QUANT_F32, FILL_RANDOM, 1 },   { 70, 200, 128, 130, 1, QUANT_Q8_0, FILL_RANDOM, 1 },
+        { 5, 300, 256, 295, 1, QUANT_F16, FILL_RANDOM, 1 },  { 2, 517, 128, 0, 0, QUANT_F16, FILL_RANDOM, 50 },
+        { 6, 130, 112, 0, 0, QUANT_F32, FILL_ZERO, 1 },      { 6, 130, 32, 0, 0, QUANT_F32, FILL_TINY, 1 },
+        { 9, 140, 64, 100, 1, QUANT_F32, FILL_SAME, 1 },     { 3, 70, 64, 0, 1, QUANT_F16, FILL_OUTLIER, 1 },
+        { 50, 20, 16, 0, 1, QUANT_F32, FILL_RANDOM, 1 },     { 70, 200, 128, 130, 1, QUANT_Q8_0, FILL_RANDOM, 1 },
         { 4, 67, 96, 0, 0, QUANT_Q8_0, FILL_RANDOM, 20 },
     };
     static const attn_case step_cases[] = {
@@ -172,7 +181,11 @@ static void run_attention(void *arg)
 
 void bench_attention(const kernels *k)
 {
-    const struct { const char *name; attention_fn run; attn_case c; } benches[] = {
+    const struct {
+        const char *name;
+        attention_fn run;
+        attn_case c;
+    } benches[] = {
         { "attention prefill 405 f16", k->attention, { 405, 405, 128, 0, 1, QUANT_F16, 0, 1 } },
         { "attention prefill 405 f32", k->attention, { 405, 405, 128, 0, 1, QUANT_F32, 0, 1 } },
         { "attention prefill 405 q8_0", k->attention, { 405, 405, 128, 0, 1, QUANT_Q8_0, 0, 1 } },
@@ -186,8 +199,16 @@ void bench_attention(const kernels *k)
     for (size_t i = 0; i < ARRAY_LEN(benches); i++) {
         const attn_case *c = &benches[i].c;
         size_t stride = quant_row_bytes(quant_get(c->kv_type), c->head_dim);
-        attn_bench b = { .run = benches[i].run, .a = { .ld_out = c->head_dim, .ld_q = c->head_dim, .kv_stride = stride, .n_q = c->n_q,
-                         .n_kv = c->n_kv, .head_dim = c->head_dim, .causal = c->causal, .kv_type = c->kv_type, .scale = 0.1f } };
+        attn_bench b = { .run = benches[i].run,
+                         .a = { .ld_out = c->head_dim,
+                                .ld_q = c->head_dim,
+                                .kv_stride = stride,
+                                .n_q = c->n_q,
+                                .n_kv = c->n_kv,
+                                .head_dim = c->head_dim,
+                                .causal = c->causal,
+                                .kv_type = c->kv_type,
+                                .scale = 0.1f } };
         float *q = malloc(c->n_q * c->head_dim * sizeof *q);
         fill_floats(q, c->n_q * c->head_dim, FILL_RANDOM);
         b.a.q = q;

@@ -42,8 +42,8 @@ static double cell_value(const float *cell, unsigned part, unsigned parts)
 }
 
 /* Rows of cells packed into guarded panels: a into ga, b into gb. */
-static const float *pack_guarded(guarded *to, void (*pack)(float *, const float *, size_t, unsigned, size_t), unsigned width,
-                                 const float *rows, size_t ld, unsigned n_rows, size_t k, bool at_start)
+static const float *pack_guarded(guarded *to, void (*pack)(float *, const float *, size_t, unsigned, size_t),
+                                 unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k, bool at_start)
 {
     float *panel = guarded_place(to, k * width * sizeof *panel, 64, at_start);
     pack(panel, rows, ld, n_rows, k);
@@ -73,7 +73,8 @@ static void check_tile(const tile_kind *t, size_t k, unsigned m, unsigned n, int
             double sum = accumulate ? start[i * ldc + j] : 0.0, size = fabs(sum);
             for (size_t u = 0; u < k; u++)
                 for (unsigned p = 0; p < t->parts; p++) {
-                    double product = cell_value(rows_a + i * lda + u, p, t->parts) * cell_value(rows_b + j * ldb + u, p, t->parts);
+                    double product =
+                        cell_value(rows_a + i * lda + u, p, t->parts) * cell_value(rows_b + j * ldb + u, p, t->parts);
                     sum += product;
                     size += fabs(product);
                 }
@@ -104,8 +105,8 @@ static void check_tile_split(const tile_kind *t)
         for (unsigned n = 1; n <= g->nr; n++) {
             g->tile(some, g->nr, a, b, K, m, n, 0);
             for (unsigned i = 0; i < m; i++)
-                check_true(memcmp(some + i * g->nr, all + i * g->nr, n * sizeof *all) == 0, "m %u n %u changes row %u", m, n,
-                           i);
+                check_true(memcmp(some + i * g->nr, all + i * g->nr, n * sizeof *all) == 0, "m %u n %u changes row %u",
+                           m, n, i);
         }
     for (size_t k0 = 0; k0 < K; k0 += SPLIT) {
         a = pack_guarded(&ga, g->pack_a, g->mr, rows + k0, K, g->mr, SPLIT, false);
@@ -198,7 +199,11 @@ static void bench_kind(const char *what, const gemm_kernels *g, unsigned parts)
             fill_cells(*buffers[i], sizes[i], i == 2 ? FILL_ZERO : FILL_RANDOM, parts);
         }
         const double mr = g->mr, nr = g->nr, steps = (double)k;
-        const struct { const char *name; void (*run)(void *); double bytes, ops; } cases[] = {
+        const struct {
+            const char *name;
+            void (*run)(void *);
+            double bytes, ops;
+        } cases[] = {
             { "tile", run_tile, steps * (mr + nr) * sizeof(float), 2.0 * parts * mr * nr * steps },
             { "pack_a", run_pack_a, steps * mr * 2 * sizeof(float), 0 },
             { "pack_b", run_pack_b, steps * nr * 2 * sizeof(float), 0 },

@@ -46,7 +46,8 @@ static void check_unpack(const kernels *k, quant_type t, size_t n, size_t stride
     size_t scales = (n / QK - 1) * stride + 1;
     uint8_t *w = guarded_place(&gw, quant_row_bytes(info, n), 2, at_start);
     int8_t *q = guarded_place(&gq, n, 1, at_start);
-    float *scale = guarded_place(&gscale, scales * sizeof *scale, sizeof *scale, at_start), *value = malloc(n * sizeof *value);
+    float *scale = guarded_place(&gscale, scales * sizeof *scale, sizeof *scale, at_start),
+          *value = malloc(n * sizeof *value);
     float *min = guarded_place(&gmin, scales * sizeof *min, sizeof *min, at_start);
     fill_blocks(t, w, n, how);
     k->unpack_int8[t](q, scale, quant_has_min(t) ? min : NULL, stride, w, n);
@@ -58,7 +59,8 @@ static void check_unpack(const kernels *k, quant_type t, size_t n, size_t stride
         check_close(v, value[i], 1e-300, "element %zu of %zu, fill %d", i, n, how);
     }
     for (size_t i = 0; i < scales; i++)
-        check_true(i % stride == 0 || (is_poison(scale + i, sizeof *scale) && is_poison(min + i, sizeof *min)), "scale %zu", i);
+        check_true(i % stride == 0 || (is_poison(scale + i, sizeof *scale) && is_poison(min + i, sizeof *min)),
+                   "scale %zu", i);
     check_true(guarded_intact(&gq) && guarded_intact(&gscale) && guarded_intact(&gmin), "wrote outside, n %zu", n);
     free(value);
 }
@@ -82,11 +84,13 @@ typedef struct tile_data {
 
 static void fill_weights(const gemm_int8_kernels *g, int8_t *rows, size_t n, bool with_min)
 {
-    int lowest = with_min ? 0 : -(1 << (g->bits - 1)), highest = with_min && g->bits < 8 ? (1 << g->bits) - 1 : (1 << (g->bits - 1)) - 1;
+    int lowest = with_min ? 0 : -(1 << (g->bits - 1)),
+        highest = with_min && g->bits < 8 ? (1 << g->bits) - 1 : (1 << (g->bits - 1)) - 1;
     const int extremes[] = { lowest, highest, highest - 1, 0 };
     for (size_t i = 0; i < n; i++) {
         uint32_t r = random_u32();
-        rows[i] = (int8_t)(r % 4 == 0 ? extremes[r / 4 % ARRAY_LEN(extremes)] : lowest + (int)(r >> 8) % (highest - lowest + 1));
+        rows[i] = (int8_t)(r % 4 == 0 ? extremes[r / 4 % ARRAY_LEN(extremes)]
+                                      : lowest + (int)(r >> 8) % (highest - lowest + 1));
     }
     for (size_t i = 0; i < n; i++) /* and whole blocks of them, where sums are largest */
         if (i / QK % 5 == 2)
@@ -165,11 +169,12 @@ static void check_tile(const kernels *k, const tile_case *c)
         for (unsigned j = 0; j < c->n; j++) {
             double sum = c->accumulate ? start[i * ldc + j] : 0.0, bound;
             expect(c, &d, i, j, &sum, &bound);
-            check_close(out[i * ldc + j], sum, bound, "c[%u][%u] of m %u n %u blocks %zu%s", i, j, c->m, c->n, c->blocks,
-                        c->whole ? ", integers" : "");
+            check_close(out[i * ldc + j], sum, bound, "c[%u][%u] of m %u n %u blocks %zu%s", i, j, c->m, c->n,
+                        c->blocks, c->whole ? ", integers" : "");
         }
         if (i + 1 < c->m)
-            check_true(is_poison(out + i * ldc + c->n, LDC_EXTRA * sizeof *out), "wrote between rows, m %u n %u", c->m, c->n);
+            check_true(is_poison(out + i * ldc + c->n, LDC_EXTRA * sizeof *out), "wrote between rows, m %u n %u", c->m,
+                       c->n);
     }
     check_true(guarded_intact(&gc), "wrote outside c, m %u n %u blocks %zu", c->m, c->n, c->blocks);
     free(start);
@@ -189,7 +194,8 @@ static void check_tile_split(const kernels *k, bool with_min)
         for (unsigned n = 1; n <= g->nr; n++) {
             g->tile(some, g->nr, d.a, &d.b, BLOCKS, m, n, 0);
             for (unsigned i = 0; i < m; i++)
-                check_true(memcmp(some + i * g->nr, all + i * g->nr, n * sizeof *all) == 0, "m %u n %u changes row %u", m, n, i);
+                check_true(memcmp(some + i * g->nr, all + i * g->nr, n * sizeof *all) == 0, "m %u n %u changes row %u",
+                           m, n, i);
         }
     int8_panel rest = d.b;
     float *q = aligned_alloc(64, BLOCKS * QK * g->nr);
@@ -214,8 +220,14 @@ static void check_all_tiles(const kernels *k)
         for (unsigned n = 1; n <= g->nr; n = n + 1 + n / 4 > g->nr && n < g->nr ? g->nr : n + 1 + n / 4)
             for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
                 for (int kind = 0; kind < 4; kind++)
-                    check_tile(k, &(tile_case){ .g = g, .blocks = sizes[i], .m = m, .n = n, .accumulate = (i + n) % 2,
-                                                .with_min = kind % 2, .whole = kind / 2, .at_start = n % 2,
+                    check_tile(k, &(tile_case){ .g = g,
+                                                .blocks = sizes[i],
+                                                .m = m,
+                                                .n = n,
+                                                .accumulate = (i + n) % 2,
+                                                .with_min = kind % 2,
+                                                .whole = kind / 2,
+                                                .at_start = n % 2,
                                                 .how = (int)(random_u32() % FILL_COUNT) });
     check_tile_split(k, false);
     check_tile_split(k, true);
@@ -236,7 +248,8 @@ void check_int8(const kernels *k, const kernels *lower)
             continue;
         for (size_t blocks = 1; blocks < 12; blocks++)
             for (int how = 0; how < FILL_COUNT; how++)
-                check_unpack(k, (quant_type)t, blocks * quant_get((quant_type)t)->block, 1 + blocks % 4, how, blocks % 2);
+                check_unpack(k, (quant_type)t, blocks * quant_get((quant_type)t)->block, 1 + blocks % 4, how,
+                             blocks % 2);
         verdict();
     }
     if (k->gemm_int8.tile && check_kernel("gemm_int8", lower && k->gemm_int8.tile == lower->gemm_int8.tile)) {
@@ -265,7 +278,8 @@ typedef struct int8_bench {
 static void run_tile(void *arg)
 {
     int8_bench *b = arg;
-    b->k->gemm_int8.tile(b->c, b->k->gemm_int8.nr, b->a, &b->b, BENCH_BLOCKS, b->k->gemm_int8.mr, b->k->gemm_int8.nr, 1);
+    b->k->gemm_int8.tile(b->c, b->k->gemm_int8.nr, b->a, &b->b, BENCH_BLOCKS, b->k->gemm_int8.mr, b->k->gemm_int8.nr,
+                         1);
 }
 
 static void run_quantize(void *arg)
@@ -290,10 +304,15 @@ void bench_int8(const kernels *k)
     if (!g->tile)
         return;
     const size_t n = BENCH_BLOCKS * QK;
-    int8_bench b = { .k = k, .a = calloc(BENCH_BLOCKS * g->mr, sizeof(act8_block)), .c = calloc(g->mr * g->nr, sizeof(float)),
-                     .q = aligned_alloc(64, n * g->nr), .scale = calloc(BENCH_BLOCKS * g->nr, sizeof(float)),
-                     .min = calloc(BENCH_BLOCKS * g->nr, sizeof(float)), .x = malloc(n * sizeof(float)),
-                     .rows = malloc(n * g->nr), .w = malloc(n * g->nr * sizeof(float)) };
+    int8_bench b = { .k = k,
+                     .a = calloc(BENCH_BLOCKS * g->mr, sizeof(act8_block)),
+                     .c = calloc(g->mr * g->nr, sizeof(float)),
+                     .q = aligned_alloc(64, n * g->nr),
+                     .scale = calloc(BENCH_BLOCKS * g->nr, sizeof(float)),
+                     .min = calloc(BENCH_BLOCKS * g->nr, sizeof(float)),
+                     .x = malloc(n * sizeof(float)),
+                     .rows = malloc(n * g->nr),
+                     .w = malloc(n * g->nr * sizeof(float)) };
     char name[64];
     fill_floats(b.x, n, FILL_RANDOM);
     run_quantize(&b);

@@ -8,7 +8,10 @@
 
 static guarded g[4];
 
-static float *place(int i, size_t n, bool at_start) { return guarded_place(&g[i], n * sizeof(float), sizeof(float), at_start); }
+static float *place(int i, size_t n, bool at_start)
+{
+    return guarded_place(&g[i], n * sizeof(float), sizeof(float), at_start);
+}
 
 static float *place_filled(int i, size_t n, int how, bool at_start)
 {
@@ -19,15 +22,16 @@ static float *place_filled(int i, size_t n, int how, bool at_start)
 
 static void rms_norm_case(const kernels *k, size_t n, int how, bool at_start)
 {
-    float *x = place_filled(0, n, how, at_start), *w = place_filled(1, n, FILL_RANDOM, at_start), *out = place(2, n, at_start);
+    float *x = place_filled(0, n, how, at_start), *w = place_filled(1, n, FILL_RANDOM, at_start),
+          *out = place(2, n, at_start);
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += (double)x[i] * x[i];
     double scale = 1 / sqrt(sum / (double)n + 1e-6f);
     k->rms_norm(out, x, w, n, 1e-6f);
     for (size_t i = 0; i < n; i++)
-        check_close(out[i], x[i] * scale * w[i], 16 * EPS * fabs(x[i] * scale * w[i]) + 1e-44, "element %zu of %zu, fill %d", i, n,
-                    how);
+        check_close(out[i], x[i] * scale * w[i], 16 * EPS * fabs(x[i] * scale * w[i]) + 1e-44,
+                    "element %zu of %zu, fill %d", i, n, how);
     check_true(guarded_intact(&g[2]), "wrote outside, n %zu", n);
     k->rms_norm(x, x, w, n, 1e-6f);
     check_true(memcmp(x, out, n * sizeof *x) == 0, "in place differs, n %zu", n);
@@ -188,7 +192,8 @@ static void max_abs_case(const kernels *k, size_t n, int how, bool at_start)
 static void dots_case(const kernels *k, size_t len, int how, bool at_start)
 {
     size_t m = 1 + len % 9, n = 1 + len % 7, ld_a = len + len % 3, ld_b = len + len % 2, ld_out = n + 2;
-    float *a = place_filled(0, (m - 1) * ld_a + len, how, at_start), *b = place_filled(1, (n - 1) * ld_b + len, FILL_RANDOM, at_start);
+    float *a = place_filled(0, (m - 1) * ld_a + len, how, at_start),
+          *b = place_filled(1, (n - 1) * ld_b + len, FILL_RANDOM, at_start);
     float *out = place(2, (m - 1) * ld_out + n, at_start);
     k->dots(out, ld_out, a, ld_a, b, ld_b, m, n, len);
     for (size_t i = 0; i < m; i++)
@@ -198,10 +203,12 @@ static void dots_case(const kernels *k, size_t len, int how, bool at_start)
                 sum += (double)a[i * ld_a + c] * b[j * ld_b + c];
                 size += fabs((double)a[i * ld_a + c] * b[j * ld_b + c]);
             }
-            check_close(out[i * ld_out + j], sum, (8 + (double)len / 4) * EPS * size + 1e-44, "%zu, %zu of %zu x %zu, k %zu", i, j, m, n, len);
+            check_close(out[i * ld_out + j], sum, (8 + (double)len / 4) * EPS * size + 1e-44,
+                        "%zu, %zu of %zu x %zu, k %zu", i, j, m, n, len);
             float alone;
             k->dots(&alone, 1, a + i * ld_a, ld_a, b + j * ld_b, ld_b, 1, 1, len);
-            check_true(memcmp(&alone, &out[i * ld_out + j], sizeof alone) == 0, "%zu, %zu is another alone, k %zu", i, j, len);
+            check_true(memcmp(&alone, &out[i * ld_out + j], sizeof alone) == 0, "%zu, %zu is another alone, k %zu", i,
+                       j, len);
         }
     check_true(guarded_intact(&g[2]), "wrote outside, %zu x %zu, k %zu", m, n, len);
     k->dots(out, ld_out, a, ld_a, b, ld_b, m, n, 0);
@@ -261,24 +268,72 @@ typedef struct row_bench {
     size_t sink;
 } row_bench;
 
-static void run_rms_norm(void *p) { row_bench *b = p; b->k->rms_norm(b->y, b->x, b->w, N, 1e-6f); }
-static void run_layer_norm(void *p) { row_bench *b = p; b->k->layer_norm(b->y, b->x, b->w, b->z, N, 1e-6f); }
-static void run_gelu(void *p) { row_bench *b = p; b->k->gelu(b->y, N); }
-static void run_silu_mul(void *p) { row_bench *b = p; b->k->silu_mul(b->y, b->w, N); }
-static void run_add(void *p) { row_bench *b = p; b->k->add(b->y, b->w, N); }
-static void run_rope(void *p) { row_bench *b = p; b->k->rope(b->y, b->w, b->z, N / 2); }
-static void run_argmax(void *p) { row_bench *b = p; b->sink += b->k->argmax(b->x, VOCABULARY); }
-static void run_f16(void *p) { row_bench *b = p; b->k->f16_from_f32((uint16_t *)b->y, b->x, N); }
-static void run_dots(void *p) { row_bench *b = p; b->k->dots(b->y, 16, b->x, N, b->x, N, 16, 16, N); }
-static void run_max_abs(void *p) { row_bench *b = p; b->sink += b->k->max_abs(b->x, N) > 0.5f; }
+static void run_rms_norm(void *p)
+{
+    row_bench *b = p;
+    b->k->rms_norm(b->y, b->x, b->w, N, 1e-6f);
+}
+static void run_layer_norm(void *p)
+{
+    row_bench *b = p;
+    b->k->layer_norm(b->y, b->x, b->w, b->z, N, 1e-6f);
+}
+static void run_gelu(void *p)
+{
+    row_bench *b = p;
+    b->k->gelu(b->y, N);
+}
+static void run_silu_mul(void *p)
+{
+    row_bench *b = p;
+    b->k->silu_mul(b->y, b->w, N);
+}
+static void run_add(void *p)
+{
+    row_bench *b = p;
+    b->k->add(b->y, b->w, N);
+}
+static void run_rope(void *p)
+{
+    row_bench *b = p;
+    b->k->rope(b->y, b->w, b->z, N / 2);
+}
+static void run_argmax(void *p)
+{
+    row_bench *b = p;
+    b->sink += b->k->argmax(b->x, VOCABULARY);
+}
+static void run_f16(void *p)
+{
+    row_bench *b = p;
+    b->k->f16_from_f32((uint16_t *)b->y, b->x, N);
+}
+static void run_dots(void *p)
+{
+    row_bench *b = p;
+    b->k->dots(b->y, 16, b->x, N, b->x, N, 16, 16, N);
+}
+static void run_max_abs(void *p)
+{
+    row_bench *b = p;
+    b->sink += b->k->max_abs(b->x, N) > 0.5f;
+}
 
 void bench_rows(const kernels *k)
 {
-    static const struct { const char *name; void (*run)(void *); double bytes; } benches[] = {
-        { "rms_norm 3072", run_rms_norm, 12.0 * N }, { "layer_norm 3072", run_layer_norm, 16.0 * N },
-        { "gelu 3072", run_gelu, 8.0 * N },          { "silu_mul 3072", run_silu_mul, 12.0 * N },
-        { "add 3072", run_add, 12.0 * N },           { "rope 3072", run_rope, 12.0 * N },
-        { "argmax 151936", run_argmax, 4.0 * VOCABULARY }, { "f16_from_f32 3072", run_f16, 6.0 * N },
+    static const struct {
+        const char *name;
+        void (*run)(void *);
+        double bytes;
+    } benches[] = {
+        { "rms_norm 3072", run_rms_norm, 12.0 * N },
+        { "layer_norm 3072", run_layer_norm, 16.0 * N },
+        { "gelu 3072", run_gelu, 8.0 * N },
+        { "silu_mul 3072", run_silu_mul, 12.0 * N },
+        { "add 3072", run_add, 12.0 * N },
+        { "rope 3072", run_rope, 12.0 * N },
+        { "argmax 151936", run_argmax, 4.0 * VOCABULARY },
+        { "f16_from_f32 3072", run_f16, 6.0 * N },
         { "max_abs 3072", run_max_abs, 4.0 * N },
     };
     row_bench b = { .k = k };

@@ -59,7 +59,8 @@ static void reference_runs(act_run *out, const float *x, size_t n)
         for (size_t i = 0; i < m; i++)
             *(int16_t *)(uintptr_t)run_element(out, first + i) = (int16_t)rintf(x[first + i] * (ACT_RUN_MAX / top));
         for (size_t i = 0; i < 2 * 2 * 16; i++) {
-            const int16_t *a = run->v[i / 32][i / 16 % 2] + i % 16 * 2, *b = run->v[i / 32][2 + i / 16 % 2] + i % 16 * 2;
+            const int16_t *a = run->v[i / 32][i / 16 % 2] + i % 16 * 2,
+                          *b = run->v[i / 32][2 + i / 16 % 2] + i % 16 * 2;
             run->sum[i / 32][i / 16 % 2][i % 16] = a[0] + a[1] + b[0] + b[1];
         }
     }
@@ -93,7 +94,8 @@ static void check_quantize_act(const kernels *k, size_t n, int how, bool at_star
 {
     size_t bytes = kernels_act_bytes(k, QUANT_Q8_0, n);
     float *x = guarded_place(&gx, n * sizeof *x, sizeof *x, at_start);
-    void *out = guarded_place(&go, bytes, k->act_form == ACT_RUNS ? 64 : 4, at_start), *expected = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    void *out = guarded_place(&go, bytes, k->act_form == ACT_RUNS ? 64 : 4, at_start),
+         *expected = aligned_alloc(64, (bytes + 63) / 64 * 64);
     double *number = malloc(n * sizeof *number);
     fill_floats(x, n, how);
     if (how == FILL_RANDOM)
@@ -178,7 +180,8 @@ typedef struct gemv_case {
 } gemv_case;
 
 /* Bound: 48 roundings of every |w x|, which covers the chains of k / 16 sums of the shapes checked. */
-static void compare_product(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w, const uint8_t *x)
+static void compare_product(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w,
+                            const uint8_t *x)
 {
     const quant_info *q = quant_get(c->t);
     float *value = malloc(c->k * sizeof *value), *min = calloc(c->k, sizeof *min);
@@ -195,8 +198,9 @@ static void compare_product(const kernels *k, const gemv_case *c, const float *o
                 sum += value[i] * act[i];
                 size += (fabs((double)value[i] - min[i]) + fabs(min[i])) * fabs(act[i]);
             }
-            check_close(out[j * ld_out + r], sum, 48 * EPS * size + 1e-42, "row %zu of %zu, act %zu of %zu, k %zu, fills %d %d", r,
-                        c->n, j, c->m, c->k, c->how_w, c->how_x);
+            check_close(out[j * ld_out + r], sum, 48 * EPS * size + 1e-42,
+                        "row %zu of %zu, act %zu of %zu, k %zu, fills %d %d", r, c->n, j, c->m, c->k, c->how_w,
+                        c->how_x);
         }
     }
     free(value);
@@ -213,8 +217,8 @@ static void compare_split(const kernels *k, const gemv_case *c, const float *out
         for (size_t r = 0; r < c->n; r++) {
             float alone;
             k->gemv[c->t](&alone, 1, w + r * row_bytes, x + j * x_bytes, 1, c->k, 1);
-            check_true(memcmp(&alone, out + j * ld_out + r, sizeof alone) == 0, "row %zu of %zu, act %zu of %zu is another alone",
-                       r, c->n, j, c->m);
+            check_true(memcmp(&alone, out + j * ld_out + r, sizeof alone) == 0,
+                       "row %zu of %zu, act %zu of %zu is another alone", r, c->n, j, c->m);
         }
 }
 
@@ -251,8 +255,10 @@ void check_gemv(const kernels *k, const kernels *lower)
             for (size_t m = 1; m <= GEMV_MAX_ROWS; m++)
                 for (int fill = 0; fill < FILL_COUNT; fill++) {
                     size_t kk = q->block == 1 ? odd_ks[i] : ks[i] * q->block;
-                    gemv_case c = { (quant_type)t, 1 + random_u32() % 11, kk, m, fill, (int)(random_u32() % FILL_COUNT),
-                                    random_u32() % 2 };
+                    gemv_case c = {
+                        (quant_type)t,   1 + random_u32() % 11, kk, m, fill, (int)(random_u32() % FILL_COUNT),
+                        random_u32() % 2
+                    };
                     check_product(k, &c);
                 }
         check_product(k, &(gemv_case){ (quant_type)t, 9, 3072, 3, FILL_RANDOM, FILL_RANDOM, false });

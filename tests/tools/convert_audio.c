@@ -1,5 +1,5 @@
-/* convert_audio IN... OUT: the first channels of sound files as the channels of one, in the container that OUT's name ends with; a
- * name that begins with "float." has 32-bit floats, FORMAT.raw is samples without a header. */
+/* convert_audio IN... OUT: the first channels of sound files as the channels of one, in the container that OUT's name
+ * ends with; a name that begins with "float." has 32-bit floats, FORMAT.raw is samples without a header. */
 #include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,13 +7,22 @@
 
 enum { MAX_CHANNELS = 8, STEP = 4096 };
 
-static const struct { const char *end; int format; } formats[] = {
-    { "float.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT }, { "float.au", SF_FORMAT_AU | SF_FORMAT_FLOAT | SF_ENDIAN_BIG },
-    { ".wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16 },     { ".flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16 },
-    { ".aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },   { ".au", SF_FORMAT_AU | SF_FORMAT_PCM_16 },
-    { ".caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16 },     { ".w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16 },
-    { ".rf64", SF_FORMAT_RF64 | SF_FORMAT_PCM_16 },   { ".ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS },
-    { ".opus", SF_FORMAT_OGG | SF_FORMAT_OPUS },      { ".mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III },
+static const struct {
+    const char *end;
+    int format;
+} formats[] = {
+    { "float.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT },
+    { "float.au", SF_FORMAT_AU | SF_FORMAT_FLOAT | SF_ENDIAN_BIG },
+    { ".wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16 },
+    { ".flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16 },
+    { ".aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },
+    { ".au", SF_FORMAT_AU | SF_FORMAT_PCM_16 },
+    { ".caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16 },
+    { ".w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16 },
+    { ".rf64", SF_FORMAT_RF64 | SF_FORMAT_PCM_16 },
+    { ".ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS },
+    { ".opus", SF_FORMAT_OGG | SF_FORMAT_OPUS },
+    { ".mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III },
     { ".s16be.raw", SF_FORMAT_RAW | SF_FORMAT_PCM_16 | SF_ENDIAN_BIG },
     { ".f32le.raw", SF_FORMAT_RAW | SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE },
 };

@@ -9,9 +9,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "weights/weights.h"
-#include "weights/safetensors_write.h"
 #include "weights/open.h"
+#include "weights/safetensors_write.h"
+#include "weights/weights.h"
 
 static void print_json(json_t *line)
 {
@@ -46,22 +46,16 @@ static json_t *array_json(const wmeta *m)
 static json_t *value_json(const wmeta *m)
 {
     switch (m->type) {
-    case WMETA_STRING:
-        return json_stringn(m->str, m->str_len);
-    case WMETA_ARRAY:
-        return array_json(m);
-    case WMETA_BOOL:
-        return json_boolean(m->as.b);
+    case WMETA_STRING: return json_stringn(m->str, m->str_len);
+    case WMETA_ARRAY: return array_json(m);
+    case WMETA_BOOL: return json_boolean(m->as.b);
     case WMETA_F32:
-    case WMETA_F64:
-        return json_real(m->as.f);
+    case WMETA_F64: return json_real(m->as.f);
     case WMETA_I8:
     case WMETA_I16:
     case WMETA_I32:
-    case WMETA_I64:
-        return json_integer(m->as.i);
-    default:
-        return json_integer((json_int_t)m->as.u);
+    case WMETA_I64: return json_integer(m->as.i);
+    default: return json_integer((json_int_t)m->as.u);
     }
 }
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "weights/weights.h"
 #include "weights/gguf_write.h"
+#include "weights/weights.h"
 
 enum { N_ROWS = 3, ROW = 512, MAX_VALUES = N_ROWS * ROW, MAX_BYTES = 4 * MAX_VALUES };
 
@@ -16,12 +16,9 @@ typedef struct example {
     uint64_t shape[WEIGHTS_MAX_DIMS]; /* slowest first */
 } example;
 
-#define MATRIX(type)                                                                                         \
-    {                                                                                                        \
-        "matrix." #type, type, 2,                                                                            \
-        {                                                                                                    \
-            N_ROWS, ROW                                                                                      \
-        }                                                                                                    \
+#define MATRIX(type)                                                                                                   \
+    {                                                                                                                  \
+        "matrix." #type, type, 2, { N_ROWS, ROW }                                                                      \
     }
 
 static const example examples[] = {
@@ -89,8 +86,8 @@ static qasr_status write_file(const char *path, qasr_error *err)
     TRY_GOTO(gguf_writer_create(&g, path, true, err));
     TRY_GOTO(add_metadata(g, err));
     for (size_t i = 0; i < ARRAY_LEN(examples); i++)
-        TRY_GOTO(gguf_writer_add(g, examples[i].name, examples[i].type, examples[i].n_dims, examples[i].shape,
-                                 &index, err));
+        TRY_GOTO(
+            gguf_writer_add(g, examples[i].name, examples[i].type, examples[i].n_dims, examples[i].shape, &index, err));
     TRY_GOTO(gguf_writer_begin_data(g, err));
     for (size_t i = 0; i < ARRAY_LEN(examples); i++)
         TRY_GOTO(put_example(g, i, err));

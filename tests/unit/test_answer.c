@@ -132,15 +132,15 @@ static void repetitions_near_the_threshold(void **state)
     } cases[] = {
         { "x", 21, "", "x" },
         { "x", 20, "", NULL },
-        { "x", 20, "abcdefghijklmnopqrs", NULL },                          /* 39 characters */
-        { "x", 20, "abcdefghijklmnopqrst", "xabcdefghijklmnopqrst" },     /* 40 */
+        { "x", 20, "abcdefghijklmnopqrs", NULL },                     /* 39 characters */
+        { "x", 20, "abcdefghijklmnopqrst", "xabcdefghijklmnopqrst" }, /* 40 */
         { "ab", 25, "", "ab" },
         { "ab", 20, "", "ab" },
         { "ab", 19, "ac", NULL },
         { "ab", 20, "a", "aba" },
         { "嗯", 30, "好", "嗯好" },
-        { "abcdefghijklmnopqrst", 20, "!", "abcdefghijklmnopqrst!" },     /* 20 characters */
-        { "abcdefghijklmnopqrstu", 20, "", NULL },                        /* 21 */
+        { "abcdefghijklmnopqrst", 20, "!", "abcdefghijklmnopqrst!" }, /* 20 characters */
+        { "abcdefghijklmnopqrstu", 20, "", NULL },                    /* 21 */
         { "\xFF", 30, "", "\uFFFD" },
         { "", 0, "", NULL },
     };
@@ -182,7 +182,9 @@ static void long_texts_take_no_quadratic_time(void **state)
 
 static void answers_are_taken_apart(void **state)
 {
-    static const struct { const char *raw, *forced, *lang, *text; } cases[] = {
+    static const struct {
+        const char *raw, *forced, *lang, *text;
+    } cases[] = {
         { "", NULL, "", "" },
         { " \n\u3000\xC2\x85 ", NULL, "", "" },
         { "", "German", "", "" },
@@ -205,7 +207,9 @@ static void answers_are_taken_apart(void **state)
         { "language Chinese<asr_text>a<asr_text>b", NULL, "Chinese", "a<asr_text>b" },
         { "language English", NULL, "", "language English" },
         { "language <asr_text>a", NULL, "", "a" },
-        { "a\xFF" "b", NULL, "", "a\uFFFDb" },
+        { "a\xFF"
+          "b",
+          NULL, "", "a\uFFFDb" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         qasr_error err;
@@ -275,7 +279,9 @@ static void loops_are_noticed(void **state)
 
 static void texts_are_joined_with_a_space_where_one_is_due(void **state)
 {
-    static const struct { const char *before, *segment, *want; } cases[] = {
+    static const struct {
+        const char *before, *segment, *want;
+    } cases[] = {
         { "", "Hi", "Hi" },
         { "Hi", "", "Hi" },
         { "end.", "Start", "end. Start" },
@@ -303,7 +309,8 @@ static void texts_are_joined_with_a_space_where_one_is_due(void **state)
 
 static void languages_are_joined_without_repeats(void **state)
 {
-    static const char *const segments[] = { "", "Chinese", "Chinese", "", "Chinese", "English", "", "English", "Chinese", "Chin" };
+    static const char *const segments[] = { "",        "Chinese", "Chinese", "",        "Chinese",
+                                            "English", "",        "English", "Chinese", "Chin" };
     qasr_error err;
     buf joined;
     buf_init(&joined, 100);
@@ -339,9 +346,13 @@ static void echoes_of_the_context(void **state)
     check_echo("通义千问是另一个模型，很好。", "通义千问，是一个模型", false);
     check_echo("Приём, приём, слышно?", "ПРИЁМ ПРИЁМ", true);
     /* of a long context its first 40 letters */
-    check_echo("abcdefghij abcdefghij abcdefghij abcdefghij and else", "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", true);
-    check_echo("abcdefghij abcdefghij abcdefghij abcdefghix and else", "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", false);
-    check_echo("\xFF\xFE" "abcdefghi", "abcdefghi", true);
+    check_echo("abcdefghij abcdefghij abcdefghij abcdefghij and else",
+               "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", true);
+    check_echo("abcdefghij abcdefghij abcdefghij abcdefghix and else",
+               "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", false);
+    check_echo("\xFF\xFE"
+               "abcdefghi",
+               "abcdefghi", true);
     for (size_t n = 0; n < 8; n++) { /* no memory */
         bool echoes;
         mem_fail_after(n);

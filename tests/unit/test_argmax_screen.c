@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "device/cpu/argmax_screen.h"
 #include "device/device.h"
 #include "device/registry.h"
-#include "device/cpu/argmax_screen.h"
 
 enum { N = 5000, K = 256 };
 
@@ -190,8 +190,10 @@ static void operation_gives_the_same_index(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(index_is_that_of_the_whole_product), cmocka_unit_test(alike_rows_are_left_to_the_whole_product),
-        cmocka_unit_test(damaged_rows_are_seen),              cmocka_unit_test(small_types_need_no_screen),
+        cmocka_unit_test(index_is_that_of_the_whole_product),
+        cmocka_unit_test(alike_rows_are_left_to_the_whole_product),
+        cmocka_unit_test(damaged_rows_are_seen),
+        cmocka_unit_test(small_types_need_no_screen),
         cmocka_unit_test(operation_gives_the_same_index),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

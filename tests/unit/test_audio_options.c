@@ -1,4 +1,5 @@
-/* qasr_audio_options: parts of files, channels, samples without a header, files that another program decodes; what a header says. */
+/* qasr_audio_options: parts of files, channels, samples without a header, files that another program decodes; what a
+ * header says. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -98,7 +99,9 @@ static float *load(const char *path, const qasr_audio_options *opt, size_t *n)
     y = malloc((*n + 1000) * sizeof *y);
     size_t n_stream = 0, got = 1;
     while (got > 0) {
-        assert_int_equal(audio_stream_read(a, y + n_stream, 777 < *n + 1000 - n_stream ? 777 : *n + 1000 - n_stream, &got, &err), QASR_OK);
+        assert_int_equal(
+            audio_stream_read(a, y + n_stream, 777 < *n + 1000 - n_stream ? 777 : *n + 1000 - n_stream, &got, &err),
+            QASR_OK);
         n_stream += got;
     }
     assert_int_equal(n_stream, *n);
@@ -108,7 +111,8 @@ static float *load(const char *path, const qasr_audio_options *opt, size_t *n)
     return x;
 }
 
-static void expect_same(const char *path_a, const qasr_audio_options *a, const char *path_b, const qasr_audio_options *b)
+static void expect_same(const char *path_a, const qasr_audio_options *a, const char *path_b,
+                        const qasr_audio_options *b)
 {
     size_t n_a, n_b;
     float *x = load(path_a, a, &n_a), *y = load(path_b, b, &n_b);
@@ -134,12 +138,15 @@ static void expect_error(const char *path, const qasr_audio_options *opt, qasr_s
 /* A part is what a file that has only that part gives. */
 static void test_parts(void **state)
 {
-    static const double parts[][2] = { { 0, 1 }, { 1.5, 2.25 }, { 3, 0 }, { 0.00001, 0.00002 }, { 4.9, 100 }, { 0, 0 } };
+    static const double parts[][2] = {
+        { 0, 1 }, { 1.5, 2.25 }, { 3, 0 }, { 0.00001, 0.00002 }, { 4.9, 100 }, { 0, 0 }
+    };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
         opt.start_s = parts[i][0];
         opt.duration_s = parts[i][1];
-        size_t first = (size_t)llround(parts[i][0] * RATE), n = parts[i][1] > 0 ? (size_t)llround(parts[i][1] * RATE) : N;
+        size_t first = (size_t)llround(parts[i][0] * RATE),
+               n = parts[i][1] > 0 ? (size_t)llround(parts[i][1] * RATE) : N;
         n = n < N - first ? n : N - first;
         write_sound(path_of("part.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, RATE, 2, stereo + 2 * first, n);
         expect_same(stereo_wav(), &opt, path_of("part.wav"), NULL);
@@ -170,7 +177,8 @@ static void test_long_part(void **state)
     for (size_t i = 0; i < (size_t)SECONDS * LOW_RATE; i++)
         x[i] = (float)round(20000 * sin((double)i / 3 + (double)i * (double)i / 1e9)) / 32768;
     write_sound(path_of("long.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, LOW_RATE, 1, x, (size_t)SECONDS * LOW_RATE);
-    write_sound(path_of("long-part.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, LOW_RATE, 1, x + 10 * LOW_RATE, (size_t)200 * LOW_RATE);
+    write_sound(path_of("long-part.wav"), SF_FORMAT_WAV | SF_FORMAT_PCM_16, LOW_RATE, 1, x + 10 * LOW_RATE,
+                (size_t)200 * LOW_RATE);
     free(x);
     qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
     opt.start_s = 10;
@@ -197,18 +205,37 @@ static void test_channels(void **state)
 
 static void test_senseless_options(void **state)
 {
-    static const struct { double start_s, duration_s; int channel; const char *raw, *part; } cases[] = {
-        { -1, 0, 0, NULL, "start (-1 s)" },   { NAN, 0, 0, NULL, "start" },         { INFINITY, 0, 0, NULL, "start" },
-        { 0, -0.1, 0, NULL, "duration" },     { 0, NAN, 0, NULL, "duration" },      { 0, 0, -1, NULL, "channel -1" },
-        { 0, 0, 257, NULL, "channel 257" },   { 0, 0, 0, "", "raw samples ''" },    { 0, 0, 0, "s16le", "FORMAT:RATE:CHANNELS" },
-        { 0, 0, 0, "s16le:16000", "raw" },    { 0, 0, 0, "s16le:16000:", "raw" },   { 0, 0, 0, "s16le:16000:0", "raw" },
-        { 0, 0, 0, "s16le:999:1", "raw" },    { 0, 0, 0, "s16le:768001:1", "raw" }, { 0, 0, 0, "s16le:16000:257", "raw" },
-        { 0, 0, 0, "s16:16000:1", "s16le" },  { 0, 0, 0, "s16lee:16000:1", "raw" }, { 0, 0, 0, "s16le: 16000:1", "raw" },
-        { 0, 0, 0, "s16le:+8000:1", "raw" },  { 0, 0, 0, "s16le:16000:1:", "raw" }, { 0, 0, 0, "s16le:99999999999999999999:1", "raw" },
+    static const struct {
+        double start_s, duration_s;
+        int channel;
+        const char *raw, *part;
+    } cases[] = {
+        { -1, 0, 0, NULL, "start (-1 s)" },
+        { NAN, 0, 0, NULL, "start" },
+        { INFINITY, 0, 0, NULL, "start" },
+        { 0, -0.1, 0, NULL, "duration" },
+        { 0, NAN, 0, NULL, "duration" },
+        { 0, 0, -1, NULL, "channel -1" },
+        { 0, 0, 257, NULL, "channel 257" },
+        { 0, 0, 0, "", "raw samples ''" },
+        { 0, 0, 0, "s16le", "FORMAT:RATE:CHANNELS" },
+        { 0, 0, 0, "s16le:16000", "raw" },
+        { 0, 0, 0, "s16le:16000:", "raw" },
+        { 0, 0, 0, "s16le:16000:0", "raw" },
+        { 0, 0, 0, "s16le:999:1", "raw" },
+        { 0, 0, 0, "s16le:768001:1", "raw" },
+        { 0, 0, 0, "s16le:16000:257", "raw" },
+        { 0, 0, 0, "s16:16000:1", "s16le" },
+        { 0, 0, 0, "s16lee:16000:1", "raw" },
+        { 0, 0, 0, "s16le: 16000:1", "raw" },
+        { 0, 0, 0, "s16le:+8000:1", "raw" },
+        { 0, 0, 0, "s16le:16000:1:", "raw" },
+        { 0, 0, 0, "s16le:99999999999999999999:1", "raw" },
         { 0, 0, 0, ":16000:1", "raw" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        qasr_audio_options opt = { sizeof opt, cases[i].start_s, cases[i].duration_s, cases[i].channel, cases[i].raw, NULL };
+        qasr_audio_options opt = { sizeof opt,       cases[i].start_s, cases[i].duration_s,
+                                   cases[i].channel, cases[i].raw,     NULL };
         expect_error(stereo_wav(), &opt, QASR_E_INVALID, cases[i].part);
         assert_int_equal(qasr_audio_check(&opt, NULL), QASR_E_INVALID);
     }
@@ -221,7 +248,10 @@ static void test_senseless_options(void **state)
 /* Lossless files of the same samples give the same floats. */
 static void test_lossless_containers(void **state)
 {
-    static const struct { const char *name; int format; } files[] = {
+    static const struct {
+        const char *name;
+        int format;
+    } files[] = {
         { "a.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16 },  { "a.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },
         { "a.au", SF_FORMAT_AU | SF_FORMAT_PCM_16 },      { "a.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_24 },
         { "a.w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16 },    { "a.rf64", SF_FORMAT_RF64 | SF_FORMAT_PCM_16 },
@@ -235,7 +265,10 @@ static void test_lossless_containers(void **state)
 
 static void test_raw(void **state)
 {
-    static const struct { const char *raw; int format; } files[] = {
+    static const struct {
+        const char *raw;
+        int format;
+    } files[] = {
         { "s16le:44100:2", SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE }, { "s16be:44100:2", SF_FORMAT_PCM_16 | SF_ENDIAN_BIG },
         { "s24le:44100:2", SF_FORMAT_PCM_24 | SF_ENDIAN_LITTLE }, { "s24be:44100:2", SF_FORMAT_PCM_24 | SF_ENDIAN_BIG },
         { "s32le:44100:2", SF_FORMAT_PCM_32 | SF_ENDIAN_LITTLE }, { "s32be:44100:2", SF_FORMAT_PCM_32 | SF_ENDIAN_BIG },
@@ -248,7 +281,8 @@ static void test_raw(void **state)
         write_sound(path_of("a.raw"), SF_FORMAT_RAW | files[i].format, RATE, 2, stereo, N);
         expect_same(stereo_wav(), NULL, path_of("a.raw"), &opt);
     }
-    qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT; /* a header is sound then, and half a frame at the end is left out */
+    qasr_audio_options opt =
+        QASR_AUDIO_OPTIONS_INIT; /* a header is sound then, and half a frame at the end is left out */
     opt.raw = "s16le:16000:1";
     FILE *f = fopen(path_of("odd.wav"), "wb");
     fwrite("RIFFabcWAVE", 1, 11, f);
@@ -263,9 +297,14 @@ static void test_raw(void **state)
 /* Eight bits are not sixteen: held against libsndfile's own reading of a file with a header. */
 static void test_raw_of_eight_bits(void **state)
 {
-    static const struct { const char *raw; int format, container; } files[] = {
-        { "u8:44100:2", SF_FORMAT_PCM_U8, SF_FORMAT_WAV }, { "s8:44100:2", SF_FORMAT_PCM_S8, SF_FORMAT_AIFF },
-        { "ulaw:44100:2", SF_FORMAT_ULAW, SF_FORMAT_AU },  { "alaw:44100:2", SF_FORMAT_ALAW, SF_FORMAT_AU },
+    static const struct {
+        const char *raw;
+        int format, container;
+    } files[] = {
+        { "u8:44100:2", SF_FORMAT_PCM_U8, SF_FORMAT_WAV },
+        { "s8:44100:2", SF_FORMAT_PCM_S8, SF_FORMAT_AIFF },
+        { "ulaw:44100:2", SF_FORMAT_ULAW, SF_FORMAT_AU },
+        { "alaw:44100:2", SF_FORMAT_ALAW, SF_FORMAT_AU },
     };
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
@@ -373,7 +412,8 @@ static void test_program_fails(void **state)
     opt = with_program("tail -c +8 | head -c 24; echo late >&2; exit 1"); /* a header, then nothing */
     expect_error(path, &opt, QASR_E_FORMAT, "late");
     opt.ffmpeg = "no-such-program-anywhere";
-    expect_error(path, &opt, QASR_E_FORMAT, "the program 'no-such-program-anywhere', which is to be run for such files, was not found");
+    expect_error(path, &opt, QASR_E_FORMAT,
+                 "the program 'no-such-program-anywhere', which is to be run for such files, was not found");
     opt.ffmpeg = dir;
     expect_error(path, &opt, QASR_E_IO, "cannot run");
     opt.ffmpeg = NULL;
@@ -426,10 +466,18 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts), cmocka_unit_test(test_part_after_the_end), cmocka_unit_test(test_long_part),
-        cmocka_unit_test(test_channels), cmocka_unit_test(test_senseless_options), cmocka_unit_test(test_lossless_containers),
-        cmocka_unit_test(test_raw), cmocka_unit_test(test_raw_of_eight_bits), cmocka_unit_test(test_program),
-        cmocka_unit_test(test_program_on_a_pipe), cmocka_unit_test(test_program_fails), cmocka_unit_test(test_program_is_not_needed),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_part_after_the_end),
+        cmocka_unit_test(test_long_part),
+        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_senseless_options),
+        cmocka_unit_test(test_lossless_containers),
+        cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_raw_of_eight_bits),
+        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_program_on_a_pipe),
+        cmocka_unit_test(test_program_fails),
+        cmocka_unit_test(test_program_is_not_needed),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("audio_options", tests, set_up, tear_down);

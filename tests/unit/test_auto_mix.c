@@ -1,9 +1,10 @@
-/* Types under a budget, against trying all; the automatic mix of the demo model: its size, what it leaves alone, threads. */
+/* Types under a budget, against trying all; the automatic mix of the demo model: its size, what it leaves alone,
+ * threads. */
 #include <math.h>
 
 #include "base/file.h"
-#include "quantize/bit_budget.h"
 #include "qasr/qasr.h"
+#include "quantize/bit_budget.h"
 #include "weights/gguf_read.h"
 #include "weights_fixture.h"
 
@@ -98,7 +99,8 @@ static void budget_ends(void **state)
     assert_non_null(strstr(err.message, "4.49 bits per weight are asked for, and the smallest types take 4.5"));
     must(budget_choose(items, N_ITEMS, 4.5, &err), &err);
     for (size_t i = 0; i < N_ITEMS; i++) /* the better one of the two smallest */
-        assert_int_equal(items[i].type, items[i].sensitivity[QUANT_Q4_K] < items[i].sensitivity[QUANT_Q4_0] ? QUANT_Q4_K : QUANT_Q4_0);
+        assert_int_equal(items[i].type,
+                         items[i].sensitivity[QUANT_Q4_K] < items[i].sensitivity[QUANT_Q4_0] ? QUANT_Q4_K : QUANT_Q4_0);
     for (size_t i = 0; i < N_ITEMS; i++)
         items[i].sensitivity[QUANT_Q8_0] = 0;
     must(budget_choose(items, N_ITEMS, 100, &err), &err);
@@ -115,8 +117,8 @@ static void budget_ends(void **state)
 /* What a plan says of the tensors. */
 typedef struct told {
     size_t n, n_mixed;
-    double values, bits, sensitivity, least;  /* of the mixed ones */
-    bool others_mixed;                 /* one that no mix is for */
+    double values, bits, sensitivity, least; /* of the mixed ones */
+    bool others_mixed;                       /* one that no mix is for */
     char types[8192];
 } told;
 
@@ -182,7 +184,8 @@ static void more_bits_less_sensitivity(void **state)
         run_mix(&opt);
         assert_int_equal(t.n_mixed, 7);
         assert_false(t.others_mixed);
-        assert_true(t.bits / t.values <= bits && t.bits / t.values > fmin(bits, 8.5) - 0.5); /* a feed-forward matrix from q6_k to q8_0 */
+        assert_true(t.bits / t.values <= bits &&
+                    t.bits / t.values > fmin(bits, 8.5) - 0.5); /* a feed-forward matrix from q6_k to q8_0 */
         assert_true(t.sensitivity < last || (bits > 8.5 && t.sensitivity <= last));
         last = t.sensitivity;
     }
@@ -205,7 +208,8 @@ static void results_do_not_depend_on_threads(void **state)
 
 static void what_is_asked_for_stays(void **state)
 {
-    static const qasr_tensor_type rules[] = { { "layers\\.0\\..*_proj", "q4_0" }, { "layers\\.3\\..*down_proj", "f16" } };
+    static const qasr_tensor_type rules[] = { { "layers\\.0\\..*_proj", "q4_0" },
+                                              { "layers\\.3\\..*down_proj", "f16" } };
     (void)state;
     told t;
     calibrated();
@@ -235,7 +239,8 @@ static void the_encoder_keeps_its_types(void **state)
     calibrated();
     qasr_quantize_options opt = mix_options(&t, 5.5);
     opt.scope = "all";
-    opt.tensor_types = (qasr_tensor_type[]){ { "thinker.model.layers.[1-9]..*_proj", "q4_0" } }; /* as there is little to mix */
+    opt.tensor_types =
+        (qasr_tensor_type[]){ { "thinker.model.layers.[1-9]..*_proj", "q4_0" } }; /* as there is little to mix */
     opt.n_tensor_types = 1;
     run_mix(&opt);
     assert_int_equal(t.n_mixed, 8);
@@ -255,7 +260,8 @@ static void the_file_says_so(void **state)
     run_mix(&opt);
     must(weights_open_gguf(&w, scratch_path("m.gguf"), &err), &err);
     assert_string_equal(weights_meta_string(w, "qasr.qtype"), "auto_mix");
-    const wmeta *wanted = weights_meta_find(w, "qasr.auto_mix.bits_wanted"), *bits = weights_meta_find(w, "qasr.auto_mix.bits");
+    const wmeta *wanted = weights_meta_find(w, "qasr.auto_mix.bits_wanted"),
+                *bits = weights_meta_find(w, "qasr.auto_mix.bits");
     assert_true(wanted->as.f == 4.75 && fabs(bits->as.f - t.bits / t.values) < 1e-6);
     weights_close(w);
 }

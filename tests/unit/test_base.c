@@ -38,7 +38,10 @@ static void error_text_is_one_clean_line(void **state)
     assert_string_equal(err.message, "cannot open 'f': No such file or directory");
 }
 
-static void keep_line(void *user, qasr_log_level level, const char *message) { snprintf(user, 100, "%d %s", level, message); }
+static void keep_line(void *user, qasr_log_level level, const char *message)
+{
+    snprintf(user, 100, "%d %s", level, message);
+}
 
 static void log_lines_are_clean_too(void **state)
 {
@@ -91,7 +94,10 @@ static void buffers_have_a_maximum(void **state)
 
 static void reading_to_the_end_has_a_maximum(void **state)
 {
-    static const struct { size_t max; const char *advice, *message; } cases[] = {
+    static const struct {
+        size_t max;
+        const char *advice, *message;
+    } cases[] = {
         { 100000, "", NULL },
         { 200000, "; shorten it", NULL },
         { 99999, "; shorten it", "'a file' is too large: more than 99999 bytes; shorten it" },
@@ -165,12 +171,16 @@ static void output_appears_whole_or_not_at_all(void **state)
     assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
     assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO); /* and does not wait for a writer */
     unlink(path);
-    assert_int_equal(rmdir(dir), 0); /* empty: no temporary file is left */
+    assert_int_equal(rmdir(dir), 0);                                      /* empty: no temporary file is left */
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_IO); /* no such directory */
     mem_free(path);
 }
 
-typedef struct counts { atomic_int seen[1000]; atomic_int bad_thread; unsigned n_threads; } counts;
+typedef struct counts {
+    atomic_int seen[1000];
+    atomic_int bad_thread;
+    unsigned n_threads;
+} counts;
 
 static void directories_are_listed_in_order(void **state)
 {
@@ -202,7 +212,9 @@ static void directories_are_listed_in_order(void **state)
 
 static void parents_are_directories(void **state)
 {
-    static const char *const pairs[][2] = { { "a.gguf", "." }, { "m/a.gguf", "m/" }, { "/a", "/" }, { "../x/y/a", "../x/y/" } };
+    static const char *const pairs[][2] = {
+        { "a.gguf", "." }, { "m/a.gguf", "m/" }, { "/a", "/" }, { "../x/y/a", "../x/y/" }
+    };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         char *dir;
         assert_int_equal(file_parent(&dir, pairs[i][0], NULL), QASR_OK);
@@ -264,9 +276,14 @@ static void cpu_level_can_be_masked(void **state)
     static const char *const foreign[] = {
         "pentium",
 #if defined(__x86_64__)
-        "neon", "dotprod", "i8mm",
+        "neon",
+        "dotprod",
+        "i8mm",
 #elif defined(__aarch64__)
-        "avx2", "avxvnni", "avx512", "avx512vnni",
+        "avx2",
+        "avxvnni",
+        "avx512",
+        "avx512vnni",
 #endif
     };
     for (size_t i = 0; i < ARRAY_LEN(foreign); i++) { /* no level, or one of another architecture */
@@ -280,12 +297,11 @@ static void cpu_level_can_be_masked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_text_is_one_clean_line), cmocka_unit_test(log_lines_are_clean_too),
-        cmocka_unit_test(memory_sizes_are_checked),
-        cmocka_unit_test(buffers_have_a_maximum),       cmocka_unit_test(output_appears_whole_or_not_at_all),
-        cmocka_unit_test(reading_to_the_end_has_a_maximum), cmocka_unit_test(directories_are_listed_in_order),
-        cmocka_unit_test(parents_are_directories),
-        cmocka_unit_test(pool_runs_every_task_once),    cmocka_unit_test(cpu_level_can_be_masked),
+        cmocka_unit_test(error_text_is_one_clean_line),       cmocka_unit_test(log_lines_are_clean_too),
+        cmocka_unit_test(memory_sizes_are_checked),           cmocka_unit_test(buffers_have_a_maximum),
+        cmocka_unit_test(output_appears_whole_or_not_at_all), cmocka_unit_test(reading_to_the_end_has_a_maximum),
+        cmocka_unit_test(directories_are_listed_in_order),    cmocka_unit_test(parents_are_directories),
+        cmocka_unit_test(pool_runs_every_task_once),          cmocka_unit_test(cpu_level_can_be_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

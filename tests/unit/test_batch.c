@@ -1,5 +1,5 @@
-/* Sequences decoded together: the same tokens for any batch, order, number of threads and company; clips in their order,
- * whatever happens to the others; nothing kept of what was given. Through the public API, on the demo model. */
+/* Sequences decoded together: the same tokens for any batch, order, number of threads and company; clips in their
+ * order, whatever happens to the others; nothing kept of what was given. Through the public API, on the demo model. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,10 +15,17 @@
 #include "qasr/qasr.h"
 
 static const char *const files[] = {
-    MODEL_DIR "/samples/en.flac", TEST_DATA "/golden/clips/ru-002.flac", TEST_DATA "/golden/clips/silence-1s.flac",
-    MODEL_DIR "/samples/ru.flac", TEST_DATA "/golden/clips/en-001.flac", TEST_DATA "/golden/clips/ru-long-31s.flac",
-    TEST_DATA "/golden/clips/short-200ms.flac", TEST_DATA "/golden/clips/en-000.flac", TEST_DATA "/golden/clips/ru-000.flac",
-    TEST_DATA "/golden/clips/en-002.flac", TEST_DATA "/audio/jfk.wav",
+    MODEL_DIR "/samples/en.flac",
+    TEST_DATA "/golden/clips/ru-002.flac",
+    TEST_DATA "/golden/clips/silence-1s.flac",
+    MODEL_DIR "/samples/ru.flac",
+    TEST_DATA "/golden/clips/en-001.flac",
+    TEST_DATA "/golden/clips/ru-long-31s.flac",
+    TEST_DATA "/golden/clips/short-200ms.flac",
+    TEST_DATA "/golden/clips/en-000.flac",
+    TEST_DATA "/golden/clips/ru-000.flac",
+    TEST_DATA "/golden/clips/en-002.flac",
+    TEST_DATA "/audio/jfk.wav",
 };
 enum { N_FILES = ARRAY_LEN(files), MAX_CLIPS = 32 };
 static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac";
@@ -31,7 +38,10 @@ static void must(qasr_status status, const qasr_error *err)
 
 /* ---- sounds and sessions ---- */
 
-static struct sound { float *pcm; size_t n; } audio_files[N_FILES], long_sound;
+static struct sound {
+    float *pcm;
+    size_t n;
+} audio_files[N_FILES], long_sound;
 static qasr_model *opened;
 
 static int open_all(void **state)
@@ -71,13 +81,13 @@ static qasr_session *open_session(int batch, int n_threads, const char *kv_type)
 /* ---- a caller of qasr_transcribe_many ---- */
 
 typedef struct caller {
-    size_t order[MAX_CLIPS], n_clips;   /* sounds in the order they are given */
+    size_t order[MAX_CLIPS], n_clips; /* sounds in the order they are given */
     size_t n_given, n_done, most_ahead;
-    size_t fail_at, nan_at;             /* index of a clip without samples, and of one with a bad sample; SIZE_MAX: none */
+    size_t fail_at, nan_at; /* index of a clip without samples, and of one with a bad sample; SIZE_MAX: none */
     size_t cancel_next_at, cancel_done_at;
-    size_t cancel_text_at;              /* in calls of on_text */
-    bool by_path;                       /* clips are files */
-    float *copies[MAX_CLIPS];           /* freed when done: nobody may read them later */
+    size_t cancel_text_at;    /* in calls of on_text */
+    bool by_path;             /* clips are files */
+    float *copies[MAX_CLIPS]; /* freed when done: nobody may read them later */
     qasr_result *results[MAX_CLIPS];
     qasr_error errors[MAX_CLIPS];
     char text[8000], texts[MAX_CLIPS][8000]; /* what on_text gave since the last done, and before each done */
@@ -86,8 +96,12 @@ typedef struct caller {
 
 static void caller_init(caller *c, size_t n_clips)
 {
-    *c = (caller){ .n_clips = n_clips, .fail_at = SIZE_MAX, .nan_at = SIZE_MAX, .cancel_next_at = SIZE_MAX,
-                   .cancel_done_at = SIZE_MAX, .cancel_text_at = SIZE_MAX };
+    *c = (caller){ .n_clips = n_clips,
+                   .fail_at = SIZE_MAX,
+                   .nan_at = SIZE_MAX,
+                   .cancel_next_at = SIZE_MAX,
+                   .cancel_done_at = SIZE_MAX,
+                   .cancel_text_at = SIZE_MAX };
     for (size_t i = 0; i < n_clips; i++)
         c->order[i] = i % N_FILES;
 }
@@ -219,7 +233,9 @@ static void check_many(qasr_result *const alone[N_FILES], int batch, int n_threa
 static void batch_and_threads_do_not_change_tokens(void **state)
 {
     /* 0: the default; 11: more rows than a group of the matrix-vector products */
-    static const struct { int batch, threads; } sessions[] = {
+    static const struct {
+        int batch, threads;
+    } sessions[] = {
         { 1, 5 }, { 2, 1 }, { 3, 2 }, { 8, 1 }, { 8, 5 }, { 0, 2 }, { 11, 2 },
     };
     qasr_result *alone[N_FILES] = { NULL };
@@ -289,7 +305,9 @@ static void segments_of_a_clip_are_decoded_together(void **state)
         assert_true(n >= 8);
         for (size_t p = 0; p < n; p++) {
             const qasr_segment *segment = qasr_result_segment(results[i], p);
-            n_tokens += segment->n_tokens; /* the first token of a segment is of its prompt, its last pass gives the end token */
+            n_tokens +=
+                segment
+                    ->n_tokens; /* the first token of a segment is of its prompt, its last pass gives the end token */
         }
         assert_string_equal(c.text, qasr_result_text(results[i]));
         assert_true(c.n_texts > n);
@@ -332,7 +350,10 @@ static void files_give_what_their_samples_give(void **state)
 typedef struct watcher {
     qasr_audio_options audio;
     size_t n_given, n_done, n_segments, n_of_clip, cancel_at;
-    struct { double start_s, end_s; char text[400]; } seen[40]; /* of the clip that is next */
+    struct {
+        double start_s, end_s;
+        char text[400];
+    } seen[40]; /* of the clip that is next */
 } watcher;
 
 static int give_part(void *user, qasr_clip *clip)
@@ -398,7 +419,10 @@ static void segments_come_in_order_before_their_result(void **state)
     }
 }
 
-typedef struct odd_clips { size_t n_given; qasr_error errors[3]; } odd_clips;
+typedef struct odd_clips {
+    size_t n_given;
+    qasr_error errors[3];
+} odd_clips;
 
 static int give_odd(void *user, qasr_clip *clip)
 {

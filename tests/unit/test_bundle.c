@@ -1,11 +1,11 @@
-/* Whole models in one file: what is in it, that it says the same whatever it was made from, and that it gives the golden ids
- * with nothing beside it. */
+/* Whole models in one file: what is in it, that it says the same whatever it was made from, and that it gives the
+ * golden ids with nothing beside it. */
 #include <jansson.h>
 #include <math.h>
 #include <sys/stat.h>
 
-#include "quantize/convert.h"
 #include "engine/engine.h"
+#include "quantize/convert.h"
 #include "weights_fixture.h"
 
 enum { N_LAYERS = 6, N_VOCAB = 1024, N_TENSORS = 2 + 13 + 16 * N_LAYERS + 2 + 11 * N_LAYERS };
@@ -52,9 +52,12 @@ static void types_follow_the_preset(void **state)
         const char *qtype, *encoder, *encoder_out, *decoder, *decoder_out, *embedding;
         unsigned file_type;
     } cases[] = {
-        { "q4_k_m", "q8_0", "q8_0", "q4_k", "q8_0", "q6_k", 15 }, { "q5_k_m", "q8_0", "q8_0", "q5_k", "q8_0", "q6_k", 17 },
-        { "q4_0", "q8_0", "q8_0", "q4_0", "q4_0", "q4_0", 2 },    { "q6_k", "q8_0", "q8_0", "q6_k", "q6_k", "q6_k", 18 },
-        { "q8_0", "q8_0", "q8_0", "q8_0", "q8_0", "q8_0", 7 },    { "f16", "f16", "f16", "f16", "f16", "f16", 1 },
+        { "q4_k_m", "q8_0", "q8_0", "q4_k", "q8_0", "q6_k", 15 },
+        { "q5_k_m", "q8_0", "q8_0", "q5_k", "q8_0", "q6_k", 17 },
+        { "q4_0", "q8_0", "q8_0", "q4_0", "q4_0", "q4_0", 2 },
+        { "q6_k", "q8_0", "q8_0", "q6_k", "q6_k", "q6_k", 18 },
+        { "q8_0", "q8_0", "q8_0", "q8_0", "q8_0", "q8_0", 7 },
+        { "f16", "f16", "f16", "f16", "f16", "f16", 1 },
         { "bf16", "bf16", "bf16", "bf16", "bf16", "bf16", 32 },
     };
     (void)state;
@@ -63,19 +66,30 @@ static void types_follow_the_preset(void **state)
         make_file(MODEL_DIR, path, cases[i].qtype);
         weights *w = assert_opens(path);
         assert_int_equal(weights_count(w), N_TENSORS);
-        const struct { const char *name, *type; } wanted[] = {
-            { "enc.blocks.0.attn.q.weight", cases[i].encoder },     { "enc.blocks.5.attn.out.weight", cases[i].encoder_out },
-            { "enc.blocks.2.ffn.fc2.weight", cases[i].encoder },    { "enc.conv_out.weight", cases[i].encoder },
-            { "enc.proj2.weight", cases[i].encoder },               { "dec.blocks.0.attn.v.weight", cases[i].decoder },
-            { "dec.blocks.3.attn.o.weight", cases[i].decoder_out }, { "dec.blocks.5.ffn.down.weight", cases[i].decoder },
-            { "dec.token_embd.weight", cases[i].embedding },        { "enc.conv.1.weight", "f32" },
-            { "enc.conv.0.bias", "f32" },                           { "enc.blocks.1.norm_attn.weight", "f32" },
-            { "dec.blocks.1.attn.q_norm.weight", "f32" },           { "dec.output_norm.weight", "f32" },
-            { "frontend.mel_filterbank", "f32" },                   { "frontend.window", "f32" },
+        const struct {
+            const char *name, *type;
+        } wanted[] = {
+            { "enc.blocks.0.attn.q.weight", cases[i].encoder },
+            { "enc.blocks.5.attn.out.weight", cases[i].encoder_out },
+            { "enc.blocks.2.ffn.fc2.weight", cases[i].encoder },
+            { "enc.conv_out.weight", cases[i].encoder },
+            { "enc.proj2.weight", cases[i].encoder },
+            { "dec.blocks.0.attn.v.weight", cases[i].decoder },
+            { "dec.blocks.3.attn.o.weight", cases[i].decoder_out },
+            { "dec.blocks.5.ffn.down.weight", cases[i].decoder },
+            { "dec.token_embd.weight", cases[i].embedding },
+            { "enc.conv.1.weight", "f32" },
+            { "enc.conv.0.bias", "f32" },
+            { "enc.blocks.1.norm_attn.weight", "f32" },
+            { "dec.blocks.1.attn.q_norm.weight", "f32" },
+            { "dec.output_norm.weight", "f32" },
+            { "frontend.mel_filterbank", "f32" },
+            { "frontend.window", "f32" },
         };
         for (size_t k = 0; k < ARRAY_LEN(wanted); k++)
             if (strcmp(quant_get(stored(w, wanted[k].name)->type)->name, wanted[k].type) != 0)
-                fail_msg("%s: '%s' is %s", cases[i].qtype, wanted[k].name, quant_get(stored(w, wanted[k].name)->type)->name);
+                fail_msg("%s: '%s' is %s", cases[i].qtype, wanted[k].name,
+                         quant_get(stored(w, wanted[k].name)->type)->name);
         assert_int_equal(weights_meta_find(w, "general.file_type")->as.u, cases[i].file_type);
         weights_close(w);
     }
@@ -109,29 +123,61 @@ static const wmeta *key(const weights *w, const char *name, wmeta_type type)
 
 static void keys_say_what_the_configuration_says(void **state)
 {
-    static const struct { const char *key; uint64_t value; } numbers[] = {
-        { "stt.qwen3_asr.encoder.n_layers", 6 }, { "stt.qwen3_asr.encoder.d_model", 256 },
-        { "stt.qwen3_asr.encoder.n_heads", 4 }, { "stt.qwen3_asr.encoder.ffn_dim", 1024 },
-        { "stt.qwen3_asr.encoder.num_mel_bins", 128 }, { "stt.qwen3_asr.encoder.downsample_hidden", 96 },
-        { "stt.qwen3_asr.encoder.output_dim", 256 }, { "stt.qwen3_asr.encoder.max_source_positions", 1500 },
-        { "stt.qwen3_asr.encoder.n_window", 50 }, { "stt.qwen3_asr.encoder.n_window_infer", 800 },
-        { "stt.qwen3_asr.encoder.conv_chunksize", 500 }, { "stt.qwen3_asr.decoder.n_layers", 6 },
-        { "stt.qwen3_asr.decoder.hidden_size", 256 }, { "stt.qwen3_asr.decoder.intermediate_size", 768 },
-        { "stt.qwen3_asr.decoder.n_heads", 2 }, { "stt.qwen3_asr.decoder.n_kv_heads", 1 },
-        { "stt.qwen3_asr.decoder.head_dim", 128 }, { "stt.qwen3_asr.decoder.max_position_embeddings", 65536 },
-        { "stt.qwen3_asr.decoder.vocab_size", N_VOCAB }, { "stt.qwen3_asr.decoder.rope_mrope_section_t", 24 },
-        { "stt.qwen3_asr.decoder.rope_mrope_section_h", 20 }, { "stt.qwen3_asr.decoder.rope_mrope_section_w", 20 },
-        { "stt.qwen3_asr.audio_token_id", 1021 }, { "stt.qwen3_asr.audio_start_token_id", 1019 },
-        { "stt.qwen3_asr.audio_end_token_id", 1020 }, { "stt.frontend.num_mels", 128 }, { "stt.frontend.sample_rate", 16000 },
-        { "stt.frontend.n_fft", 400 }, { "stt.frontend.hop_length", 160 }, { "stt.frontend.n_samples", 480000 },
-        { "stt.frontend.nb_max_frames", 3000 }, { "tokenizer.ggml.eos_token_id", 1018 }, { "tokenizer.ggml.padding_token_id", 1016 },
+    static const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        { "stt.qwen3_asr.encoder.n_layers", 6 },
+        { "stt.qwen3_asr.encoder.d_model", 256 },
+        { "stt.qwen3_asr.encoder.n_heads", 4 },
+        { "stt.qwen3_asr.encoder.ffn_dim", 1024 },
+        { "stt.qwen3_asr.encoder.num_mel_bins", 128 },
+        { "stt.qwen3_asr.encoder.downsample_hidden", 96 },
+        { "stt.qwen3_asr.encoder.output_dim", 256 },
+        { "stt.qwen3_asr.encoder.max_source_positions", 1500 },
+        { "stt.qwen3_asr.encoder.n_window", 50 },
+        { "stt.qwen3_asr.encoder.n_window_infer", 800 },
+        { "stt.qwen3_asr.encoder.conv_chunksize", 500 },
+        { "stt.qwen3_asr.decoder.n_layers", 6 },
+        { "stt.qwen3_asr.decoder.hidden_size", 256 },
+        { "stt.qwen3_asr.decoder.intermediate_size", 768 },
+        { "stt.qwen3_asr.decoder.n_heads", 2 },
+        { "stt.qwen3_asr.decoder.n_kv_heads", 1 },
+        { "stt.qwen3_asr.decoder.head_dim", 128 },
+        { "stt.qwen3_asr.decoder.max_position_embeddings", 65536 },
+        { "stt.qwen3_asr.decoder.vocab_size", N_VOCAB },
+        { "stt.qwen3_asr.decoder.rope_mrope_section_t", 24 },
+        { "stt.qwen3_asr.decoder.rope_mrope_section_h", 20 },
+        { "stt.qwen3_asr.decoder.rope_mrope_section_w", 20 },
+        { "stt.qwen3_asr.audio_token_id", 1021 },
+        { "stt.qwen3_asr.audio_start_token_id", 1019 },
+        { "stt.qwen3_asr.audio_end_token_id", 1020 },
+        { "stt.frontend.num_mels", 128 },
+        { "stt.frontend.sample_rate", 16000 },
+        { "stt.frontend.n_fft", 400 },
+        { "stt.frontend.hop_length", 160 },
+        { "stt.frontend.n_samples", 480000 },
+        { "stt.frontend.nb_max_frames", 3000 },
+        { "tokenizer.ggml.eos_token_id", 1018 },
+        { "tokenizer.ggml.padding_token_id", 1016 },
     };
-    static const struct { const char *key, *value; } strings[] = {
-        { "general.architecture", "qwen3_asr" }, { "general.name", "demo" }, { "general.basename", "qwen3-asr" },
-        { "general.size_label", "10M" }, { "stt.variant", "demo" }, { "stt.qwen3_asr.encoder.activation", "gelu" },
-        { "stt.qwen3_asr.decoder.hidden_act", "silu" }, { "stt.frontend.type", "mel" }, { "stt.frontend.window", "hann_periodic" },
-        { "tokenizer.ggml.model", "gpt2" }, { "tokenizer.ggml.pre", "qwen2" }, { "qasr.version", QASR_VERSION_STRING },
-        { "qasr.source", "demo" }, { "qasr.qtype", "q4_k_m" },
+    static const struct {
+        const char *key, *value;
+    } strings[] = {
+        { "general.architecture", "qwen3_asr" },
+        { "general.name", "demo" },
+        { "general.basename", "qwen3-asr" },
+        { "general.size_label", "10M" },
+        { "stt.variant", "demo" },
+        { "stt.qwen3_asr.encoder.activation", "gelu" },
+        { "stt.qwen3_asr.decoder.hidden_act", "silu" },
+        { "stt.frontend.type", "mel" },
+        { "stt.frontend.window", "hann_periodic" },
+        { "tokenizer.ggml.model", "gpt2" },
+        { "tokenizer.ggml.pre", "qwen2" },
+        { "qasr.version", QASR_VERSION_STRING },
+        { "qasr.source", "demo" },
+        { "qasr.qtype", "q4_k_m" },
     };
     (void)state;
     make_file(MODEL_DIR, scratch_path("x.gguf"), "q4_k_m");
@@ -145,7 +191,8 @@ static void keys_say_what_the_configuration_says(void **state)
     assert_true(key(w, "stt.qwen3_asr.decoder.tie_word_embeddings", WMETA_BOOL)->as.b);
     assert_true(key(w, "stt.frontend.f_max", WMETA_F32)->as.f == 8000);
     assert_int_equal(key(w, "tokenizer.ggml.tokens", WMETA_ARRAY)->n_elems, N_VOCAB);
-    const wmeta *types = key(w, "tokenizer.ggml.token_type", WMETA_ARRAY), *languages = key(w, "general.languages", WMETA_ARRAY);
+    const wmeta *types = key(w, "tokenizer.ggml.token_type", WMETA_ARRAY),
+                *languages = key(w, "general.languages", WMETA_ARRAY);
     assert_true(types->elem_type == WMETA_I32 && types->n_elems == N_VOCAB);
     int32_t type;
     memcpy(&type, types->elems + 4 * 1018, 4);
@@ -358,33 +405,55 @@ static void check_golden(const char *qtype, double min_margin)
     qasr_session_options opt = QASR_SESSION_OPTIONS_INIT;
     opt.precision = QASR_PRECISION_F32;
     opt.n_threads = 2;
-    if (qasr_model_open(&m, scratch_path("x.gguf"), NULL, &err) != QASR_OK || qasr_session_open(&s, m, &opt, &err) != QASR_OK)
+    if (qasr_model_open(&m, scratch_path("x.gguf"), NULL, &err) != QASR_OK ||
+        qasr_session_open(&s, m, &opt, &err) != QASR_OK)
         fail_msg("%s", err.message);
     json_t *golden = json_load_file(TEST_DATA "/golden/demo.json", 0, NULL), *clip;
     const char *name;
-    json_object_foreach (json_object_get(golden, "clips"), name, clip)
-        if (json_number_value(json_object_get(clip, "min_margin")) >= min_margin) {
-            check_clip(s, name, clip);
-            n_clips++;
-        }
+    json_object_foreach(json_object_get(golden, "clips"), name,
+                        clip) if (json_number_value(json_object_get(clip, "min_margin")) >= min_margin)
+    {
+        check_clip(s, name, clip);
+        n_clips++;
+    }
     assert_true(n_clips >= 5);
     json_decref(golden);
     qasr_session_close(s);
     qasr_model_close(m);
 }
 
-static void bf16_gives_the_golden_ids(void **state) { (void)state; check_golden("bf16", 0.5); }
-static void q8_0_gives_the_golden_ids(void **state) { (void)state; check_golden("q8_0", 4.6); }
-static void q4_k_m_gives_the_golden_ids(void **state) { (void)state; check_golden("q4_k_m", 4.6); }
+static void bf16_gives_the_golden_ids(void **state)
+{
+    (void)state;
+    check_golden("bf16", 0.5);
+}
+static void q8_0_gives_the_golden_ids(void **state)
+{
+    (void)state;
+    check_golden("q8_0", 4.6);
+}
+static void q4_k_m_gives_the_golden_ids(void **state)
+{
+    (void)state;
+    check_golden("q4_k_m", 4.6);
+}
 
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
-        CASE(types_follow_the_preset), CASE(convolutions_and_tables_are_exact), CASE(keys_say_what_the_configuration_says),
-        CASE(a_file_is_as_good_as_the_directory), CASE(the_decoder_can_be_taken_out), CASE(threads_do_not_matter),
-        CASE(a_dry_run_knows_the_size), CASE(nothing_is_left_when_it_is_cancelled), CASE(inputs_that_are_no_model_are_refused),
-        CASE(failed_allocations_are_reported), CASE(bf16_gives_the_golden_ids), CASE(q8_0_gives_the_golden_ids),
+        CASE(types_follow_the_preset),
+        CASE(convolutions_and_tables_are_exact),
+        CASE(keys_say_what_the_configuration_says),
+        CASE(a_file_is_as_good_as_the_directory),
+        CASE(the_decoder_can_be_taken_out),
+        CASE(threads_do_not_matter),
+        CASE(a_dry_run_knows_the_size),
+        CASE(nothing_is_left_when_it_is_cancelled),
+        CASE(inputs_that_are_no_model_are_refused),
+        CASE(failed_allocations_are_reported),
+        CASE(bf16_gives_the_golden_ids),
+        CASE(q8_0_gives_the_golden_ids),
         CASE(q4_k_m_gives_the_golden_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

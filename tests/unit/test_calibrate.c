@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "quantize/calibration_file.h"
 #include "engine/engine.h"
 #include "quantize/audio_files.h"
-#include "weights/safetensors.h"
+#include "quantize/calibration_file.h"
 #include "weights/gguf_write.h"
+#include "weights/safetensors.h"
 #include "weights_fixture.h"
 
 #define CLIP(name) TEST_DATA "/golden/clips/" name ".flac"
@@ -71,7 +71,9 @@ typedef struct expected {
 
 static void expect_init(expected *e, size_t cols)
 {
-    *e = (expected){ .cols = cols, .squares = calloc(cols, sizeof *e->squares), .products = calloc(cols * cols, sizeof *e->products) };
+    *e = (expected){ .cols = cols,
+                     .squares = calloc(cols, sizeof *e->squares),
+                     .products = calloc(cols * cols, sizeof *e->products) };
 }
 
 static void expect_free(expected *e)
@@ -119,7 +121,8 @@ static void check_sums(const calibration *c, const char *matrix, const expected 
             double size = sqrt(e->squares[i] * e->squares[k]) / e->weight;
             want = e->products[i * e->cols + k] / e->weight;
             if (!(fabs((double)products[i * e->cols + k] - want) <= (tolerance + 3e-6) * size))
-                fail_msg("%s: product %zu, %zu is %.9g, expected %.9g", matrix, i, k, (double)products[i * e->cols + k], want);
+                fail_msg("%s: product %zu, %zu is %.9g, expected %.9g", matrix, i, k, (double)products[i * e->cols + k],
+                         want);
             assert_float_equal(products[i * e->cols + k], products[k * e->cols + i], 0);
         }
     }
@@ -154,7 +157,8 @@ static void fetch_rows(void *user, dmat x, dmat w, net_rows unused)
         if (u->list[i].w->mem == w.mem && u->list[i].w->offset == w.offset) {
             float *rows = malloc(x.rows * x.cols * sizeof *rows);
             assert_int_equal(x.cols, u->list[i].e.cols);
-            assert_int_equal(device_read(u->s->device, rows, x, NULL), QASR_OK); /* this device has computed them already */
+            assert_int_equal(device_read(u->s->device, rows, x, NULL),
+                             QASR_OK); /* this device has computed them already */
             for (size_t r = 0; r < x.rows; r++)
                 expect_row(&u->list[i].e, rows + r * x.cols, fetched_weight(&u->list[i], r, x.rows));
             free(rows);
@@ -236,10 +240,12 @@ static void sums_are_those_of_the_rows(void **state)
     qasr_model_close(m);
 }
 
-/* Row by row without the network: norm(embedding of prompt and answer, or audio vector) is what the first layer gets. */
+/* Row by row without the network: norm(embedding of prompt and answer, or audio vector) is what the first layer gets.
+ */
 static void first_layer_sees_normed_embeddings(void **state)
 {
-    static const int32_t before[] = { 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019 }, after[] = { 1020, 1018, 198, 1017, 471, 198 };
+    static const int32_t before[] = { 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019 },
+                         after[] = { 1020, 1018, 198, 1017, 471, 198 };
     enum { D = 256, MAX = 400 };
     static float rows[MAX][D];
     qasr_model *m;
@@ -272,8 +278,11 @@ static void first_layer_sees_normed_embeddings(void **state)
             if (audio < p->n_audio_tokens)
                 memcpy(rows[i], (const unsigned char *)embeds->data + audio * sizeof rows[i], sizeof rows[i]);
             else
-                quant_get(table->tensor->type)->dequantize(rows[i], (const unsigned char *)table->tensor->data +
-                                                           (size_t)ids[i] * quant_row_bytes(quant_get(table->tensor->type), D), D);
+                quant_get(table->tensor->type)
+                    ->dequantize(rows[i],
+                                 (const unsigned char *)table->tensor->data +
+                                     (size_t)ids[i] * quant_row_bytes(quant_get(table->tensor->type), D),
+                                 D);
             double sum = 0;
             for (size_t k = 0; k < D; k++)
                 sum += (double)rows[i][k] * (double)rows[i][k];
@@ -332,7 +341,8 @@ static void threads_and_passes_give_the_same_bytes(void **state)
 
 static void covariance_is_only_added(void **state)
 {
-    static const char *const names[] = { "thinker.audio_tower.conv_out.weight", "thinker.model.layers.5.mlp.up_proj.weight" };
+    static const char *const names[] = { "thinker.audio_tower.conv_out.weight",
+                                         "thinker.model.layers.5.mlp.up_proj.weight" };
     static const size_t cols[] = { 1536, 256 };
     qasr_error err;
     qasr_calibrate_options opt = options("with.gguf");
@@ -373,7 +383,8 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     assert_int_equal(calls, 2);
     opt = options("c.gguf");
     opt.max_memory_mb = 5;
-    calibrate_fails(&opt, QASR_E_INVALID, "the statistics of 'thinker.audio_tower.conv_out.weight' need 6 MB, the limit is 5");
+    calibrate_fails(&opt, QASR_E_INVALID,
+                    "the statistics of 'thinker.audio_tower.conv_out.weight' need 6 MB, the limit is 5");
     opt = options("c.gguf");
     const char *missing[] = { CLIP("ru-002"), "missing.wav" };
     opt.audio = missing;
@@ -420,7 +431,11 @@ static void failing_allocations_are_errors(void **state)
 
 /* ---- the reader ---- */
 
-typedef struct tensor { const char *name; size_t n; float first, rest; } tensor;
+typedef struct tensor {
+    const char *name;
+    size_t n;
+    float first, rest;
+} tensor;
 
 static void write_file(const char *name, const char *type, const tensor *tensors, size_t n)
 {
@@ -437,7 +452,9 @@ static void write_file(const char *name, const char *type, const tensor *tensors
     must(gguf_writer_begin_data(g, &err), &err);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < tensors[i].n; k++)
-            must(gguf_writer_put(g, i, k * sizeof(float), k ? &tensors[i].rest : &tensors[i].first, sizeof(float), &err), &err);
+            must(
+                gguf_writer_put(g, i, k * sizeof(float), k ? &tensors[i].rest : &tensors[i].first, sizeof(float), &err),
+                &err);
     must(gguf_writer_commit(g, NULL, &err), &err);
     gguf_writer_free(g);
 }
@@ -448,10 +465,15 @@ static void write_file(const char *name, const char *type, const tensor *tensors
 static void reads_what_llama_cpp_writes(void **state)
 {
     static const tensor tensors[] = {
-        { "blk.0.attn_q.weight.in_sum2", 4, 8, 2 }, { "blk.0.attn_q.weight.counts", 1, 4 },
-        { "blk.11.ffn_down.weight.in_sum2", 6, 3, 9 }, { "blk.11.ffn_down.weight.counts", 1, 3 },
-        { "blk.1.ffn_up.weight.in_sum2", 2, 0, 0 }, { "blk.1.ffn_up.weight.counts", 1, 0 }, /* never used */
-        { "output.weight.in_sum2", 2, 1, 1 }, { "output.weight.counts", 1, 2 }, { "something.else", 3, 0, 0 },
+        { "blk.0.attn_q.weight.in_sum2", 4, 8, 2 },
+        { "blk.0.attn_q.weight.counts", 1, 4 },
+        { "blk.11.ffn_down.weight.in_sum2", 6, 3, 9 },
+        { "blk.11.ffn_down.weight.counts", 1, 3 },
+        { "blk.1.ffn_up.weight.in_sum2", 2, 0, 0 },
+        { "blk.1.ffn_up.weight.counts", 1, 0 }, /* never used */
+        { "output.weight.in_sum2", 2, 1, 1 },
+        { "output.weight.counts", 1, 2 },
+        { "something.else", 3, 0, 0 },
     };
     qasr_error err;
     double rows = 0;
@@ -515,7 +537,8 @@ static void packed_products_become_a_matrix(void **state)
 static void matrices_with_one_input_are_served_by_the_first(void **state)
 {
     static const char *const pairs[][2] = {
-        { "thinker.audio_tower.layers.17.self_attn.v_proj.weight", "thinker.audio_tower.layers.17.self_attn.q_proj.weight" },
+        { "thinker.audio_tower.layers.17.self_attn.v_proj.weight",
+          "thinker.audio_tower.layers.17.self_attn.q_proj.weight" },
         { "thinker.model.layers.3.self_attn.k_proj.weight", "thinker.model.layers.3.self_attn.q_proj.weight" },
         { "thinker.model.layers.3.self_attn.o_proj.weight", "thinker.model.layers.3.self_attn.o_proj.weight" },
         { "thinker.model.layers.3.mlp.up_proj.weight", "thinker.model.layers.3.mlp.gate_proj.weight" },
@@ -532,9 +555,18 @@ static void matrices_with_one_input_are_served_by_the_first(void **state)
 
 static void bad_files_are_refused(void **state)
 {
-#define SUMS { QUERY0 ".in_sum2", 3, 1, 1 }
-#define COUNTS { QUERY0 ".counts", 1, 2 }
-    static const struct { const char *type, *message; tensor tensors[4]; } cases[] = {
+#define SUMS                                                                                                           \
+    {                                                                                                                  \
+        QUERY0 ".in_sum2", 3, 1, 1                                                                                     \
+    }
+#define COUNTS                                                                                                         \
+    {                                                                                                                  \
+        QUERY0 ".counts", 1, 2                                                                                         \
+    }
+    static const struct {
+        const char *type, *message;
+        tensor tensors[4];
+    } cases[] = {
         { NULL, "is no file of statistics", { SUMS, COUNTS } },
         { "model", "its general.type is not 'imatrix'", { SUMS, COUNTS } },
         { "imatrix", "holds no statistics", { { "a", 3, 1, 1 } } },
@@ -561,7 +593,8 @@ static void bad_files_are_refused(void **state)
             fail_msg("'%s' does not contain '%s'", err.message, cases[i].message);
     }
     static const tensor products[][3] = {
-        { SUMS, COUNTS, { QUERY0 ".in_cov", 6, 1, NAN } }, { SUMS, COUNTS, { QUERY0 ".in_cov", 6, -1, 1 } },
+        { SUMS, COUNTS, { QUERY0 ".in_cov", 6, 1, NAN } },
+        { SUMS, COUNTS, { QUERY0 ".in_cov", 6, -1, 1 } },
     };
     for (size_t i = 0; i < ARRAY_LEN(products); i++) {
         qasr_error err = { 0 };
@@ -570,7 +603,8 @@ static void bad_files_are_refused(void **state)
         write_file("bad.gguf", "imatrix", products[i], 3);
         calibration *c = open_file("bad.gguf");
         assert_int_equal(calibration_covariance(c, KEY0, 3, out, &found, &err), QASR_E_FORMAT);
-        assert_non_null(strstr(err.message, i == 0 ? "is nan, which is no sum of products" : "is -1, which is no sum of squares"));
+        assert_non_null(
+            strstr(err.message, i == 0 ? "is nan, which is no sum of products" : "is -1, which is no sum of squares"));
         calibration_close(c);
     }
 }
@@ -613,7 +647,8 @@ static void names_stand_for_files_folders_and_lists(void **state)
     assert_int_equal(s.n, 1);
     audio_files_free(&s);
 
-    static const char list[] = "one.wav\r\n\n/two words.ogg\nthree.mp3", table[] = "file\tlanguage\ttext\nx.ogg\tEnglish\tHello.\n/y.wav\n";
+    static const char list[] = "one.wav\r\n\n/two words.ogg\nthree.mp3",
+                      table[] = "file\tlanguage\ttext\nx.ogg\tEnglish\tHello.\n/y.wav\n";
     write_bytes("c.txt", list, strlen(list));
     find(&s, scratch_path("c.txt"), 0);
     assert_int_equal(s.n, 3);

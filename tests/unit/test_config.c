@@ -70,12 +70,18 @@ static qasr_status parse_changed(const char *from, const char *to, qasr_error *e
 
 static void bad_configurations_are_named(void **state)
 {
-    static const struct { const char *from, *to; qasr_status status; const char *message; } cases[] = {
+    static const struct {
+        const char *from, *to;
+        qasr_status status;
+        const char *message;
+    } cases[] = {
         { "\"d_model\": 256", "\"d_modell\": 256", QASR_E_FORMAT, "no key 'audio_config.d_model'" },
-        { "\"d_model\": 256", "\"d_model\": \"256\"", QASR_E_FORMAT, "'audio_config.d_model' in 'c.json' is not a whole number" },
+        { "\"d_model\": 256", "\"d_model\": \"256\"", QASR_E_FORMAT,
+          "'audio_config.d_model' in 'c.json' is not a whole number" },
         { "\"d_model\": 256", "\"d_model\": -1", QASR_E_FORMAT, "is -1, expected" },
         { "\"d_model\": 256", "\"d_model\": 250", QASR_E_FORMAT, "does not split into 4 heads" },
-        { "\"encoder_attention_heads\": 4", "\"encoder_attention_heads\": 99999999999", QASR_E_FORMAT, "expected 1 to 1024" },
+        { "\"encoder_attention_heads\": 4", "\"encoder_attention_heads\": 99999999999", QASR_E_FORMAT,
+          "expected 1 to 1024" },
         { "\"output_dim\": 256", "\"output_dim\": 512", QASR_E_FORMAT, "expected equal" },
         { "\"n_window_infer\": 800", "\"n_window_infer\": 850", QASR_E_FORMAT, "not a multiple" },
         { "\"num_key_value_heads\": 1", "\"num_key_value_heads\": 3", QASR_E_FORMAT, "cannot share 3" },
@@ -86,7 +92,8 @@ static void bad_configurations_are_named(void **state)
         { "\"audio_token_id\": 1021", "\"audio_token_id\": 1024", QASR_E_FORMAT, "audio_token_id" },
         { "\"attention_bias\": false", "\"attention_bias\": true", QASR_E_UNSUPPORTED, "attention_bias" },
         { "\"audio_config\"", "\"sound_config\"", QASR_E_FORMAT, "not a Qwen3-ASR configuration" },
-        { "\"audio_end_token_id\"", "\"classify_num\": 5000, \"audio_end_token_id\"", QASR_E_UNSUPPORTED, "forced aligner" },
+        { "\"audio_end_token_id\"", "\"classify_num\": 5000, \"audio_end_token_id\"", QASR_E_UNSUPPORTED,
+          "forced aligner" },
         { "{", "[", QASR_E_FORMAT, "not valid JSON" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -103,9 +110,14 @@ static void bad_configurations_are_named(void **state)
 
 static void the_head_is_tied_where_the_nearest_flag_says_so(void **state)
 {
-    static const struct { const char *flags[3]; bool tied; } cases[] = { /* text_config, thinker_config, top level */
-        { { NULL, NULL, NULL }, true },     { { NULL, NULL, "false" }, false },   { { NULL, "false", NULL }, false },
-        { { NULL, "false", "true" }, false }, { { "true", "false", "false" }, true }, { { "false", "true", "true" }, false },
+    static const struct {
+        const char *flags[3];
+        bool tied;
+    } cases[] = {
+        /* text_config, thinker_config, top level */
+        { { NULL, NULL, NULL }, true },         { { NULL, NULL, "false" }, false },
+        { { NULL, "false", NULL }, false },     { { NULL, "false", "true" }, false },
+        { { "true", "false", "false" }, true }, { { "false", "true", "true" }, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         buf text;
@@ -132,14 +144,22 @@ static void end_tokens_are_a_number_or_a_list(void **state)
 {
     qasr_error err;
     model_config c = { .dec.n_vocab = 100 };
-    static const struct { const char *text; qasr_status status; size_t n; } cases[] = {
-        { "{\"eos_token_id\": 7}", QASR_OK, 1 },        { "{\"eos_token_id\": [7, 9]}", QASR_OK, 2 },
-        { "{}", QASR_OK, 2 },                           { "{\"eos_token_id\": 100}", QASR_E_FORMAT, 0 },
-        { "{\"eos_token_id\": [\"x\"]}", QASR_E_FORMAT, 0 }, { "{\"eos_token_id\": -1}", QASR_E_FORMAT, 0 },
+    static const struct {
+        const char *text;
+        qasr_status status;
+        size_t n;
+    } cases[] = {
+        { "{\"eos_token_id\": 7}", QASR_OK, 1 },
+        { "{\"eos_token_id\": [7, 9]}", QASR_OK, 2 },
+        { "{}", QASR_OK, 2 },
+        { "{\"eos_token_id\": 100}", QASR_E_FORMAT, 0 },
+        { "{\"eos_token_id\": [\"x\"]}", QASR_E_FORMAT, 0 },
+        { "{\"eos_token_id\": -1}", QASR_E_FORMAT, 0 },
         { "{\"eos_token_id\": [1,1,1,1,1,1,1,1,1]}", QASR_E_FORMAT, 8 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_int_equal(config_parse_generation(&c, cases[i].text, strlen(cases[i].text), "g.json", &err), cases[i].status);
+        assert_int_equal(config_parse_generation(&c, cases[i].text, strlen(cases[i].text), "g.json", &err),
+                         cases[i].status);
         assert_int_equal(c.n_eos, cases[i].n);
     }
 }
@@ -157,7 +177,10 @@ static void audio_tokens_of_the_specification(void **state)
 
 static void sinusoids_of_the_specification(void **state)
 {
-    static const struct { size_t d, p, k; float value; } table[] = {
+    static const struct {
+        size_t d, p, k;
+        float value;
+    } table[] = {
         { 896, 1, 0, 0.84147098f },    { 1024, 1, 0, 0.84147098f },    { 896, 1, 1, 0.83027786f },
         { 1024, 1, 1, 0.83168600f },   { 896, 12, 3, -0.95962952f },   { 1024, 12, 3, -0.93131578f },
         { 896, 12, 451, 0.28126709f }, { 1024, 12, 515, 0.36421274f },
@@ -172,9 +195,12 @@ static void sinusoids_of_the_specification(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_layouts_say_the_same),         cmocka_unit_test(bad_configurations_are_named),
-        cmocka_unit_test(end_tokens_are_a_number_or_a_list), cmocka_unit_test(audio_tokens_of_the_specification),
-        cmocka_unit_test(sinusoids_of_the_specification),    cmocka_unit_test(the_head_is_tied_where_the_nearest_flag_says_so),
+        cmocka_unit_test(both_layouts_say_the_same),
+        cmocka_unit_test(bad_configurations_are_named),
+        cmocka_unit_test(end_tokens_are_a_number_or_a_list),
+        cmocka_unit_test(audio_tokens_of_the_specification),
+        cmocka_unit_test(sinusoids_of_the_specification),
+        cmocka_unit_test(the_head_is_tied_where_the_nearest_flag_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

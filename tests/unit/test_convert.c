@@ -14,16 +14,16 @@
 
 #include <cmocka.h>
 
-#include "base/options.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "quantize/convert.h"
-#include "weights/weights.h"
-#include "weights/safetensors_write.h"
-#include "weights/open.h"
 #include "weights/gguf_read.h"
+#include "weights/open.h"
 #include "weights/safetensors.h"
+#include "weights/safetensors_write.h"
+#include "weights/weights.h"
 
 #define MODEL_SCOPE "thinker.model."
 #define Q_PROJ "thinker.model.layers.0.self_attn.q_proj.weight"
@@ -203,9 +203,21 @@ static void check_demo(const char *qtype, quant_type type)
     weights_close(made);
 }
 
-static void test_q8_0(void **state) { (void)state; check_demo("q8_0", QUANT_Q8_0); }
-static void test_q6_k(void **state) { (void)state; check_demo("q6k", QUANT_Q6_K); }
-static void test_q4_0(void **state) { (void)state; check_demo("Q4_0", QUANT_Q4_0); }
+static void test_q8_0(void **state)
+{
+    (void)state;
+    check_demo("q8_0", QUANT_Q8_0);
+}
+static void test_q6_k(void **state)
+{
+    (void)state;
+    check_demo("q6k", QUANT_Q6_K);
+}
+static void test_q4_0(void **state)
+{
+    (void)state;
+    check_demo("Q4_0", QUANT_Q4_0);
+}
 
 static void test_metadata(void **state)
 {
@@ -217,8 +229,11 @@ static void test_metadata(void **state)
     buf_init(&config, 1 << 20);
     assert_int_equal(file_read_all(&config, MODEL_DIR "/config.json", NULL), QASR_OK);
     static const char *const strings[][2] = {
-        { "general.architecture", "qasr" }, { "general.name", "demo" }, { "qasr.source", "demo" },
-        { "qasr.scope", MODEL_SCOPE }, { "qasr.version", QASR_VERSION_STRING },
+        { "general.architecture", "qasr" },
+        { "general.name", "demo" },
+        { "qasr.source", "demo" },
+        { "qasr.scope", MODEL_SCOPE },
+        { "qasr.version", QASR_VERSION_STRING },
     };
     for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
         const wmeta *m = weights_meta_find(w, strings[i][0]);
@@ -277,8 +292,8 @@ static const qasr_quantize_row *find_row(const qasr_quantize_report *r, const ch
     return NULL;
 }
 
-/* A scope that is no whole model: encoder matrices too, names of the checkpoint; the tied head is left out and the report
- * says so. */
+/* A scope that is no whole model: encoder matrices too, names of the checkpoint; the tied head is left out and the
+ * report says so. */
 static void test_all_tensors(void **state)
 {
     (void)state;
@@ -387,7 +402,8 @@ static void test_float32_source(void **state)
     (void)state;
     fill(4096);
     st_entry entries[] = { entry(EMBED, 2, 8, 64), entry("thinker.model.conv.weight", 4, 2, 3),
-                           entry("thinker.model.other.weight", 2, 8, 64), entry("thinker.model.norm.weight", 1, 1, 64) };
+                           entry("thinker.model.other.weight", 2, 8, 64),
+                           entry("thinker.model.norm.weight", 1, 1, 64) };
     write_model(entries, 4);
     qasr_quantize_options opt = options(input, "q8_0");
     run(&opt, NULL);
@@ -449,7 +465,8 @@ static int hear_tensor(void *user, const qasr_quantize_tensor *t)
 {
     active *h = user;
     assert_true(t->n_dims >= 1 && t->n_values > 0 && t->name[0] && t->kind[0] && t->source_type[0]);
-    assert_true((strcmp(t->type, "skipped") == 0) == (t->bytes_after == 0) && (t->output_name[0] == 0) == (t->bytes_after == 0));
+    assert_true((strcmp(t->type, "skipped") == 0) == (t->bytes_after == 0) &&
+                (t->output_name[0] == 0) == (t->bytes_after == 0));
     h->n++;
     h->bytes += t->bytes_after;
     return h->n_calls_left-- == 0;
@@ -481,7 +498,8 @@ static void check_dry_run(qasr_quantize_options opt)
         qasr_quantize_row *a = &dry.rows[i], *b = &made.rows[i];
         assert_string_equal(a->type, b->type);
         assert_string_equal(a->kind, b->kind);
-        assert_true(a->n_tensors == b->n_tensors && a->bytes_before == b->bytes_before && a->bytes_after == b->bytes_after);
+        assert_true(a->n_tensors == b->n_tensors && a->bytes_before == b->bytes_before &&
+                    a->bytes_after == b->bytes_after);
         assert_true(a->n_fallback == b->n_fallback && a->max_error == 0 && a->rms_error == 0);
         bytes += a->bytes_after;
     }
@@ -770,7 +788,10 @@ static void test_out_of_memory(void **state)
 static void test_struct_size(void **state)
 {
     (void)state;
-    struct { qasr_quantize_options opt; char more[32]; } longer = { .opt = QASR_QUANTIZE_OPTIONS_INIT };
+    struct {
+        qasr_quantize_options opt;
+        char more[32];
+    } longer = { .opt = QASR_QUANTIZE_OPTIONS_INIT };
     qasr_quantize_options own = QASR_QUANTIZE_OPTIONS_INIT;
     own.scope = "default";
     longer.opt.struct_size = offsetof(qasr_quantize_options, scope); /* an older program */
@@ -793,12 +814,30 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_q8_0), TEST(test_q6_k), TEST(test_q4_0), TEST(test_metadata), TEST(test_threads_do_not_matter),
-        TEST(test_all_tensors), TEST(test_report_errors), TEST(test_embeddings), TEST(test_fallback),
-        TEST(test_float32_source), TEST(test_untied_head), TEST(test_dry_run), TEST(test_tensor_callback_cancels),
-        TEST(test_gguf_input), TEST(test_same_type_is_copied), TEST(test_gguf_input_is_not_overwritten), TEST(test_hf_names), TEST(test_bad_weights),
-        TEST(test_cancel), TEST(test_progress), TEST(test_output_refused), TEST(test_input_refused),
-        TEST(test_out_of_memory), cmocka_unit_test(test_struct_size),
+        TEST(test_q8_0),
+        TEST(test_q6_k),
+        TEST(test_q4_0),
+        TEST(test_metadata),
+        TEST(test_threads_do_not_matter),
+        TEST(test_all_tensors),
+        TEST(test_report_errors),
+        TEST(test_embeddings),
+        TEST(test_fallback),
+        TEST(test_float32_source),
+        TEST(test_untied_head),
+        TEST(test_dry_run),
+        TEST(test_tensor_callback_cancels),
+        TEST(test_gguf_input),
+        TEST(test_same_type_is_copied),
+        TEST(test_gguf_input_is_not_overwritten),
+        TEST(test_hf_names),
+        TEST(test_bad_weights),
+        TEST(test_cancel),
+        TEST(test_progress),
+        TEST(test_output_refused),
+        TEST(test_input_refused),
+        TEST(test_out_of_memory),
+        cmocka_unit_test(test_struct_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

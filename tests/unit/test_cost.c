@@ -11,9 +11,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "device/registry.h"
 #include "engine/cost.h"
 #include "qasr/qasr.h"
-#include "device/registry.h"
 
 static void must(qasr_status status, const qasr_error *err)
 {
@@ -55,7 +55,10 @@ static void read_config(model_config *c, const char *size)
 }
 
 /* rows 0: a vector */
-typedef struct shape { int weight; size_t rows, cols; } shape;
+typedef struct shape {
+    int weight;
+    size_t rows, cols;
+} shape;
 
 static void set_refs(shapes_only *s, weight_ref *refs, const shape *shapes, size_t n)
 {
@@ -72,20 +75,33 @@ static shapes_only *make_model(const char *size, quant_type type)
     size_t ch = c->enc.conv_channels, d = c->enc.d_model, h = c->dec.d_model, f = c->enc.d_ffn, g = c->dec.d_ffn;
     size_t q = c->dec.n_heads * c->dec.head_dim, kv = c->dec.n_kv_heads * c->dec.head_dim;
     const shape top[] = {
-        { TOP_CONV1_W, ch, 9 }, { TOP_CONV1_B, 0, ch }, { TOP_CONV2_W, ch, 9 * ch }, { TOP_CONV2_B, 0, ch },
-        { TOP_CONV3_W, ch, 9 * ch }, { TOP_CONV3_B, 0, ch }, { TOP_CONV_OUT, d, 16 * ch }, { TOP_LN_POST_W, 0, d },
-        { TOP_LN_POST_B, 0, d }, { TOP_PROJ1_W, d, d }, { TOP_PROJ1_B, 0, d }, { TOP_PROJ2_W, h, d }, { TOP_PROJ2_B, 0, h },
-        { TOP_EMBED, c->dec.n_vocab, h }, { TOP_NORM, 0, h },
+        { TOP_CONV1_W, ch, 9 },       { TOP_CONV1_B, 0, ch },
+        { TOP_CONV2_W, ch, 9 * ch },  { TOP_CONV2_B, 0, ch },
+        { TOP_CONV3_W, ch, 9 * ch },  { TOP_CONV3_B, 0, ch },
+        { TOP_CONV_OUT, d, 16 * ch }, { TOP_LN_POST_W, 0, d },
+        { TOP_LN_POST_B, 0, d },      { TOP_PROJ1_W, d, d },
+        { TOP_PROJ1_B, 0, d },        { TOP_PROJ2_W, h, d },
+        { TOP_PROJ2_B, 0, h },        { TOP_EMBED, c->dec.n_vocab, h },
+        { TOP_NORM, 0, h },
     };
     const shape enc[] = {
-        { ENC_LN1_W, 0, d }, { ENC_LN1_B, 0, d }, { ENC_Q_W, d, d }, { ENC_Q_B, 0, d }, { ENC_K_W, d, d }, { ENC_K_B, 0, d },
-        { ENC_V_W, d, d }, { ENC_V_B, 0, d }, { ENC_O_W, d, d }, { ENC_O_B, 0, d }, { ENC_LN2_W, 0, d }, { ENC_LN2_B, 0, d },
+        { ENC_LN1_W, 0, d }, { ENC_LN1_B, 0, d }, { ENC_Q_W, d, d },   { ENC_Q_B, 0, d },
+        { ENC_K_W, d, d },   { ENC_K_B, 0, d },   { ENC_V_W, d, d },   { ENC_V_B, 0, d },
+        { ENC_O_W, d, d },   { ENC_O_B, 0, d },   { ENC_LN2_W, 0, d }, { ENC_LN2_B, 0, d },
         { ENC_FC1_W, f, d }, { ENC_FC1_B, 0, f }, { ENC_FC2_W, d, f }, { ENC_FC2_B, 0, d },
     };
     const shape dec[] = {
-        { DEC_NORM1, 0, h }, { DEC_Q, q, h }, { DEC_K, kv, h }, { DEC_V, kv, h }, { DEC_O, h, q },
-        { DEC_Q_NORM, 0, c->dec.head_dim }, { DEC_K_NORM, 0, c->dec.head_dim }, { DEC_NORM2, 0, h }, { DEC_GATE, g, h },
-        { DEC_UP, g, h }, { DEC_DOWN, h, g },
+        { DEC_NORM1, 0, h },
+        { DEC_Q, q, h },
+        { DEC_K, kv, h },
+        { DEC_V, kv, h },
+        { DEC_O, h, q },
+        { DEC_Q_NORM, 0, c->dec.head_dim },
+        { DEC_K_NORM, 0, c->dec.head_dim },
+        { DEC_NORM2, 0, h },
+        { DEC_GATE, g, h },
+        { DEC_UP, g, h },
+        { DEC_DOWN, h, g },
     };
     s->m.enc = calloc(c->enc.n_layers, sizeof *s->m.enc);
     s->m.dec = calloc(c->dec.n_layers, sizeof *s->m.dec);
@@ -131,7 +147,8 @@ static void operations_of_half_a_minute(void **state)
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     assert_float_equal(ops.prefill_attention, 18.8, 0.1);
     for (int kind = COST_F32 + 1; kind < COST_KINDS; kind++)
-        assert_true(ops.conv[kind] == 0 && ops.conv_out[kind] == 0 && ops.enc_layers[kind] == 0 && ops.prefill[kind] == 0);
+        assert_true(ops.conv[kind] == 0 && ops.conv_out[kind] == 0 && ops.enc_layers[kind] == 0 &&
+                    ops.prefill[kind] == 0);
     device_close(d);
     free_model(s);
 }
@@ -147,13 +164,15 @@ static void precision_follows_the_device(void **state)
     assert_int_equal(ops.enc_layers[COST_BF16] > 0, has_bf16);
     assert_int_equal(ops.conv[COST_BF16] > ops.conv[COST_F32], has_bf16);
     assert_float_equal(sum(ops.conv), 126.2, 0.05);
-    assert_true(ops.prefill[COST_F32] > 356 && ops.prefill[COST_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
+    assert_true(ops.prefill[COST_F32] > 356 &&
+                ops.prefill[COST_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
     free_model(s);
     s = make_model("0.6b", QUANT_Q4_0);
     bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
     cost_count_ops(&ops, &s->m, d, 3000, 405);
     assert_int_equal(ops.prefill[COST_INT8] > 356, has_int8);
-    assert_true(ops.conv[COST_INT8] == 0 && ops.enc_layers[COST_INT8] == 0); /* weights of the encoder are not quantized */
+    assert_true(ops.conv[COST_INT8] == 0 &&
+                ops.enc_layers[COST_INT8] == 0); /* weights of the encoder are not quantized */
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     device_close(d);
     free_model(s);
@@ -223,13 +242,16 @@ static void cost_of_a_session(void **state)
     assert_string_equal(work.embedding_type, "bf16");
     assert_int_equal(work.weights_bytes, file_bytes("encoder") + file_bytes("decoder") + file_bytes("embedding"));
     /* a step reads the decoder, the tied head, one row (256 values) of it as embedding, and 28 + 5 positions */
-    assert_int_equal(work.decode_bytes_per_token, file_bytes("decoder") + file_bytes("embedding") + 256 * 2 +
-                                                      33 * work.kv_bytes_per_position);
+    assert_int_equal(work.decode_bytes_per_token,
+                     file_bytes("decoder") + file_bytes("embedding") + 256 * 2 + 33 * work.kv_bytes_per_position);
     assert_int_equal(more.decode_bytes_per_token - work.decode_bytes_per_token, 10 * work.kv_bytes_per_position);
     assert_true(work.encode_gop > 0.01 && work.encode_gop < 270.7 / 30 && work.prefill_gop > 0.01); /* less than 0.6B */
     assert_string_equal(work.encode_precision, work.prefill_precision);
 
-    struct { qasr_cost work; unsigned char after[8]; } newer = { .after = { 7, 7 } };
+    struct {
+        qasr_cost work;
+        unsigned char after[8];
+    } newer = { .after = { 7, 7 } };
     newer.work.struct_size = offsetof(qasr_cost, prefill_gop); /* a caller that knows two fields */
     must(qasr_session_cost(session, 16000, 10, &newer.work, &err), &err);
     assert_true(newer.work.encode_gop == work.encode_gop && newer.work.prefill_gop == 0);
@@ -271,8 +293,11 @@ static void limits_are_measured(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(operations_of_half_a_minute), cmocka_unit_test(precision_follows_the_device),
-        cmocka_unit_test(short_segments), cmocka_unit_test(bytes_of_a_step), cmocka_unit_test(cost_of_a_session),
+        cmocka_unit_test(operations_of_half_a_minute),
+        cmocka_unit_test(precision_follows_the_device),
+        cmocka_unit_test(short_segments),
+        cmocka_unit_test(bytes_of_a_step),
+        cmocka_unit_test(cost_of_a_session),
         cmocka_unit_test(limits_are_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,7 @@ static const char *fixture(const char *name)
 /* Writes n frames of x [n, channels]. */
 static void write_sound(const char *path, int format, int rate, int channels, const float *x, size_t n)
 {
-    SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
+    SF_INFO info = { .samplerate = rate, .channels = channels, .format = format };
     SNDFILE *f = sf_open(path, SFM_WRITE, &info);
     assert_non_null(f);
     sf_command(f, SFC_SET_CLIPPING, NULL, SF_TRUE);
@@ -123,14 +123,14 @@ static void write_tone(const char *path, int format, int rate, size_t n)
 /* What a stream gives in blocks of changing size, until it ends; to be freed. */
 static float *read_stream(audio_stream *a, size_t *n)
 {
-    static const size_t blocks[] = {1, 777, 16000, 100001};
+    static const size_t blocks[] = { 1, 777, 16000, 100001 };
     float *x = NULL;
     size_t size = 1 << 22;
     assert_int_equal(MEM_ALLOC(&x, size, NULL), QASR_OK);
     *n = 0;
     for (size_t i = 0, n_read;; i++, *n += n_read) {
         const size_t want = blocks[i % ARRAY_LEN(blocks)];
-        qasr_error err = {0};
+        qasr_error err = { 0 };
         assert_true(*n + want <= size);
         if (audio_stream_read(a, x + *n, want, &n_read, &err) != QASR_OK)
             fail_msg("%s", err.message);
@@ -146,7 +146,7 @@ static float *read_stream(audio_stream *a, size_t *n)
 
 static void assert_stream_gives(const char *path, const float *want, size_t n_want)
 {
-    qasr_error err = {0};
+    qasr_error err = { 0 };
     audio_stream *a = NULL;
     size_t n = 0;
     if (audio_stream_open(&a, path, &all, &err) != QASR_OK)
@@ -162,7 +162,7 @@ static void assert_stream_gives(const char *path, const float *want, size_t n_wa
 /* Whatever can be loaded gives the same bits as a stream. */
 static float *load(const char *path, size_t *n)
 {
-    qasr_error err = {0};
+    qasr_error err = { 0 };
     float *pcm = NULL;
     if (audio_load(&pcm, n, path, &all, &err) != QASR_OK)
         fail_msg("%s", err.message);
@@ -174,7 +174,7 @@ static float *load(const char *path, size_t *n)
 
 static void assert_fails(const char *path, qasr_status status, const char *part_of_message)
 {
-    qasr_error err = {0};
+    qasr_error err = { 0 };
     float *pcm = NULL;
     size_t n = 77;
     assert_int_equal(audio_load(&pcm, &n, path, &all, &err), status);
@@ -182,7 +182,7 @@ static void assert_fails(const char *path, qasr_status status, const char *part_
     assert_int_equal(n, 77);
     if (!strstr(err.message, part_of_message))
         fail_msg("'%s' is not in '%s'", part_of_message, err.message);
-    qasr_error same = {0};
+    qasr_error same = { 0 };
     audio_stream *a = NULL;
     assert_int_equal(audio_stream_open(&a, path, &all, &same), status);
     assert_null(a);
@@ -207,21 +207,21 @@ static void formats_give_the_same_samples(void **state)
         int format;
         double tolerance; /* a step of the format (libsndfile writes 1.0 as 32767), or what the codec loses */
     } cases[] = {
-        {"a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"b.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_24, 1.1 / 8388608 + 1e-7},
-        {"c.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_32, 1e-7},
-        {"d.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 1.0 / 128},
-        {"e.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1e-7},
-        {"f.wav", SF_FORMAT_WAV | SF_FORMAT_DOUBLE, 1e-7},
-        {"g.wav", SF_FORMAT_WAV | SF_FORMAT_ULAW, 0.02},
-        {"h.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"i.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0.05},
-        {"j.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 0.05},
-        {"k.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"l.au", SF_FORMAT_AU | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"m.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"n.w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16, 1.1 / 32768},
-        {"no extension", SF_FORMAT_FLAC | SF_FORMAT_PCM_24, 1.1 / 8388608 + 1e-7},
+        { "a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "b.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_24, 1.1 / 8388608 + 1e-7 },
+        { "c.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_32, 1e-7 },
+        { "d.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_U8, 1.0 / 128 },
+        { "e.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1e-7 },
+        { "f.wav", SF_FORMAT_WAV | SF_FORMAT_DOUBLE, 1e-7 },
+        { "g.wav", SF_FORMAT_WAV | SF_FORMAT_ULAW, 0.02 },
+        { "h.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "i.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 0.05 },
+        { "j.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 0.05 },
+        { "k.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "l.au", SF_FORMAT_AU | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "m.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "n.w64", SF_FORMAT_W64 | SF_FORMAT_PCM_16, 1.1 / 32768 },
+        { "no extension", SF_FORMAT_FLAC | SF_FORMAT_PCM_24, 1.1 / 8388608 + 1e-7 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *path = fixture(cases[i].name);
@@ -240,11 +240,11 @@ static void formats_give_the_same_samples(void **state)
 /* Full scale of 16 bits is -32768 / 32768; the reference divides by 2^15 as well. */
 static void integers_are_divided_by_a_power_of_two(void **state)
 {
-    const float in[3] = {-1, 0.5f, 1.0f / 32768};
+    const float in[3] = { -1, 0.5f, 1.0f / 32768 };
     const char *path = fixture("a.wav");
-    SF_INFO info = {.samplerate = AUDIO_RATE, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+    SF_INFO info = { .samplerate = AUDIO_RATE, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16 };
     SNDFILE *f = sf_open(path, SFM_WRITE, &info);
-    assert_int_equal(sf_write_short(f, (const short[]){-32768, 16384, 1}, 3), 3);
+    assert_int_equal(sf_write_short(f, (const short[]){ -32768, 16384, 1 }, 3), 3);
     sf_close(f);
     size_t n;
     float *x = load(path, &n);
@@ -278,7 +278,7 @@ static void channels_are_averaged(void **state)
 
 static void tones_keep_amplitude_and_phase(void **state)
 {
-    static const int rates[] = {1000, 8000, 11025, 22050, 24000, 32000, 44100, 48000, 96000, 192000};
+    static const int rates[] = { 1000, 8000, 11025, 22050, 24000, 32000, 44100, 48000, 96000, 192000 };
     for (size_t i = 0; i < ARRAY_LEN(rates); i++) {
         const int rate = rates[i];
         const double hz = rate > 2000 ? 1000 : 100;
@@ -297,7 +297,7 @@ static void tones_keep_amplitude_and_phase(void **state)
 
 static void tones_above_the_new_nyquist_are_removed(void **state)
 {
-    static const double hz[] = {8500, 9000, 12000, 15900, 16100, 20000};
+    static const double hz[] = { 8500, 9000, 12000, 15900, 16100, 20000 };
     for (size_t i = 0; i < ARRAY_LEN(hz); i++) {
         float *x = tone(44100, 44100, hz[i], 0.9);
         const char *path = fixture("a.wav");
@@ -325,9 +325,9 @@ static void output_length_is_rounded_up(void **state)
         int rate;
         size_t n_in, n_out;
     } cases[] = {
-        {44100, 0, 0},   {44100, 1, 1},       {44100, 441, 160}, {44100, 442, 161},
-        {8000, 80, 160}, {48000, 480, 160},   {48000, 481, 161}, {16000, 160, 160},
-        {1000, 1, 16},   {768000, 7680, 160}, {11025, 3, 5},     {44100, 200001, 72563},
+        { 44100, 0, 0 },   { 44100, 1, 1 },       { 44100, 441, 160 }, { 44100, 442, 161 },
+        { 8000, 80, 160 }, { 48000, 480, 160 },   { 48000, 481, 161 }, { 16000, 160, 160 },
+        { 1000, 1, 16 },   { 768000, 7680, 160 }, { 11025, 3, 5 },     { 44100, 200001, 72563 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *path = fixture("a.wav");
@@ -365,8 +365,7 @@ static void channels_are_averaged_before_resampling(void **state)
 
 static void only_loud_files_are_scaled(void **state)
 {
-    const float loud[] = {0.5f, -4, 2, 0}, scaled[] = {0.125f, -1, 0.5f, 0},
-                quiet[] = {0.001f, -0.002f, 1, -1};
+    const float loud[] = { 0.5f, -4, 2, 0 }, scaled[] = { 0.125f, -1, 0.5f, 0 }, quiet[] = { 0.001f, -0.002f, 1, -1 };
     size_t n;
     const char *path = fixture("a.wav");
     write_sound(path, SF_FORMAT_WAV | SF_FORMAT_FLOAT, AUDIO_RATE, 1, loud, 4);
@@ -383,8 +382,8 @@ static void only_loud_files_are_scaled(void **state)
 
 static void samples_that_are_not_finite_are_refused(void **state)
 {
-    const float bad[] = {NAN, INFINITY, -INFINITY};
-    float x[2000] = {0};
+    const float bad[] = { NAN, INFINITY, -INFINITY };
+    float x[2000] = { 0 };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         x[2 * 777 + 1] = bad[i];
         const char *path = fixture("a.wav");
@@ -420,10 +419,10 @@ static void truncated_files_give_what_is_there(void **state)
         const char *name;
         int format;
     } cases[] = {
-        {"a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16},
-        {"b.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16},
-        {"c.au", SF_FORMAT_AU | SF_FORMAT_PCM_16},
-        {"d.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16},
+        { "a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16 },
+        { "b.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },
+        { "c.au", SF_FORMAT_AU | SF_FORMAT_PCM_16 },
+        { "d.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *path = fixture(cases[i].name);
@@ -453,7 +452,7 @@ static void nothing_readable_is_an_error(void **state)
     qasr_error err;
     float *x = NULL;
     size_t n = 0;
-    SF_INFO info = {0};
+    SF_INFO info = { 0 };
     SNDFILE *file = sf_open(path, SFM_READ, &info);
     sf_close(file);
     if (audio_load(&x, &n, path, &all, &err) == QASR_OK)
@@ -519,9 +518,9 @@ static void absurd_rates_and_channels_are_refused(void **state)
     static const struct {
         uint32_t rate;
         const char *message;
-    } rates[] = {{999, "sample rate of 999 Hz, expected 1000 to 768000"},
-                 {768001, "sample rate of 768001 Hz"},
-                 {0x7FFFFFFF, "sample rate of 2147483647 Hz"}};
+    } rates[] = { { 999, "sample rate of 999 Hz, expected 1000 to 768000" },
+                  { 768001, "sample rate of 768001 Hz" },
+                  { 0x7FFFFFFF, "sample rate of 2147483647 Hz" } };
     for (size_t i = 0; i < ARRAY_LEN(rates); i++) {
         write_tone(path, SF_FORMAT_WAV | SF_FORMAT_PCM_16, AUDIO_RATE, 1000);
         patch_u32(path, WAV_RATE, rates[i].rate);
@@ -530,7 +529,7 @@ static void absurd_rates_and_channels_are_refused(void **state)
     write_tone(path, SF_FORMAT_WAV | SF_FORMAT_PCM_16, AUDIO_RATE, 1000);
     patch_u32(path, WAV_RATE, 0);
     assert_fails(path, QASR_E_FORMAT, "a.wav");
-    float x[300] = {0};
+    float x[300] = { 0 };
     path = fixture("b.wav");
     write_sound(path, SF_FORMAT_WAV | SF_FORMAT_PCM_16, AUDIO_RATE, 257, x, 1);
     assert_fails(path, QASR_E_FORMAT, "257 channels, expected 1 to 256");
@@ -542,8 +541,7 @@ static void absurd_rates_and_channels_are_refused(void **state)
 
 static void files_that_are_no_audio_are_refused(void **state)
 {
-    assert_fails("/nonexistent/a.wav", QASR_E_IO,
-                 "cannot open '/nonexistent/a.wav': No such file or directory");
+    assert_fails("/nonexistent/a.wav", QASR_E_IO, "cannot open '/nonexistent/a.wav': No such file or directory");
     assert_fails(dir, QASR_E_IO, "it is a directory");
     assert_fails("", QASR_E_IO, "cannot open ''");
     const char *path = fixture("a.wav");
@@ -568,10 +566,10 @@ static void damaged_headers_do_no_harm(void **state)
     static const struct {
         const char *name;
         int format;
-    } cases[] = {{"a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16},
-                 {"b.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16},
-                 {"c.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16},
-                 {"d.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16}};
+    } cases[] = { { "a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16 },
+                  { "b.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16 },
+                  { "c.aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16 },
+                  { "d.caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16 } };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *path = fixture(cases[i].name);
         write_tone(path, cases[i].format, AUDIO_RATE, 1000);
@@ -582,7 +580,7 @@ static void damaged_headers_do_no_harm(void **state)
             bytes[at] = (unsigned char)~kept;
             write_bytes(path, bytes, n_bytes);
             bytes[at] = kept;
-            qasr_error err = {0};
+            qasr_error err = { 0 };
             float *x = NULL;
             size_t n = 0;
             if (audio_load(&x, &n, path, &all, &err) == QASR_OK)
@@ -644,7 +642,7 @@ static qasr_status load_through_pipe(float **x, size_t *n_samples, const void *d
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    feed f = {ends[1], data, n};
+    feed f = { ends[1], data, n };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_feed, &f), 0);
     qasr_status status;
@@ -671,10 +669,10 @@ static void pipes_are_read_like_files(void **state)
     static const struct {
         const char *name;
         int format, rate;
-    } cases[] = {{"a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000},
-                 {"b.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100},
-                 {"c.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 48000},
-                 {"d.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 44100}};
+    } cases[] = { { "a.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000 },
+                  { "b.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100 },
+                  { "c.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 48000 },
+                  { "d.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 44100 } };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *path = fixture(cases[i].name);
         write_tone(path, cases[i].format, cases[i].rate, 100000); /* above what a pipe holds */
@@ -732,12 +730,11 @@ static void long_streams_are_decoded_twice(void **state)
     static const struct {
         const char *name;
         int format, rate;
-    } cases[] = {{"a.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 16000},
-                 {"b.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1000},
-                 {"c.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100},
-                 {"d.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 11025},
-                 {"e.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 22050},
-                 {"f.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000}};
+    } cases[] = {
+        { "a.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 16000 },  { "b.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1000 },
+        { "c.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100 },  { "d.flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 11025 },
+        { "e.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 22050 }, { "f.ogg", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000 }
+    };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const size_t n = (size_t)(LONG_S * cases[i].rate) + 11;
         const char *path = fixture(cases[i].name);
@@ -760,7 +757,7 @@ static qasr_status stream_from_stdin(audio_stream **a, const void *data, size_t 
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    feed f = {ends[1], data, n};
+    feed f = { ends[1], data, n };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_feed, &f), 0);
     int saved = dup(STDIN_FILENO);
@@ -859,8 +856,11 @@ static void put_number(unsigned char *to, uint64_t n, bool big)
 static void missing_ends_are_found(void **state)
 {
     unsigned char b[4000] = "caff";
-    static const struct { uint64_t n; bool missing; } caf[] = { { 3936, false }, { 3937, true }, { UINT64_MAX, false }, { 0, false } },
-        w64[] = { { 4000, false }, { 4007, false }, { 4008, true }, { UINT64_MAX, false }, { 0, false } };
+    static const struct {
+        uint64_t n;
+        bool missing;
+    } caf[] = { { 3936, false }, { 3937, true }, { UINT64_MAX, false }, { 0, false } },
+      w64[] = { { 4000, false }, { 4007, false }, { 4008, true }, { UINT64_MAX, false }, { 0, false } };
     assert_false(ending_is_missing(b, 3, b, 3, 3));
     assert_false(ending_is_missing((const unsigned char *)"fLaC...", 8, b, sizeof b, sizeof b));
     put_number(b + 8 + 4, 32, true); /* a chunk of 32 bytes, then one up to the end */

@@ -95,7 +95,8 @@ static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, flo
     return bytes;
 }
 
-/* What rounding to bytes may change in x . w: for 32 elements half a 127th of the largest activation, times the weights. */
+/* What rounding to bytes may change in x . w: for 32 elements half a 127th of the largest activation, times the
+ * weights. */
 static double int8_bound(const float *x, const float *w, size_t k)
 {
     double bound = 0;
@@ -148,8 +149,10 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
 /* Where precision is given up at all, by default and only there, it is for these types. */
 static void product_types_follow_the_precision(void **state)
 {
-    static const bool has_4_or_5_bits[QUANT_TYPE_COUNT] = { [QUANT_Q4_0] = true, [QUANT_Q4_1] = true, [QUANT_Q5_0] = true,
-                                                            [QUANT_Q5_1] = true, [QUANT_Q4_K] = true, [QUANT_Q5_K] = true };
+    static const bool has_4_or_5_bits[QUANT_TYPE_COUNT] = {
+        [QUANT_Q4_0] = true, [QUANT_Q4_1] = true, [QUANT_Q5_0] = true,
+        [QUANT_Q5_1] = true, [QUANT_Q4_K] = true, [QUANT_Q5_K] = true
+    };
     for (int exact = 0; exact < 2; exact++) {
         precision = exact ? DEVICE_EXACT : DEVICE_FAST;
         open_device(1);
@@ -227,7 +230,8 @@ static void check_swiglu(quant_type gate_type, quant_type up_type, size_t m, siz
     unsigned char *w_gate = random_weights(gate_type, n, k, &gate), *w_up = random_weights(up_type, n, k, &up);
     file_map gate_map = { w_gate, n * quant_row_bytes(quant_get(gate_type), k) };
     file_map up_map = { w_up, n * quant_row_bytes(quant_get(up_type), k) };
-    dmat mx = new_mat(QUANT_F32, m, k, x), out = new_mat(QUANT_F32, m, n, NULL), single = new_mat(QUANT_F32, m, n, NULL);
+    dmat mx = new_mat(QUANT_F32, m, k, x), out = new_mat(QUANT_F32, m, n, NULL),
+         single = new_mat(QUANT_F32, m, n, NULL);
     linear_part part = { .out = out, .act = ACT_SWIGLU }, own = part;
     assert_int_equal(device_map_weight(d, &part.w, &gate_map, w_gate, (int)gate_type, n, k, NULL), QASR_OK);
     assert_int_equal(device_map_weight(d, &part.up, &up_map, w_up, (int)up_type, n, k, NULL), QASR_OK);
@@ -257,16 +261,17 @@ static void check_swiglu(quant_type gate_type, quant_type up_type, size_t m, siz
             /* silu' is below 1.1, silu(g) below |g| + 0.3 */
             double bound = 1.1 * g_bound * (fabs(u) + u_bound) + (fabs(g) + 0.3) * u_bound + 1e-6;
             if (!(fabs((double)got[i * n + j] - silu(g) * u) <= bound))
-                fail_msg("%s, %s %zux%zux%zu (%zu,%zu): %g, expected %g +- %g", quant_get(gate_type)->name, quant_get(up_type)->name,
-                         m, n, k, i, j, (double)got[i * n + j], silu(g) * u, bound);
+                fail_msg("%s, %s %zux%zux%zu (%zu,%zu): %g, expected %g +- %g", quant_get(gate_type)->name,
+                         quant_get(up_type)->name, m, n, k, i, j, (double)got[i * n + j], silu(g) * u, bound);
         }
     free(got), free(b), free(x), free(gate), free(up), free(w_gate), free(w_up);
 }
 
 static void gated_pairs_match(void **state)
 {
-    static const quant_type pairs[][2] = { { QUANT_F32, QUANT_F32 }, { QUANT_BF16, QUANT_BF16 }, { QUANT_Q8_0, QUANT_Q8_0 },
-                                           { QUANT_Q4_0, QUANT_Q4_0 }, { QUANT_Q4_0, QUANT_Q6_K }, { QUANT_F16, QUANT_Q4_K } };
+    static const quant_type pairs[][2] = { { QUANT_F32, QUANT_F32 },   { QUANT_BF16, QUANT_BF16 },
+                                           { QUANT_Q8_0, QUANT_Q8_0 }, { QUANT_Q4_0, QUANT_Q4_0 },
+                                           { QUANT_Q4_0, QUANT_Q6_K }, { QUANT_F16, QUANT_Q4_K } };
     static const size_t rows[] = { 1, 3, 8, 9, 100 };
     for (size_t exact = 0; exact < 2; exact++)
         for (size_t t = 0; t < ARRAY_LEN(pairs); t++)
@@ -361,7 +366,8 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
     unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &weights);
     file_map map = { stored, c_out * 9 * c_in * 2 };
     dmat mw, shape = device_conv_packed(d, QUANT_BF16, c_out, c_in), packed = new_mat(shape.type, 1, shape.cols, NULL);
-    dmat out = new_mat(QUANT_F32, n_images * ho * wo, c_out, NULL), rows = new_mat(QUANT_F32, n_images * wo, c_out * ho, NULL);
+    dmat out = new_mat(QUANT_F32, n_images * ho * wo, c_out, NULL),
+         rows = new_mat(QUANT_F32, n_images * wo, c_out * ho, NULL);
     assert_int_equal(device_map_weight(d, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
     device_begin(d);
     op_conv_pack(d, packed, mw, c_in);
@@ -405,7 +411,8 @@ static void convolution_matches(void **state)
 }
 
 /* softmax(scale q k^T) v for one row over keys [0, n). */
-static void attend(double *out, const float *q, const float *k, const float *v, size_t ld, size_t n, size_t hd, double scale)
+static void attend(double *out, const float *q, const float *k, const float *v, size_t ld, size_t n, size_t hd,
+                   double scale)
 {
     double *p = malloc(n * sizeof *p), max = -1e300, sum = 0;
     for (size_t j = 0; j < n; j++) {
@@ -435,8 +442,8 @@ static void window_attention_matches(void **state)
         float *q = random_host(n * D, 2), *k = random_host(n * D, 2), *v = random_host(n * D, 1);
         dmat out = new_mat(QUANT_F32, n, D, NULL);
         device_begin(d);
-        op_attention_windows(d, out, new_mat(QUANT_F32, n, D, q), new_mat(QUANT_F32, n, D, k), new_mat(QUANT_F32, n, D, v),
-                             (attn_heads){ HEADS, HEADS, HD, 0.125f }, window);
+        op_attention_windows(d, out, new_mat(QUANT_F32, n, D, q), new_mat(QUANT_F32, n, D, k),
+                             new_mat(QUANT_F32, n, D, v), (attn_heads){ HEADS, HEADS, HD, 0.125f }, window);
         assert_int_equal(device_end(d, NULL), QASR_OK);
         float *got = fetch(out);
         for (size_t i = 0; i < n; i++)
@@ -460,7 +467,9 @@ typedef struct rope_case {
 
 static rope_case new_rope(size_t n_positions, size_t hd)
 {
-    rope_case t = { .q_norm = random_host(hd, 2), .k_norm = random_host(hd, 2), .angles = malloc(n_positions * hd * sizeof(float)) };
+    rope_case t = { .q_norm = random_host(hd, 2),
+                    .k_norm = random_host(hd, 2),
+                    .angles = malloc(n_positions * hd * sizeof(float)) };
     for (size_t p = 0; p < n_positions; p++)
         for (size_t i = 0; i < hd / 2; i++) {
             t.angles[p * hd + i] = cosf((float)p * 0.3f + (float)i);
@@ -482,7 +491,8 @@ static void rope_host(float *x, size_t cols, size_t hd, const float *norm, const
             sum += (double)x[h + c] * (double)x[h + c];
         for (size_t c = 0; c < hd / 2; c++) {
             double r = 1 / sqrt(sum / (double)hd + 1e-6), co = (double)angles[c], si = (double)angles[hd / 2 + c];
-            double a = (double)x[h + c] * r * (double)norm[c], b = (double)x[h + c + hd / 2] * r * (double)norm[c + hd / 2];
+            double a = (double)x[h + c] * r * (double)norm[c],
+                   b = (double)x[h + c + hd / 2] * r * (double)norm[c + hd / 2];
             x[h + c] = (float)(a * co - b * si);
             x[h + c + hd / 2] = (float)(b * co + a * si);
         }
@@ -509,8 +519,8 @@ static void cached_attention_matches(void **state)
         for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
             size_t n = ends[s] - first;
             device_begin(d);
-            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope, kc, vc,
-                              dmat_rows(pos, first, n));
+            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope, kc,
+                              vc, dmat_rows(pos, first, n));
             op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), kc, vc, dmat_rows(pos, first, n),
                                 (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
             assert_int_equal(device_end(d, NULL), QASR_OK);
@@ -570,7 +580,8 @@ static void check_slots(int type, unsigned n_threads)
             slots[i] = (int32_t)((i * 7 + s) % SLOTS);
             positions[i] = begin[slots[i]] + (int32_t)s;
         }
-        dmat nslot = dmat_rows(slot, 0, n), npos = dmat_rows(pos, 0, n), nq = dmat_rows(mq, 0, n), nk = dmat_rows(mk, 0, n);
+        dmat nslot = dmat_rows(slot, 0, n), npos = dmat_rows(pos, 0, n), nq = dmat_rows(mq, 0, n),
+             nk = dmat_rows(mk, 0, n);
         assert_int_equal(device_write(d, nslot, slots, NULL), QASR_OK);
         assert_int_equal(device_write(d, npos, positions, NULL), QASR_OK);
         device_begin(d);
@@ -578,8 +589,10 @@ static void check_slots(int type, unsigned n_threads)
         op_attention_slots(d, dmat_rows(out, 0, n), nq, kc[0], vc[0], SLOTS, nslot, npos, heads, 200);
         for (size_t i = 0; i < n; i++) {
             dmat p = dmat_rows(pos, i, 1), *own_k = &kc[1][slots[i]], *own_v = &vc[1][slots[i]];
-            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, *own_k, *own_v, p);
-            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), *own_k, *own_v, p, heads, (size_t)positions[i] + 1);
+            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, *own_k,
+                              *own_v, p);
+            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), *own_k, *own_v, p, heads,
+                                (size_t)positions[i] + 1);
         }
         assert_int_equal(device_end(d, NULL), QASR_OK);
         float *a = fetch(out), *b = fetch(alone);
@@ -607,9 +620,11 @@ static void small_operations_match(void **state)
     int32_t ids[N];
     for (int i = 0; i < N; i++)
         ids[i] = i % 3;
-    dmat mx = new_mat(QUANT_F32, N, COLS, x), added = new_mat(QUANT_F32, N, COLS, x), mt = new_mat(QUANT_F32, 3, COLS, table);
+    dmat mx = new_mat(QUANT_F32, N, COLS, x), added = new_mat(QUANT_F32, N, COLS, x),
+         mt = new_mat(QUANT_F32, 3, COLS, table);
     dmat norm = new_mat(QUANT_F32, N, COLS, NULL), emb = new_mat(QUANT_F32, N, COLS, NULL);
-    dmat copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x), zero = new_mat(QUANT_F32, N, COLS, x);
+    dmat copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x),
+         zero = new_mat(QUANT_F32, N, COLS, x);
     dmat best = new_mat(DMAT_I32, N, 1, NULL);
     device_begin(d);
     op_rms_norm(d, norm, mx, new_mat(QUANT_F32, 1, COLS, w), 1e-6f);
@@ -621,8 +636,8 @@ static void small_operations_match(void **state)
     op_clear(d, zero);
     op_argmax(d, best, mx);
     assert_int_equal(device_end(d, NULL), QASR_OK);
-    float *g_norm = fetch(norm), *g_add = fetch(added), *g_emb = fetch(emb), *g_copy = fetch(copy), *g_scaled = fetch(scaled),
-          *g_zero = fetch(zero);
+    float *g_norm = fetch(norm), *g_add = fetch(added), *g_emb = fetch(emb), *g_copy = fetch(copy),
+          *g_scaled = fetch(scaled), *g_zero = fetch(zero);
     int32_t g_best[N];
     device_read(d, g_best, best, NULL);
     assert_memory_equal(g_copy, x, sizeof(float) * N * COLS);
@@ -647,7 +662,8 @@ static void small_operations_match(void **state)
     close_device();
 }
 
-/* Squares and triangle of rows [m, n] inside wider ones, and products with the columns 5 further on, added to what is there in two calls; as fetched. */
+/* Squares and triangle of rows [m, n] inside wider ones, and products with the columns 5 further on, added to what is
+ * there in two calls; as fetched. */
 static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsigned n_threads)
 {
     enum { MORE = 5 };
@@ -676,7 +692,8 @@ static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsi
 
 static void moments_match_sums_in_double(void **state)
 {
-    static const size_t cases[][3] = { { 1, 1, 1 }, { 3, 7, 2 }, { 128, 64, 128 }, { 150, 133, 128 }, { 37, 200, 37 }, { 17, 65, 16 } };
+    static const size_t cases[][3] = { { 1, 1, 1 },       { 3, 7, 2 },     { 128, 64, 128 },
+                                       { 150, 133, 128 }, { 37, 200, 37 }, { 17, 65, 16 } };
     for (size_t t = 0; t < ARRAY_LEN(cases); t++) {
         size_t m = cases[t][0], n = cases[t][1], ld = n + 5;
         seed = 7;
@@ -837,14 +854,18 @@ int main(void)
         cmocka_unit_test_prestate(products_match_for_every_type, "exact"),
         cmocka_unit_test(convolution_matches),
         cmocka_unit_test_prestate(convolution_matches, "exact"),
-        cmocka_unit_test(several_parts_share_their_input), cmocka_unit_test(window_attention_matches),
-        cmocka_unit_test(cached_attention_matches),       cmocka_unit_test(small_operations_match),
+        cmocka_unit_test(several_parts_share_their_input),
+        cmocka_unit_test(window_attention_matches),
+        cmocka_unit_test(cached_attention_matches),
+        cmocka_unit_test(small_operations_match),
         cmocka_unit_test(moments_match_sums_in_double),
         cmocka_unit_test(gated_pairs_match),
         cmocka_unit_test(norms_on_the_way_change_nothing),
-        cmocka_unit_test(rows_together_have_the_bits_they_have_alone), cmocka_unit_test(slots_attend_to_their_own_caches),
+        cmocka_unit_test(rows_together_have_the_bits_they_have_alone),
+        cmocka_unit_test(slots_attend_to_their_own_caches),
         cmocka_unit_test(logits_that_are_not_finite_are_reported),
-        cmocka_unit_test(threads_do_not_change_results),  cmocka_unit_test(unknown_devices_are_refused),
+        cmocka_unit_test(threads_do_not_change_results),
+        cmocka_unit_test(unknown_devices_are_refused),
         cmocka_unit_test(too_much_is_for_the_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Every operation on a device of ggml against the CPU device in float32: same inputs, results within what the device's arithmetic
- * may differ by (docs/numerics.md). Argument: the device; a machine that has no such device skips. */
+/* Every operation on a device of ggml against the CPU device in float32: same inputs, results within what the device's
+ * arithmetic may differ by (docs/numerics.md). Argument: the device; a machine that has no such device skips. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,7 @@ typedef struct bench {
     size_t n_blocks;
     void *kept[MAX_BLOCKS]; /* host memory that weights lie in */
     size_t n_kept;
-    float *found;           /* [n_found] */
+    float *found; /* [n_found] */
     size_t n_found;
 } bench;
 
@@ -182,7 +182,9 @@ static void run_product(bench *b, const void *arg)
     row_norm norm = { 0 };
     if (c->norm)
         norm = (row_norm){ random_mat(b, 1, c->k, 1), c->norm == 2 ? random_mat(b, 1, c->k, 1) : (dmat){ 0 }, 1e-5f };
-    linear_part parts[2] = { { .out = random_mat(b, c->m, c->n, 1), .w = new_weight(b, c->type, c->n, c->k), .act = c->act,
+    linear_part parts[2] = { { .out = random_mat(b, c->m, c->n, 1),
+                               .w = new_weight(b, c->type, c->n, c->k),
+                               .act = c->act,
                                .accumulate = c->accumulate },
                              { .out = random_mat(b, c->m, c->n + 3, 1), .w = new_weight(b, c->type, c->n + 3, c->k) } };
     if (c->bias)
@@ -227,13 +229,15 @@ static void embeddings_match_for_every_type(void **state)
 {
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         quant_type type = (quant_type)t;
-        compare(run_embed, &type, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6, quant_get(type)->name);
+        compare(run_embed, &type, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6,
+                quant_get(type)->name);
     }
 }
 
 static void run_rows(bench *b, const void *arg)
 {
-    dmat x = random_mat(b, 29, 64, 3), y = random_mat(b, 29, 64, 1), w = random_mat(b, 1, 64, 1), bias = random_mat(b, 1, 64, 1);
+    dmat x = random_mat(b, 29, 64, 3), y = random_mat(b, 29, 64, 1), w = random_mat(b, 1, 64, 1),
+         bias = random_mat(b, 1, 64, 1);
     dmat table = random_mat(b, 13, 64, 1), short_table = random_mat(b, 40, 64, 1), z = random_mat(b, 29, 64, 1);
     device_begin(b->d);
     op_rms_norm(b->d, y, x, w, 1e-6f);
@@ -253,8 +257,10 @@ static void run_conv(bench *b, const void *arg)
 {
     const conv_shape *s = arg;
     size_t ho = (s->height + 1) / 2, wo = (s->width + 1) / 2;
-    dmat w = new_weight(b, QUANT_BF16, s->c_out, 9 * s->c_in), shape = device_conv_packed(b->d, QUANT_BF16, s->c_out, s->c_in);
-    dmat packed = new_mat(b, shape.type, 1, shape.cols, NULL), x = random_mat(b, s->n_images * s->height * s->width, s->c_in, 1);
+    dmat w = new_weight(b, QUANT_BF16, s->c_out, 9 * s->c_in),
+         shape = device_conv_packed(b->d, QUANT_BF16, s->c_out, s->c_in);
+    dmat packed = new_mat(b, shape.type, 1, shape.cols, NULL),
+         x = random_mat(b, s->n_images * s->height * s->width, s->c_in, 1);
     dmat out = new_mat(b, QUANT_F32, s->n_images * ho * wo, s->c_out, NULL), bias = random_mat(b, 1, s->c_out, 1);
     dmat rows = new_mat(b, QUANT_F32, s->n_images * wo, s->c_out * ho, NULL);
     device_begin(b->d);
@@ -268,18 +274,23 @@ static void run_conv(bench *b, const void *arg)
 
 static void convolutions_match(void **state)
 {
-    static const conv_shape shapes[] = { { 2, 16, 13, 1, 40 }, { 1, 128, 100, 1, 16 }, { 3, 9, 25, 40, 70 }, { 1, 1, 1, 33, 1 } };
+    static const conv_shape shapes[] = {
+        { 2, 16, 13, 1, 40 }, { 1, 128, 100, 1, 16 }, { 3, 9, 25, 40, 70 }, { 1, 1, 1, 33, 1 }
+    };
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         compare(run_conv, &shapes[i], 2e-3, "convolution");
 }
 
-typedef struct window_case { size_t n, window, head_dim; } window_case;
+typedef struct window_case {
+    size_t n, window, head_dim;
+} window_case;
 
 static void run_windows(bench *b, const void *arg)
 {
     const window_case *c = arg;
     size_t d = 3 * c->head_dim;
-    dmat q = random_mat(b, c->n, d, 2), k = random_mat(b, c->n, d, 2), v = random_mat(b, c->n, d, 1), out = random_mat(b, c->n, d, 1);
+    dmat q = random_mat(b, c->n, d, 2), k = random_mat(b, c->n, d, 2), v = random_mat(b, c->n, d, 1),
+         out = random_mat(b, c->n, d, 1);
     device_begin(b->d);
     op_attention_windows(b->d, out, q, k, v, (attn_heads){ 3, 3, c->head_dim, 0.125f }, c->window);
     finish(b);
@@ -288,11 +299,13 @@ static void run_windows(bench *b, const void *arg)
 
 static void window_attention_matches(void **state)
 {
-    static const window_case cases[] = { { 130, 104, 64 }, { 104, 104, 64 }, { 7, 104, 64 }, { 150, 150, 64 }, { 33, 10, 64 },
-                                         { 61, 20, 48 } }; /* a head that few kernels know */
+    static const window_case cases[] = {
+        { 130, 104, 64 }, { 104, 104, 64 }, { 7, 104, 64 }, { 150, 150, 64 }, { 33, 10, 64 }, { 61, 20, 48 }
+    }; /* a head that few kernels know */
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char what[64];
-        snprintf(what, sizeof what, "%zu rows in windows of %zu, heads of %zu", cases[i].n, cases[i].window, cases[i].head_dim);
+        snprintf(what, sizeof what, "%zu rows in windows of %zu, heads of %zu", cases[i].n, cases[i].window,
+                 cases[i].head_dim);
         compare(run_windows, &cases[i], attention_tolerance, what);
     }
 }
@@ -311,7 +324,8 @@ static qk_rope new_turn(bench *b, size_t n_positions, size_t hd)
             rope[p * hd + i] = cosf(angle);
             rope[p * hd + hd / 2 + i] = sinf(angle);
         }
-    qk_rope t = { random_mat(b, 1, hd, 2), random_mat(b, 1, hd, 2), new_mat(b, QUANT_F32, n_positions, hd, rope), 1e-6f, theta };
+    qk_rope t = { random_mat(b, 1, hd, 2), random_mat(b, 1, hd, 2), new_mat(b, QUANT_F32, n_positions, hd, rope), 1e-6f,
+                  theta };
     free(rope);
     return t;
 }
@@ -340,7 +354,8 @@ static void run_cached(bench *b, const void *arg)
         device_begin(b->d);
         op_copy(b->d, now, dmat_rows(q, first, n));
         op_rope_and_cache(b->d, now, kn, vn, &rope, kc, vc, p);
-        op_attention_cached(b->d, dmat_rows(out, 0, n), now, kc, vc, p, (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
+        op_attention_cached(b->d, dmat_rows(out, 0, n), now, kc, vc, p, (attn_heads){ HEADS, KV, HD, 0.088388f },
+                            ends[s]);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
         keep(b, now);
@@ -414,7 +429,7 @@ static dmat random_cache(bench *b, int type, size_t rows)
 
 typedef struct slots_case {
     quant_type type;
-    bool together; /* caches are parts of one block, one slot after the other */
+    bool together;                  /* caches are parts of one block, one slot after the other */
     int32_t rows[STEPS][SLOTS + 1]; /* slots of a step, -1 after the last */
 } slots_case;
 
@@ -432,7 +447,8 @@ static void run_slots(bench *b, const void *arg)
         vc[i] = c->together ? dmat_rows(all, (2 * i + 1) * each, each) : random_cache(b, type, rows);
     }
     qk_rope rope = new_turn(b, SLOT_POSITIONS, HD);
-    dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1), out = random_mat(b, SLOTS, HEADS * HD, 1);
+    dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1),
+         out = random_mat(b, SLOTS, HEADS * HD, 1);
     dmat pos = new_mat(b, DMAT_I32, SLOTS, 1, NULL), slot = new_mat(b, DMAT_I32, SLOTS, 1, NULL);
     attn_heads heads = { HEADS, KV, HD, 0.088388f };
     for (size_t s = 0; s < STEPS; s++) {
@@ -467,7 +483,8 @@ static void caches_of_one_block_are_taken_together(void **state)
 {
     static const quant_type types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
     static const char *const without[] = { "", "FLASH_ATTN_EXT" };
-    slots_case c = { .together = true, .rows = { { 0, 1, 2, 3, 4, -1 }, { 0, 1, 3, 4, -1 }, { 2, -1 }, { 4, 3, 0, 2, -1 } } };
+    slots_case c = { .together = true,
+                     .rows = { { 0, 1, 2, 3, 4, -1 }, { 0, 1, 3, 4, -1 }, { 2, -1 }, { 4, 3, 0, 2, -1 } } };
     for (size_t i = 0; i < 2 * ARRAY_LEN(types); i++) {
         c.type = types[i / 2];
         avoiding(without[i % 2]);
@@ -509,7 +526,8 @@ static void arg_max_matches_and_reports_what_is_not_finite(void **state)
     avoiding("");
 }
 
-/* A graph that is used again sees the values of now; memory that was given back and is another's is not mistaken for the old one. */
+/* A graph that is used again sees the values of now; memory that was given back and is another's is not mistaken for
+ * the old one. */
 static void run_again(bench *b, const void *arg)
 {
     for (int round = 0; round < 3; round++) {
@@ -539,7 +557,8 @@ static void run_many(bench *b, const void *arg)
     for (int round = 0; round < 2; round++)
         for (size_t m = 1; m <= 60; m += 2) {
             device_begin(b->d);
-            op_norm_linear(b->d, dmat_rows(x, 0, m), &norm, &(linear_part){ .out = dmat_rows(out, 0, m), .w = w, .accumulate = true }, 1, false);
+            op_norm_linear(b->d, dmat_rows(x, 0, m), &norm,
+                           &(linear_part){ .out = dmat_rows(out, 0, m), .w = w, .accumulate = true }, 1, false);
             finish(b);
             keep(b, dmat_rows(out, 0, m));
         }
@@ -639,17 +658,24 @@ int main(int argc, char **argv)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_match_for_every_type),    cmocka_unit_test(embeddings_match_for_every_type),
-        cmocka_unit_test(row_operations_match),             cmocka_unit_test(convolutions_match),
-        cmocka_unit_test(window_attention_matches),         cmocka_unit_test(cached_attention_matches),
-        cmocka_unit_test(slots_attend_to_their_own_caches), cmocka_unit_test(caches_of_one_block_are_taken_together),
+        cmocka_unit_test(products_match_for_every_type),
+        cmocka_unit_test(embeddings_match_for_every_type),
+        cmocka_unit_test(row_operations_match),
+        cmocka_unit_test(convolutions_match),
+        cmocka_unit_test(window_attention_matches),
+        cmocka_unit_test(cached_attention_matches),
+        cmocka_unit_test(slots_attend_to_their_own_caches),
+        cmocka_unit_test(caches_of_one_block_are_taken_together),
         cmocka_unit_test(arg_max_matches_and_reports_what_is_not_finite),
         cmocka_unit_test(attention_is_composed_where_it_is_missing),
         cmocka_unit_test(types_are_converted_and_rows_looked_up_where_that_is_missing),
         cmocka_unit_test(an_operation_that_is_missing_is_named),
-        cmocka_unit_test(graphs_are_used_again_and_forgotten), cmocka_unit_test(old_graphs_make_room),
-        cmocka_unit_test(a_gpu_is_chosen_if_it_has_room),   cmocka_unit_test(names_are_those_of_the_list),
-        cmocka_unit_test(statistics_are_refused_in_words),  cmocka_unit_test(memory_is_counted),
+        cmocka_unit_test(graphs_are_used_again_and_forgotten),
+        cmocka_unit_test(old_graphs_make_room),
+        cmocka_unit_test(a_gpu_is_chosen_if_it_has_room),
+        cmocka_unit_test(names_are_those_of_the_list),
+        cmocka_unit_test(statistics_are_refused_in_words),
+        cmocka_unit_test(memory_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

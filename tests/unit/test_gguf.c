@@ -8,22 +8,10 @@
 
 /* ---- building files --------------------------------------------------------------------------- */
 
-static void add(buf *b, const void *data, size_t n)
-{
-    assert_int_equal(buf_add(b, data, n, NULL), QASR_OK);
-}
-static void add_u8(buf *b, uint8_t v)
-{
-    add(b, &v, sizeof v);
-}
-static void add_u32(buf *b, uint32_t v)
-{
-    add(b, &v, sizeof v);
-}
-static void add_u64(buf *b, uint64_t v)
-{
-    add(b, &v, sizeof v);
-}
+static void add(buf *b, const void *data, size_t n) { assert_int_equal(buf_add(b, data, n, NULL), QASR_OK); }
+static void add_u8(buf *b, uint8_t v) { add(b, &v, sizeof v); }
+static void add_u32(buf *b, uint32_t v) { add(b, &v, sizeof v); }
+static void add_u64(buf *b, uint64_t v) { add(b, &v, sizeof v); }
 
 static void add_string(buf *b, const char *s)
 {
@@ -53,8 +41,7 @@ static void add_array(buf *b, const char *key, uint32_t elem_type, uint64_t n)
 }
 
 /* ne: fastest dimension first. */
-static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t *ne, uint32_t type,
-                       uint64_t offset)
+static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t *ne, uint32_t type, uint64_t offset)
 {
     add_string(b, name);
     add_u32(b, n_dims);
@@ -63,11 +50,8 @@ static void add_tensor(buf *b, const char *name, uint32_t n_dims, const uint64_t
     add_u64(b, offset);
 }
 
-#define NE(...)                                                                                              \
-    sizeof((uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t), (uint64_t[])                                     \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
-    }
+#define NE(...)                                                                                                        \
+    sizeof((uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t), (uint64_t[]) { __VA_ARGS__ }
 
 /* Zeros up to a multiple of the alignment, then n bytes 1, 2, 3, ... */
 static void add_data(buf *b, size_t alignment, size_t n)
@@ -182,8 +166,7 @@ static void test_reads_everything(void **state)
     assert_true(t->type == QUANT_Q8_0 && t->shape[0] == 2 && t->shape[1] == 32 && t->n_bytes == 68);
     assert_ptr_equal(t->data, data + 32);
     t = weights_find(w, "conv");
-    assert_true(t->n_dims == 4 && t->shape[0] == 1 && t->shape[1] == 4 && t->shape[2] == 1
-                && t->shape[3] == 1);
+    assert_true(t->n_dims == 4 && t->shape[0] == 1 && t->shape[1] == 4 && t->shape[2] == 1 && t->shape[3] == 1);
     t = weights_find(w, "scalar");
     assert_true(t->n_dims == 0 && t->n_values == 1);
     assert_ptr_equal(t->data, data + 128);
@@ -250,12 +233,12 @@ static void test_reads_any_alignment(void **state)
 
 /* ---- refusing --------------------------------------------------------------------------------- */
 
-#define HEADER_CASE(name, magic, version, n_tensors, n_meta)                                                 \
-    static void name(buf *b)                                                                                 \
-    {                                                                                                        \
-        add_header(b, version, n_tensors, n_meta);                                                           \
-        memcpy(b->data, magic, 4);                                                                           \
-        add_data(b, 32, 64);                                                                                 \
+#define HEADER_CASE(name, magic, version, n_tensors, n_meta)                                                           \
+    static void name(buf *b)                                                                                           \
+    {                                                                                                                  \
+        add_header(b, version, n_tensors, n_meta);                                                                     \
+        memcpy(b->data, magic, 4);                                                                                     \
+        add_data(b, 32, 64);                                                                                           \
     }
 HEADER_CASE(version_0, "GGUF", 0, 0, 0)
 HEADER_CASE(version_1, "GGUF", 1, 0, 0)
@@ -267,12 +250,12 @@ HEADER_CASE(many_keys, "GGUF", 3, 0, 6)
 HEADER_CASE(most_keys, "GGUF", 3, 0, UINT64_MAX)
 
 /* One key, described by the statement; room behind it. */
-#define KEY_CASE(name, statement)                                                                            \
-    static void name(buf *b)                                                                                 \
-    {                                                                                                        \
-        add_header(b, 3, 0, 1);                                                                              \
-        statement;                                                                                           \
-        add_data(b, 32, 64);                                                                                 \
+#define KEY_CASE(name, statement)                                                                                      \
+    static void name(buf *b)                                                                                           \
+    {                                                                                                                  \
+        add_header(b, 3, 0, 1);                                                                                        \
+        statement;                                                                                                     \
+        add_data(b, 32, 64);                                                                                           \
     }
 KEY_CASE(key_empty, (add_key(b, "", WMETA_U8), add_u8(b, 0)))
 KEY_CASE(key_with_nul, (add_u64(b, 3), add(b, "a\0b", 3), add_u32(b, 0)))
@@ -303,18 +286,17 @@ static void key_twice(buf *b)
 }
 
 /* One tensor and 96 bytes of data. */
-#define TENSOR_CASE(name, statement)                                                                         \
-    static void name(buf *b)                                                                                 \
-    {                                                                                                        \
-        add_header(b, 3, 1, 0);                                                                              \
-        statement;                                                                                           \
-        add_data(b, 32, 96);                                                                                 \
+#define TENSOR_CASE(name, statement)                                                                                   \
+    static void name(buf *b)                                                                                           \
+    {                                                                                                                  \
+        add_header(b, 3, 1, 0);                                                                                        \
+        statement;                                                                                                     \
+        add_data(b, 32, 96);                                                                                           \
     }
 #define NAME63 "123456789012345678901234567890123456789012345678901234567890123"
 TENSOR_CASE(name_of_64, add_tensor(b, NAME63 "4", NE(1), F32, 0))
 TENSOR_CASE(name_empty, add_tensor(b, "", NE(1), F32, 0))
-TENSOR_CASE(name_with_nul,
-            (add_u64(b, 2), add(b, "a", 2), add_u32(b, 1), add_u64(b, 1), add_u32(b, 0), add_u64(b, 0)))
+TENSOR_CASE(name_with_nul, (add_u64(b, 2), add(b, "a", 2), add_u32(b, 1), add_u64(b, 1), add_u32(b, 0), add_u64(b, 0)))
 TENSOR_CASE(dims_5, add_tensor(b, "x", NE(1, 1, 1, 1, 1), F32, 0))
 TENSOR_CASE(dims_most, (add_string(b, "x"), add_u32(b, UINT32_MAX)))
 TENSOR_CASE(type_iq2, add_tensor(b, "x", NE(256), IQ2_XXS, 0))
@@ -374,8 +356,7 @@ static void test_refuses_bad_files(void **state)
         { most_keys, QASR_E_FORMAT, "says that it holds 18446744073709551615 metadata keys" },
         { key_empty, QASR_E_FORMAT, "metadata key 1 of 1 has a name that is empty" },
         { key_with_nul, QASR_E_FORMAT, "metadata key 1 of 1 has a name that contains a zero byte" },
-        { key_without_end, QASR_E_FORMAT,
-          "cut short or damaged: its 96 bytes end inside metadata key 1 of 1" },
+        { key_without_end, QASR_E_FORMAT, "cut short or damaged: its 96 bytes end inside metadata key 1 of 1" },
         { key_too_long, QASR_E_FORMAT, "string of 18446744073709551615 bytes, at most 1073741824" },
         { value_unknown, QASR_E_FORMAT, "metadata key 'k' has unknown type 13" },
         { value_unknown_huge, QASR_E_FORMAT, "metadata key 'k' has unknown type 2147483652" },
@@ -482,10 +463,7 @@ static void test_allocation_failures(void **state)
 enum { ROW = 512, N_ROWS = 3 };
 
 /* Byte i of tensor t; never 0, so that padding can be told from data. */
-static unsigned char pattern(size_t t, uint64_t i)
-{
-    return (unsigned char)(1 + (t * 31 + i * 7) % 255);
-}
+static unsigned char pattern(size_t t, uint64_t i) { return (unsigned char)(1 + (t * 31 + i * 7) % 255); }
 
 typedef struct put_job {
     gguf_writer *g;
@@ -536,8 +514,7 @@ static gguf_writer *create(const char *path, bool overwrite)
     return g;
 }
 
-static size_t declare(gguf_writer *g, const char *name, quant_type type, unsigned n_dims,
-                      const uint64_t *shape)
+static size_t declare(gguf_writer *g, const char *name, quant_type type, unsigned n_dims, const uint64_t *shape)
 {
     size_t index = SIZE_MAX;
     assert_int_equal(gguf_writer_add(g, name, type, n_dims, shape, &index, NULL), QASR_OK);
@@ -558,8 +535,7 @@ static uint64_t write_all_types(const char *path)
     assert_int_equal(gguf_writer_next_string(g, "", 0, NULL), QASR_OK);
     assert_int_equal(gguf_writer_meta_strings(g, "none", 0, NULL), QASR_OK);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
-        assert_int_equal(
-            declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
+        assert_int_equal(declare(g, quant_get((quant_type)t)->name, (quant_type)t, 2, (uint64_t[]){ N_ROWS, ROW }), t);
     assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
     put_from_threads(g, QUANT_TYPE_COUNT);
     uint64_t file_bytes = 0;
@@ -570,7 +546,8 @@ static uint64_t write_all_types(const char *path)
 
 static void check_written_metadata(const weights *w)
 {
-    static const char *const keys[] = { "z.string", "general.alignment", "a.float", "b.true", "b.false", "strings", "none" };
+    static const char *const keys[] = { "z.string", "general.alignment", "a.float", "b.true",
+                                        "b.false",  "strings",           "none" };
     assert_int_equal(weights_meta_count(w), ARRAY_LEN(keys));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         assert_string_equal(weights_meta_at(w, i)->key, keys[i]);
@@ -607,8 +584,7 @@ static void test_writes_all_types(void **state)
     for (size_t t = 0; t < QUANT_TYPE_COUNT; t++) {
         const wtensor *x = weights_at(w, t);
         const unsigned char *data = x->data;
-        assert_true(x->type == (quant_type)t && x->n_dims == 2 && x->shape[0] == N_ROWS
-                    && x->shape[1] == ROW);
+        assert_true(x->type == (quant_type)t && x->n_dims == 2 && x->shape[0] == N_ROWS && x->shape[1] == ROW);
         assert_ptr_equal(data, expected);
         uint64_t i = 0;
         for (; i < x->n_bytes; i++)
@@ -662,11 +638,11 @@ static void test_writes_shapes(void **state)
     weights_close(w);
 }
 
-#define REFUSES(call, part)                                                                                  \
-    do {                                                                                                     \
-        qasr_error err_ = { 0 };                                                                             \
-        assert_int_equal(call, QASR_E_INVALID);                                                              \
-        assert_message(&err_, part);                                                                         \
+#define REFUSES(call, part)                                                                                            \
+    do {                                                                                                               \
+        qasr_error err_ = { 0 };                                                                                       \
+        assert_int_equal(call, QASR_E_INVALID);                                                                        \
+        assert_message(&err_, part);                                                                                   \
     } while (0)
 
 static void test_writer_refuses(void **state)
@@ -683,15 +659,13 @@ static void test_writer_refuses(void **state)
     REFUSES(gguf_writer_add(g, "x", QUANT_F32, 1, shape, &i, &err_), "tensor 'x' is there twice");
     REFUSES(gguf_writer_add(g, "", QUANT_F32, 1, shape, &i, &err_), "a tensor has an empty name");
     REFUSES(gguf_writer_add(g, NAME63 "4", QUANT_F32, 1, shape, &i, &err_), "has 64 bytes");
-    REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_),
-            "'q' (type 'q8_0') has rows that are not");
+    REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_), "'q' (type 'q8_0') has rows that are not");
     REFUSES(gguf_writer_add(g, "d", QUANT_F32, 5, shape, &i, &err_), "5 dimensions");
     REFUSES(gguf_writer_add(g, "t", QUANT_TYPE_COUNT, 1, shape, &i, &err_), "tensor 't' has type ");
     shape[0] = UINT64_MAX / 8;
     REFUSES(gguf_writer_add(g, "o", QUANT_F32, 2, shape, &i, &err_), "overflows");
     shape[0] = INT64_MAX / 4;
-    REFUSES(gguf_writer_add(g, "p", QUANT_F32, 1, shape, &i, &err_),
-            "'p' (type 'f32') lies at an offset that");
+    REFUSES(gguf_writer_add(g, "p", QUANT_F32, 1, shape, &i, &err_), "'p' (type 'f32') lies at an offset that");
     REFUSES(gguf_writer_put(g, 0, 0, shape, 4, &err_), "before the header was written");
     REFUSES(gguf_writer_commit(g, NULL, &err_), "header was not written");
 
@@ -821,7 +795,8 @@ static void test_writer_counts_strings(void **state)
     assert_int_equal(scratch_list(false), 0);
 }
 
-/* All data is there and the file has its size, but it is no GGUF file before the commit: what a killed process leaves. */
+/* All data is there and the file has its size, but it is no GGUF file before the commit: what a killed process leaves.
+ */
 static void test_unfinished_files_are_refused(void **state)
 {
     (void)state;

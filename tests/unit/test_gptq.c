@@ -1,5 +1,5 @@
-/* Error-compensated rounding: the factor gives the moments back, the outputs' error shrinks, rows and threads change nothing,
- * moments that cannot be factored are damped, hostile ones are refused. */
+/* Error-compensated rounding: the factor gives the moments back, the outputs' error shrinks, rows and threads change
+ * nothing, moments that cannot be factored are damped, hostile ones are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +84,7 @@ static void compensate(void *blocks, const hessian *m, quant_type type, const fl
     size_t row_bytes = quant_row_bytes(quant_get(type), N);
     for (size_t r = 0; r < N_ROWS; r += rows_at_a_time)
         gptq_rows(m, (unsigned char *)blocks + r * row_bytes, type, w + r * N,
-                        N_ROWS - r < rows_at_a_time ? N_ROWS - r : rows_at_a_time, scratch);
+                  N_ROWS - r < rows_at_a_time ? N_ROWS - r : rows_at_a_time, scratch);
     free(scratch);
 }
 
@@ -128,7 +128,8 @@ static void test_energy(void **state)
         for (size_t r = 0; r < 3; r++)
             for (size_t i = 0; i < n; i++)
                 for (size_t j = 0; j < n; j++)
-                    expected += (double)x[r * n + i] * ((double)h[i * n + j] + (i == j ? 0.1 * mean : 0)) * (double)x[r * n + j];
+                    expected += (double)x[r * n + i] * ((double)h[i * n + j] + (i == j ? 0.1 * mean : 0)) *
+                                (double)x[r * n + j];
         hessian m;
         assert_int_equal(hessian_create(&m, NULL, h, n, 0.1, "t", NULL), QASR_OK);
         assert_true(fabs(hessian_energy(&m, x, 3) - expected) < 1e-4 * expected);
@@ -171,7 +172,8 @@ static void test_outputs_get_better(void **state)
     mem_free(h);
 }
 
-/* Inputs y differ from x, those of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w) H is near w C. */
+/* Inputs y differ from x, those of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w) H is near w
+ * C. */
 static void test_drift_is_made_up_for(void **state)
 {
     float *h = make_moments(N), *cross, *w = malloc(N_ROWS * N * sizeof *w), *stored = malloc(N * sizeof *stored);
@@ -276,9 +278,10 @@ static void test_hostile_moments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_energy), cmocka_unit_test(test_outputs_get_better),
-        cmocka_unit_test(test_threads_change_nothing),    cmocka_unit_test(test_degenerate_moments),
-        cmocka_unit_test(test_hostile_moments),           cmocka_unit_test(test_drift_is_made_up_for),
+        cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_energy),
+        cmocka_unit_test(test_outputs_get_better),        cmocka_unit_test(test_threads_change_nothing),
+        cmocka_unit_test(test_degenerate_moments),        cmocka_unit_test(test_hostile_moments),
+        cmocka_unit_test(test_drift_is_made_up_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

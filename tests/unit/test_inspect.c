@@ -12,11 +12,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "quantize/convert.h"
 #include "inspect/inspect.h"
-#include "weights/weights.h"
-#include "weights/safetensors_write.h"
+#include "quantize/convert.h"
 #include "weights/gguf_write.h"
+#include "weights/safetensors_write.h"
+#include "weights/weights.h"
 
 static char dir[64];
 
@@ -188,7 +188,8 @@ static void test_layouts(void **state)
         { "qasr", "thinker.model.norm.weight", "qasr", "decoder" },
         { "llama", "blk.0.attn_norm.weight", "unknown", "decoder" },
         { NULL, "something", "unknown", "other" },
-        { "type imatrix", "thinker.model.layers.0.mlp.up_proj.weight.in_sum2", "imatrix (statistics, no weights)", "decoder" },
+        { "type imatrix", "thinker.model.layers.0.mlp.up_proj.weight.in_sum2", "imatrix (statistics, no weights)",
+          "decoder" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         make_gguf("x.gguf", cases[i].architecture, cases[i].tensor);
@@ -260,8 +261,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_model_directory), TEST(test_own_gguf), TEST(test_layouts), TEST(test_directory_with_broken_files),
-        TEST(test_nothing_there), TEST(test_out_of_memory),
+        TEST(test_model_directory), TEST(test_own_gguf),
+        TEST(test_layouts),         TEST(test_directory_with_broken_files),
+        TEST(test_nothing_there),   TEST(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

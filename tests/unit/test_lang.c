@@ -28,24 +28,31 @@ static void case_and_outer_space_do_not_matter(void **state)
     for (size_t i = 0; i < ARRAY_LEN(english); i++)
         assert_string_equal(lang_find(english[i])->name, "English");
     assert_string_equal(lang_find("YUE")->name, "Cantonese");
-    static const char *const unknown[] = { "", " ", "Englis", "Englishh", "e n", "eng", "None", "Klingon", "\xFF", "fil x" };
+    static const char *const unknown[] = { "",    " ",    "Englis",  "Englishh", "e n",
+                                           "eng", "None", "Klingon", "\xFF",     "fil x" };
     for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
         assert_null(lang_find(unknown[i]));
 }
 
 static void misspelt_names_are_recognised(void **state)
 {
-    static const struct { const char *text, *name; } near[] = {
-        { "Englsh", "English" },       { "englihs", "English" },      { "Germann", "German" },
-        { "Portugese", "Portuguese" }, { " protuguese ", "Portuguese" }, { "Vietnameseqq", "Vietnamese" },
-        { "Japanes", "Japanese" },     { "Tha", "Thai" },             { "Macedonyan", "Macedonian" },
+    static const struct {
+        const char *text, *name;
+    } near[] = {
+        { "Englsh", "English" },          { "englihs", "English" },
+        { "Germann", "German" },          { "Portugese", "Portuguese" },
+        { " protuguese ", "Portuguese" }, { "Vietnameseqq", "Vietnamese" },
+        { "Japanes", "Japanese" },        { "Tha", "Thai" },
+        { "Macedonyan", "Macedonian" },
     };
     for (size_t i = 0; i < ARRAY_LEN(near); i++) {
         const language *l = lang_nearest(near[i].text);
         assert_non_null(l);
         assert_string_equal(l->name, near[i].name);
     }
-    static const char *const far[] = { "", "x", "Klingon", "Engl", "Vietnameseqqq", "Portugueseqqqqqqqqqqqqqqqqqqqqqqqqq" };
+    static const char *const far[] = {
+        "", "x", "Klingon", "Engl", "Vietnameseqqq", "Portugueseqqqqqqqqqqqqqqqqqqqqqqqqq"
+    };
     for (size_t i = 0; i < ARRAY_LEN(far); i++)
         assert_null(lang_nearest(far[i]));
 }

@@ -1,13 +1,14 @@
-/* The layerwise pass along the demo model's stages: its exact version gives what calibration files have, its rounded version gives what the
- * model of the rounded weights has by itself; the sums of two versions; quantization that goes along. */
+/* The layerwise pass along the demo model's stages: its exact version gives what calibration files have, its rounded
+ * version gives what the model of the rounded weights has by itself; the sums of two versions; quantization that goes
+ * along. */
 #include <math.h>
 
 #include "base/file.h"
+#include "device/registry.h"
 #include "quantize/calibration_file.h"
 #include "quantize/input_moments.h"
 #include "quantize/layerwise.h"
 #include "weights/open.h"
-#include "device/registry.h"
 #include "weights_fixture.h"
 
 #define CLIP(name) TEST_DATA "/golden/clips/" name ".flac"
@@ -37,14 +38,17 @@ static layerwise_moments moments(layerwise *t)
     return m;
 }
 
-/* a and b [n, n] hardly differ beside the size of their diagonals; means of a are added where its products are centred. */
-static void same_products(const char *name, const layerwise_moments *a, const float *b, const layerwise_moments *b_means, double tolerance)
+/* a and b [n, n] hardly differ beside the size of their diagonals; means of a are added where its products are centred.
+ */
+static void same_products(const char *name, const layerwise_moments *a, const float *b,
+                          const layerwise_moments *b_means, double tolerance)
 {
     for (size_t i = 0; i < a->n; i++)
         for (size_t j = 0; j < a->n; j++) {
             double x = (double)a->products[i * a->n + j] + (a->mean ? a->mean[i] * a->mean[j] : 0);
             double y = (double)b[i * a->n + j] + (b_means && b_means->mean ? b_means->mean[i] * b_means->mean[j] : 0);
-            double size = sqrt(fabs((double)b[i * a->n + i] * (double)b[j * a->n + j])) + (a->mean ? fabs(a->mean[i] * a->mean[j]) : 0);
+            double size = sqrt(fabs((double)b[i * a->n + i] * (double)b[j * a->n + j])) +
+                          (a->mean ? fabs(a->mean[i] * a->mean[j]) : 0);
             if (!(fabs(x - y) <= tolerance * size))
                 fail_msg("%s: product %zu, %zu is %.9g, expected %.9g", name, i, j, x, y);
         }
@@ -54,7 +58,8 @@ static void same_products(const char *name, const layerwise_moments *a, const fl
 
 static void exact_version_is_what_calibration_sees(void **state)
 {
-    static const char *const audio[] = { CLIP("ru-002"), CLIP("en-long-12s"), CLIP("ru-long-31s"), CLIP("short-200ms") };
+    static const char *const audio[] = { CLIP("ru-002"), CLIP("en-long-12s"), CLIP("ru-long-31s"),
+                                         CLIP("short-200ms") };
     qasr_error err;
     qasr_calibrate_options opt = QASR_CALIBRATE_OPTIONS_INIT;
     calibration *c;
@@ -137,7 +142,8 @@ static void rounded_version_is_the_model_of_the_rounded_weights(void **state)
         same_products(s.refs[0]->tensor->canonical, &a, b.products, &b, 1e-3);
         assert_int_equal(a.drift != NULL, !first);
         for (size_t i = 0; a.mean && i < a.n; i++) {
-            assert_true(fabs(a.mean[i] - b.mean[i]) <= 1e-3 * (fabs(b.mean[i]) + sqrt(fabs((double)b.products[i * b.n + i]))));
+            assert_true(fabs(a.mean[i] - b.mean[i]) <=
+                        1e-3 * (fabs(b.mean[i]) + sqrt(fabs((double)b.products[i * b.n + i]))));
             largest = fmax(largest, fabs(a.mean[i] - a.exact_mean[i]));
         }
         layerwise_moments_free(&a);
@@ -163,13 +169,18 @@ static double weight_of(size_t row, net_rows rows) /* as docs/format.md has it *
 static void sums_of_two_versions(void **state)
 {
     enum { ROWS = 300, COLS = 7, CALLS = 2 };
-    static const net_rows kinds[] = { { 9, 250, 280 }, { 0, ROWS, ROWS }, { 0, 0, 0 }, { 0, 0, 100 }, { 20, 300, 290 } };
+    static const net_rows kinds[] = {
+        { 9, 250, 280 }, { 0, ROWS, ROWS }, { 0, 0, 0 }, { 0, 0, 100 }, { 20, 300, 290 }
+    };
     static float x[ROWS][COLS], exact[ROWS][COLS];
     device *d;
     device_mem *mem, *sums_mem;
     assert_int_equal(device_open(&d, "cpu", 2, DEVICE_EXACT, NULL), QASR_OK);
     assert_int_equal(device_alloc(d, &mem, 2 * sizeof x, NULL), QASR_OK);
-    assert_int_equal(device_alloc(d, &sums_mem, (size_t)input_moments_bytes(COLS, MOMENTS_SQUARES | MOMENTS_PRODUCTS | MOMENTS_DRIFT), NULL), QASR_OK);
+    assert_int_equal(device_alloc(d, &sums_mem,
+                                  (size_t)input_moments_bytes(COLS, MOMENTS_SQUARES | MOMENTS_PRODUCTS | MOMENTS_DRIFT),
+                                  NULL),
+                     QASR_OK);
     dmat dx = dmat_make(mem, 0, QUANT_F32, ROWS, COLS), de = dmat_make(mem, sizeof x, QUANT_F32, ROWS, COLS);
     for (size_t i = 0; i < ROWS; i++)
         for (size_t c = 0; c < COLS; c++) {
@@ -293,7 +304,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_of_two_versions),
         cmocka_unit_test_setup_teardown(exact_version_is_what_calibration_sees, scratch_make, scratch_remove),
-        cmocka_unit_test_setup_teardown(rounded_version_is_the_model_of_the_rounded_weights, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(rounded_version_is_the_model_of_the_rounded_weights, scratch_make,
+                                        scratch_remove),
         cmocka_unit_test_setup_teardown(what_cannot_be_done_leaves_no_file, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(failing_allocations_are_errors, scratch_make, scratch_remove),
     };

@@ -12,8 +12,9 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
-static const char *const files[] = { "stt-bf16.gguf", "stt-q8_0.gguf", "crisp-f16.gguf", "llama/Demo-F16.gguf",
-                                     "llama/mmproj-Demo-F16.gguf", "llama" };
+static const char *const files[] = {
+    "stt-bf16.gguf", "stt-q8_0.gguf", "crisp-f16.gguf", "llama/Demo-F16.gguf", "llama/mmproj-Demo-F16.gguf", "llama"
+};
 
 static const char *path_of(const char *name)
 {
@@ -51,7 +52,8 @@ static void metadata_say_what_config_json_says(void **state)
         assert_true(have->dec.rms_eps == want->dec.rms_eps && have->dec.rope_theta == want->dec.rope_theta);
         /* only transcribe.cpp's files do not store the head */
         assert_int_equal(have->dec.tied_head, strncmp(files[i], "stt", 3) == 0);
-        assert_true((m->checkpoint->top[TOP_HEAD].tensor == m->checkpoint->top[TOP_EMBED].tensor) == have->dec.tied_head);
+        assert_true((m->checkpoint->top[TOP_HEAD].tensor == m->checkpoint->top[TOP_EMBED].tensor) ==
+                    have->dec.tied_head);
         assert_true((m->checkpoint->encoder == m->checkpoint->decoder) == (strncmp(files[i], "llama", 5) != 0));
         qasr_model_close(m);
     }

@@ -14,10 +14,7 @@
 
 static mel *tables;
 
-static int create_tables(void **state)
-{
-    return mel_create(&tables, NULL);
-}
+static int create_tables(void **state) { return mel_create(&tables, NULL); }
 
 static int free_tables(void **state)
 {
@@ -47,8 +44,7 @@ static float *two_tones(size_t n)
 {
     float *x = new_floats(n);
     for (size_t i = 0; i < n; i++)
-        x[i] = (float)(0.5 * sin(2 * M_PI * 440 * (double)i / 16000) +
-                       0.25 * sin(2 * M_PI * 3000 * (double)i / 16000));
+        x[i] = (float)(0.5 * sin(2 * M_PI * 440 * (double)i / 16000) + 0.25 * sin(2 * M_PI * 3000 * (double)i / 16000));
     return x;
 }
 
@@ -65,10 +61,7 @@ static float *noise(size_t n, uint32_t seed)
 
 /* ---- the same by the definitions, in double ------------------------------------------------ */
 
-static double plain_mel_to_hz(double m)
-{
-    return m < 15 ? 200 * m / 3 : 1000 * exp((m - 15) * log(6.4) / 27);
-}
+static double plain_mel_to_hz(double m) { return m < 15 ? 200 * m / 3 : 1000 * exp((m - 15) * log(6.4) / 27); }
 
 static double plain_weight(int m, int k)
 {
@@ -141,10 +134,10 @@ static void filters_have_the_specified_weights(void **state)
         int row, bin;
         double weight;
     } checks[] = {
-        {0, 1, 0.012373986},     {1, 1, 0.030392565},     {10, 6, 0.011289184},    {10, 7, 0.001084802},
-        {40, 24, 0.040376365},   {64, 42, 0.006749683},   {64, 43, 0.018091518},   {100, 100, 0.002578351},
-        {100, 101, 0.006775829}, {100, 102, 0.009409416}, {100, 103, 0.005311946}, {100, 104, 0.001214476},
-        {127, 191, 0.000475695}, {127, 195, 0.005041602}, {127, 199, 0.001114280},
+        { 0, 1, 0.012373986 },     { 1, 1, 0.030392565 },     { 10, 6, 0.011289184 },    { 10, 7, 0.001084802 },
+        { 40, 24, 0.040376365 },   { 64, 42, 0.006749683 },   { 64, 43, 0.018091518 },   { 100, 100, 0.002578351 },
+        { 100, 101, 0.006775829 }, { 100, 102, 0.009409416 }, { 100, 103, 0.005311946 }, { 100, 104, 0.001214476 },
+        { 127, 191, 0.000475695 }, { 127, 195, 0.005041602 }, { 127, 199, 0.001114280 },
     };
     double sum = 0;
     int n_weights = 0;
@@ -182,7 +175,7 @@ typedef struct mel_row {
 
 static void assert_table(const float *got, size_t n_frames, const mel_row *rows, size_t n_rows)
 {
-    static const size_t columns[10] = {0, 5, 18, 19, 40, 71, 72, 73, 100, 127};
+    static const size_t columns[10] = { 0, 5, 18, 19, 40, 71, 72, 73, 100, 127 };
     for (size_t r = 0; r < n_rows; r++)
         for (size_t c = 0; c < 10; c++)
             assert_float_equal(got[columns[c] * n_frames + rows[r].t], rows[r].value[c], 1.5e-5);
@@ -204,11 +197,10 @@ static void assert_statistics(const float *got, size_t n, double max_log, double
 static void two_tones_give_the_specified_table(void **state)
 {
     static const mel_row rows[] = {
-        {0, {0.92094, 0.94180, 0.76578, 1.31539, 0.67834, 0.40984, 0.43796, 0.46710, 0.50646, 0.26117}},
-        {1, {0.40900, 0.42350, 1.48261, 1.27923, 0.17050, -0.09768, -0.06964, -0.03873, -0.00403, -0.24891}},
-        {50,
-         {-0.51465, -0.51465, 1.48535, 1.27524, -0.51465, -0.51465, -0.51465, -0.51465, -0.51465, -0.51465}},
-        {99, {0.40730, 0.42487, 1.48261, 1.27889, 0.21710, -0.48203, -0.49785, -0.46173, -0.16119, -0.38622}},
+        { 0, { 0.92094, 0.94180, 0.76578, 1.31539, 0.67834, 0.40984, 0.43796, 0.46710, 0.50646, 0.26117 } },
+        { 1, { 0.40900, 0.42350, 1.48261, 1.27923, 0.17050, -0.09768, -0.06964, -0.03873, -0.00403, -0.24891 } },
+        { 50, { -0.51465, -0.51465, 1.48535, 1.27524, -0.51465, -0.51465, -0.51465, -0.51465, -0.51465, -0.51465 } },
+        { 99, { 0.40730, 0.42487, 1.48261, 1.27889, 0.21710, -0.48203, -0.49785, -0.46173, -0.16119, -0.38622 } },
     };
     float *x = two_tones(16000);
     size_t n_frames;
@@ -223,18 +215,17 @@ static void two_tones_give_the_specified_table(void **state)
 static void speech_gives_the_specified_table(void **state)
 {
     static const mel_row rows[] = {
-        {500,
-         {0.20219, 0.39115, 0.34111, 0.36957, -0.04603, -0.16836, -0.25148, -0.28777, -0.50631, -0.50631}},
-        {800,
-         {0.05083, 0.31070, 0.41739, 0.27665, -0.50631, -0.06537, -0.17929, -0.27112, -0.38220, -0.50631}},
-        {1098, {0.13318, 0.42677, 0.72310, 0.72349, 0.64732, 0.42543, 0.37847, 0.36131, -0.05077, -0.50631}},
-        {1099, {0.08393, 0.38470, 0.59619, 0.50813, 0.80286, 0.35970, 0.30502, 0.21765, -0.14132, -0.50631}},
-        {0, {-.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631}},
-        {2, {-.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631}},
+        { 500, { 0.20219, 0.39115, 0.34111, 0.36957, -0.04603, -0.16836, -0.25148, -0.28777, -0.50631, -0.50631 } },
+        { 800, { 0.05083, 0.31070, 0.41739, 0.27665, -0.50631, -0.06537, -0.17929, -0.27112, -0.38220, -0.50631 } },
+        { 1098, { 0.13318, 0.42677, 0.72310, 0.72349, 0.64732, 0.42543, 0.37847, 0.36131, -0.05077, -0.50631 } },
+        { 1099, { 0.08393, 0.38470, 0.59619, 0.50813, 0.80286, 0.35970, 0.30502, 0.21765, -0.14132, -0.50631 } },
+        { 0, { -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631 } },
+        { 2, { -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631, -.50631 } },
     };
     float *x = NULL;
     size_t n = 0, n_frames;
-    assert_int_equal(audio_load(&x, &n, TEST_DATA "/audio/jfk.wav", &(qasr_audio_options)QASR_AUDIO_OPTIONS_INIT, NULL), QASR_OK);
+    assert_int_equal(audio_load(&x, &n, TEST_DATA "/audio/jfk.wav", &(qasr_audio_options)QASR_AUDIO_OPTIONS_INIT, NULL),
+                     QASR_OK);
     assert_int_equal(n, 176000);
     float *got = features(x, n, NULL, &n_frames);
     assert_int_equal(n_frames, 1100);
@@ -246,8 +237,8 @@ static void speech_gives_the_specified_table(void **state)
 
 static void every_length_matches_the_definition(void **state)
 {
-    static const size_t lengths[] = {201,  202,  239,  240,  319,  320,  321,  400,   1279, 1280,
-                                     1281, 1439, 1440, 1500, 4000, 7999, 8000, 10240, 10400};
+    static const size_t lengths[] = { 201,  202,  239,  240,  319,  320,  321,  400,   1279, 1280,
+                                      1281, 1439, 1440, 1500, 4000, 7999, 8000, 10240, 10400 };
     float *x = noise(10400, 7);
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
         /* its own memory, so that a sanitizer sees a read beyond the end */
@@ -324,7 +315,7 @@ static void threads_do_not_change_a_bit(void **state)
 static void errors_are_reported(void **state)
 {
     qasr_error err;
-    float x[201] = {0}, out[MEL_BINS];
+    float x[201] = { 0 }, out[MEL_BINS];
     assert_int_equal(mel_compute(tables, out, x, 200, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "200 samples"));
     assert_int_equal(mel_compute(tables, out, x, 0, NULL, &err), QASR_E_INVALID);

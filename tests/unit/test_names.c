@@ -14,24 +14,26 @@ static void test_examples_of_each_layout(void **state)
 {
     (void)state;
     static const char *const rows[][NAMES_LAYOUTS] = {
-        { "thinker.audio_tower.conv2d1.weight", "model.audio_tower.conv2d1.weight", "a.conv2d.1.weight", "enc.conv.0.weight",
-          "audio.conv.1.weight" },
+        { "thinker.audio_tower.conv2d1.weight", "model.audio_tower.conv2d1.weight", "a.conv2d.1.weight",
+          "enc.conv.0.weight", "audio.conv.1.weight" },
         { "thinker.audio_tower.conv2d3.bias", "model.audio_tower.conv2d3.bias", "a.conv2d.3.bias", "enc.conv.2.bias",
           "audio.conv.3.bias" },
-        { "thinker.audio_tower.conv_out.weight", "model.audio_tower.conv_out.weight", "a.conv_out.weight", "enc.conv_out.weight",
-          "audio.conv_out.weight" },
-        { "thinker.audio_tower.layers.23.self_attn_layer_norm.bias", "model.audio_tower.layers.23.self_attn_layer_norm.bias",
-          "a.blk.23.ln1.bias", "enc.blocks.23.norm_attn.bias", "audio.blk.23.attn_norm.bias" },
-        { "thinker.audio_tower.layers.0.self_attn.out_proj.weight", "model.audio_tower.layers.0.self_attn.out_proj.weight",
-          "a.blk.0.attn_out.weight", "enc.blocks.0.attn.out.weight", "audio.blk.0.attn_out.weight" },
+        { "thinker.audio_tower.conv_out.weight", "model.audio_tower.conv_out.weight", "a.conv_out.weight",
+          "enc.conv_out.weight", "audio.conv_out.weight" },
+        { "thinker.audio_tower.layers.23.self_attn_layer_norm.bias",
+          "model.audio_tower.layers.23.self_attn_layer_norm.bias", "a.blk.23.ln1.bias", "enc.blocks.23.norm_attn.bias",
+          "audio.blk.23.attn_norm.bias" },
+        { "thinker.audio_tower.layers.0.self_attn.out_proj.weight",
+          "model.audio_tower.layers.0.self_attn.out_proj.weight", "a.blk.0.attn_out.weight",
+          "enc.blocks.0.attn.out.weight", "audio.blk.0.attn_out.weight" },
         { "thinker.audio_tower.layers.7.fc2.bias", "model.audio_tower.layers.7.fc2.bias", "a.blk.7.ffn_down.bias",
           "enc.blocks.7.ffn.fc2.bias", "audio.blk.7.ffn_down.bias" },
         { "thinker.audio_tower.proj2.weight", "model.multi_modal_projector.linear_2.weight", "mm.a.mlp.2.weight",
           "enc.proj2.weight", "audio.proj2.weight" },
         { "thinker.model.embed_tokens.weight", "model.language_model.embed_tokens.weight", "token_embd.weight",
           "dec.token_embd.weight", "token_embd.weight" },
-        { "thinker.model.norm.weight", "model.language_model.norm.weight", "output_norm.weight", "dec.output_norm.weight",
-          "output_norm.weight" },
+        { "thinker.model.norm.weight", "model.language_model.norm.weight", "output_norm.weight",
+          "dec.output_norm.weight", "output_norm.weight" },
         { "thinker.lm_head.weight", "lm_head.weight", "output.weight", NULL, "output.weight" },
         { "thinker.model.layers.27.self_attn.o_proj.weight", "model.language_model.layers.27.self_attn.o_proj.weight",
           "blk.27.attn_output.weight", "dec.blocks.27.attn.o.weight", "blk.27.attn_output.weight" },
@@ -64,7 +66,7 @@ static void test_round_trip_of_a_model(void **state)
         size_t n_without = 0;
         wtensor *renamed;
         assert_int_equal(MEM_CALLOC(&renamed, weights_count(w), &err), QASR_OK);
-        char (*names)[96];
+        char(*names)[96];
         assert_int_equal(MEM_CALLOC(&names, weights_count(w), &err), QASR_OK);
         for (size_t i = 0; i < weights_count(w); i++) {
             const char *canonical = weights_at(w, i)->canonical;
@@ -125,8 +127,12 @@ static void test_size_of_the_result(void **state)
     static const struct {
         names_layout layout;
         const char *name;
-    } cases[] = { { NAMES_HF, "model.audio_tower.conv2d1.bias" }, { NAMES_HF, "x" }, { NAMES_ORIGINAL, "thinker.model.norm.weight" },
-                  { NAMES_LLAMA, "a.blk.11.ln1.weight" }, { NAMES_STT, "enc.conv.0.bias" }, { NAMES_CRISP, "output.weight" } };
+    } cases[] = { { NAMES_HF, "model.audio_tower.conv2d1.bias" },
+                  { NAMES_HF, "x" },
+                  { NAMES_ORIGINAL, "thinker.model.norm.weight" },
+                  { NAMES_LLAMA, "a.blk.11.ln1.weight" },
+                  { NAMES_STT, "enc.conv.0.bias" },
+                  { NAMES_CRISP, "output.weight" } };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char full[128], out[128];
         assert_true(names_canonical(full, sizeof full, cases[i].name, cases[i].layout));
@@ -137,8 +143,10 @@ static void test_size_of_the_result(void **state)
         assert_false(names_canonical(out, 0, cases[i].name, cases[i].layout));
     }
     char out[64];
-    assert_true(names_in_layout(out, sizeof "blk.4.ffn_up.weight", "thinker.model.layers.4.mlp.up_proj.weight", NAMES_LLAMA));
-    assert_false(names_in_layout(out, strlen("blk.4.ffn_up.weight"), "thinker.model.layers.4.mlp.up_proj.weight", NAMES_LLAMA));
+    assert_true(
+        names_in_layout(out, sizeof "blk.4.ffn_up.weight", "thinker.model.layers.4.mlp.up_proj.weight", NAMES_LLAMA));
+    assert_false(
+        names_in_layout(out, strlen("blk.4.ffn_up.weight"), "thinker.model.layers.4.mlp.up_proj.weight", NAMES_LLAMA));
 }
 
 static void test_detection(void **state)
@@ -162,8 +170,10 @@ static void test_detection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_examples_of_each_layout), cmocka_unit_test(test_round_trip_of_a_model),
-        cmocka_unit_test(test_what_a_layout_does_not_know), cmocka_unit_test(test_size_of_the_result),
+        cmocka_unit_test(test_examples_of_each_layout),
+        cmocka_unit_test(test_round_trip_of_a_model),
+        cmocka_unit_test(test_what_a_layout_does_not_know),
+        cmocka_unit_test(test_size_of_the_result),
         cmocka_unit_test(test_detection),
     };
     return cmocka_run_group_tests_name("names", tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* Every allocation of a process fails in turn, those of the libraries included: malloc and its relatives are replaced by
- * counting ones. Loading the demo model, and loading and transcribing a clip, must then end with an error and leave nothing
- * allocated, or get by without the memory. */
+/* Every allocation of a process fails in turn, those of the libraries included: malloc and its relatives are replaced
+ * by counting ones. Loading the demo model, and loading and transcribing a clip, must then end with an error and leave
+ * nothing allocated, or get by without the memory. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -26,15 +26,15 @@ extern void *__libc_realloc(void *p, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 extern void __libc_free(void *p);
 
-static atomic_long live;       /* blocks */
-static atomic_size_t n_asked;  /* since it was set to 0 */
+static atomic_long live;      /* blocks */
+static atomic_size_t n_asked; /* since it was set to 0 */
 static atomic_size_t n_first_refused, n_last_refused;
 static atomic_bool counting;
 
-/* Libraries that do not live through every refusal get only those that they pass on to us. Jansson 2.14 frees a value twice when
- * it has no memory to put it into an array or an object, so it is refused strings and values, which are smaller than the entries
- * of both. libsndfile 1.2 and soxr 0.1 do not look at most of what they were given; they are refused their first block, which
- * has a size of its own. */
+/* Libraries that do not live through every refusal get only those that they pass on to us. Jansson 2.14 frees a value
+ * twice when it has no memory to put it into an array or an object, so it is refused strings and values, which are
+ * smaller than the entries of both. libsndfile 1.2 and soxr 0.1 do not look at most of what they were given; they are
+ * refused their first block, which has a size of its own. */
 static const struct {
     const char *library;
     size_t min, max;
@@ -67,8 +67,14 @@ static void *counted(void *p)
 }
 
 void *malloc(size_t size) { return refuse(size, __builtin_return_address(0)) ? NULL : counted(__libc_malloc(size)); }
-void *calloc(size_t n, size_t size) { return refuse(n * size, __builtin_return_address(0)) ? NULL : counted(__libc_calloc(n, size)); }
-void *memalign(size_t alignment, size_t size) { return refuse(size, __builtin_return_address(0)) ? NULL : counted(__libc_memalign(alignment, size)); }
+void *calloc(size_t n, size_t size)
+{
+    return refuse(n * size, __builtin_return_address(0)) ? NULL : counted(__libc_calloc(n, size));
+}
+void *memalign(size_t alignment, size_t size)
+{
+    return refuse(size, __builtin_return_address(0)) ? NULL : counted(__libc_memalign(alignment, size));
+}
 void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
@@ -175,7 +181,8 @@ static void fail_each(const char *what, qasr_status (*call)(qasr_error *), bool 
         qasr_status status = run(call, n, and_all_after ? SIZE_MAX : n, &err);
         bool reached = n_asked > n;
         if (live != before)
-            fail_msg("%s with allocation %zu failing leaves %ld blocks (status %d)", what, n, live - before, (int)status);
+            fail_msg("%s with allocation %zu failing leaves %ld blocks (status %d)", what, n, live - before,
+                     (int)status);
         if (status != QASR_OK && strlen(err.message) == 0)
             fail_msg("%s with allocation %zu failing: status %d without a message", what, n, (int)status);
         if (status == QASR_OK && and_all_after && reached)

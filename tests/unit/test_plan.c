@@ -1,4 +1,5 @@
-/* The rules of quantization: which type each tensor of a small model gets, by kind, by name, and where rows do not fit. */
+/* The rules of quantization: which type each tensor of a small model gets, by kind, by name, and where rows do not fit.
+ */
 #include "weights_fixture.h"
 
 #include "quantize/plan.h"
@@ -46,7 +47,8 @@ static weights *open_model(void)
         entries[i] = (st_entry){ .name = model[i].name, .n_dims = model[i].n_dims, .data = data };
         memcpy(entries[i].shape, model[i].shape, sizeof entries[i].shape);
     }
-    assert_int_equal(safetensors_write_f32(scratch_path("model.safetensors"), entries, ARRAY_LEN(model), NULL), QASR_OK);
+    assert_int_equal(safetensors_write_f32(scratch_path("model.safetensors"), entries, ARRAY_LEN(model), NULL),
+                     QASR_OK);
     return assert_opens(scratch_path("model.safetensors"));
 }
 
@@ -87,7 +89,8 @@ static void check(const plan *p, const expected *e, size_t n)
     for (size_t i = 0; i < n; i++) {
         const plan_entry *found = find(p, e[i].name);
         char got[32];
-        snprintf(got, sizeof got, "%s%s", found->skipped ? "" : quant_get(found->type)->name, found->fallback ? "!" : "");
+        snprintf(got, sizeof got, "%s%s", found->skipped ? "" : quant_get(found->type)->name,
+                 found->fallback ? "!" : "");
         if (strcmp(got, e[i].type) != 0)
             fail_msg("'%s' gets %s, expected %s", e[i].name, got, e[i].type);
     }
@@ -117,7 +120,8 @@ static void kinds_get_their_types(void **state)
     r.exact_convolutions = true;
     r.tied = false;
     p = build(w, &r);
-    CHECK(&p, { ENC "conv2d1.weight", "f32" }, { DEC "embed_tokens.weight", "q8_0" }, { "thinker.lm_head.weight", "q8_0" });
+    CHECK(&p, { ENC "conv2d1.weight", "f32" }, { DEC "embed_tokens.weight", "q8_0" },
+          { "thinker.lm_head.weight", "q8_0" });
     plan_free(&p);
     weights_close(w);
 }
@@ -129,8 +133,10 @@ static void entries_say_how(void **state)
     weights *w = open_model();
     plan_rules r = rules_for("q4_0");
     plan p = build(w, &r);
-    const plan_entry *gate = find(&p, DEC "layers.0.mlp.gate_proj.weight"), *norm = find(&p, DEC "layers.0.input_layernorm.weight");
-    assert_true(gate->way == PLAN_CONVERT && gate->n_rows == 2 && gate->row_values == 1024 && gate->bytes == 2 * 1024 / 32 * 18);
+    const plan_entry *gate = find(&p, DEC "layers.0.mlp.gate_proj.weight"),
+                     *norm = find(&p, DEC "layers.0.input_layernorm.weight");
+    assert_true(gate->way == PLAN_CONVERT && gate->n_rows == 2 && gate->row_values == 1024 &&
+                gate->bytes == 2 * 1024 / 32 * 18);
     assert_true(norm->way == PLAN_COPY && norm->n_rows == 1 && norm->bytes == 4096);
     assert_int_equal(find(&p, "thinker.lm_head.weight")->bytes, 0);
     plan_free(&p);
@@ -166,8 +172,9 @@ static void rows_of_896_get_blocks_of_32(void **state)
 {
     static const struct {
         const char *asked, *type;
-    } cases[] = { { "q4_k", "iq4_nl!" }, { "q5_k", "q5_0!" },    { "q6_k", "q8_0!" }, { "q4_0", "q4_0" }, { "q5_0", "q5_0" },
-                  { "q8_0", "q8_0" },    { "iq4_nl", "iq4_nl" }, { "bf16", "bf16" },  { "f16", "f16" } };
+    } cases[] = { { "q4_k", "iq4_nl!" },  { "q5_k", "q5_0!" }, { "q6_k", "q8_0!" },
+                  { "q4_0", "q4_0" },     { "q5_0", "q5_0" },  { "q8_0", "q8_0" },
+                  { "iq4_nl", "iq4_nl" }, { "bf16", "bf16" },  { "f16", "f16" } };
     (void)state;
     weights *w = open_model();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -186,13 +193,15 @@ static void encoders_keep_8_bits(void **state)
 {
     static const struct {
         const char *asked, *type;
-    } cases[] = { { "q4_0", "q8_0" }, { "q6_k", "q8_0" }, { "q5_k_m", "q8_0" }, { "q8_0", "q8_0" }, { "f16", "f16" }, { "bf16", "bf16" } };
+    } cases[] = { { "q4_0", "q8_0" }, { "q6_k", "q8_0" }, { "q5_k_m", "q8_0" },
+                  { "q8_0", "q8_0" }, { "f16", "f16" },   { "bf16", "bf16" } };
     (void)state;
     weights *w = open_model();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         plan_rules r = rules_for(cases[i].asked);
         plan p = build(w, &r);
-        CHECK(&p, { ENC "layers.0.self_attn.q_proj.weight", cases[i].type }, { ENC "layers.0.fc2.weight", cases[i].type },
+        CHECK(&p, { ENC "layers.0.self_attn.q_proj.weight", cases[i].type },
+              { ENC "layers.0.fc2.weight", cases[i].type },
               { ENC "layers.0.self_attn.out_proj.weight", cases[i].type });
         plan_free(&p);
     }
@@ -213,7 +222,10 @@ static qasr_status build_with(plan *p, const weights *w, const qasr_tensor_type 
 static void the_last_pattern_wins(void **state)
 {
     static const qasr_tensor_type types[] = {
-        { "proj", "F32" }, { "proj\\.weight$", "q5_0" }, { "audio_tower.*q_proj\\.weight", "q4_k" }, { "embed", "q8_0" },
+        { "proj", "F32" },
+        { "proj\\.weight$", "q5_0" },
+        { "audio_tower.*q_proj\\.weight", "q4_k" },
+        { "embed", "q8_0" },
         { "^thinker\\.model\\.layers\\.\\d+\\.input", "bf16" },
     };
     (void)state;
@@ -238,12 +250,18 @@ static void bad_patterns_are_refused(void **state)
         const char *part;
     } cases[] = {
         { { { "mlp", "q5_0" }, { "nowhere", "q5_0" } }, QASR_E_INVALID, "pattern 'nowhere' is in no name" },
-        { { { "mlp", "q5_0" }, { "lm_head", "q5_0" } }, QASR_E_INVALID, "pattern 'lm_head' is in no name" }, /* left out */
-        { { { "mlp", "q5_0" }, { "layernorm", "q5_0" } }, QASR_E_INVALID, "pattern 'layernorm' asks for q5_0 for tensor '" DEC
+        { { { "mlp", "q5_0" }, { "lm_head", "q5_0" } },
+          QASR_E_INVALID,
+          "pattern 'lm_head' is in no name" }, /* left out */
+        { { { "mlp", "q5_0" }, { "layernorm", "q5_0" } },
+          QASR_E_INVALID,
+          "pattern 'layernorm' asks for q5_0 for tensor '" DEC
           "layers.0.input_layernorm.weight' (norm): only matrices" },
         { { { "conv2d1", "q8_0" }, { "conv2d1.weight", "f16" } }, QASR_E_INVALID, "(bias): only matrices" },
         { { { "conv2d1", "f16" }, { "conv2d1.weight", "q8_0" } }, QASR_E_INVALID, "(convolution): only matrices" },
-        { { { "mlp", "q5_0" }, { "mlp", "q4_k_m" } }, QASR_E_INVALID, "unknown tensor type 'q4_k_m', expected one of f32, f16" },
+        { { { "mlp", "q5_0" }, { "mlp", "q4_k_m" } },
+          QASR_E_INVALID,
+          "unknown tensor type 'q4_k_m', expected one of f32, f16" },
         { { { "mlp", "q5_0" }, { "a(b", "q8_0" } }, QASR_E_INVALID, "pattern 'a(b' is no regular expression: missing" },
         { { { "mlp", NULL }, { "mlp", "q8_0" } }, QASR_E_INVALID, "a tensor type lacks its type" },
         { { { "mlp", "q8_0" }, { NULL, "q8_0" } }, QASR_E_INVALID, "a tensor type lacks its pattern" },
@@ -275,8 +293,14 @@ static void unknown_types_are_listed(void **state)
 static void names_follow_the_layout(void **state)
 {
     static const float filter[2] = { 1, 2 };
-    const wtensor extra = { .name = "frontend.window", .canonical = "frontend.window", .type = QUANT_F32, .n_dims = 1,
-                            .shape = { 2, 1, 1, 1 }, .n_values = 2, .n_bytes = 8, .data = filter };
+    const wtensor extra = { .name = "frontend.window",
+                            .canonical = "frontend.window",
+                            .type = QUANT_F32,
+                            .n_dims = 1,
+                            .shape = { 2, 1, 1, 1 },
+                            .n_values = 2,
+                            .n_bytes = 8,
+                            .data = filter };
     (void)state;
     weights *w = open_model();
     plan_rules r = rules_for("q8_0");
@@ -320,9 +344,10 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, scratch_make, scratch_remove)
     const struct CMUnitTest tests[] = {
-        CASE(kinds_get_their_types), CASE(entries_say_how), CASE(mixes_are_those_people_know), CASE(rows_of_896_get_blocks_of_32),
-        CASE(encoders_keep_8_bits), CASE(the_last_pattern_wins), CASE(bad_patterns_are_refused), CASE(unknown_types_are_listed),
-        CASE(names_follow_the_layout), CASE(failed_allocations_are_reported),
+        CASE(kinds_get_their_types),           CASE(entries_say_how),          CASE(mixes_are_those_people_know),
+        CASE(rows_of_896_get_blocks_of_32),    CASE(encoders_keep_8_bits),     CASE(the_last_pattern_wins),
+        CASE(bad_patterns_are_refused),        CASE(unknown_types_are_listed), CASE(names_follow_the_layout),
+        CASE(failed_allocations_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

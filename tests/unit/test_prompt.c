@@ -31,8 +31,8 @@ static void check_prompt(const tokenizer *t, const char *context, const char *fo
     assert_int_equal(p.ids.n, 0);
 }
 
-#define CHECK_PROMPT(t, context, forced, n_audio, ...)                                                       \
-    check_prompt(t, context, forced, n_audio, (const int32_t[]){ __VA_ARGS__ },                              \
+#define CHECK_PROMPT(t, context, forced, n_audio, ...)                                                                 \
+    check_prompt(t, context, forced, n_audio, (const int32_t[]){ __VA_ARGS__ },                                        \
                  sizeof((const int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t))
 
 #define ROPE 151645, 198, 151644, 872, 198, 151669
@@ -51,15 +51,17 @@ static void published_ids_come_out(void **state)
 
 static void every_language_has_its_published_ids(void **state)
 {
-    static const int32_t name[][3] = { /* as many as are not 0, in the order of the list */
-        { 8453 },  { 6364 },  { 72366, 2367 }, { 34117 }, { 5938 },  { 8585 },  { 15154 }, { 42188 }, { 58829 }, { 14811 },
-        { 16134 }, { 8522 },  { 26392 },       { 48477 }, { 10769 }, { 23734 }, { 43980 }, { 79140 }, { 23234 }, { 30109 },
-        { 43680 }, { 57853 }, { 31984 },       { 33150 }, { 62417 }, { 49861 }, { 17860 }, { 73597 }, { 56769 }, { 56452, 75491 },
+    static const int32_t name[][3] = {
+        /* as many as are not 0, in the order of the list */
+        { 8453 },  { 6364 },  { 72366, 2367 }, { 34117 }, { 5938 },  { 8585 },         { 15154 }, { 42188 },
+        { 58829 }, { 14811 }, { 16134 },       { 8522 },  { 26392 }, { 48477 },        { 10769 }, { 23734 },
+        { 43980 }, { 79140 }, { 23234 },       { 30109 }, { 43680 }, { 57853 },        { 31984 }, { 33150 },
+        { 62417 }, { 49861 }, { 17860 },       { 73597 }, { 56769 }, { 56452, 75491 },
     };
     for (size_t i = 0; i < ARRAY_LEN(name); i++) {
         if (name[i][1])
-            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, ROPE, ANSWER, 11528, name[i][0], name[i][1],
-                         151704);
+            CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, ROPE, ANSWER, 11528, name[i][0],
+                         name[i][1], 151704);
         else
             CHECK_PROMPT(real, NULL, lang_at(i)->name, 0, 151644, 8948, 198, ROPE, ANSWER, 11528, name[i][0], 151704);
     }
@@ -67,8 +69,8 @@ static void every_language_has_its_published_ids(void **state)
 
 static void demo_vocabulary_works_too(void **state)
 {
-    CHECK_PROMPT(demo, NULL, NULL, 3, 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019, 1021, 1021, 1021, 1020, 1018, 198,
-                 1017, 471, 198);
+    CHECK_PROMPT(demo, NULL, NULL, 3, 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019, 1021, 1021, 1021, 1020, 1018,
+                 198, 1017, 471, 198);
     CHECK_PROMPT(demo, "", "Russian", 0, 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019, 1020, 1018, 198, 1017, 471,
                  198, 322, 466, 1022);
 }
@@ -78,7 +80,8 @@ static void golden_prompts_come_out(void **state)
     json_t *root = json_load_file(TEST_DATA "/golden/demo.json", 0, NULL), *clip;
     assert_non_null(root);
     const char *name;
-    json_object_foreach (json_object_get(root, "clips"), name, clip) {
+    json_object_foreach(json_object_get(root, "clips"), name, clip)
+    {
         qasr_error err;
         prompt p;
         size_t n_audio = (size_t)json_integer_value(json_object_get(clip, "audio_tokens")), n = 0;
@@ -153,8 +156,8 @@ static void missing_tokens_are_named(void **state)
 {
 #define ADDED(id, content) "\"" id "\":{\"content\":\"" content "\"}"
     static const char no_asr_text[] =
-        "{\"added_tokens_decoder\":{" ADDED("2000", "<|im_start|>") "," ADDED("2001", "<|im_end|>") ","
-        ADDED("2002", "<|audio_start|>") "," ADDED("2003", "<|audio_end|>") "," ADDED("2004", "<|audio_pad|>") "}}";
+        "{\"added_tokens_decoder\":{" ADDED("2000", "<|im_start|>") "," ADDED("2001", "<|im_end|>") "," ADDED(
+            "2002", "<|audio_start|>") "," ADDED("2003", "<|audio_end|>") "," ADDED("2004", "<|audio_pad|>") "}}";
     tokenizer *t;
     qasr_error err;
     prompt p;
@@ -191,14 +194,10 @@ static void every_failed_allocation_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_ids_come_out),
-        cmocka_unit_test(every_language_has_its_published_ids),
-        cmocka_unit_test(demo_vocabulary_works_too),
-        cmocka_unit_test(golden_prompts_come_out),
-        cmocka_unit_test(context_cannot_form_added_tokens),
-        cmocka_unit_test(absurd_lengths_are_refused),
-        cmocka_unit_test(missing_tokens_are_named),
-        cmocka_unit_test(every_failed_allocation_is_reported),
+        cmocka_unit_test(published_ids_come_out),           cmocka_unit_test(every_language_has_its_published_ids),
+        cmocka_unit_test(demo_vocabulary_works_too),        cmocka_unit_test(golden_prompts_come_out),
+        cmocka_unit_test(context_cannot_form_added_tokens), cmocka_unit_test(absurd_lengths_are_refused),
+        cmocka_unit_test(missing_tokens_are_named),         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests(tests, open_tokenizers, free_tokenizers);
 }

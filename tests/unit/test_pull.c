@@ -1,5 +1,5 @@
-/* What 'qasr pull' remembers and believes: sets of ranges against a plain array, a state file with damage in it, tokens and
- * addresses. The command as a whole is tested against a server (tests/cli/cases/pull*.sh). */
+/* What 'qasr pull' remembers and believes: sets of ranges against a plain array, a state file with damage in it, tokens
+ * and addresses. The command as a whole is tested against a server (tests/cli/cases/pull*.sh). */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,10 +12,10 @@
 #include <cmocka.h>
 
 #include "app/message.h"
+#include "app/progress.h"
 #include "cli/cmd.h"
 #include "cli/pull/hub.h"
 #include "cli/pull/partial_download.h"
-#include "app/progress.h"
 
 /* ---- in place of the program ----------------------------------------------------------------- */
 
@@ -156,22 +156,25 @@ static void damaged_state(void **state)
 {
     place p;
     make_place(&p);
-    const struct { const char *text; uint64_t n; } cases[] = {
+    const struct {
+        const char *text;
+        uint64_t n;
+    } cases[] = {
         { "", 0 },
         { "have 4096 5096 5000000 " HASH_A " w\n", 1000 },
         { "have 4096 5096 5000000 " HASH_A " w\nhave 5000 6096 5000000 " HASH_A " w\n", 2000 },
-        { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 50000 5000000 " HASH_A " w", 1000 },   /* torn */
+        { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 50000 5000000 " HASH_A " w", 1000 }, /* torn */
         { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 500\nhave 10000 10001 5000000 " HASH_A " w\n", 1001 },
-        { "have 4096 5096 5000000 " HASH_B " w\n", 0 },             /* another file of that name */
+        { "have 4096 5096 5000000 " HASH_B " w\n", 0 }, /* another file of that name */
         { "have 4096 5096 5000001 " HASH_A " w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " v\n", 0 },
-        { "have 0 5096 5000000 " HASH_A " w\n", 0 },                /* the head never is on the disk */
+        { "have 0 5096 5000000 " HASH_A " w\n", 0 }, /* the head never is on the disk */
         { "have 4096 5000001 5000000 " HASH_A " w\n", 0 },
         { "have 5096 4096 5000000 " HASH_A " w\n", 0 },
         { "have -1 5096 5000000 " HASH_A " w\n", 0 },
         { "have 4096 99999999999999999999999 5000000 " HASH_A " w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " w more\n", 0 },
-        { "whole 5000000 " HASH_A " w\n", 0 },                      /* it is not */
+        { "whole 5000000 " HASH_A " w\n", 0 }, /* it is not */
         { "have 4096 5096 5000000 " HASH_A " w\ndrop w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " w\ndrop w\nhave 4096 4097 5000000 " HASH_A " w\n", 1 },
         { "\n\n \nnonsense\nwhole\ndrop\nhave\n", 0 },
@@ -254,7 +257,8 @@ static void endpoints(void **state)
     setenv("HF_ENDPOINT", "http://localhost:80/", 1);
     assert_endpoint(NULL, "http://localhost:80");
     assert_endpoint("https://x", "https://x");
-    const char *const wrong[] = { "", "x", "ftp://x", "https://", "http:///", "https://a b", "https://user:pw@x", "https://x?y" };
+    const char *const wrong[] = { "",         "x",           "ftp://x",           "https://",
+                                  "http:///", "https://a b", "https://user:pw@x", "https://x?y" };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_null(hub_endpoint(wrong[i]));
     unsetenv("HF_ENDPOINT");
@@ -305,7 +309,9 @@ static void tokens(void **state)
 
 static void names(void **state)
 {
-    const struct { const char *text, *layout, *repo, *revision, *dir; } good[] = {
+    const struct {
+        const char *text, *layout, *repo, *revision, *dir;
+    } good[] = {
         { "0.6B", NULL, "Qwen/Qwen3-ASR-0.6B", "main", "0.6b" },
         { "1.7b", "hf", "Qwen/Qwen3-ASR-1.7B-hf", "main", "1.7b-hf" },
         { "0.6b-hf", "hf", "Qwen/Qwen3-ASR-0.6B-hf", "main", "0.6b-hf" },
@@ -313,7 +319,8 @@ static void names(void **state)
         { "qwen/qwen3-asr-0.6b", NULL, "Qwen/Qwen3-ASR-0.6B", "main", "0.6b" },
         { "Org/Na.me_x", NULL, "Org/Na.me_x", "main", "Org--Na.me_x" },
     };
-    const char *const wrong[] = { "", "@", "0.6b@", "x", "/x", "x/", "a/b/c", "../x", "a/..", "a/.b", "a/b@..", "a/b@/x", "a/b@x y", "a/b?x" };
+    const char *const wrong[] = { "",     "@",    "0.6b@", "x",      "/x",     "x/",      "a/b/c",
+                                  "../x", "a/..", "a/.b",  "a/b@..", "a/b@/x", "a/b@x y", "a/b?x" };
     model_spec spec;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_true(models_parse(&spec, good[i].text, good[i].layout));
@@ -334,7 +341,8 @@ static void names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges), cmocka_unit_test(damaged_state), cmocka_unit_test(segments),
-                                        cmocka_unit_test(endpoints), cmocka_unit_test(tokens), cmocka_unit_test(names) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges),   cmocka_unit_test(damaged_state),
+                                        cmocka_unit_test(segments), cmocka_unit_test(endpoints),
+                                        cmocka_unit_test(tokens),   cmocka_unit_test(names) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

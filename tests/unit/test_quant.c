@@ -110,7 +110,7 @@ static void test_bfloats_round_to_nearest_even(void **state)
 
 static void test_float_rows_at_odd_addresses(void **state)
 {
-    static const quant_type float_types[] = {QUANT_F32, QUANT_F16, QUANT_BF16};
+    static const quant_type float_types[] = { QUANT_F32, QUANT_F16, QUANT_BF16 };
     float x[37], y[37];
     for (int i = 0; i < 37; i++)
         x[i] = (float)(i - 18) * 0.375f; /* exact in all three */
@@ -133,24 +133,21 @@ static const struct {
     quant_type type;
     const char *hex;
 } golden[] = {
-    {QUANT_Q4_0, "402ef258be1379df359bf147ac0268ce248a"},
-    {QUANT_Q5_0, "402ab4b4a525f4bf7b27e3ae5a16d19d4904c08c38f4"},
-    {QUANT_Q8_0, "4d1e9dfb59b61472d02e8be947a50361be1c7ad73593f14fac0a68c62481df3d9af8"},
-    {QUANT_Q4_K,
-     "de168022fffffffafff8fafaceafbfbcc2278dd3499e055ab1167cc2388de449af056bb1277cd3389ee45aa0166bc227"
-     "48ad0469c0157bd1379cf358ae046ac0268be2379df359be157ad1268ce248ada0156bc1278cd3489e045ab0167bc237"
-     "8de349ae056ab1267cd2389de459af15268ce248ad0459b0157bd1379ce348ae046ac0267bd2379df359be156ac1268c"},
-    {QUANT_Q5_K,
-     "86125322fdfdfdfdfefbfdfeffcdedfd26cc9366c9336499324c9926cd9366d9336c9936cc9b66cdb366d9326c9936cc"
-     "a35f1bd6924e0ac6813df9b4602ce7a35f1bd7924e0ac5713df8a4602ce7a35f915d09c5803cf8b36f2be7a26e1ad691"
-     "4d09c4703cf7b37f2be7a25e1ad5814d702be7a35f1ad6924d09c5813cf8b4602be7935e1ad6924d09c5703cf8a46f2b"
-     "5e1ad5915d09c5803cf8b36f2be6a25e1ad6914d09c4703cf7b36f2be7a25e1a"},
-    {QUANT_Q6_K,
-     "45df28bc069f137cf08ad367f14ade285ed67df57c038b02aa22b931b85fd75e26ac058d037bf179d258d048ce27af25"
-     "83fc741d960eb62fd840b961da53fb74d158bf37be25ad048b047bf37ad159d0c941ea63eb74fb741d951ea72fc841c9"
-     "bf35ad169b048df26be069d147cf38bd1a922c840d85ed77ff57d038b04aa22b6cb11b6cc61b71c61cb1cb6cb21b6cc6"
-     "e74d3ad04d37904ae7913ae44d3a904d18b1c66cb11b6c861b71c61cb1c76cb22453f9248ef9138ef4538d2452f9248e"
-     "8d81877c897a8677807f897a867a8487758a"},
+    { QUANT_Q4_0, "402ef258be1379df359bf147ac0268ce248a" },
+    { QUANT_Q5_0, "402ab4b4a525f4bf7b27e3ae5a16d19d4904c08c38f4" },
+    { QUANT_Q8_0, "4d1e9dfb59b61472d02e8be947a50361be1c7ad73593f14fac0a68c62481df3d9af8" },
+    { QUANT_Q4_K, "de168022fffffffafff8fafaceafbfbcc2278dd3499e055ab1167cc2388de449af056bb1277cd3389ee45aa0166bc227"
+                  "48ad0469c0157bd1379cf358ae046ac0268be2379df359be157ad1268ce248ada0156bc1278cd3489e045ab0167bc237"
+                  "8de349ae056ab1267cd2389de459af15268ce248ad0459b0157bd1379ce348ae046ac0267bd2379df359be156ac1268c" },
+    { QUANT_Q5_K, "86125322fdfdfdfdfefbfdfeffcdedfd26cc9366c9336499324c9926cd9366d9336c9936cc9b66cdb366d9326c9936cc"
+                  "a35f1bd6924e0ac6813df9b4602ce7a35f1bd7924e0ac5713df8a4602ce7a35f915d09c5803cf8b36f2be7a26e1ad691"
+                  "4d09c4703cf7b37f2be7a25e1ad5814d702be7a35f1ad6924d09c5813cf8b4602be7935e1ad6924d09c5703cf8a46f2b"
+                  "5e1ad5915d09c5803cf8b36f2be6a25e1ad6914d09c4703cf7b36f2be7a25e1a" },
+    { QUANT_Q6_K, "45df28bc069f137cf08ad367f14ade285ed67df57c038b02aa22b931b85fd75e26ac058d037bf179d258d048ce27af25"
+                  "83fc741d960eb62fd840b961da53fb74d158bf37be25ad048b047bf37ad159d0c941ea63eb74fb741d951ea72fc841c9"
+                  "bf35ad169b048df26be069d147cf38bd1a922c840d85ed77ff57d038b04aa22b6cb11b6cc61b71c61cb1cb6cb21b6cc6"
+                  "e74d3ad04d37904ae7913ae44d3a904d18b1c66cb11b6c861b71c61cb1c76cb22453f9248ef9138ef4538d2452f9248e"
+                  "8d81877c897a8677807f897a867a8487758a" },
 };
 
 static void golden_input(float x[QK_K])
@@ -174,7 +171,7 @@ static void test_golden_bytes(void **state)
     golden_input(x);
     for (size_t i = 0; i < ARRAY_LEN(golden); i++) {
         const quant_info *q = quant_get(golden[i].type);
-        uint8_t expected[MAX_BLOCK], found[MAX_BLOCK + 1] = {0};
+        uint8_t expected[MAX_BLOCK], found[MAX_BLOCK + 1] = { 0 };
         assert_int_equal(strlen(golden[i].hex), 2 * q->bytes);
         unhex(expected, golden[i].hex);
         found[q->bytes] = 0xaa;
@@ -191,22 +188,22 @@ static void test_golden_values(void **state)
         int index[5];
         float value[5];
     } cases[] = {
-        {QUANT_Q4_0, {0, 1, 16, 31, 31}, {-0.5859375f, 0, 0.68359375f, 0, 0}},
-        {QUANT_Q5_0,
-         {0, 1, 16, 31, 31},
-         {-0.5859375f, -0.048828125f, 0.732421875f, -0.048828125f, -0.048828125f}},
-        {QUANT_Q8_0,
-         {0, 1, 16, 31, 31},
-         {-0.609157562f, -0.0307655334f, 0.750679016f, -0.0492248535f, -0.0492248535f}},
-        {QUANT_Q4_K,
-         {0, 1, 32, 128, 255},
-         {-0.588558197f, -0.0604419708f, 0.556541443f, -0.76171875f, 0.0557250977f}},
-        {QUANT_Q5_K,
-         {0, 1, 32, 128, 255},
-         {-0.62009716f, -0.0371923447f, 0.534193039f, -0.778175354f, 0.0476064682f}},
-        {QUANT_Q6_K,
-         {0, 1, 32, 128, 255},
-         {-0.611849427f, -0.0226610899f, 0.524554968f, -0.781906128f, 0.0476868153f}},
+        { QUANT_Q4_0, { 0, 1, 16, 31, 31 }, { -0.5859375f, 0, 0.68359375f, 0, 0 } },
+        { QUANT_Q5_0,
+          { 0, 1, 16, 31, 31 },
+          { -0.5859375f, -0.048828125f, 0.732421875f, -0.048828125f, -0.048828125f } },
+        { QUANT_Q8_0,
+          { 0, 1, 16, 31, 31 },
+          { -0.609157562f, -0.0307655334f, 0.750679016f, -0.0492248535f, -0.0492248535f } },
+        { QUANT_Q4_K,
+          { 0, 1, 32, 128, 255 },
+          { -0.588558197f, -0.0604419708f, 0.556541443f, -0.76171875f, 0.0557250977f } },
+        { QUANT_Q5_K,
+          { 0, 1, 32, 128, 255 },
+          { -0.62009716f, -0.0371923447f, 0.534193039f, -0.778175354f, 0.0476064682f } },
+        { QUANT_Q6_K,
+          { 0, 1, 32, 128, 255 },
+          { -0.611849427f, -0.0226610899f, 0.524554968f, -0.781906128f, 0.0476868153f } },
     };
     float x[QK_K], y[QK_K];
     golden_input(x);
@@ -226,13 +223,13 @@ static void test_zeros(void **state)
         quant_type type;
         const char *head; /* the first bytes; the last of them repeats to the end */
     } cases[] = {
-        {QUANT_Q4_0, "008088"}, {QUANT_Q5_0, "0080ffffffff00"},
-        {QUANT_Q8_0, "00"},     {QUANT_Q4_K, "00"},
-        {QUANT_Q4_1, "00"},     {QUANT_Q5_1, "00"},
-        {QUANT_IQ4_NL, "000088"},
-        {QUANT_Q5_K, "00"},     {QUANT_Q6_K, "00"},
+        { QUANT_Q4_0, "008088" },   { QUANT_Q5_0, "0080ffffffff00" },
+        { QUANT_Q8_0, "00" },       { QUANT_Q4_K, "00" },
+        { QUANT_Q4_1, "00" },       { QUANT_Q5_1, "00" },
+        { QUANT_IQ4_NL, "000088" }, { QUANT_Q5_K, "00" },
+        { QUANT_Q6_K, "00" },
     };
-    const float zeros[QK_K] = {0};
+    const float zeros[QK_K] = { 0 };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const quant_info *q = quant_get(cases[i].type);
         const size_t n_head = strlen(cases[i].head) / 2;
@@ -251,8 +248,8 @@ static void test_zeros(void **state)
 
 /* ---- the cases of tools/make_quant_cases.py */
 
-static const quant_type case_types[] = {QUANT_Q8_0,   QUANT_Q4_0, QUANT_Q5_0, QUANT_Q4_1, QUANT_Q5_1,
-                                        QUANT_IQ4_NL, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K};
+static const quant_type case_types[] = { QUANT_Q8_0,   QUANT_Q4_0, QUANT_Q5_0, QUANT_Q4_1, QUANT_Q5_1,
+                                         QUANT_IQ4_NL, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K };
 enum { MAX_CASE_BYTES = 512 }; /* Q8_0 needs 272 for 256 weights */
 
 typedef void (*case_fn)(int index, const quant_info *q, const float *x, const uint8_t *expected);
@@ -292,14 +289,10 @@ static void check_bytes(int index, const quant_info *q, const float *x, const ui
     q->quantize(found, x, QK_K);
     for (size_t i = 0; i < quant_row_bytes(q, QK_K); i++)
         if (found[i] != expected[i])
-            fail_msg("%s, case %d: byte %zu is %02x, expected %02x", q->name, index, i, found[i],
-                     expected[i]);
+            fail_msg("%s, case %d: byte %zu is %02x, expected %02x", q->name, index, i, found[i], expected[i]);
 }
 
-static void test_bytes_of_cases(void **state)
-{
-    for_each_case(check_bytes);
-}
+static void test_bytes_of_cases(void **state) { for_each_case(check_bytes); }
 
 /* One weight, straight from the definition of its format. */
 static float value_at(quant_type type, const uint8_t *row, int i)
@@ -310,12 +303,9 @@ static float value_at(quant_type type, const uint8_t *row, int i)
     const float d = half_value((unsigned)(b[0] | b[1] << 8));
     const int nibble32 = b[q->bytes - 16 + j % 16] >> (j < 16 ? 0 : 4) & 15;
     switch (type) {
-    case QUANT_Q8_0:
-        return d * (float)(int8_t)b[2 + j];
-    case QUANT_Q4_0:
-        return d * (float)(nibble32 - 8);
-    case QUANT_Q5_0:
-        return d * (float)((nibble32 | (b[2 + j / 8] >> j % 8 & 1) << 4) - 16);
+    case QUANT_Q8_0: return d * (float)(int8_t)b[2 + j];
+    case QUANT_Q4_0: return d * (float)(nibble32 - 8);
+    case QUANT_Q5_0: return d * (float)((nibble32 | (b[2 + j / 8] >> j % 8 & 1) << 4) - 16);
     case QUANT_Q4_1:
     case QUANT_Q5_1: {
         const int fifth = type == QUANT_Q5_1 ? b[4 + j / 8] >> j % 8 & 1 : 0;
@@ -323,7 +313,7 @@ static float value_at(quant_type type, const uint8_t *row, int i)
         return scaled + half_value((unsigned)(b[2] | b[3] << 8));
     }
     case QUANT_IQ4_NL: {
-        static const int book[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+        static const int book[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
         return d * (float)book[nibble32];
     }
     case QUANT_Q4_K:
@@ -361,10 +351,7 @@ static void check_values(int index, const quant_info *q, const float *x, const u
     }
 }
 
-static void test_values_of_cases(void **state)
-{
-    for_each_case(check_values);
-}
+static void test_values_of_cases(void **state) { for_each_case(check_values); }
 
 /* Largest error, relative to the largest magnitude of a block, and root of the mean squared error, relative
  * to that of the weights, on a bell-shaped row. */
@@ -374,10 +361,10 @@ static void test_error_bounds(void **state)
         quant_type type;
         float max_error, rms_error;
     } bounds[] = {
-        {QUANT_F16, 0.0005f, 0.0003f}, {QUANT_BF16, 0.004f, 0.0023f}, {QUANT_Q8_0, 0.0045f, 0.008f},
-        {QUANT_Q4_0, 0.126f, 0.1f},    {QUANT_Q5_0, 0.063f, 0.05f},   {QUANT_Q4_K, 0.11f, 0.09f},
-        {QUANT_Q5_K, 0.055f, 0.045f},  {QUANT_Q6_K, 0.05f, 0.025f},  {QUANT_Q4_1, 0.067f, 0.085f},
-        {QUANT_Q5_1, 0.033f, 0.042f},  {QUANT_IQ4_NL, 0.12f, 0.085f},
+        { QUANT_F16, 0.0005f, 0.0003f }, { QUANT_BF16, 0.004f, 0.0023f }, { QUANT_Q8_0, 0.0045f, 0.008f },
+        { QUANT_Q4_0, 0.126f, 0.1f },    { QUANT_Q5_0, 0.063f, 0.05f },   { QUANT_Q4_K, 0.11f, 0.09f },
+        { QUANT_Q5_K, 0.055f, 0.045f },  { QUANT_Q6_K, 0.05f, 0.025f },   { QUANT_Q4_1, 0.067f, 0.085f },
+        { QUANT_Q5_1, 0.033f, 0.042f },  { QUANT_IQ4_NL, 0.12f, 0.085f },
     };
     enum { N = 64 * QK_K };
     static float x[N], y[N];
@@ -446,8 +433,8 @@ static void test_rows(void **state)
 /* Q4_1 and Q5_1: weight = d q + m, here with d = 0.5 and m = -3. */
 static void test_values_with_a_minimum(void **state)
 {
-    block_q4_1 b4 = {.d = 0x3800, .m = 0xc200};
-    block_q5_1 b5 = {.d = 0x3800, .m = 0xc200, .qh = {0x01, 0x80, 0x00, 0x40}};
+    block_q4_1 b4 = { .d = 0x3800, .m = 0xc200 };
+    block_q5_1 b5 = { .d = 0x3800, .m = 0xc200, .qh = { 0x01, 0x80, 0x00, 0x40 } };
     for (int j = 0; j < QK / 2; j++)
         b4.qs[j] = b5.qs[j] = (uint8_t)(j | (15 - j) << 4);
     float y4[QK], y5[QK];
@@ -474,12 +461,12 @@ static void test_table(void **state)
         uint32_t id, file_type;
         unsigned block, bytes;
     } expected[] = {
-        {QUANT_F32, "f32", 0, 0, 1, 4},         {QUANT_F16, "f16", 1, 1, 1, 2},
-        {QUANT_BF16, "bf16", 30, 32, 1, 2},     {QUANT_Q8_0, "q8_0", 8, 7, 32, 34},
-        {QUANT_Q4_0, "q4_0", 2, 2, 32, 18},     {QUANT_Q4_1, "q4_1", 3, 3, 32, 20},
-        {QUANT_Q5_0, "q5_0", 6, 8, 32, 22},     {QUANT_Q5_1, "q5_1", 7, 9, 32, 24},
-        {QUANT_Q6_K, "q6_k", 14, 18, 256, 210}, {QUANT_Q4_K, "q4_k", 12, 15, 256, 144},
-        {QUANT_Q5_K, "q5_k", 13, 17, 256, 176}, {QUANT_IQ4_NL, "iq4_nl", 20, 25, 32, 18},
+        { QUANT_F32, "f32", 0, 0, 1, 4 },         { QUANT_F16, "f16", 1, 1, 1, 2 },
+        { QUANT_BF16, "bf16", 30, 32, 1, 2 },     { QUANT_Q8_0, "q8_0", 8, 7, 32, 34 },
+        { QUANT_Q4_0, "q4_0", 2, 2, 32, 18 },     { QUANT_Q4_1, "q4_1", 3, 3, 32, 20 },
+        { QUANT_Q5_0, "q5_0", 6, 8, 32, 22 },     { QUANT_Q5_1, "q5_1", 7, 9, 32, 24 },
+        { QUANT_Q6_K, "q6_k", 14, 18, 256, 210 }, { QUANT_Q4_K, "q4_k", 12, 15, 256, 144 },
+        { QUANT_Q5_K, "q5_k", 13, 17, 256, 176 }, { QUANT_IQ4_NL, "iq4_nl", 20, 25, 32, 18 },
     };
     assert_int_equal(ARRAY_LEN(expected), QUANT_TYPE_COUNT);
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
@@ -506,8 +493,9 @@ static void test_names(void **state)
     assert_int_equal(quant_from_name("Q6K"), QUANT_Q6_K);
     assert_int_equal(quant_from_name("q4k"), QUANT_Q4_K);
     assert_int_equal(quant_from_name("Q5k"), QUANT_Q5_K);
-    static const char *const wrong[] = {"",      "q",     "q8",   "q8_",     "q8_00",
-                                        "q8_0 ", " q8_0", "q2_k", "iq2_xxs", "float32"};
+    static const char *const wrong[] = {
+        "", "q", "q8", "q8_", "q8_00", "q8_0 ", " q8_0", "q2_k", "iq2_xxs", "float32"
+    };
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_int_equal(quant_from_name(wrong[i]), -1);
 }
@@ -523,7 +511,8 @@ static void test_mixes(void **state)
         const quant_info *q = quant_get(mix->matrix);
         char digit = q->block == 1 ? '0' : mix->name[strcspn(mix->name, "0123456789")];
         assert_ptr_equal(quant_mix_find(mix->name), mix);
-        assert_true(mix->is_mix || (strcmp(mix->name, q->name) == 0 && mix->embedding == mix->matrix && mix->attention_out == mix->matrix));
+        assert_true(mix->is_mix || (strcmp(mix->name, q->name) == 0 && mix->embedding == mix->matrix &&
+                                    mix->attention_out == mix->matrix));
         assert_true(digit <= last);
         last = digit;
     }
@@ -539,17 +528,17 @@ static void test_type_ids_we_cannot_read(void **state)
         uint32_t id;
         const char *name;
     } known[] = {
-        {9, "q8_1"},     {10, "q2_k"},  {11, "q3_k"},   {15, "q8_k"},  {16, "iq2_xxs"}, {17, "iq2_xs"},
-        {18, "iq3_xxs"}, {19, "iq1_s"}, {21, "iq3_s"}, {22, "iq2_s"},   {23, "iq4_xs"},
-        {24, "i8"},      {25, "i16"},   {26, "i32"},    {27, "i64"},   {28, "f64"},     {29, "iq1_m"},
-        {34, "tq1_0"},   {35, "tq2_0"}, {39, "mxfp4"},  {40, "nvfp4"}, {41, "q1_0"},
+        { 9, "q8_1" },     { 10, "q2_k" },  { 11, "q3_k" },  { 15, "q8_k" },  { 16, "iq2_xxs" }, { 17, "iq2_xs" },
+        { 18, "iq3_xxs" }, { 19, "iq1_s" }, { 21, "iq3_s" }, { 22, "iq2_s" }, { 23, "iq4_xs" },  { 24, "i8" },
+        { 25, "i16" },     { 26, "i32" },   { 27, "i64" },   { 28, "f64" },   { 29, "iq1_m" },   { 34, "tq1_0" },
+        { 35, "tq2_0" },   { 39, "mxfp4" }, { 40, "nvfp4" }, { 41, "q1_0" },
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         assert_int_equal(quant_from_ggml_id(known[i].id), -1);
         assert_non_null(quant_ggml_name(known[i].id));
         assert_string_equal(quant_ggml_name(known[i].id), known[i].name);
     }
-    static const uint32_t unknown[] = {4, 5, 31, 32, 33, 36, 1000, UINT32_MAX};
+    static const uint32_t unknown[] = { 4, 5, 31, 32, 33, 36, 1000, UINT32_MAX };
     for (size_t i = 0; i < ARRAY_LEN(unknown); i++) {
         assert_int_equal(quant_from_ggml_id(unknown[i]), -1);
         assert_null(quant_ggml_name(unknown[i]));

@@ -23,21 +23,17 @@ static void write_st(const char *name, const char *json, size_t n_data)
     buf_free(&b);
 }
 
-static void write_text(const char *name, const char *text)
-{
-    write_bytes(name, text, strlen(text));
-}
+static void write_text(const char *name, const char *text) { write_bytes(name, text, strlen(text)); }
 
-#define ENTRY(name, dtype, shape, begin, end)                                                                \
+#define ENTRY(name, dtype, shape, begin, end)                                                                          \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 
-static const char small_json[] =
-    "{\"__metadata__\":{\"format\":\"pt\",\"made by\":\"a \\\"test\\\"\"}," ENTRY(
-        "last", "BF16", "[2,1,3]", 32,
-        44) "," ENTRY("first", "F32", "[2,3]", 0,
-                      24) "," ENTRY("scalar", "F32", "[]", 24,
-                                    28) "," ENTRY("none", "F16", "[0,7]", 12,
-                                                  12) "," ENTRY("half", "F16", "[2]", 28, 32) "}   ";
+static const char small_json[] = "{\"__metadata__\":{\"format\":\"pt\",\"made by\":\"a \\\"test\\\"\"}," ENTRY(
+    "last", "BF16", "[2,1,3]", 32, 44) "," ENTRY("first", "F32", "[2,3]", 0,
+                                                 24) "," ENTRY("scalar", "F32", "[]", 24,
+                                                               28) "," ENTRY("none", "F16", "[0,7]", 12,
+                                                                             12) "," ENTRY("half", "F16", "[2]", 28,
+                                                                                           32) "}   ";
 
 static int n_warnings;
 
@@ -97,8 +93,9 @@ static void test_reads_a_file_without_tensors(void **state)
 /* ---- reading instead of mapping ---- */
 
 enum { BIG = 20000 }; /* bytes of a tensor: some pages, and parts of two that are a neighbour's too */
-static const char big_json[] = "{" ENTRY("a", "BF16", "[100,100]", 0, 20000) "," ENTRY("b", "BF16", "[100,100]", 20000, 40000) ","
-    ENTRY("c", "BF16", "[100,100]", 40000, 60000) "," ENTRY("d", "F32", "[1]", 60000, 60004) "}";
+static const char big_json[] =
+    "{" ENTRY("a", "BF16", "[100,100]", 0, 20000) "," ENTRY("b", "BF16", "[100,100]", 20000, 40000) "," ENTRY(
+        "c", "BF16", "[100,100]", 40000, 60000) "," ENTRY("d", "F32", "[1]", 60000, 60004) "}";
 
 static void assert_counts_up(const wtensor *t, size_t from)
 {
@@ -112,7 +109,8 @@ static void test_copies_outlive_the_file(void **state)
     (void)state;
     write_st("m.safetensors", big_json, 60004);
     weights *w = assert_opens(scratch_path("m.safetensors"));
-    const wtensor *needed[] = { weights_find(w, "d"), weights_find(w, "a"), weights_find(w, "c"), weights_find(w, "a") };
+    const wtensor *needed[] = { weights_find(w, "d"), weights_find(w, "a"), weights_find(w, "c"),
+                                weights_find(w, "a") };
     qasr_error err;
     assert_int_equal(weights_copy(w, needed, 4, &err), QASR_OK);
     assert_sound(w);
@@ -132,7 +130,8 @@ static void test_files_that_change_are_not_copied(void **state)
 {
     (void)state;
     static const char *const messages[] = { "'%s' was cut short while it was read: it ends at byte %d, expected %d",
-                                            "'%s' was replaced while it was read", "cannot open '%s': No such file or directory" };
+                                            "'%s' was replaced while it was read",
+                                            "cannot open '%s': No such file or directory" };
     for (int i = 0; i < 3; i++) {
         char expected[400];
         int size = 8 + (int)strlen(big_json) + 60004, cut = size - 10000;
@@ -197,48 +196,36 @@ static void test_refuses_bad_entries(void **state)
         const char *json, *says;
         qasr_status status;
     } cases[] = {
-        { "{" ENTRY("x", "F32", "[3]", 0, 8) "}", "tensor 'x' has 8 bytes of data, expected 12",
-          QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 8, 0) "}", "'m.safetensors': tensor 'x' lies at bytes 8 to 0",
-          QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[4]", 4, 20) "}", "bytes 4 to 20, but the file has 16 bytes",
-          QASR_E_FORMAT },
-        { "{" ENTRY("x", "I64", "[4]", 0, 32) "}", "bytes 0 to 32, but the file has 16 bytes",
-          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[3]", 0, 8) "}", "tensor 'x' has 8 bytes of data, expected 12", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 8, 0) "}", "'m.safetensors': tensor 'x' lies at bytes 8 to 0", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[4]", 4, 20) "}", "bytes 4 to 20, but the file has 16 bytes", QASR_E_FORMAT },
+        { "{" ENTRY("x", "I64", "[4]", 0, 32) "}", "bytes 0 to 32, but the file has 16 bytes", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", -8, 0) "}", "data_offsets is not a pair", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0.0, 8) "}", "data_offsets is not a pair", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775807) "}", "lies at bytes 0 to 9223",
-          QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775808) "}", "not valid JSON: too big integer",
-          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775807) "}", "lies at bytes 0 to 9223", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[2]", 0, 9223372036854775808) "}", "not valid JSON: too big integer", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", "not a pair", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":4}}", "not a pair", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"shape\":[1]}}", "not a pair", QASR_E_FORMAT },
-        { "{\"x\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", "'x' has no shape",
-          QASR_E_FORMAT },
+        { "{\"x\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", "'x' has no shape", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "'x' has no shape", QASR_E_FORMAT },
         { "{\"x\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", "'x' has no dtype", QASR_E_FORMAT },
         { "{\"x\":[]}", "'x' has no dtype", QASR_E_FORMAT },
         { "{\"x\":null}", "'x' has no dtype", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[-1]", 0, 4) "}", "dimension 0 of the shape is not a count", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1,\"1\"]", 0, 4) "}", "dimension 1 of the shape is not a count",
-          QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1,1,1,1,1]", 0, 4) "}", "'x' has 5 dimensions, at most 4",
-          QASR_E_UNSUPPORTED },
+        { "{" ENTRY("x", "F32", "[1,\"1\"]", 0, 4) "}", "dimension 1 of the shape is not a count", QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[1,1,1,1,1]", 0, 4) "}", "'x' has 5 dimensions, at most 4", QASR_E_UNSUPPORTED },
         { "{" ENTRY("x", "F32", "[4294967296,4294967296]", 0, 4) "}", "product overflows", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[4611686018427387904,2]", 0, 0) "}", "product overflows", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[4611686018427387904]", 0, 0) "}", "size in bytes overflows",
-          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[4611686018427387904]", 0, 0) "}", "size in bytes overflows", QASR_E_FORMAT },
         { "{" ENTRY("", "F32", "[1]", 0, 4) "}", "a tensor has an empty name", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0, 8) "," ENTRY("y", "F32", "[2]", 4, 12) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[2]", 0, 8) "," ENTRY("y", "F32", "[2]", 0, 8) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[3]", 0, 12) "," ENTRY("e", "F32", "[0]", 4, 4) "," ENTRY("y", "I8", "[1]",
-                                                                                           8, 9) "}",
+        { "{" ENTRY("x", "F32", "[3]", 0, 12) "," ENTRY("e", "F32", "[0]", 4, 4) "," ENTRY("y", "I8", "[1]", 8, 9) "}",
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
-        { "{" ENTRY("x", "F32", "[1]", 0, 4) "," ENTRY("x", "F32", "[1]", 4, 8) "}", "duplicate",
-          QASR_E_FORMAT },
+        { "{" ENTRY("x", "F32", "[1]", 0, 4) "," ENTRY("x", "F32", "[1]", 4, 8) "}", "duplicate", QASR_E_FORMAT },
         { "{" ENTRY("score.weight", "F32", "[1]", 0, 4) "," ENTRY("lm_head.weight", "F32", "[1]", 4, 8) "}",
           "'score.weight' and 'lm_head.weight' are two names for one", QASR_E_FORMAT },
         { "{\"__metadata__\":[]}", "__metadata__ is not a JSON object", QASR_E_FORMAT },
@@ -300,8 +287,7 @@ static void test_refuses_deep_json(void **state)
     memcpy(json, "{\"x\":", 5);
     memset(json + 5, '[', DEPTH);
     write_st("m.safetensors", json, 0);
-    assert_refused(scratch_path("m.safetensors"), QASR_E_FORMAT,
-                   "header is not valid JSON: maximum parsing depth");
+    assert_refused(scratch_path("m.safetensors"), QASR_E_FORMAT, "header is not valid JSON: maximum parsing depth");
 }
 
 /* ---- several files ------------------------------------------------------------------------ */
@@ -326,9 +312,8 @@ static void test_reads_shards_by_index(void **state)
 {
     (void)state;
     write_shards();
-    write_text(INDEX,
-               "{\"metadata\":{\"total_size\":16},\"weight_map\":{\"both\":\"" SHARD2 "\",\"b\":\"" SHARD2
-               "\",\"i\":\"" SHARD2 "\",\"model.language_model.norm.weight\":\"" SHARD1 "\"}}");
+    write_text(INDEX, "{\"metadata\":{\"total_size\":16},\"weight_map\":{\"both\":\"" SHARD2 "\",\"b\":\"" SHARD2
+                      "\",\"i\":\"" SHARD2 "\",\"model.language_model.norm.weight\":\"" SHARD1 "\"}}");
     const char *paths[] = { scratch, scratch_path(INDEX) };
     for (size_t i = 0; i < 2; i++) {
         weights *w = assert_opens(paths[i]);
@@ -367,8 +352,7 @@ static void test_refuses_bad_indexes(void **state)
           "'" SHARD2 "' lacks tensor 'lost', which the index expects there", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"model-3.safetensors\"}}",
           "model-3.safetensors' is missing: '" INDEX "' places tensor 'b' there", QASR_E_IO },
-        { "{\"weight_map\":{\"b\":\"/etc/passwd\"}}", "placed in '/etc/passwd', expected a file name",
-          QASR_E_FORMAT },
+        { "{\"weight_map\":{\"b\":\"/etc/passwd\"}}", "placed in '/etc/passwd', expected a file name", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"../" SHARD1 "\"}}", "tensor 'b' is placed in '../model", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"..\"}}", "placed in '..'", QASR_E_FORMAT },
         { "{\"weight_map\":{\"b\":\"a\\\\b\"}}", "placed in 'a\\b'", QASR_E_FORMAT },
@@ -395,8 +379,7 @@ static void test_shards_without_index(void **state)
     (void)state;
     assert_refused(scratch, QASR_E_IO, "holds no weights: expected model.safetensors");
     write_shards();
-    assert_refused(scratch, QASR_E_FORMAT,
-                   "tensor 'both' is there twice, in '" SHARD1 "' and in '" SHARD2 "'");
+    assert_refused(scratch, QASR_E_FORMAT, "tensor 'both' is there twice, in '" SHARD1 "' and in '" SHARD2 "'");
     write_st(SHARD1, "{" ENTRY("a", "F32", "[1]", 0, 4) "}", 4);
     weights *w = assert_opens(scratch);
     assert_sound(w);
@@ -516,9 +499,7 @@ static void test_writer_refuses(void **state)
         { { { "__metadata__", 1, { 1 }, x } }, 1, "reserved" },
         { { { "a", 5, { 1, 1, 1, 1 }, x } }, 1, "5 dimensions" },
         { { { "a", 2, { UINT64_MAX, 2 }, x } }, 1, "overflows" },
-        { { { "a", 1, { INT64_MAX / 4 }, x }, { "b", 1, { 4 }, x } },
-          2,
-          "'b' lies at an offset that overflows" },
+        { { { "a", 1, { INT64_MAX / 4 }, x }, { "b", 1, { 4 }, x } }, 2, "'b' lies at an offset that overflows" },
         { { { "\xff", 1, { 1 }, x } }, 1, "not UTF-8" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

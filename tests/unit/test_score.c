@@ -1,5 +1,5 @@
-/* Edit distance against a plain recursion, alignments against their rules, and the counts of qasr_score_text against counts
- * made by hand. */
+/* Edit distance against a plain recursion, alignments against their rules, and the counts of qasr_score_text against
+ * counts made by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -127,10 +127,12 @@ static void words(void **state)
     expect_words("Ёлка", "ёлка", 0, 1);
     expect_words("ёлка", "елка", 1, 1); /* another letter */
     expect_words("Straße", "STRASSE", 0, 1);
-    expect_words("ﬁve ①", "five 1", 0, 2);               /* compatibility */
-    expect_words("cafe\xCC\x81", "caf\xC3\xA9", 0, 1);      /* composed or not */
+    expect_words("ﬁve ①", "five 1", 0, 2);             /* compatibility */
+    expect_words("cafe\xCC\x81", "caf\xC3\xA9", 0, 1); /* composed or not */
     expect_words("Ｆｕｌｌ　ｗｉｄｔｈ", "full width", 0, 2);
-    expect_words("\xC2\xA0no\xE2\x80\xAF" "break\xC2\xA0", "no break", 0, 2);
+    expect_words("\xC2\xA0no\xE2\x80\xAF"
+                 "break\xC2\xA0",
+                 "no break", 0, 2);
     expect_words("soft\xC2\xADhyphen zero\xE2\x80\x8Bwidth", "softhyphen zerowidth", 0, 2);
 }
 
@@ -142,8 +144,8 @@ static void scripts_without_spaces(void **state)
     expect_words("我用GPU 3天", "我用gpu3天", 2, 5); /* "gpu" and "3", or "gpu3" */
     expect_words("ラーメン、ひらがな", "ﾗｰﾒﾝ ひらがな", 0, 8);
     expect_words("ㄅㄆ", "ㄅㄇ", 1, 2);
-    expect_words("ที่นี่", "ที่นี้", 1, 2); /* a Thai letter has its marks with it */
-    expect_words("한국어 음성", "한국어음성", 2, 2); /* Korean has spaces */
+    expect_words("ที่นี่", "ที่นี้", 1, 2);                                      /* a Thai letter has its marks with it */
+    expect_words("한국어 음성", "한국어음성", 2, 2);                     /* Korean has spaces */
     assert_int_equal(score("我 爱 AI 吗", "").normalized_characters, 5); /* no space beside a single character */
     assert_int_equal(score("two words", "").normalized_characters, 9);
 }
@@ -170,8 +172,8 @@ static void expect_marks(const char *reference, const char *text, size_t right, 
 {
     qasr_score s = score(reference, text);
     if (s.marks_right != right || s.marks_missing != missing || s.marks_extra != extra)
-        fail_msg("'%s' for '%s': %d right, %d missing, %d extra", text, reference, (int)s.marks_right, (int)s.marks_missing,
-                 (int)s.marks_extra);
+        fail_msg("'%s' for '%s': %d right, %d missing, %d extra", text, reference, (int)s.marks_right,
+                 (int)s.marks_missing, (int)s.marks_extra);
 }
 
 static void punctuation(void **state)
@@ -228,7 +230,10 @@ static void long_and_odd(void **state)
 
 static void arguments(void **state)
 {
-    struct { qasr_score s; unsigned char after[8]; } room;
+    struct {
+        qasr_score s;
+        unsigned char after[8];
+    } room;
     memset(&room, 0x5A, sizeof room);
     room.s.struct_size = offsetof(qasr_score, substitutions); /* an old program's */
     assert_int_equal(qasr_score_text(&room.s, "a b", "a c", NULL), QASR_OK);
@@ -261,9 +266,16 @@ static void without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_sequences), cmocka_unit_test(too_long_to_align), cmocka_unit_test(words),
-        cmocka_unit_test(scripts_without_spaces), cmocka_unit_test(characters), cmocka_unit_test(punctuation),
-        cmocka_unit_test(casing), cmocka_unit_test(long_and_odd), cmocka_unit_test(arguments), cmocka_unit_test(without_memory),
+        cmocka_unit_test(random_sequences),
+        cmocka_unit_test(too_long_to_align),
+        cmocka_unit_test(words),
+        cmocka_unit_test(scripts_without_spaces),
+        cmocka_unit_test(characters),
+        cmocka_unit_test(punctuation),
+        cmocka_unit_test(casing),
+        cmocka_unit_test(long_and_odd),
+        cmocka_unit_test(arguments),
+        cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Segments of long audio, on the demo model: which answers are suspect, what is tried then, silence, scores, words, progress. */
+/* Segments of long audio, on the demo model: which answers are suspect, what is tried then, silence, scores, words,
+ * progress. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,8 @@
 #include "engine/retry.h"
 #include "qasr/qasr.h"
 
-static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac", short_file[] = TEST_DATA "/golden/clips/en-000.flac",
+static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac",
+                  short_file[] = TEST_DATA "/golden/clips/en-000.flac",
                   russian_file[] = TEST_DATA "/golden/clips/ru-000.flac";
 enum { SECOND = 16000 };
 
@@ -55,7 +57,12 @@ static qasr_session *open_session(int batch, int n_threads)
 
 static void suspect_answers_are_told_from_others(void **state)
 {
-    static const struct { const char *text; qasr_stop_reason stop; double active_s; qasr_segment_status status; } cases[] = {
+    static const struct {
+        const char *text;
+        qasr_stop_reason stop;
+        double active_s;
+        qasr_segment_status status;
+    } cases[] = {
         { "one two three", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
         { "one two three", QASR_STOP_LOOP, 1, QASR_SEGMENT_SUSPECT_LOOP },
         { "one two three", QASR_STOP_LIMIT, 1, QASR_SEGMENT_SUSPECT_LIMIT },
@@ -68,23 +75,36 @@ static void suspect_answers_are_told_from_others(void **state)
         { "one", QASR_STOP_EOS, 5.9, QASR_SEGMENT_OK }, /* too short to tell */
         { "a b c d e f g h i j k l m n o p q r", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
         { "a b c d e f g h i j k l m n o p q r s", QASR_STOP_EOS, 1, QASR_SEGMENT_SUSPECT_RATE },
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16, QASR_SEGMENT_OK }, /* five words */
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17, QASR_SEGMENT_SUSPECT_RATE },
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16,
+          QASR_SEGMENT_OK }, /* five words */
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17,
+          QASR_SEGMENT_SUSPECT_RATE },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         qasr_segment p = { .text = cases[i].text, .stop = cases[i].stop };
-        assert_int_equal(answer_check(&p, &(answer_audio){ .active_s = cases[i].active_s, .length_s = 20, .level = 0.01 }), cases[i].status);
+        assert_int_equal(
+            answer_check(&p, &(answer_audio){ .active_s = cases[i].active_s, .length_s = 20, .level = 0.01 }),
+            cases[i].status);
         assert_int_equal(answer_is_suspect(cases[i].status), cases[i].status >= QASR_SEGMENT_SUSPECT_LOOP);
     }
-    static const struct { const char *text; answer_audio audio; qasr_segment_status status; } audio_files[] = {
-        { "", { 1.1, 7, 0.01, 0 }, QASR_SEGMENT_OK }, { "", { 1.1, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_EMPTY },
-        { "", { 0.9, 7, 0.01, 1 }, QASR_SEGMENT_OK }, { "", { 0.6, 4, 0.01, 2 }, QASR_SEGMENT_SUSPECT_EMPTY },
-        { "one", { 4, 7, 0.01, 0 }, QASR_SEGMENT_OK }, { "one", { 4, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_RATE },
-        { "", { 0, 7, 0.03, 0 }, QASR_SEGMENT_SUSPECT_EMPTY }, { "", { 0, 1, 0.03, 0 }, QASR_SEGMENT_OK }, /* steady, loud noise */
+    static const struct {
+        const char *text;
+        answer_audio audio;
+        qasr_segment_status status;
+    } audio_files[] = {
+        { "", { 1.1, 7, 0.01, 0 }, QASR_SEGMENT_OK },
+        { "", { 1.1, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "", { 0.9, 7, 0.01, 1 }, QASR_SEGMENT_OK },
+        { "", { 0.6, 4, 0.01, 2 }, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "one", { 4, 7, 0.01, 0 }, QASR_SEGMENT_OK },
+        { "one", { 4, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_RATE },
+        { "", { 0, 7, 0.03, 0 }, QASR_SEGMENT_SUSPECT_EMPTY },
+        { "", { 0, 1, 0.03, 0 }, QASR_SEGMENT_OK }, /* steady, loud noise */
         { "one", { 0, 7, 0.03, 0 }, QASR_SEGMENT_OK },
     };
     for (size_t i = 0; i < ARRAY_LEN(audio_files); i++)
-        assert_int_equal(answer_check(&(qasr_segment){ .text = audio_files[i].text }, &audio_files[i].audio), audio_files[i].status);
+        assert_int_equal(answer_check(&(qasr_segment){ .text = audio_files[i].text }, &audio_files[i].audio),
+                         audio_files[i].status);
     assert_string_equal(qasr_segment_status_name(QASR_SEGMENT_RETRIED), "retried");
     assert_string_equal(qasr_segment_status_name(QASR_SEGMENT_SUSPECT_RATE), "suspect_rate");
     assert_string_equal(qasr_segment_status_name((qasr_segment_status)99), "unknown");
@@ -92,10 +112,18 @@ static void suspect_answers_are_told_from_others(void **state)
 
 static void words_are_counted_in_all_scripts(void **state)
 {
-    static const struct { const char *text; size_t n; } cases[] = {
-        { "", 0 }, { " \n ", 0 }, { "one", 1 }, { " It's one, two-three. ", 3 }, { "\xE4\xBD\xA0\xE5\xA5\xBD\xEF\xBC\x8C\xE5\x97\xA8\xE3\x80\x82", 3 },
-        { "\xE7\x94\xA8 GPU2 \xE7\xAE\x97", 3 }, { "\xE7\x94\xA8GPU\xE7\xAE\x97", 3 }, { "\xEC\x95\x88\xEB\x85\x95 \xED\x95\x98\xEC\x84\xB8\xEC\x9A\x94", 2 },
-        { "caf\x65\xCC\x81 noir", 2 } };
+    static const struct {
+        const char *text;
+        size_t n;
+    } cases[] = { { "", 0 },
+                  { " \n ", 0 },
+                  { "one", 1 },
+                  { " It's one, two-three. ", 3 },
+                  { "\xE4\xBD\xA0\xE5\xA5\xBD\xEF\xBC\x8C\xE5\x97\xA8\xE3\x80\x82", 3 },
+                  { "\xE7\x94\xA8 GPU2 \xE7\xAE\x97", 3 },
+                  { "\xE7\x94\xA8GPU\xE7\xAE\x97", 3 },
+                  { "\xEC\x95\x88\xEB\x85\x95 \xED\x95\x98\xEC\x84\xB8\xEC\x9A\x94", 2 },
+                  { "caf\x65\xCC\x81 noir", 2 } };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(text_count_words(cases[i].text), cases[i].n);
 }
@@ -173,7 +201,9 @@ static void what_is_not_tried_again(void **state)
     call c = { .opt = &opt, .s = open_session(1, 1) };
     room = silent;
     for (int i = 0; i < 5; i++) {
-        segment_job j = suspect(i == 1 ? QASR_SEGMENT_SUSPECT_LIMIT : i == 4 ? QASR_SEGMENT_OK : QASR_SEGMENT_SUSPECT_LOOP);
+        segment_job j = suspect(i == 1   ? QASR_SEGMENT_SUSPECT_LIMIT
+                                : i == 4 ? QASR_SEGMENT_OK
+                                         : QASR_SEGMENT_SUSPECT_LOOP);
         opt.no_retry = i == 0;
         opt.max_new_tokens = i == 1; /* a limit that was asked for */
         opt.ignore_eos = i == 2;
@@ -238,7 +268,8 @@ static void loops_are_cured_by_halves(void **state)
         const qasr_segment *p = qasr_result_segment(results[0], i);
         assert_int_equal(p->status, QASR_SEGMENT_RETRIED);
         assert_true(p->start_s == (i ? qasr_result_segment(results[0], i - 1)->end_s : 0));
-        assert_true(p->start_s <= p->speech_start_s && p->speech_start_s < p->speech_end_s && p->speech_end_s <= p->end_s);
+        assert_true(p->start_s <= p->speech_start_s && p->speech_start_s < p->speech_end_s &&
+                    p->speech_end_s <= p->end_s);
     }
     assert_true(fabs(qasr_result_segment(results[0], n_segments - 1)->end_s - (double)n / SECOND) < 1e-9);
     assert_in_range(count_words(results[0]), 95, 150); /* of 144 */
@@ -251,7 +282,10 @@ static void loops_are_cured_by_halves(void **state)
 
 /* ---- silence and progress ---- */
 
-typedef struct progress { double done_s, total_s; size_t n, cancel_at; } progress;
+typedef struct progress {
+    double done_s, total_s;
+    size_t n, cancel_at;
+} progress;
 
 static int note_progress(void *user, double done_s, double total_s)
 {
@@ -336,7 +370,8 @@ static void score_of(double *log_probability, double *entropy, const float *x, s
 
 static void scores_are_those_of_the_logits(void **state)
 {
-    static const char *const files[] = { TEST_DATA "/golden/clips/en-000.flac", TEST_DATA "/golden/clips/ru-000.flac", TEST_DATA "/audio/jfk.wav" };
+    static const char *const files[] = { TEST_DATA "/golden/clips/en-000.flac", TEST_DATA "/golden/clips/ru-000.flac",
+                                         TEST_DATA "/audio/jfk.wav" };
     qasr_error err;
     qasr_session *s = open_session(0, 2);
     for (size_t f = 0; f < ARRAY_LEN(files); f++) {
@@ -357,7 +392,8 @@ static void scores_are_those_of_the_logits(void **state)
         double sum = 0;
         for (size_t i = 0; i < p->n_tokens; i++) {
             double log_probability, entropy;
-            score_of(&log_probability, &entropy, qasr_teacher_forcing_logits(forced), qasr_teacher_forcing_vocabulary(forced), p->tokens[i]);
+            score_of(&log_probability, &entropy, qasr_teacher_forcing_logits(forced),
+                     qasr_teacher_forcing_vocabulary(forced), p->tokens[i]);
             assert_true(fabs((double)p->scores[i].log_probability - log_probability) < 1e-5);
             assert_true(fabs((double)p->scores[i].entropy - entropy) < 1e-4);
             sum += log_probability;

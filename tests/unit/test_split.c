@@ -49,8 +49,8 @@ static void add_noise(float *x, size_t begin, size_t end, float size)
         x[i] += size * noise();
 }
 
-/* Something like words from begin to end: syllables of 160 ms, a voice of 150 Hz with harmonics and some hiss, each louder in
- * its middle, with stops of 40 ms between them. */
+/* Something like words from begin to end: syllables of 160 ms, a voice of 150 Hz with harmonics and some hiss, each
+ * louder in its middle, with stops of 40 ms between them. */
 static void add_words(float *x, size_t begin, size_t end, float size)
 {
     const size_t syllable = 200 * MS, sound = 160 * MS;
@@ -60,7 +60,8 @@ static void add_words(float *x, size_t begin, size_t end, float size)
             continue;
         double t = (double)i / SECOND, voice = 0;
         for (int k = 1; k <= 8; k++)
-            voice += sin(2 * M_PI * 150 * k * (1 + 0.05 * (double)(which % 5)) * t) / (k + 3 * fabs(k - 3.0 - (double)(which % 7)));
+            voice += sin(2 * M_PI * 150 * k * (1 + 0.05 * (double)(which % 5)) * t) /
+                     (k + 3 * fabs(k - 3.0 - (double)(which % 7)));
         x[i] += size * (float)sin(M_PI * (double)at / (double)sound) * ((float)voice + 0.1f * noise());
     }
 }
@@ -136,7 +137,8 @@ static void short_audio_is_one_segment(void **state)
 {
     segments p;
     float *x = silence(29 * SECOND);
-    static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 16 * SECOND + 1, 28 * SECOND + 1 }, short_ones[] = { 1, 2 * SECOND - 1 };
+    static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 16 * SECOND + 1, 28 * SECOND + 1 },
+                        short_ones[] = { 1, 2 * SECOND - 1 };
     for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
         split(&p, x, silent[i], 0, NULL);
         assert_int_equal(p.n, 1);
@@ -186,7 +188,9 @@ static void cuts_fall_into_pauses(void **state)
     }
 }
 
-typedef struct pause { size_t at, length; } pause; /* in milliseconds */
+typedef struct pause {
+    size_t at, length;
+} pause; /* in milliseconds */
 
 /* The first cut of n_ms of words with these pauses, which have a faint noise in them. */
 static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
@@ -208,7 +212,9 @@ static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
 
 static void a_long_pause_near_the_aim_is_preferred(void **state)
 {
-    static const pause pauses[] = { { 11000, 700 }, { 15000, 150 }, { 20000, 200 } }; /* the second is nearer to the aim of half */
+    static const pause pauses[] = { { 11000, 700 },
+                                    { 15000, 150 },
+                                    { 20000, 200 } }; /* the second is nearer to the aim of half */
     assert_in_range(first_cut(35000, pauses, 3), 11020, 11680);
     static const pause equal[] = { { 11000, 200 }, { 15000, 200 }, { 20000, 200 } };
     assert_in_range(first_cut(35000, equal, 3), 15000, 20200);
@@ -257,9 +263,10 @@ static void split_around_words(segments *p, float noise_size, float offset, floa
 
 static void long_silence_is_a_segment_of_its_own(void **state)
 {
-    static const struct { float noise, offset, words; } cases[] = {
-        { 0, 0, 0.3f }, { 0.0001f, 0, 0.3f }, { 0.002f, 0, 0.3f }, { 0.003f, 0, 0.3f }, { 0, 0.01f, 0.3f }, { 0.0005f, 0.02f, 0.3f },
-        { 0, 0, 0.003f }, { 0.0001f, 0, 0.01f } };
+    static const struct {
+        float noise, offset, words;
+    } cases[] = { { 0, 0, 0.3f },     { 0.0001f, 0, 0.3f },     { 0.002f, 0, 0.3f }, { 0.003f, 0, 0.3f },
+                  { 0, 0.01f, 0.3f }, { 0.0005f, 0.02f, 0.3f }, { 0, 0, 0.003f },    { 0.0001f, 0, 0.01f } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         segments p;
         split_around_words(&p, cases[i].noise, cases[i].offset, cases[i].words);
@@ -272,7 +279,9 @@ static void long_silence_is_a_segment_of_its_own(void **state)
 
 static void nothing_that_might_be_speech_is_silence(void **state)
 {
-    static const struct { float noise, words; } cases[] = {
+    static const struct {
+        float noise, words;
+    } cases[] = {
         { 0.1f, 0.3f }, { 0.03f, 0.3f }, /* noise of -25 and -35 dB: who knows what is in it */
     };
     segments p;

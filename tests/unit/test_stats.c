@@ -23,7 +23,8 @@ static void divergence(void **state)
     assert_int_equal(stats_arg_max((float[]){ 1, 3, 3, 2 }, 4), 1);
 }
 
-/* A small change of a large row: the second order, sum p d^2 / 2 - (sum p d)^2 / 2, which is far below float's rounding. */
+/* A small change of a large row: the second order, sum p d^2 / 2 - (sum p d)^2 / 2, which is far below float's
+ * rounding. */
 static void small_divergence(void **state)
 {
     enum { N = 5000 };
@@ -78,7 +79,7 @@ static void intervals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(divergence), cmocka_unit_test(small_divergence), cmocka_unit_test(quantiles),
-                                        cmocka_unit_test(intervals) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(divergence), cmocka_unit_test(small_divergence),
+                                        cmocka_unit_test(quantiles), cmocka_unit_test(intervals) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Text as subtitles: nothing lost, nothing too wide, too many lines or too long; breaks where they should be, in several scripts. */
+/* Text as subtitles: nothing lost, nothing too wide, too many lines or too long; breaks where they should be, in
+ * several scripts. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,20 +61,28 @@ static void test_sentences(void **state)
     expect("The cat sat on the mat. The dog barked at it, and then it ran away into the dark forest.", 6, 30, 2, 7,
            "The cat sat on the mat.|The dog barked at/it, and then it|ran away into the dark forest.");
     expect("one two three four five six seven eight", 4, 10, 1, 7, "one two|three four|five six|seven|eight");
-    expect("He said: \"Stop!\" Then he left the room in silence.", 4, 20, 2, 7, "He said: \"Stop!\"|Then he left the/room in silence.");
+    expect("He said: \"Stop!\" Then he left the room in silence.", 4, 20, 2, 7,
+           "He said: \"Stop!\"|Then he left the/room in silence.");
     expect("Go, then. Or stay here with all of us for the rest of the day", 4, 22, 2, 7,
            "Go, then. Or stay here/with all of us for the|rest of the day");
-    expect("a\tb\r\nc\x01\x7f" "d", 4, 20, 2, 7, "a b c d");
+    expect("a\tb\r\nc\x01\x7f"
+           "d",
+           4, 20, 2, 7, "a b c d");
     expect("10\xC2\xA0kg of it", 4, 8, 1, 7, "10\xC2\xA0kg|of it"); /* a space that is not to be broken at */
 }
 
 static void test_scripts(void **state)
 {
-    expect("今天天气很好，我们去公园散步吧。明天可能会下雨。", 6, 20, 1, 7, "今天天气很好，|我们去公园散步吧。|明天可能会下雨。");
+    expect("今天天气很好，我们去公园散步吧。明天可能会下雨。", 6, 20, 1, 7,
+           "今天天气很好，|我们去公园散步吧。|明天可能会下雨。");
     expect("今天天气很好，我们去公园散步吧。", 6, 12, 2, 7, "今天天气/很好，|我们去公园/散步吧。");
     expect("彼は「ちょっと待って」と言った。", 6, 10, 3, 7, "彼は/「ちょっと/待って」と|言った。");
     expect("Донаудампфшиффартсгезелльшафт и всё", 6, 10, 2, 7, "Донаудампф/шиффартсге|зелльшафт/и всё");
-    expect("👨‍👩‍👧 family 👍🏽 ok e\xCC\x81" "clair", 3, 9, 1, 9, "👨‍👩‍👧 family|👍🏽 ok|e\xCC\x81" "clair");
+    expect("👨‍👩‍👧 family 👍🏽 ok e\xCC\x81"
+           "clair",
+           3, 9, 1, 9,
+           "👨‍👩‍👧 family|👍🏽 ok|e\xCC\x81"
+           "clair");
     expect("We use Qwen3模型来识别speech。", 4, 12, 2, 7, "We use Qwen3/模型来识别|speech。");
     expect("안녕하세요 여러분 오늘은 날씨가 좋습니다.", 6, 16, 2, 7, "안녕하세요/여러분 오늘은|날씨가 좋습니다.");
 }
@@ -116,8 +125,10 @@ static void without_space(char *to, const char *from)
 /* Whatever the text and the limits: every character comes out once, in order, and the limits hold. */
 static void test_limits_hold(void **state)
 {
-    static const char *const parts[] = { "word", "a", ", ", ". ", " ", "? ", "incomprehensibilities", "中", "文字。", "、", "「", "」", "ー",
-                                         "é", "e\xCC\x81", "한국", " ", "\xFF", "\"", "(", ") ", "Ж", "ไทย", "—" };
+    static const char *const parts[] = { "word",      "a",      ", ", ". ",   " ",  "? ", "incomprehensibilities",
+                                         "中",        "文字。", "、", "「",   "」", "ー", "é",
+                                         "e\xCC\x81", "한국",   " ",  "\xFF", "\"", "(",  ") ",
+                                         "Ж",         "ไทย",    "—" };
     unsigned seed = 7;
     for (int round = 0; round < 3000; round++) {
         char text[1200] = "", want[1200], got[4000] = "";
@@ -135,7 +146,8 @@ static void test_limits_hold(void **state)
             }
             assert_true(n_lines <= lines);
             assert_true(found.start_s[i] <= found.end_s[i] && found.end_s[i] - found.start_s[i] <= max_s + 1e-9);
-            assert_true(found.start_s[i] >= (i ? found.end_s[i - 1] : 10) - 1e-9 && found.end_s[i] <= 10 + seconds + 1e-9);
+            assert_true(found.start_s[i] >= (i ? found.end_s[i - 1] : 10) - 1e-9 &&
+                        found.end_s[i] <= 10 + seconds + 1e-9);
             strcat(got, found.lines[i]);
         }
         without_space(want, text);
@@ -146,7 +158,7 @@ static void test_limits_hold(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences), cmocka_unit_test(test_scripts), cmocka_unit_test(test_times),
-                                        cmocka_unit_test(test_limits_hold) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences), cmocka_unit_test(test_scripts),
+                                        cmocka_unit_test(test_times), cmocka_unit_test(test_limits_hold) };
     return cmocka_run_group_tests_name("subtitle", tests, NULL, NULL);
 }

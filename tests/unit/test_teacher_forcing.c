@@ -1,5 +1,5 @@
-/* Given answers: along its own answer a model must choose every token again, with the bits that it has on any number of threads;
- * other tokens change what comes after them, and wrong calls are refused. */
+/* Given answers: along its own answer a model must choose every token again, with the bits that it has on any number of
+ * threads; other tokens change what comes after them, and wrong calls are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -170,7 +170,8 @@ static void wrong_calls(void **state)
     opt.max_new_tokens = 2;
     qasr_teacher_forcing *forced = open_forced(&f, &opt);
     assert_int_equal(qasr_teacher_forcing_token(forced, -1, &err), QASR_E_INVALID);
-    assert_int_equal(qasr_teacher_forcing_token(forced, (int32_t)qasr_teacher_forcing_vocabulary(forced), &err), QASR_E_INVALID);
+    assert_int_equal(qasr_teacher_forcing_token(forced, (int32_t)qasr_teacher_forcing_vocabulary(forced), &err),
+                     QASR_E_INVALID);
     assert_non_null(strstr(err.message, "1023"));
     must(qasr_teacher_forcing_token(forced, 5, &err), &err);
     must(qasr_teacher_forcing_token(forced, 6, &err), &err);
@@ -221,7 +222,8 @@ static void without_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(own_answer), cmocka_unit_test(quantized), cmocka_unit_test(other_tokens),
-                                        cmocka_unit_test(wrong_calls), cmocka_unit_test(without_memory) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(own_answer), cmocka_unit_test(quantized),
+                                        cmocka_unit_test(other_tokens), cmocka_unit_test(wrong_calls),
+                                        cmocka_unit_test(without_memory) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,8 +95,14 @@ static void fill(const tokenizer *t, const char *dir, size_t n_rows, const char 
 
 static token_lists lists_of(bool with_types)
 {
-    return (token_lists){ .path = "x.gguf", .next = list_next, .tokens = &tokens, .merges = &merges, .n_tokens = tokens.n,
-                          .n_merges = merges.n, .tokens_bytes = tokens.n_bytes, .merges_bytes = merges.n_bytes,
+    return (token_lists){ .path = "x.gguf",
+                          .next = list_next,
+                          .tokens = &tokens,
+                          .merges = &merges,
+                          .n_tokens = tokens.n,
+                          .n_merges = merges.n,
+                          .tokens_bytes = tokens.n_bytes,
+                          .merges_bytes = merges.n_bytes,
                           .types = with_types ? (const unsigned char *)types : NULL };
 }
 
@@ -133,8 +139,11 @@ static tokenizer *must_open(bool with_types)
 static void lists_make_what_the_directory_makes(void **state)
 {
     (void)state;
-    const struct { const tokenizer *t; const char *dir; size_t n_rows; } models[] = { { demo, MODEL_DIR, 1024 },
-                                                                                     { real, TOKENIZER_DIR, 151936 } };
+    const struct {
+        const tokenizer *t;
+        const char *dir;
+        size_t n_rows;
+    } models[] = { { demo, MODEL_DIR, 1024 }, { real, TOKENIZER_DIR, 151936 } };
     for (size_t i = 0; i < 2; i++)
         for (int with_types = 0; with_types < 2; with_types++) {
             fill(models[i].t, models[i].dir, models[i].n_rows, with_types ? "<|unused_%u|>" : "[PAD%u]");
@@ -192,7 +201,11 @@ static void assert_refused(const token_lists *lists, qasr_status status, const c
 static void damaged_lists_are_refused(void **state)
 {
     (void)state;
-    static const struct { int which; size_t at; const char *text, *message; } cases[] = {
+    static const struct {
+        int which;
+        size_t at;
+        const char *text, *message;
+    } cases[] = {
         { VOCAB, 5, "", "token 5 is empty" },
         { VOCAB, 5, "a b", "token 5 is not written in the byte alphabet" },
         { VOCAB, 5, "\xC3", "token 5 is not written in the byte alphabet" },
@@ -280,9 +293,12 @@ static int free_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_make_what_the_directory_makes), cmocka_unit_test(asr_text_is_never_special),
-        cmocka_unit_test(types_tell_what_text_does_not),       cmocka_unit_test(damaged_lists_are_refused),
-        cmocka_unit_test(counts_are_checked),                  cmocka_unit_test(every_failed_allocation_is_reported),
+        cmocka_unit_test(lists_make_what_the_directory_makes),
+        cmocka_unit_test(asr_text_is_never_special),
+        cmocka_unit_test(types_tell_what_text_does_not),
+        cmocka_unit_test(damaged_lists_are_refused),
+        cmocka_unit_test(counts_are_checked),
+        cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("token_lists", tests, open_tokenizers, free_all);
 }

@@ -76,12 +76,15 @@ static const struct {
     { "<ASR_TEXT>", { 27, 1911, 49, 10243, 29 }, 5 },
     { "language English<asr_text>And so, my fellow Americans, ask not what your country can do for you. Ask what "
       "you can do for your country.",
-      { 11528, 6364, 151704, 3036, 773, 11,  847, 12357, 8877, 11,  2548, 537, 1128, 697, 3146, 646,
-        653,   369,  498,    13,   20437, 1128, 498, 646,   653,  369, 697,  3146, 13 },
+      { 11528, 6364, 151704, 3036, 773, 11,    847,  12357, 8877, 11,  2548, 537, 1128, 697, 3146,
+        646,   653,  369,    498,  13,  20437, 1128, 498,   646,  653, 369,  697, 3146, 13 },
       29 },
     { "", { 0 }, 0 },
     /* white space is Unicode's: U+0085 is, U+180E is not; U+017F is "s" when case is ignored */
-    { "a \xC2\x85\xC2\x85" "b", { 64, 2139, 227, 126, 227, 65 }, 6 },
+    { "a \xC2\x85\xC2\x85"
+      "b",
+      { 64, 2139, 227, 126, 227, 65 },
+      6 },
     { "x\u180E\u180Ey", { 87, 123970, 236, 123970, 236, 88 }, 6 },
     { "a'\u017Fx", { 64, 6, 144815, 87 }, 4 },
 };
@@ -187,7 +190,8 @@ static void golden_answers_decode(void **state)
     assert_non_null(root);
     const char *name;
     size_t n_clips = 0;
-    json_object_foreach (json_object_get(root, "clips"), name, clip) {
+    json_object_foreach(json_object_get(root, "clips"), name, clip)
+    {
         json_t *list = json_object_get(clip, "output_ids");
         qasr_error err;
         token_ids ids = { 0 };
@@ -214,20 +218,18 @@ enum { OLD_CHARACTERS = 0x530, ALL_CHARACTERS = 0x110000 };
 /* A letter, any character below limit, or one of the kinds that the split and NFC tell apart. */
 static uint32_t random_character(uint32_t limit)
 {
-    static const uint32_t pool[] = { ' ',    ' ',    '\n',   '\r',   '\t',   0x85,   0xA0,   0x3000, '\'',   's',    'T',
-                                     'l',    'L',    'r',    'e',    '1',    '9',    0xBD,   0x2460, '.',    ',',    '-',
-                                     0xE9,   0x301,  0x327,  0x323,  0x315,  0x1100, 0x1161, 0x11A8, 0xAC00, 0x4E2D, 0x928,
-                                     0x94D,  0xE31,  0x200D, 0x180E, 0x2028, 0x1F389, 0xFFFD, 0,      0x212B, 0xFB01, 0x958,
-                                     0x17F,  0x1D15E, 0x10FFFF };
+    static const uint32_t pool[] = { ' ',    ' ',    '\n',   '\r',  '\t',  0x85,    0xA0,    0x3000, '\'',    's',
+                                     'T',    'l',    'L',    'r',   'e',   '1',     '9',     0xBD,   0x2460,  '.',
+                                     ',',    '-',    0xE9,   0x301, 0x327, 0x323,   0x315,   0x1100, 0x1161,  0x11A8,
+                                     0xAC00, 0x4E2D, 0x928,  0x94D, 0xE31, 0x200D,  0x180E,  0x2028, 0x1F389, 0xFFFD,
+                                     0,      0x212B, 0xFB01, 0x958, 0x17F, 0x1D15E, 0x10FFFF };
     switch (random_below(4)) {
-    case 0:
-        return 'a' + random_below(26);
+    case 0: return 'a' + random_below(26);
     case 1: { /* anything but surrogates */
         uint32_t cp = random_below(limit);
         return cp < 0xD800 || cp > 0xDFFF ? cp : 'x';
     }
-    default:
-        return pool[random_below(ARRAY_LEN(pool))];
+    default: return pool[random_below(ARRAY_LEN(pool))];
     }
 }
 
@@ -295,10 +297,7 @@ static bool is_space(uint32_t cp)
     return (cp >= 9 && cp <= 13) || cp == 0x85 || is_category(cp, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP);
 }
 static bool is_newline(uint32_t cp) { return cp == '\r' || cp == '\n'; }
-static bool is_other(uint32_t cp)
-{
-    return cp != UTF8_MALFORMED && !is_letter(cp) && !is_number(cp) && !is_space(cp);
-}
+static bool is_other(uint32_t cp) { return cp != UTF8_MALFORMED && !is_letter(cp) && !is_number(cp) && !is_space(cp); }
 
 static uint32_t fold(uint32_t cp) { return cp == 0x17F ? 's' : cp >= 'A' && cp <= 'Z' ? cp + 32 : cp; }
 
@@ -393,7 +392,10 @@ static void split_follows_its_rules(void **state)
 /* The lines of a merges.txt, sorted. */
 typedef struct pair_list {
     buf text;
-    struct pair_line { const char *text; uint32_t rank; } *lines;
+    struct pair_line {
+        const char *text;
+        uint32_t rank;
+    } * lines;
     size_t n;
 } pair_list;
 
@@ -434,8 +436,8 @@ static uint32_t pair_rank(const pair_list *l, const parts *p, size_t i)
     return found ? found->rank : UINT32_MAX;
 }
 
-/* All occurrences of the best pair from left to right, until there is none. The letters of the word stand for themselves
- * in the file. */
+/* All occurrences of the best pair from left to right, until there is none. The letters of the word stand for
+ * themselves in the file. */
 static void merge_naively(const pair_list *l, parts *p)
 {
     for (;;) {

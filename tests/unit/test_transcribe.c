@@ -1,5 +1,6 @@
 /* The engine end to end on the demo model, through the public API: a GGUF decoder, full precision against
- * q8_0, threads, memory, limits, callbacks, segments, the other checkpoint layout, foreign GGUF files, damaged weights. */
+ * q8_0, threads, memory, limits, callbacks, segments, the other checkpoint layout, foreign GGUF files, damaged weights.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,10 +21,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "qasr/qasr.h"
-#include "weights/weights.h"
-#include "weights/safetensors_write.h"
 #include "weights/gguf_write.h"
 #include "weights/safetensors.h"
+#include "weights/safetensors_write.h"
+#include "weights/weights.h"
 
 #define SAMPLE(name) MODEL_DIR "/samples/" name
 static const char *const english = SAMPLE("en.flac"), *const russian = SAMPLE("ru.flac");
@@ -41,9 +42,14 @@ static void must(qasr_status status, const qasr_error *err)
 /* ---- model directories made for a test: links to the demo model's files, some replaced ---- */
 
 static char dir[64];
-static const char *const model_files[] = { "config.json", "generation_config.json", "vocab.json", "merges.txt",
-                                           "tokenizer_config.json", "model-00001-of-00002.safetensors",
-                                           "model-00002-of-00002.safetensors", "model.safetensors.index.json" };
+static const char *const model_files[] = { "config.json",
+                                           "generation_config.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "tokenizer_config.json",
+                                           "model-00001-of-00002.safetensors",
+                                           "model-00002-of-00002.safetensors",
+                                           "model.safetensors.index.json" };
 
 static const char *in_dir(const char *name)
 {
@@ -70,7 +76,8 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-    static const char *const more[] = { "model.safetensors", "model-q8_0.gguf", "model-q4_0.gguf", "model.gguf", "dump.safetensors", "other.gguf" };
+    static const char *const more[] = { "model.safetensors", "model-q8_0.gguf",  "model-q4_0.gguf",
+                                        "model.gguf",        "dump.safetensors", "other.gguf" };
     for (size_t i = 0; i < ARRAY_LEN(model_files); i++)
         unlink(in_dir(model_files[i]));
     for (size_t i = 0; i < ARRAY_LEN(more); i++)
@@ -314,7 +321,8 @@ static bool locks_are_real(void)
     munlock(p, page);
     mem_free(p);
     if (!real)
-        print_message("# memory cannot be locked here: nothing to test\n"); /* cmocka's skip() counts as a failure in TAP */
+        print_message(
+            "# memory cannot be locked here: nothing to test\n"); /* cmocka's skip() counts as a failure in TAP */
     return real;
 }
 
@@ -463,7 +471,10 @@ static void long_output_loops_are_stopped(void **state)
     close_run(&r);
 }
 
-typedef struct active { char text[1000]; int calls, stop_after; } active;
+typedef struct active {
+    char text[1000];
+    int calls, stop_after;
+} active;
 
 static int hear(void *user, const char *text)
 {
@@ -695,7 +706,8 @@ static void wrong_models_are_refused(void **state)
     assert_int_equal(qasr_model_open(&m, dir, NULL, &err), QASR_E_FORMAT);
     assert_non_null(strstr(err.message, "is 768x256, config.json expects 1024x256"));
     change_text("config.json", "\"intermediate_size\": 1024", "\"intermediate_size\": 768");
-    change_text("config.json", "\"num_hidden_layers\": 6,\n      \"num_key", "\"num_hidden_layers\": 7,\n      \"num_key");
+    change_text("config.json", "\"num_hidden_layers\": 6,\n      \"num_key",
+                "\"num_hidden_layers\": 7,\n      \"num_key");
     assert_int_equal(qasr_model_open(&m, dir, NULL, &err), QASR_E_FORMAT);
     assert_non_null(strstr(err.message, "thinker.model.layers.6."));
     assert_null(m);
@@ -747,17 +759,20 @@ static void transcribe_damaged(const char *tensor, const char *file, const char 
 
 static void damaged_weights_do_not_become_text(void **state)
 {
-    transcribe_damaged("thinker.model.norm.weight", find_shard("thinker.model.norm.weight"), "the model's output is not finite");
+    transcribe_damaged("thinker.model.norm.weight", find_shard("thinker.model.norm.weight"),
+                       "the model's output is not finite");
 }
 
 static void a_damaged_embedding_row_is_noticed(void **state)
 {
-    transcribe_damaged("thinker.model.embed_tokens.weight", find_shard("thinker.model.embed_tokens.weight"), "the model's output is not finite");
+    transcribe_damaged("thinker.model.embed_tokens.weight", find_shard("thinker.model.embed_tokens.weight"),
+                       "the model's output is not finite");
 }
 
 static void a_damaged_encoder_is_named(void **state)
 {
-    transcribe_damaged("thinker.audio_tower.proj2.bias", find_shard("thinker.audio_tower.proj2.bias"), "the audio encoder's output is not finite");
+    transcribe_damaged("thinker.audio_tower.proj2.bias", find_shard("thinker.audio_tower.proj2.bias"),
+                       "the audio encoder's output is not finite");
 }
 
 /* One model, sessions in several threads at once. */

@@ -1,5 +1,5 @@
-/* Quantization with importance, and its tools: put is the nearest value, quantize_weighted is never worse than quantize,
- * refit never worse than what was there, and all of them bear any finite input. */
+/* Quantization with importance, and its tools: put is the nearest value, quantize_weighted is never worse than
+ * quantize, refit never worse than what was there, and all of them bear any finite input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,17 @@ static double gaussian(void) { return sqrt(-2 * log(uniform())) * cos(6.28318530
 
 /* ---- inputs ---- */
 
-typedef enum data_kind { GAUSSIAN, HEAVY_TAILS, ONE_SIDED, CONSTANT, ZERO, FAR_FROM_ZERO, SPARSE, GROUPS, DATA_KINDS } data_kind;
+typedef enum data_kind {
+    GAUSSIAN,
+    HEAVY_TAILS,
+    ONE_SIDED,
+    CONSTANT,
+    ZERO,
+    FAR_FROM_ZERO,
+    SPARSE,
+    GROUPS,
+    DATA_KINDS
+} data_kind;
 
 static float random_value(data_kind kind, double scale, double constant, double group)
 {
@@ -66,7 +76,8 @@ static void fill_importance(float *w, importance_kind kind)
                : kind == MODERATE ? (float)exp(gaussian())
                : kind == WIDE     ? (float)pow(10, -6 + 9 * uniform())
                : kind == NONE     ? 0
-                                  : uniform() < 0.5 ? 0 : (float)uniform();
+               : uniform() < 0.5  ? 0
+                                  : (float)uniform();
 }
 
 static double error_of(const quant_info *q, const void *block, const float *x, const float *w)
@@ -222,9 +233,9 @@ typedef struct tally {
 
 static void check_block(tally *sum, const quant_info *q, data_kind data, importance_kind importance)
 {
-    static const float ones[QK_K] = {[0 ... QK_K - 1] = 1};
+    static const float ones[QK_K] = { [0 ... QK_K - 1] = 1 };
     float x[QK_K], w[QK_K];
-    uint8_t plain[MAX_BYTES], weighted[MAX_BYTES + 1], again[MAX_BYTES], zero[MAX_BYTES] = {0};
+    uint8_t plain[MAX_BYTES], weighted[MAX_BYTES + 1], again[MAX_BYTES], zero[MAX_BYTES] = { 0 };
     fill_data(x, data);
     fill_importance(w, importance);
     weighted[q->bytes] = 0xaa;
@@ -245,13 +256,14 @@ static void check_block(tally *sum, const quant_info *q, data_kind data, importa
     }
     if (!q->refit)
         return;
-    uint8_t *const blocks[] = {plain, weighted};
-    const double before[] = {plain_error, error};
+    uint8_t *const blocks[] = { plain, weighted };
+    const double before[] = { plain_error, error };
     for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
         q->refit(blocks[i], x, judge);
         const double after = error_of(q, blocks[i], x, judge);
         if (!(after <= before[i] * (1 + 1e-5) + 1e-12 * energy)) /* sums of rounded values */
-            fail_msg("%s, data %d, importance %d: error %g, before refit %g", q->name, data, importance, after, before[i]);
+            fail_msg("%s, data %d, importance %d: error %g, before refit %g", q->name, data, importance, after,
+                     before[i]);
     }
 }
 
@@ -261,7 +273,7 @@ static void weighted_is_never_worse(void **state)
         const quant_info *q = quant_get((quant_type)t);
         for (int data = 0; data < DATA_KINDS; data++)
             for (int importance = 0; importance < IMPORTANCE_KINDS; importance++) {
-                tally sum = {0};
+                tally sum = { 0 };
                 for (int k = 0; k < 40; k++)
                     check_block(&sum, q, (data_kind)data, (importance_kind)importance);
                 if (data == GAUSSIAN && importance < SOME_ZERO && q->block > 1) {
@@ -302,9 +314,9 @@ static void refit_finds_scales(void **state)
 
 static void fill_extreme(float *x)
 {
-    static const float extremes[] = {0,     -0.0f, 1e-45f, -1e-45f, 1e-40f,        1e-38f,       -3e-30f, 1e-15f, 1e-8f,
-                                     6e-8f, 3e-6f, -1e-3f, 1,       65504,         -65520,       5e5f,    1e9f,   -1e20f,
-                                     1e37f, 3e38f, -3e38f, 1e30f,   3.4028235e38f, -3.4028235e38f};
+    static const float extremes[] = { 0,     -0.0f,  1e-45f, -1e-45f, 1e-40f, 1e-38f, -3e-30f,       1e-15f,
+                                      1e-8f, 6e-8f,  3e-6f,  -1e-3f,  1,      65504,  -65520,        5e5f,
+                                      1e9f,  -1e20f, 1e37f,  3e38f,   -3e38f, 1e30f,  3.4028235e38f, -3.4028235e38f };
     const int n = (int)ARRAY_LEN(extremes), how = (int)(random_u32() % 3), one = (int)(random_u32() % n);
     for (int i = 0; i < QK_K; i++) {
         const float other = extremes[random_u32() % (unsigned)n];
@@ -314,7 +326,7 @@ static void fill_extreme(float *x)
 
 static void extremes_stay_finite(void **state)
 {
-    static const float importances[] = {0, 1e-45f, 1e-38f, 1e-20f, 1, 1e20f, 3.4028235e38f};
+    static const float importances[] = { 0, 1e-45f, 1e-38f, 1e-20f, 1, 1e20f, 3.4028235e38f };
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
         for (int k = 0; k < 1000; k++) {
@@ -372,7 +384,7 @@ static void uniform_importance_helps_q4_0(void **state)
     static float x[N], w[N], y[N];
     static uint8_t stored[N];
     const quant_info *q = quant_get(QUANT_Q4_0);
-    double error[2] = {0};
+    double error[2] = { 0 };
     for (int i = 0; i < N; i++) {
         x[i] = (float)gaussian();
         w[i] = 1;

@@ -1,4 +1,5 @@
-/* The tokenizers that tests use: that of the published vocabulary, that of the demo model, and edited copies of the latter. */
+/* The tokenizers that tests use: that of the published vocabulary, that of the demo model, and edited copies of the
+ * latter. */
 #ifndef TESTS_TOKENIZER_FIXTURE_H
 #define TESTS_TOKENIZER_FIXTURE_H
 

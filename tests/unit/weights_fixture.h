@@ -18,12 +18,12 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "weights/weights.h"
 #include "weights/gguf_read.h"
 #include "weights/gguf_write.h"
 #include "weights/open.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_write.h"
+#include "weights/weights.h"
 
 static char scratch[64]; /* folder of the running test */
 

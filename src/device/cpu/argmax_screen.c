@@ -6,25 +6,25 @@
 #include "base/mem.h"
 
 enum {
-    CHUNK_ROWS = 256,    /* of one task */
-    SLICE_ROWS = 8192,   /* after so many the file's pages are released */
-    MAX_LEFT = 64,       /* one row in so many may be left */
+    CHUNK_ROWS = 256,  /* of one task */
+    SLICE_ROWS = 8192, /* after so many the file's pages are released */
+    MAX_LEFT = 64,     /* one row in so many may be left */
     SAMPLE_ROWS = 64,
 };
 /* Error of the copy against the length of its row, for rows of normally distributed numbers: steps of 1 / 7.5 of a
  * block's largest number, about 2.4 standard deviations, uniformly distributed errors. */
 static const float TYPICAL_ERROR = 0.1f;
-/* What computing adds to the error of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each group
- * of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
+/* What computing adds to the error of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
+ * group of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
 static const float SLACK = 6e-4f;
 
 struct argmax_screen {
     const void *w;
     quant_type type;
     size_t n, k;
-    void *copy;     /* [n, k] Q4_0 */
-    float *bound;   /* [n]: of |product - approximation| / |x| */
-    float *approx;  /* [n] */
+    void *copy;    /* [n, k] Q4_0 */
+    float *bound;  /* [n]: of |product - approximation| / |x| */
+    float *approx; /* [n] */
 };
 
 bool argmax_screen_is_smaller(quant_type type)
@@ -45,7 +45,8 @@ static float length_of(const float *x, size_t k)
     return (float)sqrt(sum);
 }
 
-bool argmax_screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x, const float *logits)
+bool argmax_screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x,
+                              const float *logits)
 {
     if (k > g->thread_floats)
         return false;
@@ -78,13 +79,14 @@ static void copy_task(void *arg, size_t task, unsigned thread)
     for (size_t r = first; r < end; r++) {
         float norm2, error2;
         j->g->k->dequantize[s->type](row, row_of(s->w, s->type, r, s->k), s->k);
-        j->g->k->screen_row((unsigned char *)s->copy + r * quant_row_bytes(quant_get(QUANT_Q4_0), s->k), row, s->k, &norm2, &error2);
+        j->g->k->screen_row((unsigned char *)s->copy + r * quant_row_bytes(quant_get(QUANT_Q4_0), s->k), row, s->k,
+                            &norm2, &error2);
         s->bound[r] = 1.001f * (sqrtf(error2) + SLACK * sqrtf(norm2));
     }
 }
 
-qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const file_map *file, const void *w, quant_type type, size_t n, size_t k,
-                          qasr_error *err)
+qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const file_map *file, const void *w,
+                                 quant_type type, size_t n, size_t k, qasr_error *err)
 {
     argmax_screen *s;
     TRY(MEM_CALLOC(&s, 1, err));
@@ -139,7 +141,8 @@ static size_t rows_left(const argmax_screen *s, float length, uint32_t *left, si
     return n;
 }
 
-qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found, qasr_error *err)
+qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found,
+                              qasr_error *err)
 {
     enum { MAX_ROWS = 4096 };
     uint32_t left[MAX_ROWS];
@@ -152,7 +155,9 @@ qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x,
     float best = -INFINITY;
     for (size_t i = 0; *found && i < n; i++) {
         float value;
-        gemm_part row = { .out = &value, .ld_out = 1, .n = 1, .w = row_of(s->w, s->type, left[i], s->k), .type = s->type };
+        gemm_part row = {
+            .out = &value, .ld_out = 1, .n = 1, .w = row_of(s->w, s->type, left[i], s->k), .type = s->type
+        };
         TRY(gemm_run(g, &in, &row, 1, err));
         if (i == 0 || value > best) {
             best = value;

@@ -11,10 +11,10 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "device/token_score.h"
+#include "device/cpu/argmax_screen.h"
 #include "device/cpu/gemm.h"
 #include "device/cpu/moments.h"
-#include "device/cpu/argmax_screen.h"
+#include "device/token_score.h"
 
 struct device_mem {
     unsigned char *data;
@@ -27,9 +27,9 @@ struct device_mem {
  * copy, dropped for good when it does not help. */
 typedef struct screening {
     argmax_screen *argmax_screen;
-    const void *w;       /* the matrix that it was tried for */
-    unsigned n_whole;    /* whole products so far */
-    unsigned n_missed;   /* of the last ones */
+    const void *w;     /* the matrix that it was tried for */
+    unsigned n_whole;  /* whole products so far */
+    unsigned n_missed; /* of the last ones */
     bool off;
 } screening;
 
@@ -327,12 +327,14 @@ static void check_cache(const dmat *cache, size_t head_dim)
     assert(cache->type == QUANT_F16 || cache->type == QUANT_F32 || cache->type == QUANT_Q8_0);
 }
 
-static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
-                               const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos)
+static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
+                               const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
+                               const dmat *pos)
 {
     size_t hd = rope->rope.cols;
     assert(hd <= ATTN_MAX_HEAD_DIM && q->cols % hd == 0 && k->cols % hd == 0 && v->cols == k->cols);
-    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows);
+    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows &&
+           v->rows == q->rows);
     assert(!slot || slot->rows == q->rows);
     for (size_t i = 0; i < (slot ? q->rows : 1); i++) {
         check_cache(slot ? slot_cache(k_caches, n_slots, slot, i) : k_caches, hd);
@@ -344,7 +346,8 @@ static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dm
 
 /* ---- products ------------------------------------------------------------------------------------- */
 
-static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
+static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts,
+                       bool alone)
 {
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
@@ -356,9 +359,13 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
         assert(p->w.cols == x->cols && p->out.rows == x->rows && p->out.cols == p->w.rows);
         assert(!(p->accumulate && p->act != ACT_NONE));
         assert(p->act != ACT_SWIGLU || (p->up.rows == p->w.rows && p->up.cols == p->w.cols && !p->bias.mem));
-        g[i] = (gemm_part){ .out = f32_row(&p->out, 0), .ld_out = ld_f32(&p->out), .n = p->w.rows,
-                            .w = row_bytes(&p->w, 0), .type = (quant_type)p->w.type,
-                            .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL, .gelu = p->act == ACT_GELU,
+        g[i] = (gemm_part){ .out = f32_row(&p->out, 0),
+                            .ld_out = ld_f32(&p->out),
+                            .n = p->w.rows,
+                            .w = row_bytes(&p->w, 0),
+                            .type = (quant_type)p->w.type,
+                            .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL,
+                            .gelu = p->act == ACT_GELU,
                             .accumulate = p->accumulate };
         if (p->act == ACT_SWIGLU) {
             g[i].up = row_bytes(&p->up, 0);
@@ -392,8 +399,8 @@ static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c
     if (cpu(d)->status != QASR_OK)
         return;
     assert(w->cols == 9 * c_in);
-    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), (quant_type)packed->type, row_bytes(w, 0), (quant_type)w->type,
-                      w->rows, c_in);
+    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), (quant_type)packed->type, row_bytes(w, 0),
+                      (quant_type)w->type, w->rows, c_in);
 }
 
 static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
@@ -405,7 +412,7 @@ static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dma
     assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
     record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
-                           f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
+                             f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
 }
 
 typedef struct flatten_job {
@@ -443,7 +450,7 @@ typedef struct attn_job {
     const dmat *out, *q, *k, *v;
     const attn_heads *heads;
     size_t window, blocks_per_window, first;
-    const dmat *slot, *pos;              /* attention of slots: k and v are lists */
+    const dmat *slot, *pos;                /* attention of slots: k and v are lists */
     unsigned char order[DEVICE_MAX_SLOTS]; /* its rows, the longest first */
 } attn_job;
 
@@ -456,10 +463,18 @@ static void windows_task(void *arg, size_t task, unsigned thread)
     if (q0 >= w1)
         return;
     size_t col = head * j->heads->head_dim;
-    attn_args a = { .out = f32_row(j->out, q0) + col, .q = f32_row(j->q, q0) + col, .k = f32_row(j->k, w0) + col,
-                    .v = f32_row(j->v, w0) + col, .ld_out = ld_f32(j->out), .ld_q = ld_f32(j->q), .kv_stride = j->k->stride, .kv_type = QUANT_F32,
-                    .n_q = w1 - q0 < ATTN_QUERY_BLOCK ? w1 - q0 : ATTN_QUERY_BLOCK, .n_kv = w1 - w0,
-                    .head_dim = j->heads->head_dim, .scale = j->heads->scale };
+    attn_args a = { .out = f32_row(j->out, q0) + col,
+                    .q = f32_row(j->q, q0) + col,
+                    .k = f32_row(j->k, w0) + col,
+                    .v = f32_row(j->v, w0) + col,
+                    .ld_out = ld_f32(j->out),
+                    .ld_q = ld_f32(j->q),
+                    .kv_stride = j->k->stride,
+                    .kv_type = QUANT_F32,
+                    .n_q = w1 - q0 < ATTN_QUERY_BLOCK ? w1 - q0 : ATTN_QUERY_BLOCK,
+                    .n_kv = w1 - w0,
+                    .head_dim = j->heads->head_dim,
+                    .scale = j->heads->scale };
     j->c->k->attention(&a);
 }
 
@@ -470,7 +485,13 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
     if (c->status != QASR_OK)
         return;
     assert(k->stride == v->stride && heads->n_heads * heads->head_dim == q->cols && window > 0);
-    attn_job j = { .c = c, .out = out, .q = q, .k = k, .v = v, .heads = heads, .window = window,
+    attn_job j = { .c = c,
+                   .out = out,
+                   .q = q,
+                   .k = k,
+                   .v = v,
+                   .heads = heads,
+                   .window = window,
                    .blocks_per_window = (window + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK };
     size_t n_windows = (q->rows + window - 1) / window;
     pool_run(c->pool, windows_task, &j, n_windows * j.blocks_per_window * heads->n_heads);
@@ -479,8 +500,12 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
 static attn_args cached_args(const attn_heads *heads, const dmat *k, const dmat *v, size_t kv_head)
 {
     size_t row = kv_head * (k->rows / heads->n_kv_heads);
-    return (attn_args){ .k = row_bytes(k, row), .v = row_bytes(v, row), .kv_stride = k->stride,
-                        .kv_type = (quant_type)k->type, .head_dim = heads->head_dim, .scale = heads->scale };
+    return (attn_args){ .k = row_bytes(k, row),
+                        .v = row_bytes(v, row),
+                        .kv_stride = k->stride,
+                        .kv_type = (quant_type)k->type,
+                        .head_dim = heads->head_dim,
+                        .scale = heads->scale };
 }
 
 /* One query head, a block of rows. */
@@ -502,7 +527,8 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     j->c->k->attention(&a);
 }
 
-/* Decoding: the query heads that share a key/value head are the rows of one call, all of sequence row i at position pos. */
+/* Decoding: the query heads that share a key/value head are the rows of one call, all of sequence row i at position
+ * pos. */
 static void attend_step(const attn_job *j, const dmat *k, const dmat *v, size_t i, size_t pos, size_t kv_head)
 {
     size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
@@ -527,7 +553,9 @@ static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, cons
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
         return;
-    attn_job j = { .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads, .first = (size_t)*i32_row(pos, 0) };
+    attn_job j = {
+        .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads, .first = (size_t)*i32_row(pos, 0)
+    };
     assert((size_t)*i32_row(pos, pos->rows - 1) == j.first + pos->rows - 1 && j.first + pos->rows <= n_kv);
     assert(n_kv <= k_cache->rows / heads->n_kv_heads && heads->n_heads * heads->head_dim == q->cols);
     if (q->rows == 1)
@@ -564,8 +592,8 @@ static void cpu_attention_slots(device *d, const dmat *out, const dmat *q, const
     assert(q->rows <= DEVICE_MAX_SLOTS && slot->rows == q->rows && pos->rows == q->rows);
     assert(heads->n_heads * heads->head_dim == q->cols);
     for (size_t i = 0; i < q->rows; i++)
-        assert((size_t)*i32_row(pos, i) < n_kv && (size_t)*i32_row(pos, i) <
-               slot_cache(k_caches, n_slots, slot, i)->rows / heads->n_kv_heads);
+        assert((size_t)*i32_row(pos, i) < n_kv &&
+               (size_t)*i32_row(pos, i) < slot_cache(k_caches, n_slots, slot, i)->rows / heads->n_kv_heads);
     order_rows(&j);
     pool_run(c->pool, slots_task, &j, q->rows * heads->n_kv_heads);
 }
@@ -611,7 +639,8 @@ static void argmax_screen_try(cpu_device *c, const dmat *x, const dmat *w, const
     s->w = row_bytes(w, 0);
     s->off = !argmax_screen_is_smaller(type) || w->cols % QK != 0 ||
              !argmax_screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
-             argmax_screen_create(&s->argmax_screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) != QASR_OK; /* no memory: as before */
+             argmax_screen_create(&s->argmax_screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) !=
+                 QASR_OK; /* no memory: as before */
 }
 
 static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
@@ -620,7 +649,8 @@ static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const d
     screening *s = &c->screening;
     if (c->status == QASR_OK && s->argmax_screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
         bool found = false;
-        record_error(c, argmax_screen_run(s->argmax_screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
+        record_error(c,
+                     argmax_screen_run(s->argmax_screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
         s->n_missed = found ? 0 : s->n_missed + 1;
         if (found)
             return;
@@ -651,17 +681,18 @@ static void cpu_add_products(device *d, const dmat *triangle, const dmat *x)
     cpu_device *c = cpu(d);
     assert(triangle->rows == 1 && triangle->cols == x->cols * (x->cols + 1) / 2);
     if (c->status == QASR_OK)
-        record_error(c, moments_add_products(&c->moments, f32_row(triangle, 0), f32_row(x, 0), ld_f32(x), x->rows, x->cols,
-                                           &c->error));
+        record_error(c, moments_add_products(&c->moments, f32_row(triangle, 0), f32_row(x, 0), ld_f32(x), x->rows,
+                                             x->cols, &c->error));
 }
 
 static void cpu_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y)
 {
     cpu_device *c = cpu(d);
-    assert(square->rows == x->cols && square->cols == x->cols && ld_f32(square) == x->cols && y->cols == x->cols && y->rows == x->rows);
+    assert(square->rows == x->cols && square->cols == x->cols && ld_f32(square) == x->cols && y->cols == x->cols &&
+           y->rows == x->rows);
     if (c->status == QASR_OK)
-        record_error(c, moments_add_cross_products(&c->moments, f32_row(square, 0), f32_row(x, 0), ld_f32(x), f32_row(y, 0), ld_f32(y),
-                                                 x->rows, x->cols, &c->error));
+        record_error(c, moments_add_cross_products(&c->moments, f32_row(square, 0), f32_row(x, 0), ld_f32(x),
+                                                   f32_row(y, 0), ld_f32(y), x->rows, x->cols, &c->error));
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
@@ -684,22 +715,46 @@ static void cpu_close(device *d)
 static uint64_t cpu_memory(const device *d) { return 0; }
 
 static const device_ops cpu_ops = {
-    .close = cpu_close, .host_pool = cpu_host_pool, .alloc = cpu_alloc, .mem_free = cpu_mem_free, .map_weight = cpu_map_weight,
-    .write = cpu_write, .read = cpu_read, .begin = cpu_begin, .end = cpu_end,
-    .copy = cpu_copy, .clear = cpu_clear, .scale = cpu_scale, .subtract = cpu_subtract, .embed = cpu_embed, .linear = cpu_linear,
-    .product_type = cpu_product_type, .rms_norm = cpu_rms_norm,
-    .layer_norm = cpu_layer_norm, .add_cyclic = cpu_add_cyclic,
-    .conv_packed = cpu_conv_packed, .conv_pack = cpu_conv_pack, .conv2d_gelu = cpu_conv2d_gelu,
-    .conv_to_rows = cpu_conv_to_rows, .attention_windows = cpu_attention_windows,
-    .rope_and_cache = cpu_rope_and_cache, .attention_cached = cpu_attention_cached, .attention_slots = cpu_attention_slots, .argmax = cpu_argmax,
-    .linear_argmax = cpu_linear_argmax, .token_scores = cpu_token_scores, .add_squares = cpu_add_squares,
-    .add_products = cpu_add_products, .add_cross_products = cpu_add_cross_products,
+    .close = cpu_close,
+    .host_pool = cpu_host_pool,
+    .alloc = cpu_alloc,
+    .mem_free = cpu_mem_free,
+    .map_weight = cpu_map_weight,
+    .write = cpu_write,
+    .read = cpu_read,
+    .begin = cpu_begin,
+    .end = cpu_end,
+    .copy = cpu_copy,
+    .clear = cpu_clear,
+    .scale = cpu_scale,
+    .subtract = cpu_subtract,
+    .embed = cpu_embed,
+    .linear = cpu_linear,
+    .product_type = cpu_product_type,
+    .rms_norm = cpu_rms_norm,
+    .layer_norm = cpu_layer_norm,
+    .add_cyclic = cpu_add_cyclic,
+    .conv_packed = cpu_conv_packed,
+    .conv_pack = cpu_conv_pack,
+    .conv2d_gelu = cpu_conv2d_gelu,
+    .conv_to_rows = cpu_conv_to_rows,
+    .attention_windows = cpu_attention_windows,
+    .rope_and_cache = cpu_rope_and_cache,
+    .attention_cached = cpu_attention_cached,
+    .attention_slots = cpu_attention_slots,
+    .argmax = cpu_argmax,
+    .linear_argmax = cpu_linear_argmax,
+    .token_scores = cpu_token_scores,
+    .add_squares = cpu_add_squares,
+    .add_products = cpu_add_products,
+    .add_cross_products = cpu_add_cross_products,
     .memory = cpu_memory,
 };
 
 /* ---- driver -------------------------------------------------------------------------------------- */
 
-static qasr_status cpu_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
+static qasr_status cpu_open(device **out, const char *name, unsigned n_threads, device_precision precision,
+                            qasr_error *err)
 {
     if (strcasecmp(name, "cpu") != 0)
         return error_set(err, QASR_E_UNSUPPORTED, "the CPU has no device '%s'", name);
@@ -723,8 +778,10 @@ static bool cpu_list(device_info *out, size_t i)
 {
     if (i > 0)
         return false;
-    *out = (device_info){ .name = "cpu", .backend = "qasr", .kind = "cpu", .flash_attention = true, .maps_files = true };
-    snprintf(out->description, sizeof out->description, "CPU level %s", cpu_level_name(kernels_get(cpu_detect())->level));
+    *out =
+        (device_info){ .name = "cpu", .backend = "qasr", .kind = "cpu", .flash_attention = true, .maps_files = true };
+    snprintf(out->description, sizeof out->description, "CPU level %s",
+             cpu_level_name(kernels_get(cpu_detect())->level));
     const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     out->total_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)

@@ -17,13 +17,13 @@
 #include "base/mem.h"
 
 enum {
-    K_SLICE = 512,         /* columns of weights packed at a time: a multiple of every block length */
-    K_SLICE_INT8 = 1024,   /* the same as bytes */
-    N_BLOCK = 64,          /* weight rows of one task, at least one panel */
-    CONV_BLOCK = 48,       /* output positions of one convolution task, at least one panel */
-    GEMV_UNIT_ROWS = 16,           /* weight rows that stay together */
+    K_SLICE = 512,               /* columns of weights packed at a time: a multiple of every block length */
+    K_SLICE_INT8 = 1024,         /* the same as bytes */
+    N_BLOCK = 64,                /* weight rows of one task, at least one panel */
+    CONV_BLOCK = 48,             /* output positions of one convolution task, at least one panel */
+    GEMV_UNIT_ROWS = 16,         /* weight rows that stay together */
     GEMV_RUN_BYTES = 256 * 1024, /* of weights, the most that a thread takes at a time */
-    LINEAR_PARTS = 8       /* parts of one call at the most */
+    LINEAR_PARTS = 8             /* parts of one call at the most */
 };
 
 /* Weight rows go by in units. Each thread has a lane, a contiguous run of them, and takes runs from its front, smaller
@@ -36,13 +36,16 @@ struct gemv_lane {
 
 qasr_status gemm_context_init(gemm_context *g, const kernels *k, pool *p, bool fast, qasr_error *err)
 {
-    *g = (gemm_context){ .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile, .use_int8 = fast && k->gemm_int8.tile };
+    *g = (gemm_context){
+        .k = k, .pool = p, .use_bf16 = fast && k->gemm_bf16.tile, .use_int8 = fast && k->gemm_int8.tile
+    };
     const unsigned widths[] = { k->gemm.nr, k->gemm_bf16.nr, k->gemm_int8.nr };
     size_t n_block = 0;
     for (size_t i = 0; i < 3; i++)
         if (widths[i] && n_block < size_round_up(N_BLOCK, widths[i]))
             n_block = size_round_up(N_BLOCK, widths[i]);
-    g->slice_floats = size_round_up(2 * n_block * K_SLICE + K_SLICE, MEM_ALIGN / sizeof(float)); /* rows, panels, one dequantized row */
+    g->slice_floats = size_round_up(2 * n_block * K_SLICE + K_SLICE,
+                                    MEM_ALIGN / sizeof(float)); /* rows, panels, one dequantized row */
     g->thread_floats = g->slice_floats;
     TRY(MEM_CALLOC(&g->lanes, pool_threads(p), err));
     return mem_alloc((void **)&g->per_thread, pool_threads(p) * g->thread_floats, sizeof(float), err);
@@ -115,17 +118,17 @@ typedef struct gemv_job {
     const gemm_part *parts;
     const float *x;
     size_t m, k;
-    const unsigned char *acts;            /* quantized rows, if any part wants them */
-    size_t act_row;                       /* bytes of one */
-    size_t first_unit[LINEAR_PARTS + 1];  /* per part */
+    const unsigned char *acts;           /* quantized rows, if any part wants them */
+    size_t act_row;                      /* bytes of one */
+    size_t first_unit[LINEAR_PARTS + 1]; /* per part */
     size_t n_parts, run_units;
 } gemv_job;
 
 enum { GEMV_CHUNK = 64 }; /* weight rows whose sums are kept aside */
 
 /* Weight rows [r0, r0 + n) times activation rows [first, first + m), m <= GEMV_MAX_ROWS. */
-static void gemv_matrix(const gemv_job *j, float *out, size_t ld_out, const void *w, quant_type type, size_t r0, size_t n,
-                        size_t first, size_t m)
+static void gemv_matrix(const gemv_job *j, float *out, size_t ld_out, const void *w, quant_type type, size_t r0,
+                        size_t n, size_t first, size_t m)
 {
     const void *x = type <= QUANT_BF16 ? (const void *)(j->x + first * j->k) : j->acts + first * j->act_row;
     const unsigned char *rows = (const unsigned char *)w + r0 * quant_row_bytes(quant_get(type), j->k);
@@ -139,7 +142,8 @@ static void gemv_combine(const gemv_job *j, const gemm_part *part, size_t r0, si
     float sums[GEMV_MAX_ROWS * GEMV_CHUNK];
     for (size_t r = r0; r < r0 + n; r += GEMV_CHUNK) {
         size_t c = r0 + n - r < GEMV_CHUNK ? r0 + n - r : GEMV_CHUNK;
-        gemv_matrix(j, sums, GEMV_CHUNK, part->up ? part->up : part->w, part->up ? part->up_type : part->type, r, c, first, m);
+        gemv_matrix(j, sums, GEMV_CHUNK, part->up ? part->up : part->w, part->up ? part->up_type : part->type, r, c,
+                    first, m);
         finish_block(kn, sums, GEMV_CHUNK, m, c, part->bias ? part->bias + r : NULL, false);
         for (size_t i = 0; i < m; i++) {
             float *out = part->out + (first + i) * part->ld_out + r;
@@ -186,7 +190,8 @@ static bool gemv_claim(struct gemv_lane *lane, size_t run_units, size_t *unit, s
             return false;
         n = (lane->end - next) / 4;
         n = n > run_units ? run_units : n ? n : 1;
-    } while (!atomic_compare_exchange_weak_explicit(&lane->next, &next, next + n, memory_order_relaxed, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&lane->next, &next, next + n, memory_order_relaxed,
+                                                    memory_order_relaxed));
     *unit = next;
     *end = next + n;
     return true;
@@ -215,9 +220,11 @@ static size_t part_row_bytes(const gemm_part *p, size_t k)
 
 /* Activations in the forms that are wanted: rows as they lie if they are consecutive and stay as they are, else copies,
  * and fixed-point numbers. */
-static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_input *in, gemv_forms forms, qasr_error *err)
+static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_input *in, gemv_forms forms,
+                                       qasr_error *err)
 {
-    size_t act_row = kernels_act_bytes(g->k, QUANT_Q8_0, in->k), act_bytes = forms.quantized ? size_round_up(in->m * act_row, MEM_ALIGN) : 0;
+    size_t act_row = kernels_act_bytes(g->k, QUANT_Q8_0, in->k),
+           act_bytes = forms.quantized ? size_round_up(in->m * act_row, MEM_ALIGN) : 0;
     bool gather = forms.floating && (in->norm_w || (in->m > 1 && in->ld != in->k));
     size_t n_copies = gather ? in->m : in->norm_w ? 1 : 0;
     TRY(reserve_shared(g, act_bytes + n_copies * in->k * sizeof(float), err));
@@ -276,7 +283,8 @@ typedef struct gemm_job {
 
 static bool bf16_loses_little(quant_type type) { return type != QUANT_F32 && type != QUANT_F16; }
 
-/* Bytes for activations have an error like that of weights of 8 bits: small beside that of 4 and 5 bits (docs/numerics.md). */
+/* Bytes for activations have an error like that of weights of 8 bits: small beside that of 4 and 5 bits
+ * (docs/numerics.md). */
 static bool int8_loses_little(quant_type type)
 {
     return type == QUANT_Q4_0 || type == QUANT_Q4_1 || type == QUANT_Q4_K || type == QUANT_Q5_0 || type == QUANT_Q5_1 ||
@@ -297,7 +305,8 @@ static quant_type float_product_type(const gemm_context *g, quant_type type, siz
 
 quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
 {
-    return g->use_int8 && int8_loses_little(type) && int8_tile_takes(g->k, type) ? QUANT_Q8_0 : float_product_type(g, type, k);
+    return g->use_int8 && int8_loses_little(type) && int8_tile_takes(g->k, type) ? QUANT_Q8_0
+                                                                                 : float_product_type(g, type, k);
 }
 
 static const gemm_kernels *tile_kernels(const kernels *kn, quant_type product)
@@ -327,7 +336,8 @@ static void pack_activations(const kernels *kn, float *panel, const float *rows,
     tile_kernels(kn, product)->pack_a(panel, rows, ld, (unsigned)n_rows, k / cell_elements(product));
 }
 
-static void pack_activations_int8(const kernels *kn, act8_block *panel, const float *rows, size_t ld, size_t n_rows, size_t k)
+static void pack_activations_int8(const kernels *kn, act8_block *panel, const float *rows, size_t ld, size_t n_rows,
+                                  size_t k)
 {
     size_t mr = kn->gemm_int8.mr;
     for (size_t r = 0; r < mr; r++) {
@@ -345,7 +355,10 @@ static float *act_panel(const gemm_job *j, size_t row, size_t k0)
 }
 
 /* A thread's scratch for slices, and what comes after it. */
-static float *slice_scratch(const gemm_job *j, unsigned thread) { return j->g->per_thread + thread * j->g->thread_floats; }
+static float *slice_scratch(const gemm_job *j, unsigned thread)
+{
+    return j->g->per_thread + thread * j->g->thread_floats;
+}
 static float *spare_scratch(const gemm_job *j, unsigned thread) { return slice_scratch(j, thread) + j->own_floats; }
 
 static void pack_rows_task(void *arg, size_t task, unsigned thread)
@@ -413,7 +426,8 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
         }
     }
     for (size_t c = 0; c < s->n; c += j->nr)
-        j->t->pack_b(panels + c * cells, rows + c * cells, cells, (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), cells);
+        j->t->pack_b(panels + c * cells, rows + c * cells, cells, (unsigned)(s->n - c < j->nr ? s->n - c : j->nr),
+                     cells);
     for (size_t c = 0; c < s->n; c += j->nr)
         for (size_t r = 0; r < j->m; r += j->mr) {
             tile_output o = output_at(j, s, r, c);
@@ -428,7 +442,8 @@ static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float 
     const kernels *kn = j->g->k;
     size_t nr = j->nr, blocks = s->kc / QK, cells = s->kc / sizeof(float);
     float *panels = scratch + j->n_block * (K_SLICE_INT8 / sizeof(float));
-    float *scale = panels + j->n_block * (K_SLICE_INT8 / sizeof(float)), *min = scale + j->n_block * (K_SLICE_INT8 / QK);
+    float *scale = panels + j->n_block * (K_SLICE_INT8 / sizeof(float)),
+          *min = scale + j->n_block * (K_SLICE_INT8 / QK);
     int8_t *rows = (int8_t *)(void *)scratch;
     for (size_t r = 0; r < s->n; r++) {
         size_t at = r / nr * nr * blocks + r % nr;
@@ -436,12 +451,12 @@ static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float 
     }
     for (size_t c = 0; c < s->n; c += nr) {
         int8_panel b = { panels + c * cells, scale + c * blocks, quant_has_min(s->type) ? min + c * blocks : NULL };
-        kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr), blocks,
-                             b.min != NULL);
+        kn->gemm_int8.pack_b(panels + c * cells, rows + c * s->kc, s->kc, (unsigned)(s->n - c < nr ? s->n - c : nr),
+                             blocks, b.min != NULL);
         for (size_t r = 0; r < j->m; r += j->mr) {
             tile_output o = output_at(j, s, r, c);
-            kn->gemm_int8.tile(o.c, s->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks, o.m,
-                               o.n, o.accumulate);
+            kn->gemm_int8.tile(o.c, s->ld_out, (const act8_block *)(const void *)act_panel(j, r, s->k0), &b, blocks,
+                               o.m, o.n, o.accumulate);
         }
     }
 }
@@ -458,8 +473,10 @@ static void multiply_rows(const gemm_job *j, weight_slice s, float *scratch)
     }
 }
 
-/* The other factor of a gated pair comes to spare [m, n_block], and from there to the block in out while that is in the cache. */
-static void multiply_up(const gemm_job *j, const gemm_part *part, const weight_slice *gate, float *scratch, float *spare)
+/* The other factor of a gated pair comes to spare [m, n_block], and from there to the block in out while that is in the
+ * cache. */
+static void multiply_up(const gemm_job *j, const gemm_part *part, const weight_slice *gate, float *scratch,
+                        float *spare)
 {
     weight_slice s = *gate;
     s.w = part->up;
@@ -479,8 +496,13 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
         p++;
     const gemm_part *part = &j->parts[p];
     size_t n0 = (task - j->first_task[p]) * j->n_block;
-    weight_slice s = { .w = part->w, .type = part->type, .n0 = n0, .n = part->n - n0 < j->n_block ? part->n - n0 : j->n_block,
-                       .out = part->out + n0, .ld_out = part->ld_out, .accumulate = part->accumulate };
+    weight_slice s = { .w = part->w,
+                       .type = part->type,
+                       .n0 = n0,
+                       .n = part->n - n0 < j->n_block ? part->n - n0 : j->n_block,
+                       .out = part->out + n0,
+                       .ld_out = part->ld_out,
+                       .accumulate = part->accumulate };
     multiply_rows(j, s, slice_scratch(j, thread));
     if (part->up)
         multiply_up(j, part, &s, slice_scratch(j, thread), spare_scratch(j, thread));
@@ -517,7 +539,9 @@ static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const g
                                   quant_type product, qasr_error *err)
 {
     gemm_part own[LINEAR_PARTS];
-    gemm_job j = { .g = g, .product = product, .parts = own, .in = in, .m = in->m, .k = in->k, .own_floats = g->slice_floats };
+    gemm_job j = {
+        .g = g, .product = product, .parts = own, .in = in, .m = in->m, .k = in->k, .own_floats = g->slice_floats
+    };
     if (product != QUANT_Q8_0)
         j.t = tile_kernels(g->k, product);
     j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 where there is no such tile: no part wants it then */
@@ -606,8 +630,8 @@ static void conv_pack_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
-                       size_t c_in)
+void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type,
+                       size_t c_out, size_t c_in)
 {
     conv_pack_job j = { g, tile_kernels(g->k, packed_type), packed, packed_type, w, type, c_out, c_in };
     pool_run(g->pool, conv_pack_task, &j, (c_out + j.t->nr - 1) / j.t->nr);
@@ -651,7 +675,8 @@ static void conv_task(void *arg, size_t task, unsigned thread)
     const conv_job *j = arg;
     const kernels *kn = j->g->k;
     size_t mr = j->t->mr, nr = j->t->nr, k = 9 * j->c_in;
-    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, pack = cell_elements(j->packed_type), cells = kc / pack;
+    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, pack = cell_elements(j->packed_type),
+           cells = kc / pack;
     size_t block = size_round_up(CONV_BLOCK, mr), p0 = task * block, n_pos = j->m - p0 < block ? j->m - p0 : block;
     float *panels = j->g->per_thread + thread * j->g->thread_floats;
     float *rows = panels + block * kc, *scratch = rows + mr * kc;
@@ -663,10 +688,10 @@ static void conv_task(void *arg, size_t task, unsigned thread)
         }
         for (size_t c = 0; c < j->c_out; c += nr)
             for (size_t r = 0; r < n_pos; r += mr)
-                j->t->tile(
-                    j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * cells,
-                    j->packed + (c * k + uv * j->c_in * nr) / pack, cells,
-                    (unsigned)(n_pos - r < mr ? n_pos - r : mr), (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
+                j->t->tile(j->out + (p0 + r) * j->c_out + c, j->c_out, panels + r * cells,
+                           j->packed + (c * k + uv * j->c_in * nr) / pack, cells,
+                           (unsigned)(n_pos - r < mr ? n_pos - r : mr),
+                           (unsigned)(j->c_out - c < nr ? j->c_out - c : nr), uv > 0);
     }
     finish_block(kn, j->out + p0 * j->c_out, j->c_out, n_pos, j->c_out, j->bias, true);
 }
@@ -675,8 +700,17 @@ qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *p
                      const float *bias, size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out,
                      qasr_error *err)
 {
-    conv_job j = { .g = g, .out = out, .in = in, .packed = packed, .packed_type = packed_type, .bias = bias,
-                   .height = height, .width = width, .c_in = c_in, .c_out = c_out, .h_out = (height + 1) / 2,
+    conv_job j = { .g = g,
+                   .out = out,
+                   .in = in,
+                   .packed = packed,
+                   .packed_type = packed_type,
+                   .bias = bias,
+                   .height = height,
+                   .width = width,
+                   .c_in = c_in,
+                   .c_out = c_out,
+                   .h_out = (height + 1) / 2,
                    .w_out = (width + 1) / 2 };
     j.m = n_images * j.h_out * j.w_out;
     j.t = tile_kernels(g->k, packed_type);

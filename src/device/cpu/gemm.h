@@ -13,31 +13,31 @@
 typedef struct gemm_context {
     const kernels *k;
     pool *pool;
-    bool use_bf16;       /* many-row products of bf16 and block-quantized weights round activations and
-                            weights to bfloat16 and run twice as fast, where the CPU can */
-    bool use_int8;       /* and those of weights of 4 and 5 bits round activations to bytes (act8_block), where the CPU
-                            multiplies bytes faster still */
-    void *shared;        /* packed or quantized activations */
+    bool use_bf16; /* many-row products of bf16 and block-quantized weights round activations and
+                      weights to bfloat16 and run twice as fast, where the CPU can */
+    bool use_int8; /* and those of weights of 4 and 5 bits round activations to bytes (act8_block), where the CPU
+                      multiplies bytes faster still */
+    void *shared;  /* packed or quantized activations */
     size_t shared_bytes;
-    float *per_thread;   /* [threads][thread_floats] */
+    float *per_thread;                  /* [threads][thread_floats] */
     size_t thread_floats, slice_floats; /* what there is, what slices of weights need of it */
-    struct gemv_lane *lanes; /* [threads] */
+    struct gemv_lane *lanes;            /* [threads] */
 } gemm_context;
 
 typedef struct gemm_part {
-    float *out;        /* [m, n], row stride ld_out */
+    float *out; /* [m, n], row stride ld_out */
     size_t ld_out, n;
-    const void *w;     /* [n, k] in file layout */
+    const void *w; /* [n, k] in file layout */
     quant_type type;
     const float *bias; /* [n] or NULL */
     bool gelu, accumulate;
-    const void *up;    /* [n, k] in file layout: out = silu(x w^T) * (x up^T), and nothing of the three above. Else NULL */
+    const void *up; /* [n, k] in file layout: out = silu(x w^T) * (x up^T), and nothing of the three above. Else NULL */
     quant_type up_type;
 } gemm_part;
 
 /* Rows of activations, and what happens to them on the way. */
 typedef struct gemm_input {
-    const float *x;  /* [m, k], row stride ld */
+    const float *x; /* [m, k], row stride ld */
     size_t ld, m, k;
     const float *norm_w, *norm_b; /* [k] or NULL: RMS norm, with norm_b layer norm */
     float eps;
@@ -64,8 +64,8 @@ quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k);
  * float32: conv_pack_type says which, from the type in the file. */
 quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in);
 size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in);
-void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type, size_t c_out,
-                       size_t c_in);
+void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type,
+                       size_t c_out, size_t c_in);
 qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *packed, quant_type packed_type,
                      const float *bias, size_t n_images, size_t height, size_t width, size_t c_in, size_t c_out,
                      qasr_error *err);

@@ -14,12 +14,13 @@
 
 enum {
     PASSES = 5,
-    CACHES_READ = 3,              /* a buffer of so many last caches leaves next to nothing of the pass before: 8 give the same rate */
-    READ_TASK_BYTES = 2 << 20,    /* also the size of a huge page */
+    CACHES_READ =
+        3, /* a buffer of so many last caches leaves next to nothing of the pass before: 8 give the same rate */
+    READ_TASK_BYTES = 2 << 20, /* also the size of a huge page */
     PREFETCH_WORDS = 1024 / 8,
-    TILE_STEPS = 256,             /* panels of 36 KiB and less */
+    TILE_STEPS = 256, /* panels of 36 KiB and less */
     INT8_BLOCKS = TILE_STEPS * 4 / QK,
-    TILE_TASKS_PER_THREAD = 8     /* threads that are held up for a while leave tasks to the others */
+    TILE_TASKS_PER_THREAD = 8 /* threads that are held up for a while leave tasks to the others */
 };
 static const size_t read_min_bytes = (size_t)1 << 30;
 static const double tile_pass_s = 0.03;
@@ -100,12 +101,12 @@ static qasr_status measure_reading(double *gb_s, pool *p, qasr_error *err)
 /* ---- register tiles ----------------------------------------------------------------------------- */
 
 typedef struct tile_job {
-    const gemm_kernels *g;           /* one of the two */
+    const gemm_kernels *g; /* one of the two */
     const gemm_int8_kernels *int8;
     unsigned mr, nr;
-    float *memory;        /* [threads][thread_floats]: b, a, c */
+    float *memory; /* [threads][thread_floats]: b, a, c */
     size_t thread_floats;
-    size_t n_calls;       /* of the tile, per task */
+    size_t n_calls; /* of the tile, per task */
 } tile_job;
 
 /* Floats for a column of b, its scales included, and for a row of a. */
@@ -139,8 +140,8 @@ static double tile_gop_s(tile_job *j, pool *p, unsigned elements)
     j->n_calls = 1;
     while ((seconds = tile_pass(j, p)) < tile_pass_s)
         j->n_calls *= 2;
-    double gop = 2e-9 * elements * TILE_STEPS * j->mr * j->nr * (double)j->n_calls *
-                 TILE_TASKS_PER_THREAD * pool_threads(p);
+    double gop =
+        2e-9 * elements * TILE_STEPS * j->mr * j->nr * (double)j->n_calls * TILE_TASKS_PER_THREAD * pool_threads(p);
     for (int pass = 0; pass < PASSES; pass++) {
         seconds = tile_pass(j, p);
         best = gop / seconds > best ? gop / seconds : best;
@@ -151,7 +152,8 @@ static double tile_gop_s(tile_job *j, pool *p, unsigned elements)
 /* elements of a cell: 1 float32, 2 bfloat16, 4 bytes. */
 static qasr_status measure_tile(double *gop_s, tile_job job, unsigned elements, pool *p, qasr_error *err)
 {
-    job.thread_floats = size_round_up(b_floats * job.nr + a_floats * job.mr + job.nr * job.mr, MEM_ALIGN / sizeof(float));
+    job.thread_floats =
+        size_round_up(b_floats * job.nr + a_floats * job.mr + job.nr * job.mr, MEM_ALIGN / sizeof(float));
     size_t n = pool_threads(p) * job.thread_floats;
     TRY(MEM_ALLOC(&job.memory, n, err));
     /* 0.0005 as a float32 and as each of two bfloat16, 0 and 58 as bytes: sums stay finite */
@@ -168,11 +170,11 @@ static qasr_status measure_tiles(device_limits *l, pool *p, qasr_error *err)
     const kernels *k = kernels_get(cpu_detect());
     TRY(measure_tile(&l->f32_gop_s, (tile_job){ .g = &k->gemm, .mr = k->gemm.mr, .nr = k->gemm.nr }, 1, p, err));
     if (k->gemm_bf16.tile)
-        TRY(measure_tile(&l->bf16_gop_s, (tile_job){ .g = &k->gemm_bf16, .mr = k->gemm_bf16.mr, .nr = k->gemm_bf16.nr }, 2, p,
-                         err));
+        TRY(measure_tile(&l->bf16_gop_s, (tile_job){ .g = &k->gemm_bf16, .mr = k->gemm_bf16.mr, .nr = k->gemm_bf16.nr },
+                         2, p, err));
     if (k->gemm_int8.tile)
-        TRY(measure_tile(&l->int8_gop_s, (tile_job){ .int8 = &k->gemm_int8, .mr = k->gemm_int8.mr, .nr = k->gemm_int8.nr }, 4,
-                         p, err));
+        TRY(measure_tile(&l->int8_gop_s,
+                         (tile_job){ .int8 = &k->gemm_int8, .mr = k->gemm_int8.mr, .nr = k->gemm_int8.nr }, 4, p, err));
     return QASR_OK;
 }
 

@@ -5,8 +5,8 @@
 #include "base/error.h"
 
 typedef struct device_limits {
-    double read_gb_s; /* sequential reading of memory, all threads, 10^9 bytes a second */
-    double f32_gop_s; /* register tiles on panels in the near caches, all threads; a multiply-add is 2 operations */
+    double read_gb_s;  /* sequential reading of memory, all threads, 10^9 bytes a second */
+    double f32_gop_s;  /* register tiles on panels in the near caches, all threads; a multiply-add is 2 operations */
     double bf16_gop_s; /* 0: no bfloat16 tile at this CPU level */
     double int8_gop_s; /* 0: no int8 tile */
     unsigned n_threads;

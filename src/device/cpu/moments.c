@@ -1,7 +1,7 @@
-/* See moments.h. Products are those of a matrix x, turned, with another one, y: columns of x are packed into panels of one
- * kind, those of y into panels of the other, and the register tile of products runs over the blocks that are asked for:
- * those that touch the triangle where y is x, else all. A block is summed beside its place and then added, since rows of
- * a triangle have no common stride. */
+/* See moments.h. Products are those of a matrix x, turned, with another one, y: columns of x are packed into panels of
+ * one kind, those of y into panels of the other, and the register tile of products runs over the blocks that are asked
+ * for: those that touch the triangle where y is x, else all. A block is summed beside its place and then added, since
+ * rows of a triangle have no common stride. */
 #include "device/cpu/moments.h"
 
 #include <stdbool.h>
@@ -54,10 +54,10 @@ typedef struct products_job {
     moments_context *s;
     const gemm_kernels *t;
     float *sums;
-    bool is_triangle;          /* the lower half only, row after row */
+    bool is_triangle; /* the lower half only, row after row */
     const float *x, *y;
     size_t ld_x, ld_y, m, n;
-    size_t steps;              /* m, made even: panels of b stay aligned */
+    size_t steps; /* m, made even: panels of b stay aligned */
     size_t n_panels_b;
     float *panels_b, *panels_a;
     size_t block_rows, block_cols, n_block_cols;
@@ -155,12 +155,15 @@ static qasr_status add_products(products_job j, qasr_error *err)
 qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
                                  qasr_error *err)
 {
-    return add_products((products_job){ .s = s, .sums = triangle, .is_triangle = true, .x = x, .y = x, .ld_x = ld_x, .ld_y = ld_x,
-                                        .m = m, .n = n }, err);
+    return add_products(
+        (products_job){
+            .s = s, .sums = triangle, .is_triangle = true, .x = x, .y = x, .ld_x = ld_x, .ld_y = ld_x, .m = m, .n = n },
+        err);
 }
 
-qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y, size_t ld_y,
-                                       size_t m, size_t n, qasr_error *err)
+qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y,
+                                       size_t ld_y, size_t m, size_t n, qasr_error *err)
 {
-    return add_products((products_job){ .s = s, .sums = square, .x = x, .y = y, .ld_x = ld_x, .ld_y = ld_y, .m = m, .n = n }, err);
+    return add_products(
+        (products_job){ .s = s, .sums = square, .x = x, .y = y, .ld_x = ld_x, .ld_y = ld_y, .m = m, .n = n }, err);
 }

@@ -10,9 +10,9 @@
 typedef struct moments_context {
     const kernels *k;
     pool *pool;
-    float *panels;        /* of the rows, turned */
+    float *panels; /* of the rows, turned */
     size_t panel_floats;
-    float *per_thread;    /* [threads][thread_floats] */
+    float *per_thread; /* [threads][thread_floats] */
     size_t thread_floats;
 } moments_context;
 
@@ -26,7 +26,7 @@ void moments_add_squares(moments_context *s, float *sums, const float *x, size_t
 qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
                                  qasr_error *err);
 /* square[i n + j] += sum over rows of x[r][i] y[r][j]: the same for two matrices [m, n], all i and j. */
-qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y, size_t ld_y,
-                                       size_t m, size_t n, qasr_error *err);
+qasr_status moments_add_cross_products(moments_context *s, float *square, const float *x, size_t ld_x, const float *y,
+                                       size_t ld_y, size_t m, size_t n, qasr_error *err);
 
 #endif

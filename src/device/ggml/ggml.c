@@ -1,5 +1,6 @@
-/* A device of ggml: operations are recorded, and when the recording ends a graph for it is looked up, or built (ggml_graph.c), and run.
- * The same recording comes for every token of an answer, so decoding builds one graph for every 256 positions. */
+/* A device of ggml: operations are recorded, and when the recording ends a graph for it is looked up, or built
+ * (ggml_graph.c), and run. The same recording comes for every token of an answer, so decoding builds one graph for
+ * every 256 positions. */
 #include <math.h>
 #include <string.h>
 
@@ -9,11 +10,11 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "device/token_score.h"
 #include "device/ggml/ggml_device.h"
 #include "device/ggml/ggml_find.h"
 #include "device/ggml/ggml_graph.h"
 #include "device/ggml/ggml_memory.h"
+#include "device/token_score.h"
 
 enum { MAX_GRAPHS = 16, KV_STEP = 256 };
 
@@ -32,10 +33,10 @@ typedef struct ggml_device {
     size_t n_graphs;
     recording now;
     pending_scores scores;
-    device_mem *factors;       /* of the angles, for head_dim and theta */
+    device_mem *factors; /* of the angles, for head_dim and theta */
     size_t factors_dim;
     double factors_theta;
-    qasr_status status;        /* first failure since begin */
+    qasr_status status; /* first failure since begin */
     qasr_error error;
 } ggml_device;
 
@@ -128,13 +129,16 @@ static void ggml_dev_mem_free(device *d, device_mem *mem)
     memory_free(&g->memory, mem);
 }
 
-static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows, size_t cols,
-                                qasr_error *err)
+static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
+                                       size_t rows, size_t cols, qasr_error *err)
 {
     return memory_map_weight(&ggml_dev(d)->memory, out, file, data, type, rows, cols, err);
 }
 
-static qasr_status ggml_dev_write(device *d, const dmat *dst, const void *src, qasr_error *err) { return memory_write(dst, src, err); }
+static qasr_status ggml_dev_write(device *d, const dmat *dst, const void *src, qasr_error *err)
+{
+    return memory_write(dst, src, err);
+}
 
 static qasr_status ggml_dev_read(device *d, void *dst, const dmat *src, qasr_error *err)
 {
@@ -168,7 +172,8 @@ static void g_embed(device *d, const dmat *out, const dmat *table, const dmat *i
     record_view(r, ids);
 }
 
-static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts, bool alone)
+static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts,
+                            bool alone)
 {
     recording *r = record(d, OP_LINEAR);
     record_view(r, x);
@@ -216,7 +221,10 @@ static void ggml_dev_add_cyclic(device *d, const dmat *x, const dmat *table)
     record_view(r, table);
 }
 
-static dmat ggml_dev_conv_packed(device *d, int type, size_t c_out, size_t c_in) { return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out); }
+static dmat ggml_dev_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+{
+    return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out);
+}
 
 /* At once: what it needs is in the file. */
 static void ggml_dev_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
@@ -239,7 +247,8 @@ static void record_shape(recording *r, const conv_shape *s)
         record_number(r, sizes[i]);
 }
 
-static void ggml_dev_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias, const conv_shape *s)
+static void ggml_dev_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
+                                 const conv_shape *s)
 {
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
     recording *r = record(d, OP_CONV);
@@ -258,8 +267,8 @@ static void ggml_dev_conv_to_rows(device *d, const dmat *out, const dmat *x, con
     record_shape(r, s);
 }
 
-static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v, const attn_heads *heads,
-                                size_t window)
+static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
+                                       const attn_heads *heads, size_t window)
 {
     recording *r = record(d, OP_ATTENTION_WINDOWS);
     record_view(r, out);
@@ -307,10 +316,12 @@ static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
     return m;
 }
 
-static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope, const dmat *k_caches,
-                             const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos)
+static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
+                                    const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
+                                    const dmat *pos)
 {
-    assert(rope->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows && (!slot || slot->rows == q->rows));
+    assert(rope->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows &&
+           (!slot || slot->rows == q->rows));
     dmat factors = rope_factors(ggml_dev(d), rope->rope.cols, rope->theta);
     recording *r = record(d, OP_ROPE_AND_CACHE);
     record_view(r, q);
@@ -324,8 +335,8 @@ static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, con
     record_float(r, rope->eps);
 }
 
-static void record_attention(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches, const dmat *slot,
-                             const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void record_attention(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
+                             const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
 {
     recording *r = record(d, OP_ATTENTION_CACHED);
     record_view(r, out);
@@ -338,14 +349,15 @@ static void record_attention(device *d, const dmat *out, const dmat *q, const dm
     record_number(r, size_round_up(n_kv, KV_STEP));
 }
 
-static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache, const dmat *pos,
-                               const attn_heads *heads, size_t n_kv)
+static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache,
+                                      const dmat *v_cache, const dmat *pos, const attn_heads *heads, size_t n_kv)
 {
     record_attention(d, out, q, k_cache, v_cache, NULL, pos, heads, n_kv);
 }
 
-static void ggml_dev_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches, size_t n_slots,
-                              const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void ggml_dev_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches,
+                                     const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos,
+                                     const attn_heads *heads, size_t n_kv)
 {
     record_attention(d, out, q, k_caches, v_caches, slot, pos, heads, n_kv);
 }
@@ -395,12 +407,16 @@ static void refuse_statistics(device *d)
 {
     ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK)
-        g->status = error_set(&g->error, QASR_E_UNSUPPORTED, "device '%s' has no statistics of activations: use '--device cpu'", d->name);
+        g->status = error_set(&g->error, QASR_E_UNSUPPORTED,
+                              "device '%s' has no statistics of activations: use '--device cpu'", d->name);
 }
 
 static void ggml_dev_add_squares(device *d, const dmat *sums, const dmat *x) { refuse_statistics(d); }
 static void ggml_dev_add_products(device *d, const dmat *triangle, const dmat *x) { refuse_statistics(d); }
-static void ggml_dev_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y) { refuse_statistics(d); }
+static void ggml_dev_add_cross_products(device *d, const dmat *square, const dmat *x, const dmat *y)
+{
+    refuse_statistics(d);
+}
 
 /* ---- opening ----------------------------------------------------------------------------------------- */
 
@@ -422,22 +438,44 @@ static void ggml_dev_close(device *d)
 }
 
 static const device_ops ggml_ops = {
-    .close = ggml_dev_close, .host_pool = ggml_dev_host_pool, .alloc = ggml_dev_alloc, .mem_free = ggml_dev_mem_free, .map_weight = ggml_dev_map_weight,
-    .write = ggml_dev_write, .read = ggml_dev_read, .begin = ggml_dev_begin, .end = ggml_dev_end,
-    .copy = ggml_dev_copy, .embed = g_embed, .linear = ggml_dev_linear, .product_type = ggml_dev_product_type, .rms_norm = ggml_dev_rms_norm,
-    .layer_norm = ggml_dev_layer_norm, .add_cyclic = ggml_dev_add_cyclic, .conv_packed = ggml_dev_conv_packed, .conv_pack = ggml_dev_conv_pack,
-    .conv2d_gelu = ggml_dev_conv2d_gelu, .conv_to_rows = ggml_dev_conv_to_rows, .attention_windows = ggml_dev_attention_windows,
-    .rope_and_cache = ggml_dev_rope_and_cache, .attention_cached = ggml_dev_attention_cached, .attention_slots = ggml_dev_attention_slots,
-    .argmax = ggml_dev_argmax, .linear_argmax = ggml_dev_linear_argmax, .token_scores = ggml_dev_token_scores, .add_squares = ggml_dev_add_squares,
-    .add_products = ggml_dev_add_products, .add_cross_products = ggml_dev_add_cross_products,
+    .close = ggml_dev_close,
+    .host_pool = ggml_dev_host_pool,
+    .alloc = ggml_dev_alloc,
+    .mem_free = ggml_dev_mem_free,
+    .map_weight = ggml_dev_map_weight,
+    .write = ggml_dev_write,
+    .read = ggml_dev_read,
+    .begin = ggml_dev_begin,
+    .end = ggml_dev_end,
+    .copy = ggml_dev_copy,
+    .embed = g_embed,
+    .linear = ggml_dev_linear,
+    .product_type = ggml_dev_product_type,
+    .rms_norm = ggml_dev_rms_norm,
+    .layer_norm = ggml_dev_layer_norm,
+    .add_cyclic = ggml_dev_add_cyclic,
+    .conv_packed = ggml_dev_conv_packed,
+    .conv_pack = ggml_dev_conv_pack,
+    .conv2d_gelu = ggml_dev_conv2d_gelu,
+    .conv_to_rows = ggml_dev_conv_to_rows,
+    .attention_windows = ggml_dev_attention_windows,
+    .rope_and_cache = ggml_dev_rope_and_cache,
+    .attention_cached = ggml_dev_attention_cached,
+    .attention_slots = ggml_dev_attention_slots,
+    .argmax = ggml_dev_argmax,
+    .linear_argmax = ggml_dev_linear_argmax,
+    .token_scores = ggml_dev_token_scores,
+    .add_squares = ggml_dev_add_squares,
+    .add_products = ggml_dev_add_products,
+    .add_cross_products = ggml_dev_add_cross_products,
     .memory = ggml_dev_memory,
 };
 
 /* ggml's own CPU uses half of all processors unless told. */
 static void set_threads(const graph_target *t, unsigned n)
 {
-    ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)
-        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(t->device), "ggml_backend_set_n_threads");
+    ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)ggml_backend_reg_get_proc_address(
+        ggml_backend_dev_backend_reg(t->device), "ggml_backend_set_n_threads");
     if (set)
         set(t->backend, (int)n);
 }
@@ -448,7 +486,8 @@ static qasr_status start(ggml_device *g, unsigned n_threads, qasr_error *err)
     TRY(pool_create(&g->pool, n_threads, err));
     t->backend = ggml_backend_dev_init(t->device, NULL);
     if (!t->backend)
-        return error_set(err, QASR_E_DEVICE, "device '%s' (%s) does not start: is its driver installed, and is it free?", g->base.name,
+        return error_set(err, QASR_E_DEVICE,
+                         "device '%s' (%s) does not start: is its driver installed, and is it free?", g->base.name,
                          ggml_backend_dev_description(t->device));
     set_threads(t, pool_threads(g->pool));
     t->temporaries = ggml_gallocr_new(ggml_backend_dev_buffer_type(t->device));
@@ -457,7 +496,8 @@ static qasr_status start(ggml_device *g, unsigned n_threads, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status ggml_dev_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
+static qasr_status ggml_dev_open(device **out, const char *name, unsigned n_threads, device_precision precision,
+                                 qasr_error *err)
 {
     struct ggml_backend_device *found;
     device_info info;

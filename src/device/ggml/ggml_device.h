@@ -1,5 +1,5 @@
-/* Devices of ggml, a library of the system whose back ends (Metal, Vulkan, CUDA, HIP, ..) are separate modules that it loads when
- * asked. ggml*.c is the device, no_ggml.c stands for it in a build without the library. */
+/* Devices of ggml, a library of the system whose back ends (Metal, Vulkan, CUDA, HIP, ..) are separate modules that it
+ * loads when asked. ggml*.c is the device, no_ggml.c stands for it in a build without the library. */
 #ifndef QASR_DEVICE_GGML_GGML_DEVICE_H
 #define QASR_DEVICE_GGML_GGML_DEVICE_H
 

@@ -56,10 +56,14 @@ static const char *backend_name(ggml_backend_dev_t d) { return ggml_backend_reg_
 static bool works_alone(ggml_backend_dev_t d)
 {
     enum ggml_backend_dev_type type = ggml_backend_dev_type(d);
-    return type == GGML_BACKEND_DEVICE_TYPE_CPU || type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+    return type == GGML_BACKEND_DEVICE_TYPE_CPU || type == GGML_BACKEND_DEVICE_TYPE_GPU ||
+           type == GGML_BACKEND_DEVICE_TYPE_IGPU;
 }
 
-static bool is_gpu(ggml_backend_dev_t d) { return works_alone(d) && ggml_backend_dev_type(d) != GGML_BACKEND_DEVICE_TYPE_CPU; }
+static bool is_gpu(ggml_backend_dev_t d)
+{
+    return works_alone(d) && ggml_backend_dev_type(d) != GGML_BACKEND_DEVICE_TYPE_CPU;
+}
 
 /* ggml's CPU must not be mistaken for ours. */
 static bool is_ggml_cpu(ggml_backend_dev_t d) { return strcmp(backend_name(d), "CPU") == 0; }
@@ -69,11 +73,15 @@ void find_describe(device_info *out, struct ggml_backend_device *d)
 {
     struct ggml_backend_dev_props props;
     ggml_backend_dev_get_props(d, &props);
-    *out = (device_info){ .free_bytes = props.memory_free, .total_bytes = props.memory_total, .maps_files = props.caps.buffer_from_host_ptr };
+    *out = (device_info){ .free_bytes = props.memory_free,
+                          .total_bytes = props.memory_total,
+                          .maps_files = props.caps.buffer_from_host_ptr };
     snprintf(out->name, sizeof out->name, "%s", public_name(d));
     snprintf(out->description, sizeof out->description, "%s", props.description ? props.description : "");
     snprintf(out->backend, sizeof out->backend, "%s", backend_name(d));
-    out->kind = props.type == GGML_BACKEND_DEVICE_TYPE_CPU ? "cpu" : props.type == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu" : "gpu";
+    out->kind = props.type == GGML_BACKEND_DEVICE_TYPE_CPU    ? "cpu"
+                : props.type == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu"
+                                                              : "gpu";
     out->flash_attention = graph_has_flash_attention(d, 128, QUANT_F16);
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         out->reads[t] = memory_reads_type(d, (quant_type)t, 1024);
@@ -93,8 +101,11 @@ bool find_list(device_info *out, size_t index)
 /* ---- names ------------------------------------------------------------------------------------------- */
 
 /* What back ends call themselves, by what users call them. */
-static const struct { const char *name, *backend[2]; } kinds[] = {
-    { "metal", { "MTL", "Metal" } }, { "hip", { "ROCm", "HIP" } },
+static const struct {
+    const char *name, *backend[2];
+} kinds[] = {
+    { "metal", { "MTL", "Metal" } },
+    { "hip", { "ROCm", "HIP" } },
 };
 
 static bool same(const char *a, const char *b, size_t n) { return b && strlen(b) == n && strncasecmp(a, b, n) == 0; }

@@ -1,6 +1,7 @@
-/* One function per operation of device.h, which appends its nodes to a graph. A node that is an operation's result lies in the memory
- * of the matrix it is for, so that the next operation finds it there as device.h says; those in between share a buffer of
- * temporaries. ggml's dimensions begin with the fastest: a matrix [rows, cols] is a tensor {cols, rows}. */
+/* One function per operation of device.h, which appends its nodes to a graph. A node that is an operation's result lies
+ * in the memory of the matrix it is for, so that the next operation finds it there as device.h says; those in between
+ * share a buffer of temporaries. ggml's dimensions begin with the fastest: a matrix [rows, cols] is a tensor {cols,
+ * rows}. */
 #include "device/ggml/ggml_graph.h"
 
 #include <math.h>
@@ -11,8 +12,8 @@
 #include <ggml.h>
 
 #include "base/mem.h"
-#include "device/ggml/ggml_quirks.h"
 #include "device/ggml/ggml_memory.h"
+#include "device/ggml/ggml_quirks.h"
 
 typedef struct ggml_tensor tensor;
 
@@ -22,10 +23,12 @@ typedef struct fill {
     view ints, table; /* a mask: positions, and no table; rows of an embedding: ids and table */
 } fill;
 
-/* Rows of which the largest element is wanted, each in parts that are looked at side by side; the host compares the winners. */
+/* Rows of which the largest element is wanted, each in parts that are looked at side by side; the host compares the
+ * winners. */
 typedef struct choice {
     tensor *best;  /* [parts * rows], index in the part */
-    tensor *found; /* F32: the elements there (if there are several parts), then a number for each part: 0 if all are finite */
+    tensor *found; /* F32: the elements there (if there are several parts), then a number for each part: 0 if all are
+                      finite */
     view ids;
     size_t parts, part;
 } choice;
@@ -73,7 +76,8 @@ static size_t row_bytes(const view *v) { return dmat_row_bytes((int)v->type, v->
 
 static void append(builder *b, tensor *t) { ggml_build_forward_expand(b->g->nodes, t); }
 
-/* Makes t lie in v's memory, from byte skip on. The block is made part of the graph, as ggml counts what is to be looked up. */
+/* Makes t lie in v's memory, from byte skip on. The block is made part of the graph, as ggml counts what is to be
+ * looked up. */
 static void lie_in(builder *b, tensor *t, const view *v, size_t skip)
 {
     append(b, v->mem->whole);
@@ -83,8 +87,8 @@ static void lie_in(builder *b, tensor *t, const view *v, size_t skip)
 }
 
 /* v's memory from byte skip on, with any dimensions; nb[0] is the type's. */
-static tensor *leaf(builder *b, const view *v, size_t skip, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3, size_t nb1, size_t nb2,
-                    size_t nb3)
+static tensor *leaf(builder *b, const view *v, size_t skip, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3,
+                    size_t nb1, size_t nb2, size_t nb3)
 {
     tensor *t = ggml_new_tensor_4d(b->c, type_of(v), ne0, ne1, ne2, ne3);
     t->nb[1] = nb1;
@@ -106,8 +110,8 @@ static tensor *matrix(builder *b, const view *v)
 static tensor *heads_of(builder *b, const view *v, size_t head_dim, size_t first, size_t n)
 {
     size_t heads = v->cols / head_dim;
-    return leaf(b, v, first * v->stride, (int64_t)head_dim, (int64_t)heads, (int64_t)n, 1, head_dim * sizeof(float), v->stride,
-                n * v->stride);
+    return leaf(b, v, first * v->stride, (int64_t)head_dim, (int64_t)heads, (int64_t)n, 1, head_dim * sizeof(float),
+                v->stride, n * v->stride);
 }
 
 /* The operation's result t, of any shape with the elements of v in order, becomes v. */
@@ -143,8 +147,9 @@ static void build_copy(builder *b, const view *v, size_t n_views, const uint64_t
 static void build_embed(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *out = &v[0], *table = &v[1], *ids = &v[2];
-    tensor *rows = ggml_get_rows(b->c, matrix(b, table), leaf(b, ids, 0, (int64_t)ids->rows, 1, 1, 1, ids->rows * sizeof(int32_t),
-                                                             ids->rows * sizeof(int32_t), ids->rows * sizeof(int32_t)));
+    tensor *rows = ggml_get_rows(b->c, matrix(b, table),
+                                 leaf(b, ids, 0, (int64_t)ids->rows, 1, 1, 1, ids->rows * sizeof(int32_t),
+                                      ids->rows * sizeof(int32_t), ids->rows * sizeof(int32_t)));
     if (quirks_supports(b->target->device, rows) || !table->mem->stored)
         put(b, out, rows);
     else
@@ -175,7 +180,8 @@ static void add_table(builder *b, const view *x, const view *table, size_t first
     size_t cols = x->cols, once = period * x->stride;
     view part = { x->mem, x->id, x->offset + first * x->stride, period * times, cols, x->stride, x->type };
     tensor *to = leaf(b, &part, 0, (int64_t)cols, (int64_t)period, (int64_t)times, 1, x->stride, once, once * times);
-    tensor *add = leaf(b, table, 0, (int64_t)cols, (int64_t)period, 1, 1, table->stride, period * table->stride, period * table->stride);
+    tensor *add = leaf(b, table, 0, (int64_t)cols, (int64_t)period, 1, 1, table->stride, period * table->stride,
+                       period * table->stride);
     put(b, &part, ggml_add(b->c, to, add));
 }
 
@@ -220,8 +226,9 @@ static void build_linear(builder *b, const view *v, size_t n_views, const uint64
     }
 }
 
-/* Back ends look at a row with one group of threads: at the 151,936 logits of a token that took a fifth of its time. A part has at
- * least as many columns as a group has threads: of elements that are all minus infinity the index may be any thread's. */
+/* Back ends look at a row with one group of threads: at the 151,936 logits of a token that took a fifth of its time. A
+ * part has at least as many columns as a group has threads: of elements that are all minus infinity the index may be
+ * any thread's. */
 static size_t parts_of(size_t cols)
 {
     enum { MAX_PARTS = 256, MIN_COLUMNS = 256 };
@@ -272,11 +279,13 @@ static void build_argmax(builder *b, const view *v, size_t n_views, const uint64
 
 /* ---- convolution ------------------------------------------------------------------------------------- */
 
-/* Every pixel's patch becomes a row: the order inside is that of the file's weights, and the product has the channels last again. */
+/* Every pixel's patch becomes a row: the order inside is that of the file's weights, and the product has the channels
+ * last again. */
 static void build_conv(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *out = &v[0], *x = &v[1], *packed = &v[2], *bias = &v[3];
-    int64_t images = (int64_t)n[0], height = (int64_t)n[1], width = (int64_t)n[2], c_in = (int64_t)n[3], c_out = (int64_t)n[4];
+    int64_t images = (int64_t)n[0], height = (int64_t)n[1], width = (int64_t)n[2], c_in = (int64_t)n[3],
+            c_out = (int64_t)n[4];
     size_t pixel = (size_t)c_in * sizeof(float), line = pixel * (size_t)width, image = line * (size_t)height;
     tensor *channels_last = leaf(b, x, 0, c_in, width, height, images, pixel, line, image);
     tensor *planes = ggml_cont(b->c, ggml_permute(b->c, channels_last, 2, 0, 1, 3));
@@ -298,8 +307,8 @@ static void build_conv_to_rows(builder *b, const view *v, size_t n_views, const 
 
 /* ---- attention --------------------------------------------------------------------------------------- */
 
-/* Quantized keys or values {hd, n_kv, kv heads, many} as float32. Not all back ends multiply or convert a part of each head
- * rightly, though they say that they do: so the whole cache is converted. */
+/* Quantized keys or values {hd, n_kv, kv heads, many} as float32. Not all back ends multiply or convert a part of each
+ * head rightly, though they say that they do: so the whole cache is converted. */
 static tensor *widened(builder *b, const tensor *v)
 {
     tensor *all = ggml_new_tensor_4d(b->c, v->type, v->ne[0], (int64_t)(v->nb[2] / v->nb[1]), v->ne[2], v->ne[3]);
@@ -323,8 +332,8 @@ static tensor *compose_attention(builder *b, tensor *q, tensor *k, tensor *v, te
     return ggml_cont(b->c, ggml_permute(b->c, y, 0, 2, 1, 3));
 }
 
-/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. Keys and values of 32 bits pass as 16 if the
- * back end wants that. */
+/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. Keys and values of 32 bits
+ * pass as 16 if the back end wants that. */
 static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale)
 {
     for (int half = 0; half < 2; half++) {
@@ -343,8 +352,8 @@ static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *ma
 static tensor *windows_of(builder *b, const view *v, size_t head_dim, size_t first, size_t length, size_t times)
 {
     size_t once = length * v->stride;
-    return leaf(b, v, first * v->stride, (int64_t)head_dim, (int64_t)length, (int64_t)(v->cols / head_dim), (int64_t)times, v->stride,
-                head_dim * sizeof(float), once);
+    return leaf(b, v, first * v->stride, (int64_t)head_dim, (int64_t)length, (int64_t)(v->cols / head_dim),
+                (int64_t)times, v->stride, head_dim * sizeof(float), once);
 }
 
 static view rows_of(const view *v, size_t first, size_t n)
@@ -358,7 +367,8 @@ static view rows_of(const view *v, size_t first, size_t n)
 static void attend_windows(builder *b, const view *v, size_t hd, float scale, size_t first, size_t length, size_t times)
 {
     tensor *q = windows_of(b, &v[1], hd, first, length, times);
-    tensor *k = windows_of(b, &v[2], hd, first, length, times), *values = windows_of(b, &v[3], hd, first, length, times);
+    tensor *k = windows_of(b, &v[2], hd, first, length, times),
+           *values = windows_of(b, &v[3], hd, first, length, times);
     view out = rows_of(&v[0], first, length * times);
     put(b, &out, attention(b, q, k, values, NULL, scale));
 }
@@ -411,8 +421,8 @@ static tensor *caches_of(builder *b, const cache_run *r, int which, size_t n_kv)
 {
     const view *cache = &r->caches[which];
     size_t head = r->capacity * cache->stride;
-    return leaf(b, cache, 0, (int64_t)cache->cols, (int64_t)n_kv, (int64_t)r->kv_heads, (int64_t)r->n, cache->stride, head,
-                r->n > 1 ? r->distance : head * r->kv_heads);
+    return leaf(b, cache, 0, (int64_t)cache->cols, (int64_t)n_kv, (int64_t)r->kv_heads, (int64_t)r->n, cache->stride,
+                head, r->n > 1 ? r->distance : head * r->kv_heads);
 }
 
 /* {n, 1, times} of consecutive rows of pos. */
@@ -425,8 +435,8 @@ static tensor *positions(builder *b, const view *pos, size_t first, size_t n, si
 /* Rows of x {hd, kv heads, rows} from first on, each of them for every cache of the run. */
 static void store(builder *b, const cache_run *r, int which, tensor *x, size_t first, size_t each, tensor *rows)
 {
-    tensor *part = ggml_view_4d(b->c, x, x->ne[0], (int64_t)each, x->ne[1], (int64_t)r->n, x->nb[2], x->nb[1], each * x->nb[2],
-                                first * x->nb[2]);
+    tensor *part = ggml_view_4d(b->c, x, x->ne[0], (int64_t)each, x->ne[1], (int64_t)r->n, x->nb[2], x->nb[1],
+                                each * x->nb[2], first * x->nb[2]);
     append(b, ggml_set_rows(b->c, caches_of(b, r, which, r->capacity), part, rows));
 }
 
@@ -454,8 +464,8 @@ static tensor *mask_for(builder *b, view pos, size_t n_kv)
     graph *g = b->g;
     for (size_t i = 0; i < g->n_fills; i++) {
         const fill *f = &g->fills[i];
-        if (f->t->type == GGML_TYPE_F16 && f->ints.id == pos.id && f->ints.offset == pos.offset && f->ints.rows == pos.rows &&
-            f->t->ne[0] == (int64_t)n_kv)
+        if (f->t->type == GGML_TYPE_F16 && f->ints.id == pos.id && f->ints.offset == pos.offset &&
+            f->ints.rows == pos.rows && f->t->ne[0] == (int64_t)n_kv)
             return f->t;
     }
     return new_input(b, GGML_TYPE_F16, n_kv, pos.rows, pos, (view){ 0 });
@@ -470,9 +480,11 @@ static void build_attention_cached(builder *b, const view *v, size_t n_views, co
         cache_run r = run_of(b, caches + 2 * i, n_caches - i, kv_heads);
         size_t n_kv = n[3] < r.capacity ? n[3] : r.capacity, rows = each * r.n;
         tensor *queries = windows_of(b, q, hd, i * each, each, r.n);
-        tensor *mask = ggml_reshape_4d(b->c, mask_for(b, rows_of(pos, i * each, rows), n_kv), (int64_t)n_kv, (int64_t)each, 1, (int64_t)r.n);
+        tensor *mask = ggml_reshape_4d(b->c, mask_for(b, rows_of(pos, i * each, rows), n_kv), (int64_t)n_kv,
+                                       (int64_t)each, 1, (int64_t)r.n);
         view out = rows_of(&v[0], i * each, rows);
-        put(b, &out, attention(b, queries, caches_of(b, &r, 0, n_kv), caches_of(b, &r, 1, n_kv), mask, record_to_float(n[2])));
+        put(b, &out,
+            attention(b, queries, caches_of(b, &r, 0, n_kv), caches_of(b, &r, 1, n_kv), mask, record_to_float(n[2])));
         i += r.n;
     }
 }
@@ -483,7 +495,8 @@ bool graph_has_flash_attention(struct ggml_backend_device *on, size_t head_dim, 
     if (!c)
         return false;
     enum ggml_type type = (enum ggml_type)quant_get(kv_type)->ggml_id;
-    tensor *q = ggml_new_tensor_3d(c, GGML_TYPE_F32, (int64_t)head_dim, 1, 16), *k = ggml_new_tensor_3d(c, type, (int64_t)head_dim, 256, 8);
+    tensor *q = ggml_new_tensor_3d(c, GGML_TYPE_F32, (int64_t)head_dim, 1, 16),
+           *k = ggml_new_tensor_3d(c, type, (int64_t)head_dim, 256, 8);
     tensor *mask = ggml_new_tensor_2d(c, GGML_TYPE_F16, 256, 1);
     bool has = quirks_supports(on, ggml_flash_attn_ext(c, q, k, ggml_dup_tensor(c, k), mask, 1, 0, 0));
     ggml_free(c);
@@ -493,10 +506,18 @@ bool graph_has_flash_attention(struct ggml_backend_device *on, size_t head_dim, 
 /* ---- graphs ------------------------------------------------------------------------------------------ */
 
 static void (*const build[OP_KINDS])(builder *b, const view *v, size_t n_views, const uint64_t *n) = {
-    [OP_COPY] = build_copy, [OP_EMBED] = build_embed, [OP_LINEAR] = build_linear, [OP_RMS_NORM] = build_rms_norm,
-    [OP_LAYER_NORM] = build_layer_norm, [OP_ADD_CYCLIC] = build_add_cyclic, [OP_CONV] = build_conv,
-    [OP_CONV_TO_ROWS] = build_conv_to_rows, [OP_ATTENTION_WINDOWS] = build_attention_windows,
-    [OP_ROPE_AND_CACHE] = build_rope_and_cache, [OP_ATTENTION_CACHED] = build_attention_cached, [OP_ARGMAX] = build_argmax,
+    [OP_COPY] = build_copy,
+    [OP_EMBED] = build_embed,
+    [OP_LINEAR] = build_linear,
+    [OP_RMS_NORM] = build_rms_norm,
+    [OP_LAYER_NORM] = build_layer_norm,
+    [OP_ADD_CYCLIC] = build_add_cyclic,
+    [OP_CONV] = build_conv,
+    [OP_CONV_TO_ROWS] = build_conv_to_rows,
+    [OP_ATTENTION_WINDOWS] = build_attention_windows,
+    [OP_ROPE_AND_CACHE] = build_rope_and_cache,
+    [OP_ATTENTION_CACHED] = build_attention_cached,
+    [OP_ARGMAX] = build_argmax,
 };
 
 /* No operation makes more tensors than this, nor more inputs than it has views. */
@@ -508,7 +529,8 @@ static qasr_status check_support(const graph *g, const graph_target *t, qasr_err
         const tensor *node = ggml_graph_node(g->nodes, i);
         if (!quirks_supports(t->device, node))
             return error_set(err, QASR_E_UNSUPPORTED, "device '%s' cannot compute %s of %s and %s: use '--device cpu'",
-                             ggml_backend_dev_name(t->device), ggml_op_desc(node), node->src[0] ? ggml_type_name(node->src[0]->type) : "-",
+                             ggml_backend_dev_name(t->device), ggml_op_desc(node),
+                             node->src[0] ? ggml_type_name(node->src[0]->type) : "-",
                              node->src[1] ? ggml_type_name(node->src[1]->type) : "-");
     }
     return QASR_OK;
@@ -520,7 +542,8 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     TRY(record_copy(&g->recording, r, err));
     TRY(MEM_ALLOC(&g->fills, r->n_views, err));
     TRY(MEM_ALLOC(&g->choices, r->n_ops, err));
-    g->context = ggml_init((struct ggml_init_params){ n * ggml_tensor_overhead() + ggml_graph_overhead_custom(n, false), NULL, true });
+    g->context = ggml_init(
+        (struct ggml_init_params){ n * ggml_tensor_overhead() + ggml_graph_overhead_custom(n, false), NULL, true });
     if (!g->context)
         return error_set(err, QASR_E_NOMEM, "no memory for a graph of %zu operations", r->n_ops);
     g->nodes = ggml_new_graph_custom(g->context, n, false);
@@ -534,8 +557,10 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     TRY(mem_alloc(&g->host, g->host_bytes, 1, err));
     size_t before = ggml_gallocr_get_buffer_size(t->temporaries, 0);
     if (!ggml_gallocr_alloc_graph(t->temporaries, g->nodes))
-        return error_set(err, QASR_E_NOMEM, "device '%s' has no memory left for temporaries: use a smaller batch, shorter segments, a "
-                         "smaller model or '--device cpu'", ggml_backend_dev_name(t->device));
+        return error_set(err, QASR_E_NOMEM,
+                         "device '%s' has no memory left for temporaries: use a smaller batch, shorter segments, a "
+                         "smaller model or '--device cpu'",
+                         ggml_backend_dev_name(t->device));
     *moved = ggml_gallocr_get_buffer_size(t->temporaries, 0) != before;
     return QASR_OK;
 }
@@ -591,7 +616,8 @@ static void fill_rows(const fill *f, const int32_t *ids, float *host)
     const quant_info *q = quant_get(table->stored_type);
     size_t cols = f->table.cols;
     for (int64_t i = 0; i < f->t->ne[1]; i++)
-        q->dequantize(host + (size_t)i * cols, (const unsigned char *)table->stored + (size_t)ids[i] * quant_row_bytes(q, cols), cols);
+        q->dequantize(host + (size_t)i * cols,
+                      (const unsigned char *)table->stored + (size_t)ids[i] * quant_row_bytes(q, cols), cols);
 }
 
 static void fill_inputs(graph *g)
@@ -642,8 +668,8 @@ qasr_status graph_run(graph *g, const graph_target *t, qasr_error *err)
     fill_inputs(g);
     enum ggml_status status = ggml_backend_graph_compute(t->backend, g->nodes);
     if (status != GGML_STATUS_SUCCESS)
-        return error_set(err, status == GGML_STATUS_ALLOC_FAILED ? QASR_E_NOMEM : QASR_E_DEVICE, "device '%s' failed: %s",
-                         ggml_backend_dev_name(t->device), ggml_status_to_string(status));
+        return error_set(err, status == GGML_STATUS_ALLOC_FAILED ? QASR_E_NOMEM : QASR_E_DEVICE,
+                         "device '%s' failed: %s", ggml_backend_dev_name(t->device), ggml_status_to_string(status));
     for (size_t i = 0; i < g->n_choices; i++)
         TRY(choose(&g->choices[i], g->host, err));
     return QASR_OK;

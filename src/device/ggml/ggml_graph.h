@@ -18,8 +18,8 @@ typedef struct graph_target {
 
 typedef struct graph graph;
 
-/* Results go straight into the memory of the recording's views. *moved: the temporaries were moved, so older graphs must not be run
- * any more. Errors: UNSUPPORTED (an operation that the back end has not), NOMEM. */
+/* Results go straight into the memory of the recording's views. *moved: the temporaries were moved, so older graphs
+ * must not be run any more. Errors: UNSUPPORTED (an operation that the back end has not), NOMEM. */
 qasr_status graph_build(graph **out, const graph_target *t, const recording *r, bool *moved, qasr_error *err);
 void graph_free(graph *g); /* NULL is fine */
 const recording *graph_recording(const graph *g);

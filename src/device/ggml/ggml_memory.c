@@ -1,6 +1,6 @@
-/* Blocks and weights in buffers of a ggml back end. A weight is used where its file is mapped if the back end takes host memory
- * (Metal, ggml's own CPU); else it is copied, a few megabytes at a time, and the pages that were read are let go, so that the
- * host never holds more than that. */
+/* Blocks and weights in buffers of a ggml back end. A weight is used where its file is mapped if the back end takes
+ * host memory (Metal, ggml's own CPU); else it is copied, a few megabytes at a time, and the pages that were read are
+ * let go, so that the host never holds more than that. */
 #include "device/ggml/ggml_memory.h"
 
 #include <string.h>
@@ -47,8 +47,10 @@ static qasr_status new_buffer(ggml_memory *m, ggml_backend_buffer_t *out, size_t
 {
     ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(buffer_type(m), bytes);
     if (!buffer)
-        return error_set(err, QASR_E_NOMEM, "device '%s' has no %.1f MB of memory left: use a smaller batch, shorter segments, a smaller "
-                         "model or '--device cpu'", ggml_backend_dev_name(m->device), (double)bytes / 1e6);
+        return error_set(err, QASR_E_NOMEM,
+                         "device '%s' has no %.1f MB of memory left: use a smaller batch, shorter segments, a smaller "
+                         "model or '--device cpu'",
+                         ggml_backend_dev_name(m->device), (double)bytes / 1e6);
     *out = buffer;
     count(m, ggml_backend_buffer_get_size(buffer));
     return QASR_OK;
@@ -63,7 +65,8 @@ static void free_buffer(ggml_memory *m, ggml_backend_buffer_t buffer)
 }
 
 /* A tensor without memory yet. */
-static qasr_status new_mem(ggml_memory *m, device_mem **out, enum ggml_type type, size_t cols, size_t rows, qasr_error *err)
+static qasr_status new_mem(ggml_memory *m, device_mem **out, enum ggml_type type, size_t cols, size_t rows,
+                           qasr_error *err)
 {
     device_mem *mem;
     TRY(MEM_CALLOC(&mem, 1, err));
@@ -78,13 +81,15 @@ static qasr_status new_mem(ggml_memory *m, device_mem **out, enum ggml_type type
     return QASR_OK;
 }
 
-/* What was there before may be anything, also not numbers; masked parts of a cache must be, as 0 times what is no number is none. */
+/* What was there before may be anything, also not numbers; masked parts of a cache must be, as 0 times what is no
+ * number is none. */
 qasr_status memory_alloc(ggml_memory *m, device_mem **out, size_t bytes, qasr_error *err)
 {
     device_mem *mem;
     TRY(new_mem(m, &mem, GGML_TYPE_I8, bytes ? bytes : 1, 1, err));
     qasr_status status = new_buffer(m, &mem->buffer, bytes ? bytes : 1, err);
-    if (status == QASR_OK && ggml_backend_tensor_alloc(mem->buffer, mem->whole, ggml_backend_buffer_get_base(mem->buffer)))
+    if (status == QASR_OK &&
+        ggml_backend_tensor_alloc(mem->buffer, mem->whole, ggml_backend_buffer_get_base(mem->buffer)))
         status = error_set(err, QASR_E_DEVICE, "device '%s' could not set up memory", ggml_backend_dev_name(m->device));
     if (status != QASR_OK) {
         memory_free(m, mem);
@@ -151,7 +156,8 @@ qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err)
         return QASR_OK;
     }
     for (size_t i = 0; i < dst->rows; i++)
-        ggml_backend_tensor_set(dst->mem->whole, (const unsigned char *)src + i * bytes, dst->offset + i * dst->stride, bytes);
+        ggml_backend_tensor_set(dst->mem->whole, (const unsigned char *)src + i * bytes, dst->offset + i * dst->stride,
+                                bytes);
     return QASR_OK;
 }
 
@@ -159,14 +165,16 @@ qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err)
 void memory_read(void *dst, const dmat *src)
 {
     size_t bytes = dmat_row_bytes(src->type, src->cols);
-    const int32_t *ints = src->type == DMAT_I32 && src->stride == bytes ? memory_ints(src->mem, src->offset, src->rows) : NULL;
+    const int32_t *ints =
+        src->type == DMAT_I32 && src->stride == bytes ? memory_ints(src->mem, src->offset, src->rows) : NULL;
     if (ints)
         memcpy(dst, ints, src->rows * bytes);
     else if (src->stride == bytes)
         ggml_backend_tensor_get(src->mem->whole, dst, src->offset, src->rows * bytes);
     else
         for (size_t i = 0; i < src->rows; i++)
-            ggml_backend_tensor_get(src->mem->whole, (unsigned char *)dst + i * bytes, src->offset + i * src->stride, bytes);
+            ggml_backend_tensor_get(src->mem->whole, (unsigned char *)dst + i * bytes, src->offset + i * src->stride,
+                                    bytes);
 }
 
 /* ---- weights ----------------------------------------------------------------------------------------- */
@@ -195,14 +203,14 @@ static qasr_status choose_type(ggml_memory *m, quant_type *out, quant_type type,
         if (!memory_reads_type(m->device, wanted[i], cols))
             continue;
         if (wanted[i] != type && !m->told[type])
-            log_info("device '%s' does not multiply weights of type %s: they become %s", ggml_backend_dev_name(m->device),
-                     quant_get(type)->name, quant_get(wanted[i])->name);
+            log_info("device '%s' does not multiply weights of type %s: they become %s",
+                     ggml_backend_dev_name(m->device), quant_get(type)->name, quant_get(wanted[i])->name);
         m->told[type] = true;
         *out = wanted[i];
         return QASR_OK;
     }
-    return error_set(err, QASR_E_UNSUPPORTED, "device '%s' multiplies neither %s nor f16 nor f32", ggml_backend_dev_name(m->device),
-                     quant_get(type)->name);
+    return error_set(err, QASR_E_UNSUPPORTED, "device '%s' multiplies neither %s nor f16 nor f32",
+                     ggml_backend_dev_name(m->device), quant_get(type)->name);
 }
 
 /* The file as a buffer of the device, NULL if it cannot be one. */
@@ -215,7 +223,8 @@ static ggml_backend_buffer_t map_file(ggml_memory *m, const file_map *file)
     if (f)
         return f->buffer;
     ggml_backend_dev_get_props(m->device, &props);
-    if (!props.caps.buffer_from_host_ptr || (uintptr_t)file->data % file_page_bytes() != 0 || MEM_CALLOC(&f, 1, NULL) != QASR_OK)
+    if (!props.caps.buffer_from_host_ptr || (uintptr_t)file->data % file_page_bytes() != 0 ||
+        MEM_CALLOC(&f, 1, NULL) != QASR_OK)
         return NULL;
     f->data = file->data;
     f->buffer = ggml_backend_dev_buffer_from_host_ptr(m->device, (void *)(uintptr_t)file->data, file->size, file->size);
@@ -234,7 +243,8 @@ static bool place_in_file(ggml_memory *m, device_mem *mem, const file_map *file,
         return false;
     ggml_backend_buffer_t buffer = map_file(m, file);
     return buffer && ggml_backend_buffer_get_alloc_size(buffer, mem->whole) == ggml_nbytes(mem->whole) &&
-           ggml_backend_tensor_alloc(buffer, mem->whole, (char *)ggml_backend_buffer_get_base(buffer) + offset) == GGML_STATUS_SUCCESS;
+           ggml_backend_tensor_alloc(buffer, mem->whole, (char *)ggml_backend_buffer_get_base(buffer) + offset) ==
+               GGML_STATUS_SUCCESS;
 }
 
 static qasr_status place_in_slab(ggml_memory *m, device_mem *mem, qasr_error *err)
@@ -272,8 +282,8 @@ static void upload_as_it_is(device_mem *mem, const file_map *file, const unsigne
     }
 }
 
-static qasr_status upload_converted(device_mem *mem, const file_map *file, const unsigned char *data, quant_type from, quant_type to,
-                                    size_t rows, size_t cols, qasr_error *err)
+static qasr_status upload_converted(device_mem *mem, const file_map *file, const unsigned char *data, quant_type from,
+                                    quant_type to, size_t rows, size_t cols, qasr_error *err)
 {
     size_t in_bytes = dmat_row_bytes((int)from, cols), out_bytes = dmat_row_bytes((int)to, cols);
     size_t at_once = UPLOAD_BYTES / out_bytes ? UPLOAD_BYTES / out_bytes : 1;
@@ -315,7 +325,8 @@ qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, c
     quant_type to;
     device_mem *mem = m->weights;
     TRY(choose_type(m, &to, (quant_type)type, cols, err));
-    while (mem && !(mem->stored == data && mem->stored_type == (quant_type)type && ggml_nrows(mem->whole) == (int64_t)rows))
+    while (mem &&
+           !(mem->stored == data && mem->stored_type == (quant_type)type && ggml_nrows(mem->whole) == (int64_t)rows))
         mem = mem->next;
     if (mem) { /* a head that is the embedding */
         *out = dmat_make(mem, 0, (int)to, rows, cols);

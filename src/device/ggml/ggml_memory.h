@@ -17,14 +17,14 @@ typedef struct host_ints {
 } host_ints;
 
 struct device_mem {
-    uint64_t id;                        /* never used twice */
+    uint64_t id; /* never used twice */
     struct ggml_context *context;
     struct ggml_tensor *whole;          /* the block as bytes; or the weight */
     struct ggml_backend_buffer *buffer; /* of the block; NULL: a weight, which lies in another's */
     host_ints *ints;
-    const void *stored;                 /* a weight as the file has it, [rows] of stored_type; NULL: a block */
+    const void *stored; /* a weight as the file has it, [rows] of stored_type; NULL: a block */
     quant_type stored_type;
-    struct device_mem *next;            /* weights, listed in the memory */
+    struct device_mem *next; /* weights, listed in the memory */
 };
 
 typedef struct mapped_file mapped_file;
@@ -36,7 +36,7 @@ typedef struct ggml_memory {
     struct device_mem *weights;
     mapped_file *files;
     weight_slab *slabs;
-    bool told[QUANT_TYPE_COUNT];       /* the log knows that this type is converted */
+    bool told[QUANT_TYPE_COUNT]; /* the log knows that this type is converted */
 } ggml_memory;
 
 void memory_close(ggml_memory *m);
@@ -46,8 +46,8 @@ qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err);
 void memory_read(void *dst, const dmat *src);
 /* The integers [n] that were last written at offset, NULL if none were. */
 const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n);
-/* In place where the device takes host memory and the data are aligned, else uploaded in small parts, as the type if the device
- * multiplies it, else as f16 or f32. */
+/* In place where the device takes host memory and the data are aligned, else uploaded in small parts, as the type if
+ * the device multiplies it, else as f16 or f32. */
 qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, int type, size_t rows,
                               size_t cols, qasr_error *err);
 /* Does the device multiply weights of a type? */

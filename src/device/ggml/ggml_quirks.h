@@ -1,5 +1,6 @@
-/* What a back end can do, less what the user does not want it to do: QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 names operations of ggml
- * and types of weights, for drivers that have them and do them wrong, and for tests of what is done instead. */
+/* What a back end can do, less what the user does not want it to do: QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 names
+ * operations of ggml and types of weights, for drivers that have them and do them wrong, and for tests of what is done
+ * instead. */
 #ifndef QASR_DEVICE_GGML_GGML_QUIRKS_H
 #define QASR_DEVICE_GGML_GGML_QUIRKS_H
 

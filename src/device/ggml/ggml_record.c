@@ -48,8 +48,9 @@ void record_view(recording *r, const dmat *m)
 {
     if (!reserve(r, (void **)&r->views, &r->views_room, r->n_views, sizeof *r->views))
         return;
-    r->views[r->n_views++] = m && m->mem ? (view){ m->mem, m->mem->id, m->offset, m->rows, m->cols, m->stride, (uint64_t)m->type }
-                                         : (view){ 0 };
+    r->views[r->n_views++] =
+        m && m->mem ? (view){ m->mem, m->mem->id, m->offset, m->rows, m->cols, m->stride, (uint64_t)m->type }
+                    : (view){ 0 };
     r->ops[r->n_ops - 1].n_views++;
 }
 
@@ -79,7 +80,8 @@ float record_to_float(uint64_t n)
 bool record_equal(const recording *a, const recording *b)
 {
     return a->n_ops == b->n_ops && a->n_views == b->n_views && a->n_numbers == b->n_numbers &&
-           memcmp(a->ops, b->ops, a->n_ops * sizeof *a->ops) == 0 && memcmp(a->views, b->views, a->n_views * sizeof *a->views) == 0 &&
+           memcmp(a->ops, b->ops, a->n_ops * sizeof *a->ops) == 0 &&
+           memcmp(a->views, b->views, a->n_views * sizeof *a->views) == 0 &&
            memcmp(a->numbers, b->numbers, a->n_numbers * sizeof *a->numbers) == 0;
 }
 
@@ -98,5 +100,6 @@ qasr_status record_copy(recording *to, const recording *from, qasr_error *err)
     *to = (recording){ .n_ops = from->n_ops, .n_views = from->n_views, .n_numbers = from->n_numbers };
     TRY(copy_list((void **)&to->ops, &to->ops_room, from->ops, from->n_ops, sizeof *from->ops, err));
     TRY(copy_list((void **)&to->views, &to->views_room, from->views, from->n_views, sizeof *from->views, err));
-    return copy_list((void **)&to->numbers, &to->numbers_room, from->numbers, from->n_numbers, sizeof *from->numbers, err);
+    return copy_list((void **)&to->numbers, &to->numbers_room, from->numbers, from->n_numbers, sizeof *from->numbers,
+                     err);
 }

@@ -12,11 +12,24 @@ typedef struct view {
 _Static_assert(sizeof(view) == sizeof(device_mem *) + 6 * sizeof(uint64_t), "padding would be compared");
 
 typedef enum op_kind {
-    OP_COPY, OP_EMBED, OP_LINEAR, OP_RMS_NORM, OP_LAYER_NORM, OP_ADD_CYCLIC, OP_CONV, OP_CONV_TO_ROWS, OP_ATTENTION_WINDOWS,
-    OP_ROPE_AND_CACHE, OP_ATTENTION_CACHED, OP_ARGMAX, OP_KINDS
+    OP_COPY,
+    OP_EMBED,
+    OP_LINEAR,
+    OP_RMS_NORM,
+    OP_LAYER_NORM,
+    OP_ADD_CYCLIC,
+    OP_CONV,
+    OP_CONV_TO_ROWS,
+    OP_ATTENTION_WINDOWS,
+    OP_ROPE_AND_CACHE,
+    OP_ATTENTION_CACHED,
+    OP_ARGMAX,
+    OP_KINDS
 } op_kind;
 
-typedef struct op_head { uint64_t kind, n_views, n_numbers; } op_head;
+typedef struct op_head {
+    uint64_t kind, n_views, n_numbers;
+} op_head;
 
 typedef struct recording {
     op_head *ops;

@@ -28,7 +28,7 @@ static inline float half_at(const uint8_t *p)
 
 static inline uint8x16_t low_nibbles(uint8x16_t b) { return vandq_u8(b, vdupq_n_u8(15)); }
 static inline uint8x16_t high_nibbles(uint8x16_t b) { return vshrq_n_u8(b, 4); }
-static inline uint8x16_t shift_right(uint8x16_t b, unsigned n) { return vshlq_u8(b, vdupq_n_s8((int8_t)-(int)n)); }
+static inline uint8x16_t shift_right(uint8x16_t b, unsigned n) { return vshlq_u8(b, vdupq_n_s8((int8_t) - (int)n)); }
 static inline int8x16_t minus(uint8x16_t b, int8_t offset)
 {
     return vsubq_s8(vreinterpretq_s8_u8(b), vdupq_n_s8(offset));

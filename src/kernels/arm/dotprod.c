@@ -5,8 +5,8 @@
 #error "build with the dot product flags of src/kernels/meson.build"
 #endif
 
-#include "kernels/levels.h"
 #include "kernels/arm/vec.h"
+#include "kernels/levels.h"
 
 #include "kernels/arm/blocks_neon.h"
 

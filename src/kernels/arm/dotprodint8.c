@@ -1,19 +1,19 @@
-/* NEON with dot products of signed bytes: the register tile of int8 products. 12 vectors of integers and 12 of float sums,
- * two of weights and the activations of a step. */
+/* NEON with dot products of signed bytes: the register tile of int8 products. 12 vectors of integers and 12 of float
+ * sums, two of weights and the activations of a step. */
 #ifndef __ARM_FEATURE_DOTPROD
 #error "build with the dot product flags of src/kernels/meson.build"
 #endif
 
-#include "kernels/levels.h"
 #include "kernels/arm/vec.h"
+#include "kernels/levels.h"
 
 enum { INT8_ROWS = 6, INT8_VECS = 2 };
 
 typedef int32x4_t vi;
 static inline vf vf_from_vi(vi v) { return vcvtq_f32_s32(v); }
 
-static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a, const float *b,
-                                                            unsigned rows, int with_min)
+static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a,
+                                                            const float *b, unsigned rows, int with_min)
 {
 #pragma GCC unroll 8
     for (unsigned r = 0; r < rows; r++)
@@ -46,5 +46,6 @@ static void pack_b(float *q, const int8_t *rows, size_t ld, unsigned n_rows, siz
 
 void kernels_fill_dotprodint8(kernels *k)
 {
-    k->gemm_int8 = (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 8, .tile = int8_tile, .pack_b = pack_b };
+    k->gemm_int8 =
+        (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 8, .tile = int8_tile, .pack_b = pack_b };
 }

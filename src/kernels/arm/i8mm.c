@@ -4,8 +4,8 @@
 #error "build with the i8mm flags of src/kernels/meson.build"
 #endif
 
-#include "kernels/levels.h"
 #include "kernels/arm/vec.h"
+#include "kernels/levels.h"
 
 enum { INT8_ROWS = 6, INT8_VECS = 2, K_STEP = 8, COLS = INT8_VECS * VL };
 
@@ -13,8 +13,8 @@ typedef int32x4_t vi;
 static inline vf vf_from_vi(vi v) { return vcvtq_f32_s32(v); }
 
 /* Panel: for each 8 elements those of column 0, of column 1 .. */
-static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a, const float *b,
-                                                            unsigned rows, int with_min)
+static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a,
+                                                            const float *b, unsigned rows, int with_min)
 {
     const int8_t *w = (const int8_t *)b;
     const unsigned pairs = (rows + 1) / 2; /* missing rows are in the panel of activations */
@@ -64,5 +64,6 @@ static void pack_b(float *q, const int8_t *rows, size_t ld, unsigned n_rows, siz
 
 void kernels_fill_i8mm(kernels *k)
 {
-    k->gemm_int8 = (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 8, .tile = int8_tile, .pack_b = pack_b };
+    k->gemm_int8 =
+        (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 8, .tile = int8_tile, .pack_b = pack_b };
 }

@@ -4,8 +4,8 @@
 #error "build with the NEON flags of src/kernels/meson.build"
 #endif
 
-#include "kernels/levels.h"
 #include "kernels/arm/vec.h"
+#include "kernels/levels.h"
 
 #include "kernels/exp.inc.h"
 #include "kernels/rows.inc.h"
@@ -18,8 +18,8 @@ enum { TILE_ROWS = 6, TILE_VECS = 4 };
 #include "kernels/attention.inc.h"
 
 enum { GEMV_FLOAT_ROWS = 4 };
-#include "kernels/gemv_float.inc.h"
 #include "kernels/dequantize_float.inc.h"
+#include "kernels/gemv_float.inc.h"
 
 #include "kernels/arm/blocks_neon.h"
 
@@ -105,8 +105,8 @@ static inline void widen(vf out[4], int8x16_t q)
 }
 
 /* The products and sums of the scalar reference, in its order and uncontracted: the same bits. */
-static inline __attribute__((always_inline)) void dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack,
-                                                             unsigned bytes, unsigned parts, int has_min)
+static inline __attribute__((always_inline)) void
+dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack, unsigned bytes, unsigned parts, int has_min)
 {
     for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
 #pragma GCC unroll 8

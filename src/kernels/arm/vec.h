@@ -95,7 +95,7 @@ static inline float vf_first(vf v) { return vgetq_lane_f32(v, 0); }
 static inline float vf_sum(vf v) { return vaddvq_f32(v); }
 /* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
 static inline vf vf_sums(vf r[VL]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
-static inline float vf_hmax(vf v) { return vmaxvq_f32(v); } /* of numbers: one NaN makes it NaN */
+static inline float vf_hmax(vf v) { return vmaxvq_f32(v); }     /* of numbers: one NaN makes it NaN */
 static inline vf vf_cols_before(vf v, ptrdiff_t n, float other) /* lanes from n on become other */
 {
     const int32x4_t lane = { 0, 1, 2, 3 };

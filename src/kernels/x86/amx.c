@@ -1,7 +1,8 @@
 /* AMX: the register tile on pairs of bfloat16 with 16 x 16 tile registers (tdpbf16ps: 16 pairs of products for each
  * of 256 sums at once). A block of 32 x 32 sums takes four tile registers, two more hold 32 rows of activations and
  * two 32 rows of weights, 16 steps of each. */
-#if !(defined(__AMX_TILE__) && defined(__AMX_BF16__)) && !(defined(__AMXTILE__) && defined(__AMXBF16__)) /* gcc, older clang */
+#if !(defined(__AMX_TILE__) && defined(__AMX_BF16__)) &&                                                               \
+    !(defined(__AMXTILE__) && defined(__AMXBF16__)) /* gcc, older clang */
 #error "build with the AMX flags of src/kernels/meson.build"
 #endif
 
@@ -73,7 +74,8 @@ static void multiply_rest(const float *a, size_t lda, const float *b, size_t ste
 }
 
 /* Full blocks are summed where they lie, others in a copy. */
-static void tile(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n, int accumulate)
+static void tile(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
+                 int accumulate)
 {
     float copy[BLOCK * BLOCK];
     int whole = m == BLOCK && n == BLOCK;
@@ -117,5 +119,6 @@ void kernels_fill_amx(kernels *k)
 {
     /* these tiles round activations less, and byte products of AVX-512 are not known to be faster */
     k->gemm_int8 = (gemm_int8_kernels){ 0 };
-    k->gemm_bf16 = (gemm_kernels){ .mr = BLOCK, .nr = BLOCK, .tile = tile, .pack_a = pack_a, .pack_b = kernels_pack_b_32 };
+    k->gemm_bf16 =
+        (gemm_kernels){ .mr = BLOCK, .nr = BLOCK, .tile = tile, .pack_a = pack_a, .pack_b = kernels_pack_b_32 };
 }

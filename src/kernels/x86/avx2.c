@@ -17,8 +17,8 @@ enum { TILE_ROWS = 6, TILE_VECS = 2 };
 #include "kernels/attention.inc.h"
 
 enum { GEMV_FLOAT_ROWS = 2 };
-#include "kernels/gemv_float.inc.h"
 #include "kernels/dequantize_float.inc.h"
+#include "kernels/gemv_float.inc.h"
 
 #include "kernels/x86/blocks_avx2.h"
 
@@ -100,8 +100,8 @@ static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t
 static inline vf bytes_to_float(__m128i q) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)); }
 
 /* The products and sums of the scalar reference, in its order and uncontracted: the same bits. */
-static inline __attribute__((always_inline)) void dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack,
-                                                             unsigned bytes, unsigned parts, int has_min)
+static inline __attribute__((always_inline)) void
+dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack, unsigned bytes, unsigned parts, int has_min)
 {
     for (size_t i = 0; i < n; i += parts * QK, blocks += bytes) {
 #pragma GCC unroll 8
@@ -138,7 +138,7 @@ static inline __attribute__((always_inline)) void unpack_int8(int8_t *q, float *
     }
 }
 
-#define DEQUANTIZE(type, parts, has_min)                                                                                \
+#define DEQUANTIZE(type, parts, has_min)                                                                               \
     static void dequantize_##type(float *out, const void *blocks, size_t n)                                            \
     {                                                                                                                  \
         dequantize(out, blocks, n, unpack_##type, sizeof(block_##type), parts, has_min);                               \
@@ -170,7 +170,7 @@ UNPACK_INT8(iq4_nl, 1, 0)
 /* ---- products with quantized rows ---- */
 
 typedef struct loaded_act {
-    __m256i v[2]; /* the 32 integers, 16 bits each */
+    __m256i v[2];   /* the 32 integers, 16 bits each */
     float d, d_sum; /* scale; scale * sum of the integers */
 } loaded_act;
 

@@ -1,7 +1,7 @@
-/* AVX2: the register tile of int8 products, for weights of up to 5 bits. vpmaddubsw sums two products of an unsigned and a
- * signed byte in 16 bits and saturates: with weights as u = w + 16 (those with a minimum are unsigned as they are),
- * 0 .. 31, a lane holds 8 products, 8 * 31 * 127 < 2^15, before it is widened. 12 vectors of 16-bit sums stay in registers,
- * 32-bit and float sums in the first cache: faster than 4 x 16 or 6 x 8. */
+/* AVX2: the register tile of int8 products, for weights of up to 5 bits. vpmaddubsw sums two products of an unsigned
+ * and a signed byte in 16 bits and saturates: with weights as u = w + 16 (those with a minimum are unsigned as they
+ * are), 0 .. 31, a lane holds 8 products, 8 * 31 * 127 < 2^15, before it is widened. 12 vectors of 16-bit sums stay in
+ * registers, 32-bit and float sums in the first cache: faster than 4 x 16 or 6 x 8. */
 #if !defined(__AVX2__) || !defined(__FMA__)
 #error "build with the AVX2 flags of src/kernels/meson.build"
 #endif
@@ -22,8 +22,8 @@ static inline vi add_words(vi a, vi b)
     return a;
 }
 
-static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a, const float *b,
-                                                            unsigned rows, int with_min)
+static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a,
+                                                            const float *b, unsigned rows, int with_min)
 {
     enum { STEPS = QK / 4 };
 #pragma GCC unroll 8
@@ -70,5 +70,6 @@ static void pack_b(float *q, const int8_t *rows, size_t ld, unsigned n_rows, siz
 
 void kernels_fill_avx2int8(kernels *k)
 {
-    k->gemm_int8 = (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 5, .tile = int8_tile, .pack_b = pack_b };
+    k->gemm_int8 =
+        (gemm_int8_kernels){ .mr = INT8_ROWS, .nr = INT8_COLS, .bits = 5, .tile = int8_tile, .pack_b = pack_b };
 }

@@ -16,9 +16,9 @@
 #include "kernels/x86/vec.h"
 
 enum {
-    BLOCKS = ACT_RUN / QK,  /* in a run */
-    ONE_ROWS = 4,  /* weight rows taken at once with one row of activations: they share its loads */
-    MANY_ROWS = 2, /* with several rows of activations: they share the unpacking of the weights */
+    BLOCKS = ACT_RUN / QK, /* in a run */
+    ONE_ROWS = 4,          /* weight rows taken at once with one row of activations: they share its loads */
+    MANY_ROWS = 2,         /* with several rows of activations: they share the unpacking of the weights */
 };
 
 /* Inline assembly: gcc 12 copies accumulators around the intrinsic. */
@@ -29,8 +29,14 @@ static inline __m512i dot_words(__m512i acc, __m512i a, __m512i b)
 }
 
 static inline __m512i load_64(const void *p) { return _mm512_loadu_si512(p); }
-static inline __m512i both_halves(const uint8_t *p) { return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-static inline __m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
+static inline __m512i both_halves(const uint8_t *p)
+{
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline __m512i join(__m256i low, __m256i high)
+{
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
 /* 16-bit shift counts: a in the lower 32 bytes, b in the upper */
 static inline __m512i counts(int a, int b) { return join(_mm256_set1_epi16((short)a), _mm256_set1_epi16((short)b)); }
 
@@ -52,8 +58,8 @@ static inline __m256i act_words(const float *x, vf inverse)
 
 static void quantize_quad(act_run *out, unsigned q, const float *x, vf inverse)
 {
-    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 18,
-                                          16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
+                                          24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1)), one = _mm512_set1_epi16(1);
     for (unsigned h = 0; h < 2; h++) {
         __m512i ab = join(act_words(x + 16 * h, inverse), act_words(x + QK + 16 * h, inverse));
@@ -96,14 +102,15 @@ typedef vf (*scales_fn)(const uint8_t *run);
 /* Quad q, 0 or 1, of a run. */
 typedef quad (*quad_fn)(const uint8_t *run, unsigned q, vf scales);
 
-/* Four blocks of a size as two vectors: the first 64 bytes, and as many of the last as it takes. Loads of 64 bytes nearly
- * always cross a cache line, which costs twice; so there are no more of them than needed, and what is loaded is kept. */
+/* Four blocks of a size as two vectors: the first 64 bytes, and as many of the last as it takes. Loads of 64 bytes
+ * nearly always cross a cache line, which costs twice; so there are no more of them than needed, and what is loaded is
+ * kept. */
 typedef struct blocks_4 {
     __m512i a, b;
 } blocks_4;
 
 /* Where b begins. */
-#define SECOND_AT(size) (4 * (size) <= 80 ? 4 * (size) - 16 : 4 * (size) <= 96 ? 4 * (size) - 32 : 64)
+#define SECOND_AT(size) (4 * (size) <= 80 ? 4 * (size)-16 : 4 * (size) <= 96 ? 4 * (size)-32 : 64)
 
 static inline __attribute__((always_inline)) blocks_4 load_blocks(const uint8_t *p, int size)
 {
@@ -120,15 +127,21 @@ static inline __attribute__((always_inline)) blocks_4 load_blocks(const uint8_t 
 }
 
 /* Index of the byte at o; bytes that lie in neither vector are left to the caller. */
-#define FROM(o, size) (char)((o) < 64 ? (o) : 64 + (o) - SECOND_AT(size))
+#define FROM(o, size) (char)((o) < 64 ? (o) : 64 + (o)-SECOND_AT(size))
 #define FROM_4(o, s) FROM(o, s), FROM((o) + 1, s), FROM((o) + 2, s), FROM((o) + 3, s)
 #define FROM_16(o, s) FROM_4(o, s), FROM_4((o) + 4, s), FROM_4((o) + 8, s), FROM_4((o) + 12, s)
 /* 16 bytes of each block, from at on. */
-#define BYTES_OF_FOUR(at, s) { FROM_16(at, s), FROM_16((at) + (s), s), FROM_16((at) + 2 * (s), s), FROM_16((at) + 3 * (s), s) }
+#define BYTES_OF_FOUR(at, s)                                                                                           \
+    {                                                                                                                  \
+        FROM_16(at, s), FROM_16((at) + (s), s), FROM_16((at) + 2 * (s), s), FROM_16((at) + 3 * (s), s)                 \
+    }
 /* One 16-bit word of each block, eight times. */
 #define TWICE(o, s) FROM(o, s), FROM((o) + 1, s), FROM(o, s), FROM((o) + 1, s)
 #define WORD_8(o, s) TWICE(o, s), TWICE(o, s), TWICE(o, s), TWICE(o, s)
-#define WORD_OF_FOUR(at, s) { WORD_8(at, s), WORD_8((at) + (s), s), WORD_8((at) + 2 * (s), s), WORD_8((at) + 3 * (s), s) }
+#define WORD_OF_FOUR(at, s)                                                                                            \
+    {                                                                                                                  \
+        WORD_8(at, s), WORD_8((at) + (s), s), WORD_8((at) + 2 * (s), s), WORD_8((at) + 3 * (s), s)                     \
+    }
 
 static inline __m512i pick(blocks_4 b, const char index[64])
 {
@@ -138,12 +151,13 @@ static inline __m512i pick(blocks_4 b, const char index[64])
 /* The half at byte at of four blocks, four lanes each. */
 static inline __attribute__((always_inline)) vf pick_halves(blocks_4 b, int at, int size)
 {
-#define HALF(i) (short)(FROM(at + (i) * size, size) / 2)
-    __m256i index = _mm256_setr_epi16(HALF(0), HALF(0), HALF(0), HALF(0), HALF(1), HALF(1), HALF(1), HALF(1), HALF(2), HALF(2),
-                                      HALF(2), HALF(2), HALF(3), HALF(3), HALF(3), HALF(3));
+#define HALF(i) (short)(FROM(at + (i)*size, size) / 2)
+    __m256i index = _mm256_setr_epi16(HALF(0), HALF(0), HALF(0), HALF(0), HALF(1), HALF(1), HALF(1), HALF(1), HALF(2),
+                                      HALF(2), HALF(2), HALF(2), HALF(3), HALF(3), HALF(3), HALF(3));
 #undef HALF
     __m512i from = _mm512_castsi256_si512(index);
-    __m512i words = at + 3 * size < 64 ? _mm512_permutexvar_epi16(from, b.a) : _mm512_permutex2var_epi16(b.a, from, b.b);
+    __m512i words =
+        at + 3 * size < 64 ? _mm512_permutexvar_epi16(from, b.a) : _mm512_permutex2var_epi16(b.a, from, b.b);
     return _mm512_cvtph_ps(_mm512_castsi512_si256(words));
 }
 
@@ -170,11 +184,13 @@ static inline void words_of_nibbles(__m512i w[4], __m512i q)
 /* Adds 16 where an element's bit among its block's 32 is set; bits[h]: 16 of them in every word of the block. */
 static inline void add_fifth_bits(__m512i w[4], const __m512i bits[2])
 {
-    const __m512i even = _mm512_set4_epi64(0x4000100004000100, 0x0040001000040001, 0x4000100004000100, 0x0040001000040001);
+    const __m512i even =
+        _mm512_set4_epi64(0x4000100004000100, 0x0040001000040001, 0x4000100004000100, 0x0040001000040001);
     const __m512i sixteen = _mm512_set1_epi16(16);
     for (int h = 0; h < 2; h++) {
         w[h] = _mm512_mask_add_epi16(w[h], _mm512_test_epi16_mask(bits[h], even), w[h], sixteen);
-        w[2 + h] = _mm512_mask_add_epi16(w[2 + h], _mm512_test_epi16_mask(bits[h], _mm512_slli_epi16(even, 1)), w[2 + h], sixteen);
+        w[2 + h] = _mm512_mask_add_epi16(w[2 + h], _mm512_test_epi16_mask(bits[h], _mm512_slli_epi16(even, 1)),
+                                         w[2 + h], sixteen);
     }
 }
 
@@ -293,7 +309,8 @@ static inline __attribute__((always_inline)) quad quad_q6_k(const uint8_t *run, 
     cd = _mm512_ternarylogic_epi32(cd, _mm512_srli_epi16(nibbles, 4), low, 0xf8);
     quad r;
     words_of_bytes(r.w, _mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xdd));
-    __m512i even = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6), _mm512_set1_epi32((int)(8 * q)));
+    __m512i even = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6),
+                                    _mm512_set1_epi32((int)(8 * q)));
     r.scale[0] = _mm512_permutexvar_ps(even, scales);
     r.scale[1] = _mm512_permutexvar_ps(_mm512_add_epi32(even, _mm512_set1_epi32(1)), scales);
     return r;
@@ -321,7 +338,8 @@ static inline vf scales_k(const uint8_t *run)
 
 static inline void spread_scales_k(quad *r, unsigned q, vf scales)
 {
-    __m512i at = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), _mm512_set1_epi32((int)(4 * q)));
+    __m512i at = _mm512_add_epi32(_mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
+                                  _mm512_set1_epi32((int)(4 * q)));
     r->scale[0] = _mm512_permutexvar_ps(at, scales);
     r->min = _mm512_permutexvar_ps(_mm512_add_epi32(at, _mm512_set1_epi32(8)), scales);
 }
@@ -329,7 +347,8 @@ static inline void spread_scales_k(quad *r, unsigned q, vf scales)
 /* even: bytes of blocks 0 (32 bytes) and 2, odd: of blocks 1 and 3 */
 static inline void words_of_pairs(__m512i w[4], __m512i even, __m512i odd)
 {
-    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
+                  second = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     words_of_bytes(w, _mm512_permutex2var_epi64(even, first, odd), _mm512_permutex2var_epi64(even, second, odd));
 }
 
@@ -362,12 +381,13 @@ static inline __attribute__((always_inline)) quad quad_q5_k(const uint8_t *run, 
 
 typedef struct block_kind {
     quad_fn quad;
-    scales_fn scales;      /* of superblocks */
-    unsigned bytes;        /* of a run */
-    unsigned block_bytes;  /* 0: superblocks */
-    vf (*tail)(vf acc, const uint8_t *w, size_t n, const act_run *x); /* dot_tail; NULL: superblocks, rows are whole runs */
-    int offset_bits;       /* quants are w + 2^offset_bits; 0: they are w */
-    bool has_min, split;   /* halves of blocks have their own scales */
+    scales_fn scales;     /* of superblocks */
+    unsigned bytes;       /* of a run */
+    unsigned block_bytes; /* 0: superblocks */
+    vf (*tail)(vf acc, const uint8_t *w, size_t n,
+               const act_run *x); /* dot_tail; NULL: superblocks, rows are whole runs */
+    int offset_bits;              /* quants are w + 2^offset_bits; 0: they are w */
+    bool has_min, split;          /* halves of blocks have their own scales */
 } block_kind;
 
 /* Activations of a quad as the weights meet them. */
@@ -428,8 +448,9 @@ static inline __attribute__((always_inline)) void dot_run_one(vf *acc, const uin
 }
 
 /* The same for m rows of activations, row_runs apart: acc[r * GEMV_MAX_ROWS + j]. */
-static inline __attribute__((always_inline)) void dot_run_many(vf *acc, const uint8_t *w, size_t stride, const act_run *x,
-                                                               size_t row_runs, size_t m, unsigned rows, block_kind kind)
+static inline __attribute__((always_inline)) void dot_run_many(vf *acc, const uint8_t *w, size_t stride,
+                                                               const act_run *x, size_t row_runs, size_t m,
+                                                               unsigned rows, block_kind kind)
 {
     quad weights[MANY_ROWS][2];
 #pragma GCC unroll 2
@@ -467,7 +488,8 @@ static inline __attribute__((always_inline)) void fetch_ahead(const uint8_t *ahe
 }
 
 /* acc + the unfinished run of a row, n blocks, which are filled up with zeros as the activations are. */
-static inline __attribute__((always_inline)) vf dot_tail(vf acc, const uint8_t *w, size_t n, const act_run *x, block_kind kind)
+static inline __attribute__((always_inline)) vf dot_tail(vf acc, const uint8_t *w, size_t n, const act_run *x,
+                                                         block_kind kind)
 {
     uint8_t whole[BLOCKS * sizeof(block_q8_0)] = { 0 };
     memcpy(whole, w, n * kind.block_bytes);
@@ -475,8 +497,8 @@ static inline __attribute__((always_inline)) vf dot_tail(vf acc, const uint8_t *
     return acc;
 }
 
-static inline __attribute__((always_inline)) void gemv_one(float *out, const uint8_t *w, size_t row_bytes, const act_run *x,
-                                                           size_t k, unsigned rows, block_kind kind)
+static inline __attribute__((always_inline)) void gemv_one(float *out, const uint8_t *w, size_t row_bytes,
+                                                           const act_run *x, size_t k, unsigned rows, block_kind kind)
 {
     vf acc[ONE_ROWS];
     const uint8_t *ahead = w + rows * row_bytes;
@@ -495,8 +517,9 @@ static inline __attribute__((always_inline)) void gemv_one(float *out, const uin
         out[r] = vf_sum(acc[r]);
 }
 
-static inline __attribute__((always_inline)) void gemv_many(float *out, size_t ld_out, const uint8_t *w, size_t row_bytes,
-                                                            const act_run *x, size_t k, size_t m, unsigned rows, block_kind kind)
+static inline __attribute__((always_inline)) void gemv_many(float *out, size_t ld_out, const uint8_t *w,
+                                                            size_t row_bytes, const act_run *x, size_t k, size_t m,
+                                                            unsigned rows, block_kind kind)
 {
     vf acc[MANY_ROWS * GEMV_MAX_ROWS];
     size_t row_runs = (k + ACT_RUN - 1) / ACT_RUN;
@@ -518,8 +541,8 @@ static inline __attribute__((always_inline)) void gemv_many(float *out, size_t l
             out[j * ld_out + r] = vf_sum(acc[r * GEMV_MAX_ROWS + j]);
 }
 
-static inline __attribute__((always_inline)) void gemv(float *out, size_t ld_out, const uint8_t *w, const act_run *x, size_t n,
-                                                       size_t k, size_t m, block_kind kind)
+static inline __attribute__((always_inline)) void gemv(float *out, size_t ld_out, const uint8_t *w, const act_run *x,
+                                                       size_t n, size_t k, size_t m, block_kind kind)
 {
     size_t row_bytes = kind.block_bytes ? k / QK * kind.block_bytes : k / ACT_RUN * kind.bytes, r = 0;
     if (m > 1) {
@@ -546,7 +569,8 @@ static inline __attribute__((always_inline)) void gemv(float *out, size_t ld_out
         return dot_tail(acc, w, n, x,                                                                                  \
                         (block_kind){ .quad = quad_##type, .block_bytes = sizeof(block_##type), __VA_ARGS__ });        \
     }                                                                                                                  \
-    GEMV(type, .bytes = BLOCKS * sizeof(block_##type), .block_bytes = sizeof(block_##type), .tail = tail_##type, __VA_ARGS__)
+    GEMV(type, .bytes = BLOCKS * sizeof(block_##type), .block_bytes = sizeof(block_##type), .tail = tail_##type,       \
+         __VA_ARGS__)
 
 GEMV_32(q8_0, .offset_bits = 0)
 GEMV_32(q4_0, .offset_bits = 3)

@@ -1,7 +1,7 @@
-/* AVX-VNNI (vpdpbusd on 256 bits, in processors without AVX-512): products with block-quantized weights, and the register
- * tile of int8 products. Weights are made unsigned, u = w + 128, activations are 256 hi + lo in products of few rows, so
- *   sum w v = 256 sum u hi + sum u lo - 128 sum v
- * holds exactly in 32-bit lanes of 4 elements, whose result, at most 4 * 128 * 32639 < 2^24, converts to float exactly.
+/* AVX-VNNI (vpdpbusd on 256 bits, in processors without AVX-512): products with block-quantized weights, and the
+ * register tile of int8 products. Weights are made unsigned, u = w + 128, activations are 256 hi + lo in products of
+ * few rows, so sum w v = 256 sum u hi + sum u lo - 128 sum v holds exactly in 32-bit lanes of 4 elements, whose result,
+ * at most 4 * 128 * 32639 < 2^24, converts to float exactly.
  *
  * The tests also build this file with AVXVNNI_EVEX: the same instruction in the encoding of AVX-512, for machines that
  * have only that. */

@@ -15,8 +15,9 @@ typedef struct unpacked {
     float min;
 } unpacked;
 
-/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those three
- * steps further on come to the second cache and the next ones to the first, each as one stream (gemv_blocks.inc.h). */
+/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those
+ * three steps further on come to the second cache and the next ones to the first, each as one stream
+ * (gemv_blocks.inc.h). */
 #define GEMV_PREFETCH(p, far)                                                                                          \
     do {                                                                                                               \
         _mm_prefetch((p), _MM_HINT_T0);                                                                                \

@@ -22,10 +22,7 @@ static inline __mmask16 first_lanes(size_t n) { return (__mmask16)((1u << n) - 1
 /* The first n lanes, n <= VL; the others are 0 (loads) or left alone (stores). */
 static inline vf vf_load_part(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 static inline void vf_store_part(float *p, vf v, size_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
-static inline vf vf_load_f16(const uint16_t *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-}
+static inline vf vf_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 static inline vf vf_load_f16_part(const uint16_t *p, size_t n)
 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
@@ -50,8 +47,7 @@ static inline void vf_store_f16(uint16_t *p, vf v)
 }
 static inline void vf_store_f16_part(uint16_t *p, vf v, size_t n)
 {
-    _mm256_mask_storeu_epi16(p, first_lanes(n),
-                             _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_mask_storeu_epi16(p, first_lanes(n), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a b */
@@ -59,14 +55,15 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
-static inline vf vf_round(vf a)
-{
-    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+static inline vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* a * 2^n for integral n; exp's range is such that the result is 0 below the smallest float. */
 static inline vf vf_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 static const float EXP_LOWEST = -104.0f; /* exp of it rounds to 0 */
-static inline vf vf_exp_underflow(vf result, vf x) { (void)x; return result; }
+static inline vf vf_exp_underflow(vf result, vf x)
+{
+    (void)x;
+    return result;
+}
 static inline vf vf_pick_positive(vf x, vf yes, vf no) /* x > 0 ? yes : no */
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, vf_zero(), _CMP_GT_OQ), no, yes);
@@ -91,7 +88,8 @@ static inline vf vf_sums(vf r[VL])
     }
     for (int n = 2; n > 0; n /= 2)
         for (int i = 0; i < n; i++)
-            r[i] = _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd);
+            r[i] =
+                _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd);
     return r[0];
 }
 static inline float vf_hmax(vf v)

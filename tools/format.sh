@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# format.sh [--check]: lay out all C files by .clang-format, or with --check only list those that are not. The version is that
+# of tools/requirements.txt, as every version lays out some things its own way. Exit status of --check: 77 if it is missing.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+clang_format=$VENV/bin/clang-format
+if ! [ -x "$clang_format" ]; then
+    say "clang-format is missing: tools/venv.sh installs it"
+    exit 77
+fi
+cd "$ROOT"
+mapfile -t files < <(find app bench cli examples include src tests -name '*.[ch]' | sort)
+[ ${#files[@]} -gt 200 ] || fail "only ${#files[@]} C files found"
+if [ "${1:-}" != --check ]; then
+    "$clang_format" -i "${files[@]}"
+    exit
+fi
+"$clang_format" --dry-run -Werror "${files[@]}" || fail "some files are not laid out by .clang-format: run 'make format'"
+say "${#files[@]} files are laid out by .clang-format"
