@@ -86,6 +86,8 @@ QASR_API const char *qasr_build_fact(size_t index, const char **value);
 /* Name of the CPU kernel level in use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", ... The environment
  * variable QASR_CPU=LEVEL masks higher levels. */
 QASR_API const char *qasr_cpu_level(void);
+/* The levels that QASR_CPU takes on this architecture, lowest first; NULL after the last. */
+QASR_API const char *qasr_cpu_level_name(size_t index);
 
 /* ---- audio ------------------------------------------------------------------------------- */
 
@@ -239,6 +241,9 @@ typedef struct qasr_session_options {
     {                                                                                                                  \
         sizeof(qasr_session_options), 0, 0, QASR_PRECISION_AUTO, 0, 0                                                  \
     }
+
+/* The names that kv_type takes, the default first; NULL after the last. */
+QASR_API const char *qasr_kv_type_name(size_t index);
 
 QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, const qasr_session_options *opt,
                                        qasr_error *err);

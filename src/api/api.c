@@ -24,6 +24,11 @@
 const char *qasr_version(void) { return QASR_VERSION_STRING; }
 const char *qasr_cpu_level(void) { return cpu_level_name(kernels_get(cpu_detect())->level); }
 
+const char *qasr_cpu_level_name(size_t index)
+{
+    return index < CPU_LEVEL_COUNT ? cpu_level_name((cpu_level)index) : NULL;
+}
+
 /* ---- audio ---- */
 
 qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err)
@@ -82,6 +87,11 @@ const char *qasr_language_name(size_t index) { return index < lang_count() ? lan
 const char *qasr_language_code(size_t index) { return index < lang_count() ? lang_at(index)->code : NULL; }
 
 /* ---- session ---- */
+
+const char *qasr_kv_type_name(size_t index)
+{
+    return index < DECODER_KV_TYPES ? quant_get(decoder_kv_types[index])->name : NULL;
+}
 
 qasr_status qasr_session_open(qasr_session **out, qasr_model *m, const qasr_session_options *opt, qasr_error *err)
 {

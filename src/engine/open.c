@@ -1,5 +1,6 @@
 /* Opens and closes models and sessions: a model is what threads can share, a session what one call needs. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -137,13 +138,16 @@ enum { AUTO_BATCH = 8 };
 
 static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
 {
-    static const quant_type types[] = { QUANT_F16, QUANT_F32, QUANT_Q8_0 };
-    for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (!name || strcmp(name, quant_get(types[i])->name) == 0) {
-            *type = types[i];
+    char choices[64] = "";
+    for (size_t i = 0; i < DECODER_KV_TYPES; i++) {
+        const char *kv_name = quant_get(decoder_kv_types[i])->name;
+        if (!name || strcmp(name, kv_name) == 0) {
+            *type = decoder_kv_types[i];
             return QASR_OK;
         }
-    return error_set(err, QASR_E_INVALID, "unknown type '%s' of keys and values; expected f16, f32, q8_0", name);
+        snprintf(choices + strlen(choices), sizeof choices - strlen(choices), "%s%s", i ? ", " : "", kv_name);
+    }
+    return error_set(err, QASR_E_INVALID, "unknown type '%s' of keys and values; expected %s", name, choices);
 }
 
 static qasr_status open_on(qasr_session *s, const char *name, const qasr_session_options *opt, qasr_error *err)

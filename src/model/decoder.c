@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "model/stages.h"
 
+const quant_type decoder_kv_types[DECODER_KV_TYPES] = { QUANT_F16, QUANT_F32, QUANT_Q8_0 };
+
 /* Slots 0, 1, 2-3, 4-7, .. 32-63. */
 enum { PREFILL_ROWS = 512, SLOT_GROUPS = 7 };
 _Static_assert(DECODER_MAX_SLOTS == 1 << (SLOT_GROUPS - 1), "the last slot is in the last group");

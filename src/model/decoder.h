@@ -10,6 +10,10 @@ typedef struct decoder decoder;
 
 enum { DECODER_MAX_SLOTS = DEVICE_MAX_SLOTS };
 
+/* The types that keys and values may have, the default first. */
+enum { DECODER_KV_TYPES = 3 };
+extern const quant_type decoder_kv_types[DECODER_KV_TYPES];
+
 /* n_slots: sequences at a time, from 1 to DECODER_MAX_SLOTS; an unused slot takes no memory (where the device wants
  * caches together, half of all may be taken in advance). kv_type: QUANT_F16, QUANT_F32 or QUANT_Q8_0. Errors: NOMEM,
  * UNSUPPORTED (heads that a kv_type cannot store). */
