@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures what quantization does to the demo model and writes docs/quality.md, with its plots beside it.
+"""Measures how quantization affects the demo model and writes docs/quality.md, with its plots beside it.
 
     quality.py QASR_PROGRAM OUTPUT
 
-Calibrates on models/demo/eval/calibration, quantizes in the ways of TYPES and DECODERS into a temporary folder, and runs 'qasr eval'
-on the clean and the hard clips, against the unquantized model. None of the clips is one of the calibration's. Evaluations
-run side by side, a thread each, as their results do not depend on it; speed is measured after them, alone.
+Calibrates on models/demo/eval/calibration, quantizes into a temporary folder with each of TYPES, alone and in mixes, and runs 'qasr eval'
+on the clean and the hard clips against the unquantized model. No test clip is a calibration clip. Evaluations
+run in parallel with one thread each, because their results do not depend on it; speed is measured afterwards, alone.
 """
 import concurrent.futures
 import json
@@ -26,30 +26,34 @@ AUTO_BITS = [4.6, 5, 5.5, 6, 6.5]
 BY_HAND = ["iq4_nl", "--tensor-type", "v_proj=q6_k"]
 WHOLE_BY_HAND = ["iq4_nl", "--encoder-qtype", "iq4_nl", "--tensor-type", "proj[12].weight=q8_0", "--tensor-type", "conv_out=q5_0",
                  "--tensor-type", "model.*v_proj=q6_k"]
-BY_FILE, LISTENING = "calibrated", "listening"
-CALIBRATED = (BY_FILE, LISTENING)
+BY_FILE, LAYERWISE = "calibrated", "layerwise"
+CALIBRATED = (BY_FILE, LAYERWISE)
 CALIBRATION_CLIPS = f"{DEMO}/eval/calibration/refs.tsv"
 SPEED_TOKENS, SPEED_RUNS = 200, 5
 HEAD = """# Quality
 
-Written by `make quality`: the demo model (10 million weights), quantized in several ways, on its two sets of clips ([the
-sets](../models/demo/eval/README.md)): `clean` without the long clips (120), and `hard` (60 noisy clips, where small errors tip near ties). Calibration
-has heard 120 other clips: "calibrated" with the file of `qasr calibrate --covariance`, "listening" with `--calibration-audio`. A model this small says how the ways of quantizing compare, not how much the published models lose.
+Written by `make quality`. The demo model (10 million weights) is quantized in several ways and evaluated on
+[its two sets of clips](../models/demo/eval/README.md): `clean` without the long clips (120), and `hard` (60 noisy
+clips, where small errors tip near ties). Calibration uses 120 other clips: "calibrated" means `--calibration` with a
+file of `qasr calibrate --covariance`, "layerwise" means `--calibration-audio` ([quantize.md](quantize.md#calibration)).
+Such a small model shows how the methods compare, not how much the published models lose.
 
-![Divergence against bits](quality-kl.svg)
+![KL divergence against bits per weight](quality-kl.svg)
 
-![Word errors against size](quality-wer.svg)
+![Word error rate against file size](quality-wer.svg)
 
-What the columns mean: [evaluation.md](evaluation.md). Rates are in %. KL is the mean divergence of the next-token distribution from the
-unquantized model's, teacher-forced on that model's answers, in nats, and its 95th percentile; first 32: the share of the first 32 tokens of
-that model's answers that are the same. The arithmetic is float32. Bits: per weight of the quantized matrices.
+[evaluation.md](evaluation.md) defines the columns. Rates are in %. KL is the mean KL divergence of the next-token
+distribution from that of the unquantized model, in nats, with teacher forcing on the unquantized model's answers; KL
+p95 is its 95th percentile. First 32 is the share of the first 32 tokens of these answers that agree. The arithmetic is
+float32. Bits are per weight of the quantized matrices.
 """
 SPEED_HEAD = """
 ## Size and speed
 
-Whole models in one file, the embedding quantized too; a calibration changes neither. Tokens per second: decoding {tokens} tokens for one clip,
-one sequence at a time, default precision, median of {runs} runs with {threads} threads ({level}); on a model of this size they say little about the
-weights, which stay in the caches, and they vary with what else the machine does. RSS: the process at its largest, with all that is not weights.
+Bundles, so the embedding is quantized too; calibration changes neither size nor speed. Tokens per second are for
+decoding {tokens} tokens of one clip, one sequence at a time, at the default precision: median of {runs} runs with {threads} threads
+({level}). For a model of this size they say little about the weights, which stay in the caches, and they vary with
+the load of the machine. Peak RSS is that of the whole process, not only of the weights.
 
 | type | encoder q8_0: bytes | bits | tokens/s | peak RSS, MB | encoder the same type: bytes | bits | tokens/s | peak RSS, MB |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|
@@ -62,19 +66,19 @@ TABLE_HEAD = """
 
 @dataclass
 class Way:
-    """A way of quantizing, and what came of it."""
+    """A way of quantizing, and its results."""
     name: str
     options: list           # of 'qasr quantize', with the scope
     how: str = ""           # "", or one of CALIBRATED
     size: int = 0
     bits: float = 0
     sets: tuple = ("clean", "hard")
-    figures: dict = field(default_factory=dict)  # of each set: what 'qasr eval' says
+    metrics: dict = field(default_factory=dict)  # per set: the output of 'qasr eval'
 
     def title(self):
         return self.name + (f", {self.how}" if self.how else "")
 
-    def is_whole(self):
+    def is_bundle(self):
         return "all" in self.options
 
 
@@ -88,7 +92,7 @@ def run_json(*args):
 
 def quantize(qasr, way, path, calibration):
     extra = ["--calibration", calibration] if way.how == BY_FILE or "--auto-mix" in way.options else []
-    extra += ["--calibration-audio", CALIBRATION_CLIPS] if way.how == LISTENING else []
+    extra += ["--calibration-audio", CALIBRATION_CLIPS] if way.how == LAYERWISE else []
     made = run_json(qasr, "quantize", "--input", DEMO, "--output", path, "--force", *way.options, *extra)
     matrices = [t for t in made["tensors"] if len(t["shape"]) == 2 and t["type"] not in ("bf16", "f16", "f32", "skipped")]
     way.size = made["file_bytes"]
@@ -96,7 +100,7 @@ def quantize(qasr, way, path, calibration):
 
 
 def model_options(way, path):
-    return ["--model", path] if way.is_whole() else ["--model", DEMO, "--decoder-gguf", path]
+    return ["--model", path] if way.is_bundle() else ["--model", DEMO, "--decoder-gguf", path]
 
 
 def evaluate(qasr, model, clips):
@@ -107,9 +111,9 @@ def evaluate(qasr, model, clips):
 def measure(qasr, way, path, calibration):
     quantize(qasr, way, path, calibration)
     for clips in way.sets:
-        way.figures[clips] = evaluate(qasr, model_options(way, path), clips)
+        way.metrics[clips] = evaluate(qasr, model_options(way, path), clips)
     os.remove(path)
-    print(f"{' '.join(way.options)} {way.how}: KL {way.figures['hard']['kl_mean']:.2e}", file=sys.stderr)
+    print(f"{' '.join(way.options)} {way.how}: KL {way.metrics['hard']['kl_mean']:.2e}", file=sys.stderr)
     return way
 
 
@@ -139,12 +143,12 @@ def quality_tables(heading, note, ways, original):
     text = f"\n## {heading}\n\n{note}\n"
     for clips in ways[0].sets:
         text += f"\n### {heading}: {clips} clips\n{TABLE_HEAD}" + quality_row("bf16, unquantized", "16", original[clips])
-        text += "".join(quality_row(w.title(), f"{w.bits:.2f}", w.figures[clips]) for w in ways)
+        text += "".join(quality_row(w.title(), f"{w.bits:.2f}", w.metrics[clips]) for w in ways)
     return text
 
 
 def measure_speed(qasr, way, folder):
-    """Tokens per second and MB of memory, and with what they were measured."""
+    """Tokens per second, MB of memory, and the last run, which has the settings."""
     path = os.path.join(folder, "speed.gguf")
     quantize(qasr, way, path, None)
     runs = [run_json(qasr, "transcribe", *model_options(way, path), "--batch", "1", "--ignore-eos", "--max-new-tokens", str(SPEED_TOKENS), "--threads", "2",
@@ -153,7 +157,7 @@ def measure_speed(qasr, way, folder):
 
 
 def speed_table(qasr, pairs, folder):
-    """pairs: the plain ways of a type with the encoder at q8_0 and at the same type."""
+    """pairs: for each type the uncalibrated bundles with the encoder at q8_0 and at the same type."""
     rows, made_with = "", {}
     for ways in pairs:
         cells = [ways[0].name]
@@ -167,11 +171,11 @@ def speed_table(qasr, pairs, folder):
 # ---- plots ------------------------------------------------------------------------------------------
 
 def kl_points(ways, labels=True):
-    return [(w.bits, w.figures["hard"]["kl_mean"], w.name if labels else "") for w in ways]
+    return [(w.bits, w.metrics["hard"]["kl_mean"], w.name if labels else "") for w in ways]
 
 
 def wer_points(ways):
-    return [(w.size / 1e6, 100 * w.figures["hard"]["wer"], w.name) for w in ways]
+    return [(w.size / 1e6, 100 * w.metrics["hard"]["wer"], w.name) for w in ways]
 
 
 def split(ways):
@@ -179,27 +183,27 @@ def split(ways):
 
 
 def draw_plots(folder, decoders, mixes, q8_encoder, same_encoder):
-    plain, by_file, listening = split(decoders)
-    plot(os.path.join(folder, "quality-kl.svg"), "Decoder quantized, hard clips: divergence from the unquantized model",
-         Axis("bits per weight of the quantized matrices", decimals=0), Axis("KL, nats, mean", log=True),
-         [Series("plain", kl_points(plain)), Series("calibrated, under plain ones of the same type", kl_points(by_file, labels=False)),
-          Series("listening", kl_points(listening, labels=False)),
-          Series("--auto-mix, listening", kl_points([w for w in mixes if w.how == LISTENING], labels=False), line=True)])
+    plain, by_file, layerwise = split(decoders)
+    plot(os.path.join(folder, "quality-kl.svg"), "Decoder quantized, hard clips: KL divergence from the unquantized model",
+         Axis("bits per weight of the quantized matrices", decimals=0), Axis("mean KL, nats", log=True),
+         [Series("plain", kl_points(plain)), Series("calibrated (same types, unlabelled)", kl_points(by_file, labels=False)),
+          Series("layerwise", kl_points(layerwise, labels=False)),
+          Series("--auto-mix, layerwise", kl_points([w for w in mixes if w.how == LAYERWISE], labels=False), line=True)])
     q8, same = split(q8_encoder), split(same_encoder)
-    plot(os.path.join(folder, "quality-wer.svg"), "Whole model in one file, hard clips: word errors",
+    plot(os.path.join(folder, "quality-wer.svg"), "Bundles, hard clips: word error rate",
          Axis("file size, MB", decimals=0), Axis("WER, %", decimals=0),
-         [Series("encoder q8_0", wer_points(q8[0])), Series("encoder q8_0, listening", wer_points(q8[2])),
-          Series("encoder the same type", wer_points(same[0])), Series("encoder the same type, listening", wer_points(same[2]))])
+         [Series("encoder q8_0", wer_points(q8[0])), Series("encoder q8_0, layerwise", wer_points(q8[2])),
+          Series("encoder the same type", wer_points(same[0])), Series("encoder the same type, layerwise", wer_points(same[2]))])
 
 
-# ---- the whole --------------------------------------------------------------------------------------
+# ---- main -------------------------------------------------------------------------------------------
 
 def each(name, options, **more):
     return [Way(name, options, how, **more) for how in ("", *CALIBRATED)]
 
 
 def decoder_ways():
-    """By one type or by hand, and mixed automatically: hard clips only, as their answers hardly change on the clean ones."""
+    """One type or a hand-made mix, and automatic mixes; hard clips only, because answers to the clean ones hardly change."""
     scope = ["--scope", DECODER_SCOPE]
     ways = [w for t in TYPES for w in each(t, [*scope, "--qtype", t], sets=("hard",))]
     ways += each("iq4_nl+v q6_k", [*scope, "--qtype", *BY_HAND], sets=("hard",))
@@ -220,9 +224,9 @@ def main():
         measure_all(qasr, (q8_encoder, same_encoder, decoders, mixes), folder, calibration)
         pairs = [(Way(t, ["--scope", "all", "--qtype", t]), Way(t, ["--scope", "all", "--qtype", t, "--encoder-qtype", t])) for t in TYPES]
         text = HEAD + speed_table(qasr, pairs, folder)
-    text += quality_tables("Whole model, encoder q8_0", "The default of `--scope all`: the encoder keeps 8 bits.", q8_encoder, original)
-    text += quality_tables("Whole model, encoder the same type", "With `--encoder-qtype` of the same type.", same_encoder, original)
-    text += quality_tables("Decoder alone", "The default scope: encoder and embedding stay in bf16.", decoders + mixes, original)
+    text += quality_tables("Bundle, encoder q8_0", "The default of `--scope all`: the encoder keeps 8 bits.", q8_encoder, original)
+    text += quality_tables("Bundle, encoder the same type", "The encoder gets the same type with `--encoder-qtype`.", same_encoder, original)
+    text += quality_tables("Decoder alone", "The default scope: encoder and embedding stay bf16.", decoders + mixes, original)
     draw_plots(os.path.dirname(output), decoders, mixes, q8_encoder, same_encoder)
     with open(output + ".partial", "w", encoding="utf-8") as f:
         f.write(text)

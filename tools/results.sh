@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# results.sh BUILD_DIR: run 'qasr bench' with models of full size and random weights and write what it says to docs/results.md.
-# Needs 10 GB of disk and of memory, and 8 GB in TMPDIR for the GGUF files that the model directories do not have; the models stay
-# in models/random-* for the next time. Leave the machine alone meanwhile.
-# In the environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS as the options of bench; BATCHES, those that
-# BATCH_VARIANTS are measured with beside; RESULTS the file to write.
+# results.sh BUILD_DIR: run 'qasr bench' on full-size models with random weights and write its report to docs/results.md.
+# Needs 10 GB of disk and of memory, and 8 GB in TMPDIR for GGUF files that the model directories do not have. The models stay
+# in models/random-* for the next run. Keep the machine idle meanwhile.
+# Environment: SIZES, REPEAT, TOKENS, SECONDS_OF_AUDIO, VARIANTS, THREADS as the options of bench; BATCHES, the batch sizes for
+# BATCH_VARIANTS; RESULTS, the file to write.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -33,7 +33,7 @@ cpu_model()
     printf '%s\n' "${name:-unknown}"
 }
 
-# section TITLE SIZE OPTION...: a section of the report: the command as one can type it, then what it prints
+# section TITLE SIZE OPTION...: a section of the report: the command to type, then its output
 section()
 {
     local title=$1 size=$2
@@ -47,16 +47,17 @@ report()
     cat <<END
 # Results
 
-Written by \`make results\`. The models have the shapes of the published checkpoints and random weights (tools/make_random_checkpoint.py):
-that decides speed and memory, but not text. CER and WER against the unquantized decoder say nothing here, as random weights have no
-preferences for quantization to keep.
+Written by \`make results\`. The models have the shapes of the published checkpoints and random weights
+(tools/make_random_checkpoint.py), which determine speed and memory but not the text. CER and WER against the
+unquantized decoder are meaningless here, because random weights have no clear best token that quantization could
+preserve.
 
-The audio is a generated signal. Load is the time until a session is ready; files are mapped, so their pages are first read during
-the phases after it. Peak RSS counts the pages of mapped files that were read.
+The audio is a generated signal. Load is the time until a session is ready. Files are mapped, so their pages are first
+read in the phases after it. Peak RSS includes the pages of mapped files that were read.
+
+[results-gpu.md](results-gpu.md) has the results on a GPU.
 
 ## Machine
-
-What a GPU gives: [results-gpu.md](results-gpu.md).
 
 CPU: $(cpu_model), $(getconf _NPROCESSORS_ONLN) logical processors.
 END
