@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# configure.sh BUILD_DIR [MESON_OPTION...]: make BUILD_DIR a Meson build directory with these options, be it new or not.
+# configure.sh BUILD_DIR [MESON_OPTION...]: create or reconfigure the Meson build directory BUILD_DIR with these options.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes models/demo/eval/calibration: short synthetic clips on which `qasr calibrate` measures the demo model.
+"""Writes models/demo/eval/calibration: short synthetic clips for calibrating the demo model.
 
 Needs numpy and the programs espeak-ng, flite and oggenc (Debian: espeak-ng flite vorbis-tools). Building and testing do
 not need this script: the clips are part of the tree.
@@ -7,8 +7,8 @@ not need this script: the clips are part of the tree.
     tools/make_calibration_audio.py models/demo/eval/calibration --exclude REFS.tsv...
 
 Sentences are drawn from templates and word lists like those of the model's training. A sentence that occurs in one of the
---exclude files (file, language, text; texts of several sentences are taken apart) is drawn again, so no clip says what a
-test clip says. The same seed, programs and --exclude files give the same bytes.
+--exclude files (file, language, text; texts of several sentences are taken apart) is drawn again, so no clip shares a
+sentence with a test clip. The same seed, programs and --exclude files give the same bytes.
 """
 
 import argparse
@@ -172,7 +172,7 @@ def read_wave(path):
     with wave.open(path, "rb") as file:
         if file.getnchannels() != 1 or file.getsampwidth() != 2:
             sys.exit(f"error: '{path}' is not 16-bit mono")
-        # espeak-ng does not know the length when it writes the header: take what is there
+        # espeak-ng does not know the length when it writes the header: read to the end
         data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return data.astype(np.float64) / 32768.0, file.getframerate()
 

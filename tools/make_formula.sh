@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make_formula.sh URL TARBALL: prints the Homebrew formula for the release whose source tarball is TARBALL and can be had at URL
+# make_formula.sh URL TARBALL: prints the Homebrew formula for the release whose source tarball TARBALL is published at URL
 # ('git archive --prefix=qasr/ -o TARBALL HEAD' makes one). HOMEPAGE is the URL's site unless it is set.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

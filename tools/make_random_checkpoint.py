@@ -25,12 +25,12 @@ of a matrix are equal. --full-random draws every tensor freshly (default for sha
 Rows of embed_tokens/lm_head of ids >= 151643 (the special tokens) are multiplied by --special-scale (0.05): greedy
 decoding then hardly ever picks an end-of-text token. With --special-scale 1 they are like any other row.
 
---residual-scale multiplies what the decoder's layers add to the residual stream (o_proj, down_proj). Random layers drown the
-input, and all logits are alike, which no trained model's are; with 0.01 the last token stands out, and it is repeated.
+--residual-scale multiplies the contribution of the decoder's layers to the residual stream (o_proj, down_proj). Random layers drown the
+input and make all logits alike, unlike those of a trained model; with 0.01 the last token stands out and is repeated.
 
-The tokenizer files are taken from --tokenizer DIR if it has them (as they are, or packed with an unpack.py as in
-tests/data/tokenizer), else a syntactically valid stand-in with the 256 byte tokens, a few merges (enough for the words
-that the prompt needs) and unique filler strings is written. The ids that the prompt uses (system 8948, user 872, assistant 77091,
+The tokenizer files come from --tokenizer DIR if it has them (plain, or packed with an unpack.py as in
+tests/data/tokenizer). Otherwise a syntactically valid stand-in is written, with the 256 byte tokens, a few merges (enough for the
+words of the prompt) and unique filler strings. The ids that the prompt uses (system 8948, user 872, assistant 77091,
 language 11528, newline 198, space 220) are right in the stand-in too.
 """
 import argparse

@@ -1,8 +1,8 @@
-"""Scatter plots as SVG, small and the same bytes for the same numbers; colours follow the reader's light or dark mode.
+"""Small scatter plots as SVG, the same bytes for the same numbers; colours follow the reader's light or dark mode.
 
     plot(path, title, x_axis, y_axis, series)
 
-Labels of points are put where they cover nothing, as far as there is room.
+Labels of points are placed where they cover nothing, if there is room.
 """
 import math
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ DARK = {"paper": "#0d1117", "ink": "#e6edf3", "grid": "#30363d", "a": "#6cb6ff",
 
 
 def style():
-    """No custom properties: what does not know them would draw black on black."""
+    """No custom properties, because programs that ignore them would draw black on black."""
     def rules(colours):
         lines = [f".paper {{ fill: {colours['paper']} }} text {{ fill: {colours['ink']} }} .grid {{ stroke: {colours['grid']} }}"]
         lines += [f".{k}, text.{k} {{ fill: {colours[k]} }} .line-{k} {{ stroke: {colours[k]} }}" for k in "abcd"]
