@@ -17,6 +17,9 @@ extern "C" {
 QASR_API const char *qasr_build_fact(size_t index, const char **value);
 /* Version of ggml, which drives GPUs; NULL if the library was built without. */
 QASR_API const char *qasr_ggml_version(void);
+/* Non-zero: qasr_quantize and qasr_calibrate work. Zero: the library was built with -Dquantize=disabled, and they fail
+ * with UNSUPPORTED. */
+QASR_API int qasr_can_quantize(void);
 
 /* The set of CPU kernels in use: "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", ... The environment variable
  * QASR_CPU=LEVEL disables higher levels. */

@@ -9,6 +9,8 @@
 #include "quant/mix.h"
 #include "quantize/convert.h"
 
+int qasr_can_quantize(void) { return HAVE_QUANTIZE; }
+
 size_t qasr_qtype_count(void) { return quant_mix_count(); }
 const char *qasr_qtype_name(size_t index) { return index < quant_mix_count() ? quant_mix_at(index)->name : NULL; }
 int qasr_qtype_is_mix(size_t index) { return index < quant_mix_count() && quant_mix_at(index)->is_mix; }
