@@ -8,7 +8,7 @@
 #include "app/models.h"
 #include "app/progress.h"
 #include "cli/cmd.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct args {
     const char *model, *output;

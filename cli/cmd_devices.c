@@ -7,7 +7,7 @@
 
 #include "app/json_util.h"
 #include "cli/cmd.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct args {
     int format;

@@ -11,7 +11,7 @@
 #include "app/metrics.h"
 #include "app/models.h"
 #include "cli/cmd.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct args {
     opt_files paths;

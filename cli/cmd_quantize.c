@@ -10,7 +10,7 @@
 #include "app/progress.h"
 #include "cli/cmd.h"
 #include "cli/quantize_out.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct args {
     const char *input, *output, *scope, *calibration;
@@ -77,6 +77,52 @@ static const opt opts[] = {
     { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
 };
 
+/* The tensor types of the command line, "REGEX=TYPE" cut at the last '='. Both halves of copies[i] are in the first
+ * arrays. */
+typedef struct rule_list {
+    const char **patterns, **types;
+    char **copies;
+    size_t n;
+} rule_list;
+
+static void free_rules(rule_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->copies[i]);
+    free(l->copies);
+    free(l->patterns);
+    free(l->types);
+}
+
+static int out_of_memory(void)
+{
+    message_print("out of memory");
+    return EXIT_FAILED;
+}
+
+static int split_rules(rule_list *l, const opt_files *given)
+{
+    l->patterns = calloc(given->n + 1, sizeof *l->patterns);
+    l->types = calloc(given->n + 1, sizeof *l->types);
+    l->copies = calloc(given->n + 1, sizeof *l->copies);
+    if (!l->patterns || !l->types || !l->copies)
+        return out_of_memory();
+    for (; l->n < given->n; l->n++) {
+        char *copy = l->copies[l->n] = strdup(given->names[l->n]);
+        char *equals = copy ? strrchr(copy, '=') : NULL;
+        if (!copy)
+            return out_of_memory();
+        if (!equals || equals == copy || !equals[1]) {
+            free(copy);
+            return opt_usage_error(&cmd_quantize, "--tensor-type '%s': expected REGEX=TYPE", given->names[l->n]);
+        }
+        *equals = 0;
+        l->patterns[l->n] = copy;
+        l->types[l->n] = equals + 1;
+    }
+    return EXIT_DONE;
+}
+
 /* What the callbacks work on. */
 typedef struct show {
     progress bar;
@@ -98,7 +144,7 @@ static int on_tensor(void *user, const qasr_quantize_tensor *t)
     return progress_interrupted();
 }
 
-static qasr_status run_library(qasr_quantize_options *options, show *s, qasr_quantize_report *report, bool with_bar,
+static qasr_status run_library(qasr_quantize_options *options, show *s, qasr_quantize_report **report, bool with_bar,
                                qasr_error *err)
 {
     progress_catch_signals();
@@ -111,10 +157,10 @@ static qasr_status run_library(qasr_quantize_options *options, show *s, qasr_qua
     return status;
 }
 
-static int quantize(const args *a, const qasr_tensor_type *tensor_types)
+static int quantize(const args *a, const rule_list *rules)
 {
     qasr_error err;
-    qasr_quantize_report report = { 0 };
+    qasr_quantize_report *report = NULL;
     qasr_quantize_options options = QASR_QUANTIZE_OPTIONS_INIT;
     options.input = a->input;
     options.output = a->output;
@@ -123,7 +169,8 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
     options.quantize_embeddings = a->quantize_embeddings;
     options.n_threads = a->n_threads;
     options.overwrite = a->overwrite;
-    options.tensor_types = tensor_types;
+    options.tensor_patterns = rules->patterns;
+    options.tensor_types = rules->types;
     options.n_tensor_types = a->tensor_types.n;
     options.encoder_qtype = a->encoder_qtype ? encoder_qtype_at((size_t)a->encoder_qtype) : NULL;
     options.embedding_qtype = a->embedding_qtype ? embedding_qtype_at((size_t)a->embedding_qtype) : NULL;
@@ -140,54 +187,10 @@ static int quantize(const args *a, const qasr_tensor_type *tensor_types)
         return EXIT_FAILED;
     }
     if (!a->quiet || a->dry_run || json)
-        quantize_out_report(&s.out, &report);
+        quantize_out_report(&s.out, report);
     quantize_out_abort(&s.out);
-    qasr_quantize_report_free(&report);
+    qasr_quantize_report_free(report);
     return EXIT_DONE;
-}
-
-/* Cuts "REGEX=TYPE" at its last '='; the halves stay where they are in *copy. False: it has been printed. */
-static bool split_rule(qasr_tensor_type *out, char *copy)
-{
-    char *equals = strrchr(copy, '=');
-    if (!equals || equals == copy || !equals[1]) {
-        opt_usage_error(&cmd_quantize, "--tensor-type '%s': expected REGEX=TYPE", copy);
-        return false;
-    }
-    *equals = 0;
-    *out = (qasr_tensor_type){ copy, equals + 1 };
-    return true;
-}
-
-/* The rules of the command line, split. */
-typedef struct rule_list {
-    qasr_tensor_type *rules;
-    char **copies;
-} rule_list;
-
-static void free_rules(rule_list *l, size_t n)
-{
-    for (size_t i = 0; l->copies && i < n; i++)
-        free(l->copies[i]);
-    free(l->copies);
-    free(l->rules);
-}
-
-static int split_rules(rule_list *l, const opt_files *given)
-{
-    l->rules = calloc(given->n + 1, sizeof *l->rules);
-    l->copies = calloc(given->n + 1, sizeof *l->copies);
-    for (size_t i = 0; l->rules && l->copies && i < given->n; i++) {
-        l->copies[i] = strdup(given->names[i]);
-        if (!l->copies[i])
-            break;
-        if (!split_rule(&l->rules[i], l->copies[i]))
-            return EXIT_USAGE;
-    }
-    if (l->rules && l->copies && (given->n == 0 || l->copies[given->n - 1]))
-        return EXIT_DONE;
-    message_print("out of memory");
-    return EXIT_FAILED;
 }
 
 static int run_parsed(args *a)
@@ -206,9 +209,9 @@ static int run_parsed(args *a)
         status = models_resolve(&cmd_quantize, &input, a->input);
     a->input = input;
     if (status == EXIT_DONE)
-        status = quantize(a, l.rules);
+        status = quantize(a, &l);
     free(input);
-    free_rules(&l, a->tensor_types.n);
+    free_rules(&l);
     return status;
 }
 

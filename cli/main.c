@@ -12,7 +12,7 @@
 #include "app/progress.h"
 #include "cli/cmd.h"
 #include "cli/pull/pull.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 static bool is_version(const char *word) { return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0; }
 static bool is_verbose(const char *word) { return strcmp(word, "--verbose") == 0 || strcmp(word, "-v") == 0; }

@@ -17,8 +17,9 @@ static bool is_skipped(const char *type) { return strcmp(type, "skipped") == 0; 
 static uint64_t count_weights(const qasr_quantize_report *report)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < report->n_rows; i++)
-        n += is_skipped(report->rows[i].type) ? 0 : report->rows[i].n_values;
+    const qasr_quantize_row *row;
+    for (size_t i = 0; (row = qasr_quantize_report_row(report, i)); i++)
+        n += is_skipped(row->type) ? 0 : row->n_values;
     return n;
 }
 
@@ -54,21 +55,22 @@ static void print_row(const qasr_quantize_row *r, bool with_errors)
 static void print_text(const quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
+    uint64_t file_bytes = qasr_quantize_report_file_bytes(report);
     printf("%s%-12s %-8s %7s %14s %10s %10s %7s", o->list ? "\n" : "", "kind", "type", "tensors", "weights",
            "MB before", "MB after", "bits");
     if (!dry)
         printf(" %10s %10s", "max error", "rms error");
     printf("\n");
-    for (size_t i = 0; i < report->n_rows; i++)
-        print_row(&report->rows[i], !dry);
+    for (size_t i = 0; i < qasr_quantize_report_row_count(report); i++)
+        print_row(qasr_quantize_report_row(report, i), !dry);
     if (o->n_mixed)
         print_mix(o);
     if (dry)
-        printf("the file would have %" PRIu64 " bytes (%.1f MB), %.3f bits per weight\n", report->file_bytes,
-               (double)report->file_bytes / 1e6, bits(report->file_bytes, count_weights(report)));
+        printf("the file would have %" PRIu64 " bytes (%.1f MB), %.3f bits per weight\n", file_bytes,
+               (double)file_bytes / 1e6, bits(file_bytes, count_weights(report)));
     else
-        printf("wrote '%s': %.1f MB in %.1f s\n", o->options->output, (double)report->file_bytes / 1e6,
-               report->seconds);
+        printf("wrote '%s': %.1f MB in %.1f s\n", o->options->output, (double)file_bytes / 1e6,
+               qasr_quantize_report_seconds(report));
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -123,9 +125,10 @@ static json_t *mix_object(const quantize_out *o)
 static void print_object(quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
+    uint64_t file_bytes = qasr_quantize_report_file_bytes(report), n_weights = count_weights(report);
     json_t *root = json_object(), *totals = json_array();
-    for (size_t i = 0; i < report->n_rows; i++)
-        json_array_append_new(totals, row_object(&report->rows[i], !dry));
+    for (size_t i = 0; i < qasr_quantize_report_row_count(report); i++)
+        json_array_append_new(totals, row_object(qasr_quantize_report_row(report, i), !dry));
     json_object_set_new(root, "input", json_text(o->options->input));
     json_object_set_new(root, "output", o->options->output ? json_text(o->options->output) : json_null());
     json_object_set_new(root, "dry_run", json_boolean(dry));
@@ -134,11 +137,11 @@ static void print_object(quantize_out *o, const qasr_quantize_report *report)
     json_object_set_new(root, "totals", totals);
     if (o->n_mixed)
         json_object_set_new(root, "auto_mix", mix_object(o));
-    json_object_set_new(root, "weights", json_count(count_weights(report)));
-    json_object_set_new(root, "file_bytes", json_count(report->file_bytes));
-    json_object_set_new(root, "bits_per_weight", json_number(bits(report->file_bytes, count_weights(report)), 4));
+    json_object_set_new(root, "weights", json_count(n_weights));
+    json_object_set_new(root, "file_bytes", json_count(file_bytes));
+    json_object_set_new(root, "bits_per_weight", json_number(bits(file_bytes, n_weights), 4));
     if (!dry)
-        json_object_set_new(root, "seconds", json_number(report->seconds, 3));
+        json_object_set_new(root, "seconds", json_number(qasr_quantize_report_seconds(report), 3));
     json_print(root, stdout);
     printf("\n");
     json_decref(root);

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 struct json_t; /* jansson.h: for the .c files */
 

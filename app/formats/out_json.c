@@ -6,6 +6,7 @@
 
 #include "app/formats/segment_json.h"
 #include "app/json_util.h"
+#include "qasr/qasr_tools.h"
 
 static void add_segments(json_t *o, const qasr_result *r)
 {

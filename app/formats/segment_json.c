@@ -17,21 +17,23 @@ static json_t *words_of(const qasr_segment *p)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < p->n_words; i++) {
+        const qasr_word *word = qasr_segment_word(p, i);
         json_t *o = json_object();
-        json_object_set_new(o, "text", json_text(p->words[i].text));
-        json_object_set_new(o, "confidence", json_number((double)p->words[i].confidence, 4));
+        json_object_set_new(o, "text", json_text(word->text));
+        json_object_set_new(o, "confidence", json_number((double)word->confidence, 4));
         json_array_append_new(list, o);
     }
     return list;
 }
 
-/* What the model thought of its answer, if it was asked. */
+/* How sure the model was of its answer. */
 static void add_scores(json_t *o, const qasr_segment *p)
 {
     json_t *log_probabilities = json_array(), *entropies = json_array();
     for (size_t i = 0; i < p->n_tokens; i++) {
-        json_array_append_new(log_probabilities, json_number((double)p->scores[i].log_probability, 4));
-        json_array_append_new(entropies, json_number((double)p->scores[i].entropy, 4));
+        const qasr_token_score *score = qasr_segment_token_score(p, i);
+        json_array_append_new(log_probabilities, json_number((double)score->log_probability, 4));
+        json_array_append_new(entropies, json_number((double)score->entropy, 4));
     }
     json_object_set_new(o, "avg_log_probability", p->n_tokens ? json_number(p->avg_log_probability, 4) : json_null());
     json_object_set_new(o, "token_log_probabilities", log_probabilities);
@@ -55,6 +57,6 @@ void segment_json_add(json_t *o, const qasr_segment *p)
     json_object_set_new(o, "n_prompt_tokens", json_integer((json_int_t)p->n_prompt_tokens));
     json_object_set_new(o, "n_audio_tokens", json_integer((json_int_t)p->n_audio_tokens));
     json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(p->stop)));
-    if (p->scores)
+    if (p->has_token_scores)
         add_scores(o, p);
 }

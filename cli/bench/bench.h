@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 /* A way to store the decoder. */
 typedef struct bench_variant {

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "cli/eval/texts.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 enum { EVAL_FIRST = 32 }; /* tokens of an answer that first32_agreement looks at */
 

@@ -7,6 +7,7 @@
 #include "app/message.h"
 #include "cli/cmd.h"
 #include "cli/pull/pull.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct args {
     opt_files names, sha256;
@@ -78,6 +79,11 @@ static int check_args(model_spec *spec, const args *a)
                                "--layout goes with 0.6b, 1.7b and aligner: a repository has the layout it has");
     if (a->dir && !*a->dir)
         return opt_usage_error(&cmd_pull, "--dir '' is no directory");
+    if (a->qtype && !qasr_can_quantize()) {
+        message_fail("cannot --quantize: qasr was built without quantization (-Dquantize=disabled); pull without the "
+                     "option, or build it with -Dquantize=enabled");
+        return EXIT_FAILED;
+    }
     for (size_t i = 0; i < a->sha256.n; i++)
         if (!is_file_hash(a->sha256.names[i]))
             return opt_usage_error(&cmd_pull, "--sha256 '%s': expected FILE=HEX with 64 hexadecimal digits",

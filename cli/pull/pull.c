@@ -17,7 +17,7 @@
 #include "cli/pull/fetch.h"
 #include "cli/pull/hub.h"
 #include "cli/pull/partial_download.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct pull {
     const pull_options *o;

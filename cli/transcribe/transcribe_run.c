@@ -17,6 +17,7 @@
 #include "cli/transcribe/resume.h"
 #include "cli/transcribe/transcribe.h"
 #include "cli/transcribe/transcribe_progress.h"
+#include "qasr/qasr_tools.h"
 
 typedef struct run {
     const transcribe_args *a;

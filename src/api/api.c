@@ -10,6 +10,7 @@
 #include "device/cpu/limits.h"
 #include "device/ggml/ggml_device.h"
 #include "device/registry.h"
+#include "engine/confidence.h"
 #include "engine/engine.h"
 #include "engine/teacher_forcing.h"
 #include "kernels/kernels.h"
@@ -149,7 +150,7 @@ static qasr_status read_transcribe_options(qasr_transcribe_options *own, const q
     TRY(options_read(own, sizeof *own, opt, "QASR_TRANSCRIBE_OPTIONS_INIT", err));
     REQUIRE_FOR(caller, own->max_new_tokens >= 0, "max_new_tokens must not be negative");
     REQUIRE_FOR(caller, own->max_segment_s >= 0 && isfinite(own->max_segment_s),
-                "max_piece_s must be 0 or a positive number");
+                "max_segment_s must be 0 or a positive number");
     REQUIRE_FOR(caller, own->encoder_attention == QASR_ENCODER_WINDOWS || own->encoder_attention == QASR_ENCODER_FULL,
                 "encoder_attention is out of range");
     return QASR_OK;
@@ -182,8 +183,12 @@ qasr_status qasr_measure_limits(qasr_limits *out, int n_threads, qasr_error *err
     REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_LIMITS_INIT");
     device_limits found;
     TRY(limits_measure(&found, (unsigned)n_threads, err));
-    qasr_limits own = { out->struct_size, found.read_gb_s,      found.f32_gop_s,
-                        found.bf16_gop_s, (int)found.n_threads, found.int8_gop_s };
+    qasr_limits own = { .struct_size = out->struct_size,
+                        .n_threads = (int)found.n_threads,
+                        .read_gb_s = found.read_gb_s,
+                        .f32_gop_s = found.f32_gop_s,
+                        .bf16_gop_s = found.bf16_gop_s,
+                        .int8_gop_s = found.int8_gop_s };
     options_write(out, out->struct_size, &own, sizeof own);
     return QASR_OK;
 }
@@ -192,7 +197,7 @@ qasr_status qasr_session_cost(const qasr_session *session, size_t n_samples, siz
                               qasr_error *err)
 {
     REQUIRE(session && out, "session and out must not be NULL");
-    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_WORK_INIT");
+    REQUIRE(out->struct_size >= sizeof out->struct_size, "start out from QASR_COST_INIT");
     REQUIRE(n_samples > 0 && n_samples <= (size_t)1 << 40, "n_samples must be from 1 to 2^40");
     REQUIRE(n_tokens <= (size_t)1 << 40, "n_tokens must be at most 2^40");
     qasr_cost own = { out->struct_size };
@@ -222,16 +227,19 @@ qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *
     return teacher_forcing_open(out, session, pcm, n_samples, &own, err);
 }
 
-const float *qasr_teacher_forcing_logits(const qasr_teacher_forcing *forced) { return teacher_forcing_logits(forced); }
-size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forced)
+const float *qasr_teacher_forcing_logits(const qasr_teacher_forcing *forcing)
 {
-    return teacher_forcing_vocabulary(forced);
+    return teacher_forcing_logits(forcing);
 }
-qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forced, int32_t token, qasr_error *err)
+size_t qasr_teacher_forcing_vocabulary(const qasr_teacher_forcing *forcing)
 {
-    return teacher_forcing_token(forced, token, err);
+    return teacher_forcing_vocabulary(forcing);
 }
-void qasr_teacher_forcing_close(qasr_teacher_forcing *forced) { teacher_forcing_close(forced); }
+qasr_status qasr_teacher_forcing_token(qasr_teacher_forcing *forcing, int32_t token, qasr_error *err)
+{
+    return teacher_forcing_token(forcing, token, err);
+}
+void qasr_teacher_forcing_close(qasr_teacher_forcing *forcing) { teacher_forcing_close(forcing); }
 
 /* ---- result ---- */
 
@@ -246,6 +254,16 @@ const qasr_timings *qasr_result_timings(const qasr_result *result) { return &res
 const qasr_segment *qasr_result_segment(const qasr_result *result, size_t index)
 {
     return index < result->n_segments ? &result->segments[index] : NULL;
+}
+
+const qasr_word *qasr_segment_word(const qasr_segment *segment, size_t index)
+{
+    return index < segment->n_words ? &segment->detail->words[index] : NULL;
+}
+
+const qasr_token_score *qasr_segment_token_score(const qasr_segment *segment, size_t index)
+{
+    return segment->has_token_scores && index < segment->n_tokens ? &segment->detail->token_scores[index] : NULL;
 }
 
 qasr_stop_reason qasr_result_stop_reason(const qasr_result *result)

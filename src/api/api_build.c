@@ -1,5 +1,5 @@
 /* What the library is made of. Each version comes from the file that knows the library. */
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 #include "audio/audio.h"
 #include "model/config.h"

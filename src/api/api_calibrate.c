@@ -1,5 +1,5 @@
 /* Public entry point of calibration: fill in defaults, check arguments, call the engine. */
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 #include "base/error.h"
 #include "base/options.h"

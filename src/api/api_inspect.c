@@ -1,5 +1,5 @@
 /* Public entry points for looking into files. */
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 #include "base/error.h"
 #include "inspect/inspect.h"

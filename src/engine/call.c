@@ -18,7 +18,7 @@ qasr_status call_init(call *c, qasr_session *s, const qasr_transcribe_options *o
 {
     if (s->busy)
         return error_set(err, QASR_E_INVALID,
-                         "the session is busy with the answer of a qasr_force_open: close that first");
+                         "the session is busy with a qasr_teacher_forcing_open: call qasr_teacher_forcing_close first");
     *c = (call){ .s = s,
                  .opt = opt,
                  .dump = opt->dump_tensors,

@@ -53,7 +53,7 @@ static float confidence(const qasr_segment *p, const written *w, size_t begin, s
     const token_range *o = (const token_range *)(const void *)w->token_ranges.data;
     double sum = 0;
     for (size_t i = o[begin].first; i <= o[end - 1].last; i++)
-        sum += (double)p->scores[i].log_probability;
+        sum += (double)p->detail->token_scores[i].log_probability;
     return (float)exp(sum);
 }
 
@@ -72,21 +72,20 @@ static bool is_same_text(const written *w, const char *text)
     }
 }
 
-static qasr_status take_words(const written *w, qasr_segment *p, qasr_error *err)
+static qasr_status take_words(const written *w, qasr_segment *p, struct qasr_segment_detail *detail, qasr_error *err)
 {
     const char *text = buf_str(&w->text);
     size_t begin, end = 0, n = text_count_words(text);
-    qasr_word *words;
     if (n == 0 || !is_same_text(w, p->text))
         return QASR_OK;
-    TRY(MEM_CALLOC(&words, n, err));
-    p->words = words;
+    TRY(MEM_CALLOC(&detail->words, n, err));
     while (p->n_words < n && text_next_word(text, w->text.len, &begin, &end)) {
         char *copy;
         TRY(MEM_ALLOC(&copy, end - begin + 1, err));
         memcpy(copy, text + begin, end - begin);
         copy[end - begin] = 0;
-        words[p->n_words++] = (qasr_word){ copy, confidence(p, w, begin, end) };
+        detail->words[p->n_words++] =
+            (qasr_word){ .text = copy, .start_s = NAN, .end_s = NAN, .confidence = confidence(p, w, begin, end) };
     }
     return QASR_OK;
 }
@@ -95,30 +94,43 @@ static double mean_log_probability(const qasr_segment *p)
 {
     double sum = 0;
     for (size_t i = 0; i < p->n_tokens; i++)
-        sum += (double)p->scores[i].log_probability;
+        sum += (double)p->detail->token_scores[i].log_probability;
     return p->n_tokens ? sum / (double)p->n_tokens : NAN;
 }
 
-qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_error *err)
+qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_token_score *scores, qasr_error *err)
 {
     written w;
-    qasr_status status;
+    struct qasr_segment_detail *detail;
+    qasr_status status = MEM_CALLOC(&detail, 1, err);
+    if (status != QASR_OK) {
+        mem_free(scores);
+        return status;
+    }
+    detail->token_scores = scores;
+    p->detail = detail;
+    p->has_token_scores = 1;
     p->avg_log_probability = mean_log_probability(p);
     buf_init(&w.text, TEXT_MAX_BYTES);
     buf_init(&w.token_ranges, TEXT_MAX_BYTES * sizeof(token_range));
     TRY_GOTO(write_tokens(&w, c, p, err));
-    TRY_GOTO(take_words(&w, p, err));
+    TRY_GOTO(take_words(&w, p, detail, err));
 done:
     buf_free(&w.text);
     buf_free(&w.token_ranges);
     return status;
 }
 
-void confidence_free_words(qasr_segment *p)
+void confidence_free(qasr_segment *p)
 {
+    if (!p->detail)
+        return;
     for (size_t i = 0; i < p->n_words; i++)
-        mem_free((void *)(uintptr_t)p->words[i].text);
-    mem_free((void *)(uintptr_t)p->words);
-    p->words = NULL;
+        mem_free((void *)(uintptr_t)p->detail->words[i].text);
+    mem_free(p->detail->words);
+    mem_free(p->detail->token_scores);
+    mem_free((void *)(uintptr_t)p->detail);
+    p->detail = NULL;
     p->n_words = 0;
+    p->has_token_scores = 0;
 }

@@ -7,6 +7,7 @@
 #include "model/encoder.h"
 #include "model/generate.h"
 #include "model/model.h"
+#include "qasr/qasr_tools.h"
 #include "text/text.h"
 
 struct qasr_model {

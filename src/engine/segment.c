@@ -214,6 +214,7 @@ static qasr_status find_echo(const call *c, segment_job *j, qasr_error *err)
 qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
 {
     sequence *q = &j->seq;
+    qasr_token_score *scores = NULL;
     qasr_status status = q->status;
     if (status != QASR_OK && err)
         *err = q->error;
@@ -225,14 +226,14 @@ qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
         j->segment.stop = q->stop;
         j->segment.n_tokens = q->n_ids;
         j->segment.tokens = q->ids;
-        j->segment.scores = q->scores;
+        scores = q->scores;
         q->ids = NULL;
         q->scores = NULL;
         j->segment.status = c->opt->ignore_eos ? QASR_SEGMENT_OK : answer_check(&j->segment, &j->audio);
         j->segment.no_speech = !*j->segment.text && !answer_is_suspect(j->segment.status);
     }
     generate_end(q);
-    return status == QASR_OK && j->segment.scores ? confidence_fill(c, &j->segment, err) : status;
+    return scores ? confidence_fill(c, &j->segment, scores, err) : status;
 }
 
 void segment_free_answer(qasr_segment *p)
@@ -240,10 +241,8 @@ void segment_free_answer(qasr_segment *p)
     mem_free((void *)(uintptr_t)p->text);
     mem_free((void *)(uintptr_t)p->language);
     mem_free((void *)(uintptr_t)p->tokens);
-    mem_free((void *)(uintptr_t)p->scores);
-    confidence_free_words(p);
+    confidence_free(p);
     p->text = p->language = NULL;
     p->tokens = NULL;
-    p->scores = NULL;
     p->n_tokens = 0;
 }

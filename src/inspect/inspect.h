@@ -2,7 +2,7 @@
 #ifndef QASR_INSPECT_INSPECT_H
 #define QASR_INSPECT_INSPECT_H
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 /* Errors: IO, FORMAT, UNSUPPORTED, NOMEM. */
 qasr_status inspect_open(qasr_inspect **out, const char *path, qasr_error *err);

@@ -3,7 +3,7 @@
 #ifndef QASR_QUANTIZE_CALIBRATE_H
 #define QASR_QUANTIZE_CALIBRATE_H
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 /* opt is complete: model, audio and output are set, numbers are in range. report is filled on success,
  * but for struct_size. */

@@ -517,7 +517,7 @@ static qasr_status set_rules(convert_job *j, qasr_error *err)
     j->rules.exact_convolutions = j->is_bundle;
     j->rules.quantize_embeddings = j->is_bundle || opt->quantize_embeddings || opt->embedding_qtype;
     if (opt->n_tensor_types)
-        TRY(type_rules_create(&j->rules.types, opt->tensor_types, opt->n_tensor_types, err));
+        TRY(type_rules_create(&j->rules.types, opt->tensor_patterns, opt->tensor_types, opt->n_tensor_types, err));
     return QASR_OK;
 }
 

@@ -2,7 +2,14 @@
 #ifndef QASR_QUANTIZE_CONVERT_H
 #define QASR_QUANTIZE_CONVERT_H
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
+
+struct qasr_quantize_report {
+    qasr_quantize_row *rows; /* [n_rows] */
+    size_t n_rows;
+    uint64_t file_bytes;
+    double seconds;
+};
 
 /* opt is complete: input, output (but for a dry run), qtype and scope are set. report (may be NULL) is filled on
  * success; its rows are freed with mem_free. on_progress is called on the calling thread only. */

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "base/pool.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "quantize/bundle.h"
 #include "quantize/calibration_file.h"
 #include "quantize/gptq.h"

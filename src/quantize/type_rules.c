@@ -53,24 +53,24 @@ qasr_status type_from_name(quant_type *type, const char *name, const char *what,
     return QASR_OK;
 }
 
-static qasr_status compile(type_rule *r, const qasr_tensor_type *given, qasr_error *err)
+static qasr_status compile(type_rule *r, const char *pattern, const char *type, qasr_error *err)
 {
     int code;
     PCRE2_SIZE at;
     PCRE2_UCHAR text[128];
-    if (!given->pattern || !given->type)
-        return error_set(err, QASR_E_INVALID, "a tensor type lacks its %s", given->pattern ? "type" : "pattern");
-    TRY(type_from_name(&r->type, given->type, "tensor type", "", err));
-    r->pattern = given->pattern;
-    r->code = pcre2_compile((PCRE2_SPTR)given->pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    if (!pattern || !type)
+        return error_set(err, QASR_E_INVALID, "a tensor type lacks its %s", pattern ? "type" : "pattern");
+    TRY(type_from_name(&r->type, type, "tensor type", "", err));
+    r->pattern = pattern;
+    r->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
     if (r->code)
         return QASR_OK;
     pcre2_get_error_message(code, text, sizeof text);
-    return error_set(err, QASR_E_INVALID, "pattern '%s' is no regular expression: %s at character %zu", given->pattern,
+    return error_set(err, QASR_E_INVALID, "pattern '%s' is no regular expression: %s at character %zu", pattern,
                      (const char *)text, (size_t)at);
 }
 
-static qasr_status fill(type_rules *r, const qasr_tensor_type *rules, size_t n, qasr_error *err)
+static qasr_status fill(type_rules *r, const char *const *patterns, const char *const *types, size_t n, qasr_error *err)
 {
     TRY(MEM_CALLOC(&r->rules, n, err));
     r->match = pcre2_match_data_create(1, NULL);
@@ -79,15 +79,16 @@ static qasr_status fill(type_rules *r, const qasr_tensor_type *rules, size_t n, 
         return error_set(err, QASR_E_NOMEM, "out of memory for a regular expression");
     pcre2_set_match_limit(r->limits, MAX_MATCH_STEPS);
     for (; r->n < n; r->n++)
-        TRY(compile(&r->rules[r->n], &rules[r->n], err));
+        TRY(compile(&r->rules[r->n], patterns[r->n], types[r->n], err));
     return QASR_OK;
 }
 
-qasr_status type_rules_create(type_rules **out, const qasr_tensor_type *rules, size_t n, qasr_error *err)
+qasr_status type_rules_create(type_rules **out, const char *const *patterns, const char *const *types, size_t n,
+                              qasr_error *err)
 {
     type_rules *r;
     TRY(MEM_CALLOC(&r, 1, err));
-    qasr_status status = fill(r, rules, n, err);
+    qasr_status status = fill(r, patterns, types, n, err);
     if (status != QASR_OK) {
         type_rules_free(r);
         return status;

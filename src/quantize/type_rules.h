@@ -4,14 +4,15 @@
 
 #include <stdbool.h>
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "quant/quant.h"
 
 typedef struct type_rules type_rules;
 
-/* The strings of rules must live as long. Errors: INVALID (a pattern that is no regular expression, unknown type),
- * NOMEM. */
-qasr_status type_rules_create(type_rules **out, const qasr_tensor_type *rules, size_t n, qasr_error *err);
+/* patterns [n] and the names of their types [n], as in qasr_quantize_options, must live as long. Errors: INVALID (a
+ * pattern that is not a regular expression, unknown type), NOMEM. */
+qasr_status type_rules_create(type_rules **out, const char *const *patterns, const char *const *types, size_t n,
+                              qasr_error *err);
 void type_rules_free(type_rules *r); /* NULL is fine */
 /* The last rule whose pattern is found in name, noted as used; *pattern is NULL if there is none. Error: UNSUPPORTED
  * (the search takes too long), NOMEM. */

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "qasr/qasr_tools.h"
 
 /* Of the libraries that know Unicode (normal.c) and regular expressions (pretok.c). */
 const char *text_utf8proc_version(void);

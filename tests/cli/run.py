@@ -8,9 +8,9 @@ A case is cases/NAME.sh. It runs under bash in an empty directory, with lib.sh r
 No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
 empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
 
-run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR --convert PROGRAM [--skip PATTERN] [--update] [NAME...]
+run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR --convert PROGRAM [--skip PATTERN]... [--update] [NAME...]
 --layouts: what tests/tools/make_layouts.py wrote. --convert: convert_audio of tests/tools.
---skip: cases whose names fit are not run, since the program was built without what they test.
+--skip: cases whose names match are not run, since the program was built without what they test; may be repeated.
 --update rewrites the .exit and .exact files with what the program gives now.
 """
 import argparse
@@ -85,7 +85,7 @@ def update(script, done):
 
 def check_case(script, args):
     """List of complaints, empty if the case passes, None if it is not run."""
-    if args.skip and fnmatch.fnmatchcase(script.stem, args.skip):
+    if any(fnmatch.fnmatchcase(script.stem, pattern) for pattern in args.skip):
         return None
     try:
         done = run_case(script, args)
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--qasr", required=True)
     parser.add_argument("--root", required=True)
     parser.add_argument("--layouts", required=True)
-    parser.add_argument("--skip")
+    parser.add_argument("--skip", action="append", default=[])
     parser.add_argument("--convert", required=True)
     parser.add_argument("--update", action="store_true")
     parser.add_argument("names", nargs="*")

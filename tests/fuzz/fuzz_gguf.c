@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "model/config.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "quantize/calibration_file.h"
 #include "weights/gguf_read.h"
 #include "weights_checks.h"

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "text_checks.h"
 
 static tokenizer *demo;

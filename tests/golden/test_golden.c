@@ -22,7 +22,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "weights/safetensors.h"
 #include "weights/weights.h"
 

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/file.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "quantize/bit_budget.h"
 #include "weights/gguf_read.h"
 #include "weights_fixture.h"
@@ -208,14 +208,15 @@ static void results_do_not_depend_on_threads(void **state)
 
 static void what_is_asked_for_stays(void **state)
 {
-    static const qasr_tensor_type rules[] = { { "layers\\.0\\..*_proj", "q4_0" },
-                                              { "layers\\.3\\..*down_proj", "f16" } };
+    static const char *const patterns[] = { "layers\\.0\\..*_proj", "layers\\.3\\..*down_proj" };
+    static const char *const types[] = { "q4_0", "f16" };
     (void)state;
     told t;
     calibrated();
     qasr_quantize_options opt = mix_options(&t, 5.5);
-    opt.tensor_types = rules;
-    opt.n_tensor_types = ARRAY_LEN(rules);
+    opt.tensor_patterns = patterns;
+    opt.tensor_types = types;
+    opt.n_tensor_types = ARRAY_LEN(types);
     opt.embedding_qtype = "q5_1";
     opt.scope = "thinker.model.";
     run_mix(&opt);
@@ -239,8 +240,8 @@ static void the_encoder_keeps_its_types(void **state)
     calibrated();
     qasr_quantize_options opt = mix_options(&t, 5.5);
     opt.scope = "all";
-    opt.tensor_types =
-        (qasr_tensor_type[]){ { "thinker.model.layers.[1-9]..*_proj", "q4_0" } }; /* as there is little to mix */
+    opt.tensor_patterns = (const char *[]){ "thinker.model.layers.[1-9]..*_proj" }; /* as there is little to mix */
+    opt.tensor_types = (const char *[]){ "q4_0" };
     opt.n_tensor_types = 1;
     run_mix(&opt);
     assert_int_equal(t.n_mixed, 8);
@@ -275,7 +276,6 @@ static int cancel(void *user, uint64_t done, uint64_t total, const char *what)
 
 static void errors_are_told(void **state)
 {
-    static const qasr_tensor_type all[] = { { "proj", "q8_0" } };
     (void)state;
     told t;
     qasr_error err;
@@ -290,8 +290,11 @@ static void errors_are_told(void **state)
     assert_int_equal(qasr_quantize(&opt, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "needs a calibration"));
     opt = mix_options(&t, 5);
-    opt.tensor_types = all;
-    opt.n_tensor_types = ARRAY_LEN(all);
+    opt.tensor_types = (const char *[]){ "q8_0" };
+    opt.n_tensor_types = 1;
+    assert_int_equal(qasr_quantize(&opt, NULL, &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "1 tensor types without their patterns"));
+    opt.tensor_patterns = (const char *[]){ "proj" };
     assert_int_equal(qasr_quantize(&opt, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "nothing to mix types for"));
     opt = mix_options(&t, 5);

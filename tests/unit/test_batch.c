@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "model/decoder.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 static const char *const files[] = {
     MODEL_DIR "/samples/en.flac",

@@ -264,7 +264,8 @@ static void check_threads(qasr_quantize_options opt)
     buf_free(&files[1]);
 }
 
-static const qasr_tensor_type some_types[] = { { "layers\\.1\\..*proj\\.weight", "q5_0" }, { "norm", "bf16" } };
+static const char *const some_patterns[] = { "layers\\.1\\..*proj\\.weight", "norm" };
+static const char *const some_types[] = { "q5_0", "bf16" };
 
 static void test_threads_do_not_matter(void **state)
 {
@@ -274,6 +275,7 @@ static void test_threads_do_not_matter(void **state)
     opt.embedding_qtype = "q6_k";
     opt.encoder_qtype = "q5_k_m";
     opt.scope = "";
+    opt.tensor_patterns = some_patterns;
     opt.tensor_types = some_types;
     opt.n_tensor_types = ARRAY_LEN(some_types);
     check_threads(opt);
@@ -514,6 +516,7 @@ static void test_dry_run(void **state)
     check_dry_run(options(MODEL_DIR, "q8_0"));
     qasr_quantize_options opt = options(MODEL_DIR, "q5_k_m");
     opt.scope = "";
+    opt.tensor_patterns = some_patterns;
     opt.tensor_types = some_types;
     opt.n_tensor_types = ARRAY_LEN(some_types);
     opt.embedding_qtype = "q4_0";

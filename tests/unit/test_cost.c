@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "device/registry.h"
 #include "engine/cost.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 static void must(qasr_status status, const qasr_error *err)
 {
@@ -265,7 +265,7 @@ static void cost_of_a_session(void **state)
     assert_int_equal(qasr_session_cost(session, 16000, SIZE_MAX, &work, &err), QASR_E_INVALID);
     work.struct_size = 0;
     assert_int_equal(qasr_session_cost(session, 16000, 10, &work, &err), QASR_E_INVALID);
-    assert_non_null(strstr(err.message, "QASR_WORK_INIT"));
+    assert_non_null(strstr(err.message, "QASR_COST_INIT"));
     qasr_session_close(session);
     qasr_model_close(opened);
 }

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "device/registry.h"
+#include "qasr/qasr_tools.h"
 #include "quantize/calibration_file.h"
 #include "quantize/input_moments.h"
 #include "quantize/layerwise.h"

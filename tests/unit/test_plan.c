@@ -210,10 +210,20 @@ static void encoders_keep_8_bits(void **state)
 
 /* ---- patterns ------------------------------------------------------------------------------ */
 
-static qasr_status build_with(plan *p, const weights *w, const qasr_tensor_type *types, size_t n, qasr_error *err)
+typedef struct tensor_type {
+    const char *pattern, *type;
+} tensor_type;
+
+static qasr_status build_with(plan *p, const weights *w, const tensor_type *given, size_t n, qasr_error *err)
 {
     plan_rules r = rules_for("q4_0");
-    TRY(type_rules_create(&r.types, types, n, err));
+    const char *patterns[8], *types[8];
+    assert_true(n <= ARRAY_LEN(types));
+    for (size_t i = 0; i < n; i++) {
+        patterns[i] = given[i].pattern;
+        types[i] = given[i].type;
+    }
+    TRY(type_rules_create(&r.types, patterns, types, n, err));
     qasr_status status = plan_build(p, &w, 1, &r, err);
     type_rules_free(r.types);
     return status;
@@ -221,7 +231,7 @@ static qasr_status build_with(plan *p, const weights *w, const qasr_tensor_type 
 
 static void the_last_pattern_wins(void **state)
 {
-    static const qasr_tensor_type types[] = {
+    static const tensor_type types[] = {
         { "proj", "F32" },
         { "proj\\.weight$", "q5_0" },
         { "audio_tower.*q_proj\\.weight", "q4_k" },
@@ -245,7 +255,7 @@ static void the_last_pattern_wins(void **state)
 static void bad_patterns_are_refused(void **state)
 {
     static const struct {
-        qasr_tensor_type types[2];
+        tensor_type types[2];
         qasr_status status;
         const char *part;
     } cases[] = {
@@ -322,7 +332,7 @@ static void names_follow_the_layout(void **state)
 
 static void failed_allocations_are_reported(void **state)
 {
-    static const qasr_tensor_type types[] = { { "proj\\.weight", "q5_0" } };
+    static const tensor_type types[] = { { "proj\\.weight", "q5_0" } };
     (void)state;
     weights *w = open_model();
     for (size_t n = 0;; n++) {

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "text/edit.h"
 
 /* ---- edit distance ---- */

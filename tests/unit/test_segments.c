@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "engine/answer_check.h"
 #include "engine/retry.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac",
                   short_file[] = TEST_DATA "/golden/clips/en-000.flac",
@@ -232,9 +232,10 @@ static void same_segments(const qasr_result *a, const qasr_result *b)
         assert_true(p->speech_start_s == q->speech_start_s && p->speech_end_s == q->speech_end_s);
         assert_string_equal(p->text, q->text);
         assert_int_equal(p->n_tokens, q->n_tokens);
-        assert_int_equal(p->scores != NULL, q->scores != NULL);
-        if (p->scores)
-            assert_memory_equal(p->scores, q->scores, p->n_tokens * sizeof *p->scores);
+        assert_int_equal(p->has_token_scores, q->has_token_scores);
+        for (size_t k = 0; p->has_token_scores && k < p->n_tokens; k++)
+            assert_memory_equal(qasr_segment_token_score(p, k), qasr_segment_token_score(q, k),
+                                sizeof(qasr_token_score));
     }
 }
 
@@ -319,7 +320,8 @@ static void silence_between_clips_is_skipped(void **state)
     assert_int_equal(qasr_result_segment_count(both), 3);
     const qasr_segment *silent = qasr_result_segment(both, 1);
     assert_int_equal(silent->status, QASR_SEGMENT_SILENT);
-    assert_true(silent->no_speech && silent->n_tokens == 0 && !silent->scores && isnan(silent->avg_log_probability));
+    assert_true(silent->no_speech && silent->n_tokens == 0 && !silent->has_token_scores &&
+                isnan(silent->avg_log_probability));
     assert_true(silent->speech_start_s == silent->start_s && silent->speech_end_s == silent->start_s);
     assert_true(silent->end_s - silent->start_s > 115);
     assert_string_equal(silent->text, "");
@@ -385,7 +387,9 @@ static void scores_are_those_of_the_logits(void **state)
         opt.token_scores = 1;
         must(qasr_transcribe(&scored, s, pcm, n, &opt, &err), &err);
         const qasr_segment *p = qasr_result_segment(scored, 0), *q = qasr_result_segment(plain, 0);
-        assert_true(!q->scores && !q->words && q->n_words == 0 && isnan(q->avg_log_probability));
+        assert_true(!q->has_token_scores && q->n_words == 0 && isnan(q->avg_log_probability));
+        assert_true(!qasr_segment_token_score(q, 0) && !qasr_segment_word(q, 0));
+        assert_true(p->has_token_scores && !qasr_segment_token_score(p, p->n_tokens));
         assert_int_equal(p->n_tokens, q->n_tokens);
         assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
         must(qasr_teacher_forcing_open(&forced, s, pcm, n, NULL, &err), &err);
@@ -394,8 +398,9 @@ static void scores_are_those_of_the_logits(void **state)
             double log_probability, entropy;
             score_of(&log_probability, &entropy, qasr_teacher_forcing_logits(forced),
                      qasr_teacher_forcing_vocabulary(forced), p->tokens[i]);
-            assert_true(fabs((double)p->scores[i].log_probability - log_probability) < 1e-5);
-            assert_true(fabs((double)p->scores[i].entropy - entropy) < 1e-4);
+            const qasr_token_score *score = qasr_segment_token_score(p, i);
+            assert_true(fabs((double)score->log_probability - log_probability) < 1e-5);
+            assert_true(fabs((double)score->entropy - entropy) < 1e-4);
             sum += log_probability;
             must(qasr_teacher_forcing_token(forced, p->tokens[i], &err), &err);
         }
@@ -432,12 +437,15 @@ static void words_have_the_confidence_of_their_tokens(void **state)
         while (first < p->n_tokens && p->tokens[first] != 1022) /* <asr_text> */
             first++;
         for (size_t k = first + 1; k < p->n_tokens; k++)
-            product *= exp((double)p->scores[k].log_probability);
+            product *= exp((double)qasr_segment_token_score(p, k)->log_probability);
         for (size_t k = 0; k < p->n_words; k++) {
-            assert_true(p->words[k].confidence > 0 && p->words[k].confidence <= 1);
-            words *= (double)p->words[k].confidence;
-            strcat(strcat(text, k ? " " : ""), p->words[k].text);
+            const qasr_word *word = qasr_segment_word(p, k);
+            assert_true(word->confidence > 0 && word->confidence <= 1);
+            assert_true(isnan(word->start_s) && isnan(word->end_s));
+            words *= (double)word->confidence;
+            strcat(strcat(text, k ? " " : ""), word->text);
         }
+        assert_null(qasr_segment_word(p, p->n_words));
         assert_string_equal(text, p->text);
         assert_true(p->n_words > 10);
         assert_true(fabs(log(words) - log(product)) < 1e-3); /* in this text every token belongs to exactly one word */

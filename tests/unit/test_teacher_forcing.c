@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 static void must(qasr_status status, const qasr_error *err)
 {

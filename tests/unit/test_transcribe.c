@@ -20,7 +20,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 #include "weights/gguf_write.h"
 #include "weights/safetensors.h"
 #include "weights/safetensors_write.h"

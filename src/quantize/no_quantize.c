@@ -1,0 +1,26 @@
+/* In place of the other files here in a library built with -Dquantize=disabled. */
+#include "base/error.h"
+#include "quantize/calibrate.h"
+#include "quantize/convert.h"
+
+static qasr_status is_missing(const char *what, qasr_error *err)
+{
+    return error_set(err, QASR_E_UNSUPPORTED,
+                     "cannot %s: qasr was built without quantization (-Dquantize=disabled); build it with "
+                     "-Dquantize=enabled",
+                     what);
+}
+
+qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err)
+{
+    (void)opt;
+    (void)report;
+    return is_missing("quantize", err);
+}
+
+qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_report *report, qasr_error *err)
+{
+    (void)opt;
+    (void)report;
+    return is_missing("calibrate", err);
+}
