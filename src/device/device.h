@@ -31,15 +31,21 @@
 typedef struct device device;
 typedef struct device_mem device_mem;
 
-enum { DMAT_I32 = QUANT_TYPE_COUNT }; /* a dmat's type is a quant_type or this */
-
 typedef struct dmat {
     device_mem *mem; /* NULL: no matrix (an absent bias) */
     size_t offset;   /* bytes */
     size_t rows, cols;
     size_t stride; /* bytes from one row to the next */
-    int type;
+    dtype type;
 } dmat;
+
+/* What the factors of a product are rounded to, from the finest on. */
+typedef enum product_type {
+    PRODUCT_F32,
+    PRODUCT_BF16,
+    PRODUCT_INT8, /* bytes with a scale for each 32 */
+    PRODUCT_TYPES
+} product_type;
 
 typedef enum activation { ACT_NONE, ACT_GELU, ACT_SWIGLU } activation;
 
@@ -86,8 +92,8 @@ typedef struct device_ops {
     pool *(*host_pool)(device *d);
     qasr_status (*alloc)(device *d, device_mem **out, size_t bytes, qasr_error *err);
     void (*mem_free)(device *d, device_mem *mem);
-    qasr_status (*map_weight)(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                              size_t cols, qasr_error *err);
+    qasr_status (*map_weight)(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
+                              size_t rows, size_t cols, qasr_error *err);
     qasr_status (*write)(device *d, const dmat *dst, const void *src, qasr_error *err);
     qasr_status (*read)(device *d, void *dst, const dmat *src, qasr_error *err);
     void (*begin)(device *d);
@@ -100,11 +106,11 @@ typedef struct device_ops {
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
     void (*linear)(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts,
                    bool alone);
-    int (*product_type)(device *d, int type, size_t k);
+    product_type (*product_type)(device *d, quant_type type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
     void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
-    dmat (*conv_packed)(device *d, int type, size_t c_out, size_t c_in);
+    dmat (*conv_packed)(device *d, quant_type type, size_t c_out, size_t c_in);
     void (*conv_pack)(device *d, const dmat *packed, const dmat *w, size_t c_in);
     void (*conv2d_gelu)(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
                         const conv_shape *shape);
@@ -192,12 +198,12 @@ static inline qasr_status device_map_weight(device *d, dmat *out, const file_map
 }
 
 /* Bytes of an element of an unblocked type, and of a row. */
-static inline size_t dmat_row_bytes(int type, size_t cols)
+static inline size_t dmat_row_bytes(dtype type, size_t cols)
 {
-    return type == DMAT_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get((quant_type)type), cols);
+    return type == DTYPE_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get(type), cols);
 }
 /* A contiguous matrix at a byte offset of mem. */
-static inline dmat dmat_make(device_mem *mem, size_t offset, int type, size_t rows, size_t cols)
+static inline dmat dmat_make(device_mem *mem, size_t offset, dtype type, size_t rows, size_t cols)
 {
     return (dmat){ mem, offset, rows, cols, dmat_row_bytes(type, cols), type };
 }
@@ -247,9 +253,11 @@ static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const
 {
     d->ops->linear(d, &x, norm, parts, n_parts, alone);
 }
-/* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32, BF16, or
- * Q8_0 for bytes with a scale for each 32. */
-static inline int device_product_type(device *d, int type, size_t k) { return d->ops->product_type(d, type, k); }
+/* The factors when many rows are multiplied with weights of a type, rows of k. */
+static inline product_type device_product_type(device *d, quant_type type, size_t k)
+{
+    return d->ops->product_type(d, type, k);
+}
 /* Row-wise; w [1, cols]. out may be x. */
 static inline void op_rms_norm(device *d, dmat out, dmat x, dmat w, float eps)
 {
@@ -264,7 +272,7 @@ static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cy
 
 /* Convolution weights [c_out, c_in * 9] of a type (the file's [c_out][c_in][3][3]) are brought into the device's
  * own order and precision once: shape and type of the matrix to allocate for that, mem still to be set. */
-static inline dmat device_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static inline dmat device_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
     return d->ops->conv_packed(d, type, c_out, c_in);
 }

@@ -55,13 +55,13 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
     size_t h = c->dec.d_model, q = c->dec.n_heads * c->dec.head_dim, kv = c->dec.n_kv_heads * c->dec.head_dim;
     const struct {
         dmat *m;
-        int type;
+        dtype type;
         size_t rows, cols;
     } part[] = {
-        { &d->ids, DMAT_I32, PREFILL_ROWS, 1 },
-        { &d->pos, DMAT_I32, PREFILL_ROWS, 1 },
-        { &d->slot, DMAT_I32, d->n_slots, 1 },
-        { &d->next, DMAT_I32, d->n_slots, 1 },
+        { &d->ids, DTYPE_I32, PREFILL_ROWS, 1 },
+        { &d->pos, DTYPE_I32, PREFILL_ROWS, 1 },
+        { &d->slot, DTYPE_I32, d->n_slots, 1 },
+        { &d->next, DTYPE_I32, d->n_slots, 1 },
         { &d->scores, QUANT_F32, d->n_slots, 2 },
         { &d->x, QUANT_F32, PREFILL_ROWS, h },
         { &d->y, QUANT_F32, PREFILL_ROWS, h > q ? h : q },
@@ -188,7 +188,7 @@ static size_t capacity_for(const decoder *d, size_t n_positions)
 static size_t cache_bytes(const decoder *d, size_t capacity)
 {
     const model_config *c = d->n->config;
-    return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes((int)d->kv_type, c->dec.head_dim), MEM_ALIGN);
+    return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes(d->kv_type, c->dec.head_dim), MEM_ALIGN);
 }
 
 /* Of all layers in a slot. */
@@ -310,7 +310,7 @@ static void move_in(decoder *d, place p)
     s->capacity = b->capacity;
     for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
         slot_kv(d, i / 2, (int)(i % 2))[p.index] =
-            dmat_make(b->mem, skip + i * bytes, (int)d->kv_type, c->dec.n_kv_heads * b->capacity, c->dec.head_dim);
+            dmat_make(b->mem, skip + i * bytes, d->kv_type, c->dec.n_kv_heads * b->capacity, c->dec.head_dim);
 }
 
 uint64_t decoder_kv_used(const decoder *d)

@@ -16,7 +16,7 @@ typedef struct binder {
     qasr_error *err;
 } binder;
 
-static dmat take(binder *b, int type, size_t rows, size_t cols)
+static dmat take(binder *b, dtype type, size_t rows, size_t cols)
 {
     dmat m = dmat_make(b->mem, b->used, type, rows, cols);
     b->used += size_round_up(rows * m.stride, MEM_ALIGN);
@@ -43,7 +43,7 @@ static qasr_status bind_refs(binder *b, dmat *out, const weight_ref *refs, size_
         if (refs[i].is_vector)
             TRY(bind_vector(b, &out[i], &refs[i]));
         else if (b->mem)
-            TRY(device_map_weight(b->n->d, &out[i], weights_file_map(refs[i].source, t->file), t->data, (int)t->type,
+            TRY(device_map_weight(b->n->d, &out[i], weights_file_map(refs[i].source, t->file), t->data, t->type,
                                   refs[i].rows, refs[i].cols, b->err));
     }
     return QASR_OK;
@@ -111,7 +111,7 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        dmat shape = device_conv_packed(n->d, (int)n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        dmat shape = device_conv_packed(n->d, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
         n->conv_packed[i] = take(b, shape.type, 1, shape.cols);
     }
     return QASR_OK;

@@ -475,7 +475,8 @@ qasr_status layerwise_get_head_moments(layerwise *t, layerwise_moments *out, qas
 
 /* ---- handing in ----------------------------------------------------------------------------------- */
 
-static qasr_status put(layerwise *t, override *s, int type, size_t rows, size_t cols, const void *data, qasr_error *err)
+static qasr_status put(layerwise *t, override *s, quant_type type, size_t rows, size_t cols, const void *data,
+                       qasr_error *err)
 {
     drop(t, s);
     TRY(device_alloc(t->d, &s->mem, rows * dmat_row_bytes(type, cols), err));
@@ -486,7 +487,7 @@ static qasr_status put(layerwise *t, override *s, int type, size_t rows, size_t 
 qasr_status layerwise_put(layerwise *t, size_t k, quant_type type, const void *blocks, qasr_error *err)
 {
     const weight_ref *ref = stages_get(net_of(t), t->at).refs[k];
-    return put(t, &t->rounded[k], (int)type, ref->rows, ref->cols, blocks, err);
+    return put(t, &t->rounded[k], type, ref->rows, ref->cols, blocks, err);
 }
 
 qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_error *err)
@@ -498,7 +499,7 @@ qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_e
 qasr_status layerwise_put_embedding(layerwise *t, quant_type type, const void *blocks, qasr_error *err)
 {
     const weight_ref *ref = &t->model->checkpoint->top[TOP_EMBED];
-    return put(t, &t->embedding, (int)type, ref->rows, ref->cols, blocks, err);
+    return put(t, &t->embedding, type, ref->rows, ref->cols, blocks, err);
 }
 
 /* ---- stepping on ---------------------------------------------------------------------------------- */

@@ -171,7 +171,7 @@ static void operation_gives_the_same_index(void **state)
     assert_int_equal(device_map_weight(d, &mw, &map, w, QUANT_BF16, N, K, NULL), QASR_OK);
     assert_int_equal(device_alloc(d, &mem, (K + N + 64) * sizeof(float), NULL), QASR_OK);
     dmat mx = dmat_make(mem, 0, QUANT_F32, 1, K), scratch = dmat_make(mem, K * sizeof(float), QUANT_F32, 1, N);
-    dmat id = dmat_make(mem, (K + N) * sizeof(float), DMAT_I32, 1, 1);
+    dmat id = dmat_make(mem, (K + N) * sizeof(float), DTYPE_I32, 1, 1);
     for (size_t i = 0; i < STEPS; i++) {
         int32_t got;
         make_vector(x, values + i * 31 * K, i % 4 == 3 ? 3.0f : 0.2f);

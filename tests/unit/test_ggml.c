@@ -52,7 +52,7 @@ static void must(qasr_status status, const qasr_error *err)
         fail_msg("%s", err->message);
 }
 
-static dmat new_mat(bench *b, int type, size_t rows, size_t cols, const void *host)
+static dmat new_mat(bench *b, dtype type, size_t rows, size_t cols, const void *host)
 {
     qasr_error err;
     assert_true(b->n_blocks < MAX_BLOCKS);
@@ -82,14 +82,14 @@ static dmat strided_mat(bench *b, size_t rows, size_t cols)
     return m;
 }
 
-static dmat new_ints(bench *b, const int32_t *values, size_t n) { return new_mat(b, DMAT_I32, n, 1, values); }
+static dmat new_ints(bench *b, const int32_t *values, size_t n) { return new_mat(b, DTYPE_I32, n, 1, values); }
 
 /* A weight in host memory, as if a file were mapped there. */
 static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
 {
     qasr_error err;
     dmat m;
-    size_t bytes = dmat_row_bytes((int)type, cols);
+    size_t bytes = dmat_row_bytes(type, cols);
     unsigned char *stored = malloc(rows * bytes);
     float *x = random_host(cols, 0.5f);
     for (size_t r = 0; r < rows; r++) {
@@ -101,7 +101,7 @@ static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
     assert_true(b->n_kept < MAX_BLOCKS);
     b->kept[b->n_kept++] = stored;
     const file_map map = { stored, rows * bytes };
-    must(device_map_weight(b->d, &m, &map, stored, (int)type, rows, cols, &err), &err);
+    must(device_map_weight(b->d, &m, &map, stored, type, rows, cols, &err), &err);
     return m;
 }
 
@@ -116,7 +116,7 @@ static void keep(bench *b, dmat m)
 {
     assert_true(b->n_found + m.rows * m.cols <= MAX_VALUES);
     assert_int_equal(device_read(b->d, b->found + b->n_found, m, NULL), QASR_OK);
-    if (m.type == DMAT_I32)
+    if (m.type == DTYPE_I32)
         for (size_t i = 0; i < m.rows; i++) {
             int32_t id;
             memcpy(&id, &b->found[b->n_found + i], sizeof id);
@@ -201,9 +201,8 @@ static void run_product(bench *b, const void *arg)
 static void products_match_for_every_type(void **state)
 {
     static const size_t rows[] = { 1, 5, 40 };
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+    for (quant_type type = 0; type < QUANT_TYPE_COUNT; type++)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-            quant_type type = (quant_type)t;
             product_case plain = { type, type, rows[i], 70, 512, ACT_NONE, i == 1, i == 2, false, 0 };
             product_case gelu = { type, type, rows[i], 64, 256, ACT_GELU, true, false, i == 1, 2 };
             product_case gated = { type, QUANT_Q8_0, rows[i], 96, 256, ACT_SWIGLU, false, false, false, 1 };
@@ -227,10 +226,8 @@ static void run_embed(bench *b, const void *arg)
 /* Looking up is no arithmetic. */
 static void embeddings_match_for_every_type(void **state)
 {
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
-        quant_type type = (quant_type)t;
-        compare(run_embed, &type, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6,
-                quant_get(type)->name);
+    for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++) {
+        compare(run_embed, &t, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6, quant_get(t)->name);
     }
 }
 
@@ -337,12 +334,12 @@ static void run_cached(bench *b, const void *arg)
 {
     enum { N = 300 };
     static const size_t ends[] = { 70, 250, 251, 252, 253, 254, 255, 256, 257, 258 };
-    int type = (int)*(const quant_type *)arg;
+    quant_type type = *(const quant_type *)arg;
     qk_rope rope = new_turn(b, N, HD);
     dmat q = random_mat(b, N, HEADS * HD, 1), k = random_mat(b, N, KV * HD, 1), v = random_mat(b, N, KV * HD, 1);
     dmat out = random_mat(b, N, HEADS * HD, 1), x = new_mat(b, QUANT_F32, N, HEADS * HD, NULL);
     dmat kc = new_mat(b, type, KV * CAPACITY, HD, NULL), vc = new_mat(b, type, KV * CAPACITY, HD, NULL);
-    dmat pos = new_mat(b, DMAT_I32, N, 1, NULL);
+    dmat pos = new_mat(b, DTYPE_I32, N, 1, NULL);
     int32_t at[N];
     for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
         size_t n = ends[s] - first;
@@ -416,12 +413,12 @@ static void an_operation_that_is_missing_is_named(void **state)
 
 enum { SLOTS = 5, STEPS = 4, SLOT_POSITIONS = 200 };
 
-static dmat random_cache(bench *b, int type, size_t rows)
+static dmat random_cache(bench *b, quant_type type, size_t rows)
 {
     float *values = random_host(rows * HD, 1);
     unsigned char *stored = malloc(rows * HD * sizeof(float));
     for (size_t r = 0; r < rows; r++)
-        quant_get((quant_type)type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
+        quant_get(type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
     dmat m = new_mat(b, type, rows, HD, stored);
     free(values), free(stored);
     return m;
@@ -437,7 +434,7 @@ static void run_slots(bench *b, const void *arg)
 {
     static const int32_t begin[SLOTS] = { 0, 5, 130, 64, 190 };
     const slots_case *c = arg;
-    int type = (int)c->type;
+    quant_type type = c->type;
     dmat kc[SLOTS], vc[SLOTS];
     size_t each = KV * (SLOT_POSITIONS + 60);
     dmat all = c->together ? random_cache(b, type, 2 * SLOTS * each) : (dmat){ 0 };
@@ -449,7 +446,7 @@ static void run_slots(bench *b, const void *arg)
     qk_rope rope = new_turn(b, SLOT_POSITIONS, HD);
     dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1),
          out = random_mat(b, SLOTS, HEADS * HD, 1);
-    dmat pos = new_mat(b, DMAT_I32, SLOTS, 1, NULL), slot = new_mat(b, DMAT_I32, SLOTS, 1, NULL);
+    dmat pos = new_mat(b, DTYPE_I32, SLOTS, 1, NULL), slot = new_mat(b, DTYPE_I32, SLOTS, 1, NULL);
     attn_heads heads = { HEADS, KV, HD, 0.088388f };
     for (size_t s = 0; s < STEPS; s++) {
         size_t n = 0;
@@ -503,9 +500,9 @@ static void run_argmax(bench *b, const void *arg)
     if (*(const bool *)arg) /* of parts that have equal winners the first counts; inside a part back ends differ */
         long_rows[ROWS - 1] = long_rows[256 * 3] = 99;
     long_rows[5 * ROWS + 700] = NAN, long_rows[6 * ROWS] = -INFINITY, long_rows[8 * ROWS - 1] = INFINITY;
-    dmat many = new_mat(b, QUANT_F32, 8, ROWS, long_rows), of_many = new_mat(b, DMAT_I32, 8, 1, NULL);
+    dmat many = new_mat(b, QUANT_F32, 8, ROWS, long_rows), of_many = new_mat(b, DTYPE_I32, 8, 1, NULL);
     free(long_rows);
-    dmat best = new_mat(b, DMAT_I32, 6, 1, NULL), given = new_mat(b, DMAT_I32, 4, 1, NULL);
+    dmat best = new_mat(b, DTYPE_I32, 6, 1, NULL), given = new_mat(b, DTYPE_I32, 4, 1, NULL);
     float rows[4][3] = { { NAN, NAN, NAN }, { 1, INFINITY, 2 }, { 1, 3, 2 }, { 4, -INFINITY, NAN } };
     dmat bad = new_mat(b, QUANT_F32, 4, 3, rows);
     device_begin(b->d);

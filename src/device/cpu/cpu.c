@@ -55,7 +55,7 @@ static inline float *f32_row(const dmat *m, size_t row)
 
 static inline int32_t *i32_row(const dmat *m, size_t row)
 {
-    assert(m->type == DMAT_I32);
+    assert(m->type == DTYPE_I32);
     return (int32_t *)(void *)(m->mem->data + m->offset + row * m->stride);
 }
 
@@ -88,8 +88,8 @@ static void cpu_mem_free(device *d, device_mem *mem)
 }
 
 /* One device_mem per mapped file serves all its weights. */
-static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                                  size_t cols, qasr_error *err)
+static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
+                                  size_t rows, size_t cols, qasr_error *err)
 {
     device_mem *mem = cpu(d)->files;
     while (mem && mem->data != file->data)
@@ -294,7 +294,7 @@ static void cache_head(const rope_job *j, const dmat *cache, size_t head, size_t
     else if (cache->type == QUANT_F32)
         memcpy(row, x, j->head_dim * sizeof(float));
     else
-        quant_get((quant_type)cache->type)->quantize(row, x, j->head_dim);
+        quant_get(cache->type)->quantize(row, x, j->head_dim);
 }
 
 /* The cache of row i's sequence. */
@@ -311,12 +311,12 @@ static void rope_row(void *arg, size_t i)
     const float *angles = f32_row(&j->rope->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
     const dmat *k_cache = j->slot ? slot_cache(j->k_caches, j->n_slots, j->slot, i) : j->k_caches;
     const dmat *v_cache = j->slot ? slot_cache(j->v_caches, j->n_slots, j->slot, i) : j->v_caches;
-    float *q = f32_row(j->q, i), turned[ATTN_MAX_HEAD_DIM];
+    float *q = f32_row(j->q, i), rotated[ATTN_MAX_HEAD_DIM];
     for (size_t h = 0; h * hd < j->q->cols; h++)
         rope_head(j, q + h * hd, q + h * hd, &j->rope->q_norm, angles);
     for (size_t h = 0; h * hd < j->k->cols; h++) {
-        rope_head(j, turned, k + h * hd, &j->rope->k_norm, angles);
-        cache_head(j, k_cache, h, pos, turned);
+        rope_head(j, rotated, k + h * hd, &j->rope->k_norm, angles);
+        cache_head(j, k_cache, h, pos, rotated);
         cache_head(j, v_cache, h, pos, v + h * hd);
     }
 }
@@ -363,13 +363,13 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
                             .ld_out = ld_f32(&p->out),
                             .n = p->w.rows,
                             .w = row_bytes(&p->w, 0),
-                            .type = (quant_type)p->w.type,
+                            .type = p->w.type,
                             .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL,
                             .gelu = p->act == ACT_GELU,
                             .accumulate = p->accumulate };
         if (p->act == ACT_SWIGLU) {
             g[i].up = row_bytes(&p->up, 0);
-            g[i].up_type = (quant_type)p->up.type;
+            g[i].up_type = p->up.type;
         }
     }
     gemm_input in = { .x = f32_row(x, 0), .ld = ld_f32(x), .m = x->rows, .k = x->cols };
@@ -382,16 +382,16 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
     record_error(c, (alone ? gemv_run : gemm_run)(&c->gemm, &in, g, n_parts, &c->error));
 }
 
-static int cpu_product_type(device *d, int type, size_t k)
+static product_type cpu_product_type(device *d, quant_type type, size_t k)
 {
-    return (int)gemm_product_type(&cpu(d)->gemm, (quant_type)type, k);
+    return gemm_product_type(&cpu(d)->gemm, type, k);
 }
 
-static dmat cpu_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static dmat cpu_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
-    quant_type packed = conv_pack_type(&cpu(d)->gemm, (quant_type)type, c_in);
+    quant_type packed = conv_pack_type(&cpu(d)->gemm, type, c_in);
     size_t bytes = conv_packed_bytes(&cpu(d)->gemm, packed, c_out, c_in);
-    return dmat_make(NULL, 0, (int)packed, 1, bytes / quant_get(packed)->bytes);
+    return dmat_make(NULL, 0, packed, 1, bytes / quant_get(packed)->bytes);
 }
 
 static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
@@ -399,8 +399,7 @@ static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c
     if (cpu(d)->status != QASR_OK)
         return;
     assert(w->cols == 9 * c_in);
-    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), (quant_type)packed->type, row_bytes(w, 0),
-                      (quant_type)w->type, w->rows, c_in);
+    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), packed->type, row_bytes(w, 0), w->type, w->rows, c_in);
 }
 
 static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
@@ -411,7 +410,7 @@ static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dma
         return;
     assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
-    record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
+    record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), packed->type,
                              f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
 }
 
@@ -503,7 +502,7 @@ static attn_args cached_args(const attn_heads *heads, const dmat *k, const dmat 
     return (attn_args){ .k = row_bytes(k, row),
                         .v = row_bytes(v, row),
                         .kv_stride = k->stride,
-                        .kv_type = (quant_type)k->type,
+                        .kv_type = k->type,
                         .head_dim = heads->head_dim,
                         .scale = heads->scale };
 }
@@ -635,7 +634,7 @@ static void argmax_screen_try(cpu_device *c, const dmat *x, const dmat *w, const
     screening *s = &c->screening;
     if (s->off || s->argmax_screen || ++s->n_whole < SCREEN_AFTER)
         return;
-    quant_type type = (quant_type)w->type;
+    quant_type type = w->type;
     s->w = row_bytes(w, 0);
     s->off = !argmax_screen_is_smaller(type) || w->cols % QK != 0 ||
              !argmax_screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||

@@ -129,7 +129,7 @@ static void ggml_dev_mem_free(device *d, device_mem *mem)
     memory_free(&g->memory, mem);
 }
 
-static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
+static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
                                        size_t rows, size_t cols, qasr_error *err)
 {
     return memory_map_weight(&ggml_dev(d)->memory, out, file, data, type, rows, cols, err);
@@ -163,7 +163,7 @@ static void ggml_dev_copy(device *d, const dmat *out, const dmat *x)
     record_view(r, x);
 }
 
-static void g_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
+static void ggml_dev_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
 {
     assert(out->rows == ids->rows && out->cols == table->cols);
     recording *r = record(d, OP_EMBED);
@@ -193,7 +193,7 @@ static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, cons
 }
 
 /* Back ends choose it themselves. */
-static int ggml_dev_product_type(device *d, int type, size_t k) { return QUANT_F32; }
+static product_type ggml_dev_product_type(device *d, quant_type type, size_t k) { return PRODUCT_F32; }
 
 static void ggml_dev_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
 {
@@ -221,7 +221,7 @@ static void ggml_dev_add_cyclic(device *d, const dmat *x, const dmat *table)
     record_view(r, table);
 }
 
-static dmat ggml_dev_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static dmat ggml_dev_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
     return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out);
 }
@@ -448,7 +448,7 @@ static const device_ops ggml_ops = {
     .begin = ggml_dev_begin,
     .end = ggml_dev_end,
     .copy = ggml_dev_copy,
-    .embed = g_embed,
+    .embed = ggml_dev_embed,
     .linear = ggml_dev_linear,
     .product_type = ggml_dev_product_type,
     .rms_norm = ggml_dev_rms_norm,

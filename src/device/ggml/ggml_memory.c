@@ -28,9 +28,9 @@ struct weight_slab {
     weight_slab *next;
 };
 
-static enum ggml_type ggml_type_of(int type)
+static enum ggml_type ggml_type_of(dtype type)
 {
-    return type == DMAT_I32 ? GGML_TYPE_I32 : (enum ggml_type)quant_get((quant_type)type)->ggml_id;
+    return type == DTYPE_I32 ? GGML_TYPE_I32 : (enum ggml_type)quant_get(type)->ggml_id;
 }
 
 static ggml_backend_buffer_type_t buffer_type(const ggml_memory *m) { return ggml_backend_dev_buffer_type(m->device); }
@@ -149,7 +149,7 @@ const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n)
 qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err)
 {
     size_t bytes = dmat_row_bytes(dst->type, dst->cols);
-    if (dst->type == DMAT_I32 && dst->cols == 1 && dst->stride == sizeof(int32_t))
+    if (dst->type == DTYPE_I32 && dst->cols == 1 && dst->stride == sizeof(int32_t))
         TRY(keep_ints(dst->mem, dst->offset, src, dst->rows, err));
     if (dst->stride == bytes) {
         ggml_backend_tensor_set(dst->mem->whole, src, dst->offset, dst->rows * bytes);
@@ -166,7 +166,7 @@ void memory_read(void *dst, const dmat *src)
 {
     size_t bytes = dmat_row_bytes(src->type, src->cols);
     const int32_t *ints =
-        src->type == DMAT_I32 && src->stride == bytes ? memory_ints(src->mem, src->offset, src->rows) : NULL;
+        src->type == DTYPE_I32 && src->stride == bytes ? memory_ints(src->mem, src->offset, src->rows) : NULL;
     if (ints)
         memcpy(dst, ints, src->rows * bytes);
     else if (src->stride == bytes)
@@ -187,7 +187,7 @@ bool memory_reads_type(struct ggml_backend_device *on, quant_type type, size_t c
     bool reads = !quirks_word(quant_get(type)->name);
     for (int64_t rows = 1; rows <= 64; rows += 63) { /* decoding and prompts may have kernels of their own */
         ggml_reset(c);
-        struct ggml_tensor *w = ggml_new_tensor_2d(c, ggml_type_of((int)type), (int64_t)cols, 256);
+        struct ggml_tensor *w = ggml_new_tensor_2d(c, ggml_type_of(type), (int64_t)cols, 256);
         struct ggml_tensor *x = ggml_new_tensor_2d(c, GGML_TYPE_F32, (int64_t)cols, rows);
         reads = reads && quirks_supports(on, ggml_mul_mat(c, w, x));
     }
@@ -285,7 +285,7 @@ static void upload_as_it_is(device_mem *mem, const file_map *file, const unsigne
 static qasr_status upload_converted(device_mem *mem, const file_map *file, const unsigned char *data, quant_type from,
                                     quant_type to, size_t rows, size_t cols, qasr_error *err)
 {
-    size_t in_bytes = dmat_row_bytes((int)from, cols), out_bytes = dmat_row_bytes((int)to, cols);
+    size_t in_bytes = dmat_row_bytes(from, cols), out_bytes = dmat_row_bytes(to, cols);
     size_t at_once = UPLOAD_BYTES / out_bytes ? UPLOAD_BYTES / out_bytes : 1;
     float *row = NULL;
     unsigned char *block = NULL;
@@ -315,34 +315,33 @@ static qasr_status fill_weight(ggml_memory *m, device_mem *mem, const file_map *
     TRY(place_in_slab(m, mem, err));
     if (from != to)
         return upload_converted(mem, file, data, from, to, rows, cols, err);
-    upload_as_it_is(mem, file, data, rows * dmat_row_bytes((int)from, cols));
+    upload_as_it_is(mem, file, data, rows * dmat_row_bytes(from, cols));
     return QASR_OK;
 }
 
-qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                              size_t cols, qasr_error *err)
+qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, quant_type type,
+                              size_t rows, size_t cols, qasr_error *err)
 {
     quant_type to;
     device_mem *mem = m->weights;
-    TRY(choose_type(m, &to, (quant_type)type, cols, err));
-    while (mem &&
-           !(mem->stored == data && mem->stored_type == (quant_type)type && ggml_nrows(mem->whole) == (int64_t)rows))
+    TRY(choose_type(m, &to, type, cols, err));
+    while (mem && !(mem->stored == data && mem->stored_type == type && ggml_nrows(mem->whole) == (int64_t)rows))
         mem = mem->next;
     if (mem) { /* a head that is the embedding */
-        *out = dmat_make(mem, 0, (int)to, rows, cols);
+        *out = dmat_make(mem, 0, to, rows, cols);
         return QASR_OK;
     }
-    TRY(new_mem(m, &mem, ggml_type_of((int)to), cols, rows, err));
+    TRY(new_mem(m, &mem, ggml_type_of(to), cols, rows, err));
     mem->stored = data;
-    mem->stored_type = (quant_type)type;
-    qasr_status status = fill_weight(m, mem, file, data, (quant_type)type, to, rows, cols, err);
+    mem->stored_type = type;
+    qasr_status status = fill_weight(m, mem, file, data, type, to, rows, cols, err);
     if (status != QASR_OK) {
         memory_free(m, mem);
         return status;
     }
     mem->next = m->weights;
     m->weights = mem;
-    *out = dmat_make(mem, 0, (int)to, rows, cols);
+    *out = dmat_make(mem, 0, to, rows, cols);
     return QASR_OK;
 }
 

@@ -48,8 +48,8 @@ void memory_read(void *dst, const dmat *src);
 const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n);
 /* In place where the device takes host memory and the data are aligned, else uploaded in small parts, as the type if
  * the device multiplies it, else as f16 or f32. */
-qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                              size_t cols, qasr_error *err);
+qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, quant_type type,
+                              size_t rows, size_t cols, qasr_error *err);
 /* Does the device multiply weights of a type? */
 bool memory_reads_type(struct ggml_backend_device *on, quant_type type, size_t cols);
 
