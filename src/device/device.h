@@ -76,6 +76,16 @@ typedef struct qk_rope {
 } qk_rope;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
+/* The cached keys and values of one layer, and the places of an operation's rows among them. A slot holds the cache of
+ * one sequence, [n_kv_heads * capacity, head_dim] of F16, F32 or Q8_0, head-major: row head * capacity + position. */
+typedef struct kv_view {
+    const dmat *k, *v; /* [n_slots], all of one type; capacities may differ, slots without a row need no memory */
+    size_t n_slots;
+    dmat slot; /* I32 [n, 1]: of each row, no two the same, n <= DEVICE_MAX_SLOTS. Absent: all rows are in slot 0, at
+                * consecutive positions */
+    dmat pos;  /* I32 [n, 1]: of each row */
+} kv_view;
+
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
 typedef struct conv_shape {
     size_t n_images, height, width; /* input; output is ceil(height / 2) x ceil(width / 2) */
@@ -118,12 +128,9 @@ typedef struct device_ops {
     void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
                               const attn_heads *heads, size_t window);
     void (*rope_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                           const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                           const dmat *pos);
-    void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
-                             const dmat *pos, const attn_heads *heads, size_t n_kv);
-    void (*attention_slots)(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                            size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
+                           const kv_view *kv);
+    void (*attention_cached)(device *d, const dmat *out, const dmat *q, const kv_view *kv, const attn_heads *heads,
+                             size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
     void (*token_scores)(device *d, const dmat *out, const dmat *x, const dmat *ids);
@@ -139,7 +146,7 @@ struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
     size_t kv_step;               /* caches are best of a multiple of so many positions */
-    bool kv_together; /* op_attention_slots is faster with caches of one block of memory, equally far from each other,
+    bool kv_together; /* op_attention_cached is faster with slots of one block of memory, equally far from each other,
                        * and their slots in that order */
 };
 
@@ -296,35 +303,17 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Queries and keys are normalised and rotated, keys and values go into a cache. Every head_dim-wide part of each row of
- * q (in place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity,
- * head_dim] F16, F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left
- * as it is. */
-static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, dmat k_cache, dmat v_cache,
-                                     dmat pos)
+/* Queries and keys are normalised and rotated, keys and values go into the cache. Every head_dim-wide part of each row
+ * of q (in place) and of k: RMS norm, then half-rotation by the angles of its position. k itself is left unchanged. */
+static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const kv_view *kv)
 {
-    d->ops->rope_and_cache(d, &q, &k, &v, rope, &k_cache, &v_cache, 1, NULL, &pos);
+    d->ops->rope_and_cache(d, &q, &k, &v, rope, kv);
 }
-/* Causal attention over cached keys and values: row i sees positions 0..pos[i]; the positions of the rows
- * are consecutive; n_kv is at least pos[last] + 1. */
-static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache, dmat v_cache, dmat pos,
-                                       attn_heads heads, size_t n_kv)
+/* Causal attention over cached keys and values: row i sees positions 0..pos[i] of its slot; n_kv is at least the
+ * largest pos[i] + 1. With kv->slot each row gets the bits that it gets as the only one. */
+static inline void op_attention_cached(device *d, dmat out, dmat q, const kv_view *kv, attn_heads heads, size_t n_kv)
 {
-    d->ops->attention_cached(d, &out, &q, &k_cache, &v_cache, &pos, &heads, n_kv);
-}
-/* The same two for rows of different sequences, at most DEVICE_MAX_SLOTS: row i belongs to the sequence in slot[i], I32
- * [n, 1], no two to the same, and has position pos[i]. caches [n_slots] has one cache per slot, of one type but not of
- * one capacity; those of slots without a row need no memory. Each row gets the bits that it gets as the only one. n_kv
- * is at least the largest pos[i] + 1. */
-static inline void op_rope_and_cache_slots(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const dmat *k_caches,
-                                           const dmat *v_caches, size_t n_slots, dmat slot, dmat pos)
-{
-    d->ops->rope_and_cache(d, &q, &k, &v, rope, k_caches, v_caches, n_slots, &slot, &pos);
-}
-static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k_caches, const dmat *v_caches,
-                                      size_t n_slots, dmat slot, dmat pos, attn_heads heads, size_t n_kv)
-{
-    d->ops->attention_slots(d, &out, &q, k_caches, v_caches, n_slots, &slot, &pos, &heads, n_kv);
+    d->ops->attention_cached(d, &out, &q, kv, &heads, n_kv);
 }
 /* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any
  * element is not finite. */

@@ -392,13 +392,13 @@ static void attend(decoder *d, const batch *b, size_t layer, dmat o, dmat q, dma
     const dmat *w = d->n->dec[layer], *keys = slot_kv(d, layer, 0), *values = slot_kv(d, layer, 1);
     attn_heads heads = { c->dec.n_heads, c->dec.n_kv_heads, c->dec.head_dim, 1.0f / sqrtf((float)c->dec.head_dim) };
     qk_rope rope = { w[DEC_Q_NORM], w[DEC_K_NORM], d->rope, c->dec.rms_eps, c->dec.rope_theta };
-    if (b->slots) {
-        op_rope_and_cache_slots(dev, q, k, v, &rope, keys, values, d->n_slots, *b->slots, b->pos);
-        op_attention_slots(dev, o, q, keys, values, d->n_slots, *b->slots, b->pos, heads, b->n_kv);
-    } else {
-        op_rope_and_cache(dev, q, k, v, &rope, keys[b->one], values[b->one], b->pos);
-        op_attention_cached(dev, o, q, keys[b->one], values[b->one], b->pos, heads, b->n_kv);
-    }
+    kv_view kv = { keys, values, d->n_slots, .pos = b->pos };
+    if (b->slots)
+        kv.slot = *b->slots;
+    else
+        kv = (kv_view){ &keys[b->one], &values[b->one], 1, .pos = b->pos };
+    op_rope_and_cache(dev, q, k, v, &rope, &kv);
+    op_attention_cached(dev, o, q, &kv, heads, b->n_kv);
 }
 
 static dmat y_rows(const decoder *d, size_t n, size_t cols)

@@ -520,9 +520,10 @@ static void cached_attention_matches(void **state)
         for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
             size_t n = ends[s] - first;
             device_begin(d);
-            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope, kc,
-                              vc, dmat_rows(pos, first, n));
-            op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), kc, vc, dmat_rows(pos, first, n),
+            kv_view kv = { &kc, &vc, 1, .pos = dmat_rows(pos, first, n) };
+            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope,
+                              &kv);
+            op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), &kv,
                                 (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
             assert_int_equal(device_end(d, NULL), QASR_OK);
         }
@@ -586,14 +587,13 @@ static void check_slots(quant_type type, unsigned n_threads)
         assert_int_equal(device_write(d, nslot, slots, NULL), QASR_OK);
         assert_int_equal(device_write(d, npos, positions, NULL), QASR_OK);
         device_begin(d);
-        op_rope_and_cache_slots(d, nq, nk, nk, &t.rope, kc[0], vc[0], SLOTS, nslot, npos);
-        op_attention_slots(d, dmat_rows(out, 0, n), nq, kc[0], vc[0], SLOTS, nslot, npos, heads, 200);
+        kv_view kv = { kc[0], vc[0], SLOTS, nslot, npos };
+        op_rope_and_cache(d, nq, nk, nk, &t.rope, &kv);
+        op_attention_cached(d, dmat_rows(out, 0, n), nq, &kv, heads, 200);
         for (size_t i = 0; i < n; i++) {
-            dmat p = dmat_rows(pos, i, 1), *own_k = &kc[1][slots[i]], *own_v = &vc[1][slots[i]];
-            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, *own_k,
-                              *own_v, p);
-            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), *own_k, *own_v, p, heads,
-                                (size_t)positions[i] + 1);
+            kv_view own = { &kc[1][slots[i]], &vc[1][slots[i]], 1, .pos = dmat_rows(pos, i, 1) };
+            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, &own);
+            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), &own, heads, (size_t)positions[i] + 1);
         }
         assert_int_equal(device_end(d, NULL), QASR_OK);
         float *a = fetch(out), *b = fetch(alone);

@@ -311,7 +311,7 @@ static void window_attention_matches(void **state)
 static void avoiding(const char *words) { assert_int_equal(setenv("QASR_GGML_AVOID", words, 1), 0); }
 
 /* Angles that both devices know: a table for one, theta for the other. */
-static qk_rope new_turn(bench *b, size_t n_positions, size_t hd)
+static qk_rope new_rope(bench *b, size_t n_positions, size_t hd)
 {
     const double theta = 1e6;
     float *rope = malloc(n_positions * hd * sizeof *rope);
@@ -335,7 +335,7 @@ static void run_cached(bench *b, const void *arg)
     enum { N = 300 };
     static const size_t ends[] = { 70, 250, 251, 252, 253, 254, 255, 256, 257, 258 };
     quant_type type = *(const quant_type *)arg;
-    qk_rope rope = new_turn(b, N, HD);
+    qk_rope rope = new_rope(b, N, HD);
     dmat q = random_mat(b, N, HEADS * HD, 1), k = random_mat(b, N, KV * HD, 1), v = random_mat(b, N, KV * HD, 1);
     dmat out = random_mat(b, N, HEADS * HD, 1), x = new_mat(b, QUANT_F32, N, HEADS * HD, NULL);
     dmat kc = new_mat(b, type, KV * CAPACITY, HD, NULL), vc = new_mat(b, type, KV * CAPACITY, HD, NULL);
@@ -347,12 +347,12 @@ static void run_cached(bench *b, const void *arg)
             at[i] = (int32_t)(first + i);
         assert_int_equal(device_write(b->d, dmat_rows(pos, 0, n), at, NULL), QASR_OK);
         /* the same memory each time, as in decoding */
-        dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n), p = dmat_rows(pos, 0, n);
+        dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n);
+        kv_view kv = { &kc, &vc, 1, .pos = dmat_rows(pos, 0, n) };
         device_begin(b->d);
         op_copy(b->d, now, dmat_rows(q, first, n));
-        op_rope_and_cache(b->d, now, kn, vn, &rope, kc, vc, p);
-        op_attention_cached(b->d, dmat_rows(out, 0, n), now, kc, vc, p, (attn_heads){ HEADS, KV, HD, 0.088388f },
-                            ends[s]);
+        op_rope_and_cache(b->d, now, kn, vn, &rope, &kv);
+        op_attention_cached(b->d, dmat_rows(out, 0, n), now, &kv, (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
         keep(b, now);
@@ -443,7 +443,7 @@ static void run_slots(bench *b, const void *arg)
         kc[i] = c->together ? dmat_rows(all, 2 * i * each, each) : random_cache(b, type, rows);
         vc[i] = c->together ? dmat_rows(all, (2 * i + 1) * each, each) : random_cache(b, type, rows);
     }
-    qk_rope rope = new_turn(b, SLOT_POSITIONS, HD);
+    qk_rope rope = new_rope(b, SLOT_POSITIONS, HD);
     dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1),
          out = random_mat(b, SLOTS, HEADS * HD, 1);
     dmat pos = new_mat(b, DTYPE_I32, SLOTS, 1, NULL), slot = new_mat(b, DTYPE_I32, SLOTS, 1, NULL);
@@ -457,8 +457,9 @@ static void run_slots(bench *b, const void *arg)
         assert_int_equal(device_write(b->d, ns, c->rows[s], NULL), QASR_OK);
         assert_int_equal(device_write(b->d, np, positions, NULL), QASR_OK);
         device_begin(b->d);
-        op_rope_and_cache_slots(b->d, nq, nk, nk, &rope, kc, vc, SLOTS, ns, np);
-        op_attention_slots(b->d, dmat_rows(out, 0, n), nq, kc, vc, SLOTS, ns, np, heads, SLOT_POSITIONS);
+        kv_view kv = { kc, vc, SLOTS, ns, np };
+        op_rope_and_cache(b->d, nq, nk, nk, &rope, &kv);
+        op_attention_cached(b->d, dmat_rows(out, 0, n), nq, &kv, heads, SLOT_POSITIONS);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
     }

@@ -272,9 +272,10 @@ static void cpu_add_cyclic(device *d, const dmat *x, const dmat *table)
 
 typedef struct rope_job {
     const cpu_device *c;
-    const dmat *q, *k, *v, *k_caches, *v_caches, *slot, *pos;
+    const dmat *q, *k, *v;
     const qk_rope *rope;
-    size_t n_slots, head_dim;
+    const kv_view *kv;
+    size_t head_dim;
 } rope_job;
 
 /* One head's part of a row. */
@@ -297,27 +298,26 @@ static void cache_head(const rope_job *j, const dmat *cache, size_t head, size_t
         quant_get(cache->type)->quantize(row, x, j->head_dim);
 }
 
-/* The cache of row i's sequence. */
-static const dmat *slot_cache(const dmat *caches, size_t n_slots, const dmat *slot, size_t i)
+/* The slot of row i. */
+static size_t slot_of(const kv_view *kv, size_t i)
 {
-    assert(*i32_row(slot, i) >= 0 && (size_t)*i32_row(slot, i) < n_slots);
-    return &caches[*i32_row(slot, i)];
+    size_t slot = kv->slot.mem ? (size_t)*i32_row(&kv->slot, i) : 0;
+    assert(slot < kv->n_slots);
+    return slot;
 }
 
 static void rope_row(void *arg, size_t i)
 {
     const rope_job *j = arg;
-    size_t hd = j->head_dim, pos = (size_t)*i32_row(j->pos, i);
+    size_t hd = j->head_dim, pos = (size_t)*i32_row(&j->kv->pos, i), slot = slot_of(j->kv, i);
     const float *angles = f32_row(&j->rope->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
-    const dmat *k_cache = j->slot ? slot_cache(j->k_caches, j->n_slots, j->slot, i) : j->k_caches;
-    const dmat *v_cache = j->slot ? slot_cache(j->v_caches, j->n_slots, j->slot, i) : j->v_caches;
     float *q = f32_row(j->q, i), rotated[ATTN_MAX_HEAD_DIM];
     for (size_t h = 0; h * hd < j->q->cols; h++)
         rope_head(j, q + h * hd, q + h * hd, &j->rope->q_norm, angles);
     for (size_t h = 0; h * hd < j->k->cols; h++) {
         rope_head(j, rotated, k + h * hd, &j->rope->k_norm, angles);
-        cache_head(j, k_cache, h, pos, rotated);
-        cache_head(j, v_cache, h, pos, v + h * hd);
+        cache_head(j, &j->kv->k[slot], h, pos, rotated);
+        cache_head(j, &j->kv->v[slot], h, pos, v + h * hd);
     }
 }
 
@@ -328,20 +328,18 @@ static void check_cache(const dmat *cache, size_t head_dim)
 }
 
 static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                               const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                               const dmat *pos)
+                               const kv_view *kv)
 {
     size_t hd = rope->rope.cols;
     assert(hd <= ATTN_MAX_HEAD_DIM && q->cols % hd == 0 && k->cols % hd == 0 && v->cols == k->cols);
-    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows &&
+    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && kv->pos.rows == q->rows && k->rows == q->rows &&
            v->rows == q->rows);
-    assert(!slot || slot->rows == q->rows);
-    for (size_t i = 0; i < (slot ? q->rows : 1); i++) {
-        check_cache(slot ? slot_cache(k_caches, n_slots, slot, i) : k_caches, hd);
-        check_cache(slot ? slot_cache(v_caches, n_slots, slot, i) : v_caches, hd);
+    assert(!kv->slot.mem || kv->slot.rows == q->rows);
+    for (size_t i = 0; i < (kv->slot.mem ? q->rows : 1); i++) {
+        check_cache(&kv->k[slot_of(kv, i)], hd);
+        check_cache(&kv->v[slot_of(kv, i)], hd);
     }
-    rope_job j = { cpu(d), q, k, v, k_caches, v_caches, slot, pos, rope, n_slots, hd };
-    run_rows(d, rope_row, &j, q->rows);
+    run_rows(d, rope_row, &(rope_job){ cpu(d), q, k, v, rope, kv, hd }, q->rows);
 }
 
 /* ---- products ------------------------------------------------------------------------------------- */
@@ -446,11 +444,11 @@ enum { ATTN_QUERY_BLOCK = 64 };
 
 typedef struct attn_job {
     const cpu_device *c;
-    const dmat *out, *q, *k, *v;
+    const dmat *out, *q, *k, *v; /* k and v of windows */
+    const kv_view *kv;           /* cached */
     const attn_heads *heads;
     size_t window, blocks_per_window, first;
-    const dmat *slot, *pos;                /* attention of slots: k and v are lists */
-    unsigned char order[DEVICE_MAX_SLOTS]; /* its rows, the longest first */
+    unsigned char order[DEVICE_MAX_SLOTS]; /* rows of several slots, the longest first */
 } attn_job;
 
 static void windows_task(void *arg, size_t task, unsigned thread)
@@ -496,8 +494,10 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
     pool_run(c->pool, windows_task, &j, n_windows * j.blocks_per_window * heads->n_heads);
 }
 
-static attn_args cached_args(const attn_heads *heads, const dmat *k, const dmat *v, size_t kv_head)
+static attn_args cached_args(const attn_job *j, size_t slot, size_t kv_head)
 {
+    const attn_heads *heads = j->heads;
+    const dmat *k = &j->kv->k[slot], *v = &j->kv->v[slot];
     size_t row = kv_head * (k->rows / heads->n_kv_heads);
     return (attn_args){ .k = row_bytes(k, row),
                         .v = row_bytes(v, row),
@@ -514,7 +514,7 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     size_t n_blocks = (j->q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK;
     size_t head = task / n_blocks, q0 = (n_blocks - 1 - task % n_blocks) * ATTN_QUERY_BLOCK; /* longest first */
     size_t n_q = j->q->rows - q0 < ATTN_QUERY_BLOCK ? j->q->rows - q0 : ATTN_QUERY_BLOCK;
-    attn_args a = cached_args(j->heads, j->k, j->v, head / (j->heads->n_heads / j->heads->n_kv_heads));
+    attn_args a = cached_args(j, 0, head / (j->heads->n_heads / j->heads->n_kv_heads));
     a.out = f32_row(j->out, q0) + head * j->heads->head_dim;
     a.q = f32_row(j->q, q0) + head * j->heads->head_dim;
     a.ld_out = ld_f32(j->out);
@@ -526,75 +526,57 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     j->c->k->attention(&a);
 }
 
-/* Decoding: the query heads that share a key/value head are the rows of one call, all of sequence row i at position
- * pos. */
-static void attend_step(const attn_job *j, const dmat *k, const dmat *v, size_t i, size_t pos, size_t kv_head)
+/* Decoding: the query heads of row i that share a key/value head are the rows of one call. */
+static void attend_step(const attn_job *j, size_t i, size_t kv_head)
 {
     size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
-    attn_args a = cached_args(j->heads, k, v, kv_head);
+    attn_args a = cached_args(j, slot_of(j->kv, i), kv_head);
     a.out = f32_row(j->out, i) + kv_head * group * hd;
     a.q = f32_row(j->q, i) + kv_head * group * hd;
     a.ld_out = a.ld_q = hd;
     a.n_q = group;
-    a.n_kv = pos + 1;
+    a.n_kv = (size_t)*i32_row(&j->kv->pos, i) + 1;
     j->c->k->attention_step(&a);
 }
 
-static void cached_single_task(void *arg, size_t kv_head, unsigned thread)
+static void step_task(void *arg, size_t task, unsigned thread)
 {
     const attn_job *j = arg;
-    attend_step(j, j->k, j->v, 0, j->first, kv_head);
-}
-
-static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
-                                 const dmat *pos, const attn_heads *heads, size_t n_kv)
-{
-    cpu_device *c = cpu(d);
-    if (c->status != QASR_OK)
-        return;
-    attn_job j = {
-        .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads, .first = (size_t)*i32_row(pos, 0)
-    };
-    assert((size_t)*i32_row(pos, pos->rows - 1) == j.first + pos->rows - 1 && j.first + pos->rows <= n_kv);
-    assert(n_kv <= k_cache->rows / heads->n_kv_heads && heads->n_heads * heads->head_dim == q->cols);
-    if (q->rows == 1)
-        pool_run(c->pool, cached_single_task, &j, heads->n_kv_heads);
-    else
-        pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
-}
-
-static void slots_task(void *arg, size_t task, unsigned thread)
-{
-    const attn_job *j = arg;
-    size_t i = j->order[task / j->heads->n_kv_heads], slot = (size_t)*i32_row(j->slot, i);
-    attend_step(j, &j->k[slot], &j->v[slot], i, (size_t)*i32_row(j->pos, i), task % j->heads->n_kv_heads);
+    attend_step(j, j->order[task / j->heads->n_kv_heads], task % j->heads->n_kv_heads);
 }
 
 /* Long sequences first, so that no thread begins one when the others are done. */
 static void order_rows(attn_job *j)
 {
+    const dmat *pos = &j->kv->pos;
     for (size_t i = 0; i < j->q->rows; i++) {
         size_t at = i;
-        for (; at > 0 && *i32_row(j->pos, j->order[at - 1]) < *i32_row(j->pos, i); at--)
+        for (; at > 0 && *i32_row(pos, j->order[at - 1]) < *i32_row(pos, i); at--)
             j->order[at] = j->order[at - 1];
         j->order[at] = (unsigned char)i;
     }
 }
 
-static void cpu_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                                size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const kv_view *kv, const attn_heads *heads,
+                                 size_t n_kv)
 {
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
         return;
-    attn_job j = { .c = c, .out = out, .q = q, .k = k_caches, .v = v_caches, .heads = heads, .slot = slot, .pos = pos };
-    assert(q->rows <= DEVICE_MAX_SLOTS && slot->rows == q->rows && pos->rows == q->rows);
-    assert(heads->n_heads * heads->head_dim == q->cols);
-    for (size_t i = 0; i < q->rows; i++)
-        assert((size_t)*i32_row(pos, i) < n_kv &&
-               (size_t)*i32_row(pos, i) < slot_cache(k_caches, n_slots, slot, i)->rows / heads->n_kv_heads);
-    order_rows(&j);
-    pool_run(c->pool, slots_task, &j, q->rows * heads->n_kv_heads);
+    attn_job j = { .c = c, .out = out, .q = q, .kv = kv, .heads = heads, .first = (size_t)*i32_row(&kv->pos, 0) };
+    assert(heads->n_heads * heads->head_dim == q->cols && kv->pos.rows == q->rows);
+    if (kv->slot.mem || q->rows == 1) {
+        assert(q->rows <= DEVICE_MAX_SLOTS);
+        for (size_t i = 0; i < q->rows; i++)
+            assert((size_t)*i32_row(&kv->pos, i) < n_kv &&
+                   (size_t)*i32_row(&kv->pos, i) < kv->k[slot_of(kv, i)].rows / heads->n_kv_heads);
+        order_rows(&j);
+        pool_run(c->pool, step_task, &j, q->rows * heads->n_kv_heads);
+    } else {
+        assert((size_t)*i32_row(&kv->pos, q->rows - 1) == j.first + q->rows - 1 && j.first + q->rows <= n_kv);
+        assert(n_kv <= kv->k->rows / heads->n_kv_heads);
+        pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
+    }
 }
 
 /* ---- arg max -------------------------------------------------------------------------------------- */
@@ -740,7 +722,6 @@ static const device_ops cpu_ops = {
     .attention_windows = cpu_attention_windows,
     .rope_and_cache = cpu_rope_and_cache,
     .attention_cached = cpu_attention_cached,
-    .attention_slots = cpu_attention_slots,
     .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax,
     .token_scores = cpu_token_scores,

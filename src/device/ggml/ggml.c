@@ -281,13 +281,14 @@ static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q
 }
 
 /* Which slot a row has is known now, and part of the graph. */
-static void record_caches(recording *r, const dmat *k_caches, const dmat *v_caches, const dmat *slot)
+static void record_caches(recording *r, const kv_view *kv)
 {
-    const int32_t *slots = slot ? memory_ints(slot->mem, slot->offset, slot->rows) : NULL;
-    assert(!slot || slots);
-    for (size_t i = 0; i < (slot ? slot->rows : 1); i++) {
-        record_view(r, &k_caches[slots ? slots[i] : 0]);
-        record_view(r, &v_caches[slots ? slots[i] : 0]);
+    const dmat *slot = &kv->slot;
+    const int32_t *slots = slot->mem ? memory_ints(slot->mem, slot->offset, slot->rows) : NULL;
+    assert(!slot->mem || slots);
+    for (size_t i = 0; i < (slots ? slot->rows : 1); i++) {
+        record_view(r, &kv->k[slots ? slots[i] : 0]);
+        record_view(r, &kv->v[slots ? slots[i] : 0]);
     }
 }
 
@@ -317,11 +318,10 @@ static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
 }
 
 static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                                    const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                                    const dmat *pos)
+                                    const kv_view *kv)
 {
-    assert(rope->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows &&
-           (!slot || slot->rows == q->rows));
+    assert(rope->theta > 0 && kv->pos.rows == q->rows && k->rows == q->rows && v->rows == q->rows &&
+           (!kv->slot.mem || kv->slot.rows == q->rows));
     dmat factors = rope_factors(ggml_dev(d), rope->rope.cols, rope->theta);
     recording *r = record(d, OP_ROPE_AND_CACHE);
     record_view(r, q);
@@ -329,37 +329,24 @@ static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, con
     record_view(r, v);
     record_view(r, &rope->q_norm);
     record_view(r, &rope->k_norm);
-    record_view(r, pos);
+    record_view(r, &kv->pos);
     record_view(r, &factors);
-    record_caches(r, k_caches, v_caches, slot);
+    record_caches(r, kv);
     record_float(r, rope->eps);
 }
 
-static void record_attention(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                             const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const kv_view *kv,
+                                      const attn_heads *heads, size_t n_kv)
 {
     recording *r = record(d, OP_ATTENTION_CACHED);
     record_view(r, out);
     record_view(r, q);
-    record_view(r, pos);
-    record_caches(r, k_caches, v_caches, slot);
+    record_view(r, &kv->pos);
+    record_caches(r, kv);
     record_number(r, heads->head_dim);
     record_number(r, heads->n_kv_heads);
     record_float(r, heads->scale);
     record_number(r, size_round_up(n_kv, KV_STEP));
-}
-
-static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache,
-                                      const dmat *v_cache, const dmat *pos, const attn_heads *heads, size_t n_kv)
-{
-    record_attention(d, out, q, k_cache, v_cache, NULL, pos, heads, n_kv);
-}
-
-static void ggml_dev_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches,
-                                     const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos,
-                                     const attn_heads *heads, size_t n_kv)
-{
-    record_attention(d, out, q, k_caches, v_caches, slot, pos, heads, n_kv);
 }
 
 static void ggml_dev_argmax(device *d, const dmat *ids, const dmat *x)
@@ -461,7 +448,6 @@ static const device_ops ggml_ops = {
     .attention_windows = ggml_dev_attention_windows,
     .rope_and_cache = ggml_dev_rope_and_cache,
     .attention_cached = ggml_dev_attention_cached,
-    .attention_slots = ggml_dev_attention_slots,
     .argmax = ggml_dev_argmax,
     .linear_argmax = ggml_dev_linear_argmax,
     .token_scores = ggml_dev_token_scores,
