@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "device/layout.h"
 #include "model/stages.h"
 
 const quant_type decoder_kv_types[DECODER_KV_TYPES] = { QUANT_F16, QUANT_F32, QUANT_Q8_0 };
@@ -53,11 +54,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
 {
     const model_config *c = d->n->config;
     size_t h = c->dec.d_model, q = c->dec.n_heads * c->dec.head_dim, kv = c->dec.n_kv_heads * c->dec.head_dim;
-    const struct {
-        dmat *m;
-        dtype type;
-        size_t rows, cols;
-    } part[] = {
+    const dmat_part parts[] = {
         { &d->ids, DTYPE_I32, PREFILL_ROWS, 1 },
         { &d->pos, DTYPE_I32, PREFILL_ROWS, 1 },
         { &d->slot, DTYPE_I32, d->n_slots, 1 },
@@ -71,12 +68,7 @@ static size_t layout_scratch(decoder *d, device_mem *mem)
         { &d->hidden, QUANT_F32, PREFILL_ROWS, c->dec.d_ffn },
         { &d->logits, QUANT_F32, d->n_slots, c->dec.n_vocab },
     };
-    size_t used = 0;
-    for (size_t i = 0; i < ARRAY_LEN(part); i++) {
-        *part[i].m = dmat_make(mem, used, part[i].type, part[i].rows, part[i].cols);
-        used += size_round_up(part[i].rows * part[i].m->stride, MEM_ALIGN);
-    }
-    return used;
+    return dmat_layout(mem, 0, parts, ARRAY_LEN(parts));
 }
 
 /* Keys or values of one layer in a slot. */

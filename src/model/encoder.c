@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "device/layout.h"
 #include "model/stages.h"
 
 enum {
@@ -48,21 +49,6 @@ void encoder_free(encoder *e)
     mem_free(e);
 }
 
-typedef struct scratch_part {
-    dmat *m;
-    size_t rows, cols;
-} scratch_part;
-
-/* Lays parts out one after another from byte offset at on: the byte after the last. */
-static size_t layout_parts(device_mem *mem, size_t at, const scratch_part *part, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        *part[i].m = dmat_make(mem, at, QUANT_F32, part[i].rows, part[i].cols);
-        at += size_round_up(part[i].rows * part[i].cols * sizeof(float), MEM_ALIGN);
-    }
-    return at;
-}
-
 /* Lays out the scratch matrices for a group of n_chunks; mem NULL: only their total size. Images and maps are done with
  * when the layers begin, so these share their place; flat goes from one to the other. */
 static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_chunks)
@@ -72,16 +58,17 @@ static size_t layout_scratch(encoder *e, device_mem *mem, size_t n_chunks)
     size_t h = c->enc.n_mels, w = c->enc.chunk_frames, chunks = n_chunks < CONV_CHUNKS ? n_chunks : CONV_CHUNKS;
     size_t h1 = (h + 1) / 2, w1 = (w + 1) / 2, h2 = (h1 + 1) / 2, w2 = (w1 + 1) / 2, h3 = (h2 + 1) / 2,
            w3 = (w2 + 1) / 2;
-    const scratch_part both[] = { { &e->flat, rows, ch * h3 } };
-    const scratch_part stem[] = { { &e->image, chunks * h * w, 1 },
-                                  { &e->map[0], chunks * h1 * w1, ch },
-                                  { &e->map[1], chunks * h2 * w2, ch },
-                                  { &e->map[2], chunks * h3 * w3, ch } };
-    const scratch_part layers[] = { { &e->x, rows, d }, { &e->norm, rows, d }, { &e->q, rows, d },
-                                    { &e->k, rows, d }, { &e->v, rows, d },    { &e->hidden, rows, c->enc.d_ffn } };
-    size_t shared = layout_parts(mem, 0, both, ARRAY_LEN(both));
-    size_t stem_end = layout_parts(mem, shared, stem, ARRAY_LEN(stem));
-    size_t layers_end = layout_parts(mem, shared, layers, ARRAY_LEN(layers));
+    const dmat_part both[] = { { &e->flat, QUANT_F32, rows, ch * h3 } };
+    const dmat_part stem[] = { { &e->image, QUANT_F32, chunks * h * w, 1 },
+                               { &e->map[0], QUANT_F32, chunks * h1 * w1, ch },
+                               { &e->map[1], QUANT_F32, chunks * h2 * w2, ch },
+                               { &e->map[2], QUANT_F32, chunks * h3 * w3, ch } };
+    const dmat_part layers[] = { { &e->x, QUANT_F32, rows, d }, { &e->norm, QUANT_F32, rows, d },
+                                 { &e->q, QUANT_F32, rows, d }, { &e->k, QUANT_F32, rows, d },
+                                 { &e->v, QUANT_F32, rows, d }, { &e->hidden, QUANT_F32, rows, c->enc.d_ffn } };
+    size_t shared = dmat_layout(mem, 0, both, ARRAY_LEN(both));
+    size_t stem_end = dmat_layout(mem, shared, stem, ARRAY_LEN(stem));
+    size_t layers_end = dmat_layout(mem, shared, layers, ARRAY_LEN(layers));
     return stem_end > layers_end ? stem_end : layers_end;
 }
 

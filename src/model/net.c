@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "device/layout.h"
 
 /* Hands out parts of the block; with mem NULL it only adds up their sizes. */
 typedef struct binder {
@@ -16,16 +17,14 @@ typedef struct binder {
     qasr_error *err;
 } binder;
 
-static dmat take(binder *b, dtype type, size_t rows, size_t cols)
+static void take(binder *b, dmat *out, dtype type, size_t rows, size_t cols)
 {
-    dmat m = dmat_make(b->mem, b->used, type, rows, cols);
-    b->used += size_round_up(rows * m.stride, MEM_ALIGN);
-    return m;
+    b->used = dmat_layout(b->mem, b->used, &(dmat_part){ out, type, rows, cols }, 1);
 }
 
 static qasr_status bind_vector(binder *b, dmat *out, const weight_ref *ref)
 {
-    *out = take(b, QUANT_F32, 1, ref->cols);
+    take(b, out, QUANT_F32, 1, ref->cols);
     if (!b->mem)
         return QASR_OK;
     float *x;
@@ -90,7 +89,7 @@ void net_sinusoids(float *out, size_t d_model, size_t p)
 static qasr_status bind_positions(binder *b)
 {
     size_t rows = config_tokens_per_chunk(b->n->config), d = b->n->config->enc.d_model;
-    b->n->positions = take(b, QUANT_F32, rows, d);
+    take(b, &b->n->positions, QUANT_F32, rows, d);
     if (!b->mem)
         return QASR_OK;
     float *table;
@@ -112,7 +111,7 @@ static qasr_status bind_all(binder *b)
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
         dmat shape = device_conv_packed(n->d, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
-        n->conv_packed[i] = take(b, shape.type, 1, shape.cols);
+        take(b, &n->conv_packed[i], shape.type, 1, shape.cols);
     }
     return QASR_OK;
 }
