@@ -21,6 +21,7 @@ struct qasr_session {
     const qasr_model *model;
     device *device;
     net *net;
+    net_context context;
     encoder *encoder;
     decoder *decoder;
     quant_type kv_type;

@@ -155,14 +155,16 @@ static qasr_status open_on(qasr_session *s, const char *name, const qasr_session
     TRY(device_open(&s->device, name, (unsigned)opt->n_threads,
                     opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
     TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
-    TRY(encoder_create(&s->encoder, s->net, err));
-    return decoder_create(&s->decoder, s->net, s->kv_type, s->batch, err);
+    s->context = (net_context){ .net = s->net, .device = s->device };
+    TRY(encoder_create(&s->encoder, &s->context, err));
+    return decoder_create(&s->decoder, &s->context, s->kv_type, s->batch, err);
 }
 
 static void close_device(qasr_session *s)
 {
     decoder_free(s->decoder);
     encoder_free(s->encoder);
+    net_context_clear(&s->context);
     net_free(s->net);
     device_close(s->device);
     s->decoder = NULL;

@@ -12,46 +12,57 @@ typedef struct net_rows {
 } net_rows;
 
 /* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is
- * multiplied with. Comes between device_begin and device_end of the net's device and may issue operations, which see x.
+ * multiplied with. Comes between device_begin and device_end of the session's device and may issue operations, which
+ * see x.
  */
 typedef void (*net_watch_fn)(void *user, dmat x, dmat w, net_rows rows);
 
 typedef struct net {
     const model *model;
     const model_config *config;
-    device *d;
+    device *device;
     device_mem *vectors;
     dmat top[TOP_WEIGHTS];
-    dmat (*enc)[ENC_WEIGHTS];
-    dmat (*dec)[DEC_WEIGHTS];
-    dmat positions;      /* sinusoids [tokens per chunk, enc.d_model] */
-    dmat conv_packed[3]; /* convolution weights in the device's order */
-    device_mem *scratch; /* activations: see net_scratch */
-    size_t scratch_bytes;
-    net_watch_fn watch; /* NULL: nobody looks */
-    void *watch_user;
-    net_rows rows; /* for the watch: what the rows at work stand for; all zero: each chooses a token */
+    dmat (*enc)[ENC_WEIGHTS]; /* [enc.n_layers] */
+    dmat (*dec)[DEC_WEIGHTS]; /* [dec.n_layers] */
+    dmat positions;           /* sinusoids [tokens per chunk, enc.d_model] */
+    dmat conv_packed[3];      /* convolution weights in the device's order */
 } net;
 
 /* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
+/* What running a net takes beside its weights: one for encoder and decoder of a session. */
+typedef struct net_context {
+    net *net;
+    device *device;
+    device_mem *scratch; /* activations: see net_scratch */
+    size_t scratch_bytes;
+    net_watch_fn watch; /* NULL: nobody looks */
+    void *watch_user;
+    net_rows rows; /* for the watch: what the rows at work stand for; all zero: each chooses a token */
+} net_context;
+
+/* Frees what the context has allocated. Before the device is closed. */
+void net_context_clear(net_context *ctx);
+
 /* Memory for activations, at least so many bytes. Encoder and decoder take turns in the same block: contents are
  * lost at the other's turn, and so is the block itself when it has to grow. Error: NOMEM. */
-qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err);
+qasr_status net_scratch(net_context *ctx, device_mem **out, size_t bytes, qasr_error *err);
 
-/* For whoever issues a product. */
-static inline void net_tell(const net *n, dmat x, dmat w)
-{
-    if (n->watch)
-        n->watch(n->watch_user, x, w, n->rows);
-}
+/* What a product is computed of: x, or norm(x) if norm is not NULL. */
+typedef struct net_input {
+    dmat x;
+    const row_norm *norm;
+} net_input;
 
-/* Products of norm(x), or of x with norm NULL, and word of them to the watch. scratch [x.rows, x.cols] takes norm(x)
- * when there is one; else it is not touched. alone as for op_norm_linear. */
-void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts,
+/* Products of an input, which the watch is told of. scratch [x.rows, x.cols] takes norm(x) when there is a watch; else
+ * it is not touched. alone as for op_norm_linear. */
+void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear_part *parts, size_t n_parts,
                 bool alone);
+/* op_linear_argmax, which the watch is told of. */
+void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);

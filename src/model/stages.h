@@ -7,9 +7,23 @@
 
 #include "model/net.h"
 
-/* Of a layer. */
+/* The stages of a layer. */
 enum { STAGE_QKV, STAGE_OUT, STAGE_UP, STAGE_DOWN, STAGES_PER_LAYER };
 enum { STAGE_MAX_MATRICES = 3 };
+
+/* Stages [first, end) of a layer. One that runs alone may have its input, with all norms done, from outside: in, if it
+ * has memory. */
+typedef struct stage_range {
+    size_t first, end;
+    dmat in;
+} stage_range;
+
+static inline bool stage_runs(const stage_range *r, size_t s) { return s >= r->first && s < r->end; }
+/* The input of a stage: norm(x) where the layer itself has it. */
+static inline net_input stage_input(const stage_range *r, dmat x, const row_norm *norm)
+{
+    return r->in.mem ? (net_input){ .x = r->in } : (net_input){ x, norm };
+}
 
 typedef struct stage {
     size_t n;

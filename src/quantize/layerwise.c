@@ -229,10 +229,10 @@ static qasr_status create(layerwise *t, qasr_error *err)
     TRY(audio_files_find(&t->files, t->opt->audio, t->opt->n_audio, 0, err));
     TRY(open_session(t, err));
     TRY(open_head(t, err));
-    net_of(t)->watch = watch;
-    net_of(t)->watch_user = t;
+    t->session->context.watch = watch;
+    t->session->context.watch_user = t;
     TRY(transcribe(t, err));
-    net_of(t)->watch = NULL;
+    t->session->context.watch = NULL;
     device_begin(t->d);
     input_moments_flush(&t->head, t->d);
     TRY(device_end(t->d, err));

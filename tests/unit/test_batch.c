@@ -633,11 +633,11 @@ static void heads_must_suit_the_type_of_keys(void **state)
     qasr_error err;
     decoder *d = NULL;
     model_config config = { .dec = { .head_dim = 48, .n_layers = 1, .n_kv_heads = 1 } };
-    net n = { .config = &config };
-    assert_int_equal(decoder_create(&d, &n, QUANT_Q8_0, 1, &err), QASR_E_UNSUPPORTED);
+    net_context context = { .net = &(net){ .config = &config } };
+    assert_int_equal(decoder_create(&d, &context, QUANT_Q8_0, 1, &err), QASR_E_UNSUPPORTED);
     assert_non_null(strstr(err.message, "use f16 or f32"));
     assert_null(d);
-    must(decoder_create(&d, &n, QUANT_F16, 1, &err), &err);
+    must(decoder_create(&d, &context, QUANT_F16, 1, &err), &err);
     decoder_free(d);
 }
 
