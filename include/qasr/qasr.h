@@ -250,7 +250,8 @@ QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, co
 QASR_API void qasr_session_close(qasr_session *session); /* NULL is fine */
 QASR_API int qasr_session_threads(const qasr_session *session);
 /* The device in use, "cpu" or a name of ggml's ("Vulkan0"), and the most memory that was taken from it so far: weights,
- * keys and values, activations; without files that it reads where they are mapped. 0 on the CPU. */
+ * keys and values, activations; without files that it reads where they are mapped. Sessions of a model share its
+ * weights on a device, which count in the session that brought them there. 0 on the CPU. */
 QASR_API const char *qasr_session_device(const qasr_session *session);
 QASR_API uint64_t qasr_session_device_bytes(const qasr_session *session);
 

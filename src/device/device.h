@@ -14,7 +14,8 @@
  * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml
  * come close, as their back ends choose kernels by shape. They have no statistics.
  *
- * One device serves one thread at a time. */
+ * A device here is a handle: there may be several of one physical device, each for one thread at a time. What they
+ * share is device_weights. */
 #ifndef QASR_DEVICE_DEVICE_H
 #define QASR_DEVICE_DEVICE_H
 
@@ -30,6 +31,7 @@
 
 typedef struct device device;
 typedef struct device_mem device_mem;
+typedef struct device_weights device_weights;
 
 typedef struct dmat {
     device_mem *mem; /* NULL: no matrix (an absent bias) */
@@ -102,8 +104,13 @@ typedef struct device_ops {
     pool *(*host_pool)(device *d);
     qasr_status (*alloc)(device *d, device_mem **out, size_t bytes, qasr_error *err);
     void (*mem_free)(device *d, device_mem *mem);
-    qasr_status (*map_weight)(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
-                              size_t rows, size_t cols, qasr_error *err);
+    qasr_status (*weights_create)(device *d, device_weights **out, qasr_error *err);
+    void (*weights_free)(device_weights *w);
+    bool (*weights_fit)(const device_weights *w, const device *d); /* d has the same ops */
+    qasr_status (*weights_alloc)(device_weights *w, device_mem **out, size_t bytes, qasr_error *err);
+    qasr_status (*weights_map)(device_weights *w, dmat *out, const file_map *file, const void *data, quant_type type,
+                               size_t rows, size_t cols, qasr_error *err);
+    uint64_t (*weights_memory)(const device_weights *w);
     qasr_status (*write)(device *d, const dmat *dst, const void *src, qasr_error *err);
     qasr_status (*read)(device *d, void *dst, const dmat *src, qasr_error *err);
     void (*begin)(device *d);
@@ -150,6 +157,11 @@ struct device {
                        * and their slots in that order */
 };
 
+/* The beginning of every driver's own. */
+struct device_weights {
+    const device_ops *ops;
+};
+
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
  * itself computes) where that is faster, and to bytes with a scale for each 32 beside weights of 4 and 5 bits;
  * DEVICE_EXACT keeps float32. */
@@ -183,7 +195,7 @@ static inline void device_close(device *d)
 /* Host worker threads of the device, for host-side work between device calls (features). */
 static inline pool *device_pool(device *d) { return d->ops->host_pool(d); }
 
-/* The most memory that was taken from the device, without mapped files; 0 where it is the host's own. */
+/* The most memory that the handle has taken from the device; 0 where it is the host's own. */
 static inline uint64_t device_memory(const device *d) { return d->ops->memory(d); }
 
 /* Uninitialised memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
@@ -196,13 +208,41 @@ static inline void device_mem_free(device *d, device_mem *mem)
     if (mem)
         d->ops->mem_free(d, mem);
 }
-/* A weight that lies in a mapped file, [rows, cols] of a quant_type: used in place where the device can
- * read host memory, uploaded elsewhere. The file must stay mapped; the memory lives as long as the device. */
-static inline qasr_status device_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
-                                            size_t rows, size_t cols, qasr_error *err)
+/* ---- weights -------------------------------------------------------------------------------------- */
+
+/* Memory for weights, which does not belong to one handle but serves all that it fits, in several threads at a time:
+ * nobody writes to it any more once it is shared. Handles are closed before the weights that they have read. Error:
+ * NOMEM. */
+static inline qasr_status device_weights_create(device_weights **out, device *d, qasr_error *err)
 {
-    return d->ops->map_weight(d, out, file, data, type, rows, cols, err);
+    return d->ops->weights_create(d, out, err);
 }
+static inline void device_weights_free(device_weights *w)
+{
+    if (w)
+        w->ops->weights_free(w);
+}
+/* Whether d can compute with these weights: it is on the same device and wants the same order of packed weights. */
+static inline bool device_weights_fit(const device_weights *w, const device *d)
+{
+    return w->ops == d->ops && w->ops->weights_fit(w, d);
+}
+/* Uninitialised memory, for a handle that fits to write; it is freed with the weights. Error: NOMEM. */
+static inline qasr_status device_weights_alloc(device_weights *w, device_mem **out, size_t bytes, qasr_error *err)
+{
+    return w->ops->weights_alloc(w, out, bytes, err);
+}
+/* A weight that lies in a mapped file, [rows, cols] of a type: used in place where the device can read host memory,
+ * uploaded elsewhere. The file must stay mapped as long as the weights live. Errors: NOMEM, DEVICE, UNSUPPORTED. */
+static inline qasr_status device_weights_map(device_weights *w, dmat *out, const file_map *file, const void *data,
+                                             quant_type type, size_t rows, size_t cols, qasr_error *err)
+{
+    return w->ops->weights_map(w, out, file, data, type, rows, cols, err);
+}
+/* Memory taken from the device, without mapped files; 0 where it is the host's own. */
+static inline uint64_t device_weights_memory(const device_weights *w) { return w->ops->weights_memory(w); }
+
+/* ---- matrices ------------------------------------------------------------------------------------- */
 
 /* Bytes of an element of an unblocked type, and of a row. */
 static inline size_t dmat_row_bytes(dtype type, size_t cols)

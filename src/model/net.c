@@ -12,6 +12,7 @@
 /* Hands out parts of the block; with mem NULL it only adds up their sizes. */
 typedef struct binder {
     net *n;
+    device *device;
     device_mem *mem;
     size_t used;
     qasr_error *err;
@@ -30,7 +31,7 @@ static qasr_status bind_vector(binder *b, dmat *out, const weight_ref *ref)
     float *x;
     TRY(MEM_ALLOC(&x, ref->cols, b->err));
     quant_get(ref->tensor->type)->dequantize(x, ref->tensor->data, ref->cols);
-    qasr_status status = device_write(b->n->device, *out, x, b->err);
+    qasr_status status = device_write(b->device, *out, x, b->err);
     mem_free(x);
     return status;
 }
@@ -42,8 +43,8 @@ static qasr_status bind_refs(binder *b, dmat *out, const weight_ref *refs, size_
         if (refs[i].is_vector)
             TRY(bind_vector(b, &out[i], &refs[i]));
         else if (b->mem)
-            TRY(device_map_weight(b->n->device, &out[i], weights_file_map(refs[i].source, t->file), t->data, t->type,
-                                  refs[i].rows, refs[i].cols, b->err));
+            TRY(device_weights_map(b->n->weights, &out[i], weights_file_map(refs[i].source, t->file), t->data, t->type,
+                                   refs[i].rows, refs[i].cols, b->err));
     }
     return QASR_OK;
 }
@@ -68,7 +69,7 @@ static qasr_status bind_positions(binder *b)
     TRY(MEM_ALLOC(&table, rows * d, b->err));
     for (size_t p = 0; p < rows; p++)
         net_sinusoids(table + p * d, d, p);
-    qasr_status status = device_write(b->n->device, b->n->positions, table, b->err);
+    qasr_status status = device_write(b->device, b->n->positions, table, b->err);
     mem_free(table);
     return status;
 }
@@ -82,31 +83,30 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        dmat shape = device_conv_packed(n->device, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        dmat shape = device_conv_packed(b->device, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
         take(b, &n->conv_packed[i], shape.type, 1, shape.cols);
     }
     return QASR_OK;
 }
 
-static qasr_status pack_convolutions(net *n, qasr_error *err)
+static qasr_status pack_convolutions(net *n, device *d, qasr_error *err)
 {
-    device_begin(n->device);
+    device_begin(d);
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++)
-        op_conv_pack(n->device, n->conv_packed[i], n->top[TOP_CONV1_W + 2 * i],
-                     i == 0 ? 1 : n->config->enc.conv_channels);
-    return device_end(n->device, err);
+        op_conv_pack(d, n->conv_packed[i], n->top[TOP_CONV1_W + 2 * i], i == 0 ? 1 : n->config->enc.conv_channels);
+    return device_end(d, err);
 }
 
-static qasr_status create(net *n, qasr_error *err)
+static qasr_status create(net *n, device *d, qasr_error *err)
 {
     TRY(MEM_CALLOC(&n->enc, n->config->enc.n_layers, err));
     TRY(MEM_CALLOC(&n->dec, n->config->dec.n_layers, err));
-    binder measure = { .n = n, .err = err };
+    TRY(device_weights_create(&n->weights, d, err));
+    binder measure = { .n = n, .device = d, .err = err }, real = measure;
     TRY(bind_all(&measure));
-    TRY(device_alloc(n->device, &n->vectors, measure.used, err));
-    binder real = { .n = n, .mem = n->vectors, .err = err };
+    TRY(device_weights_alloc(n->weights, &real.mem, measure.used, err));
     TRY(bind_all(&real));
-    return pack_convolutions(n, err);
+    return pack_convolutions(n, d, err);
 }
 
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err)
@@ -115,8 +115,7 @@ qasr_status net_create(net **out, const model *m, device *d, qasr_error *err)
     TRY(MEM_CALLOC(&n, 1, err));
     n->model = m;
     n->config = &m->config;
-    n->device = d;
-    qasr_status status = create(n, err);
+    qasr_status status = create(n, d, err);
     if (status != QASR_OK) {
         net_free(n);
         return status;
@@ -129,7 +128,7 @@ void net_free(net *n)
 {
     if (!n)
         return;
-    device_mem_free(n->device, n->vectors);
+    device_weights_free(n->weights);
     mem_free(n->enc);
     mem_free(n->dec);
     mem_free(n);

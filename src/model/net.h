@@ -1,4 +1,5 @@
-/* The network's weights on a device: matrices where they lie (mapped or uploaded), vectors widened to F32. */
+/* The network's weights on a device: matrices where they lie (mapped or uploaded), vectors widened to F32. They belong
+ * to a model and a device, not to a session, and do not change; what a session needs beside them is its net_context. */
 #ifndef QASR_MODEL_NET_H
 #define QASR_MODEL_NET_H
 
@@ -20,8 +21,7 @@ typedef void (*net_watch_fn)(void *user, dmat x, dmat w, net_rows rows);
 typedef struct net {
     const model *model;
     const model_config *config;
-    device *device;
-    device_mem *vectors;
+    device_weights *weights;
     dmat top[TOP_WEIGHTS];
     dmat (*enc)[ENC_WEIGHTS]; /* [enc.n_layers] */
     dmat (*dec)[DEC_WEIGHTS]; /* [dec.n_layers] */
@@ -29,11 +29,13 @@ typedef struct net {
     dmat conv_packed[3];      /* convolution weights in the device's order */
 } net;
 
-/* The model and the device must outlive the net. Errors: NOMEM, DEVICE. */
+/* Brings the weights to d's device, with d's help; d need not outlive the net, the model must. The net is for all
+ * handles that its weights fit. Errors: NOMEM, DEVICE, UNSUPPORTED. */
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
-/* What running a net takes beside its weights: one for encoder and decoder of a session. */
+/* What running a net takes beside its weights: one for encoder and decoder of a session. The net is changed by nobody
+ * but who has it alone and exchanges matrices (model/stages.h). */
 typedef struct net_context {
     net *net;
     device *device;

@@ -24,6 +24,7 @@ static float next_random(void) /* -1 .. 1 */
 
 /* A device, and matrices with host copies. */
 static device *d;
+static device_weights *weights;
 static device_mem *blocks[64];
 static size_t n_blocks;
 static device_precision precision;
@@ -32,6 +33,7 @@ static void open_device(unsigned n_threads)
 {
     qasr_error err;
     assert_int_equal(device_open(&d, "cpu", n_threads, precision, &err), QASR_OK);
+    assert_int_equal(device_weights_create(&weights, d, &err), QASR_OK);
     n_blocks = 0;
     seed = 12345;
 }
@@ -41,6 +43,7 @@ static void close_device(void)
     while (n_blocks)
         device_mem_free(d, blocks[--n_blocks]);
     device_close(d);
+    device_weights_free(weights);
 }
 
 static dmat new_mat(dtype type, size_t rows, size_t cols, const void *host)
@@ -118,7 +121,7 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
     file_map map = { w, n * quant_row_bytes(quant_get(t), k) };
     dmat mw, mx = new_mat(QUANT_F32, m, k, x), mb = bias ? new_mat(QUANT_F32, 1, n, b) : (dmat){ 0 };
     dmat out = new_mat(QUANT_F32, m, n, old);
-    assert_int_equal(device_map_weight(d, &mw, &map, w, t, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, w, t, n, k, NULL), QASR_OK);
     device_begin(d);
     op_linear(d, mx, &(linear_part){ out, mw, mb, act, accumulate }, 1);
     assert_int_equal(device_end(d, NULL), QASR_OK);
@@ -205,7 +208,7 @@ static void several_parts_share_their_input(void **state)
             file_map map = { w[i], n[i] * quant_row_bytes(quant_get(types[i]), k) };
             parts[i] = (linear_part){ new_mat(QUANT_F32, m, n[i], NULL), none, none, ACT_NONE, false };
             alone[i] = new_mat(QUANT_F32, m, n[i], NULL);
-            assert_int_equal(device_map_weight(d, &parts[i].w, &map, w[i], types[i], n[i], k, NULL), QASR_OK);
+            assert_int_equal(device_weights_map(weights, &parts[i].w, &map, w[i], types[i], n[i], k, NULL), QASR_OK);
         }
         device_begin(d);
         op_linear(d, mx, parts, PARTS);
@@ -234,8 +237,8 @@ static void check_swiglu(quant_type gate_type, quant_type up_type, size_t m, siz
     dmat mx = new_mat(QUANT_F32, m, k, x), out = new_mat(QUANT_F32, m, n, NULL),
          single = new_mat(QUANT_F32, m, n, NULL);
     linear_part part = { .out = out, .act = ACT_SWIGLU }, own = part;
-    assert_int_equal(device_map_weight(d, &part.w, &gate_map, w_gate, gate_type, n, k, NULL), QASR_OK);
-    assert_int_equal(device_map_weight(d, &part.up, &up_map, w_up, up_type, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.w, &gate_map, w_gate, gate_type, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.up, &up_map, w_up, up_type, n, k, NULL), QASR_OK);
     device_begin(d);
     op_norm_linear(d, mx, NULL, &part, 1, alone);
     for (size_t i = 0; alone && i < m; i++) {
@@ -296,7 +299,7 @@ static void check_normed(quant_type t, size_t m, bool layer, bool alone)
     assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
     row_norm norm = { new_mat(QUANT_F32, 1, K, w), layer ? new_mat(QUANT_F32, 1, K, b) : (dmat){ 0 }, 1e-5f };
     linear_part part = { .out = new_mat(QUANT_F32, m, N, NULL) }, after = { .out = new_mat(QUANT_F32, m, N, NULL) };
-    assert_int_equal(device_map_weight(d, &part.w, &map, stored, t, N, K, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.w, &map, stored, t, N, K, NULL), QASR_OK);
     after.w = part.w;
     device_begin(d);
     op_norm_linear(d, mx, &norm, &part, 1, alone);
@@ -335,7 +338,7 @@ static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation a
     dmat mx = wide, together = new_mat(QUANT_F32, m, n, old), single = new_mat(QUANT_F32, m, n, old);
     mx.cols = k; /* rows need not be consecutive */
     assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
-    assert_int_equal(device_map_weight(d, &mw, &map, w, t, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, w, t, n, k, NULL), QASR_OK);
     device_begin(d);
     op_norm_linear(d, mx, NULL, &(linear_part){ together, mw, mb, act, accumulate }, 1, true);
     for (size_t i = 0; i < m; i++)
@@ -363,13 +366,13 @@ static void rows_together_have_the_bits_they_have_alone(void **state)
 static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t c_out)
 {
     size_t ho = (h + 1) / 2, wo = (w + 1) / 2;
-    float *x = random_host(n_images * h * w * c_in, 1), *b = random_host(c_out, 1), *weights;
-    unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &weights);
+    float *x = random_host(n_images * h * w * c_in, 1), *b = random_host(c_out, 1), *values;
+    unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &values);
     file_map map = { stored, c_out * 9 * c_in * 2 };
     dmat mw, shape = device_conv_packed(d, QUANT_BF16, c_out, c_in), packed = new_mat(shape.type, 1, shape.cols, NULL);
     dmat out = new_mat(QUANT_F32, n_images * ho * wo, c_out, NULL),
          rows = new_mat(QUANT_F32, n_images * wo, c_out * ho, NULL);
-    assert_int_equal(device_map_weight(d, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
     device_begin(d);
     op_conv_pack(d, packed, mw, c_in);
     op_conv2d_gelu(d, out, new_mat(QUANT_F32, n_images * h * w, c_in, x), packed, new_mat(QUANT_F32, 1, c_out, b),
@@ -389,7 +392,7 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
                                 if (iy >= h || ix >= w)
                                     continue;
                                 double product = (double)x[((i * h + iy) * w + ix) * c_in + c] *
-                                                 (double)weights[(o * c_in + c) * 9 + u * 3 + v];
+                                                 (double)values[(o * c_in + c) * 9 + u * 3 + v];
                                 sum += product;
                                 size += fabs(product);
                             }
@@ -397,7 +400,7 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
                     assert_float_equal(value, gelu(sum), precision == DEVICE_FAST ? 0x1p-8 * size : 2e-5);
                     assert_float_equal(value, flat[(i * wo + t) * c_out * ho + o * ho + y], 0);
                 }
-    free(got), free(flat), free(x), free(b), free(weights), free(stored);
+    free(got), free(flat), free(x), free(b), free(values), free(stored);
 }
 
 static void convolution_matches(void **state)
@@ -802,7 +805,7 @@ static float *run_with_threads(unsigned n_threads, size_t *n)
         unsigned char *w = random_weights(QUANT_Q8_0, ROWS, K, &values);
         file_map map = { w, ROWS * quant_row_bytes(quant_get(QUANT_Q8_0), K) };
         dmat mw, out = new_mat(QUANT_F32, m[t], ROWS, NULL);
-        assert_int_equal(device_map_weight(d, &mw, &map, w, QUANT_Q8_0, ROWS, K, NULL), QASR_OK);
+        assert_int_equal(device_weights_map(weights, &mw, &map, w, QUANT_Q8_0, ROWS, K, NULL), QASR_OK);
         device_begin(d);
         op_linear(d, new_mat(QUANT_F32, m[t], K, x), &(linear_part){ out, mw, { 0 }, ACT_NONE, false }, 1);
         assert_int_equal(device_end(d, NULL), QASR_OK);

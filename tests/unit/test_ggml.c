@@ -1,6 +1,7 @@
 /* Every operation on a device of ggml against the CPU device in float32: same inputs, results within what the device's
  * arithmetic may differ by (docs/numerics.md). Argument: the device; a machine that has no such device skips. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "device/device.h"
 #include "device/registry.h"
+#include "qasr/qasr.h"
 
 static const char *device_name;
 static uint32_t seed;
@@ -38,6 +40,7 @@ enum { MAX_BLOCKS = 96, MAX_VALUES = 1 << 20 };
 /* The device that a case runs on, what it allocated, and what it found. */
 typedef struct bench {
     device *d;
+    device_weights *weights;
     device_mem *blocks[MAX_BLOCKS];
     size_t n_blocks;
     void *kept[MAX_BLOCKS]; /* host memory that weights lie in */
@@ -101,7 +104,7 @@ static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
     assert_true(b->n_kept < MAX_BLOCKS);
     b->kept[b->n_kept++] = stored;
     const file_map map = { stored, rows * bytes };
-    must(device_map_weight(b->d, &m, &map, stored, type, rows, cols, &err), &err);
+    must(device_weights_map(b->weights, &m, &map, stored, type, rows, cols, &err), &err);
     return m;
 }
 
@@ -133,12 +136,14 @@ static void run_on(bench *b, const char *name, case_fn fn, const void *arg)
 {
     qasr_error err;
     must(device_open(&b->d, name, 2, DEVICE_EXACT, &err), &err);
+    must(device_weights_create(&b->weights, b->d, &err), &err);
     b->found = malloc(MAX_VALUES * sizeof *b->found);
     seed = 12345;
     fn(b, arg);
     while (b->n_blocks)
         device_mem_free(b->d, b->blocks[--b->n_blocks]);
     device_close(b->d);
+    device_weights_free(b->weights);
     while (b->n_kept)
         free(b->kept[--b->n_kept]);
 }
@@ -596,6 +601,68 @@ static void memory_is_counted(void **state)
     device_close(b.d);
 }
 
+/* ---- sessions ----------------------------------------------------------------------------------------- */
+
+typedef struct worker {
+    pthread_t thread;
+    qasr_session *s;
+    const float *pcm;
+    size_t n_samples;
+    qasr_result *result;
+    qasr_status status;
+    qasr_error err;
+} worker;
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    w->status = qasr_transcribe(&w->result, w->s, w->pcm, w->n_samples, NULL, &w->err);
+    return NULL;
+}
+
+/* Two sessions of a model in two threads: the second has no weights of its own, and is there when the first is gone. */
+static void sessions_share_the_weights(void **state)
+{
+    qasr_error err;
+    qasr_model *model;
+    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
+    so.device = device_name;
+    so.n_threads = 1;
+    so.batch = 1;
+    float *pcm;
+    worker w[2] = { { 0 } };
+    must(qasr_model_open(&model, MODEL_DIR, NULL, &err), &err);
+    must(qasr_audio_load(&pcm, &w[0].n_samples, TEST_DATA "/golden/clips/en-001.flac", &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        must(qasr_session_open(&w[i].s, model, &so, &err), &err);
+        w[i].pcm = pcm;
+        w[i].n_samples = w[0].n_samples;
+    }
+    uint64_t weights = qasr_session_device_bytes(w[0].s), none = qasr_session_device_bytes(w[1].s);
+    assert_true(weights > 0 && none < weights);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(w[i].thread, NULL);
+    for (size_t i = 0; i < 2; i++)
+        must(w[i].status, &w[i].err);
+    assert_true(strlen(qasr_result_text(w[0].result)) > 10);
+    assert_string_equal(qasr_result_text(w[0].result), qasr_result_text(w[1].result));
+    /* scratch and caches are the same, the weights are counted once */
+    assert_int_equal(qasr_session_device_bytes(w[0].s) - qasr_session_device_bytes(w[1].s), weights - none);
+
+    qasr_session_close(w[0].s);
+    qasr_result *again;
+    must(qasr_transcribe(&again, w[1].s, pcm, w[1].n_samples, NULL, &err), &err);
+    assert_string_equal(qasr_result_text(again), qasr_result_text(w[0].result));
+    qasr_result_free(again);
+    qasr_session_close(w[1].s);
+    for (size_t i = 0; i < 2; i++)
+        qasr_result_free(w[i].result);
+    qasr_audio_free(pcm);
+    qasr_model_close(model);
+}
+
 static char warning[512];
 static void keep_warning(void *user, qasr_log_level level, const char *message)
 {
@@ -674,6 +741,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_are_those_of_the_list),
         cmocka_unit_test(statistics_are_refused_in_words),
         cmocka_unit_test(memory_is_counted),
+        cmocka_unit_test(sessions_share_the_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,23 +11,17 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "device/cpu/argmax_screen.h"
+#include "device/cpu/cpu_weights.h"
 #include "device/cpu/gemm.h"
 #include "device/cpu/moments.h"
 #include "device/token_score.h"
 
-struct device_mem {
-    unsigned char *data;
-    const file_map *file; /* that data lies in, or NULL */
-    bool owned;
-    struct device_mem *next; /* mapped files, listed in the device */
-};
-
 /* Screening of the one matrix that arg maxima are taken of: tried when it has been used often enough to pay for the
  * copy, dropped for good when it does not help. */
 typedef struct screening {
-    argmax_screen *argmax_screen;
-    const void *w;     /* the matrix that it was tried for */
+    const argmax_screen *copy;
+    device_mem *mem;   /* of the matrix that it was tried for */
+    const void *w;     /* that matrix */
     unsigned n_whole;  /* whole products so far */
     unsigned n_missed; /* of the last ones */
     bool off;
@@ -39,7 +33,6 @@ typedef struct cpu_device {
     pool *pool;
     gemm_context gemm;
     moments_context moments;
-    device_mem *files;
     screening screening;
     qasr_status status; /* first failure since begin */
     qasr_error error;
@@ -68,41 +61,21 @@ static pool *cpu_host_pool(device *d) { return cpu(d)->pool; }
 
 static qasr_status cpu_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
 {
-    device_mem *mem;
-    TRY(MEM_CALLOC(&mem, 1, err));
-    qasr_status status = mem_alloc((void **)&mem->data, bytes, 1, err);
-    if (status != QASR_OK) {
-        mem_free(mem);
-        return status;
-    }
-    mem->owned = true;
-    *out = mem;
-    return QASR_OK;
+    return cpu_mem_alloc(out, bytes, err);
 }
 
-static void cpu_mem_free(device *d, device_mem *mem)
+static void cpu_free(device *d, device_mem *mem) { cpu_mem_free(mem); }
+
+static qasr_status cpu_create_weights(device *d, device_weights **out, qasr_error *err)
 {
-    if (mem->owned)
-        mem_free(mem->data);
-    mem_free(mem);
+    return cpu_weights_create(out, d->ops, &cpu(d)->gemm, err);
 }
 
-/* One device_mem per mapped file serves all its weights. */
-static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
-                                  size_t rows, size_t cols, qasr_error *err)
+static bool cpu_weights_fit(const device_weights *weights, const device *d)
 {
-    device_mem *mem = cpu(d)->files;
-    while (mem && mem->data != file->data)
-        mem = mem->next;
-    if (!mem) {
-        TRY(MEM_CALLOC(&mem, 1, err));
-        mem->data = (unsigned char *)(uintptr_t)file->data;
-        mem->file = file;
-        mem->next = cpu(d)->files;
-        cpu(d)->files = mem;
-    }
-    *out = dmat_make(mem, (size_t)((const unsigned char *)data - file->data), type, rows, cols);
-    return QASR_OK;
+    const cpu_weights *w = (const cpu_weights *)weights;
+    const gemm_context *g = &((const cpu_device *)d)->gemm;
+    return w->k == g->k && w->use_bf16 == g->use_bf16;
 }
 
 static qasr_status cpu_write(device *d, const dmat *dst, const void *src, qasr_error *err)
@@ -599,7 +572,7 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
 static void token_scores_row(void *arg, size_t i)
 {
     const row_job *j = arg;
-    choice_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
+    token_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
 }
 
 static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
@@ -611,40 +584,46 @@ static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dm
 /* Few tokens do not pay for the copy. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
-static void argmax_screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
+static void try_screening(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
 {
     screening *s = &c->screening;
-    if (s->off || s->argmax_screen || ++s->n_whole < SCREEN_AFTER)
+    if (s->off || s->copy || ++s->n_whole < SCREEN_AFTER)
         return;
-    quant_type type = w->type;
+    s->mem = w->mem;
     s->w = row_bytes(w, 0);
-    s->off = !argmax_screen_is_smaller(type) || w->cols % QK != 0 ||
-             !argmax_screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
-             argmax_screen_create(&s->argmax_screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) !=
-                 QASR_OK; /* no memory: as before */
+    if (w->mem->file && argmax_screen_is_smaller(w->type) && w->cols % QK == 0 &&
+        argmax_screen_would_help(&c->gemm, s->w, w->type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)))
+        s->copy = cpu_screen_acquire(w, &c->gemm);
+    s->off = !s->copy;
+}
+
+static void stop_screening(cpu_device *c)
+{
+    screening *s = &c->screening;
+    if (s->copy)
+        cpu_screen_release(s->mem);
+    s->copy = NULL;
+    s->off = true;
 }
 
 static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
 {
     cpu_device *c = cpu(d);
     screening *s = &c->screening;
-    if (c->status == QASR_OK && s->argmax_screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
+    if (c->status == QASR_OK && s->copy && x->rows == 1 && s->w == row_bytes(w, 0)) {
         bool found = false;
-        record_error(c,
-                     argmax_screen_run(s->argmax_screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
+        record_error(c, argmax_screen_run(s->copy, &c->gemm, f32_row(x, 0), f32_row(scratch, 0), i32_row(ids, 0),
+                                          &found, &c->error));
         s->n_missed = found ? 0 : s->n_missed + 1;
         if (found)
             return;
-        if (s->n_missed == SCREEN_MAX_MISSED) {
-            argmax_screen_free(s->argmax_screen);
-            s->argmax_screen = NULL;
-            s->off = true;
-        }
+        if (s->n_missed == SCREEN_MAX_MISSED)
+            stop_screening(c);
     }
     cpu_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
     cpu_argmax(d, ids, scratch);
     if (c->status == QASR_OK && x->rows == 1)
-        argmax_screen_try(c, x, w, scratch);
+        try_screening(c, x, w, scratch);
 }
 
 /* ---- statistics ----------------------------------------------------------------------------------- */
@@ -681,12 +660,7 @@ static void cpu_add_cross_products(device *d, const dmat *square, const dmat *x,
 static void cpu_close(device *d)
 {
     cpu_device *c = cpu(d);
-    while (c->files) {
-        device_mem *mem = c->files;
-        c->files = mem->next;
-        cpu_mem_free(d, mem);
-    }
-    argmax_screen_free(c->screening.argmax_screen);
+    stop_screening(c);
     gemm_context_free(&c->gemm);
     moments_context_free(&c->moments);
     pool_free(c->pool);
@@ -694,13 +668,19 @@ static void cpu_close(device *d)
 }
 
 static uint64_t cpu_memory(const device *d) { return 0; }
+static uint64_t cpu_weights_memory(const device_weights *w) { return 0; }
 
 static const device_ops cpu_ops = {
     .close = cpu_close,
     .host_pool = cpu_host_pool,
     .alloc = cpu_alloc,
-    .mem_free = cpu_mem_free,
-    .map_weight = cpu_map_weight,
+    .mem_free = cpu_free,
+    .weights_create = cpu_create_weights,
+    .weights_free = cpu_weights_free,
+    .weights_fit = cpu_weights_fit,
+    .weights_alloc = cpu_weights_alloc,
+    .weights_map = cpu_weights_map,
+    .weights_memory = cpu_weights_memory,
     .write = cpu_write,
     .read = cpu_read,
     .begin = cpu_begin,

@@ -13,7 +13,7 @@
 #include "device/ggml/ggml_device.h"
 #include "device/ggml/ggml_find.h"
 #include "device/ggml/ggml_graph.h"
-#include "device/ggml/ggml_memory.h"
+#include "device/ggml/ggml_weights.h"
 #include "device/token_score.h"
 
 enum { MAX_GRAPHS = 16, KV_STEP = 256 };
@@ -129,10 +129,14 @@ static void ggml_dev_mem_free(device *d, device_mem *mem)
     memory_free(&g->memory, mem);
 }
 
-static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, quant_type type,
-                                       size_t rows, size_t cols, qasr_error *err)
+static qasr_status ggml_dev_create_weights(device *d, device_weights **out, qasr_error *err)
 {
-    return memory_map_weight(&ggml_dev(d)->memory, out, file, data, type, rows, cols, err);
+    return ggml_dev_weights_create(out, d->ops, ggml_dev(d)->target.device, err);
+}
+
+static bool ggml_dev_weights_fit(const device_weights *w, const device *d)
+{
+    return ((const ggml_weights *)w)->memory.device == ((const ggml_device *)d)->target.device;
 }
 
 static qasr_status ggml_dev_write(device *d, const dmat *dst, const void *src, qasr_error *err)
@@ -376,7 +380,7 @@ static qasr_status score_rows(ggml_device *g, qasr_error *err)
         dmat out = dmat_rows(p->out, i, 1), logits = dmat_rows(p->x, i, 1), chosen = dmat_rows(p->ids, i, 1);
         memory_read(x, &logits);
         memory_read(&id, &chosen);
-        choice_score(score, x, p->x.cols, id);
+        token_score(score, x, p->x.cols, id);
         status = memory_write(&out, score, err);
     }
     mem_free(x);
@@ -414,7 +418,6 @@ static void ggml_dev_close(device *d)
         drop_graph(g, g->n_graphs - 1);
     if (g->factors)
         memory_free(&g->memory, g->factors);
-    memory_close(&g->memory);
     if (g->target.temporaries)
         ggml_gallocr_free(g->target.temporaries);
     if (g->target.backend)
@@ -429,7 +432,12 @@ static const device_ops ggml_ops = {
     .host_pool = ggml_dev_host_pool,
     .alloc = ggml_dev_alloc,
     .mem_free = ggml_dev_mem_free,
-    .map_weight = ggml_dev_map_weight,
+    .weights_create = ggml_dev_create_weights,
+    .weights_free = ggml_dev_weights_free,
+    .weights_fit = ggml_dev_weights_fit,
+    .weights_alloc = ggml_dev_weights_alloc,
+    .weights_map = ggml_dev_weights_map,
+    .weights_memory = ggml_dev_weights_memory,
     .write = ggml_dev_write,
     .read = ggml_dev_read,
     .begin = ggml_dev_begin,

@@ -67,10 +67,7 @@ static void accumulate_in_f32(tensor *t)
 #endif
 }
 
-static enum ggml_type type_of(const view *v)
-{
-    return v->type == DTYPE_I32 ? GGML_TYPE_I32 : (enum ggml_type)quant_get(v->type)->ggml_id;
-}
+static enum ggml_type type_of(const view *v) { return (enum ggml_type)memory_ggml_type(v->type); }
 
 static size_t row_bytes(const view *v) { return dmat_row_bytes(v->type, v->cols); }
 
