@@ -41,7 +41,7 @@ typedef struct dmat {
     dtype type;
 } dmat;
 
-/* What the factors of a product are rounded to, from the finest on. */
+/* The format that the factors of a product are rounded to, finest first. */
 typedef enum product_type {
     PRODUCT_F32,
     PRODUCT_BF16,
@@ -63,13 +63,13 @@ typedef struct linear_part {
 } linear_part;
 enum { LINEAR_MAX_PARTS = 4 };
 
-/* What the rows of an input pass on their way into a product. */
+/* A norm of the rows of a product's input. */
 typedef struct row_norm {
     dmat w, b; /* [1, k]; b absent: RMS norm, else layer norm */
     float eps;
 } row_norm;
 
-/* What happens to queries and keys between projection and attention. */
+/* Norm and rotation of queries and keys between projection and attention. */
 typedef struct qk_rope {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
@@ -152,7 +152,7 @@ enum { DEVICE_NAME_BYTES = 64 };
 struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
-    size_t kv_step;               /* caches are best of a multiple of so many positions */
+    size_t kv_step;               /* cache capacities should be multiples of this many positions */
     bool kv_together; /* op_attention_cached is faster with slots of one block of memory, equally far from each other,
                        * and their slots in that order */
 };
@@ -366,7 +366,7 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
 
-/* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
+/* Scores of chosen tokens: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
  * x[i] [ids[i]] is the largest of its row; where ids[i] is negative both are NaN. */
 static inline void op_token_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->token_scores(d, &out, &x, &ids); }
 

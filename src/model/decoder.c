@@ -136,7 +136,8 @@ static qasr_status reserve_rope(decoder *dec, size_t n, qasr_error *err)
         device_mem_free(dec->device, mem);
         return status;
     }
-    device_mem_free(dec->device, dec->angles); /* only now: sequences in other slots go on if there is no memory */
+    device_mem_free(dec->device,
+                    dec->angles); /* only now: if memory runs out, sequences in other slots keep their angles */
     dec->angles = mem;
     dec->rope = rope;
     return QASR_OK;
@@ -192,7 +193,7 @@ static dmat attention_rows(const decoder *dec, size_t n)
     return y_rows(dec, n, dec->net->config->dec.n_heads * dec->net->config->dec.head_dim);
 }
 
-/* x += o(attention(rope(qkv(norm(x))))), x += down(silu(gate(norm(x))) * up(norm(x))). Of that the stages in range. */
+/* x += o(attention(rope(qkv(norm(x))))), x += down(silu(gate(norm(x))) * up(norm(x))). Runs the stages in range. */
 static void run_layer(decoder *dec, const batch *b, size_t layer, const stage_range *range)
 {
     const model_config *c = dec->net->config;
@@ -237,7 +238,7 @@ static void run_layers(decoder *dec, const batch *b)
 
 /* ---- choices -------------------------------------------------------------------------------------- */
 
-/* What there is to know of a choice. Scores need all logits. */
+/* Outputs of a choice beside the token. Scores need all logits. */
 enum { CHOOSE_LOGITS = 1, TOKEN_SCORES = 2 };
 
 /* Choice for each row of x, at most n_slots; dec->logits and dec->scores become known only if they are asked for. */

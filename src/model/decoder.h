@@ -1,6 +1,6 @@
 /* The text decoder (Qwen3): prefill of a prompt, then one token at a time for any number of sequences at once. Each
- * sequence lives in a slot: its keys and values, its position, its chosen token. What a sequence gives does not depend
- * on the others, bit for bit. */
+ * sequence lives in a slot: its keys and values, its position, its chosen token. The results of a sequence do not
+ * depend on the others, bit for bit. */
 #ifndef QASR_MODEL_DECODER_H
 #define QASR_MODEL_DECODER_H
 
@@ -39,7 +39,7 @@ qasr_status decoder_token(const decoder *dec, size_t slot, int32_t *id, qasr_err
 /* From now on each choice of the slot is scored, until it is closed; before its prefill. Costs all products of the
  * head. */
 void decoder_keep_scores(decoder *dec, size_t slot);
-/* Of the token that decoder_token gives: only of a slot that keeps scores. */
+/* Score of the token that decoder_token gives; only for a slot that keeps scores. */
 qasr_token_score decoder_score(const decoder *dec, size_t slot);
 /* Appends each slot's chosen token to its sequence and chooses the next: slots [n], all different, each with room and
  * with a token that decoder_token gives. Allocates nothing, unless another user of net_scratch failed to. Error:

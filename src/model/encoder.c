@@ -163,7 +163,7 @@ static void store_norm(const encoder *enc, dmat out, dmat x, row_norm norm)
     op_layer_norm(enc->device, out, x, norm.w, norm.b, norm.eps);
 }
 
-/* x += out(attention(qkv(norm(x)))), x += fc2(gelu(fc1(norm(x)))). Of that the stages in range. */
+/* x += out(attention(qkv(norm(x)))), x += fc2(gelu(fc1(norm(x)))). Runs the stages in range. */
 static void run_layer(encoder *enc, size_t layer, dmat x, size_t window, const stage_range *range)
 {
     const model_config *c = enc->net->config;

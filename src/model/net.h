@@ -1,12 +1,12 @@
 /* The network's weights on a device: matrices where they lie (mapped or uploaded), vectors widened to F32. They belong
- * to a model and a device, not to a session, and do not change; what a session needs beside them is its net_context. */
+ * to a model and a device, not to a session, and do not change; the rest of a session's state is in its net_context. */
 #ifndef QASR_MODEL_NET_H
 #define QASR_MODEL_NET_H
 
 #include "device/device.h"
 #include "model/model.h"
 
-/* What the rows of an input stand for: [audio_begin, audio_end) sound, those from choices_begin on positions whose
+/* The meaning of the rows of an input: [audio_begin, audio_end) sound, those from choices_begin on positions whose
  * successor is a token of the answer, the others the fixed words of the prompt. */
 typedef struct net_rows {
     size_t audio_begin, audio_end, choices_begin;
@@ -34,8 +34,8 @@ typedef struct net {
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
-/* What running a net takes beside its weights: one for encoder and decoder of a session. The net is changed by nobody
- * but who has it alone and exchanges matrices (model/stages.h). */
+/* The state of a session that runs a net, shared by its encoder and decoder. The net is read-only, except for an owner
+ * that is alone with it and exchanges matrices (model/stages.h). */
 typedef struct net_context {
     net *net;
     device *device;
@@ -49,11 +49,11 @@ typedef struct net_context {
 /* Frees what the context has allocated. Before the device is closed. */
 void net_context_clear(net_context *ctx);
 
-/* Memory for activations, at least so many bytes. Encoder and decoder take turns in the same block: contents are
+/* Memory for activations, at least the given bytes. Encoder and decoder take turns in the same block: contents are
  * lost at the other's turn, and so is the block itself when it has to grow. Error: NOMEM. */
 qasr_status net_scratch(net_context *ctx, device_mem **out, size_t bytes, qasr_error *err);
 
-/* What a product is computed of: x, or norm(x) if norm is not NULL. */
+/* The input of a product: x, or norm(x) if norm is not NULL. */
 typedef struct net_input {
     dmat x;
     const row_norm *norm;

@@ -1,5 +1,5 @@
 /* The network's matrices in the order in which they are needed, as a chain of stages: a stage is the products of one
- * input. What comes between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for
+ * input. Whatever lies between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for
  * each layer q, k, v; out_proj; fc1; fc2; then proj1; proj2. Decoder: for each layer q, k, v; o_proj; gate_proj,
  * up_proj; down_proj. Last: the head. */
 #ifndef QASR_MODEL_STAGES_H

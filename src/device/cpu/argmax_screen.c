@@ -7,14 +7,14 @@
 
 enum {
     CHUNK_ROWS = 256,  /* of one task */
-    SLICE_ROWS = 8192, /* after so many the file's pages are released */
-    MAX_LEFT = 64,     /* one row in so many may be left */
+    SLICE_ROWS = 8192, /* the file's pages are released after each slice */
+    MAX_LEFT = 64,     /* at most one row in this many may be left */
     SAMPLE_ROWS = 64,
 };
 /* Error of the copy against the length of its row, for rows of normally distributed numbers: steps of 1 / 7.5 of a
  * block's largest number, about 2.4 standard deviations, uniformly distributed errors. */
 static const float TYPICAL_ERROR = 0.1f;
-/* What computing adds to the error of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
+/* Error that computing adds to that of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
  * group of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
 static const float SLACK = 6e-4f;
 

@@ -18,7 +18,7 @@
 
 enum { MAX_GRAPHS = 16, KV_STEP = 256 };
 
-/* What token_scores was asked for in this recording, at most once. */
+/* The token_scores operation of this recording, at most one. */
 typedef struct pending_scores {
     bool wanted;
     dmat out, x, ids;

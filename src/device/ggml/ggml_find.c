@@ -17,7 +17,7 @@
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
 
-/* Lines come in parts. What a back end calls an error, the function that fails reports in our words. */
+/* Lines come in parts. Errors of back ends are logged for debugging only: the function that fails reports them. */
 static void forward_log(enum ggml_log_level level, const char *text, void *user)
 {
     static _Thread_local char line[512];
@@ -100,7 +100,7 @@ bool find_list(device_info *out, size_t index)
 
 /* ---- names ------------------------------------------------------------------------------------------- */
 
-/* What back ends call themselves, by what users call them. */
+/* Names of back ends for each name that users give. */
 static const struct {
     const char *name, *backend[2];
 } kinds[] = {

@@ -40,7 +40,8 @@ void memory_read(void *dst, const dmat *src);
 /* The integers [n] that were last written at offset, NULL if none were. */
 const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n);
 
-/* What weights are made of, too: a tensor without memory yet, of an enum ggml_type, and buffers, which are counted. */
+/* Building blocks of weights, too: a tensor of an enum ggml_type, without memory yet, and buffers, which are counted.
+ */
 qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t cols, size_t rows, qasr_error *err);
 qasr_status memory_new_buffer(ggml_memory *m, struct ggml_backend_buffer **out, size_t bytes, qasr_error *err);
 void memory_free_buffer(ggml_memory *m, struct ggml_backend_buffer *buffer); /* NULL is fine */

@@ -12,7 +12,7 @@
 #include "device/ggml/ggml_quirks.h"
 
 enum { UPLOAD_BYTES = 8 << 20, SLAB_BYTES = 64 << 20 };
-/* A recording tells memory by its id: those of weights and of a handle's own blocks must not meet. */
+/* Recordings identify memory by its id, so the ids of weights and of a handle's own blocks must differ. */
 #define FIRST_ID ((uint64_t)1 << 63)
 
 struct mapped_file {
@@ -46,7 +46,7 @@ bool weights_read_type(struct ggml_backend_device *on, quant_type type, size_t c
     return reads;
 }
 
-/* What a weight becomes on the device. */
+/* The type that a weight gets on the device. */
 static qasr_status choose_type(ggml_weights *w, quant_type *out, quant_type type, size_t cols, qasr_error *err)
 {
     const quant_type wanted[] = { type, QUANT_F16, QUANT_F32 };
