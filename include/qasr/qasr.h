@@ -247,7 +247,8 @@ QASR_API qasr_status qasr_session_open(qasr_session **out, qasr_model *model, co
 QASR_API void qasr_session_close(qasr_session *session);
 QASR_API int qasr_session_threads(const qasr_session *session);
 /* The device in use, "cpu" or the name of another, and the most memory taken from it so far: weights, KV cache and
- * activations, without mapped files. 0 on the CPU. */
+ * activations, without mapped files. Sessions of a model share its weights on a device; they count in the session that
+ * uploaded them. 0 on the CPU. */
 QASR_API const char *qasr_session_device(const qasr_session *session);
 QASR_API uint64_t qasr_session_device_bytes(const qasr_session *session);
 

@@ -109,7 +109,7 @@ void qasr_session_close(qasr_session *session) { engine_session_close(session); 
 int qasr_session_threads(const qasr_session *session) { return (int)pool_threads(device_pool(session->device)); }
 
 const char *qasr_session_device(const qasr_session *session) { return session->device->name; }
-uint64_t qasr_session_device_bytes(const qasr_session *session) { return device_memory(session->device); }
+uint64_t qasr_session_device_bytes(const qasr_session *session) { return engine_session_device_bytes(session); }
 
 /* ---- devices ---- */
 

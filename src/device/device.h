@@ -14,7 +14,8 @@
  * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml
  * come close, as their back ends choose kernels by shape. They have no statistics.
  *
- * One device serves one thread at a time. */
+ * A device here is a handle: there may be several of one physical device, each for one thread at a time. What they
+ * share is device_weights. */
 #ifndef QASR_DEVICE_DEVICE_H
 #define QASR_DEVICE_DEVICE_H
 
@@ -30,16 +31,23 @@
 
 typedef struct device device;
 typedef struct device_mem device_mem;
-
-enum { DMAT_I32 = QUANT_TYPE_COUNT }; /* a dmat's type is a quant_type or this */
+typedef struct device_weights device_weights;
 
 typedef struct dmat {
     device_mem *mem; /* NULL: no matrix (an absent bias) */
     size_t offset;   /* bytes */
     size_t rows, cols;
     size_t stride; /* bytes from one row to the next */
-    int type;
+    dtype type;
 } dmat;
+
+/* The format that the factors of a product are rounded to, finest first. */
+typedef enum product_type {
+    PRODUCT_F32,
+    PRODUCT_BF16,
+    PRODUCT_INT8, /* bytes with a scale for each 32 */
+    PRODUCT_TYPES
+} product_type;
 
 typedef enum activation { ACT_NONE, ACT_GELU, ACT_SWIGLU } activation;
 
@@ -55,13 +63,13 @@ typedef struct linear_part {
 } linear_part;
 enum { LINEAR_MAX_PARTS = 4 };
 
-/* What the rows of an input pass on their way into a product. */
+/* A norm of the rows of a product's input. */
 typedef struct row_norm {
     dmat w, b; /* [1, k]; b absent: RMS norm, else layer norm */
     float eps;
 } row_norm;
 
-/* What happens to queries and keys between projection and attention. */
+/* Norm and rotation of queries and keys between projection and attention. */
 typedef struct qk_rope {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
@@ -69,6 +77,16 @@ typedef struct qk_rope {
     double theta; /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
 } qk_rope;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
+
+/* The cached keys and values of one layer, and the places of an operation's rows among them. A slot holds the cache of
+ * one sequence, [n_kv_heads * capacity, head_dim] of F16, F32 or Q8_0, head-major: row head * capacity + position. */
+typedef struct kv_view {
+    const dmat *k, *v; /* [n_slots], all of one type; capacities may differ, slots without a row need no memory */
+    size_t n_slots;
+    dmat slot; /* I32 [n, 1]: of each row, no two the same, n <= DEVICE_MAX_SLOTS. Absent: all rows are in slot 0, at
+                * consecutive positions */
+    dmat pos;  /* I32 [n, 1]: of each row */
+} kv_view;
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
 typedef struct conv_shape {
@@ -86,8 +104,13 @@ typedef struct device_ops {
     pool *(*host_pool)(device *d);
     qasr_status (*alloc)(device *d, device_mem **out, size_t bytes, qasr_error *err);
     void (*mem_free)(device *d, device_mem *mem);
-    qasr_status (*map_weight)(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                              size_t cols, qasr_error *err);
+    qasr_status (*weights_create)(device *d, device_weights **out, qasr_error *err);
+    void (*weights_free)(device_weights *w);
+    bool (*weights_fit)(const device_weights *w, const device *d); /* d has the same ops */
+    qasr_status (*weights_alloc)(device_weights *w, device_mem **out, size_t bytes, qasr_error *err);
+    qasr_status (*weights_map)(device_weights *w, dmat *out, const file_map *file, const void *data, quant_type type,
+                               size_t rows, size_t cols, qasr_error *err);
+    uint64_t (*weights_memory)(const device_weights *w);
     qasr_status (*write)(device *d, const dmat *dst, const void *src, qasr_error *err);
     qasr_status (*read)(device *d, void *dst, const dmat *src, qasr_error *err);
     void (*begin)(device *d);
@@ -100,11 +123,11 @@ typedef struct device_ops {
     void (*embed)(device *d, const dmat *out, const dmat *table, const dmat *ids);
     void (*linear)(device *d, const dmat *x, const row_norm *norm, const linear_part *parts, size_t n_parts,
                    bool alone);
-    int (*product_type)(device *d, int type, size_t k);
+    product_type (*product_type)(device *d, quant_type type, size_t k);
     void (*rms_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, float eps);
     void (*layer_norm)(device *d, const dmat *out, const dmat *x, const dmat *w, const dmat *b, float eps);
     void (*add_cyclic)(device *d, const dmat *x, const dmat *table);
-    dmat (*conv_packed)(device *d, int type, size_t c_out, size_t c_in);
+    dmat (*conv_packed)(device *d, quant_type type, size_t c_out, size_t c_in);
     void (*conv_pack)(device *d, const dmat *packed, const dmat *w, size_t c_in);
     void (*conv2d_gelu)(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
                         const conv_shape *shape);
@@ -112,12 +135,9 @@ typedef struct device_ops {
     void (*attention_windows)(device *d, const dmat *out, const dmat *q, const dmat *k, const dmat *v,
                               const attn_heads *heads, size_t window);
     void (*rope_and_cache)(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                           const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                           const dmat *pos);
-    void (*attention_cached)(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
-                             const dmat *pos, const attn_heads *heads, size_t n_kv);
-    void (*attention_slots)(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                            size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv);
+                           const kv_view *kv);
+    void (*attention_cached)(device *d, const dmat *out, const dmat *q, const kv_view *kv, const attn_heads *heads,
+                             size_t n_kv);
     void (*argmax)(device *d, const dmat *ids, const dmat *x);
     void (*linear_argmax)(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch);
     void (*token_scores)(device *d, const dmat *out, const dmat *x, const dmat *ids);
@@ -132,9 +152,14 @@ enum { DEVICE_NAME_BYTES = 64 };
 struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
-    size_t kv_step;               /* caches are best of a multiple of so many positions */
-    bool kv_together; /* op_attention_slots is faster with caches of one block of memory, equally far from each other,
+    size_t kv_step;               /* cache capacities should be multiples of this many positions */
+    bool kv_together; /* op_attention_cached is faster with slots of one block of memory, equally far from each other,
                        * and their slots in that order */
+};
+
+/* The beginning of every driver's own. */
+struct device_weights {
+    const device_ops *ops;
 };
 
 /* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
@@ -170,7 +195,7 @@ static inline void device_close(device *d)
 /* Host worker threads of the device, for host-side work between device calls (features). */
 static inline pool *device_pool(device *d) { return d->ops->host_pool(d); }
 
-/* The most memory that was taken from the device, without mapped files; 0 where it is the host's own. */
+/* The most memory that the handle has taken from the device; 0 where it is the host's own. */
 static inline uint64_t device_memory(const device *d) { return d->ops->memory(d); }
 
 /* Uninitialised memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
@@ -183,21 +208,49 @@ static inline void device_mem_free(device *d, device_mem *mem)
     if (mem)
         d->ops->mem_free(d, mem);
 }
-/* A weight that lies in a mapped file, [rows, cols] of a quant_type: used in place where the device can
- * read host memory, uploaded elsewhere. The file must stay mapped; the memory lives as long as the device. */
-static inline qasr_status device_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
-                                            size_t rows, size_t cols, qasr_error *err)
+/* ---- weights -------------------------------------------------------------------------------------- */
+
+/* Memory for weights, which does not belong to one handle but serves all that it fits, in several threads at a time:
+ * nobody writes to it any more once it is shared. Handles are closed before the weights that they have read. Error:
+ * NOMEM. */
+static inline qasr_status device_weights_create(device_weights **out, device *d, qasr_error *err)
 {
-    return d->ops->map_weight(d, out, file, data, type, rows, cols, err);
+    return d->ops->weights_create(d, out, err);
 }
+static inline void device_weights_free(device_weights *w)
+{
+    if (w)
+        w->ops->weights_free(w);
+}
+/* Whether d can compute with these weights: it is on the same device and wants the same order of packed weights. */
+static inline bool device_weights_fit(const device_weights *w, const device *d)
+{
+    return w->ops == d->ops && w->ops->weights_fit(w, d);
+}
+/* Uninitialised memory, for a handle that fits to write; it is freed with the weights. Error: NOMEM. */
+static inline qasr_status device_weights_alloc(device_weights *w, device_mem **out, size_t bytes, qasr_error *err)
+{
+    return w->ops->weights_alloc(w, out, bytes, err);
+}
+/* A weight that lies in a mapped file, [rows, cols] of a type: used in place where the device can read host memory,
+ * uploaded elsewhere. The file must stay mapped as long as the weights live. Errors: NOMEM, DEVICE, UNSUPPORTED. */
+static inline qasr_status device_weights_map(device_weights *w, dmat *out, const file_map *file, const void *data,
+                                             quant_type type, size_t rows, size_t cols, qasr_error *err)
+{
+    return w->ops->weights_map(w, out, file, data, type, rows, cols, err);
+}
+/* Memory taken from the device, without mapped files; 0 where it is the host's own. */
+static inline uint64_t device_weights_memory(const device_weights *w) { return w->ops->weights_memory(w); }
+
+/* ---- matrices ------------------------------------------------------------------------------------- */
 
 /* Bytes of an element of an unblocked type, and of a row. */
-static inline size_t dmat_row_bytes(int type, size_t cols)
+static inline size_t dmat_row_bytes(dtype type, size_t cols)
 {
-    return type == DMAT_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get((quant_type)type), cols);
+    return type == DTYPE_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get(type), cols);
 }
 /* A contiguous matrix at a byte offset of mem. */
-static inline dmat dmat_make(device_mem *mem, size_t offset, int type, size_t rows, size_t cols)
+static inline dmat dmat_make(device_mem *mem, size_t offset, dtype type, size_t rows, size_t cols)
 {
     return (dmat){ mem, offset, rows, cols, dmat_row_bytes(type, cols), type };
 }
@@ -247,9 +300,11 @@ static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const
 {
     d->ops->linear(d, &x, norm, parts, n_parts, alone);
 }
-/* Type of the factors when many rows are multiplied with weights of a type, rows of k: F32, BF16, or
- * Q8_0 for bytes with a scale for each 32. */
-static inline int device_product_type(device *d, int type, size_t k) { return d->ops->product_type(d, type, k); }
+/* The factors when many rows are multiplied with weights of a type, rows of k. */
+static inline product_type device_product_type(device *d, quant_type type, size_t k)
+{
+    return d->ops->product_type(d, type, k);
+}
 /* Row-wise; w [1, cols]. out may be x. */
 static inline void op_rms_norm(device *d, dmat out, dmat x, dmat w, float eps)
 {
@@ -264,7 +319,7 @@ static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cy
 
 /* Convolution weights [c_out, c_in * 9] of a type (the file's [c_out][c_in][3][3]) are brought into the device's
  * own order and precision once: shape and type of the matrix to allocate for that, mem still to be set. */
-static inline dmat device_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static inline dmat device_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
     return d->ops->conv_packed(d, type, c_out, c_in);
 }
@@ -288,35 +343,17 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Queries and keys are normalised and rotated, keys and values go into a cache. Every head_dim-wide part of each row of
- * q (in place) and of k: RMS norm, then half-rotation by the angles of its position. Caches [n_kv_heads * capacity,
- * head_dim] F16, F32 or Q8_0, head-major: row (head * capacity + pos[i]) = that head's part of row i. k itself is left
- * as it is. */
-static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, dmat k_cache, dmat v_cache,
-                                     dmat pos)
+/* Queries and keys are normalised and rotated, keys and values go into the cache. Every head_dim-wide part of each row
+ * of q (in place) and of k: RMS norm, then half-rotation by the angles of its position. k itself is left unchanged. */
+static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const kv_view *kv)
 {
-    d->ops->rope_and_cache(d, &q, &k, &v, rope, &k_cache, &v_cache, 1, NULL, &pos);
+    d->ops->rope_and_cache(d, &q, &k, &v, rope, kv);
 }
-/* Causal attention over cached keys and values: row i sees positions 0..pos[i]; the positions of the rows
- * are consecutive; n_kv is at least pos[last] + 1. */
-static inline void op_attention_cached(device *d, dmat out, dmat q, dmat k_cache, dmat v_cache, dmat pos,
-                                       attn_heads heads, size_t n_kv)
+/* Causal attention over cached keys and values: row i sees positions 0..pos[i] of its slot; n_kv is at least the
+ * largest pos[i] + 1. With kv->slot each row gets the bits that it gets as the only one. */
+static inline void op_attention_cached(device *d, dmat out, dmat q, const kv_view *kv, attn_heads heads, size_t n_kv)
 {
-    d->ops->attention_cached(d, &out, &q, &k_cache, &v_cache, &pos, &heads, n_kv);
-}
-/* The same two for rows of different sequences, at most DEVICE_MAX_SLOTS: row i belongs to the sequence in slot[i], I32
- * [n, 1], no two to the same, and has position pos[i]. caches [n_slots] has one cache per slot, of one type but not of
- * one capacity; those of slots without a row need no memory. Each row gets the bits that it gets as the only one. n_kv
- * is at least the largest pos[i] + 1. */
-static inline void op_rope_and_cache_slots(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const dmat *k_caches,
-                                           const dmat *v_caches, size_t n_slots, dmat slot, dmat pos)
-{
-    d->ops->rope_and_cache(d, &q, &k, &v, rope, k_caches, v_caches, n_slots, &slot, &pos);
-}
-static inline void op_attention_slots(device *d, dmat out, dmat q, const dmat *k_caches, const dmat *v_caches,
-                                      size_t n_slots, dmat slot, dmat pos, attn_heads heads, size_t n_kv)
-{
-    d->ops->attention_slots(d, &out, &q, k_caches, v_caches, n_slots, &slot, &pos, &heads, n_kv);
+    d->ops->attention_cached(d, &out, &q, kv, &heads, n_kv);
 }
 /* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any
  * element is not finite. */
@@ -329,7 +366,7 @@ static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat sc
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
 
-/* What a choice is worth: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
+/* Scores of chosen tokens: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
  * x[i] [ids[i]] is the largest of its row; where ids[i] is negative both are NaN. */
 static inline void op_token_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->token_scores(d, &out, &x, &ids); }
 

@@ -20,7 +20,7 @@ static const struct {
     { "gpu", "Homebrew's 'ggml' has Metal, Debian's 'libggml0-backend-vulkan' has Vulkan" },
 };
 
-/* What to install for a device, NULL if nobody knows. */
+/* The packages to install for a device, NULL if unknown. */
 static const char *packages_for(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

@@ -13,8 +13,8 @@ qasr_status device_open(device **out, const char *name, unsigned n_threads, devi
 
 /* The i-th device, "cpu" first; false beyond the last. */
 bool device_list(device_info *out, size_t i);
-/* Name of the first GPU with so many bytes free, else "cpu"; that there is a GPU which is too small, the log says as a
- * warning. */
+/* Name of the first GPU with at least n_bytes free, else "cpu"; logs a warning if there is a GPU but it is too small.
+ */
 void device_choose(char name[DEVICE_NAME_BYTES], uint64_t n_bytes);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-void choice_score(float out[2], const float *x, size_t n, int32_t id)
+void token_score(float out[2], const float *x, size_t n, int32_t id)
 {
     out[0] = out[1] = NAN;
     if (id < 0)

@@ -7,9 +7,9 @@
 
 static double gop(size_t rows, size_t cols, size_t n) { return 2e-9 * (double)rows * (double)cols * (double)n; }
 
-static int kind_of(int product_type)
+static int kind_of(product_type product)
 {
-    return product_type == QUANT_Q8_0 ? COST_INT8 : product_type == QUANT_BF16 ? COST_BF16 : COST_F32;
+    return product == PRODUCT_INT8 ? COST_INT8 : product == PRODUCT_BF16 ? COST_BF16 : COST_F32;
 }
 
 /* The matrices among refs, multiplied with n rows each. */
@@ -17,7 +17,7 @@ static void add_products(double ops[COST_KINDS], const weight_ref *refs, size_t 
 {
     for (size_t i = 0; i < n_refs; i++)
         if (!refs[i].is_vector) {
-            int kind = kind_of(device_product_type(d, (int)refs[i].tensor->type, refs[i].cols));
+            int kind = kind_of(device_product_type(d, refs[i].tensor->type, refs[i].cols));
             ops[kind] += gop(refs[i].rows, refs[i].cols, n);
         }
 }
@@ -30,8 +30,8 @@ static void count_convolutions(cost_ops *ops, const model *m, device *d, size_t 
         const weight_ref *w = &m->top[TOP_CONV1_W + 2 * i];
         height = (height + 1) / 2;
         width = (width + 1) / 2;
-        int packed = device_conv_packed(d, (int)w->tensor->type, w->rows, w->cols / 9).type;
-        ops->conv[kind_of(packed)] += gop(w->rows, w->cols, n_segments * height * width);
+        dtype packed = device_conv_packed(d, w->tensor->type, w->rows, w->cols / 9).type;
+        ops->conv[packed == QUANT_BF16 ? COST_BF16 : COST_F32] += gop(w->rows, w->cols, n_segments * height * width);
     }
 }
 

@@ -7,11 +7,13 @@
 #include "model/encoder.h"
 #include "model/generate.h"
 #include "model/model.h"
+#include "model/net_list.h"
 #include "qasr/qasr_tools.h"
 #include "text/text.h"
 
 struct qasr_model {
     model *checkpoint;
+    net_list *nets; /* its weights on the devices of the sessions */
     tokenizer *tokenizer;
     mel *features;
     int32_t eos[CONFIG_MAX_EOS]; /* of config or generation_config, else <|im_end|> and <|endoftext|> */
@@ -21,7 +23,9 @@ struct qasr_model {
 struct qasr_session {
     const qasr_model *model;
     device *device;
-    net *net;
+    net *net;         /* shared with the model's other sessions on the device */
+    bool brought_net; /* this session has created it */
+    net_context context;
     encoder *encoder;
     decoder *decoder;
     quant_type kv_type;
@@ -44,6 +48,8 @@ void engine_model_close(qasr_model *m);
 qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt,
                                 qasr_error *err);
 void engine_session_close(qasr_session *s);
+/* The most memory that the session has taken from its device; weights count in the session that brought them there. */
+uint64_t engine_session_device_bytes(const qasr_session *s);
 qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *pcm, size_t n_samples,
                               const qasr_transcribe_options *opt, qasr_error *err);
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,

@@ -98,6 +98,7 @@ static qasr_status find_eos(qasr_model *m, qasr_error *err)
 static qasr_status open_model(qasr_model *m, const char *path, const qasr_model_options *opt, qasr_error *err)
 {
     TRY(model_open(&m->checkpoint, path, opt, err));
+    TRY(net_list_create(&m->nets, m->checkpoint, err));
     TRY(m->checkpoint->in_gguf ? open_gguf_tokenizer(&m->tokenizer, m->checkpoint->decoder, err)
                                : tokenizer_open_dir(&m->tokenizer, path, err));
     TRY(check_vocabulary(m, err));
@@ -124,6 +125,7 @@ void engine_model_close(qasr_model *m)
         return;
     mel_free(m->features);
     tokenizer_free(m->tokenizer);
+    net_list_free(m->nets);
     model_close(m->checkpoint);
     mem_free(m);
 }
@@ -154,17 +156,20 @@ static qasr_status open_on(qasr_session *s, const char *name, const qasr_session
 {
     TRY(device_open(&s->device, name, (unsigned)opt->n_threads,
                     opt->precision == QASR_PRECISION_F32 ? DEVICE_EXACT : DEVICE_FAST, err));
-    TRY(net_create(&s->net, s->model->checkpoint, s->device, err));
-    TRY(encoder_create(&s->encoder, s->net, err));
-    return decoder_create(&s->decoder, s->net, s->kv_type, s->batch, err);
+    TRY(net_list_acquire(s->model->nets, &s->net, s->device, &s->brought_net, err));
+    s->context = (net_context){ .net = s->net, .device = s->device };
+    TRY(encoder_create(&s->encoder, &s->context, err));
+    return decoder_create(&s->decoder, &s->context, s->kv_type, s->batch, err);
 }
 
 static void close_device(qasr_session *s)
 {
     decoder_free(s->decoder);
     encoder_free(s->encoder);
-    net_free(s->net);
+    net_context_clear(&s->context);
     device_close(s->device);
+    if (s->net)
+        net_list_release(s->model->nets, s->net);
     s->decoder = NULL;
     s->encoder = NULL;
     s->net = NULL;
@@ -220,4 +225,9 @@ void engine_session_close(qasr_session *s)
         return;
     close_device(s);
     mem_free(s);
+}
+
+uint64_t engine_session_device_bytes(const qasr_session *s)
+{
+    return device_memory(s->device) + (s->brought_net ? device_weights_memory(s->net->weights) : 0);
 }

@@ -229,7 +229,7 @@ static void warn_not_locked(uint64_t n_bytes, int refused)
         log_warning("the weights are not locked in memory: %s", strerror(refused));
 }
 
-/* What the options ask beyond mapping. */
+/* Copies and locks weights, if the options ask for it. */
 static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_error *err)
 {
     weights *sources[] = { m->decoder, m->encoder };
@@ -336,7 +336,7 @@ static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error
     return config_read_gguf(&m->config, m->encoder, m->decoder, err);
 }
 
-/* A directory with config.json is what it always was, whatever else lies there. */
+/* A directory with config.json is a checkpoint, whatever else lies there. */
 static qasr_status has_config(bool *out, const char *path, qasr_error *err)
 {
     char *config;

@@ -7,31 +7,31 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "device/layout.h"
 
 /* Hands out parts of the block; with mem NULL it only adds up their sizes. */
 typedef struct binder {
     net *n;
+    device *device;
     device_mem *mem;
     size_t used;
     qasr_error *err;
 } binder;
 
-static dmat take(binder *b, int type, size_t rows, size_t cols)
+static void take(binder *b, dmat *out, dtype type, size_t rows, size_t cols)
 {
-    dmat m = dmat_make(b->mem, b->used, type, rows, cols);
-    b->used += size_round_up(rows * m.stride, MEM_ALIGN);
-    return m;
+    b->used = dmat_layout(b->mem, b->used, &(dmat_part){ out, type, rows, cols }, 1);
 }
 
 static qasr_status bind_vector(binder *b, dmat *out, const weight_ref *ref)
 {
-    *out = take(b, QUANT_F32, 1, ref->cols);
+    take(b, out, QUANT_F32, 1, ref->cols);
     if (!b->mem)
         return QASR_OK;
     float *x;
     TRY(MEM_ALLOC(&x, ref->cols, b->err));
     quant_get(ref->tensor->type)->dequantize(x, ref->tensor->data, ref->cols);
-    qasr_status status = device_write(b->n->d, *out, x, b->err);
+    qasr_status status = device_write(b->device, *out, x, b->err);
     mem_free(x);
     return status;
 }
@@ -43,38 +43,10 @@ static qasr_status bind_refs(binder *b, dmat *out, const weight_ref *refs, size_
         if (refs[i].is_vector)
             TRY(bind_vector(b, &out[i], &refs[i]));
         else if (b->mem)
-            TRY(device_map_weight(b->n->d, &out[i], weights_file_map(refs[i].source, t->file), t->data, (int)t->type,
-                                  refs[i].rows, refs[i].cols, b->err));
+            TRY(device_weights_map(b->n->weights, &out[i], weights_file_map(refs[i].source, t->file), t->data, t->type,
+                                   refs[i].rows, refs[i].cols, b->err));
     }
     return QASR_OK;
-}
-
-qasr_status net_scratch(net *n, device_mem **out, size_t bytes, qasr_error *err)
-{
-    if (bytes > n->scratch_bytes) {
-        device_mem_free(n->d, n->scratch);
-        n->scratch = NULL;
-        n->scratch_bytes = 0;
-        TRY(device_alloc(n->d, &n->scratch, bytes, err));
-        n->scratch_bytes = bytes;
-    }
-    *out = n->scratch;
-    return QASR_OK;
-}
-
-void net_linear(const net *n, dmat x, const row_norm *norm, dmat scratch, const linear_part *parts, size_t n_parts,
-                bool alone)
-{
-    if (norm && n->watch) {
-        if (norm->b.mem)
-            op_layer_norm(n->d, scratch, x, norm->w, norm->b, norm->eps);
-        else
-            op_rms_norm(n->d, scratch, x, norm->w, norm->eps);
-        x = scratch;
-        norm = NULL;
-    }
-    net_tell(n, x, parts[0].w);
-    op_norm_linear(n->d, x, norm, parts, n_parts, alone);
 }
 
 void net_sinusoids(float *out, size_t d_model, size_t p)
@@ -90,14 +62,14 @@ void net_sinusoids(float *out, size_t d_model, size_t p)
 static qasr_status bind_positions(binder *b)
 {
     size_t rows = config_tokens_per_chunk(b->n->config), d = b->n->config->enc.d_model;
-    b->n->positions = take(b, QUANT_F32, rows, d);
+    take(b, &b->n->positions, QUANT_F32, rows, d);
     if (!b->mem)
         return QASR_OK;
     float *table;
     TRY(MEM_ALLOC(&table, rows * d, b->err));
     for (size_t p = 0; p < rows; p++)
         net_sinusoids(table + p * d, d, p);
-    qasr_status status = device_write(b->n->d, b->n->positions, table, b->err);
+    qasr_status status = device_write(b->device, b->n->positions, table, b->err);
     mem_free(table);
     return status;
 }
@@ -111,30 +83,30 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        dmat shape = device_conv_packed(n->d, (int)n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
-        n->conv_packed[i] = take(b, shape.type, 1, shape.cols);
+        dmat shape = device_conv_packed(b->device, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        take(b, &n->conv_packed[i], shape.type, 1, shape.cols);
     }
     return QASR_OK;
 }
 
-static qasr_status pack_convolutions(net *n, qasr_error *err)
+static qasr_status pack_convolutions(net *n, device *d, qasr_error *err)
 {
-    device_begin(n->d);
+    device_begin(d);
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++)
-        op_conv_pack(n->d, n->conv_packed[i], n->top[TOP_CONV1_W + 2 * i], i == 0 ? 1 : n->config->enc.conv_channels);
-    return device_end(n->d, err);
+        op_conv_pack(d, n->conv_packed[i], n->top[TOP_CONV1_W + 2 * i], i == 0 ? 1 : n->config->enc.conv_channels);
+    return device_end(d, err);
 }
 
-static qasr_status create(net *n, qasr_error *err)
+static qasr_status create(net *n, device *d, qasr_error *err)
 {
     TRY(MEM_CALLOC(&n->enc, n->config->enc.n_layers, err));
     TRY(MEM_CALLOC(&n->dec, n->config->dec.n_layers, err));
-    binder measure = { .n = n, .err = err };
+    TRY(device_weights_create(&n->weights, d, err));
+    binder measure = { .n = n, .device = d, .err = err }, real = measure;
     TRY(bind_all(&measure));
-    TRY(device_alloc(n->d, &n->vectors, measure.used, err));
-    binder real = { .n = n, .mem = n->vectors, .err = err };
+    TRY(device_weights_alloc(n->weights, &real.mem, measure.used, err));
     TRY(bind_all(&real));
-    return pack_convolutions(n, err);
+    return pack_convolutions(n, d, err);
 }
 
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err)
@@ -143,8 +115,7 @@ qasr_status net_create(net **out, const model *m, device *d, qasr_error *err)
     TRY(MEM_CALLOC(&n, 1, err));
     n->model = m;
     n->config = &m->config;
-    n->d = d;
-    qasr_status status = create(n, err);
+    qasr_status status = create(n, d, err);
     if (status != QASR_OK) {
         net_free(n);
         return status;
@@ -157,9 +128,56 @@ void net_free(net *n)
 {
     if (!n)
         return;
-    device_mem_free(n->d, n->vectors);
-    device_mem_free(n->d, n->scratch);
+    device_weights_free(n->weights);
     mem_free(n->enc);
     mem_free(n->dec);
     mem_free(n);
+}
+
+/* ---- running ------------------------------------------------------------------------------------- */
+
+void net_context_clear(net_context *ctx)
+{
+    device_mem_free(ctx->device, ctx->scratch);
+    *ctx = (net_context){ 0 };
+}
+
+qasr_status net_scratch(net_context *ctx, device_mem **out, size_t bytes, qasr_error *err)
+{
+    if (bytes > ctx->scratch_bytes) {
+        device_mem_free(ctx->device, ctx->scratch);
+        ctx->scratch = NULL;
+        ctx->scratch_bytes = 0;
+        TRY(device_alloc(ctx->device, &ctx->scratch, bytes, err));
+        ctx->scratch_bytes = bytes;
+    }
+    *out = ctx->scratch;
+    return QASR_OK;
+}
+
+static void tell(const net_context *ctx, dmat x, dmat w)
+{
+    if (ctx->watch)
+        ctx->watch(ctx->watch_user, x, w, ctx->rows);
+}
+
+void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear_part *parts, size_t n_parts,
+                bool alone)
+{
+    const row_norm *norm = in.norm;
+    if (norm && ctx->watch) {
+        if (norm->b.mem)
+            op_layer_norm(ctx->device, scratch, in.x, norm->w, norm->b, norm->eps);
+        else
+            op_rms_norm(ctx->device, scratch, in.x, norm->w, norm->eps);
+        in = (net_input){ .x = scratch };
+    }
+    tell(ctx, in.x, parts[0].w);
+    op_norm_linear(ctx->device, in.x, in.norm, parts, n_parts, alone);
+}
+
+void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch)
+{
+    tell(ctx, x, w);
+    op_linear_argmax(ctx->device, ids, x, w, scratch);
 }

@@ -1,5 +1,5 @@
 /* The network's matrices in the order in which they are needed, as a chain of stages: a stage is the products of one
- * input. What comes between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for
+ * input. Whatever lies between two stages (norms, attention, activations) belongs to the first. Encoder: conv_out; for
  * each layer q, k, v; out_proj; fc1; fc2; then proj1; proj2. Decoder: for each layer q, k, v; o_proj; gate_proj,
  * up_proj; down_proj. Last: the head. */
 #ifndef QASR_MODEL_STAGES_H
@@ -7,9 +7,23 @@
 
 #include "model/net.h"
 
-/* Of a layer. */
+/* The stages of a layer. */
 enum { STAGE_QKV, STAGE_OUT, STAGE_UP, STAGE_DOWN, STAGES_PER_LAYER };
 enum { STAGE_MAX_MATRICES = 3 };
+
+/* Stages [first, end) of a layer. One that runs alone may have its input, with all norms done, from outside: in, if it
+ * has memory. */
+typedef struct stage_range {
+    size_t first, end;
+    dmat in;
+} stage_range;
+
+static inline bool stage_runs(const stage_range *r, size_t s) { return s >= r->first && s < r->end; }
+/* The input of a stage: norm(x) where the layer itself has it. */
+static inline net_input stage_input(const stage_range *r, dmat x, const row_norm *norm)
+{
+    return r->in.mem ? (net_input){ .x = r->in } : (net_input){ x, norm };
+}
 
 typedef struct stage {
     size_t n;

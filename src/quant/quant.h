@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
-typedef enum quant_type {
+/* Types of the elements of matrices: first those that weights can have, then the integers of ids and positions. */
+typedef enum dtype {
     QUANT_F32 = 0,
     QUANT_F16,
     QUANT_BF16,
@@ -24,8 +25,10 @@ typedef enum quant_type {
     QUANT_Q4_K,
     QUANT_Q5_K,
     QUANT_IQ4_NL,
-    QUANT_TYPE_COUNT
-} quant_type;
+    QUANT_TYPE_COUNT,
+    DTYPE_I32 = QUANT_TYPE_COUNT
+} dtype;
+typedef dtype quant_type; /* one below QUANT_TYPE_COUNT */
 
 typedef struct quant_info {
     const char *name;   /* "q8_0" */

@@ -296,8 +296,8 @@ static qasr_status open_model(job *j, qasr_error *err)
     TRY(engine_model_open(&j->model, j->opt->model, &from, err));
     TRY(engine_session_open(&j->session, j->model, &session, err));
     j->session->max_kv_bytes = MAX_KV_BYTES;
-    j->session->net->watch = watch;
-    j->session->net->watch_user = j;
+    j->session->context.watch = watch;
+    j->session->context.watch_user = j;
     return QASR_OK;
 }
 

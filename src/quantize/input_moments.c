@@ -1,47 +1,36 @@
 /* See input_moments.h. */
 #include "quantize/input_moments.h"
 
-#include "base/mem.h"
+#include "device/layout.h"
 #include "quantize/row_weights.h"
 
 enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block costs little beside computing it */
 
-/* mem NULL: only the size. */
-static void place(input_moments *g, device_mem *mem, uint64_t *used)
+static size_t rows_if(bool wanted, size_t rows) { return wanted ? rows : 0; }
+
+/* From byte at of mem on, to the byte after the last; mem NULL: only the size. */
+static size_t place(input_moments *g, device_mem *mem, size_t at)
 {
-    const struct {
-        dmat *m;
-        unsigned what;
-        size_t rows, cols;
-    } parts[] = {
-        { &g->squares, MOMENTS_SQUARES, 1, g->cols },
-        { &g->triangle, MOMENTS_PRODUCTS, 1, input_moments_triangle(g->cols) },
-        { &g->drift, MOMENTS_DRIFT, g->cols, g->cols },
-        { &g->block, 0, BLOCK_ROWS, g->cols },
-        { &g->changes, MOMENTS_DRIFT, BLOCK_ROWS, g->cols },
+    bool squares = g->what & MOMENTS_SQUARES, products = g->what & MOMENTS_PRODUCTS, drift = g->what & MOMENTS_DRIFT;
+    const dmat_part parts[] = {
+        { &g->squares, QUANT_F32, rows_if(squares, 1), g->cols },
+        { &g->triangle, QUANT_F32, rows_if(products, 1), input_moments_triangle(g->cols) },
+        { &g->drift, QUANT_F32, rows_if(drift, g->cols), g->cols },
+        { &g->block, QUANT_F32, BLOCK_ROWS, g->cols },
+        { &g->changes, QUANT_F32, rows_if(drift, BLOCK_ROWS), g->cols },
     };
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        if (parts[i].what && !(g->what & parts[i].what))
-            continue;
-        *parts[i].m = dmat_make(mem, (size_t)*used, QUANT_F32, parts[i].rows, parts[i].cols);
-        *used += size_round_up(parts[i].rows * parts[i].m->stride, MEM_ALIGN);
-    }
+    return dmat_layout(mem, at, parts, ARRAY_LEN(parts));
 }
 
 uint64_t input_moments_bytes(size_t cols, unsigned what)
 {
-    input_moments g = { .cols = cols, .what = what };
-    uint64_t used = 0;
-    place(&g, NULL, &used);
-    return used;
+    return place(&(input_moments){ .cols = cols, .what = what }, NULL, 0);
 }
 
 void input_moments_place(input_moments *g, device_mem *mem, size_t *used, size_t cols, unsigned what)
 {
-    uint64_t at = *used;
     *g = (input_moments){ .cols = cols, .what = what };
-    place(g, mem, &at);
-    *used = (size_t)at;
+    *used = place(g, mem, *used);
 }
 
 void input_moments_clear(input_moments *g, device *d)

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "device/layout.h"
 #include "engine/engine.h"
 #include "quantize/audio_files.h"
 #include "quantize/input_moments.h"
@@ -201,43 +202,26 @@ static qasr_status open_head(layerwise *t, qasr_error *err)
 
 static size_t widest(size_t a, size_t b) { return a > b ? a : b; }
 
-static dmat take(device_mem *mem, size_t *used, size_t rows, size_t cols)
-{
-    dmat m = dmat_make(mem, *used, QUANT_F32, rows, cols);
-    *used += size_round_up(rows * m.stride, MEM_ALIGN);
-    return m;
-}
-
 /* Memory for a version of a sample in the encoder; x, in and embeds are laid out. */
 static qasr_status alloc_encoder(const layerwise *t, sample *p, int version, qasr_error *err)
 {
     const model_config *c = config_of(t);
-    for (device_mem *mem = NULL;;) {
-        size_t used = 0;
-        p->version[version].x = take(mem, &used, p->n_audio, c->enc.d_model);
-        p->version[version].in = take(mem, &used, p->n_audio, widest(c->enc.d_model, c->enc.d_ffn));
-        p->version[version].embeds = take(mem, &used, p->n_audio, c->enc.d_out);
-        if (mem)
-            return QASR_OK;
-        TRY(device_alloc(t->d, &mem, used, err));
-        p->version[version].mem = mem;
-    }
+    const dmat_part parts[] = {
+        { &p->version[version].x, QUANT_F32, p->n_audio, c->enc.d_model },
+        { &p->version[version].in, QUANT_F32, p->n_audio, widest(c->enc.d_model, c->enc.d_ffn) },
+        { &p->version[version].embeds, QUANT_F32, p->n_audio, c->enc.d_out },
+    };
+    return dmat_alloc(t->d, &p->version[version].mem, parts, ARRAY_LEN(parts), err);
 }
 
-/* The same in the decoder, without embeds, and without giving what was there back. */
+/* The same in the decoder, without embeds, and without giving back what was there. */
 static qasr_status alloc_decoder(const layerwise *t, device_mem **out, const sample *p, dmat *x, dmat *in,
                                  qasr_error *err)
 {
     const model_config *c = config_of(t);
-    for (*out = NULL;;) {
-        size_t used = 0;
-        *x = take(*out, &used, p->n_ids, c->dec.d_model);
-        *in =
-            take(*out, &used, p->n_ids, widest(widest(c->dec.d_model, c->dec.d_ffn), c->dec.n_heads * c->dec.head_dim));
-        if (*out)
-            return QASR_OK;
-        TRY(device_alloc(t->d, out, used, err));
-    }
+    size_t widest_input = widest(widest(c->dec.d_model, c->dec.d_ffn), c->dec.n_heads * c->dec.head_dim);
+    const dmat_part parts[] = { { x, QUANT_F32, p->n_ids, c->dec.d_model }, { in, QUANT_F32, p->n_ids, widest_input } };
+    return dmat_alloc(t->d, out, parts, ARRAY_LEN(parts), err);
 }
 
 static qasr_status create(layerwise *t, qasr_error *err)
@@ -245,10 +229,10 @@ static qasr_status create(layerwise *t, qasr_error *err)
     TRY(audio_files_find(&t->files, t->opt->audio, t->opt->n_audio, 0, err));
     TRY(open_session(t, err));
     TRY(open_head(t, err));
-    net_of(t)->watch = watch;
-    net_of(t)->watch_user = t;
+    t->session->context.watch = watch;
+    t->session->context.watch_user = t;
     TRY(transcribe(t, err));
-    net_of(t)->watch = NULL;
+    t->session->context.watch = NULL;
     device_begin(t->d);
     input_moments_flush(&t->head, t->d);
     TRY(device_end(t->d, err));
@@ -475,7 +459,8 @@ qasr_status layerwise_get_head_moments(layerwise *t, layerwise_moments *out, qas
 
 /* ---- handing in ----------------------------------------------------------------------------------- */
 
-static qasr_status put(layerwise *t, override *s, int type, size_t rows, size_t cols, const void *data, qasr_error *err)
+static qasr_status put(layerwise *t, override *s, quant_type type, size_t rows, size_t cols, const void *data,
+                       qasr_error *err)
 {
     drop(t, s);
     TRY(device_alloc(t->d, &s->mem, rows * dmat_row_bytes(type, cols), err));
@@ -486,7 +471,7 @@ static qasr_status put(layerwise *t, override *s, int type, size_t rows, size_t 
 qasr_status layerwise_put(layerwise *t, size_t k, quant_type type, const void *blocks, qasr_error *err)
 {
     const weight_ref *ref = stages_get(net_of(t), t->at).refs[k];
-    return put(t, &t->rounded[k], (int)type, ref->rows, ref->cols, blocks, err);
+    return put(t, &t->rounded[k], type, ref->rows, ref->cols, blocks, err);
 }
 
 qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_error *err)
@@ -498,7 +483,7 @@ qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_e
 qasr_status layerwise_put_embedding(layerwise *t, quant_type type, const void *blocks, qasr_error *err)
 {
     const weight_ref *ref = &t->model->checkpoint->top[TOP_EMBED];
-    return put(t, &t->embedding, (int)type, ref->rows, ref->cols, blocks, err);
+    return put(t, &t->embedding, type, ref->rows, ref->cols, blocks, err);
 }
 
 /* ---- stepping on ---------------------------------------------------------------------------------- */

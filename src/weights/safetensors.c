@@ -123,14 +123,14 @@ static qasr_status parse_offsets(st_item *it, const json_t *offsets, uint64_t da
     return QASR_OK;
 }
 
-static bool parse_dtype(quant_type *out, const char *dtype)
+static bool parse_dtype(quant_type *out, const char *type_name)
 {
     static const struct {
         const char *name;
         quant_type type;
     } types[] = { { "BF16", QUANT_BF16 }, { "F16", QUANT_F16 }, { "F32", QUANT_F32 } };
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (strcmp(dtype, types[i].name) == 0) {
+        if (strcmp(type_name, types[i].name) == 0) {
             *out = types[i].type;
             return true;
         }
@@ -141,14 +141,15 @@ static qasr_status parse_item(st_item *it, const char *name, const json_t *entry
                               qasr_error *err)
 {
     it->t.name = name;
-    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    if (!dtype)
+    const char *type_name = json_string_value(json_object_get(entry, "dtype"));
+    if (!type_name)
         return error_set(err, QASR_E_FORMAT, "'%.100s': tensor '%.100s' has no dtype", file, name);
-    it->readable = parse_dtype(&it->t.type, dtype);
+    it->readable = parse_dtype(&it->t.type, type_name);
     TRY(parse_shape(it, json_object_get(entry, "shape"), file, err));
     TRY(parse_offsets(it, json_object_get(entry, "data_offsets"), data_bytes, file, err));
     if (!it->readable) {
-        log_warning("'%.100s': tensor '%.100s' is left out: element type '%.20s' cannot be read", file, name, dtype);
+        log_warning("'%.100s': tensor '%.100s' is left out: element type '%.20s' cannot be read", file, name,
+                    type_name);
         return QASR_OK;
     }
     const char *wrong = wtensor_measure(&it->t);

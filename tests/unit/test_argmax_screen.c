@@ -1,5 +1,6 @@
 /* Screened arg maxima against whole products: always the same index, wherever it says that it has found one. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,14 +9,15 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "device/cpu/argmax_screen.h"
-#include "device/device.h"
+#include "device/cpu/cpu_weights.h"
+#include "device/layout.h"
 #include "device/registry.h"
 
 enum { N = 5000, K = 256 };
 
 static uint32_t seed;
 static gemm_context g;
+static float approx[N]; /* scratch */
 
 static float next_random(void) /* about normal */
 {
@@ -90,7 +92,7 @@ static void index_is_that_of_the_whole_product(void **state)
             make_vector(x, values + near * K, 0.01f * (float)i);
             int32_t want = whole_argmax(w, types[t], x, logits), got = -2;
             bool found;
-            assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
+            assert_int_equal(argmax_screen_run(s, &g, x, approx, &got, &found, NULL), QASR_OK);
             if (found)
                 assert_int_equal(got, want);
             n_found += found;
@@ -120,7 +122,7 @@ static void alike_rows_are_left_to_the_whole_product(void **state)
         x[i] = next_random();
     int32_t got = -2;
     bool found = true;
-    assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
+    assert_int_equal(argmax_screen_run(s, &g, x, approx, &got, &found, NULL), QASR_OK);
     assert_false(found);
     assert_int_equal(got, -2);
     whole_argmax(w, QUANT_BF16, x, logits);
@@ -141,7 +143,7 @@ static void damaged_rows_are_seen(void **state)
         make_vector(x, values + 5 * K, 0.1f);
         int32_t got = -2;
         bool found;
-        assert_int_equal(argmax_screen_run(s, &g, x, &got, &found, NULL), QASR_OK);
+        assert_int_equal(argmax_screen_run(s, &g, x, approx, &got, &found, NULL), QASR_OK);
         assert_true(found);
         assert_int_equal(got, -1);
         argmax_screen_free(s);
@@ -157,34 +159,89 @@ static void small_types_need_no_screen(void **state)
     assert_false(argmax_screen_is_smaller(QUANT_Q5_0));
 }
 
-/* Through the device: every step of a long run of arg maxima, before and after it begins to screen. */
-static void operation_gives_the_same_index(void **state)
-{
-    enum { STEPS = 60 };
-    float *values, *logits = malloc(N * sizeof *logits), x[K];
-    void *w = make_matrix(QUANT_BF16, &values, NULL, 0);
+/* A handle of the device that takes a long run of arg maxima, before and after it begins to screen. */
+enum { STEPS = 60 };
+typedef struct runner {
+    pthread_t thread;
     device *d;
+    dmat w;
+    const float *x; /* [STEPS, K] */
+    int32_t found[STEPS];
+    qasr_status status;
+} runner;
+
+static void *run_steps(void *arg)
+{
+    runner *r = arg;
     device_mem *mem;
-    dmat mw;
-    file_map map = { .data = w, .size = N * quant_row_bytes(quant_get(QUANT_BF16), K) };
-    assert_int_equal(device_open(&d, "cpu", 2, DEVICE_FAST, NULL), QASR_OK);
-    assert_int_equal(device_map_weight(d, &mw, &map, w, QUANT_BF16, N, K, NULL), QASR_OK);
-    assert_int_equal(device_alloc(d, &mem, (K + N + 64) * sizeof(float), NULL), QASR_OK);
-    dmat mx = dmat_make(mem, 0, QUANT_F32, 1, K), scratch = dmat_make(mem, K * sizeof(float), QUANT_F32, 1, N);
-    dmat id = dmat_make(mem, (K + N) * sizeof(float), DMAT_I32, 1, 1);
-    for (size_t i = 0; i < STEPS; i++) {
-        int32_t got;
-        make_vector(x, values + i * 31 * K, i % 4 == 3 ? 3.0f : 0.2f);
-        assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
-        device_begin(d);
-        op_linear_argmax(d, id, mx, mw, scratch);
-        assert_int_equal(device_end(d, NULL), QASR_OK);
-        assert_int_equal(device_read(d, &got, id, NULL), QASR_OK);
-        assert_int_equal(got, whole_argmax(w, QUANT_BF16, x, logits));
+    dmat x, logits, id;
+    const dmat_part parts[] = { { &x, QUANT_F32, 1, K }, { &logits, QUANT_F32, 1, N }, { &id, DTYPE_I32, 1, 1 } };
+    r->status = dmat_alloc(r->d, &mem, parts, ARRAY_LEN(parts), NULL);
+    for (size_t i = 0; i < STEPS && r->status == QASR_OK; i++) {
+        device_write(r->d, x, r->x + i * K, NULL);
+        device_begin(r->d);
+        op_linear_argmax(r->d, id, x, r->w, logits);
+        r->status = device_end(r->d, NULL);
+        device_read(r->d, &r->found[i], id, NULL);
     }
-    device_mem_free(d, mem);
-    device_close(d);
-    free(w), free(values), free(logits);
+    device_mem_free(r->d, mem);
+    device_close(r->d);
+    return NULL;
+}
+
+/* Handles in threads of their own share the weights and their screening copy, which outlives the first that ends. */
+static void handles_give_the_index_of_the_whole_product(void **state)
+{
+    float *values, *logits = malloc(N * sizeof *logits), *x = malloc(STEPS * K * sizeof *x);
+    void *w = make_matrix(QUANT_BF16, &values, NULL, 0);
+    device_weights *weights;
+    runner r[3] = { { 0 } };
+    file_map map = { .data = w, .size = N * quant_row_bytes(quant_get(QUANT_BF16), K) };
+    for (size_t i = 0; i < STEPS; i++)
+        make_vector(x + i * K, values + i * 31 * K, i % 4 == 3 ? 3.0f : 0.2f);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        assert_int_equal(device_open(&r[i].d, "cpu", 1, DEVICE_FAST, NULL), QASR_OK);
+        if (i == 0)
+            assert_int_equal(device_weights_create(&weights, r[i].d, NULL), QASR_OK);
+        assert_true(device_weights_fit(weights, r[i].d));
+        assert_int_equal(device_weights_map(weights, &r[i].w, &map, w, QUANT_BF16, N, K, NULL), QASR_OK);
+        r[i].x = x;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        assert_int_equal(pthread_create(&r[i].thread, NULL, run_steps, &r[i]), 0);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++)
+        pthread_join(r[i].thread, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        assert_int_equal(r[i].status, QASR_OK);
+        for (size_t k = 0; k < STEPS; k++)
+            assert_int_equal(r[i].found[k], whole_argmax(w, QUANT_BF16, x + k * K, logits));
+    }
+    device_weights_free(weights);
+    free(w), free(values), free(logits), free(x);
+}
+
+/* One copy for all, until the last has given it back; another matrix of the file gets none meanwhile. */
+static void the_copy_is_shared(void **state)
+{
+    float *values;
+    void *w = make_matrix(QUANT_BF16, &values, NULL, 0);
+    device_weights *weights;
+    dmat whole, half;
+    file_map map = { .data = w, .size = N * quant_row_bytes(quant_get(QUANT_BF16), K) };
+    assert_int_equal(cpu_weights_create(&weights, NULL, &g, NULL), QASR_OK);
+    assert_int_equal(cpu_weights_map(weights, &whole, &map, w, QUANT_BF16, N, K, NULL), QASR_OK);
+    half = dmat_rows(whole, N / 2, N / 2);
+    const argmax_screen *first = cpu_screen_acquire(&whole, &g);
+    assert_non_null(first);
+    assert_ptr_equal(cpu_screen_acquire(&whole, &g), first);
+    assert_null(cpu_screen_acquire(&half, &g));
+    cpu_screen_release(whole.mem);
+    assert_null(cpu_screen_acquire(&half, &g));
+    cpu_screen_release(whole.mem);
+    assert_non_null(cpu_screen_acquire(&half, &g));
+    cpu_screen_release(half.mem);
+    cpu_weights_free(weights);
+    free(w), free(values);
 }
 
 int main(void)
@@ -194,7 +251,8 @@ int main(void)
         cmocka_unit_test(alike_rows_are_left_to_the_whole_product),
         cmocka_unit_test(damaged_rows_are_seen),
         cmocka_unit_test(small_types_need_no_screen),
-        cmocka_unit_test(operation_gives_the_same_index),
+        cmocka_unit_test(handles_give_the_index_of_the_whole_product),
+        cmocka_unit_test(the_copy_is_shared),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,6 +1,7 @@
 /* Sequences decoded together: the same tokens for any batch, order, number of threads and company; clips in their
  * order, whatever happens to the others; nothing kept of what was given. Through the public API, on the demo model. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "engine/engine.h"
 #include "model/decoder.h"
 #include "qasr/qasr_tools.h"
 
@@ -628,16 +630,87 @@ static void wrong_arguments_are_refused(void **state)
     qasr_session_close(s);
 }
 
+/* ---- sessions side by side ---- */
+
+/* A thread that transcribes all sounds, one after another. */
+typedef struct worker {
+    pthread_t thread;
+    qasr_session *s;
+    qasr_status status;
+    qasr_error err;
+    qasr_result *results[N_FILES];
+} worker;
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    for (size_t i = 0; i < N_FILES && w->status == QASR_OK; i++)
+        w->status = qasr_transcribe(&w->results[i], w->s, audio_files[i].pcm, audio_files[i].n, NULL, &w->err);
+    return NULL;
+}
+
+static void work_at_once(qasr_session *const sessions[], size_t n, qasr_result *const alone[N_FILES])
+{
+    worker w[2] = { { 0 } };
+    assert_true(n <= ARRAY_LEN(w));
+    for (size_t i = 0; i < n; i++) {
+        w[i].s = sessions[i];
+        assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    }
+    for (size_t i = 0; i < n; i++)
+        pthread_join(w[i].thread, NULL);
+    for (size_t i = 0; i < n; i++) {
+        must(w[i].status, &w[i].err);
+        for (size_t k = 0; k < N_FILES; k++)
+            same_result(w[i].results[k], alone[k]);
+        free_results(w[i].results, N_FILES);
+    }
+}
+
+/* Sessions of one model, at work in two threads, closed in any order. */
+static void sessions_share_the_weights(void **state)
+{
+    qasr_result *alone[N_FILES] = { NULL };
+    transcribe_alone(alone, NULL);
+    qasr_session *s[2] = { open_session(1, 2, NULL), open_session(3, 1, NULL) };
+    assert_ptr_equal(s[0]->net, s[1]->net);
+    assert_ptr_not_equal(s[0]->device, s[1]->device);
+    work_at_once(s, 2, alone);
+    qasr_session_close(s[0]); /* the one that brought the weights */
+    s[0] = open_session(0, 1, NULL);
+    assert_ptr_equal(s[0]->net, s[1]->net);
+    work_at_once(s, 2, alone);
+    qasr_session_close(s[1]);
+    work_at_once(s, 1, alone);
+    qasr_session_close(s[0]);
+    free_results(alone, N_FILES);
+}
+
+/* Convolution weights may be packed for another precision. */
+static void a_net_serves_sessions_of_its_precision(void **state)
+{
+    qasr_error err;
+    qasr_session *fast = open_session(1, 1, NULL), *exact = NULL;
+    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
+    so.precision = QASR_PRECISION_F32;
+    so.n_threads = 1;
+    must(qasr_session_open(&exact, opened, &so, &err), &err);
+    bool same_form = fast->net->conv_packed[1].type == exact->net->conv_packed[1].type;
+    assert_int_equal(fast->net == exact->net, same_form);
+    qasr_session_close(fast);
+    qasr_session_close(exact);
+}
+
 static void heads_must_suit_the_type_of_keys(void **state)
 {
     qasr_error err;
     decoder *d = NULL;
     model_config config = { .dec = { .head_dim = 48, .n_layers = 1, .n_kv_heads = 1 } };
-    net n = { .config = &config };
-    assert_int_equal(decoder_create(&d, &n, QUANT_Q8_0, 1, &err), QASR_E_UNSUPPORTED);
+    net_context context = { .net = &(net){ .config = &config } };
+    assert_int_equal(decoder_create(&d, &context, QUANT_Q8_0, 1, &err), QASR_E_UNSUPPORTED);
     assert_non_null(strstr(err.message, "use f16 or f32"));
     assert_null(d);
-    must(decoder_create(&d, &n, QUANT_F16, 1, &err), &err);
+    must(decoder_create(&d, &context, QUANT_F16, 1, &err), &err);
     decoder_free(d);
 }
 
@@ -720,6 +793,8 @@ int main(void)
         cmocka_unit_test(an_automatic_batch_is_limited_by_memory),
         cmocka_unit_test(callbacks_cancel),
         cmocka_unit_test(wrong_arguments_are_refused),
+        cmocka_unit_test(sessions_share_the_weights),
+        cmocka_unit_test(a_net_serves_sessions_of_its_precision),
         cmocka_unit_test(heads_must_suit_the_type_of_keys),
         cmocka_unit_test(a_character_that_is_cut_is_shown),
         cmocka_unit_test(failing_allocations_lose_no_clip),

@@ -216,8 +216,8 @@ static void sums_are_those_of_the_rows(void **state)
     for (size_t i = 0; i < ARRAY_LEN(list); i++)
         expect_init(&list[i].e, list[i].w->cols);
     watcher u = { s, list, ARRAY_LEN(list) };
-    s->net->watch = fetch_rows;
-    s->net->watch_user = &u;
+    s->context.watch = fetch_rows;
+    s->context.watch_user = &u;
     for (size_t i = 0; i < N_CLIPS; i++)
         qasr_result_free(transcribe(s, clips[i], NULL));
 

@@ -158,7 +158,7 @@ static void precision_follows_the_device(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_F16);
     device *d = open_device(DEVICE_FAST);
-    bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == QUANT_BF16;
+    bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == PRODUCT_BF16;
     cost_ops ops;
     cost_count_ops(&ops, &s->m, d, 3000, 405);
     assert_int_equal(ops.enc_layers[COST_BF16] > 0, has_bf16);
@@ -168,7 +168,7 @@ static void precision_follows_the_device(void **state)
                 ops.prefill[COST_F32] == sum(ops.prefill)); /* F16 weights keep float32 */
     free_model(s);
     s = make_model("0.6b", QUANT_Q4_0);
-    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
+    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == PRODUCT_INT8;
     cost_count_ops(&ops, &s->m, d, 3000, 405);
     assert_int_equal(ops.prefill[COST_INT8] > 356, has_int8);
     assert_true(ops.conv[COST_INT8] == 0 &&
@@ -275,8 +275,8 @@ static void limits_are_measured(void **state)
     qasr_error err;
     qasr_limits limits = QASR_LIMITS_INIT;
     device *d = open_device(DEVICE_FAST);
-    bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == QUANT_BF16;
-    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == QUANT_Q8_0;
+    bool has_bf16 = device_product_type(d, QUANT_BF16, 1024) == PRODUCT_BF16;
+    bool has_int8 = device_product_type(d, QUANT_Q4_0, 1024) == PRODUCT_INT8;
     device_close(d);
     must(qasr_measure_limits(&limits, 2, &err), &err);
     assert_true(limits.read_gb_s > 0.05 && limits.read_gb_s < 1e4);

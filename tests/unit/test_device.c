@@ -24,6 +24,7 @@ static float next_random(void) /* -1 .. 1 */
 
 /* A device, and matrices with host copies. */
 static device *d;
+static device_weights *weights;
 static device_mem *blocks[64];
 static size_t n_blocks;
 static device_precision precision;
@@ -32,6 +33,7 @@ static void open_device(unsigned n_threads)
 {
     qasr_error err;
     assert_int_equal(device_open(&d, "cpu", n_threads, precision, &err), QASR_OK);
+    assert_int_equal(device_weights_create(&weights, d, &err), QASR_OK);
     n_blocks = 0;
     seed = 12345;
 }
@@ -41,9 +43,10 @@ static void close_device(void)
     while (n_blocks)
         device_mem_free(d, blocks[--n_blocks]);
     device_close(d);
+    device_weights_free(weights);
 }
 
-static dmat new_mat(int type, size_t rows, size_t cols, const void *host)
+static dmat new_mat(dtype type, size_t rows, size_t cols, const void *host)
 {
     assert_true(n_blocks < ARRAY_LEN(blocks));
     assert_int_equal(device_alloc(d, &blocks[n_blocks], rows * dmat_row_bytes(type, cols) + 64, NULL), QASR_OK);
@@ -118,7 +121,7 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
     file_map map = { w, n * quant_row_bytes(quant_get(t), k) };
     dmat mw, mx = new_mat(QUANT_F32, m, k, x), mb = bias ? new_mat(QUANT_F32, 1, n, b) : (dmat){ 0 };
     dmat out = new_mat(QUANT_F32, m, n, old);
-    assert_int_equal(device_map_weight(d, &mw, &map, w, (int)t, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, w, t, n, k, NULL), QASR_OK);
     device_begin(d);
     op_linear(d, mx, &(linear_part){ out, mw, mb, act, accumulate }, 1);
     assert_int_equal(device_end(d, NULL), QASR_OK);
@@ -134,10 +137,10 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
             sum = act == ACT_GELU ? gelu(sum) : sum;
             /* rounding of a float32 sum, and 16-bit activations for quantized types */
             double bound = 2e-6 * (size + 1) + (t > QUANT_BF16 ? 4e-5 * size : 0);
-            int product = m > 8 ? device_product_type(d, (int)t, k) : QUANT_F32;
-            if (product == QUANT_BF16) /* both factors */
+            product_type product = m > 8 ? device_product_type(d, t, k) : PRODUCT_F32;
+            if (product == PRODUCT_BF16) /* both factors */
                 bound += 0x1p-7 * size;
-            if (product == QUANT_Q8_0)
+            if (product == PRODUCT_INT8)
                 bound += int8_bound(x + i * k, values + j * k, k);
             if (!(fabs((double)got[i * n + j] - sum) <= bound))
                 fail_msg("%s %zux%zux%zu (%zu,%zu): %g, expected %g +- %g", quant_get(t)->name, m, n, k, i, j,
@@ -156,11 +159,12 @@ static void product_types_follow_the_precision(void **state)
     for (int exact = 0; exact < 2; exact++) {
         precision = exact ? DEVICE_EXACT : DEVICE_FAST;
         open_device(1);
-        const int bf16 = device_product_type(d, QUANT_BF16, 1024), int8 = device_product_type(d, QUANT_Q4_0, 1024);
-        assert_true(bf16 == QUANT_F32 || (!exact && bf16 == QUANT_BF16));
-        assert_true(int8 == bf16 || (!exact && int8 == QUANT_Q8_0));
-        for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
-            int expected = t <= QUANT_F16 ? QUANT_F32 : has_4_or_5_bits[t] ? int8 : bf16;
+        const product_type bf16 = device_product_type(d, QUANT_BF16, 1024),
+                           int8 = device_product_type(d, QUANT_Q4_0, 1024);
+        assert_true(bf16 == PRODUCT_F32 || (!exact && bf16 == PRODUCT_BF16));
+        assert_true(int8 == bf16 || (!exact && int8 == PRODUCT_INT8));
+        for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++) {
+            product_type expected = t <= QUANT_F16 ? PRODUCT_F32 : has_4_or_5_bits[t] ? int8 : bf16;
             if (t == QUANT_IQ4_NL && kernels_get(cpu_detect())->gemm_int8.bits == 8)
                 expected = int8;
             assert_int_equal(device_product_type(d, t, 1024), expected);
@@ -173,13 +177,13 @@ static void products_match_for_every_type(void **state)
 {
     static const size_t rows[] = { 1, 2, 5, 8, 9, 37 };
     precision = *state ? DEVICE_EXACT : DEVICE_FAST;
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+    for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
             open_device(3);
-            size_t block = quant_get((quant_type)t)->block;
-            check_linear((quant_type)t, rows[i], 70, block == 1 ? 100 : 2 * block, true, ACT_GELU, false);
-            check_linear((quant_type)t, rows[i], 129, 768, i % 2, ACT_NONE, true);
-            check_linear((quant_type)t, rows[i], 1, block == 1 ? 1 : block, false, ACT_NONE, false);
+            size_t block = quant_get(t)->block;
+            check_linear(t, rows[i], 70, block == 1 ? 100 : 2 * block, true, ACT_GELU, false);
+            check_linear(t, rows[i], 129, 768, i % 2, ACT_NONE, true);
+            check_linear(t, rows[i], 1, block == 1 ? 1 : block, false, ACT_NONE, false);
             close_device();
         }
 }
@@ -204,7 +208,7 @@ static void several_parts_share_their_input(void **state)
             file_map map = { w[i], n[i] * quant_row_bytes(quant_get(types[i]), k) };
             parts[i] = (linear_part){ new_mat(QUANT_F32, m, n[i], NULL), none, none, ACT_NONE, false };
             alone[i] = new_mat(QUANT_F32, m, n[i], NULL);
-            assert_int_equal(device_map_weight(d, &parts[i].w, &map, w[i], (int)types[i], n[i], k, NULL), QASR_OK);
+            assert_int_equal(device_weights_map(weights, &parts[i].w, &map, w[i], types[i], n[i], k, NULL), QASR_OK);
         }
         device_begin(d);
         op_linear(d, mx, parts, PARTS);
@@ -233,8 +237,8 @@ static void check_swiglu(quant_type gate_type, quant_type up_type, size_t m, siz
     dmat mx = new_mat(QUANT_F32, m, k, x), out = new_mat(QUANT_F32, m, n, NULL),
          single = new_mat(QUANT_F32, m, n, NULL);
     linear_part part = { .out = out, .act = ACT_SWIGLU }, own = part;
-    assert_int_equal(device_map_weight(d, &part.w, &gate_map, w_gate, (int)gate_type, n, k, NULL), QASR_OK);
-    assert_int_equal(device_map_weight(d, &part.up, &up_map, w_up, (int)up_type, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.w, &gate_map, w_gate, gate_type, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.up, &up_map, w_up, up_type, n, k, NULL), QASR_OK);
     device_begin(d);
     op_norm_linear(d, mx, NULL, &part, 1, alone);
     for (size_t i = 0; alone && i < m; i++) {
@@ -295,7 +299,7 @@ static void check_normed(quant_type t, size_t m, bool layer, bool alone)
     assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
     row_norm norm = { new_mat(QUANT_F32, 1, K, w), layer ? new_mat(QUANT_F32, 1, K, b) : (dmat){ 0 }, 1e-5f };
     linear_part part = { .out = new_mat(QUANT_F32, m, N, NULL) }, after = { .out = new_mat(QUANT_F32, m, N, NULL) };
-    assert_int_equal(device_map_weight(d, &part.w, &map, stored, (int)t, N, K, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &part.w, &map, stored, t, N, K, NULL), QASR_OK);
     after.w = part.w;
     device_begin(d);
     op_norm_linear(d, mx, &norm, &part, 1, alone);
@@ -334,7 +338,7 @@ static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation a
     dmat mx = wide, together = new_mat(QUANT_F32, m, n, old), single = new_mat(QUANT_F32, m, n, old);
     mx.cols = k; /* rows need not be consecutive */
     assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
-    assert_int_equal(device_map_weight(d, &mw, &map, w, (int)t, n, k, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, w, t, n, k, NULL), QASR_OK);
     device_begin(d);
     op_norm_linear(d, mx, NULL, &(linear_part){ together, mw, mb, act, accumulate }, 1, true);
     for (size_t i = 0; i < m; i++)
@@ -349,12 +353,12 @@ static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation a
 static void rows_together_have_the_bits_they_have_alone(void **state)
 {
     static const size_t rows[] = { 1, 3, 8, 11, 17, 64 };
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+    for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
             open_device(3);
-            size_t block = quant_get((quant_type)t)->block;
-            check_alone((quant_type)t, rows[i], 70, block == 1 ? 100 : 2 * block, ACT_GELU, false);
-            check_alone((quant_type)t, rows[i], 300, 768, ACT_NONE, true);
+            size_t block = quant_get(t)->block;
+            check_alone(t, rows[i], 70, block == 1 ? 100 : 2 * block, ACT_GELU, false);
+            check_alone(t, rows[i], 300, 768, ACT_NONE, true);
             close_device();
         }
 }
@@ -362,13 +366,13 @@ static void rows_together_have_the_bits_they_have_alone(void **state)
 static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t c_out)
 {
     size_t ho = (h + 1) / 2, wo = (w + 1) / 2;
-    float *x = random_host(n_images * h * w * c_in, 1), *b = random_host(c_out, 1), *weights;
-    unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &weights);
+    float *x = random_host(n_images * h * w * c_in, 1), *b = random_host(c_out, 1), *values;
+    unsigned char *stored = random_weights(QUANT_BF16, c_out, 9 * c_in, &values);
     file_map map = { stored, c_out * 9 * c_in * 2 };
     dmat mw, shape = device_conv_packed(d, QUANT_BF16, c_out, c_in), packed = new_mat(shape.type, 1, shape.cols, NULL);
     dmat out = new_mat(QUANT_F32, n_images * ho * wo, c_out, NULL),
          rows = new_mat(QUANT_F32, n_images * wo, c_out * ho, NULL);
-    assert_int_equal(device_map_weight(d, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
+    assert_int_equal(device_weights_map(weights, &mw, &map, stored, QUANT_BF16, c_out, 9 * c_in, NULL), QASR_OK);
     device_begin(d);
     op_conv_pack(d, packed, mw, c_in);
     op_conv2d_gelu(d, out, new_mat(QUANT_F32, n_images * h * w, c_in, x), packed, new_mat(QUANT_F32, 1, c_out, b),
@@ -388,7 +392,7 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
                                 if (iy >= h || ix >= w)
                                     continue;
                                 double product = (double)x[((i * h + iy) * w + ix) * c_in + c] *
-                                                 (double)weights[(o * c_in + c) * 9 + u * 3 + v];
+                                                 (double)values[(o * c_in + c) * 9 + u * 3 + v];
                                 sum += product;
                                 size += fabs(product);
                             }
@@ -396,7 +400,7 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
                     assert_float_equal(value, gelu(sum), precision == DEVICE_FAST ? 0x1p-8 * size : 2e-5);
                     assert_float_equal(value, flat[(i * wo + t) * c_out * ho + o * ho + y], 0);
                 }
-    free(got), free(flat), free(x), free(b), free(weights), free(stored);
+    free(got), free(flat), free(x), free(b), free(values), free(stored);
 }
 
 static void convolution_matches(void **state)
@@ -506,7 +510,7 @@ static void cached_attention_matches(void **state)
     for (int f16 = 0; f16 < 2; f16++) {
         open_device(2);
         float *q = random_host(N * HEADS * HD, 1), *k = random_host(N * KV * HD, 1), *v = random_host(N * KV * HD, 1);
-        int type = f16 ? QUANT_F16 : QUANT_F32;
+        quant_type type = f16 ? QUANT_F16 : QUANT_F32;
         dmat out = new_mat(QUANT_F32, N, HEADS * HD, NULL), mq = new_mat(QUANT_F32, N, HEADS * HD, q);
         dmat mk = new_mat(QUANT_F32, N, KV * HD, k), mv = new_mat(QUANT_F32, N, KV * HD, v);
         dmat kc = new_mat(type, KV * CAPACITY, HD, NULL), vc = new_mat(type, KV * CAPACITY, HD, NULL);
@@ -514,14 +518,15 @@ static void cached_attention_matches(void **state)
         int32_t positions[N];
         for (int i = 0; i < N; i++)
             positions[i] = i;
-        dmat pos = new_mat(DMAT_I32, N, 1, positions);
+        dmat pos = new_mat(DTYPE_I32, N, 1, positions);
         static const size_t ends[] = { 70, 147, 148, 149, 150 };
         for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
             size_t n = ends[s] - first;
             device_begin(d);
-            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope, kc,
-                              vc, dmat_rows(pos, first, n));
-            op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), kc, vc, dmat_rows(pos, first, n),
+            kv_view kv = { &kc, &vc, 1, .pos = dmat_rows(pos, first, n) };
+            op_rope_and_cache(d, dmat_rows(mq, first, n), dmat_rows(mk, first, n), dmat_rows(mv, first, n), &t.rope,
+                              &kv);
+            op_attention_cached(d, dmat_rows(out, first, n), dmat_rows(mq, first, n), &kv,
                                 (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
             assert_int_equal(device_end(d, NULL), QASR_OK);
         }
@@ -547,7 +552,7 @@ static void cached_attention_matches(void **state)
 }
 
 /* Decoding steps of sequences in several slots, in any order, against each slot's own cache and steps of one row. */
-static void check_slots(int type, unsigned n_threads)
+static void check_slots(quant_type type, unsigned n_threads)
 {
     enum { SLOTS = 11, HEADS = 4, KV = 2, HD = 64, STEPS = 3 };
     static const int32_t begin[SLOTS] = { 0, 5, 63, 64, 1, 130, 7, 90, 2, 127, 33 };
@@ -558,7 +563,7 @@ static void check_slots(int type, unsigned n_threads)
         float *values = random_host(KV * capacity * HD, 1);
         uint16_t *stored = malloc(KV * capacity * HD * sizeof(float));
         for (size_t r = 0; r < KV * capacity; r++)
-            quant_get((quant_type)type)->quantize((char *)stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
+            quant_get(type)->quantize((char *)stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
         for (int copy = 0; copy < 2; copy++) {
             kc[copy][i] = new_mat(type, KV * capacity, HD, stored);
             vc[copy][i] = new_mat(type, KV * capacity, HD, stored);
@@ -571,7 +576,7 @@ static void check_slots(int type, unsigned n_threads)
     dmat mq2 = new_mat(QUANT_F32, SLOTS, HEADS * HD, q);
     rope_case t = new_rope(200, HD);
     dmat out = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL), alone = new_mat(QUANT_F32, SLOTS, HEADS * HD, NULL);
-    dmat pos = new_mat(DMAT_I32, SLOTS, 1, NULL), slot = new_mat(DMAT_I32, SLOTS, 1, NULL);
+    dmat pos = new_mat(DTYPE_I32, SLOTS, 1, NULL), slot = new_mat(DTYPE_I32, SLOTS, 1, NULL);
     static const size_t active[STEPS] = { 11, 1, 8 };
     for (size_t s = 0; s < STEPS; s++) {
         size_t n = active[s];
@@ -585,14 +590,13 @@ static void check_slots(int type, unsigned n_threads)
         assert_int_equal(device_write(d, nslot, slots, NULL), QASR_OK);
         assert_int_equal(device_write(d, npos, positions, NULL), QASR_OK);
         device_begin(d);
-        op_rope_and_cache_slots(d, nq, nk, nk, &t.rope, kc[0], vc[0], SLOTS, nslot, npos);
-        op_attention_slots(d, dmat_rows(out, 0, n), nq, kc[0], vc[0], SLOTS, nslot, npos, heads, 200);
+        kv_view kv = { kc[0], vc[0], SLOTS, nslot, npos };
+        op_rope_and_cache(d, nq, nk, nk, &t.rope, &kv);
+        op_attention_cached(d, dmat_rows(out, 0, n), nq, &kv, heads, 200);
         for (size_t i = 0; i < n; i++) {
-            dmat p = dmat_rows(pos, i, 1), *own_k = &kc[1][slots[i]], *own_v = &vc[1][slots[i]];
-            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, *own_k,
-                              *own_v, p);
-            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), *own_k, *own_v, p, heads,
-                                (size_t)positions[i] + 1);
+            kv_view own = { &kc[1][slots[i]], &vc[1][slots[i]], 1, .pos = dmat_rows(pos, i, 1) };
+            op_rope_and_cache(d, dmat_rows(mq2, i, 1), dmat_rows(mk, i, 1), dmat_rows(mk, i, 1), &t.rope, &own);
+            op_attention_cached(d, dmat_rows(alone, i, 1), dmat_rows(mq2, i, 1), &own, heads, (size_t)positions[i] + 1);
         }
         assert_int_equal(device_end(d, NULL), QASR_OK);
         float *a = fetch(out), *b = fetch(alone);
@@ -606,7 +610,7 @@ static void check_slots(int type, unsigned n_threads)
 
 static void slots_attend_to_their_own_caches(void **state)
 {
-    static const int types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
+    static const quant_type types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
         for (unsigned n_threads = 1; n_threads <= 5; n_threads += 2)
             check_slots(types[i], n_threads);
@@ -625,11 +629,11 @@ static void small_operations_match(void **state)
     dmat norm = new_mat(QUANT_F32, N, COLS, NULL), emb = new_mat(QUANT_F32, N, COLS, NULL);
     dmat copy = new_mat(QUANT_F32, N, COLS, NULL), scaled = new_mat(QUANT_F32, N, COLS, x),
          zero = new_mat(QUANT_F32, N, COLS, x);
-    dmat best = new_mat(DMAT_I32, N, 1, NULL);
+    dmat best = new_mat(DTYPE_I32, N, 1, NULL);
     device_begin(d);
     op_rms_norm(d, norm, mx, new_mat(QUANT_F32, 1, COLS, w), 1e-6f);
     op_add_cyclic(d, added, mt);
-    op_embed(d, emb, mt, new_mat(DMAT_I32, N, 1, ids));
+    op_embed(d, emb, mt, new_mat(DTYPE_I32, N, 1, ids));
     op_copy(d, copy, mx);
     op_scale(d, scaled, scaled, -0.25f);
     op_subtract(d, scaled, scaled, mx);
@@ -735,7 +739,7 @@ static void logits_that_are_not_finite_are_reported(void **state)
 {
     open_device(1);
     float rows[4][3] = { { NAN, NAN, NAN }, { 1, INFINITY, 2 }, { 1, 3, 2 }, { 4, -INFINITY, NAN } };
-    dmat ids = new_mat(DMAT_I32, 4, 1, NULL);
+    dmat ids = new_mat(DTYPE_I32, 4, 1, NULL);
     int32_t got[4];
     device_begin(d);
     op_argmax(d, ids, new_mat(QUANT_F32, 4, 3, rows));
@@ -767,7 +771,7 @@ static void scores_of_chosen_tokens(void **state)
             ids[i] = x[i * COLS + c] > x[i * COLS + (size_t)ids[i]] ? (int32_t)c : ids[i];
     }
     ids[5] = -1; /* nothing was chosen */
-    dmat best = new_mat(DMAT_I32, N, 1, ids), scores = new_mat(QUANT_F32, N, 2, NULL);
+    dmat best = new_mat(DTYPE_I32, N, 1, ids), scores = new_mat(QUANT_F32, N, 2, NULL);
     device_begin(d);
     op_token_scores(d, scores, new_mat(QUANT_F32, N, COLS, x), best);
     assert_int_equal(device_end(d, NULL), QASR_OK);
@@ -801,7 +805,7 @@ static float *run_with_threads(unsigned n_threads, size_t *n)
         unsigned char *w = random_weights(QUANT_Q8_0, ROWS, K, &values);
         file_map map = { w, ROWS * quant_row_bytes(quant_get(QUANT_Q8_0), K) };
         dmat mw, out = new_mat(QUANT_F32, m[t], ROWS, NULL);
-        assert_int_equal(device_map_weight(d, &mw, &map, w, QUANT_Q8_0, ROWS, K, NULL), QASR_OK);
+        assert_int_equal(device_weights_map(weights, &mw, &map, w, QUANT_Q8_0, ROWS, K, NULL), QASR_OK);
         device_begin(d);
         op_linear(d, new_mat(QUANT_F32, m[t], K, x), &(linear_part){ out, mw, { 0 }, ACT_NONE, false }, 1);
         assert_int_equal(device_end(d, NULL), QASR_OK);

@@ -1,6 +1,7 @@
 /* Every operation on a device of ggml against the CPU device in float32: same inputs, results within what the device's
  * arithmetic may differ by (docs/numerics.md). Argument: the device; a machine that has no such device skips. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "device/device.h"
 #include "device/registry.h"
+#include "qasr/qasr.h"
 
 static const char *device_name;
 static uint32_t seed;
@@ -38,6 +40,7 @@ enum { MAX_BLOCKS = 96, MAX_VALUES = 1 << 20 };
 /* The device that a case runs on, what it allocated, and what it found. */
 typedef struct bench {
     device *d;
+    device_weights *weights;
     device_mem *blocks[MAX_BLOCKS];
     size_t n_blocks;
     void *kept[MAX_BLOCKS]; /* host memory that weights lie in */
@@ -52,7 +55,7 @@ static void must(qasr_status status, const qasr_error *err)
         fail_msg("%s", err->message);
 }
 
-static dmat new_mat(bench *b, int type, size_t rows, size_t cols, const void *host)
+static dmat new_mat(bench *b, dtype type, size_t rows, size_t cols, const void *host)
 {
     qasr_error err;
     assert_true(b->n_blocks < MAX_BLOCKS);
@@ -82,14 +85,14 @@ static dmat strided_mat(bench *b, size_t rows, size_t cols)
     return m;
 }
 
-static dmat new_ints(bench *b, const int32_t *values, size_t n) { return new_mat(b, DMAT_I32, n, 1, values); }
+static dmat new_ints(bench *b, const int32_t *values, size_t n) { return new_mat(b, DTYPE_I32, n, 1, values); }
 
 /* A weight in host memory, as if a file were mapped there. */
 static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
 {
     qasr_error err;
     dmat m;
-    size_t bytes = dmat_row_bytes((int)type, cols);
+    size_t bytes = dmat_row_bytes(type, cols);
     unsigned char *stored = malloc(rows * bytes);
     float *x = random_host(cols, 0.5f);
     for (size_t r = 0; r < rows; r++) {
@@ -101,7 +104,7 @@ static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
     assert_true(b->n_kept < MAX_BLOCKS);
     b->kept[b->n_kept++] = stored;
     const file_map map = { stored, rows * bytes };
-    must(device_map_weight(b->d, &m, &map, stored, (int)type, rows, cols, &err), &err);
+    must(device_weights_map(b->weights, &m, &map, stored, type, rows, cols, &err), &err);
     return m;
 }
 
@@ -116,7 +119,7 @@ static void keep(bench *b, dmat m)
 {
     assert_true(b->n_found + m.rows * m.cols <= MAX_VALUES);
     assert_int_equal(device_read(b->d, b->found + b->n_found, m, NULL), QASR_OK);
-    if (m.type == DMAT_I32)
+    if (m.type == DTYPE_I32)
         for (size_t i = 0; i < m.rows; i++) {
             int32_t id;
             memcpy(&id, &b->found[b->n_found + i], sizeof id);
@@ -133,12 +136,14 @@ static void run_on(bench *b, const char *name, case_fn fn, const void *arg)
 {
     qasr_error err;
     must(device_open(&b->d, name, 2, DEVICE_EXACT, &err), &err);
+    must(device_weights_create(&b->weights, b->d, &err), &err);
     b->found = malloc(MAX_VALUES * sizeof *b->found);
     seed = 12345;
     fn(b, arg);
     while (b->n_blocks)
         device_mem_free(b->d, b->blocks[--b->n_blocks]);
     device_close(b->d);
+    device_weights_free(b->weights);
     while (b->n_kept)
         free(b->kept[--b->n_kept]);
 }
@@ -201,9 +206,8 @@ static void run_product(bench *b, const void *arg)
 static void products_match_for_every_type(void **state)
 {
     static const size_t rows[] = { 1, 5, 40 };
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
+    for (quant_type type = 0; type < QUANT_TYPE_COUNT; type++)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-            quant_type type = (quant_type)t;
             product_case plain = { type, type, rows[i], 70, 512, ACT_NONE, i == 1, i == 2, false, 0 };
             product_case gelu = { type, type, rows[i], 64, 256, ACT_GELU, true, false, i == 1, 2 };
             product_case gated = { type, QUANT_Q8_0, rows[i], 96, 256, ACT_SWIGLU, false, false, false, 1 };
@@ -227,10 +231,8 @@ static void run_embed(bench *b, const void *arg)
 /* Looking up is no arithmetic. */
 static void embeddings_match_for_every_type(void **state)
 {
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
-        quant_type type = (quant_type)t;
-        compare(run_embed, &type, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6,
-                quant_get(type)->name);
+    for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++) {
+        compare(run_embed, &t, t == QUANT_Q6_K || t == QUANT_Q4_K || t == QUANT_Q5_K ? 1e-3 : 1e-6, quant_get(t)->name);
     }
 }
 
@@ -314,7 +316,7 @@ static void window_attention_matches(void **state)
 static void avoiding(const char *words) { assert_int_equal(setenv("QASR_GGML_AVOID", words, 1), 0); }
 
 /* Angles that both devices know: a table for one, theta for the other. */
-static qk_rope new_turn(bench *b, size_t n_positions, size_t hd)
+static qk_rope new_rope(bench *b, size_t n_positions, size_t hd)
 {
     const double theta = 1e6;
     float *rope = malloc(n_positions * hd * sizeof *rope);
@@ -337,12 +339,12 @@ static void run_cached(bench *b, const void *arg)
 {
     enum { N = 300 };
     static const size_t ends[] = { 70, 250, 251, 252, 253, 254, 255, 256, 257, 258 };
-    int type = (int)*(const quant_type *)arg;
-    qk_rope rope = new_turn(b, N, HD);
+    quant_type type = *(const quant_type *)arg;
+    qk_rope rope = new_rope(b, N, HD);
     dmat q = random_mat(b, N, HEADS * HD, 1), k = random_mat(b, N, KV * HD, 1), v = random_mat(b, N, KV * HD, 1);
     dmat out = random_mat(b, N, HEADS * HD, 1), x = new_mat(b, QUANT_F32, N, HEADS * HD, NULL);
     dmat kc = new_mat(b, type, KV * CAPACITY, HD, NULL), vc = new_mat(b, type, KV * CAPACITY, HD, NULL);
-    dmat pos = new_mat(b, DMAT_I32, N, 1, NULL);
+    dmat pos = new_mat(b, DTYPE_I32, N, 1, NULL);
     int32_t at[N];
     for (size_t s = 0, first = 0; s < ARRAY_LEN(ends); first = ends[s++]) {
         size_t n = ends[s] - first;
@@ -350,12 +352,12 @@ static void run_cached(bench *b, const void *arg)
             at[i] = (int32_t)(first + i);
         assert_int_equal(device_write(b->d, dmat_rows(pos, 0, n), at, NULL), QASR_OK);
         /* the same memory each time, as in decoding */
-        dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n), p = dmat_rows(pos, 0, n);
+        dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n);
+        kv_view kv = { &kc, &vc, 1, .pos = dmat_rows(pos, 0, n) };
         device_begin(b->d);
         op_copy(b->d, now, dmat_rows(q, first, n));
-        op_rope_and_cache(b->d, now, kn, vn, &rope, kc, vc, p);
-        op_attention_cached(b->d, dmat_rows(out, 0, n), now, kc, vc, p, (attn_heads){ HEADS, KV, HD, 0.088388f },
-                            ends[s]);
+        op_rope_and_cache(b->d, now, kn, vn, &rope, &kv);
+        op_attention_cached(b->d, dmat_rows(out, 0, n), now, &kv, (attn_heads){ HEADS, KV, HD, 0.088388f }, ends[s]);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
         keep(b, now);
@@ -416,12 +418,12 @@ static void an_operation_that_is_missing_is_named(void **state)
 
 enum { SLOTS = 5, STEPS = 4, SLOT_POSITIONS = 200 };
 
-static dmat random_cache(bench *b, int type, size_t rows)
+static dmat random_cache(bench *b, quant_type type, size_t rows)
 {
     float *values = random_host(rows * HD, 1);
     unsigned char *stored = malloc(rows * HD * sizeof(float));
     for (size_t r = 0; r < rows; r++)
-        quant_get((quant_type)type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
+        quant_get(type)->quantize(stored + r * dmat_row_bytes(type, HD), values + r * HD, HD);
     dmat m = new_mat(b, type, rows, HD, stored);
     free(values), free(stored);
     return m;
@@ -437,7 +439,7 @@ static void run_slots(bench *b, const void *arg)
 {
     static const int32_t begin[SLOTS] = { 0, 5, 130, 64, 190 };
     const slots_case *c = arg;
-    int type = (int)c->type;
+    quant_type type = c->type;
     dmat kc[SLOTS], vc[SLOTS];
     size_t each = KV * (SLOT_POSITIONS + 60);
     dmat all = c->together ? random_cache(b, type, 2 * SLOTS * each) : (dmat){ 0 };
@@ -446,10 +448,10 @@ static void run_slots(bench *b, const void *arg)
         kc[i] = c->together ? dmat_rows(all, 2 * i * each, each) : random_cache(b, type, rows);
         vc[i] = c->together ? dmat_rows(all, (2 * i + 1) * each, each) : random_cache(b, type, rows);
     }
-    qk_rope rope = new_turn(b, SLOT_POSITIONS, HD);
+    qk_rope rope = new_rope(b, SLOT_POSITIONS, HD);
     dmat q = random_mat(b, SLOTS, HEADS * HD, 2), k = random_mat(b, SLOTS, KV * HD, 1),
          out = random_mat(b, SLOTS, HEADS * HD, 1);
-    dmat pos = new_mat(b, DMAT_I32, SLOTS, 1, NULL), slot = new_mat(b, DMAT_I32, SLOTS, 1, NULL);
+    dmat pos = new_mat(b, DTYPE_I32, SLOTS, 1, NULL), slot = new_mat(b, DTYPE_I32, SLOTS, 1, NULL);
     attn_heads heads = { HEADS, KV, HD, 0.088388f };
     for (size_t s = 0; s < STEPS; s++) {
         size_t n = 0;
@@ -460,8 +462,9 @@ static void run_slots(bench *b, const void *arg)
         assert_int_equal(device_write(b->d, ns, c->rows[s], NULL), QASR_OK);
         assert_int_equal(device_write(b->d, np, positions, NULL), QASR_OK);
         device_begin(b->d);
-        op_rope_and_cache_slots(b->d, nq, nk, nk, &rope, kc, vc, SLOTS, ns, np);
-        op_attention_slots(b->d, dmat_rows(out, 0, n), nq, kc, vc, SLOTS, ns, np, heads, SLOT_POSITIONS);
+        kv_view kv = { kc, vc, SLOTS, ns, np };
+        op_rope_and_cache(b->d, nq, nk, nk, &rope, &kv);
+        op_attention_cached(b->d, dmat_rows(out, 0, n), nq, &kv, heads, SLOT_POSITIONS);
         finish(b);
         keep(b, dmat_rows(out, 0, n));
     }
@@ -503,9 +506,9 @@ static void run_argmax(bench *b, const void *arg)
     if (*(const bool *)arg) /* of parts that have equal winners the first counts; inside a part back ends differ */
         long_rows[ROWS - 1] = long_rows[256 * 3] = 99;
     long_rows[5 * ROWS + 700] = NAN, long_rows[6 * ROWS] = -INFINITY, long_rows[8 * ROWS - 1] = INFINITY;
-    dmat many = new_mat(b, QUANT_F32, 8, ROWS, long_rows), of_many = new_mat(b, DMAT_I32, 8, 1, NULL);
+    dmat many = new_mat(b, QUANT_F32, 8, ROWS, long_rows), of_many = new_mat(b, DTYPE_I32, 8, 1, NULL);
     free(long_rows);
-    dmat best = new_mat(b, DMAT_I32, 6, 1, NULL), given = new_mat(b, DMAT_I32, 4, 1, NULL);
+    dmat best = new_mat(b, DTYPE_I32, 6, 1, NULL), given = new_mat(b, DTYPE_I32, 4, 1, NULL);
     float rows[4][3] = { { NAN, NAN, NAN }, { 1, INFINITY, 2 }, { 1, 3, 2 }, { 4, -INFINITY, NAN } };
     dmat bad = new_mat(b, QUANT_F32, 4, 3, rows);
     device_begin(b->d);
@@ -598,6 +601,68 @@ static void memory_is_counted(void **state)
     device_close(b.d);
 }
 
+/* ---- sessions ----------------------------------------------------------------------------------------- */
+
+typedef struct worker {
+    pthread_t thread;
+    qasr_session *s;
+    const float *pcm;
+    size_t n_samples;
+    qasr_result *result;
+    qasr_status status;
+    qasr_error err;
+} worker;
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    w->status = qasr_transcribe(&w->result, w->s, w->pcm, w->n_samples, NULL, &w->err);
+    return NULL;
+}
+
+/* Two sessions of a model in two threads: the second has no weights of its own, and is there when the first is gone. */
+static void sessions_share_the_weights(void **state)
+{
+    qasr_error err;
+    qasr_model *model;
+    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
+    so.device = device_name;
+    so.n_threads = 1;
+    so.batch = 1;
+    float *pcm;
+    worker w[2] = { { 0 } };
+    must(qasr_model_open(&model, MODEL_DIR, NULL, &err), &err);
+    must(qasr_audio_load(&pcm, &w[0].n_samples, TEST_DATA "/golden/clips/en-001.flac", &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        must(qasr_session_open(&w[i].s, model, &so, &err), &err);
+        w[i].pcm = pcm;
+        w[i].n_samples = w[0].n_samples;
+    }
+    uint64_t weights = qasr_session_device_bytes(w[0].s), none = qasr_session_device_bytes(w[1].s);
+    assert_true(weights > 0 && none < weights);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(w[i].thread, NULL);
+    for (size_t i = 0; i < 2; i++)
+        must(w[i].status, &w[i].err);
+    assert_true(strlen(qasr_result_text(w[0].result)) > 10);
+    assert_string_equal(qasr_result_text(w[0].result), qasr_result_text(w[1].result));
+    /* scratch and caches are the same, the weights are counted once */
+    assert_int_equal(qasr_session_device_bytes(w[0].s) - qasr_session_device_bytes(w[1].s), weights - none);
+
+    qasr_session_close(w[0].s);
+    qasr_result *again;
+    must(qasr_transcribe(&again, w[1].s, pcm, w[1].n_samples, NULL, &err), &err);
+    assert_string_equal(qasr_result_text(again), qasr_result_text(w[0].result));
+    qasr_result_free(again);
+    qasr_session_close(w[1].s);
+    for (size_t i = 0; i < 2; i++)
+        qasr_result_free(w[i].result);
+    qasr_audio_free(pcm);
+    qasr_model_close(model);
+}
+
 static char warning[512];
 static void keep_warning(void *user, qasr_log_level level, const char *message)
 {
@@ -676,6 +741,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_are_those_of_the_list),
         cmocka_unit_test(statistics_are_refused_in_words),
         cmocka_unit_test(memory_is_counted),
+        cmocka_unit_test(sessions_share_the_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,14 +7,14 @@
 
 enum {
     CHUNK_ROWS = 256,  /* of one task */
-    SLICE_ROWS = 8192, /* after so many the file's pages are released */
-    MAX_LEFT = 64,     /* one row in so many may be left */
+    SLICE_ROWS = 8192, /* the file's pages are released after each slice */
+    MAX_LEFT = 64,     /* at most one row in this many may be left */
     SAMPLE_ROWS = 64,
 };
 /* Error of the copy against the length of its row, for rows of normally distributed numbers: steps of 1 / 7.5 of a
  * block's largest number, about 2.4 standard deviations, uniformly distributed errors. */
 static const float TYPICAL_ERROR = 0.1f;
-/* What computing adds to the error of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
+/* Error that computing adds to that of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
  * group of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
 static const float SLACK = 6e-4f;
 
@@ -22,9 +22,8 @@ struct argmax_screen {
     const void *w;
     quant_type type;
     size_t n, k;
-    void *copy;    /* [n, k] Q4_0 */
-    float *bound;  /* [n]: of |product - approximation| / |x| */
-    float *approx; /* [n] */
+    void *copy;   /* [n, k] Q4_0 */
+    float *bound; /* [n]: of |product - approximation| / |x| */
 };
 
 bool argmax_screen_is_smaller(quant_type type)
@@ -94,8 +93,6 @@ qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const fil
     qasr_status status = mem_alloc(&s->copy, n, quant_row_bytes(quant_get(QUANT_Q4_0), k), err);
     if (status == QASR_OK)
         status = MEM_ALLOC(&s->bound, n, err);
-    if (status == QASR_OK)
-        status = MEM_ALLOC(&s->approx, n, err);
     if (status != QASR_OK) {
         argmax_screen_free(s);
         return status;
@@ -117,23 +114,22 @@ void argmax_screen_free(argmax_screen *s)
         return;
     mem_free(s->copy);
     mem_free(s->bound);
-    mem_free(s->approx);
     mem_free(s);
 }
 
 /* ---- arg max -------------------------------------------------------------------------------------- */
 
 /* Rows that can win, at most max of them, into left; more: max + 1. NaN in a bound keeps its row. */
-static size_t rows_left(const argmax_screen *s, float length, uint32_t *left, size_t max)
+static size_t rows_left(const argmax_screen *s, const float *approx, float length, uint32_t *left, size_t max)
 {
     float low = -INFINITY;
     for (size_t r = 0; r < s->n; r++) {
-        float at_least = s->approx[r] - length * s->bound[r];
+        float at_least = approx[r] - length * s->bound[r];
         low = at_least > low ? at_least : low;
     }
     size_t n = 0;
     for (size_t r = 0; r < s->n && n <= max; r++)
-        if (!(s->approx[r] + length * s->bound[r] < low)) {
+        if (!(approx[r] + length * s->bound[r] < low)) {
             if (n < max)
                 left[n] = (uint32_t)r;
             n++;
@@ -141,16 +137,16 @@ static size_t rows_left(const argmax_screen *s, float length, uint32_t *left, si
     return n;
 }
 
-qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found,
-                              qasr_error *err)
+qasr_status argmax_screen_run(const argmax_screen *s, gemm_context *g, const float *x, float *approx, int32_t *index,
+                              bool *found, qasr_error *err)
 {
     enum { MAX_ROWS = 4096 };
     uint32_t left[MAX_ROWS];
     size_t max = s->n / MAX_LEFT < MAX_ROWS ? s->n / MAX_LEFT : MAX_ROWS;
     gemm_input in = { .x = x, .ld = s->k, .m = 1, .k = s->k };
-    gemm_part approx = { .out = s->approx, .ld_out = s->n, .n = s->n, .w = s->copy, .type = QUANT_Q4_0 };
-    TRY(gemm_run(g, &in, &approx, 1, err));
-    size_t n = rows_left(s, length_of(x, s->k), left, max);
+    gemm_part all = { .out = approx, .ld_out = s->n, .n = s->n, .w = s->copy, .type = QUANT_Q4_0 };
+    TRY(gemm_run(g, &in, &all, 1, err));
+    size_t n = rows_left(s, approx, length_of(x, s->k), left, max);
     *found = n <= max;
     float best = -INFINITY;
     for (size_t i = 0; *found && i < n; i++) {

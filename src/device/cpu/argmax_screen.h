@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "device/cpu/gemm.h"
 
-typedef struct argmax_screen argmax_screen;
+typedef struct argmax_screen argmax_screen; /* read-only once created, for any number of threads */
 
 /* True if the copy would be a fraction of rows of a type: types of 16 bits and more. */
 bool argmax_screen_is_smaller(quant_type type);
@@ -21,15 +21,16 @@ bool argmax_screen_is_smaller(quant_type type);
 bool argmax_screen_would_help(gemm_context *g, const void *w, quant_type type, size_t n, size_t k, const float *x,
                               const float *logits);
 
-/* Reads W once; w must stay. Memory: n * (k * 9 / 16 + 8) bytes. The parts of the file that W lies in are released on
+/* Reads W once; w must stay. Memory: n * (k * 9 / 16 + 4) bytes. The parts of the file that W lies in are released on
  * the way, if it is a mapped file: hardly any of them will be needed. Error: NOMEM. */
 qasr_status argmax_screen_create(argmax_screen **out, gemm_context *g, const file_map *file, const void *w,
                                  quant_type type, size_t n, size_t k, qasr_error *err);
 void argmax_screen_free(argmax_screen *s); /* NULL is fine */
 
-/* Index of the largest product with x [k], the lowest on ties, -1 if one of the computed is not finite. *found is
- * false, and *index unchanged, if so many rows are left that the whole product is better. Error: NOMEM. */
-qasr_status argmax_screen_run(argmax_screen *s, gemm_context *g, const float *x, int32_t *index, bool *found,
-                              qasr_error *err);
+/* approx [n] is scratch. Index of the largest product with x [k], the lowest on ties, -1 if one of the computed is not
+ * finite. *found is false, and *index unchanged, if so many rows are left that the whole product is better. Error:
+ * NOMEM. */
+qasr_status argmax_screen_run(const argmax_screen *s, gemm_context *g, const float *x, float *approx, int32_t *index,
+                              bool *found, qasr_error *err);
 
 #endif

@@ -11,23 +11,17 @@
 
 #include "base/cpu.h"
 #include "base/mem.h"
-#include "device/cpu/argmax_screen.h"
+#include "device/cpu/cpu_weights.h"
 #include "device/cpu/gemm.h"
 #include "device/cpu/moments.h"
 #include "device/token_score.h"
 
-struct device_mem {
-    unsigned char *data;
-    const file_map *file; /* that data lies in, or NULL */
-    bool owned;
-    struct device_mem *next; /* mapped files, listed in the device */
-};
-
 /* Screening of the one matrix that arg maxima are taken of: tried when it has been used often enough to pay for the
  * copy, dropped for good when it does not help. */
 typedef struct screening {
-    argmax_screen *argmax_screen;
-    const void *w;     /* the matrix that it was tried for */
+    const argmax_screen *copy;
+    device_mem *mem;   /* of the matrix that it was tried for */
+    const void *w;     /* that matrix */
     unsigned n_whole;  /* whole products so far */
     unsigned n_missed; /* of the last ones */
     bool off;
@@ -39,7 +33,6 @@ typedef struct cpu_device {
     pool *pool;
     gemm_context gemm;
     moments_context moments;
-    device_mem *files;
     screening screening;
     qasr_status status; /* first failure since begin */
     qasr_error error;
@@ -55,7 +48,7 @@ static inline float *f32_row(const dmat *m, size_t row)
 
 static inline int32_t *i32_row(const dmat *m, size_t row)
 {
-    assert(m->type == DMAT_I32);
+    assert(m->type == DTYPE_I32);
     return (int32_t *)(void *)(m->mem->data + m->offset + row * m->stride);
 }
 
@@ -68,41 +61,21 @@ static pool *cpu_host_pool(device *d) { return cpu(d)->pool; }
 
 static qasr_status cpu_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
 {
-    device_mem *mem;
-    TRY(MEM_CALLOC(&mem, 1, err));
-    qasr_status status = mem_alloc((void **)&mem->data, bytes, 1, err);
-    if (status != QASR_OK) {
-        mem_free(mem);
-        return status;
-    }
-    mem->owned = true;
-    *out = mem;
-    return QASR_OK;
+    return cpu_mem_alloc(out, bytes, err);
 }
 
-static void cpu_mem_free(device *d, device_mem *mem)
+static void cpu_free(device *d, device_mem *mem) { cpu_mem_free(mem); }
+
+static qasr_status cpu_create_weights(device *d, device_weights **out, qasr_error *err)
 {
-    if (mem->owned)
-        mem_free(mem->data);
-    mem_free(mem);
+    return cpu_weights_create(out, d->ops, &cpu(d)->gemm, err);
 }
 
-/* One device_mem per mapped file serves all its weights. */
-static qasr_status cpu_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                                  size_t cols, qasr_error *err)
+static bool cpu_weights_fit(const device_weights *weights, const device *d)
 {
-    device_mem *mem = cpu(d)->files;
-    while (mem && mem->data != file->data)
-        mem = mem->next;
-    if (!mem) {
-        TRY(MEM_CALLOC(&mem, 1, err));
-        mem->data = (unsigned char *)(uintptr_t)file->data;
-        mem->file = file;
-        mem->next = cpu(d)->files;
-        cpu(d)->files = mem;
-    }
-    *out = dmat_make(mem, (size_t)((const unsigned char *)data - file->data), type, rows, cols);
-    return QASR_OK;
+    const cpu_weights *w = (const cpu_weights *)weights;
+    const gemm_context *g = &((const cpu_device *)d)->gemm;
+    return w->k == g->k && w->use_bf16 == g->use_bf16;
 }
 
 static qasr_status cpu_write(device *d, const dmat *dst, const void *src, qasr_error *err)
@@ -272,9 +245,10 @@ static void cpu_add_cyclic(device *d, const dmat *x, const dmat *table)
 
 typedef struct rope_job {
     const cpu_device *c;
-    const dmat *q, *k, *v, *k_caches, *v_caches, *slot, *pos;
+    const dmat *q, *k, *v;
     const qk_rope *rope;
-    size_t n_slots, head_dim;
+    const kv_view *kv;
+    size_t head_dim;
 } rope_job;
 
 /* One head's part of a row. */
@@ -294,30 +268,29 @@ static void cache_head(const rope_job *j, const dmat *cache, size_t head, size_t
     else if (cache->type == QUANT_F32)
         memcpy(row, x, j->head_dim * sizeof(float));
     else
-        quant_get((quant_type)cache->type)->quantize(row, x, j->head_dim);
+        quant_get(cache->type)->quantize(row, x, j->head_dim);
 }
 
-/* The cache of row i's sequence. */
-static const dmat *slot_cache(const dmat *caches, size_t n_slots, const dmat *slot, size_t i)
+/* The slot of row i. */
+static size_t slot_of(const kv_view *kv, size_t i)
 {
-    assert(*i32_row(slot, i) >= 0 && (size_t)*i32_row(slot, i) < n_slots);
-    return &caches[*i32_row(slot, i)];
+    size_t slot = kv->slot.mem ? (size_t)*i32_row(&kv->slot, i) : 0;
+    assert(slot < kv->n_slots);
+    return slot;
 }
 
 static void rope_row(void *arg, size_t i)
 {
     const rope_job *j = arg;
-    size_t hd = j->head_dim, pos = (size_t)*i32_row(j->pos, i);
+    size_t hd = j->head_dim, pos = (size_t)*i32_row(&j->kv->pos, i), slot = slot_of(j->kv, i);
     const float *angles = f32_row(&j->rope->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
-    const dmat *k_cache = j->slot ? slot_cache(j->k_caches, j->n_slots, j->slot, i) : j->k_caches;
-    const dmat *v_cache = j->slot ? slot_cache(j->v_caches, j->n_slots, j->slot, i) : j->v_caches;
-    float *q = f32_row(j->q, i), turned[ATTN_MAX_HEAD_DIM];
+    float *q = f32_row(j->q, i), rotated[ATTN_MAX_HEAD_DIM];
     for (size_t h = 0; h * hd < j->q->cols; h++)
         rope_head(j, q + h * hd, q + h * hd, &j->rope->q_norm, angles);
     for (size_t h = 0; h * hd < j->k->cols; h++) {
-        rope_head(j, turned, k + h * hd, &j->rope->k_norm, angles);
-        cache_head(j, k_cache, h, pos, turned);
-        cache_head(j, v_cache, h, pos, v + h * hd);
+        rope_head(j, rotated, k + h * hd, &j->rope->k_norm, angles);
+        cache_head(j, &j->kv->k[slot], h, pos, rotated);
+        cache_head(j, &j->kv->v[slot], h, pos, v + h * hd);
     }
 }
 
@@ -328,20 +301,18 @@ static void check_cache(const dmat *cache, size_t head_dim)
 }
 
 static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                               const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                               const dmat *pos)
+                               const kv_view *kv)
 {
     size_t hd = rope->rope.cols;
     assert(hd <= ATTN_MAX_HEAD_DIM && q->cols % hd == 0 && k->cols % hd == 0 && v->cols == k->cols);
-    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && pos->rows == q->rows && k->rows == q->rows &&
+    assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && kv->pos.rows == q->rows && k->rows == q->rows &&
            v->rows == q->rows);
-    assert(!slot || slot->rows == q->rows);
-    for (size_t i = 0; i < (slot ? q->rows : 1); i++) {
-        check_cache(slot ? slot_cache(k_caches, n_slots, slot, i) : k_caches, hd);
-        check_cache(slot ? slot_cache(v_caches, n_slots, slot, i) : v_caches, hd);
+    assert(!kv->slot.mem || kv->slot.rows == q->rows);
+    for (size_t i = 0; i < (kv->slot.mem ? q->rows : 1); i++) {
+        check_cache(&kv->k[slot_of(kv, i)], hd);
+        check_cache(&kv->v[slot_of(kv, i)], hd);
     }
-    rope_job j = { cpu(d), q, k, v, k_caches, v_caches, slot, pos, rope, n_slots, hd };
-    run_rows(d, rope_row, &j, q->rows);
+    run_rows(d, rope_row, &(rope_job){ cpu(d), q, k, v, rope, kv, hd }, q->rows);
 }
 
 /* ---- products ------------------------------------------------------------------------------------- */
@@ -363,13 +334,13 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
                             .ld_out = ld_f32(&p->out),
                             .n = p->w.rows,
                             .w = row_bytes(&p->w, 0),
-                            .type = (quant_type)p->w.type,
+                            .type = p->w.type,
                             .bias = p->bias.mem ? f32_row(&p->bias, 0) : NULL,
                             .gelu = p->act == ACT_GELU,
                             .accumulate = p->accumulate };
         if (p->act == ACT_SWIGLU) {
             g[i].up = row_bytes(&p->up, 0);
-            g[i].up_type = (quant_type)p->up.type;
+            g[i].up_type = p->up.type;
         }
     }
     gemm_input in = { .x = f32_row(x, 0), .ld = ld_f32(x), .m = x->rows, .k = x->cols };
@@ -382,16 +353,16 @@ static void cpu_linear(device *d, const dmat *x, const row_norm *norm, const lin
     record_error(c, (alone ? gemv_run : gemm_run)(&c->gemm, &in, g, n_parts, &c->error));
 }
 
-static int cpu_product_type(device *d, int type, size_t k)
+static product_type cpu_product_type(device *d, quant_type type, size_t k)
 {
-    return (int)gemm_product_type(&cpu(d)->gemm, (quant_type)type, k);
+    return gemm_product_type(&cpu(d)->gemm, type, k);
 }
 
-static dmat cpu_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static dmat cpu_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
-    quant_type packed = conv_pack_type(&cpu(d)->gemm, (quant_type)type, c_in);
+    quant_type packed = conv_pack_type(&cpu(d)->gemm, type, c_in);
     size_t bytes = conv_packed_bytes(&cpu(d)->gemm, packed, c_out, c_in);
-    return dmat_make(NULL, 0, (int)packed, 1, bytes / quant_get(packed)->bytes);
+    return dmat_make(NULL, 0, packed, 1, bytes / quant_get(packed)->bytes);
 }
 
 static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
@@ -399,8 +370,7 @@ static void cpu_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c
     if (cpu(d)->status != QASR_OK)
         return;
     assert(w->cols == 9 * c_in);
-    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), (quant_type)packed->type, row_bytes(w, 0),
-                      (quant_type)w->type, w->rows, c_in);
+    conv_pack_weights(&cpu(d)->gemm, row_bytes(packed, 0), packed->type, row_bytes(w, 0), w->type, w->rows, c_in);
 }
 
 static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dmat *packed, const dmat *bias,
@@ -411,7 +381,7 @@ static void cpu_conv2d_gelu(device *d, const dmat *out, const dmat *x, const dma
         return;
     assert(x->rows == s->n_images * s->height * s->width && x->cols == s->c_in && out->cols == s->c_out);
     assert(out->rows == s->n_images * ((s->height + 1) / 2) * ((s->width + 1) / 2));
-    record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), (quant_type)packed->type,
+    record_error(c, conv_run(&c->gemm, f32_row(out, 0), f32_row(x, 0), row_bytes(packed, 0), packed->type,
                              f32_row(bias, 0), s->n_images, s->height, s->width, s->c_in, s->c_out, &c->error));
 }
 
@@ -447,11 +417,11 @@ enum { ATTN_QUERY_BLOCK = 64 };
 
 typedef struct attn_job {
     const cpu_device *c;
-    const dmat *out, *q, *k, *v;
+    const dmat *out, *q, *k, *v; /* k and v of windows */
+    const kv_view *kv;           /* cached */
     const attn_heads *heads;
     size_t window, blocks_per_window, first;
-    const dmat *slot, *pos;                /* attention of slots: k and v are lists */
-    unsigned char order[DEVICE_MAX_SLOTS]; /* its rows, the longest first */
+    unsigned char order[DEVICE_MAX_SLOTS]; /* rows of several slots, the longest first */
 } attn_job;
 
 static void windows_task(void *arg, size_t task, unsigned thread)
@@ -497,13 +467,15 @@ static void cpu_attention_windows(device *d, const dmat *out, const dmat *q, con
     pool_run(c->pool, windows_task, &j, n_windows * j.blocks_per_window * heads->n_heads);
 }
 
-static attn_args cached_args(const attn_heads *heads, const dmat *k, const dmat *v, size_t kv_head)
+static attn_args cached_args(const attn_job *j, size_t slot, size_t kv_head)
 {
+    const attn_heads *heads = j->heads;
+    const dmat *k = &j->kv->k[slot], *v = &j->kv->v[slot];
     size_t row = kv_head * (k->rows / heads->n_kv_heads);
     return (attn_args){ .k = row_bytes(k, row),
                         .v = row_bytes(v, row),
                         .kv_stride = k->stride,
-                        .kv_type = (quant_type)k->type,
+                        .kv_type = k->type,
                         .head_dim = heads->head_dim,
                         .scale = heads->scale };
 }
@@ -515,7 +487,7 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     size_t n_blocks = (j->q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK;
     size_t head = task / n_blocks, q0 = (n_blocks - 1 - task % n_blocks) * ATTN_QUERY_BLOCK; /* longest first */
     size_t n_q = j->q->rows - q0 < ATTN_QUERY_BLOCK ? j->q->rows - q0 : ATTN_QUERY_BLOCK;
-    attn_args a = cached_args(j->heads, j->k, j->v, head / (j->heads->n_heads / j->heads->n_kv_heads));
+    attn_args a = cached_args(j, 0, head / (j->heads->n_heads / j->heads->n_kv_heads));
     a.out = f32_row(j->out, q0) + head * j->heads->head_dim;
     a.q = f32_row(j->q, q0) + head * j->heads->head_dim;
     a.ld_out = ld_f32(j->out);
@@ -527,75 +499,57 @@ static void cached_task(void *arg, size_t task, unsigned thread)
     j->c->k->attention(&a);
 }
 
-/* Decoding: the query heads that share a key/value head are the rows of one call, all of sequence row i at position
- * pos. */
-static void attend_step(const attn_job *j, const dmat *k, const dmat *v, size_t i, size_t pos, size_t kv_head)
+/* Decoding: the query heads of row i that share a key/value head are the rows of one call. */
+static void attend_step(const attn_job *j, size_t i, size_t kv_head)
 {
     size_t group = j->heads->n_heads / j->heads->n_kv_heads, hd = j->heads->head_dim;
-    attn_args a = cached_args(j->heads, k, v, kv_head);
+    attn_args a = cached_args(j, slot_of(j->kv, i), kv_head);
     a.out = f32_row(j->out, i) + kv_head * group * hd;
     a.q = f32_row(j->q, i) + kv_head * group * hd;
     a.ld_out = a.ld_q = hd;
     a.n_q = group;
-    a.n_kv = pos + 1;
+    a.n_kv = (size_t)*i32_row(&j->kv->pos, i) + 1;
     j->c->k->attention_step(&a);
 }
 
-static void cached_single_task(void *arg, size_t kv_head, unsigned thread)
+static void step_task(void *arg, size_t task, unsigned thread)
 {
     const attn_job *j = arg;
-    attend_step(j, j->k, j->v, 0, j->first, kv_head);
-}
-
-static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache, const dmat *v_cache,
-                                 const dmat *pos, const attn_heads *heads, size_t n_kv)
-{
-    cpu_device *c = cpu(d);
-    if (c->status != QASR_OK)
-        return;
-    attn_job j = {
-        .c = c, .out = out, .q = q, .k = k_cache, .v = v_cache, .heads = heads, .first = (size_t)*i32_row(pos, 0)
-    };
-    assert((size_t)*i32_row(pos, pos->rows - 1) == j.first + pos->rows - 1 && j.first + pos->rows <= n_kv);
-    assert(n_kv <= k_cache->rows / heads->n_kv_heads && heads->n_heads * heads->head_dim == q->cols);
-    if (q->rows == 1)
-        pool_run(c->pool, cached_single_task, &j, heads->n_kv_heads);
-    else
-        pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
-}
-
-static void slots_task(void *arg, size_t task, unsigned thread)
-{
-    const attn_job *j = arg;
-    size_t i = j->order[task / j->heads->n_kv_heads], slot = (size_t)*i32_row(j->slot, i);
-    attend_step(j, &j->k[slot], &j->v[slot], i, (size_t)*i32_row(j->pos, i), task % j->heads->n_kv_heads);
+    attend_step(j, j->order[task / j->heads->n_kv_heads], task % j->heads->n_kv_heads);
 }
 
 /* Long sequences first, so that no thread begins one when the others are done. */
 static void order_rows(attn_job *j)
 {
+    const dmat *pos = &j->kv->pos;
     for (size_t i = 0; i < j->q->rows; i++) {
         size_t at = i;
-        for (; at > 0 && *i32_row(j->pos, j->order[at - 1]) < *i32_row(j->pos, i); at--)
+        for (; at > 0 && *i32_row(pos, j->order[at - 1]) < *i32_row(pos, i); at--)
             j->order[at] = j->order[at - 1];
         j->order[at] = (unsigned char)i;
     }
 }
 
-static void cpu_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                                size_t n_slots, const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, const kv_view *kv, const attn_heads *heads,
+                                 size_t n_kv)
 {
     cpu_device *c = cpu(d);
     if (c->status != QASR_OK)
         return;
-    attn_job j = { .c = c, .out = out, .q = q, .k = k_caches, .v = v_caches, .heads = heads, .slot = slot, .pos = pos };
-    assert(q->rows <= DEVICE_MAX_SLOTS && slot->rows == q->rows && pos->rows == q->rows);
-    assert(heads->n_heads * heads->head_dim == q->cols);
-    for (size_t i = 0; i < q->rows; i++)
-        assert((size_t)*i32_row(pos, i) < n_kv &&
-               (size_t)*i32_row(pos, i) < slot_cache(k_caches, n_slots, slot, i)->rows / heads->n_kv_heads);
-    order_rows(&j);
-    pool_run(c->pool, slots_task, &j, q->rows * heads->n_kv_heads);
+    attn_job j = { .c = c, .out = out, .q = q, .kv = kv, .heads = heads, .first = (size_t)*i32_row(&kv->pos, 0) };
+    assert(heads->n_heads * heads->head_dim == q->cols && kv->pos.rows == q->rows);
+    if (kv->slot.mem || q->rows == 1) {
+        assert(q->rows <= DEVICE_MAX_SLOTS);
+        for (size_t i = 0; i < q->rows; i++)
+            assert((size_t)*i32_row(&kv->pos, i) < n_kv &&
+                   (size_t)*i32_row(&kv->pos, i) < kv->k[slot_of(kv, i)].rows / heads->n_kv_heads);
+        order_rows(&j);
+        pool_run(c->pool, step_task, &j, q->rows * heads->n_kv_heads);
+    } else {
+        assert((size_t)*i32_row(&kv->pos, q->rows - 1) == j.first + q->rows - 1 && j.first + q->rows <= n_kv);
+        assert(n_kv <= kv->k->rows / heads->n_kv_heads);
+        pool_run(c->pool, cached_task, &j, heads->n_heads * ((q->rows + ATTN_QUERY_BLOCK - 1) / ATTN_QUERY_BLOCK));
+    }
 }
 
 /* ---- arg max -------------------------------------------------------------------------------------- */
@@ -618,7 +572,7 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
 static void token_scores_row(void *arg, size_t i)
 {
     const row_job *j = arg;
-    choice_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
+    token_score(f32_row(j->out, i), f32_row(j->x, i), j->x->cols, *i32_row(j->pos, i));
 }
 
 static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
@@ -630,40 +584,46 @@ static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dm
 /* Few tokens do not pay for the copy. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
-static void argmax_screen_try(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
+static void try_screening(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)
 {
     screening *s = &c->screening;
-    if (s->off || s->argmax_screen || ++s->n_whole < SCREEN_AFTER)
+    if (s->off || s->copy || ++s->n_whole < SCREEN_AFTER)
         return;
-    quant_type type = (quant_type)w->type;
+    s->mem = w->mem;
     s->w = row_bytes(w, 0);
-    s->off = !argmax_screen_is_smaller(type) || w->cols % QK != 0 ||
-             !argmax_screen_would_help(&c->gemm, s->w, type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)) ||
-             argmax_screen_create(&s->argmax_screen, &c->gemm, w->mem->file, s->w, type, w->rows, w->cols, NULL) !=
-                 QASR_OK; /* no memory: as before */
+    if (w->mem->file && argmax_screen_is_smaller(w->type) && w->cols % QK == 0 &&
+        argmax_screen_would_help(&c->gemm, s->w, w->type, w->rows, w->cols, f32_row(x, 0), f32_row(logits, 0)))
+        s->copy = cpu_screen_acquire(w, &c->gemm);
+    s->off = !s->copy;
+}
+
+static void stop_screening(cpu_device *c)
+{
+    screening *s = &c->screening;
+    if (s->copy)
+        cpu_screen_release(s->mem);
+    s->copy = NULL;
+    s->off = true;
 }
 
 static void cpu_linear_argmax(device *d, const dmat *ids, const dmat *x, const dmat *w, const dmat *scratch)
 {
     cpu_device *c = cpu(d);
     screening *s = &c->screening;
-    if (c->status == QASR_OK && s->argmax_screen && x->rows == 1 && s->w == row_bytes(w, 0)) {
+    if (c->status == QASR_OK && s->copy && x->rows == 1 && s->w == row_bytes(w, 0)) {
         bool found = false;
-        record_error(c,
-                     argmax_screen_run(s->argmax_screen, &c->gemm, f32_row(x, 0), i32_row(ids, 0), &found, &c->error));
+        record_error(c, argmax_screen_run(s->copy, &c->gemm, f32_row(x, 0), f32_row(scratch, 0), i32_row(ids, 0),
+                                          &found, &c->error));
         s->n_missed = found ? 0 : s->n_missed + 1;
         if (found)
             return;
-        if (s->n_missed == SCREEN_MAX_MISSED) {
-            argmax_screen_free(s->argmax_screen);
-            s->argmax_screen = NULL;
-            s->off = true;
-        }
+        if (s->n_missed == SCREEN_MAX_MISSED)
+            stop_screening(c);
     }
     cpu_linear(d, x, NULL, &(linear_part){ .out = *scratch, .w = *w }, 1, true);
     cpu_argmax(d, ids, scratch);
     if (c->status == QASR_OK && x->rows == 1)
-        argmax_screen_try(c, x, w, scratch);
+        try_screening(c, x, w, scratch);
 }
 
 /* ---- statistics ----------------------------------------------------------------------------------- */
@@ -700,12 +660,7 @@ static void cpu_add_cross_products(device *d, const dmat *square, const dmat *x,
 static void cpu_close(device *d)
 {
     cpu_device *c = cpu(d);
-    while (c->files) {
-        device_mem *mem = c->files;
-        c->files = mem->next;
-        cpu_mem_free(d, mem);
-    }
-    argmax_screen_free(c->screening.argmax_screen);
+    stop_screening(c);
     gemm_context_free(&c->gemm);
     moments_context_free(&c->moments);
     pool_free(c->pool);
@@ -713,13 +668,19 @@ static void cpu_close(device *d)
 }
 
 static uint64_t cpu_memory(const device *d) { return 0; }
+static uint64_t cpu_weights_memory(const device_weights *w) { return 0; }
 
 static const device_ops cpu_ops = {
     .close = cpu_close,
     .host_pool = cpu_host_pool,
     .alloc = cpu_alloc,
-    .mem_free = cpu_mem_free,
-    .map_weight = cpu_map_weight,
+    .mem_free = cpu_free,
+    .weights_create = cpu_create_weights,
+    .weights_free = cpu_weights_free,
+    .weights_fit = cpu_weights_fit,
+    .weights_alloc = cpu_weights_alloc,
+    .weights_map = cpu_weights_map,
+    .weights_memory = cpu_weights_memory,
     .write = cpu_write,
     .read = cpu_read,
     .begin = cpu_begin,
@@ -741,7 +702,6 @@ static const device_ops cpu_ops = {
     .attention_windows = cpu_attention_windows,
     .rope_and_cache = cpu_rope_and_cache,
     .attention_cached = cpu_attention_cached,
-    .attention_slots = cpu_attention_slots,
     .argmax = cpu_argmax,
     .linear_argmax = cpu_linear_argmax,
     .token_scores = cpu_token_scores,

@@ -269,10 +269,9 @@ qasr_status gemv_run(gemm_context *g, const gemm_input *in, const gemm_part *par
 
 /* ---- many rows ----------------------------------------------------------------------------------- */
 
-/* F32, BF16, or Q8_0 for int8: what the factors of a product are rounded to. */
 typedef struct gemm_job {
     const gemm_context *g;
-    quant_type product;
+    product_type product;
     const gemm_kernels *t; /* NULL for int8 */
     const gemm_part *parts;
     const gemm_input *in;
@@ -298,36 +297,36 @@ static bool int8_tile_takes(const kernels *kn, quant_type type)
 }
 
 /* Without int8: convolutions do not have it. */
-static quant_type float_product_type(const gemm_context *g, quant_type type, size_t k)
+static product_type float_product_type(const gemm_context *g, quant_type type, size_t k)
 {
-    return g->use_bf16 && k % 2 == 0 && bf16_loses_little(type) ? QUANT_BF16 : QUANT_F32;
+    return g->use_bf16 && k % 2 == 0 && bf16_loses_little(type) ? PRODUCT_BF16 : PRODUCT_F32;
 }
 
-quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
+product_type gemm_product_type(const gemm_context *g, quant_type type, size_t k)
 {
-    return g->use_int8 && int8_loses_little(type) && int8_tile_takes(g->k, type) ? QUANT_Q8_0
+    return g->use_int8 && int8_loses_little(type) && int8_tile_takes(g->k, type) ? PRODUCT_INT8
                                                                                  : float_product_type(g, type, k);
 }
 
-static const gemm_kernels *tile_kernels(const kernels *kn, quant_type product)
+static const gemm_kernels *tile_kernels(const kernels *kn, product_type product)
 {
-    return product == QUANT_BF16 ? &kn->gemm_bf16 : &kn->gemm;
+    return product == PRODUCT_BF16 ? &kn->gemm_bf16 : &kn->gemm;
 }
 
 /* Elements in a panel cell. */
-static unsigned cell_elements(quant_type product) { return product == QUANT_BF16 ? 2 : 1; }
+static unsigned cell_elements(product_type product) { return product == PRODUCT_BF16 ? 2 : 1; }
 
 /* Floats that k elements of a row take in a panel of activations. */
-static size_t act_floats(quant_type product, size_t k)
+static size_t act_floats(product_type product, size_t k)
 {
-    return product == QUANT_Q8_0 ? k / QK * (sizeof(act8_block) / sizeof(float)) : k / cell_elements(product);
+    return product == PRODUCT_INT8 ? k / QK * (sizeof(act8_block) / sizeof(float)) : k / cell_elements(product);
 }
 
 /* Rows of float32 -> a panel of activations; scratch holds n_rows * k bfloat16 when they are rounded to that. */
 static void pack_activations(const kernels *kn, float *panel, const float *rows, size_t ld, size_t n_rows, size_t k,
-                             quant_type product, float *scratch)
+                             product_type product, float *scratch)
 {
-    if (product == QUANT_BF16) {
+    if (product == PRODUCT_BF16) {
         for (size_t r = 0; r < n_rows; r++)
             kn->bf16_from_f32((uint16_t *)(void *)(scratch + r * (k / 2)), rows + r * ld, k);
         rows = scratch;
@@ -371,7 +370,7 @@ static void pack_rows_task(void *arg, size_t task, unsigned thread)
     for (size_t k0 = 0; k0 < j->k; k0 += j->k_slice) {
         size_t kc = j->k - k0 < j->k_slice ? j->k - k0 : j->k_slice;
         const float *x = (j->in->norm_w ? normed : j->in->x + r0 * ld) + k0;
-        if (j->product == QUANT_Q8_0)
+        if (j->product == PRODUCT_INT8)
             pack_activations_int8(j->g->k, (act8_block *)(void *)act_panel(j, r0, k0), x, ld, rows, kc);
         else
             pack_activations(j->g->k, act_panel(j, r0, k0), x, ld, rows, kc, j->product, scratch);
@@ -416,7 +415,7 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
     for (size_t r = 0; r < s->n; r++) {
         const unsigned char *w = slice_row(j, s, r);
         float *to = rows + r * cells;
-        if (j->product == QUANT_F32) {
+        if (j->product == PRODUCT_F32) {
             kn->dequantize[s->type](to, w, s->kc);
         } else if (s->type == QUANT_BF16) {
             memcpy(to, w, s->kc * sizeof(uint16_t));
@@ -466,7 +465,7 @@ static void multiply_rows(const gemm_job *j, weight_slice s, float *scratch)
 {
     for (s.k0 = 0; s.k0 < j->k; s.k0 += j->k_slice) {
         s.kc = j->k - s.k0 < j->k_slice ? j->k - s.k0 : j->k_slice;
-        if (j->product == QUANT_Q8_0)
+        if (j->product == PRODUCT_INT8)
             multiply_slice_int8(j, &s, scratch);
         else
             multiply_slice(j, &s, scratch);
@@ -509,19 +508,11 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
     finish_block(j->g->k, s.out, s.ld_out, j->m, s.n, part->bias ? part->bias + n0 : NULL, part->gelu);
 }
 
-/* From the coarsest on. */
-static const quant_type products[] = { QUANT_Q8_0, QUANT_BF16, QUANT_F32 };
-
 /* A gated pair is computed in the finer of what its two matrices would have. */
-static quant_type part_product(const gemm_context *g, const gemm_part *p, size_t k)
+static product_type part_product(const gemm_context *g, const gemm_part *p, size_t k)
 {
-    quant_type own = gemm_product_type(g, p->type, k), up = p->up ? gemm_product_type(g, p->up_type, k) : own;
-    for (size_t i = 0; i < ARRAY_LEN(products); i++)
-        if (products[i] == own)
-            return up;
-        else if (products[i] == up)
-            return own;
-    return own;
+    product_type own = gemm_product_type(g, p->type, k), up = p->up ? gemm_product_type(g, p->up_type, k) : own;
+    return own < up ? own : up;
 }
 
 /* Room in each thread's scratch for slices, and for normalised rows or a block of the second factor. */
@@ -536,13 +527,13 @@ static qasr_status reserve_scratch(gemm_context *g, gemm_job *j, size_t n, qasr_
 
 /* Parts that want the same kind of product. */
 static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts,
-                                  quant_type product, qasr_error *err)
+                                  product_type product, qasr_error *err)
 {
     gemm_part own[LINEAR_PARTS];
     gemm_job j = {
         .g = g, .product = product, .parts = own, .in = in, .m = in->m, .k = in->k, .own_floats = g->slice_floats
     };
-    if (product != QUANT_Q8_0)
+    if (product != PRODUCT_INT8)
         j.t = tile_kernels(g->k, product);
     j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 where there is no such tile: no part wants it then */
     j.nr = j.t ? j.t->nr : g->k->gemm_int8.nr;
@@ -553,7 +544,7 @@ static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const g
     if (n == 0)
         return QASR_OK;
     j.n_block = size_round_up(N_BLOCK, j.nr);
-    j.k_slice = product == QUANT_Q8_0 ? K_SLICE_INT8 : K_SLICE;
+    j.k_slice = product == PRODUCT_INT8 ? K_SLICE_INT8 : K_SLICE;
     for (size_t p = 0; p < n; p++)
         j.first_task[p + 1] = j.first_task[p] + (own[p].n + j.n_block - 1) / j.n_block;
     size_t n_panels = (j.m + j.mr - 1) / j.mr;
@@ -568,8 +559,8 @@ qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *par
 {
     if (in->m <= GEMV_MAX_ROWS)
         return gemv_run(g, in, parts, n_parts, err);
-    for (size_t i = 0; i < ARRAY_LEN(products); i++)
-        TRY(gemm_run_parts(g, in, parts, n_parts, products[i], err));
+    for (product_type product = 0; product < PRODUCT_TYPES; product++)
+        TRY(gemm_run_parts(g, in, parts, n_parts, product, err));
     return QASR_OK;
 }
 
@@ -578,14 +569,17 @@ qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *par
 /* With few channels all nine kernel positions make one slice, else each is its own. */
 static size_t conv_taps_per_slice(size_t c_in) { return c_in < 32 ? 9 : 1; }
 
+static product_type packed_product(quant_type packed) { return packed == QUANT_BF16 ? PRODUCT_BF16 : PRODUCT_F32; }
+
 quant_type conv_pack_type(const gemm_context *g, quant_type type, size_t c_in)
 {
-    return float_product_type(g, type, conv_taps_per_slice(c_in) * c_in);
+    return float_product_type(g, type, conv_taps_per_slice(c_in) * c_in) == PRODUCT_BF16 ? QUANT_BF16 : QUANT_F32;
 }
 
 size_t conv_packed_bytes(const gemm_context *g, quant_type packed_type, size_t c_out, size_t c_in)
 {
-    return size_round_up(c_out, tile_kernels(g->k, packed_type)->nr) * 9 * c_in * quant_get(packed_type)->bytes;
+    return size_round_up(c_out, tile_kernels(g->k, packed_product(packed_type))->nr) * 9 * c_in *
+           quant_get(packed_type)->bytes;
 }
 
 typedef struct conv_pack_job {
@@ -633,7 +627,7 @@ static void conv_pack_task(void *arg, size_t task, unsigned thread)
 void conv_pack_weights(gemm_context *g, void *packed, quant_type packed_type, const void *w, quant_type type,
                        size_t c_out, size_t c_in)
 {
-    conv_pack_job j = { g, tile_kernels(g->k, packed_type), packed, packed_type, w, type, c_out, c_in };
+    conv_pack_job j = { g, tile_kernels(g->k, packed_product(packed_type)), packed, packed_type, w, type, c_out, c_in };
     pool_run(g->pool, conv_pack_task, &j, (c_out + j.t->nr - 1) / j.t->nr);
 }
 
@@ -642,7 +636,7 @@ typedef struct conv_job {
     const gemm_kernels *t;
     float *out;
     const float *in, *bias, *packed; /* packed: cells */
-    quant_type packed_type;
+    product_type product;
     size_t height, width, c_in, c_out, h_out, w_out, m;
 } conv_job;
 
@@ -675,7 +669,7 @@ static void conv_task(void *arg, size_t task, unsigned thread)
     const conv_job *j = arg;
     const kernels *kn = j->g->k;
     size_t mr = j->t->mr, nr = j->t->nr, k = 9 * j->c_in;
-    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, pack = cell_elements(j->packed_type),
+    size_t taps = conv_taps_per_slice(j->c_in), kc = taps * j->c_in, pack = cell_elements(j->product),
            cells = kc / pack;
     size_t block = size_round_up(CONV_BLOCK, mr), p0 = task * block, n_pos = j->m - p0 < block ? j->m - p0 : block;
     float *panels = j->g->per_thread + thread * j->g->thread_floats;
@@ -684,7 +678,7 @@ static void conv_task(void *arg, size_t task, unsigned thread)
         for (size_t r = 0; r < n_pos; r += mr) {
             size_t n_rows = n_pos - r < mr ? n_pos - r : mr;
             conv_gather(j, rows, p0 + r, n_rows, uv, taps);
-            pack_activations(kn, panels + r * cells, rows, kc, n_rows, kc, j->packed_type, scratch);
+            pack_activations(kn, panels + r * cells, rows, kc, n_rows, kc, j->product, scratch);
         }
         for (size_t c = 0; c < j->c_out; c += nr)
             for (size_t r = 0; r < n_pos; r += mr)
@@ -704,7 +698,7 @@ qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *p
                    .out = out,
                    .in = in,
                    .packed = packed,
-                   .packed_type = packed_type,
+                   .product = packed_product(packed_type),
                    .bias = bias,
                    .height = height,
                    .width = width,
@@ -713,7 +707,7 @@ qasr_status conv_run(gemm_context *g, float *out, const float *in, const void *p
                    .h_out = (height + 1) / 2,
                    .w_out = (width + 1) / 2 };
     j.m = n_images * j.h_out * j.w_out;
-    j.t = tile_kernels(g->k, packed_type);
+    j.t = tile_kernels(g->k, j.product);
     size_t mr = j.t->mr, block = size_round_up(CONV_BLOCK, mr), kc = conv_taps_per_slice(c_in) * c_in;
     TRY(reserve_per_thread(g, (block + 2 * mr) * kc, err));
     pool_run(g->pool, conv_task, &j, (j.m + block - 1) / block);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/pool.h"
+#include "device/device.h"
 #include "kernels/kernels.h"
 
 /* Scratch memory and threads of the products; buffers grow on demand and stay. */
@@ -54,9 +55,8 @@ qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *par
  * of rows. */
 qasr_status gemv_run(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts, qasr_error *err);
 
-/* Type of the factors in products of many rows with weights of a type, rows of k: F32, BF16, or Q8_0 for
- * bytes with a scale for each 32. */
-quant_type gemm_product_type(const gemm_context *g, quant_type type, size_t k);
+/* The factors in products of many rows with weights of a type, rows of k. */
+product_type gemm_product_type(const gemm_context *g, quant_type type, size_t k);
 
 /* 3x3 convolution, stride 2, padding 1, channels-last, as an implicit product: patches are gathered tile by
  * tile, never as a whole. in [n_images * h * w, c_in], out [n_images * ceil(h/2) * ceil(w/2), c_out].

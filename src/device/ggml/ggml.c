@@ -13,12 +13,12 @@
 #include "device/ggml/ggml_device.h"
 #include "device/ggml/ggml_find.h"
 #include "device/ggml/ggml_graph.h"
-#include "device/ggml/ggml_memory.h"
+#include "device/ggml/ggml_weights.h"
 #include "device/token_score.h"
 
 enum { MAX_GRAPHS = 16, KV_STEP = 256 };
 
-/* What token_scores was asked for in this recording, at most once. */
+/* The token_scores operation of this recording, at most one. */
 typedef struct pending_scores {
     bool wanted;
     dmat out, x, ids;
@@ -129,10 +129,14 @@ static void ggml_dev_mem_free(device *d, device_mem *mem)
     memory_free(&g->memory, mem);
 }
 
-static qasr_status ggml_dev_map_weight(device *d, dmat *out, const file_map *file, const void *data, int type,
-                                       size_t rows, size_t cols, qasr_error *err)
+static qasr_status ggml_dev_create_weights(device *d, device_weights **out, qasr_error *err)
 {
-    return memory_map_weight(&ggml_dev(d)->memory, out, file, data, type, rows, cols, err);
+    return ggml_dev_weights_create(out, d->ops, ggml_dev(d)->target.device, err);
+}
+
+static bool ggml_dev_weights_fit(const device_weights *w, const device *d)
+{
+    return ((const ggml_weights *)w)->memory.device == ((const ggml_device *)d)->target.device;
 }
 
 static qasr_status ggml_dev_write(device *d, const dmat *dst, const void *src, qasr_error *err)
@@ -163,7 +167,7 @@ static void ggml_dev_copy(device *d, const dmat *out, const dmat *x)
     record_view(r, x);
 }
 
-static void g_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
+static void ggml_dev_embed(device *d, const dmat *out, const dmat *table, const dmat *ids)
 {
     assert(out->rows == ids->rows && out->cols == table->cols);
     recording *r = record(d, OP_EMBED);
@@ -193,7 +197,7 @@ static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, cons
 }
 
 /* Back ends choose it themselves. */
-static int ggml_dev_product_type(device *d, int type, size_t k) { return QUANT_F32; }
+static product_type ggml_dev_product_type(device *d, quant_type type, size_t k) { return PRODUCT_F32; }
 
 static void ggml_dev_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
 {
@@ -221,7 +225,7 @@ static void ggml_dev_add_cyclic(device *d, const dmat *x, const dmat *table)
     record_view(r, table);
 }
 
-static dmat ggml_dev_conv_packed(device *d, int type, size_t c_out, size_t c_in)
+static dmat ggml_dev_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
     return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out);
 }
@@ -281,13 +285,14 @@ static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q
 }
 
 /* Which slot a row has is known now, and part of the graph. */
-static void record_caches(recording *r, const dmat *k_caches, const dmat *v_caches, const dmat *slot)
+static void record_caches(recording *r, const kv_view *kv)
 {
-    const int32_t *slots = slot ? memory_ints(slot->mem, slot->offset, slot->rows) : NULL;
-    assert(!slot || slots);
-    for (size_t i = 0; i < (slot ? slot->rows : 1); i++) {
-        record_view(r, &k_caches[slots ? slots[i] : 0]);
-        record_view(r, &v_caches[slots ? slots[i] : 0]);
+    const dmat *slot = &kv->slot;
+    const int32_t *slots = slot->mem ? memory_ints(slot->mem, slot->offset, slot->rows) : NULL;
+    assert(!slot->mem || slots);
+    for (size_t i = 0; i < (slots ? slot->rows : 1); i++) {
+        record_view(r, &kv->k[slots ? slots[i] : 0]);
+        record_view(r, &kv->v[slots ? slots[i] : 0]);
     }
 }
 
@@ -317,11 +322,10 @@ static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
 }
 
 static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, const dmat *v, const qk_rope *rope,
-                                    const dmat *k_caches, const dmat *v_caches, size_t n_slots, const dmat *slot,
-                                    const dmat *pos)
+                                    const kv_view *kv)
 {
-    assert(rope->theta > 0 && pos->rows == q->rows && k->rows == q->rows && v->rows == q->rows &&
-           (!slot || slot->rows == q->rows));
+    assert(rope->theta > 0 && kv->pos.rows == q->rows && k->rows == q->rows && v->rows == q->rows &&
+           (!kv->slot.mem || kv->slot.rows == q->rows));
     dmat factors = rope_factors(ggml_dev(d), rope->rope.cols, rope->theta);
     recording *r = record(d, OP_ROPE_AND_CACHE);
     record_view(r, q);
@@ -329,37 +333,24 @@ static void ggml_dev_rope_and_cache(device *d, const dmat *q, const dmat *k, con
     record_view(r, v);
     record_view(r, &rope->q_norm);
     record_view(r, &rope->k_norm);
-    record_view(r, pos);
+    record_view(r, &kv->pos);
     record_view(r, &factors);
-    record_caches(r, k_caches, v_caches, slot);
+    record_caches(r, kv);
     record_float(r, rope->eps);
 }
 
-static void record_attention(device *d, const dmat *out, const dmat *q, const dmat *k_caches, const dmat *v_caches,
-                             const dmat *slot, const dmat *pos, const attn_heads *heads, size_t n_kv)
+static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const kv_view *kv,
+                                      const attn_heads *heads, size_t n_kv)
 {
     recording *r = record(d, OP_ATTENTION_CACHED);
     record_view(r, out);
     record_view(r, q);
-    record_view(r, pos);
-    record_caches(r, k_caches, v_caches, slot);
+    record_view(r, &kv->pos);
+    record_caches(r, kv);
     record_number(r, heads->head_dim);
     record_number(r, heads->n_kv_heads);
     record_float(r, heads->scale);
     record_number(r, size_round_up(n_kv, KV_STEP));
-}
-
-static void ggml_dev_attention_cached(device *d, const dmat *out, const dmat *q, const dmat *k_cache,
-                                      const dmat *v_cache, const dmat *pos, const attn_heads *heads, size_t n_kv)
-{
-    record_attention(d, out, q, k_cache, v_cache, NULL, pos, heads, n_kv);
-}
-
-static void ggml_dev_attention_slots(device *d, const dmat *out, const dmat *q, const dmat *k_caches,
-                                     const dmat *v_caches, size_t n_slots, const dmat *slot, const dmat *pos,
-                                     const attn_heads *heads, size_t n_kv)
-{
-    record_attention(d, out, q, k_caches, v_caches, slot, pos, heads, n_kv);
 }
 
 static void ggml_dev_argmax(device *d, const dmat *ids, const dmat *x)
@@ -389,7 +380,7 @@ static qasr_status score_rows(ggml_device *g, qasr_error *err)
         dmat out = dmat_rows(p->out, i, 1), logits = dmat_rows(p->x, i, 1), chosen = dmat_rows(p->ids, i, 1);
         memory_read(x, &logits);
         memory_read(&id, &chosen);
-        choice_score(score, x, p->x.cols, id);
+        token_score(score, x, p->x.cols, id);
         status = memory_write(&out, score, err);
     }
     mem_free(x);
@@ -427,7 +418,6 @@ static void ggml_dev_close(device *d)
         drop_graph(g, g->n_graphs - 1);
     if (g->factors)
         memory_free(&g->memory, g->factors);
-    memory_close(&g->memory);
     if (g->target.temporaries)
         ggml_gallocr_free(g->target.temporaries);
     if (g->target.backend)
@@ -442,13 +432,18 @@ static const device_ops ggml_ops = {
     .host_pool = ggml_dev_host_pool,
     .alloc = ggml_dev_alloc,
     .mem_free = ggml_dev_mem_free,
-    .map_weight = ggml_dev_map_weight,
+    .weights_create = ggml_dev_create_weights,
+    .weights_free = ggml_dev_weights_free,
+    .weights_fit = ggml_dev_weights_fit,
+    .weights_alloc = ggml_dev_weights_alloc,
+    .weights_map = ggml_dev_weights_map,
+    .weights_memory = ggml_dev_weights_memory,
     .write = ggml_dev_write,
     .read = ggml_dev_read,
     .begin = ggml_dev_begin,
     .end = ggml_dev_end,
     .copy = ggml_dev_copy,
-    .embed = g_embed,
+    .embed = ggml_dev_embed,
     .linear = ggml_dev_linear,
     .product_type = ggml_dev_product_type,
     .rms_norm = ggml_dev_rms_norm,
@@ -461,7 +456,6 @@ static const device_ops ggml_ops = {
     .attention_windows = ggml_dev_attention_windows,
     .rope_and_cache = ggml_dev_rope_and_cache,
     .attention_cached = ggml_dev_attention_cached,
-    .attention_slots = ggml_dev_attention_slots,
     .argmax = ggml_dev_argmax,
     .linear_argmax = ggml_dev_linear_argmax,
     .token_scores = ggml_dev_token_scores,

@@ -13,11 +13,11 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "device/ggml/ggml_graph.h"
-#include "device/ggml/ggml_memory.h"
+#include "device/ggml/ggml_weights.h"
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
 
-/* Lines come in parts. What a back end calls an error, the function that fails reports in our words. */
+/* Lines come in parts. Errors of back ends are logged for debugging only: the function that fails reports them. */
 static void forward_log(enum ggml_log_level level, const char *text, void *user)
 {
     static _Thread_local char line[512];
@@ -83,8 +83,8 @@ void find_describe(device_info *out, struct ggml_backend_device *d)
                 : props.type == GGML_BACKEND_DEVICE_TYPE_IGPU ? "igpu"
                                                               : "gpu";
     out->flash_attention = graph_has_flash_attention(d, 128, QUANT_F16);
-    for (int t = 0; t < QUANT_TYPE_COUNT; t++)
-        out->reads[t] = memory_reads_type(d, (quant_type)t, 1024);
+    for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++)
+        out->reads[t] = weights_read_type(d, t, 1024);
 }
 
 bool find_list(device_info *out, size_t index)
@@ -100,7 +100,7 @@ bool find_list(device_info *out, size_t index)
 
 /* ---- names ------------------------------------------------------------------------------------------- */
 
-/* What back ends call themselves, by what users call them. */
+/* Names of back ends for each name that users give. */
 static const struct {
     const char *name, *backend[2];
 } kinds[] = {

@@ -67,12 +67,9 @@ static void accumulate_in_f32(tensor *t)
 #endif
 }
 
-static enum ggml_type type_of(const view *v)
-{
-    return v->type == DMAT_I32 ? GGML_TYPE_I32 : (enum ggml_type)quant_get((quant_type)v->type)->ggml_id;
-}
+static enum ggml_type type_of(const view *v) { return (enum ggml_type)memory_ggml_type(v->type); }
 
-static size_t row_bytes(const view *v) { return dmat_row_bytes((int)v->type, v->cols); }
+static size_t row_bytes(const view *v) { return dmat_row_bytes(v->type, v->cols); }
 
 static void append(builder *b, tensor *t) { ggml_build_forward_expand(b->g->nodes, t); }
 
@@ -383,7 +380,7 @@ static void build_attention_windows(builder *b, const view *v, size_t n_views, c
 }
 
 /* The angle of pair i is position / factors[i]. */
-static tensor *turned(builder *b, tensor *x, const view *norm, tensor *pos, tensor *factors, float eps)
+static tensor *rotated(builder *b, tensor *x, const view *norm, tensor *pos, tensor *factors, float eps)
 {
     x = ggml_mul(b->c, ggml_rms_norm(b->c, x, eps), matrix(b, norm));
     return ggml_rope_ext(b->c, x, pos, factors, (int)x->ne[0], GGML_ROPE_TYPE_NEOX, 0, 1, 1, 0, 1, 0, 0);
@@ -406,7 +403,7 @@ static bool follows(const view *cache, const view *one_before, size_t distance)
 static cache_run run_of(builder *b, const view *caches, size_t n_left, size_t kv_heads)
 {
     cache_run r = { caches, 1, 0, kv_heads, caches->rows / kv_heads };
-    quant_type type = (quant_type)caches->type;
+    quant_type type = caches->type;
     if (n_left > 1 && quant_get(type)->block > 1 && !graph_has_flash_attention(b->target->device, caches->cols, type))
         return r; /* see widened() */
     r.distance = n_left > 1 ? caches[2].offset - caches[0].offset : 0;
@@ -446,8 +443,8 @@ static void build_rope_and_cache(builder *b, const view *v, size_t n_views, cons
     const view *q = &v[0], *k = &v[1], *values = &v[2], *pos = &v[5], *caches = &v[7];
     size_t hd = v[3].cols, kv_heads = k->cols / hd, n_caches = (n_views - 7) / 2, each = q->rows / n_caches;
     tensor *at = positions(b, pos, 0, pos->rows, 1), *factors = matrix(b, &v[6]);
-    put(b, q, turned(b, heads_of(b, q, hd, 0, q->rows), &v[3], at, factors, record_to_float(n[0])));
-    tensor *keys = turned(b, heads_of(b, k, hd, 0, k->rows), &v[4], at, factors, record_to_float(n[0]));
+    put(b, q, rotated(b, heads_of(b, q, hd, 0, q->rows), &v[3], at, factors, record_to_float(n[0])));
+    tensor *keys = rotated(b, heads_of(b, k, hd, 0, k->rows), &v[4], at, factors, record_to_float(n[0]));
     tensor *stored = heads_of(b, values, hd, 0, values->rows);
     for (size_t i = 0; i < n_caches;) {
         cache_run r = run_of(b, caches + 2 * i, n_caches - i, kv_heads);
@@ -659,7 +656,7 @@ static qasr_status choose(const choice *c, void *host, qasr_error *err)
         size_t at = r * c->parts;
         ids[r] = winner(c, best + at, found + at, sums + at);
     }
-    const dmat to = { c->ids.mem, c->ids.offset, c->ids.rows, c->ids.cols, c->ids.stride, (int)c->ids.type };
+    const dmat to = { c->ids.mem, c->ids.offset, c->ids.rows, c->ids.cols, c->ids.stride, c->ids.type };
     return memory_write(&to, ids, err);
 }
 

@@ -8,7 +8,7 @@ struct ggml_backend;
 struct ggml_backend_device;
 struct ggml_gallocr;
 
-/* What graphs are made for. */
+/* The back end that graphs are built for. */
 typedef struct graph_target {
     struct ggml_backend *backend;
     struct ggml_backend_device *device;

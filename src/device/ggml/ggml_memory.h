@@ -1,4 +1,4 @@
-/* Memory of a ggml device: blocks that matrices are views of, and weights, each a tensor of its own. */
+/* Memory of a ggml device: blocks that matrices are views of. Weights (ggml_weights.h) are tensors of the same kind. */
 #ifndef QASR_DEVICE_GGML_GGML_MEMORY_H
 #define QASR_DEVICE_GGML_GGML_MEMORY_H
 
@@ -6,6 +6,7 @@
 
 struct ggml_backend_buffer;
 struct ggml_backend_device;
+struct ggml_backend_buffer_type;
 struct ggml_context;
 struct ggml_tensor;
 
@@ -24,33 +25,27 @@ struct device_mem {
     host_ints *ints;
     const void *stored; /* a weight as the file has it, [rows] of stored_type; NULL: a block */
     quant_type stored_type;
-    struct device_mem *next; /* weights, listed in the memory */
+    struct device_mem *next; /* in the list of the weights */
 };
-
-typedef struct mapped_file mapped_file;
-typedef struct weight_slab weight_slab;
 
 typedef struct ggml_memory {
     struct ggml_backend_device *device;
     uint64_t last_id, used, peak;
-    struct device_mem *weights;
-    mapped_file *files;
-    weight_slab *slabs;
-    bool told[QUANT_TYPE_COUNT]; /* the log knows that this type is converted */
 } ggml_memory;
 
-void memory_close(ggml_memory *m);
 qasr_status memory_alloc(ggml_memory *m, device_mem **out, size_t bytes, qasr_error *err);
 void memory_free(ggml_memory *m, device_mem *mem);
 qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err);
 void memory_read(void *dst, const dmat *src);
 /* The integers [n] that were last written at offset, NULL if none were. */
 const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n);
-/* In place where the device takes host memory and the data are aligned, else uploaded in small parts, as the type if
- * the device multiplies it, else as f16 or f32. */
-qasr_status memory_map_weight(ggml_memory *m, dmat *out, const file_map *file, const void *data, int type, size_t rows,
-                              size_t cols, qasr_error *err);
-/* Does the device multiply weights of a type? */
-bool memory_reads_type(struct ggml_backend_device *on, quant_type type, size_t cols);
+
+/* Building blocks of weights, too: a tensor of an enum ggml_type, without memory yet, and buffers, which are counted.
+ */
+qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t cols, size_t rows, qasr_error *err);
+qasr_status memory_new_buffer(ggml_memory *m, struct ggml_backend_buffer **out, size_t bytes, qasr_error *err);
+void memory_free_buffer(ggml_memory *m, struct ggml_backend_buffer *buffer); /* NULL is fine */
+struct ggml_backend_buffer_type *memory_buffer_type(const ggml_memory *m);
+int memory_ggml_type(dtype type);
 
 #endif

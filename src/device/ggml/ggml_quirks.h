@@ -1,4 +1,4 @@
-/* What a back end can do, less what the user does not want it to do: QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 names
+/* The abilities of a back end, less those that the user excludes: QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 names
  * operations of ggml and types of weights, for drivers that have them and do them wrong, and for tests of what is done
  * instead. */
 #ifndef QASR_DEVICE_GGML_GGML_QUIRKS_H

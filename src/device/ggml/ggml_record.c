@@ -85,7 +85,7 @@ bool record_equal(const recording *a, const recording *b)
            memcmp(a->numbers, b->numbers, a->n_numbers * sizeof *a->numbers) == 0;
 }
 
-/* Of exactly the size. */
+/* A copy of exactly the list's size. */
 static qasr_status copy_list(void **to, size_t *room, const void *from, size_t n, size_t size, qasr_error *err)
 {
     TRY(mem_alloc(to, n, size, err));

@@ -1,0 +1,34 @@
+/* The memory of the KV cache: a slot holds the keys and values of one sequence, in all layers. A free slot may keep its
+ * memory for the next sequence that fits; memory that no new sequence fits is given back, so it does not add up. */
+#ifndef QASR_MODEL_KV_SLOTS_H
+#define QASR_MODEL_KV_SLOTS_H
+
+#include "device/device.h"
+#include "model/config.h"
+
+typedef struct kv_slots kv_slots;
+
+/* n_slots: from 1 to DEVICE_MAX_SLOTS; an unused slot takes no memory (where the device wants slots together, up to
+ * half of all may be allocated in advance). The device and the configuration must outlive it. Errors: NOMEM,
+ * UNSUPPORTED (heads that the type cannot store). */
+qasr_status kv_slots_create(kv_slots **out, device *d, const model_config *c, quant_type type, size_t n_slots,
+                            qasr_error *err);
+void kv_slots_free(kv_slots *kv); /* NULL is fine */
+
+/* Takes a free slot (there must be one) with room for n positions; what it holds is undefined. Slots in use keep their
+ * contents. Error: NOMEM. */
+qasr_status kv_slots_open(kv_slots *kv, size_t *slot, size_t n_positions, qasr_error *err);
+void kv_slots_close(kv_slots *kv, size_t slot);
+
+bool kv_slots_is_open(const kv_slots *kv, size_t slot);
+size_t kv_slots_capacity(const kv_slots *kv, size_t slot); /* positions; of an open slot */
+size_t kv_slots_count_free(const kv_slots *kv);
+/* Bytes reserved for the open slots, and how many more another slot of n positions would take, if one is free. */
+uint64_t kv_slots_bytes(const kv_slots *kv);
+uint64_t kv_slots_more_bytes(const kv_slots *kv, size_t n_positions);
+
+/* A layer's caches from a slot on, which is slot 0 of the view; slot and pos of the rows are the caller's to fill in.
+ */
+kv_view kv_slots_view(const kv_slots *kv, size_t layer, size_t first_slot);
+
+#endif
