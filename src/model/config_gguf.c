@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "model/config.h"
 
 #define FIRST_TENSOR_OF_ENCODER "thinker.audio_tower.conv2d1.weight"
@@ -103,6 +104,21 @@ static qasr_status refuse_aligner(const weights *w, qasr_error *err)
         return error_set(err, QASR_E_UNSUPPORTED, "'%s' holds a forced aligner, expected a speech recognition model",
                          weights_file_path(w, 0));
     return QASR_OK;
+}
+
+/* ---- config.json inside -------------------------------------------------------------------------- */
+
+qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err)
+{
+    const wmeta *m = weights_meta_find(w, "qasr.config");
+    char name[256];
+    *root = NULL;
+    *text = NULL;
+    if (!m || m->type != WMETA_STRING)
+        return QASR_OK;
+    *text = m->str;
+    snprintf(name, sizeof name, "%.200s: qasr.config", weights_file_path(w, 0));
+    return json_file_parse(root, m->str, m->str_len, name, err);
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------- */

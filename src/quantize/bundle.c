@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "weights/gguf_write.h"
@@ -16,7 +17,7 @@
 #define STT "stt.qwen3_asr."
 #define TOKENS "tokenizer.ggml."
 
-enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, MAX_TEMPLATE_BYTES = 4 << 20 };
+enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
 
 /* ---- tables of the front end ------------------------------------------------------------------ */
 
@@ -60,13 +61,6 @@ const wtensor *bundle_tensors(const bundle *x, size_t *n)
 
 /* ---- what only some configurations say -------------------------------------------------------- */
 
-/* A member of thinker_config.SECTION, or of SECTION in the flat layout. */
-static const json_t *config_value(const json_t *root, const char *section, const char *key)
-{
-    const json_t *thinker = json_object_get(root, "thinker_config");
-    return json_object_get(json_object_get(thinker ? thinker : root, section), key);
-}
-
 /* The input's own key, else this JSON value, else a default. */
 static qasr_status add_number(gguf_writer *g, const input_model *o, const char *key, const json_t *value,
                               size_t fallback, qasr_error *err)
@@ -82,7 +76,7 @@ static qasr_status add_number(gguf_writer *g, const input_model *o, const char *
 static qasr_status add_rope_sections(gguf_writer *g, const input_model *o, const json_t *root, size_t head_dim,
                                      qasr_error *err)
 {
-    const json_t *list = json_object_get(config_value(root, "text_config", "rope_scaling"), "mrope_section");
+    const json_t *list = json_object_get(config_find(root, "text_config", "rope_scaling"), "mrope_section");
     size_t h = head_dim / 2 * 5 / 16, t = head_dim / 2 - 2 * h; /* 24, 20, 20 of 64 */
     TRY(add_number(g, o, STT "decoder.rope_mrope_section_t", json_array_get(list, 0), t, err));
     TRY(add_number(g, o, STT "decoder.rope_mrope_section_h", json_array_get(list, 1), h, err));
@@ -119,9 +113,9 @@ static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model
         { STT "encoder.n_window_infer", c->enc.window_frames },
     };
     TRY(add_numbers(g, numbers, ARRAY_LEN(numbers), err));
-    TRY(add_number(g, o, STT "encoder.max_source_positions", config_value(root, "audio_config", "max_source_positions"),
+    TRY(add_number(g, o, STT "encoder.max_source_positions", config_find(root, "audio_config", "max_source_positions"),
                    1500, err));
-    TRY(add_number(g, o, STT "encoder.conv_chunksize", config_value(root, "audio_config", "conv_chunksize"), 500, err));
+    TRY(add_number(g, o, STT "encoder.conv_chunksize", config_find(root, "audio_config", "conv_chunksize"), 500, err));
     return gguf_writer_meta_str(g, STT "encoder.activation", "gelu", err);
 }
 
@@ -274,10 +268,8 @@ static qasr_status read_template(json_t **root, const char **found, const char *
     buf text;
     *found = NULL;
     TRY(file_path_join(&path, dir, name, err));
-    buf_init(&text, MAX_TEMPLATE_BYTES);
-    qasr_status status = file_exists(path) ? file_read_all(&text, path, err) : QASR_OK;
-    if (status == QASR_OK && text.len)
-        *root = json_loadb(buf_str(&text), text.len, 0, NULL);
+    buf_init(&text, CONFIG_MAX_BYTES);
+    qasr_status status = file_exists(path) ? json_file_read(root, &text, path, err) : QASR_OK;
     *found = json_string_value(json_object_get(*root, "chat_template"));
     buf_free(&text);
     mem_free(path);
@@ -368,9 +360,10 @@ static qasr_status add_variant(gguf_writer *g, const input_model *o, qasr_error 
     return status;
 }
 
-static qasr_status add_all(gguf_writer *g, const input_model *o, const plan *p, const json_t *root, qasr_error *err)
+qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err)
 {
     const model_config *c = &o->model->checkpoint->config;
+    const json_t *root = o->config_root;
     TRY(gguf_writer_meta_str(g, "general.basename", "qwen3-asr", err));
     TRY(add_size_label(g, p, err));
     TRY(add_languages(g, o, root, err));
@@ -381,15 +374,4 @@ static qasr_status add_all(gguf_writer *g, const input_model *o, const plan *p, 
     TRY(add_audio_tokens(g, o->model->tokenizer, err));
     TRY(add_frontend(g, err));
     return add_tokenizer(g, o, err);
-}
-
-qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err)
-{
-    json_t *root =
-        o->config ? json_loads(o->config, 0, NULL) : NULL; /* was parsed before: cannot fail but for memory */
-    if (o->config && !root)
-        return error_set(err, QASR_E_NOMEM, "out of memory for the configuration");
-    qasr_status status = add_all(g, o, p, root, err);
-    json_decref(root);
-    return status;
 }

@@ -18,7 +18,8 @@ void bundle_free(bundle *x); /* NULL is fine */
 /* Mel filters [128, 201] and window [400], f32 in memory; they live as long as x. */
 const wtensor *bundle_tensors(const bundle *x, size_t *n);
 
-/* Configuration, front end and tokenizer of o->model. Errors: FORMAT (a configuration that is no JSON), IO, NOMEM. */
+/* Configuration, front end and tokenizer of o->model. Errors: FORMAT (a chat template file
+ * that is not JSON), IO, NOMEM. */
 qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err);
 
 #endif

@@ -4,55 +4,10 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "weights/open.h"
-
-enum { MAX_CONFIG_BYTES = 4 << 20 };
-
-static qasr_status read_config(input_model *o, const char *path, qasr_error *err)
-{
-    buf text;
-    buf_init(&text, MAX_CONFIG_BYTES);
-    qasr_status status = file_read_all(&text, path, err);
-    if (status == QASR_OK && strlen(buf_str(&text)) != text.len)
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not text: it contains a zero byte", path);
-    if (status == QASR_OK)
-        status = buf_take(&text, &o->config, err);
-    buf_free(&text);
-    return status;
-}
-
-/* The flag may stand at the level of the text model, of the thinker or of the whole. */
-static bool config_says_tied(const json_t *root)
-{
-    const json_t *thinker = json_object_get(root, "thinker_config");
-    const json_t *at[] = { json_object_get(thinker, "text_config"), thinker, json_object_get(root, "text_config"),
-                           root };
-    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
-        const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
-        if (json_is_boolean(flag))
-            return json_is_true(flag);
-    }
-    return false;
-}
-
-static qasr_status parse_config(input_model *o, const char *path, qasr_error *err)
-{
-    json_error_t where;
-    json_t *root = json_loads(o->config, JSON_REJECT_DUPLICATES, &where);
-    if (!root && !*where.text)
-        return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
-    if (!root)
-        return error_set(err, QASR_E_FORMAT, "'%s' line %d: %s", path, where.line, where.text);
-    qasr_status status = QASR_OK;
-    if (json_is_object(root))
-        o->tied = config_says_tied(root);
-    else
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not a JSON object", path);
-    json_decref(root);
-    return status;
-}
 
 static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
 {
@@ -62,13 +17,16 @@ static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
 static qasr_status read_config_file(input_model *o, qasr_error *err)
 {
     char *path = NULL;
+    buf text;
+    buf_init(&text, CONFIG_MAX_BYTES);
     qasr_status status;
     TRY_GOTO(file_path_join(&path, o->dir, "config.json", err));
     if (file_exists(path)) {
-        TRY_GOTO(read_config(o, path, err));
-        TRY_GOTO(parse_config(o, path, err));
+        TRY_GOTO(json_file_read(&o->config_root, &text, path, err));
+        TRY_GOTO(buf_take(&text, &o->config, err));
     }
 done:
+    buf_free(&text);
     mem_free(path);
     return status;
 }
@@ -80,14 +38,14 @@ const wmeta *input_model_key(const input_model *o, const char *key)
     return is_gguf(o) ? weights_meta_find(o->sources[o->n_sources - 1], key) : NULL;
 }
 
-/* A file that carries its configuration is believed before what lies beside it. */
+/* The configuration inside a file takes precedence over one beside it. */
 static qasr_status find_config(input_model *o, qasr_error *err)
 {
-    const wmeta *m = input_model_key(o, "qasr.config");
-    if (m && m->type == WMETA_STRING) {
-        TRY(mem_strdup(&o->config, m->str, err));
-        return parse_config(o, o->path, err);
-    }
+    const char *inside = NULL;
+    if (is_gguf(o))
+        TRY(config_gguf_json(&o->config_root, &inside, o->sources[o->n_sources - 1], err));
+    if (inside)
+        return mem_strdup(&o->config, inside, err);
     bool other_layout = is_gguf(o) && config_gguf_kind(o->sources[0]) != GGUF_DECODER;
     return other_layout ? QASR_OK : read_config_file(o, err);
 }
@@ -174,6 +132,7 @@ qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_
     TRY(whole ? open_bundle(o, err) : open_some(o, err));
     TRY(find_config(o, err));
     TRY(find_name(o, err));
+    o->tied = config_tied(o->config_root, false);
     if (whole) {
         const model *m = o->model->checkpoint;
         o->tied = m->config.dec.tied_head || same_bytes(&m->top[TOP_HEAD], &m->top[TOP_EMBED]);
@@ -185,6 +144,7 @@ void input_model_close(input_model *o)
 {
     weights_close(o->own);
     engine_model_close(o->model);
+    json_decref(o->config_root);
     mem_free(o->config);
     mem_free(o->name);
     mem_free(o->dir);

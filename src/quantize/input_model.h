@@ -13,12 +13,13 @@ typedef struct input_model {
     const weights *sources[INPUT_MODEL_MAX_SOURCES];
     size_t n_sources;
     char *path;
-    char *dir;         /* that the input is, or lies in */
-    char *name;        /* of the model: as a GGUF file says, else that of the directory */
-    char *config;      /* text of the config.json beside the input, or that a GGUF file holds; NULL: there is none */
-    bool tied;         /* the head is the embedding */
-    weights *own;      /* the source, unless it is part of */
-    qasr_model *model; /* the whole model, if that was asked for; else NULL */
+    char *dir;    /* that the input is, or lies in */
+    char *name;   /* of the model: as a GGUF file says, else that of the directory */
+    char *config; /* text of the config.json beside the input, or of the one that a GGUF file holds; NULL: none */
+    struct json_t *config_root; /* the same, parsed */
+    bool tied;                  /* the head is the embedding */
+    weights *own;               /* the source, unless it is part of */
+    qasr_model *model;          /* the whole model, if that was asked for; else NULL */
 } input_model;
 
 /* path: a model directory, a safetensors file or index, a GGUF file. whole: all of a model is needed; it is opened and
