@@ -15,20 +15,18 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/engine.h"
 #include "model/stages.h"
 #include "quantize/audio_files.h"
 #include "quantize/calibration_file.h"
+#include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
 #include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
 enum {
-    SEGMENT_SECONDS = 30, /* longer audio is cut: keys and values in float32 are large */
-    OUT_FLOATS = 1 << 18  /* written at a time */
+    OUT_FLOATS = 1 << 18, /* written at a time */
+    DEFAULT_MEMORY_MB = 2048
 };
-#define MAX_KV_BYTES ((uint64_t)512 << 20)
-#define DEFAULT_MEMORY_MB 2048
 
 /* What one or more matrices are multiplied with. */
 typedef struct input {
@@ -191,14 +189,8 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
 
 static qasr_status run_audio(job *j, qasr_error *err)
 {
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_segment_s = SEGMENT_SECONDS;
-    opt.no_retry = 1; /* every sound counts once */
     j->n_given = j->n_done = 0;
-    qasr_status status = engine_transcribe_many(j->session, &opt, give_clip, take_result, j, err);
-    if (j->failure.status != QASR_OK)
-        return error_set(err, j->failure.status, "%s", j->failure.message);
-    return status;
+    return calibration_session_run(j->session, give_clip, take_result, j, &j->failure, err);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------- */
@@ -287,15 +279,8 @@ static qasr_status write_group(const job *j, qasr_error *err)
 
 static qasr_status open_model(job *j, qasr_error *err)
 {
-    qasr_model_options from = QASR_MODEL_OPTIONS_INIT;
-    from.decoder_weights = QASR_DECODER_SAFETENSORS;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = j->opt->n_threads;
-    session.precision = QASR_PRECISION_F32;
-    session.kv_type = "f32";
-    TRY(engine_model_open(&j->model, j->opt->model, &from, err));
-    TRY(engine_session_open(&j->session, j->model, &session, err));
-    j->session->max_kv_bytes = MAX_KV_BYTES;
+    TRY(calibration_session_open(&j->model, &j->session, j->opt->model, QASR_DECODER_SAFETENSORS, j->opt->n_threads,
+                                 err));
     j->session->net->watch = watch;
     j->session->net->watch_user = j;
     return QASR_OK;

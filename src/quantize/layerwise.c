@@ -10,14 +10,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/engine.h"
 #include "quantize/audio_files.h"
+#include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
 
 enum { EXACT, ROUNDED, VERSIONS };
-enum { SEGMENT_SECONDS = 30 };            /* a group of the encoder's windows: it is told of each segment at once */
 #define MAX_ROW_BYTES ((uint64_t)1 << 30) /* of all segments, both versions */
-#define MAX_KV_BYTES ((uint64_t)512 << 20)
 
 /* A part of the audio with its answer. */
 typedef struct sample {
@@ -157,13 +155,7 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
 
 static qasr_status transcribe(layerwise *t, qasr_error *err)
 {
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_segment_s = SEGMENT_SECONDS;
-    opt.no_retry = 1; /* every sound counts once */
-    qasr_status status = engine_transcribe_many(t->session, &opt, give_clip, take_result, t, err);
-    if (t->failure.status != QASR_OK)
-        return error_set(err, t->failure.status, "%s", t->failure.message);
-    TRY(status);
+    TRY(calibration_session_run(t->session, give_clip, take_result, t, &t->failure, err));
     if (t->n_samples_listed == 0)
         return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
     if (t->n_given < t->files.n)
@@ -176,15 +168,8 @@ static qasr_status transcribe(layerwise *t, qasr_error *err)
 
 static qasr_status open_session(layerwise *t, qasr_error *err)
 {
-    qasr_model_options from = QASR_MODEL_OPTIONS_INIT;
-    from.decoder_weights = file_is_dir(t->opt->model) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = t->opt->n_threads;
-    session.precision = QASR_PRECISION_F32;
-    session.kv_type = "f32";
-    TRY(engine_model_open(&t->model, t->opt->model, &from, err));
-    TRY(engine_session_open(&t->session, t->model, &session, err));
-    t->session->max_kv_bytes = MAX_KV_BYTES;
+    qasr_decoder_weights from = file_is_dir(t->opt->model) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
+    TRY(calibration_session_open(&t->model, &t->session, t->opt->model, from, t->opt->n_threads, err));
     t->d = t->session->device;
     return QASR_OK;
 }
