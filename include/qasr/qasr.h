@@ -212,6 +212,8 @@ QASR_API const char *qasr_ggml_version(void);
 
 /* ---- transcription ----------------------------------------------------------------------- */
 
+#define QASR_LONGEST_SEGMENT_S 1200 /* the longest audio that the published models are made for, in one segment */
+
 typedef enum qasr_encoder_attention {
     QASR_ENCODER_WINDOWS = 0, /* windows of 104 vectors (8 s), as in training */
     QASR_ENCODER_FULL         /* every vector sees the whole segment (what some backends do) */
@@ -278,8 +280,8 @@ typedef struct qasr_transcribe_options {
     int ignore_eos;       /* non-zero: decode exactly max_new_tokens tokens (for measuring) */
     double max_segment_s; /* longer audio is cut into segments where it is quiet. 0: audio of more than 16 s, into
                            segments of about 14 s (at most 28), which models take that have not heard longer audio in
-                           training. Above 0: audio longer than that, into segments nearly as long. 1200 is the longest
-                           that the published models are made for */
+                           training. Above 0: audio longer than that, into segments nearly as long; at most
+                           QASR_LONGEST_SEGMENT_S is useful */
     qasr_encoder_attention encoder_attention;
     const char *dump_tensors; /* write mel, audio_embeds, first_logits of the first segment to this
                                  safetensors file; NULL: no */

@@ -16,8 +16,6 @@
 #include "weights/open.h"
 #include "weights/safetensors.h"
 
-enum { NAME_MAX_BYTES = 160 };
-
 /* Sizes that shapes are made of. */
 typedef enum dim {
     DIM_VECTOR, /* as rows: the weight is a vector of cols elements */
@@ -153,7 +151,7 @@ static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const
                          .cols = dim_size(c, spec->cols),
                          .is_vector = spec->rows == DIM_VECTOR };
     const wtensor *t = ref->tensor;
-    char shown[NAME_MAX_BYTES];
+    char shown[NAMES_MAX_BYTES];
     if (!t)
         return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0),
                          names_shown(shown, sizeof shown, name, weights_layout(w)));
@@ -168,7 +166,7 @@ static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const
 static qasr_status bind_layers(weight_ref *refs, const model *m, const weights *w, const char *prefix, size_t n_layers,
                                const weight_spec *spec, size_t n_spec, qasr_error *err)
 {
-    char name[NAME_MAX_BYTES];
+    char name[NAMES_MAX_BYTES];
     for (size_t i = 0; i < n_layers; i++)
         for (size_t j = 0; j < n_spec; j++) {
             snprintf(name, sizeof name, "%s%zu.%s", prefix, i, spec[j].name);

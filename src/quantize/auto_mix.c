@@ -9,10 +9,7 @@
 #include "quantize/bit_budget.h"
 #include "quantize/gptq.h"
 
-enum {
-    SAMPLE_BATCHES = 8, /* of GPTQ_ROWS rows, spread over the matrix */
-    MAX_NAME = 128
-};
+enum { SAMPLE_BATCHES = 8 }; /* of GPTQ_ROWS rows, spread over the matrix */
 
 #define WEIGHTS QUANT_F32 /* instead of a type: the weights themselves */
 
@@ -199,7 +196,7 @@ static qasr_status report_progress(const job *j, qasr_error *err)
 /* Matrix i and those with the same input, of which it is the first. */
 static qasr_status measure_group(job *j, size_t i, qasr_error *err)
 {
-    char source[MAX_NAME], other[MAX_NAME];
+    char source[NAMES_MAX_BYTES], other[NAMES_MAX_BYTES];
     const plan_entry *e = j->entries[i];
     size_t cols = (size_t)e->row_values;
     calibration_source(source, sizeof source, e->t->canonical); /* fits, or it would not be calibrated */

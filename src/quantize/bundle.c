@@ -12,9 +12,10 @@
 #include "base/json_file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
-#define STT "stt.qwen3_asr."
+#define STT GGUF_STT_PREFIX
 #define TOKENS "tokenizer.ggml."
 
 enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3 };

@@ -13,14 +13,12 @@
 #include "weights/gguf_read.h"
 #include "weights/weights.h"
 
-enum { NAME_BYTES = 160 };
-
 typedef enum part_kind { PART_SUMS, PART_COUNTS, PART_PRODUCTS, PART_KINDS } part_kind;
 static const char *const suffixes[PART_KINDS] = { CALIBRATION_SUMS, CALIBRATION_COUNTS, CALIBRATION_PRODUCTS };
 
 /* One tensor of the file. */
 typedef struct part {
-    char matrix[NAME_BYTES]; /* canonical */
+    char matrix[NAMES_MAX_BYTES]; /* canonical */
     part_kind kind;
     const wtensor *t;
     double rows;        /* of sums and products: how many they are of; 0: none, they say nothing */
@@ -73,7 +71,7 @@ bool calibration_source(char *out, size_t size, const char *canonical)
 /* False if the tensor is none of ours. */
 static bool parse_name(part *p, const wtensor *t)
 {
-    char stem[NAME_BYTES];
+    char stem[NAMES_MAX_BYTES];
     size_t n = strlen(t->name);
     for (int kind = 0; kind < PART_KINDS; kind++) {
         size_t n_end = strlen(suffixes[kind]);
@@ -208,7 +206,7 @@ void calibration_close(calibration *c)
 /* The part that serves a matrix; NULL if there is none, or if it is of no rows. */
 static const part *find_serving(const calibration *c, const char *canonical, part_kind kind)
 {
-    char source[NAME_BYTES];
+    char source[NAMES_MAX_BYTES];
     const part *p = find(c, canonical, kind);
     if (!p && calibration_source(source, sizeof source, canonical))
         p = find(c, source, kind);

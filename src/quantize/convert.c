@@ -18,8 +18,6 @@
 #include "quantize/metadata.h"
 #include "weights/gguf_write.h"
 
-enum { MAX_THREADS = 1024 };
-
 /* ---- output: checks, header ------------------------------------------------------------------- */
 
 static bool same_file(const struct stat *a, const char *path)
@@ -109,8 +107,9 @@ static qasr_status set_rules(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
     TRY(find_mixes(j, err));
-    if (opt->n_threads < 0 || opt->n_threads > MAX_THREADS)
-        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads, MAX_THREADS);
+    if (opt->n_threads < 0 || opt->n_threads > POOL_MAX_THREADS)
+        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads,
+                         POOL_MAX_THREADS);
     j->is_bundle = strcmp(opt->scope, BUNDLE_SCOPE) == 0;
     j->rules.scope = opt->scope;
     j->rules.layout = j->is_bundle ? BUNDLE_LAYOUT : NAMES_ORIGINAL;

@@ -20,14 +20,12 @@
  * noise. The demo model's quality hardly changes between half and twice this number. */
 #define DRIFT_NOISE 4.0
 
-enum { MAX_NAME = 128 };
-
 /* ---- by file --------------------------------------------------------------------------------- */
 
 /* Converts the matrices from entry i on that have the same input as source. */
 static void convert_with_source(convert_job *j, size_t i, const char *source, bool *done)
 {
-    char other[MAX_NAME];
+    char other[NAMES_MAX_BYTES];
     for (; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED ||
@@ -41,7 +39,7 @@ static void convert_with_source(convert_job *j, size_t i, const char *source, bo
 static qasr_status convert_by_file(convert_job *j, qasr_error *err)
 {
     bool *done;
-    char source[MAX_NAME];
+    char source[NAMES_MAX_BYTES];
     TRY(MEM_CALLOC(&done, j->plan.n, err));
     qasr_status status = QASR_OK;
     for (size_t i = 0; i < j->plan.n && status == QASR_OK && !atomic_load(&j->stop); i++) {
@@ -235,7 +233,7 @@ qasr_status convert_calibrated(convert_job *j, qasr_error *err)
 
 static bool can_be_calibrated(const plan_entry *e)
 {
-    char source[MAX_NAME];
+    char source[NAMES_MAX_BYTES];
     return !e->skipped && e->way == PLAN_CONVERT && e->t->n_dims == 2 && quant_get(e->type)->block > 1 &&
            calibration_source(source, sizeof source, e->t->canonical);
 }
