@@ -111,7 +111,7 @@ static void free_copy(convert_copy *c)
 }
 
 /* Adds the mean change of the outputs of matrix k to its bias. */
-static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const weight_ref *ref, const double *shift,
+static qasr_status convert_bias(convert_job *j, layerwise *lw, size_t k, const weight_ref *ref, const double *shift,
                                 qasr_error *err)
 {
     size_t entry = find_calibrated(j, ref->tensor->canonical), n = ref->cols;
@@ -122,14 +122,14 @@ static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const we
     plan_read_values(bias, ref->tensor, 0, n);
     for (size_t i = 0; i < n; i++)
         bias[i] = (float)((double)bias[i] + shift[i]);
-    qasr_status status = layerwise_put_bias(t, k, bias, err);
+    qasr_status status = layerwise_put_bias(lw, k, bias, err);
     if (status == QASR_OK)
         status = convert_chunks_put_entry(j, entry, bias, n * sizeof *bias, err);
     mem_free(bias);
     return status;
 }
 
-static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, size_t k, const layerwise_moments *m,
+static qasr_status convert_matrix(convert_job *j, layerwise *lw, const stage *s, size_t k, const layerwise_moments *m,
                                   qasr_error *err)
 {
     size_t entry = find_calibrated(j, s->refs[k]->tensor->canonical);
@@ -138,23 +138,23 @@ static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, 
     if (entry == j->plan.n)
         return QASR_OK;
     TRY_GOTO(convert_copied(j, entry, &copy, m, err));
-    TRY_GOTO(layerwise_put(t, k, j->plan.entries[entry].type, copy.blocks, err));
+    TRY_GOTO(layerwise_put(lw, k, j->plan.entries[entry].type, copy.blocks, err));
     if (s->bias_refs[k])
-        TRY_GOTO(convert_bias(j, t, k, s->bias_refs[k], copy.shift, err));
+        TRY_GOTO(convert_bias(j, lw, k, s->bias_refs[k], copy.shift, err));
 done:
     free_copy(&copy);
     return status;
 }
 
 /* Converts the matrices of the current stage; first: the entry of one of them. */
-static qasr_status convert_stage(convert_job *j, layerwise *t, const stage *s, size_t first, qasr_error *err)
+static qasr_status convert_stage(convert_job *j, layerwise *lw, const stage *s, size_t first, qasr_error *err)
 {
     layerwise_moments m = { 0 };
     qasr_status status;
-    TRY_GOTO(layerwise_get_moments(t, &m, err));
+    TRY_GOTO(layerwise_get_moments(lw, &m, err));
     TRY_GOTO(set_hessian(j, &m, &j->plan.entries[first], err));
     for (size_t k = 0; k < s->n && !atomic_load(&j->stop); k++)
-        TRY_GOTO(convert_matrix(j, t, s, k, &m, err));
+        TRY_GOTO(convert_matrix(j, lw, s, k, &m, err));
 done:
     hessian_free(&j->hessian);
     layerwise_moments_free(&m);
@@ -162,17 +162,17 @@ done:
 }
 
 /* Converts the embedding or the head by the inputs of the head. */
-static qasr_status convert_table(convert_job *j, layerwise *t, size_t entry, qasr_error *err)
+static qasr_status convert_table(convert_job *j, layerwise *lw, size_t entry, qasr_error *err)
 {
     const plan_entry *e = &j->plan.entries[entry];
     layerwise_moments m = { 0 };
     convert_copy copy = { 0 };
     qasr_status status;
-    TRY_GOTO(layerwise_get_head_moments(t, &m, err));
+    TRY_GOTO(layerwise_get_head_moments(lw, &m, err));
     TRY_GOTO(set_hessian(j, &m, e, err));
     TRY_GOTO(convert_copied(j, entry, &copy, &m, err));
     if (e->kind == PLAN_EMBEDDING && !atomic_load(&j->stop))
-        TRY_GOTO(layerwise_put_embedding(t, e->type, copy.blocks, err));
+        TRY_GOTO(layerwise_put_embedding(lw, e->type, copy.blocks, err));
 done:
     hessian_free(&j->hessian);
     layerwise_moments_free(&m);
@@ -180,20 +180,20 @@ done:
     return status;
 }
 
-static qasr_status convert_stages(convert_job *j, layerwise *t, qasr_error *err)
+static qasr_status convert_stages(convert_job *j, layerwise *lw, qasr_error *err)
 {
     stage s;
     for (size_t i = 0; i < j->plan.n && !atomic_load(&j->stop); i++)
         if (j->plan.entries[i].way == PLAN_CALIBRATED &&
             (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
-            TRY(convert_table(j, t, i, err));
-    while (!atomic_load(&j->stop) && layerwise_stage(t, &s)) {
+            TRY(convert_table(j, lw, i, err));
+    while (!atomic_load(&j->stop) && layerwise_stage(lw, &s)) {
         size_t entry = j->plan.n;
         for (size_t k = 0; k < s.n && entry == j->plan.n; k++)
             entry = find_calibrated(j, s.refs[k]->tensor->canonical);
         if (entry < j->plan.n)
-            TRY(convert_stage(j, t, &s, entry, err));
-        TRY(layerwise_step(t, err));
+            TRY(convert_stage(j, lw, &s, entry, err));
+        TRY(layerwise_step(lw, err));
     }
     return QASR_OK;
 }
@@ -212,13 +212,13 @@ static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
     layerwise_options from = {
         opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j
     };
-    layerwise *t;
-    qasr_status status = layerwise_create(&t, &from, err);
+    layerwise *lw;
+    qasr_status status = layerwise_create(&lw, &from, err);
     if (atomic_load(&j->stop))
         return QASR_OK; /* cancelled: see the job's failure */
     TRY(status);
-    status = convert_stages(j, t, err);
-    layerwise_free(t);
+    status = convert_stages(j, lw, err);
+    layerwise_free(lw);
     return status;
 }
 
