@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double MIN_S = 1, MAX_S = 1200; /* of the published models */
+static const double MIN_S = 1, MAX_S = QASR_LONGEST_SEGMENT_S;
 
 bool segment_set(const command *cmd, const char *text, qasr_transcribe_options *options)
 {

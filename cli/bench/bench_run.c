@@ -11,7 +11,7 @@
 #include "app/metrics.h"
 #include "app/progress.h"
 
-enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of one segment, which the work is counted for */
+enum { RATE = 16000 };
 
 static bool fail(const qasr_error *err)
 {
@@ -77,10 +77,10 @@ static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_err
 static bool check_length(const char *file, size_t n)
 {
     char message[512];
-    if (n > 0 && n <= (size_t)MAX_SECONDS * RATE)
+    if (n > 0 && n <= (size_t)QASR_LONGEST_SEGMENT_S * RATE)
         return true;
     snprintf(message, sizeof message, "'%s' has %.1f s of sound, expected more than 0 and at most %d s", file,
-             (double)n / RATE, MAX_SECONDS);
+             (double)n / RATE, QASR_LONGEST_SEGMENT_S);
     message_print(message);
     return false;
 }
@@ -212,7 +212,7 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
     qasr_transcribe_options options = QASR_TRANSCRIBE_OPTIONS_INIT;
     options.max_new_tokens = job->n_tokens;
     options.ignore_eos = 1;
-    options.max_segment_s = MAX_SECONDS;
+    options.max_segment_s = QASR_LONGEST_SEGMENT_S;
     double start = progress_now_s();
     qasr_status status = qasr_transcribe_many(session, &options, next_copy, copy_done, c, err);
     c->sum.total_s = progress_now_s() - start;

@@ -45,7 +45,7 @@ static const opt opts[] = {
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
       offsetof(args, audio) },
     { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL,
-      0.5, 1200 },
+      0.5, QASR_LONGEST_SEGMENT_S },
     { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2,
       10000 },
     { "variants", 'v', "LIST",

@@ -219,6 +219,8 @@ QASR_API qasr_status qasr_device_get(qasr_device_info *out, size_t index, qasr_e
 
 /* ---- sessions ----------------------------------------------------------------------------- */
 
+#define QASR_LONGEST_SEGMENT_S 1200 /* the longest segment that the published models are made for */
+
 /* Arithmetic of the encoder and of prefill. */
 typedef enum qasr_precision {
     QASR_PRECISION_AUTO = 0, /* activations may be rounded to bfloat16, as in the reference implementation, and to int8

@@ -2,7 +2,7 @@
 #include "qasr/qasr_tools.h"
 
 #include "audio/audio.h"
-#include "model/config.h"
+#include "base/json_file.h"
 #include "text/text.h"
 
 #ifndef QASR_BUILD
@@ -30,7 +30,7 @@ static const struct {
     { "cpu", qasr_cpu_level },
     { "libsndfile", audio_sndfile_version },
     { "libsoxr", audio_soxr_version },
-    { "jansson", config_jansson_version },
+    { "jansson", json_file_jansson_version },
     { "utf8proc", text_utf8proc_version },
     { "pcre2", text_pcre2_version },
 };

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "base/pool.h"
 #include "quantize/calibrate.h"
 
 static qasr_status check_options(const qasr_calibrate_options *opt, qasr_error *err)
@@ -16,8 +17,9 @@ static qasr_status check_options(const qasr_calibrate_options *opt, qasr_error *
             return error_set(err, QASR_E_INVALID, "audio file %zu has no name", i);
     if (!opt->output || !opt->output[0])
         return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
-    if (opt->n_threads < 0 || opt->n_threads > 1024)
-        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to 1024", opt->n_threads);
+    if (opt->n_threads < 0 || opt->n_threads > POOL_MAX_THREADS)
+        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads,
+                         POOL_MAX_THREADS);
     if (opt->max_memory_mb < 0 || opt->limit < 0)
         return error_set(err, QASR_E_INVALID, "max_memory_mb and limit must not be negative");
     return QASR_OK;

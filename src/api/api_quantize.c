@@ -8,6 +8,7 @@
 #include "base/options.h"
 #include "quant/mix.h"
 #include "quantize/convert.h"
+#include "quantize/convert_report.h"
 
 int qasr_can_quantize(void) { return HAVE_QUANTIZE; }
 

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+enum { POOL_MAX_THREADS = 1024 }; /* what the options of the library accept */
+
 typedef struct pool pool;
 
 /* Task index in [0, n_tasks), thread index in [0, pool_threads). */

@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "engine/retry.h"
 
-enum { TEXT_MAX_BYTES = 64 << 20 };
-
 /* ---- segments ------------------------------------------------------------------------------------------ */
 
 qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err)

@@ -8,8 +8,6 @@
 
 #include "base/mem.h"
 
-enum { TEXT_MAX_BYTES = 64 << 20 };
-
 /* Tokens [first, last] of a byte. */
 typedef struct token_range {
     uint32_t first, last;

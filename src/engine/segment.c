@@ -13,7 +13,6 @@
 #include "weights/safetensors_write.h"
 
 enum {
-    TEXT_MAX_BYTES = 64 << 20,
     TOKENS_PER_SECOND = 16,
     TOKENS_EXTRA = 64,
     TOKENS_MIN = 256 /* limit of the answer from the duration */

@@ -7,8 +7,6 @@
 #include "engine/clip.h"
 #include "engine/segment.h"
 
-enum { LONGEST_SEGMENT_S = 1200 }; /* of the reference */
-
 struct qasr_teacher_forcing {
     qasr_session *s;
     segment_job job;
@@ -23,7 +21,7 @@ static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_sam
     call c;
     TRY(call_init(&c, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
-    const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : LONGEST_SEGMENT_S;
+    const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : QASR_LONGEST_SEGMENT_S;
     if ((double)n_samples / AUDIO_RATE > max_s)
         return error_set(err, QASR_E_INVALID,
                          "%.1f s of audio are more than the longest segment, %.1f s: an answer can be given for one "

@@ -6,7 +6,7 @@
 #include "engine/clip.h"
 #include "engine/retry.h"
 
-enum { TEXT_MAX_BYTES = 64 << 20, LOOK_AHEAD = 2 /* clips at a time, times the batch */ };
+enum { LOOK_AHEAD = 2 }; /* clips at a time, times the batch */
 
 typedef struct work {
     call call;

@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/json_file.h"
+#include "base/mem.h"
+
 /* Shapes, memory sizes and loops follow from them. */
 const config_range config_ranges[CONFIG_SIZES] = {
     [CONFIG_ENC_MELS] = { 128, 128, offsetof(model_config, enc.n_mels) },
@@ -140,19 +144,32 @@ static const json_t *find_rope_theta(const json_t *t)
     return v ? v : json_object_get(json_object_get(t, "rope_scaling"), "rope_theta");
 }
 
-/* Stands in text_config, in thinker_config or at the top level; tied where none says a word. */
-static bool find_tied(const json_t *text, const json_t *outer, const json_t *root)
+bool config_tied(const json_t *root, bool unsaid)
 {
-    const json_t *at[] = { text, outer, root };
+    const json_t *thinker = json_object_get(root, "thinker_config"), *outer = thinker ? thinker : root;
+    const json_t *at[] = { json_object_get(outer, "text_config"), outer, root };
     for (size_t i = 0; i < ARRAY_LEN(at); i++) {
         const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
         if (flag)
             return json_is_true(flag);
     }
-    return true;
+    return unsaid;
 }
 
-static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, const json_t *outer)
+const json_t *config_find(const json_t *root, const char *section, const char *key)
+{
+    const json_t *thinker = json_object_get(root, "thinker_config");
+    const json_t *at[] = { section ? json_object_get(thinker, section) : NULL,
+                           section ? json_object_get(root, section) : NULL, thinker, root };
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        const json_t *value = json_object_get(at[i], key);
+        if (value && !json_is_null(value))
+            return value;
+    }
+    return NULL;
+}
+
+static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t)
 {
     static const json_size sizes[] = {
         { CONFIG_DEC_WIDTH, "hidden_size", NULL },         { CONFIG_DEC_LAYERS, "num_hidden_layers", NULL },
@@ -169,7 +186,7 @@ static qasr_status parse_decoder(model_config *c, reader *r, const json_t *t, co
     c->dec.rms_eps = (float)eps;
     if (json_is_true(json_object_get(t, "attention_bias")))
         return error_set(r->err, QASR_E_UNSUPPORTED, "'%s': attention_bias in text_config is not supported", r->path);
-    c->dec.tied_head = find_tied(t, outer, r->root);
+    c->dec.tied_head = config_tied(r->root, true);
     return config_end_decoder(c, r->path, r->err);
 }
 
@@ -189,21 +206,6 @@ static qasr_status parse_eos(model_config *c, const reader *r, const json_t *v)
     return QASR_OK;
 }
 
-static qasr_status load(json_t **root, const char *text, size_t len, const char *path, qasr_error *err)
-{
-    json_error_t je;
-    *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
-    if (!*root && !*je.text)
-        return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
-    if (!*root)
-        return error_set(err, QASR_E_FORMAT, "'%s' is not valid JSON: line %d: %s", path, je.line, je.text);
-    if (!json_is_object(*root)) {
-        json_decref(*root);
-        return error_set(err, QASR_E_FORMAT, "'%s' holds no JSON object", path);
-    }
-    return QASR_OK;
-}
-
 static qasr_status parse(model_config *c, reader *r)
 {
     const json_t *thinker = json_object_get(r->root, "thinker_config");
@@ -218,7 +220,7 @@ static qasr_status parse(model_config *c, reader *r)
                          "'%s' has no audio_config and text_config: not a Qwen3-ASR configuration", r->path);
     c->hf_layout = !thinker;
     TRY(parse_encoder(c, r, audio));
-    TRY(parse_decoder(c, r, json_object_get(outer, "text_config"), outer));
+    TRY(parse_decoder(c, r, json_object_get(outer, "text_config")));
     if (c->enc.d_out != c->dec.d_model)
         return error_set(r->err, QASR_E_FORMAT,
                          "'%s': audio_config.output_dim is %zu, text_config.hidden_size %zu: expected equal", r->path,
@@ -230,13 +232,25 @@ static qasr_status parse(model_config *c, reader *r)
     return parse_eos(c, r, json_object_get(outer, "eos_token_id"));
 }
 
+static qasr_status parse_config(model_config *c, const json_t *root, const char *path, qasr_error *err)
+{
+    reader r = { .root = root, .path = path, .section = "", .err = err };
+    *c = (model_config){ 0 };
+    return parse(c, &r);
+}
+
+static qasr_status parse_generation(model_config *c, const json_t *root, const char *path, qasr_error *err)
+{
+    reader r = { .root = root, .path = path, .section = "", .err = err };
+    const json_t *v = json_object_get(root, "eos_token_id");
+    return v ? parse_eos(c, &r, v) : QASR_OK;
+}
+
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err)
 {
-    *c = (model_config){ 0 };
     json_t *root;
-    TRY(load(&root, text, len, path, err));
-    reader r = { .root = root, .path = path, .section = "", .err = err };
-    qasr_status status = parse(c, &r);
+    TRY(json_file_parse(&root, text, len, path, err));
+    qasr_status status = parse_config(c, root, path, err);
     json_decref(root);
     return status;
 }
@@ -244,11 +258,35 @@ qasr_status config_parse(model_config *c, const char *text, size_t len, const ch
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err)
 {
     json_t *root;
-    TRY(load(&root, text, len, path, err));
-    reader r = { .root = root, .path = path, .section = "", .err = err };
-    const json_t *v = json_object_get(root, "eos_token_id");
-    qasr_status status = v ? parse_eos(c, &r, v) : QASR_OK;
+    TRY(json_file_parse(&root, text, len, path, err));
+    qasr_status status = parse_generation(c, root, path, err);
     json_decref(root);
+    return status;
+}
+
+qasr_status config_read_dir(model_config *c, const char *dir, qasr_error *err)
+{
+    const struct {
+        const char *name;
+        bool required;
+        qasr_status (*parse)(model_config *, const json_t *, const char *, qasr_error *);
+    } files[] = { { "config.json", true, parse_config }, { "generation_config.json", false, parse_generation } };
+    qasr_status status = QASR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(files) && status == QASR_OK; i++) {
+        char *path;
+        json_t *root = NULL;
+        buf text;
+        TRY(file_path_join(&path, dir, files[i].name, err));
+        buf_init(&text, CONFIG_MAX_BYTES);
+        if (files[i].required || file_exists(path)) {
+            status = json_file_read(&root, &text, path, err);
+            if (status == QASR_OK)
+                status = files[i].parse(c, root, path, err);
+        }
+        json_decref(root);
+        buf_free(&text);
+        mem_free(path);
+    }
     return status;
 }
 
@@ -266,5 +304,3 @@ size_t config_audio_tokens(const model_config *c, size_t n_frames)
     return n_frames / c->enc.chunk_frames * config_tokens_per_chunk(c) +
            halve_three_times(n_frames % c->enc.chunk_frames);
 }
-
-const char *config_jansson_version(void) { return jansson_version_str(); }

@@ -11,7 +11,12 @@
 #include "base/error.h"
 #include "weights/weights.h"
 
-enum { CONFIG_MAX_EOS = 8 };
+struct json_t; /* jansson.h */
+
+enum {
+    CONFIG_MAX_EOS = 8,
+    CONFIG_MAX_BYTES = 16 << 20 /* of config.json and the JSON files beside it */
+};
 
 typedef struct model_config {
     struct {
@@ -54,14 +59,24 @@ typedef enum config_size {
     CONFIG_SIZES
 } config_size;
 
+/* Reads config.json of a model directory, and generation_config.json if it is there. Errors: as below, IO. */
+qasr_status config_read_dir(model_config *c, const char *dir, qasr_error *err);
 /* text: config.json, path: for messages. eos stays empty when the config names none ("-hf" does).
  * Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (a forced aligner, other
  * activations), NOMEM. */
-const char *config_jansson_version(void); /* of the library that reads JSON */
-
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
 /* Reads eos_token_id (a number or a list) of generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
+
+/* A key of a parsed config.json in either layout: in a section ("text_config"; NULL: none) of thinker_config or of the
+ * top level, else in these themselves. NULL if it is missing or null. root may be NULL. */
+const struct json_t *config_find(const struct json_t *root, const char *section, const char *key);
+/* tie_word_embeddings of text_config, thinker_config or the top level; unsaid where no level has it. */
+bool config_tied(const struct json_t *root, bool unsaid);
+
+/* The config.json that a GGUF file carries in the key qasr.config: *text, owned by w, and *root, released with
+ * json_decref; both NULL if there is none. Errors: FORMAT (not JSON), NOMEM; *text is set then. */
+qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err);
 
 /* What a GGUF file is to this program; those after DECODER hold a configuration. */
 typedef enum gguf_kind {

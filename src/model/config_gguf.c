@@ -4,16 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "model/config.h"
+#include "weights/gguf_format.h"
 
 #define FIRST_TENSOR_OF_ENCODER "thinker.audio_tower.conv2d1.weight"
 #define EMBEDDING "thinker.model.embed_tokens.weight"
 #define HEAD "thinker.lm_head.weight"
 
-enum {
-    NAME_MAX_BYTES = 96,
-    KEY_LAYOUTS = 3
-}; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
+enum { KEY_LAYOUTS = 3 }; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
 
 /* The number of a layout in that order, -1: none of them. */
 static int key_layout(const weights *w)
@@ -28,7 +27,7 @@ typedef struct size_source {
     uint64_t published; /* or this if it is not 0 */
 } size_source;
 
-#define STT "stt.qwen3_asr."
+#define STT GGUF_STT_PREFIX
 #define CRISP "qwen3asr."
 
 static const size_source size_sources[CONFIG_SIZES] = {
@@ -105,6 +104,21 @@ static qasr_status refuse_aligner(const weights *w, qasr_error *err)
     return QASR_OK;
 }
 
+/* ---- config.json inside -------------------------------------------------------------------------- */
+
+qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err)
+{
+    const wmeta *m = weights_meta_find(w, "qasr.config");
+    char name[256];
+    *root = NULL;
+    *text = NULL;
+    if (!m || m->type != WMETA_STRING)
+        return QASR_OK;
+    *text = m->str;
+    snprintf(name, sizeof name, "%.200s: qasr.config", weights_file_path(w, 0));
+    return json_file_parse(root, m->str, m->str_len, name, err);
+}
+
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
 static bool whole_number(uint64_t *out, const wmeta *m)
@@ -142,7 +156,7 @@ static qasr_status find_size(uint64_t *out, const weights *w, config_size size, 
     if (m)
         return get_whole(out, w, m, err);
     const wtensor *t = from->tensor ? weights_find(w, from->tensor) : NULL;
-    char shown[NAME_MAX_BYTES];
+    char shown[NAMES_MAX_BYTES];
     *out = t ? t->shape[0] : from->published;
     if (*out == 0 && from->tensor)
         return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0),
@@ -161,7 +175,7 @@ static void describe_source(char *out, size_t size, const weights *w, config_siz
 {
     const size_source *from = &size_sources[what];
     const char *key = from->keys[key_layout(w)];
-    char shown[NAME_MAX_BYTES];
+    char shown[NAMES_MAX_BYTES];
     if (from->tensor && !(key && weights_meta_find(w, key)))
         snprintf(out, size, "the first dimension of '%s'",
                  names_shown(shown, sizeof shown, from->tensor, weights_layout(w)));
@@ -173,7 +187,7 @@ static qasr_status read_sizes(model_config *c, const weights *w, config_size fir
 {
     for (int size = (int)first; size <= (int)last; size++) {
         const config_range *range = &config_ranges[size];
-        char source[NAME_MAX_BYTES + 32];
+        char source[NAMES_MAX_BYTES + 32];
         uint64_t n = 0;
         TRY(find_size(&n, w, (config_size)size, err));
         describe_source(source, sizeof source, w, (config_size)size);

@@ -16,8 +16,6 @@
 #include "weights/open.h"
 #include "weights/safetensors.h"
 
-enum { CONFIG_MAX_BYTES = 16 << 20, NAME_MAX_BYTES = 160 };
-
 /* Sizes that shapes are made of. */
 typedef enum dim {
     DIM_VECTOR, /* as rows: the weight is a vector of cols elements */
@@ -153,7 +151,7 @@ static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const
                          .cols = dim_size(c, spec->cols),
                          .is_vector = spec->rows == DIM_VECTOR };
     const wtensor *t = ref->tensor;
-    char shown[NAME_MAX_BYTES];
+    char shown[NAMES_MAX_BYTES];
     if (!t)
         return error_set(err, QASR_E_FORMAT, "'%s' has no tensor '%s'", weights_file_path(w, 0),
                          names_shown(shown, sizeof shown, name, weights_layout(w)));
@@ -168,7 +166,7 @@ static qasr_status bind(weight_ref *ref, const model *m, const weights *w, const
 static qasr_status bind_layers(weight_ref *refs, const model *m, const weights *w, const char *prefix, size_t n_layers,
                                const weight_spec *spec, size_t n_spec, qasr_error *err)
 {
-    char name[NAME_MAX_BYTES];
+    char name[NAMES_MAX_BYTES];
     for (size_t i = 0; i < n_layers; i++)
         for (size_t j = 0; j < n_spec; j++) {
             snprintf(name, sizeof name, "%s%zu.%s", prefix, i, spec[j].name);
@@ -255,38 +253,13 @@ static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_e
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-static qasr_status read_config(model *m, qasr_error *err)
-{
-    const struct {
-        const char *name;
-        bool required;
-        qasr_status (*parse)(model_config *, const char *, size_t, const char *, qasr_error *);
-    } files[] = { { "config.json", true, config_parse }, { "generation_config.json", false, config_parse_generation } };
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        char *path;
-        TRY(file_path_join(&path, m->path, files[i].name, err));
-        buf text;
-        buf_init(&text, CONFIG_MAX_BYTES);
-        qasr_status status = QASR_OK;
-        if (files[i].required || file_exists(path)) {
-            status = file_read_all(&text, path, err);
-            if (status == QASR_OK)
-                status = files[i].parse(&m->config, buf_str(&text), text.len, path, err);
-        }
-        buf_free(&text);
-        mem_free(path);
-        TRY(status);
-    }
-    return QASR_OK;
-}
-
 static qasr_status open_dir(model *m, const qasr_model_options *opt, qasr_error *err)
 {
     if (opt->mmproj)
         return error_set(err, QASR_E_INVALID,
                          "'%s' is given, but '%s' is no llama.cpp model: an mmproj file does not go with it",
                          opt->mmproj, m->path);
-    TRY(read_config(m, err));
+    TRY(config_read_dir(&m->config, m->path, err));
     char *gguf_path;
     TRY(files_choose_decoder(&gguf_path, m->path, opt->decoder_weights, opt->decoder_gguf, err));
     qasr_status status = gguf_path ? weights_open_gguf(&m->decoder, gguf_path, err) : QASR_OK;

@@ -26,57 +26,57 @@ static bool has_extension(const char *path, const char *const *extensions, size_
     return false;
 }
 
-/* Takes path. */
-static qasr_status add(audio_files *s, char *path, qasr_error *err)
+/* Takes ownership of path. */
+static qasr_status add(audio_files *f, char *path, qasr_error *err)
 {
-    if (s->n == s->capacity) {
-        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+    if (f->n == f->capacity) {
+        size_t capacity = f->capacity ? 2 * f->capacity : 64;
         char **more;
         qasr_status status = MEM_ALLOC(&more, capacity, err);
         if (status != QASR_OK) {
             mem_free(path);
             return status;
         }
-        if (s->n)
-            memcpy(more, s->paths, s->n * sizeof *more);
-        mem_free(s->paths);
-        s->paths = more;
-        s->capacity = capacity;
+        if (f->n)
+            memcpy(more, f->paths, f->n * sizeof *more);
+        mem_free(f->paths);
+        f->paths = more;
+        f->capacity = capacity;
     }
-    s->paths[s->n++] = path;
+    f->paths[f->n++] = path;
     return QASR_OK;
 }
 
-static qasr_status add_joined(audio_files *s, const char *dir, const char *name, qasr_error *err)
+static qasr_status add_joined(audio_files *f, const char *dir, const char *name, qasr_error *err)
 {
     char *path;
     TRY(file_path_join(&path, dir, name, err));
-    return add(s, path, err);
+    return add(f, path, err);
 }
 
 static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static qasr_status add_folder(audio_files *s, const char *dir, qasr_error *err)
+static qasr_status add_folder(audio_files *f, const char *dir, qasr_error *err)
 {
-    size_t first = s->n;
+    size_t first = f->n;
     DIR *d = opendir(dir);
     if (!d)
         return error_set_errno(err, "cannot list '%s'", dir);
     qasr_status status = QASR_OK;
     for (struct dirent *e; status == QASR_OK && (e = readdir(d));)
         if (e->d_name[0] != '.' && has_extension(e->d_name, audio_extensions, ARRAY_LEN(audio_extensions)))
-            status = add_joined(s, dir, e->d_name, err);
+            status = add_joined(f, dir, e->d_name, err);
     closedir(d);
     TRY(status);
-    if (s->n == first)
+    if (f->n == first)
         return error_set(err, QASR_E_INVALID, "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3 and the like)",
                          dir);
-    qsort(s->paths + first, s->n - first, sizeof *s->paths, compare_paths);
+    qsort(f->paths + first, f->n - first, sizeof *f->paths, compare_paths);
     return QASR_OK;
 }
 
-/* Lines of text, which is cut up. root NULL: paths are as they stand. */
-static qasr_status add_lines(audio_files *s, char *text, const char *root, qasr_error *err)
+/* Adds the lines of text, which is modified. root: folder of relative paths; NULL: paths are taken unchanged. */
+static qasr_status add_lines(audio_files *f, char *text, const char *root, qasr_error *err)
 {
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
@@ -90,42 +90,42 @@ static qasr_status add_lines(audio_files *s, char *text, const char *root, qasr_
             TRY(file_path_join(&path, root, line, err));
         else
             TRY(mem_strdup(&path, line, err));
-        TRY(add(s, path, err));
+        TRY(add(f, path, err));
     }
     return QASR_OK;
 }
 
-static qasr_status add_list_text(audio_files *s, char *text, const char *list, qasr_error *err)
+static qasr_status add_list_text(audio_files *f, char *text, const char *list, qasr_error *err)
 {
     static const char header[] = "file\t";
     char *root, *table;
     if (strncmp(text, header, strlen(header)) != 0)
-        return add_lines(s, text, NULL, err);
+        return add_lines(f, text, NULL, err);
     TRY(mem_strdup(&root, list, err));
     char *slash = strrchr(root, '/');
     if (slash)
         slash[slash == root] = 0; /* "/list.tsv" lies in "/" */
     table = strchr(text, '\n');
-    qasr_status status = table ? add_lines(s, table, slash ? root : ".", err) : QASR_OK;
+    qasr_status status = table ? add_lines(f, table, slash ? root : ".", err) : QASR_OK;
     mem_free(root);
     return status;
 }
 
-static qasr_status add_list(audio_files *s, const char *list, qasr_error *err)
+static qasr_status add_list(audio_files *f, const char *list, qasr_error *err)
 {
     buf text;
-    size_t first = s->n;
+    size_t first = f->n;
     buf_init(&text, MAX_LIST_BYTES);
     qasr_status status = file_read_all(&text, list, err);
     if (status == QASR_OK && text.data)
-        status = add_list_text(s, text.data, list, err);
-    if (status == QASR_OK && s->n == first)
+        status = add_list_text(f, text.data, list, err);
+    if (status == QASR_OK && f->n == first)
         status = error_set(err, QASR_E_INVALID, "'%s' names no audio files", list);
     buf_free(&text);
     return status;
 }
 
-qasr_status audio_files_find(audio_files *s, const char *const *names, size_t n, size_t limit, qasr_error *err)
+qasr_status audio_files_find(audio_files *f, const char *const *names, size_t n, size_t limit, qasr_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         char *path;
@@ -133,23 +133,23 @@ qasr_status audio_files_find(audio_files *s, const char *const *names, size_t n,
             return error_set(err, QASR_E_INVALID,
                              "standard input ('-') cannot be used here: the audio may be read several times");
         if (file_is_dir(names[i])) {
-            TRY(add_folder(s, names[i], err));
+            TRY(add_folder(f, names[i], err));
         } else if (has_extension(names[i], list_extensions, ARRAY_LEN(list_extensions))) {
-            TRY(add_list(s, names[i], err));
+            TRY(add_list(f, names[i], err));
         } else {
             TRY(mem_strdup(&path, names[i], err));
-            TRY(add(s, path, err));
+            TRY(add(f, path, err));
         }
     }
-    while (limit && s->n > limit)
-        mem_free(s->paths[--s->n]);
+    while (limit && f->n > limit)
+        mem_free(f->paths[--f->n]);
     return QASR_OK;
 }
 
-void audio_files_free(audio_files *s)
+void audio_files_free(audio_files *f)
 {
-    while (s->n)
-        mem_free(s->paths[--s->n]);
-    mem_free(s->paths);
-    *s = (audio_files){ 0 };
+    while (f->n)
+        mem_free(f->paths[--f->n]);
+    mem_free(f->paths);
+    *f = (audio_files){ 0 };
 }

@@ -1,4 +1,4 @@
-/* The audio files that a list of names stands for: files, folders, and lists of files. */
+/* Expands names of files, folders and lists of files into paths of audio files. */
 #ifndef QASR_QUANTIZE_AUDIO_FILES_H
 #define QASR_QUANTIZE_AUDIO_FILES_H
 
@@ -14,9 +14,9 @@ typedef struct audio_files {
 /* A folder gives the audio files in it (by their extensions), sorted by name; a name that ends in .txt or .tsv is a
  * list with one path per line, or, when its first line begins with "file" and a tab, a table whose first column has
  * paths relative to its folder; any other name is an audio file. At most limit files, 0: all. Files are not opened.
- * Errors: IO, INVALID (standard input, no files), FORMAT (a list that is too long), NOMEM. Zeroed at first; freed by
- * the caller, after an error too. */
-qasr_status audio_files_find(audio_files *s, const char *const *names, size_t n, size_t limit, qasr_error *err);
-void audio_files_free(audio_files *s);
+ * Errors: IO, INVALID (standard input, no files), FORMAT (a list that is too long), NOMEM. f is zeroed before the call
+ * and freed by the caller, after an error too. */
+qasr_status audio_files_find(audio_files *f, const char *const *names, size_t n, size_t limit, qasr_error *err);
+void audio_files_free(audio_files *f);
 
 #endif

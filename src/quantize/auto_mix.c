@@ -1,5 +1,5 @@
-/* See auto_mix.h. Matrices with the same input are measured together, as the factor of its moments takes longest. A
- * task is a batch of rows in one type; sums of tasks are added up in their order. */
+/* See auto_mix.h. Matrices with the same input are measured together, as factoring its moments takes longest. A task is
+ * a batch of rows in one type; the results of tasks are added up in order. */
 #include "quantize/auto_mix.h"
 
 #include <math.h>
@@ -9,16 +9,13 @@
 #include "quantize/bit_budget.h"
 #include "quantize/gptq.h"
 
-enum {
-    SAMPLE_BATCHES = 8, /* of GPTQ_ROWS rows, spread over the matrix */
-    MAX_NAME = 128
-};
+enum { SAMPLE_BATCHES = 8 }; /* of GPTQ_ROWS rows, spread over the matrix */
 
-#define WEIGHTS QUANT_F32 /* instead of a type: the weights themselves */
+#define WEIGHTS QUANT_F32 /* not a candidate: its tasks measure the weights themselves */
 
-/* How much the same relative error does where: as measured on the demo model (docs/evaluation.md). Outputs of o_proj
- * and down_proj are added to the stream between the layers as they are, those of the head are the logits; those of the
- * others pass an attention, or a product with other numbers, first. */
+/* Weight of the same relative error in different places, measured on the demo model (docs/evaluation.md). Outputs of
+ * o_proj and down_proj are added directly to the residual stream, those of the head are the logits; the others first
+ * pass through attention or a product. */
 static const struct {
     const char *end;
     double weight;
@@ -37,15 +34,15 @@ typedef struct scratch {
 
 typedef struct job {
     auto_mix *mix;
-    plan_entry **entries; /* [n] of the mix */
+    plan_entry **entries; /* [n], of the mix */
     budget_item *items;   /* [n] */
     bool *done;           /* [n] */
     size_t n;
     uint64_t bytes_total, bytes_done;
     scratch *scratch;    /* [pool threads] */
-    double *energies;    /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT] of the matrix at work */
-    const plan_entry *e; /* the matrix at work, what is known of its inputs: */
-    hessian hessian;     /* factor NULL: squares only */
+    double *energies;    /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT], of the current matrix */
+    const plan_entry *e; /* the current matrix; its inputs: */
+    hessian hessian;     /* factor NULL: mean squares only */
     const float *importance;
 } job;
 
@@ -82,8 +79,8 @@ static qasr_status list_entries(job *j, qasr_error *err)
     }
     if (j->n == 0)
         return error_set(err, QASR_E_INVALID,
-                         "there is nothing to mix types for: no matrix of the decoder is in scope, known to the "
-                         "calibration, and without a type of its own");
+                         "there is nothing to mix types for: no matrix of the decoder is in scope, covered by the "
+                         "calibration and without a type given by name");
     return QASR_OK;
 }
 
@@ -112,7 +109,7 @@ static size_t n_batches(const plan_entry *e)
     return all < SAMPLE_BATCHES ? (size_t)all : SAMPLE_BATCHES;
 }
 
-/* Of the outputs that rows x would give: their mean squares, added up. */
+/* Sum of the mean squares of the outputs of rows x. */
 static double energy(const job *j, const float *x, size_t n_rows)
 {
     size_t cols = (size_t)j->e->row_values;
@@ -155,7 +152,7 @@ static void batch_task(void *arg, size_t task, unsigned thread)
     *to = 0;
     for (size_t i = 0; i < n_rows * cols; i++)
         if (!isfinite(s->x[i]))
-            return; /* the conversion says which */
+            return; /* the conversion reports it */
     if (type != WEIGHTS)
         round_rows(j, type, n_rows, s);
     *to = energy(j, type == WEIGHTS ? s->x : s->y, n_rows);
@@ -196,13 +193,13 @@ static qasr_status report_progress(const job *j, qasr_error *err)
     return QASR_OK;
 }
 
-/* Matrix i and those with the same input, of which it is the first. */
+/* Measures matrix i and the later ones with the same input. */
 static qasr_status measure_group(job *j, size_t i, qasr_error *err)
 {
-    char source[MAX_NAME], other[MAX_NAME];
+    char source[NAMES_MAX_BYTES], other[NAMES_MAX_BYTES];
     const plan_entry *e = j->entries[i];
     size_t cols = (size_t)e->row_values;
-    calibration_source(source, sizeof source, e->t->canonical); /* fits, or it would not be calibrated */
+    calibration_source(source, sizeof source, e->t->canonical); /* fits: calibrated matrices were checked */
     TRY(calibration_importance(j->mix->calibration, e->t->canonical, cols, &j->importance, NULL, err));
     TRY(calibration_hessian(j->mix->calibration, e->t->canonical, cols, &j->hessian, j->mix->pool, err));
     qasr_status status = QASR_OK;

@@ -1,6 +1,6 @@
-/* See bit_budget.h. A step may skip types, so that the steps of an item follow the lower hull of its harm over its
- * size; by the exchange argument of Lagrange multipliers the choice is the best of its own size until the first step
- * that does not fit. */
+/* See bit_budget.h. A step may skip types, so the steps of an item follow the lower hull of its sensitivity over its
+ * size; by the exchange argument of Lagrange multipliers the choice is optimal for its size until the first step that
+ * does not fit. */
 #include "quantize/bit_budget.h"
 
 static double item_bits(const budget_item *item, quant_type type)
@@ -27,7 +27,7 @@ static double sum_values(const budget_item *items, size_t n)
 
 double budget_bits(const budget_item *items, size_t n) { return n ? sum_bits(items, n) / sum_values(items, n) : 0; }
 
-/* Of the types of fewest bits the one that harms least. */
+/* Takes the smallest candidate; of several, the one with the smallest sensitivity. */
 static void take_smallest(budget_item *item)
 {
     bool found = false;
@@ -44,7 +44,7 @@ static void take_smallest(budget_item *item)
 typedef struct step {
     budget_item *item; /* NULL: none */
     quant_type type;
-    double gain; /* harm saved per bit */
+    double gain; /* reduction of sensitivity per bit */
 } step;
 
 static void consider(step *best, budget_item *item, quant_type type, double room)
@@ -72,7 +72,7 @@ qasr_status budget_choose(budget_item *items, size_t n, double bits, qasr_error 
         take_smallest(&items[i]);
     double used = sum_bits(items, n); /* whole numbers below 2^53: exact */
     if (used > budget)
-        return error_set(err, QASR_E_INVALID, "%g bits per weight are asked for, and the smallest types take %g", bits,
+        return error_set(err, QASR_E_INVALID, "%g bits per weight are too few: the smallest types take %g", bits,
                          budget_bits(items, n));
     for (step s; (s = find_step(items, n, budget - used)).item;) {
         used += item_bits(s.item, s.type) - item_bits(s.item, s.item->type);

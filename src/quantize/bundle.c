@@ -1,7 +1,6 @@
-/* Keys and tables of a file that holds a whole model: configuration and tokenizer go in as they were read, so that a
- * file made from a model directory and one made from another GGUF file say the same in the same form. What
- * configurations do not always say, and the network does not depend on, is copied from the input or is what all
- * published models have. */
+/* See bundle.h. Configuration and tokenizer are written from their parsed form, so files made from a model directory
+ * and from another GGUF file are alike. Values that some configurations lack, and that the network does not depend on,
+ * are copied from the input or are those of all published models. */
 #include "quantize/bundle.h"
 
 #include <ctype.h>
@@ -9,14 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
-#define STT "stt.qwen3_asr."
+#define STT GGUF_STT_PREFIX
 #define TOKENS "tokenizer.ggml."
 
-enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, MAX_TEMPLATE_BYTES = 4 << 20 };
+enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3 };
 
 /* ---- tables of the front end ------------------------------------------------------------------ */
 
@@ -40,53 +41,46 @@ static wtensor table(const char *name, const float *data, unsigned n_dims, uint6
 
 qasr_status bundle_create(bundle **out, const qasr_model *m, qasr_error *err)
 {
-    bundle *x;
-    TRY(MEM_CALLOC(&x, 1, err));
-    mel_get_filters(m->features, x->filters);
-    mel_get_window(m->features, x->window);
-    x->tensors[0] = table("frontend.mel_filterbank", x->filters, 2, MEL_BINS, MEL_SPECTRUM);
-    x->tensors[1] = table("frontend.window", x->window, 1, MEL_FFT, 1);
-    *out = x;
+    bundle *b;
+    TRY(MEM_CALLOC(&b, 1, err));
+    mel_get_filters(m->features, b->filters);
+    mel_get_window(m->features, b->window);
+    b->tensors[0] = table("frontend.mel_filterbank", b->filters, 2, MEL_BINS, MEL_SPECTRUM);
+    b->tensors[1] = table("frontend.window", b->window, 1, MEL_FFT, 1);
+    *out = b;
     return QASR_OK;
 }
 
-void bundle_free(bundle *x) { mem_free(x); }
+void bundle_free(bundle *b) { mem_free(b); }
 
-const wtensor *bundle_tensors(const bundle *x, size_t *n)
+const wtensor *bundle_tensors(const bundle *b, size_t *n)
 {
-    *n = ARRAY_LEN(x->tensors);
-    return x->tensors;
+    *n = ARRAY_LEN(b->tensors);
+    return b->tensors;
 }
 
-/* ---- what only some configurations say -------------------------------------------------------- */
-
-/* A member of thinker_config.SECTION, or of SECTION in the flat layout. */
-static const json_t *config_value(const json_t *root, const char *section, const char *key)
-{
-    const json_t *thinker = json_object_get(root, "thinker_config");
-    return json_object_get(json_object_get(thinker ? thinker : root, section), key);
-}
+/* ---- optional values of configurations -------------------------------------------------------- */
 
 /* The input's own key, else this JSON value, else a default. */
-static qasr_status add_number(gguf_writer *g, const input_model *o, const char *key, const json_t *value,
+static qasr_status add_number(gguf_writer *g, const input_model *in, const char *key, const json_t *value,
                               size_t fallback, qasr_error *err)
 {
-    const wmeta *m = input_model_key(o, key);
+    const wmeta *m = input_model_key(in, key);
     if (m && m->type == WMETA_U32)
         return gguf_writer_meta_copy(g, m, err);
     json_int_t n = json_is_integer(value) ? json_integer_value(value) : 0;
     return gguf_writer_meta_u32(g, key, n > 0 && n <= INT32_MAX ? (uint32_t)n : (uint32_t)fallback, err);
 }
 
-/* The three parts that multimodal models split the rotation into; with audio alone they turn alike. */
-static qasr_status add_rope_sections(gguf_writer *g, const input_model *o, const json_t *root, size_t head_dim,
+/* Multimodal models split the rotary embedding into three parts; with audio alone all three rotate alike. */
+static qasr_status add_rope_sections(gguf_writer *g, const input_model *in, const json_t *root, size_t head_dim,
                                      qasr_error *err)
 {
-    const json_t *list = json_object_get(config_value(root, "text_config", "rope_scaling"), "mrope_section");
+    const json_t *list = json_object_get(config_find(root, "text_config", "rope_scaling"), "mrope_section");
     size_t h = head_dim / 2 * 5 / 16, t = head_dim / 2 - 2 * h; /* 24, 20, 20 of 64 */
-    TRY(add_number(g, o, STT "decoder.rope_mrope_section_t", json_array_get(list, 0), t, err));
-    TRY(add_number(g, o, STT "decoder.rope_mrope_section_h", json_array_get(list, 1), h, err));
-    TRY(add_number(g, o, STT "decoder.rope_mrope_section_w", json_array_get(list, 2), h, err));
+    TRY(add_number(g, in, STT "decoder.rope_mrope_section_t", json_array_get(list, 0), t, err));
+    TRY(add_number(g, in, STT "decoder.rope_mrope_section_h", json_array_get(list, 1), h, err));
+    TRY(add_number(g, in, STT "decoder.rope_mrope_section_w", json_array_get(list, 2), h, err));
     return gguf_writer_meta_bool(g, STT "decoder.rope_mrope_interleaved", true, err);
 }
 
@@ -104,7 +98,7 @@ static qasr_status add_numbers(gguf_writer *g, const number *numbers, size_t n, 
     return QASR_OK;
 }
 
-static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root,
+static qasr_status add_encoder(gguf_writer *g, const input_model *in, const model_config *c, const json_t *root,
                                qasr_error *err)
 {
     const number numbers[] = {
@@ -119,13 +113,13 @@ static qasr_status add_encoder(gguf_writer *g, const input_model *o, const model
         { STT "encoder.n_window_infer", c->enc.window_frames },
     };
     TRY(add_numbers(g, numbers, ARRAY_LEN(numbers), err));
-    TRY(add_number(g, o, STT "encoder.max_source_positions", config_value(root, "audio_config", "max_source_positions"),
+    TRY(add_number(g, in, STT "encoder.max_source_positions", config_find(root, "audio_config", "max_source_positions"),
                    1500, err));
-    TRY(add_number(g, o, STT "encoder.conv_chunksize", config_value(root, "audio_config", "conv_chunksize"), 500, err));
+    TRY(add_number(g, in, STT "encoder.conv_chunksize", config_find(root, "audio_config", "conv_chunksize"), 500, err));
     return gguf_writer_meta_str(g, STT "encoder.activation", "gelu", err);
 }
 
-static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model_config *c, const json_t *root,
+static qasr_status add_decoder(gguf_writer *g, const input_model *in, const model_config *c, const json_t *root,
                                qasr_error *err)
 {
     const number numbers[] = {
@@ -142,8 +136,8 @@ static qasr_status add_decoder(gguf_writer *g, const input_model *o, const model
     TRY(gguf_writer_meta_str(g, STT "decoder.hidden_act", "silu", err));
     TRY(gguf_writer_meta_f32(g, STT "decoder.rms_norm_eps", c->dec.rms_eps, err));
     TRY(gguf_writer_meta_f32(g, STT "decoder.rope_theta", (float)c->dec.rope_theta, err));
-    TRY(add_rope_sections(g, o, root, c->dec.head_dim, err));
-    return gguf_writer_meta_bool(g, STT "decoder.tie_word_embeddings", o->tied, err);
+    TRY(add_rope_sections(g, in, root, c->dec.head_dim, err));
+    return gguf_writer_meta_bool(g, STT "decoder.tie_word_embeddings", in->tied, err);
 }
 
 static qasr_status add_frontend(gguf_writer *g, qasr_error *err)
@@ -154,7 +148,7 @@ static qasr_status add_frontend(gguf_writer *g, qasr_error *err)
         { "stt.frontend.n_fft", MEL_FFT },
         { "stt.frontend.win_length", MEL_FFT },
         { "stt.frontend.hop_length", MEL_HOP },
-        { "stt.frontend.chunk_length", 30 }, /* left over from Whisper, like the next */
+        { "stt.frontend.chunk_length", 30 }, /* inherited from Whisper, like the next two */
         { "stt.frontend.n_samples", 30 * AUDIO_RATE },
         { "stt.frontend.nb_max_frames", 30 * AUDIO_RATE / MEL_HOP },
     };
@@ -186,7 +180,7 @@ static qasr_status add_frontend(gguf_writer *g, qasr_error *err)
 
 /* ---- tokenizer -------------------------------------------------------------------------------- */
 
-/* What the walks over tokens and merges need. */
+/* State while the tokens or merges are enumerated. */
 typedef struct list_writer {
     gguf_writer *g;
     size_t n;
@@ -232,7 +226,7 @@ static qasr_status add_merges(gguf_writer *g, const tokenizer *t, qasr_error *er
     return tokenizer_each_merge(t, put_text, &l, err);
 }
 
-/* The layout has room for one end token; readers know two more by name. */
+/* The layout has room for one end token; readers find two more by name. */
 static qasr_status add_end_tokens(gguf_writer *g, const qasr_model *m, qasr_error *err)
 {
     int32_t end = tokenizer_added_id(m->tokenizer, "<|im_end|>"),
@@ -242,9 +236,8 @@ static qasr_status add_end_tokens(gguf_writer *g, const qasr_model *m, qasr_erro
         first = m->eos[i] == end ? end : first;
     for (size_t i = 0; i < m->n_eos; i++)
         if (m->eos[i] != first && m->eos[i] != end && m->eos[i] != pad)
-            log_warning(
-                "end token %d has no place in the file, which names one beside '<|im_end|>' and '<|endoftext|>'",
-                (int)m->eos[i]);
+            log_warning("end token %d is left out: the file can name only one besides '<|im_end|>' and '<|endoftext|>'",
+                        (int)m->eos[i]);
     TRY(gguf_writer_meta_u32(g, TOKENS "eos_token_id", (uint32_t)first, err));
     return pad < 0 ? QASR_OK : gguf_writer_meta_u32(g, TOKENS "padding_token_id", (uint32_t)pad, err);
 }
@@ -267,35 +260,33 @@ static qasr_status add_audio_tokens(gguf_writer *g, const tokenizer *t, qasr_err
     return QASR_OK;
 }
 
-/* chat_template of one of the model directory's files, if it is there. *found is owned by *root. */
+/* chat_template of a file of the model directory; *found is owned by *root, NULL if there is none. */
 static qasr_status read_template(json_t **root, const char **found, const char *dir, const char *name, qasr_error *err)
 {
     char *path;
     buf text;
     *found = NULL;
     TRY(file_path_join(&path, dir, name, err));
-    buf_init(&text, MAX_TEMPLATE_BYTES);
-    qasr_status status = file_exists(path) ? file_read_all(&text, path, err) : QASR_OK;
-    if (status == QASR_OK && text.len)
-        *root = json_loadb(buf_str(&text), text.len, 0, NULL);
+    buf_init(&text, CONFIG_MAX_BYTES);
+    qasr_status status = file_exists(path) ? json_file_read(root, &text, path, err) : QASR_OK;
     *found = json_string_value(json_object_get(*root, "chat_template"));
     buf_free(&text);
     mem_free(path);
     return status;
 }
 
-static qasr_status add_template(gguf_writer *g, const input_model *o, qasr_error *err)
+static qasr_status add_template(gguf_writer *g, const input_model *in, qasr_error *err)
 {
     static const char key[] = "tokenizer.chat_template", *const files[] = { "chat_template.json",
                                                                             "tokenizer_config.json" };
-    const wmeta *m = input_model_key(o, key);
+    const wmeta *m = input_model_key(in, key);
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     const char *found = NULL;
     qasr_status status = QASR_OK;
-    for (size_t i = 0; i < ARRAY_LEN(files) && !o->model->checkpoint->in_gguf && !found && status == QASR_OK; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(files) && !in->model->checkpoint->in_gguf && !found && status == QASR_OK; i++) {
         json_t *root = NULL;
-        status = read_template(&root, &found, o->dir, files[i], err);
+        status = read_template(&root, &found, in->dir, files[i], err);
         if (status == QASR_OK && found)
             status = gguf_writer_meta_str(g, key, found, err);
         json_decref(root);
@@ -303,21 +294,21 @@ static qasr_status add_template(gguf_writer *g, const input_model *o, qasr_error
     return status;
 }
 
-static qasr_status add_tokenizer(gguf_writer *g, const input_model *o, qasr_error *err)
+static qasr_status add_tokenizer(gguf_writer *g, const input_model *in, qasr_error *err)
 {
-    const qasr_model *m = o->model;
+    const qasr_model *m = in->model;
     TRY(gguf_writer_meta_str(g, TOKENS "model", "gpt2", err));
     TRY(gguf_writer_meta_str(g, TOKENS "pre", "qwen2", err));
     TRY(add_tokens(g, m->tokenizer, m->checkpoint->config.dec.n_vocab, err));
     TRY(add_merges(g, m->tokenizer, err));
     TRY(add_end_tokens(g, m, err));
     TRY(gguf_writer_meta_bool(g, TOKENS "add_bos_token", false, err));
-    return add_template(g, o, err);
+    return add_template(g, in, err);
 }
 
-/* ---- what it is called ------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------ */
 
-/* "782M", "2.0B": weights, without those that stand for others. */
+/* "782M", "2.0B": the number of weights that are written. */
 static qasr_status add_size_label(gguf_writer *g, const plan *p, qasr_error *err)
 {
     char label[32];
@@ -334,11 +325,11 @@ static qasr_status add_size_label(gguf_writer *g, const plan *p, qasr_error *err
     return gguf_writer_meta_str(g, "general.size_label", label, err);
 }
 
-static qasr_status add_languages(gguf_writer *g, const input_model *o, const json_t *root, qasr_error *err)
+static qasr_status add_languages(gguf_writer *g, const input_model *in, const json_t *root, qasr_error *err)
 {
     static const char key[] = "general.languages";
     const json_t *list = json_object_get(root, "support_languages");
-    const wmeta *m = input_model_key(o, key);
+    const wmeta *m = input_model_key(in, key);
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     if (json_array_size(list) == 0)
@@ -353,14 +344,14 @@ static qasr_status add_languages(gguf_writer *g, const input_model *o, const jso
     return QASR_OK;
 }
 
-/* The name in lower case, as others derive it. */
-static qasr_status add_variant(gguf_writer *g, const input_model *o, qasr_error *err)
+/* The name in lower case, as other programs derive it. */
+static qasr_status add_variant(gguf_writer *g, const input_model *in, qasr_error *err)
 {
-    const wmeta *m = input_model_key(o, "stt.variant");
+    const wmeta *m = input_model_key(in, "stt.variant");
     if (m)
         return gguf_writer_meta_copy(g, m, err);
     char *name;
-    TRY(mem_strdup(&name, o->name, err));
+    TRY(mem_strdup(&name, in->name, err));
     for (char *c = name; *c; c++)
         *c = *c == ' ' ? '-' : (char)tolower((unsigned char)*c);
     qasr_status status = gguf_writer_meta_str(g, "stt.variant", name, err);
@@ -368,28 +359,18 @@ static qasr_status add_variant(gguf_writer *g, const input_model *o, qasr_error 
     return status;
 }
 
-static qasr_status add_all(gguf_writer *g, const input_model *o, const plan *p, const json_t *root, qasr_error *err)
+qasr_status bundle_add_metadata(gguf_writer *g, const input_model *in, const plan *p, qasr_error *err)
 {
-    const model_config *c = &o->model->checkpoint->config;
+    const model_config *c = &in->model->checkpoint->config;
+    const json_t *root = in->config_root;
     TRY(gguf_writer_meta_str(g, "general.basename", "qwen3-asr", err));
     TRY(add_size_label(g, p, err));
-    TRY(add_languages(g, o, root, err));
-    TRY(add_variant(g, o, err));
+    TRY(add_languages(g, in, root, err));
+    TRY(add_variant(g, in, err));
     TRY(gguf_writer_meta_bool(g, "stt.capability.lang_detect", true, err));
-    TRY(add_encoder(g, o, c, root, err));
-    TRY(add_decoder(g, o, c, root, err));
-    TRY(add_audio_tokens(g, o->model->tokenizer, err));
+    TRY(add_encoder(g, in, c, root, err));
+    TRY(add_decoder(g, in, c, root, err));
+    TRY(add_audio_tokens(g, in->model->tokenizer, err));
     TRY(add_frontend(g, err));
-    return add_tokenizer(g, o, err);
-}
-
-qasr_status bundle_add_metadata(gguf_writer *g, const input_model *o, const plan *p, qasr_error *err)
-{
-    json_t *root =
-        o->config ? json_loads(o->config, 0, NULL) : NULL; /* was parsed before: cannot fail but for memory */
-    if (o->config && !root)
-        return error_set(err, QASR_E_NOMEM, "out of memory for the configuration");
-    qasr_status status = add_all(g, o, p, root, err);
-    json_decref(root);
-    return status;
+    return add_tokenizer(g, in, err);
 }

@@ -1,10 +1,9 @@
 /* Statistics of the inputs of a model's matrices: audio files in, a GGUF file of sums out.
  *
- * The clips are transcribed as usual, in float32, while a watch on the network (net_watch_fn) copies the rows of every
- * input, weighted, into a small block of its own; a full block is squared and multiplied with itself, and added to the
- * sums. The blocks make the sums depend on the order of an input's rows alone, and that depends on the clips alone: not
- * on the threads, nor on which inputs are watched. So when not all sums fit into memory, the inputs take turns, a group
- * of them in each pass over the audio, and the file is the same. */
+ * The clips are transcribed as usual, in float32, while a watch on the network (net_watch_fn) adds the rows of every
+ * input to its moments (input_moments.h). These depend only on the order of an input's rows, and so only on the clips:
+ * not on the threads, nor on which inputs are watched. If the sums do not all fit into memory, each pass over the audio
+ * collects a group of them, and the file is the same. */
 #include "quantize/calibrate.h"
 
 #include <inttypes.h>
@@ -15,27 +14,25 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/engine.h"
 #include "model/stages.h"
 #include "quantize/audio_files.h"
 #include "quantize/calibration_file.h"
+#include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
 #include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
 enum {
-    SEGMENT_SECONDS = 30, /* longer audio is cut: keys and values in float32 are large */
-    OUT_FLOATS = 1 << 18  /* written at a time */
+    OUT_FLOATS = 1 << 18, /* written at a time */
+    DEFAULT_MEMORY_MB = 2048
 };
-#define MAX_KV_BYTES ((uint64_t)512 << 20)
-#define DEFAULT_MEMORY_MB 2048
 
-/* What one or more matrices are multiplied with. */
+/* The input of one or more matrices. */
 typedef struct input {
     stage stage; /* its first matrix gives the name */
     size_t cols;
     size_t sums_index[STAGE_MAX_MATRICES], counts_index[STAGE_MAX_MATRICES], products_index; /* tensors of the file */
-    input_moments sums; /* while its group is at work; the numbers of rows stay */
+    input_moments sums; /* while its group is collected; the row counts remain */
 } input;
 
 typedef struct job {
@@ -45,8 +42,8 @@ typedef struct job {
     qasr_session *session;
     input *inputs;
     size_t n_inputs;
-    size_t group, group_end; /* inputs at work */
-    const input *previous;   /* of the product before the next; NULL: none yet */
+    size_t group, group_end; /* inputs [group, group_end) are being collected */
+    const input *previous;   /* of the last product; NULL: none yet */
     device_mem *group_mem;
     gguf_writer *out;
     float *host; /* [OUT_FLOATS] */
@@ -57,7 +54,7 @@ typedef struct job {
     qasr_error failure; /* of a clip, or the caller cancelled */
 } job;
 
-/* ---- which inputs --------------------------------------------------------------------------------- */
+/* ---- inputs --------------------------------------------------------------------------------------- */
 
 static qasr_status list_inputs(job *j, qasr_error *err)
 {
@@ -76,7 +73,7 @@ static unsigned wanted(const job *j) { return MOMENTS_SQUARES | (j->opt->covaria
 
 static uint64_t input_bytes(const job *j, const input *in) { return input_moments_bytes(in->cols, wanted(j)); }
 
-/* End of the group that begins at an input: as many as fit. */
+/* End of the group that starts at an input: as many as fit. */
 static size_t find_group_end(const job *j, size_t first)
 {
     uint64_t limit = (uint64_t)(j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB) << 20, bytes = 0;
@@ -92,7 +89,7 @@ static qasr_status count_passes(job *j, qasr_error *err)
         size_t end = find_group_end(j, first);
         if (end == first)
             return error_set(
-                err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d: raise --max-memory",
+                err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d; raise --max-memory",
                 j->inputs[first].stage.refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
                 j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
         first = end;
@@ -102,7 +99,8 @@ static qasr_status count_passes(job *j, qasr_error *err)
 
 /* ---- collecting ----------------------------------------------------------------------------------- */
 
-/* The matrices of the last product are not needed before all others were: the sums take the place of their pages. */
+/* Releases the pages of the last product's matrices, which are needed again only after all others; the sums use them.
+ */
 static void watch(void *user, dmat x, dmat w, net_rows rows)
 {
     job *j = user;
@@ -122,7 +120,7 @@ static qasr_status begin_group(job *j, qasr_error *err)
     for (size_t i = j->group; i < j->group_end; i++)
         bytes += input_bytes(j, &j->inputs[i]);
     if (bytes > SIZE_MAX)
-        return error_set(err, QASR_E_NOMEM, "%" PRIu64 " bytes of statistics do not fit into the address space", bytes);
+        return error_set(err, QASR_E_NOMEM, "%" PRIu64 " bytes of statistics exceed the address space", bytes);
     TRY(device_alloc(d, &j->group_mem, (size_t)bytes, err));
     device_begin(d);
     for (size_t i = j->group; i < j->group_end; i++) {
@@ -159,7 +157,7 @@ static void count_result(job *j, const qasr_result *r)
     j->audio_s += r->timings.audio_s;
 }
 
-/* What is done, with the caller's wish. */
+/* Non-zero: the caller cancels. */
 static int report_progress(job *j)
 {
     char what[64];
@@ -172,7 +170,7 @@ static int report_progress(job *j)
 static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
     job *j = user;
-    if (j->failure.status != QASR_OK) { /* the others only come back */
+    if (j->failure.status != QASR_OK) { /* the remaining clips are only handed back */
         engine_result_free(result);
         return 1;
     }
@@ -191,14 +189,8 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
 
 static qasr_status run_audio(job *j, qasr_error *err)
 {
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_segment_s = SEGMENT_SECONDS;
-    opt.no_retry = 1; /* every sound counts once */
     j->n_given = j->n_done = 0;
-    qasr_status status = engine_transcribe_many(j->session, &opt, give_clip, take_result, j, err);
-    if (j->failure.status != QASR_OK)
-        return error_set(err, j->failure.status, "%s", j->failure.message);
-    return status;
+    return calibration_session_run(j->session, give_clip, take_result, j, &j->failure, err);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------- */
@@ -233,7 +225,7 @@ static uint32_t mean_tokens(const job *j)
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
-/* After the first pass: how many segments there were is known then. */
+/* Called after the first pass, which counts the segments. */
 static qasr_status write_header(const job *j, qasr_error *err)
 {
     if (j->n_segments == 0)
@@ -250,7 +242,7 @@ static qasr_status write_header(const job *j, qasr_error *err)
     return gguf_writer_begin_data(j->out, err);
 }
 
-/* A row of the device to tensors [n], all the same. */
+/* Writes a row of the device to each of tensors [n]. */
 static qasr_status write_row(const job *j, const input *in, dmat row, const size_t *tensors, size_t n, qasr_error *err)
 {
     for (size_t i = 0; i < row.cols; i += OUT_FLOATS) {
@@ -261,7 +253,7 @@ static qasr_status write_row(const job *j, const input *in, dmat row, const size
             if (!isfinite(j->host[k]))
                 return error_set(
                     err, QASR_E_DEVICE,
-                    "the inputs of '%s' are not finite, or too large to be squared: damaged weights in '%s'?",
+                    "the inputs of '%s' are not finite or too large to be squared: are the weights in '%s' damaged?",
                     in->stage.refs[0]->tensor->canonical, j->model->checkpoint->path);
         for (size_t k = 0; k < n; k++)
             TRY(gguf_writer_put(j->out, tensors[k], i * sizeof(float), j->host, m * sizeof(float), err));
@@ -283,19 +275,12 @@ static qasr_status write_group(const job *j, qasr_error *err)
     return QASR_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------ */
+/* ---- the run -------------------------------------------------------------------------------------- */
 
 static qasr_status open_model(job *j, qasr_error *err)
 {
-    qasr_model_options from = QASR_MODEL_OPTIONS_INIT;
-    from.decoder_weights = QASR_DECODER_SAFETENSORS;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = j->opt->n_threads;
-    session.precision = QASR_PRECISION_F32;
-    session.kv_type = "f32";
-    TRY(engine_model_open(&j->model, j->opt->model, &from, err));
-    TRY(engine_session_open(&j->session, j->model, &session, err));
-    j->session->max_kv_bytes = MAX_KV_BYTES;
+    TRY(calibration_session_open(&j->model, &j->session, j->opt->model, QASR_DECODER_SAFETENSORS, j->opt->n_threads,
+                                 err));
     j->session->context.watch = watch;
     j->session->context.watch_user = j;
     return QASR_OK;

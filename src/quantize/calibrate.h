@@ -1,12 +1,12 @@
-/* Runs audio through a model and stores what the inputs of its matrices look like (docs/format.md). The file's reader
- * is calibration.h. */
+/* Runs audio through a model and writes statistics of its matrices' inputs (docs/format.md). calibration_file.h reads
+ * the file. */
 #ifndef QASR_QUANTIZE_CALIBRATE_H
 #define QASR_QUANTIZE_CALIBRATE_H
 
 #include "qasr/qasr_tools.h"
 
-/* opt is complete: model, audio and output are set, numbers are in range. report is filled on success,
- * but for struct_size. */
+/* opt is complete: model, audio and output are set, numbers are in range. On success all of report but struct_size is
+ * filled. */
 qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_report *report, qasr_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* See calibration_file.h. The tensors of the file are sorted by the canonical name of their matrix; means of squares
- * are computed when it is opened, products, which may be gigabytes, when they are asked for. */
+/* See calibration_file.h. The file's tensors are sorted by the canonical name of their matrix. Mean squares are
+ * computed when it is opened, products, which may take gigabytes, on request. */
 #include "quantize/calibration_file.h"
 
 #include <inttypes.h>
@@ -13,17 +13,15 @@
 #include "weights/gguf_read.h"
 #include "weights/weights.h"
 
-enum { NAME_BYTES = 160 };
-
 typedef enum part_kind { PART_SUMS, PART_COUNTS, PART_PRODUCTS, PART_KINDS } part_kind;
 static const char *const suffixes[PART_KINDS] = { CALIBRATION_SUMS, CALIBRATION_COUNTS, CALIBRATION_PRODUCTS };
 
 /* One tensor of the file. */
 typedef struct part {
-    char matrix[NAME_BYTES]; /* canonical */
+    char matrix[NAMES_MAX_BYTES]; /* canonical */
     part_kind kind;
     const wtensor *t;
-    double rows;        /* of sums and products: how many they are of; 0: none, they say nothing */
+    double rows;        /* of sums and products: rows that were summed; 0: none, no information */
     const float *means; /* of sums */
 } part;
 
@@ -70,10 +68,10 @@ bool calibration_source(char *out, size_t size, const char *canonical)
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-/* False if the tensor is none of ours. */
+/* False if the tensor holds no statistics. */
 static bool parse_name(part *p, const wtensor *t)
 {
-    char stem[NAME_BYTES];
+    char stem[NAMES_MAX_BYTES];
     size_t n = strlen(t->name);
     for (int kind = 0; kind < PART_KINDS; kind++) {
         size_t n_end = strlen(suffixes[kind]);
@@ -82,7 +80,7 @@ static bool parse_name(part *p, const wtensor *t)
         memcpy(stem, t->name, n - n_end);
         stem[n - n_end] = 0;
         *p = (part){ .kind = (part_kind)kind, .t = t };
-        return names_canonical(p->matrix, sizeof p->matrix, stem, NAMES_LLAMA); /* others stay as they are */
+        return names_canonical(p->matrix, sizeof p->matrix, stem, NAMES_LLAMA); /* unknown names are copied */
     }
     return false;
 }
@@ -100,7 +98,7 @@ static qasr_status list_parts(calibration *c, qasr_error *err)
         c->n_parts++;
     }
     if (c->n_parts == 0)
-        return error_set(err, QASR_E_FORMAT, "'%s' holds no statistics: no tensor is named '*" CALIBRATION_SUMS "'",
+        return error_set(err, QASR_E_FORMAT, "'%s' holds no statistics: no tensor name ends in '" CALIBRATION_SUMS "'",
                          path_of(c));
     qsort(c->parts, c->n_parts, sizeof *c->parts, compare_parts);
     for (size_t i = 1; i < c->n_parts; i++)
@@ -110,7 +108,7 @@ static qasr_status list_parts(calibration *c, qasr_error *err)
     return QASR_OK;
 }
 
-/* Tensors may lie at any byte. */
+/* Tensors need not be aligned. */
 static float value_at(const wtensor *t, uint64_t index)
 {
     float x;
@@ -128,7 +126,7 @@ static qasr_status read_rows(const calibration *c, part *p, qasr_error *err)
         return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' has %" PRIu64 " values, expected 1", counts->t->name,
                          path_of(c), counts->t->n_values);
     p->rows = (double)value_at(counts->t, 0);
-    if (p->rows != 0 && (!(p->rows >= 1) || isinf(p->rows))) /* from 1 on means of finite sums are finite */
+    if (p->rows != 0 && (!(p->rows >= 1) || isinf(p->rows))) /* with 1 or more, means of finite sums are finite */
         return error_set(err, QASR_E_FORMAT, "tensor '%s' in '%s' is %g, expected a number of rows", counts->t->name,
                          path_of(c), p->rows);
     return QASR_OK;
@@ -140,7 +138,7 @@ static qasr_status read_means(const calibration *c, part *p, float *means, qasr_
         float sum = value_at(p->t, i);
         if (!(sum >= 0) || isinf(sum))
             return error_set(err, QASR_E_FORMAT,
-                             "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of squares", i,
+                             "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is not a sum of squares", i,
                              p->t->name, path_of(c), (double)sum);
         means[i] = p->rows > 0 ? (float)((double)sum / p->rows) : 0;
     }
@@ -173,7 +171,7 @@ static qasr_status open_parts(calibration *c, const char *path, qasr_error *err)
     const wmeta *type = weights_meta_find(c->w, "general.type");
     if (!type || type->type != WMETA_STRING || strcmp(type->str, GGUF_TYPE_IMATRIX) != 0)
         return error_set(err, QASR_E_FORMAT,
-                         "'%s' is no file of statistics: its general.type is not '" GGUF_TYPE_IMATRIX
+                         "'%s' is not a statistics file: its general.type is not '" GGUF_TYPE_IMATRIX
                          "'; make one with: qasr calibrate",
                          path);
     TRY(list_parts(c, err));
@@ -203,12 +201,12 @@ void calibration_close(calibration *c)
     mem_free(c);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- queries -------------------------------------------------------------------------------------- */
 
-/* The part that serves a matrix; NULL if there is none, or if it is of no rows. */
+/* The part for a matrix, its own or that of its source; NULL if there is none, or if it has no rows. */
 static const part *find_serving(const calibration *c, const char *canonical, part_kind kind)
 {
-    char source[NAME_BYTES];
+    char source[NAMES_MAX_BYTES];
     const part *p = find(c, canonical, kind);
     if (!p && calibration_source(source, sizeof source, canonical))
         p = find(c, source, kind);
@@ -222,7 +220,7 @@ static qasr_status check_values(const calibration *c, const part *p, const char 
         return QASR_OK;
     return error_set(err, QASR_E_FORMAT,
                      "tensor '%s' in '%s' has %" PRIu64 " values, expected %" PRIu64
-                     " for the %zu columns of '%s': are the statistics of another model?",
+                     " for the %zu columns of '%s': are the statistics for another model?",
                      p->t->name, path_of(c), p->t->n_values, expected, cols, canonical);
 }
 
@@ -254,7 +252,7 @@ qasr_status calibration_covariance(const calibration *c, const char *canonical, 
             float sum = value_at(p->t, at);
             if (!isfinite(sum) || (i == k && sum < 0))
                 return error_set(err, QASR_E_FORMAT,
-                                 "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is no sum of %s", at,
+                                 "value %" PRIu64 " of tensor '%s' in '%s' is %g, which is not a sum of %s", at,
                                  p->t->name, path_of(c), (double)sum, i == k ? "squares" : "products");
             out[i * cols + k] = out[k * cols + i] = (float)((double)sum / p->rows);
         }

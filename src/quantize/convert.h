@@ -4,13 +4,6 @@
 
 #include "qasr/qasr_tools.h"
 
-struct qasr_quantize_report {
-    qasr_quantize_row *rows; /* [n_rows] */
-    size_t n_rows;
-    uint64_t file_bytes;
-    double seconds;
-};
-
 /* opt is complete: input, output (but for a dry run), qtype and scope are set. report (may be NULL) is filled on
  * success; its rows are freed with mem_free. on_progress is called on the calling thread only. */
 qasr_status convert_run(const qasr_quantize_options *opt, qasr_quantize_report *report, qasr_error *err);

@@ -1,53 +1,52 @@
-/* See convert_calibrated.h. Two ways:
+/* See convert_calibrated.h. There are two ways:
  *
- * A file of statistics (calibration.h) is of the exact model. The matrices that it knows are converted one input after
- * the other. If the products of their inputs are there, rounding errors are made up for (device/compensate.h); with
- * squares alone they are the importance by which scales are chosen.
+ * A statistics file (calibration_file.h) describes the exact model. Matrices with the same input are converted
+ * together. If the file has the products of that input, GPTQ compensates rounding errors (gptq.h); with mean squares
+ * alone, these weight the errors when scales are chosen.
  *
- * With audio, the model itself is followed (layerwise pass.h): the moments of a stage are taken when all matrices
- * before it are rounded, and a matrix makes up for what those have changed in its input as well. A bias takes up what
- * is left on average. */
+ * With audio, layers are quantized in order (layerwise.h): the moments of a stage's input are taken once all matrices
+ * before it are rounded, so each matrix also compensates for the errors of the layers before it. A bias absorbs the
+ * mean error that is left. */
 #include "quantize/convert_calibrated.h"
 
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "quantize/convert_chunks.h"
 #include "quantize/layerwise.h"
 
-/* How much of a drift is made up for: the fewer rows have shown it beside the columns that could have caused it, the
- * more of it is chance. The demo model's quality hardly changes between half and twice this number. */
-#define CHANCE 4.0
-
-enum { MAX_NAME = 128 };
+/* Shrinks the drift that is compensated: the fewer rows it was measured on, relative to the columns, the more of it is
+ * noise. The demo model's quality hardly changes between half and twice this number. */
+#define DRIFT_NOISE 4.0
 
 /* ---- by file --------------------------------------------------------------------------------- */
 
-/* All matrices from entry i on whose inputs are those of source. */
+/* Converts the matrices from entry i on that have the same input as source. */
 static void convert_with_source(convert_job *j, size_t i, const char *source, bool *done)
 {
-    char other[MAX_NAME];
+    char other[NAMES_MAX_BYTES];
     for (; i < j->plan.n; i++) {
         const plan_entry *e = &j->plan.entries[i];
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED ||
             !calibration_source(other, sizeof other, e->t->canonical) || strcmp(other, source) != 0)
             continue;
         done[i] = true;
-        convert_entry(j, i);
+        convert_chunks_run_entry(j, i);
     }
 }
 
 static qasr_status convert_by_file(convert_job *j, qasr_error *err)
 {
     bool *done;
-    char source[MAX_NAME];
+    char source[NAMES_MAX_BYTES];
     TRY(MEM_CALLOC(&done, j->plan.n, err));
     qasr_status status = QASR_OK;
     for (size_t i = 0; i < j->plan.n && status == QASR_OK && !atomic_load(&j->stop); i++) {
         const plan_entry *e = &j->plan.entries[i];
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
             continue;
-        calibration_source(source, sizeof source, e->t->canonical); /* fits: choose_calibrated has asked */
+        calibration_source(source, sizeof source, e->t->canonical); /* fits: can_be_calibrated checked it */
         status = calibration_hessian(j->calibration, e->t->canonical, (size_t)e->row_values, &j->hessian, j->pool, err);
         if (status == QASR_OK)
             convert_with_source(j, i, source, done);
@@ -59,7 +58,7 @@ static qasr_status convert_by_file(convert_job *j, qasr_error *err)
 
 /* ---- by audio -------------------------------------------------------------------------------- */
 
-/* The entry of a tensor that is calibrated; plan.n if there is none. */
+/* The calibrated entry of a tensor; plan.n if there is none. */
 static size_t find_calibrated(const convert_job *j, const char *canonical)
 {
     size_t i = 0;
@@ -69,10 +68,10 @@ static size_t find_calibrated(const convert_job *j, const char *canonical)
     return i;
 }
 
-/* Moments become the metric of the matrices to come. */
+/* Makes the moments the Hessian of the matrices converted next; takes products and drift. */
 static qasr_status set_hessian(convert_job *j, layerwise_moments *m, const plan_entry *e, qasr_error *err)
 {
-    float *products = m->products, strength = (float)(1 / (1 + CHANCE * (double)m->n / m->n_rows));
+    float *products = m->products, strength = (float)(1 / (1 + DRIFT_NOISE * (double)m->n / m->n_rows));
     m->products = NULL;
     TRY(hessian_create(&j->hessian, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
     if (!m->drift)
@@ -94,13 +93,13 @@ static qasr_status alloc_copy(convert_copy *c, const plan_entry *e, const layerw
     return QASR_OK;
 }
 
-/* Converts a matrix and keeps a copy of it. */
+/* Converts a matrix and keeps a copy of the result. */
 static qasr_status convert_copied(convert_job *j, size_t entry, convert_copy *c, const layerwise_moments *m,
                                   qasr_error *err)
 {
     TRY(alloc_copy(c, &j->plan.entries[entry], m, err));
     j->copy = c;
-    convert_entry(j, entry);
+    convert_chunks_run_entry(j, entry);
     j->copy = NULL;
     return QASR_OK;
 }
@@ -111,8 +110,8 @@ static void free_copy(convert_copy *c)
     mem_free(c->shift);
 }
 
-/* The bias of matrix k, with what the outputs have changed on average. */
-static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const weight_ref *ref, const double *shift,
+/* Adds the mean change of the outputs of matrix k to its bias. */
+static qasr_status convert_bias(convert_job *j, layerwise *lw, size_t k, const weight_ref *ref, const double *shift,
                                 qasr_error *err)
 {
     size_t entry = find_calibrated(j, ref->tensor->canonical), n = ref->cols;
@@ -123,14 +122,14 @@ static qasr_status convert_bias(convert_job *j, layerwise *t, size_t k, const we
     plan_read_values(bias, ref->tensor, 0, n);
     for (size_t i = 0; i < n; i++)
         bias[i] = (float)((double)bias[i] + shift[i]);
-    qasr_status status = layerwise_put_bias(t, k, bias, err);
+    qasr_status status = layerwise_put_bias(lw, k, bias, err);
     if (status == QASR_OK)
-        status = convert_put(j, entry, bias, n * sizeof *bias, err);
+        status = convert_chunks_put_entry(j, entry, bias, n * sizeof *bias, err);
     mem_free(bias);
     return status;
 }
 
-static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, size_t k, const layerwise_moments *m,
+static qasr_status convert_matrix(convert_job *j, layerwise *lw, const stage *s, size_t k, const layerwise_moments *m,
                                   qasr_error *err)
 {
     size_t entry = find_calibrated(j, s->refs[k]->tensor->canonical);
@@ -139,41 +138,41 @@ static qasr_status convert_matrix(convert_job *j, layerwise *t, const stage *s, 
     if (entry == j->plan.n)
         return QASR_OK;
     TRY_GOTO(convert_copied(j, entry, &copy, m, err));
-    TRY_GOTO(layerwise_put(t, k, j->plan.entries[entry].type, copy.blocks, err));
+    TRY_GOTO(layerwise_put(lw, k, j->plan.entries[entry].type, copy.blocks, err));
     if (s->bias_refs[k])
-        TRY_GOTO(convert_bias(j, t, k, s->bias_refs[k], copy.shift, err));
+        TRY_GOTO(convert_bias(j, lw, k, s->bias_refs[k], copy.shift, err));
 done:
     free_copy(&copy);
     return status;
 }
 
-/* The matrices of the stage where the layerwise pass stands; first: one of them. */
-static qasr_status convert_stage(convert_job *j, layerwise *t, const stage *s, size_t first, qasr_error *err)
+/* Converts the matrices of the current stage; first: the entry of one of them. */
+static qasr_status convert_stage(convert_job *j, layerwise *lw, const stage *s, size_t first, qasr_error *err)
 {
     layerwise_moments m = { 0 };
     qasr_status status;
-    TRY_GOTO(layerwise_get_moments(t, &m, err));
+    TRY_GOTO(layerwise_get_moments(lw, &m, err));
     TRY_GOTO(set_hessian(j, &m, &j->plan.entries[first], err));
     for (size_t k = 0; k < s->n && !atomic_load(&j->stop); k++)
-        TRY_GOTO(convert_matrix(j, t, s, k, &m, err));
+        TRY_GOTO(convert_matrix(j, lw, s, k, &m, err));
 done:
     hessian_free(&j->hessian);
     layerwise_moments_free(&m);
     return status;
 }
 
-/* Embedding or head, by what the head gets to see. */
-static qasr_status convert_table(convert_job *j, layerwise *t, size_t entry, qasr_error *err)
+/* Converts the embedding or the head by the inputs of the head. */
+static qasr_status convert_table(convert_job *j, layerwise *lw, size_t entry, qasr_error *err)
 {
     const plan_entry *e = &j->plan.entries[entry];
     layerwise_moments m = { 0 };
     convert_copy copy = { 0 };
     qasr_status status;
-    TRY_GOTO(layerwise_get_head_moments(t, &m, err));
+    TRY_GOTO(layerwise_get_head_moments(lw, &m, err));
     TRY_GOTO(set_hessian(j, &m, e, err));
     TRY_GOTO(convert_copied(j, entry, &copy, &m, err));
     if (e->kind == PLAN_EMBEDDING && !atomic_load(&j->stop))
-        TRY_GOTO(layerwise_put_embedding(t, e->type, copy.blocks, err));
+        TRY_GOTO(layerwise_put_embedding(lw, e->type, copy.blocks, err));
 done:
     hessian_free(&j->hessian);
     layerwise_moments_free(&m);
@@ -181,20 +180,20 @@ done:
     return status;
 }
 
-static qasr_status follow(convert_job *j, layerwise *t, qasr_error *err)
+static qasr_status convert_stages(convert_job *j, layerwise *lw, qasr_error *err)
 {
     stage s;
     for (size_t i = 0; i < j->plan.n && !atomic_load(&j->stop); i++)
         if (j->plan.entries[i].way == PLAN_CALIBRATED &&
             (j->plan.entries[i].kind == PLAN_EMBEDDING || j->plan.entries[i].kind == PLAN_HEAD))
-            TRY(convert_table(j, t, i, err));
-    while (!atomic_load(&j->stop) && layerwise_stage(t, &s)) {
+            TRY(convert_table(j, lw, i, err));
+    while (!atomic_load(&j->stop) && layerwise_stage(lw, &s)) {
         size_t entry = j->plan.n;
         for (size_t k = 0; k < s.n && entry == j->plan.n; k++)
             entry = find_calibrated(j, s.refs[k]->tensor->canonical);
         if (entry < j->plan.n)
-            TRY(convert_stage(j, t, &s, entry, err));
-        TRY(layerwise_step(t, err));
+            TRY(convert_stage(j, lw, &s, entry, err));
+        TRY(layerwise_step(lw, err));
     }
     return QASR_OK;
 }
@@ -202,8 +201,8 @@ static qasr_status follow(convert_job *j, layerwise *t, qasr_error *err)
 static int on_clip(void *user, size_t done, size_t total)
 {
     convert_job *j = user;
-    j->listened = (double)done / (double)total;
-    convert_tell(j, 0);
+    j->transcribed = (double)done / (double)total;
+    convert_chunks_progress(j, 0);
     return atomic_load(&j->stop);
 }
 
@@ -213,13 +212,13 @@ static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
     layerwise_options from = {
         opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j
     };
-    layerwise *t;
-    qasr_status status = layerwise_create(&t, &from, err);
+    layerwise *lw;
+    qasr_status status = layerwise_create(&lw, &from, err);
     if (atomic_load(&j->stop))
-        return QASR_OK; /* the job's failure says why */
+        return QASR_OK; /* cancelled: see the job's failure */
     TRY(status);
-    status = follow(j, t, err);
-    layerwise_free(t);
+    status = convert_stages(j, lw, err);
+    layerwise_free(lw);
     return status;
 }
 
@@ -230,17 +229,16 @@ qasr_status convert_calibrated(convert_job *j, qasr_error *err)
     return j->calibration ? convert_by_file(j, err) : QASR_OK;
 }
 
-/* ---- which ----------------------------------------------------------------------------------- */
+/* ---- choice of matrices ---------------------------------------------------------------------- */
 
 static bool can_be_calibrated(const plan_entry *e)
 {
-    char source[MAX_NAME];
+    char source[NAMES_MAX_BYTES];
     return !e->skipped && e->way == PLAN_CONVERT && e->t->n_dims == 2 && quant_get(e->type)->block > 1 &&
            calibration_source(source, sizeof source, e->t->canonical);
 }
 
-/* Matrices that the calibration knows are converted with it; that it knows none is an error, that it misses some a
- * warning. */
+/* Marks the matrices that the file covers. A file that covers none is an error, one that misses some a warning. */
 static qasr_status choose_by_file(convert_job *j, qasr_error *err)
 {
     size_t n_known = 0, n_unknown = 0;
@@ -261,11 +259,12 @@ static qasr_status choose_by_file(convert_job *j, qasr_error *err)
         }
     }
     if (n_known == 0)
-        return error_set(err, QASR_E_INVALID,
-                         "calibration '%s' knows none of the matrices that are quantized%s%s%s: is it of this model?",
-                         j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
+        return error_set(
+            err, QASR_E_INVALID,
+            "calibration '%s' covers none of the matrices that are quantized%s%s%s: is it for another model?",
+            j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
     if (n_unknown)
-        log_warning("calibration '%s' does not know %zu of %zu matrices, such as '%s'; these are quantized without it",
+        log_warning("calibration '%s' lacks %zu of %zu matrices, such as '%s'; these are quantized without it",
                     j->opt->calibration, n_unknown, n_known + n_unknown, unknown);
     return QASR_OK;
 }
@@ -282,7 +281,7 @@ static plan_entry *find_bias(convert_job *j, const char *matrix)
     return NULL;
 }
 
-/* All matrices that the layerwise pass comes by, and the biases that go with them. */
+/* Marks the matrices that the layerwise pass reaches, and their biases. */
 static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
 {
     size_t n = 0;
@@ -298,7 +297,8 @@ static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
         if (bias)
             bias->way = PLAN_CALIBRATED;
     }
-    return n ? QASR_OK : error_set(err, QASR_E_INVALID, "no matrix becomes blocks: there is nothing to calibrate");
+    return n ? QASR_OK
+             : error_set(err, QASR_E_INVALID, "no matrix is quantized to blocks: there is nothing to calibrate");
 }
 
 qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
@@ -306,14 +306,14 @@ qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
     const qasr_quantize_options *opt = j->opt;
     if (opt->calibration && opt->n_calibration_audio && opt->auto_mix <= 0)
         return error_set(err, QASR_E_INVALID,
-                         "both a calibration file and calibration audio are given: choose one, or an automatic mix "
-                         "of types, which the file is for then");
+                         "both a calibration file and calibration audio are given: give one of them, or ask for an "
+                         "automatic mix of types, which uses the file");
     if (opt->calibration)
         return choose_by_file(j, err);
     return opt->n_calibration_audio ? choose_by_audio(j, err) : QASR_OK;
 }
 
-qasr_status convert_leave_to_audio(convert_job *j, qasr_error *err)
+qasr_status convert_recalibrate_by_audio(convert_job *j, qasr_error *err)
 {
     for (size_t i = 0; i < j->plan.n; i++)
         if (j->plan.entries[i].way == PLAN_CALIBRATED)

@@ -9,7 +9,7 @@
 
 enum {
     FACTOR_BLOCK = 64, /* columns of the factor at a time */
-    STEP = QK,         /* columns whose errors are made up for one by one; between them products of rows */
+    STEP = QK,         /* columns compensated one by one; errors from outside the step come from products of rows */
     MAX_BLOCK = QK_K
 };
 
@@ -18,11 +18,11 @@ enum {
 typedef struct factor_job {
     const kernels *k;
     float *a;            /* [n, n]: the lower half becomes L with L L^T = the moments */
-    size_t n, at, width; /* columns [at, at + width) are made */
+    size_t n, at, width; /* columns [at, at + width) are being computed */
 } factor_job;
 
-/* Rows [n_rows, n], the first of which is row i0, in the columns that are being made: what the finished columns on the
- * left give is taken off. */
+/* Subtracts from rows [n_rows, n], the first of which is row i0, in the current columns, the contribution of the
+ * finished columns on the left. */
 static void subtract_rows(const factor_job *j, float *rows, size_t n_rows, size_t i0)
 {
     float sums[FACTOR_BLOCK * FACTOR_BLOCK];
@@ -39,7 +39,7 @@ static void subtract_task(void *arg, size_t task, unsigned thread)
     subtract_rows(j, j->a + i0 * j->n, rows, i0);
 }
 
-/* Row i in the columns that are being made; false if the diagonal is reached and not positive. */
+/* Finishes the current columns of row i; false if the diagonal is reached and not positive. */
 static bool factor_row(const factor_job *j, float *row, size_t i)
 {
     for (size_t c = j->at; c < j->at + j->width && c <= i; c++) {
@@ -76,7 +76,7 @@ static bool factor_lower(const kernels *k, pool *p, float *a, size_t n)
     return true;
 }
 
-/* The lower half anew from the upper one, which factor_lower leaves alone, and the diagonal. */
+/* Restores the lower half from the upper one, which factor_lower does not change, and the diagonal. */
 static void restore_lower(float *a, size_t n, const float *diagonal, float added)
 {
     for (size_t i = 0; i < n; i++) {
@@ -112,16 +112,16 @@ static qasr_status check_finite(const kernels *k, const float *moments, size_t n
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(k->max_abs(moments + i * n, n)))
-            return error_set(err, QASR_E_FORMAT, "calibration of '%s': row %zu has numbers that are not finite", name,
+            return error_set(err, QASR_E_FORMAT, "calibration of '%s': row %zu has values that are not finite", name,
                              i);
     return QASR_OK;
 }
 
-qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double damping, const char *name,
+qasr_status hessian_create(hessian *h, pool *p, float *moments, size_t n, double damping, const char *name,
                            qasr_error *err)
 {
     const kernels *k = kernels_get(cpu_detect());
-    *m = (hessian){ .k = k, .n = n, .factor = moments, .damping = damping };
+    *h = (hessian){ .k = k, .n = n, .factor = moments, .damping = damping };
     float *diagonal = NULL;
     double mean;
     qasr_status status;
@@ -131,18 +131,18 @@ qasr_status hessian_create(hessian *m, pool *p, float *moments, size_t n, double
     if (!(mean > 0)) {
         memset(moments, 0, n * n * sizeof *moments);
         mean = 1;
-        m->damping = 1;
+        h->damping = 1;
     }
-    restore_lower(moments, n, diagonal, (float)(m->damping * mean));
-    while (!factor_lower(k, p, moments, n)) { /* ends: a large multiple of the unit matrix can be factored */
-        m->damping *= 10;
-        restore_lower(moments, n, diagonal, (float)(m->damping * mean));
+    restore_lower(moments, n, diagonal, (float)(h->damping * mean));
+    while (!factor_lower(k, p, moments, n)) { /* terminates: a large multiple of the unit matrix can be factored */
+        h->damping *= 10;
+        restore_lower(moments, n, diagonal, (float)(h->damping * mean));
     }
     lower_to_upper(moments, n);
 done:
     mem_free(diagonal);
     if (status != QASR_OK)
-        hessian_free(m);
+        hessian_free(h);
     return status;
 }
 
@@ -153,7 +153,7 @@ typedef struct drift_job {
     float *rows; /* [n, n] */
 } drift_job;
 
-/* Rows of a matrix below the factored one would become those of C U^-1 in the same way. */
+/* Rows of C become rows of C U^-1: the same steps as for rows below a factored matrix. */
 static void drift_task(void *arg, size_t task, unsigned thread)
 {
     drift_job *d = arg;
@@ -168,7 +168,7 @@ static void drift_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-static void rope(float *a, size_t n)
+static void transpose(float *a, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < i; j++) {
@@ -178,58 +178,58 @@ static void rope(float *a, size_t n)
         }
 }
 
-void hessian_set_drift(hessian *m, pool *p, float *cross)
+void hessian_set_drift(hessian *h, pool *p, float *cross)
 {
-    drift_job d = { { .k = m->k, .a = m->factor, .n = m->n }, cross };
-    pool_run(p, drift_task, &d, (m->n + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
-    rope(cross, m->n);
-    m->drift = cross;
+    drift_job d = { { .k = h->k, .a = h->factor, .n = h->n }, cross };
+    pool_run(p, drift_task, &d, (h->n + FACTOR_BLOCK - 1) / FACTOR_BLOCK);
+    transpose(cross, h->n);
+    h->drift = cross;
 }
 
-/* |U x|^2: whole products right of a block of U's rows, one by one inside it. */
-double hessian_energy(const hessian *m, const float *x, size_t n_rows)
+/* |U x|^2: products of rows to the right of each diagonal block of U, element by element inside it. */
+double hessian_energy(const hessian *h, const float *x, size_t n_rows)
 {
     float sums[GPTQ_ROWS * FACTOR_BLOCK];
     double energy = 0;
-    for (size_t b = 0; b < m->n; b += FACTOR_BLOCK) {
-        size_t end = b + FACTOR_BLOCK < m->n ? b + FACTOR_BLOCK : m->n;
-        m->k->dots(sums, FACTOR_BLOCK, x + end, m->n, m->factor + b * m->n + end, m->n, n_rows, end - b, m->n - end);
+    for (size_t b = 0; b < h->n; b += FACTOR_BLOCK) {
+        size_t end = b + FACTOR_BLOCK < h->n ? b + FACTOR_BLOCK : h->n;
+        h->k->dots(sums, FACTOR_BLOCK, x + end, h->n, h->factor + b * h->n + end, h->n, n_rows, end - b, h->n - end);
         for (size_t i = 0; i < n_rows; i++)
             for (size_t r = b; r < end; r++) {
                 double sum = sums[i * FACTOR_BLOCK + r - b];
                 for (size_t k = r; k < end; k++)
-                    sum += (double)m->factor[r * m->n + k] * (double)x[i * m->n + k];
+                    sum += (double)h->factor[r * h->n + k] * (double)x[i * h->n + k];
                 energy += sum * sum;
             }
     }
     return energy;
 }
 
-void hessian_free(hessian *m)
+void hessian_free(hessian *h)
 {
-    mem_free(m->factor);
-    mem_free(m->drift);
-    *m = (hessian){ 0 };
+    mem_free(h->factor);
+    mem_free(h->drift);
+    *h = (hessian){ 0 };
 }
 
 /* ---- rounding ------------------------------------------------------------------------------------ */
 
 typedef struct rounding {
-    const hessian *m;
+    const hessian *h;
     const quant_info *q;
     const float *w; /* [n_rows, n] */
     size_t n_rows, row_bytes;
-    float *errors;  /* [n_rows, n], w - stored; known right of the column at work */
-    float *carried; /* [n_rows, MAX_BLOCK]: sums over k of e_k U_jk for the columns of a block, and w C U^-1 there */
+    float *errors;  /* [n_rows, n], w - stored; known to the right of the current column */
+    float *carried; /* [n_rows, MAX_BLOCK], per column j of the current block: (w C U^-1)_j + sum of e_k U_jk */
     unsigned char *blocks;
 } rounding;
 
-/* carried of columns [c0, c0 + n) of the block at b: what the errors in columns [from, to) add. */
+/* Adds to carried, for columns [c0, c0 + n) of the block at b, the errors of columns [from, to); add false: sets it. */
 static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from, size_t to, bool add)
 {
-    size_t cols = r->m->n;
+    size_t cols = r->h->n;
     float sums[GPTQ_ROWS * MAX_BLOCK];
-    r->m->k->dots(sums, n, r->errors + from, cols, r->m->factor + (b + c0) * cols + from, cols, r->n_rows, n,
+    r->h->k->dots(sums, n, r->errors + from, cols, r->h->factor + (b + c0) * cols + from, cols, r->n_rows, n,
                   to - from);
     for (size_t i = 0; i < r->n_rows; i++)
         for (size_t c = 0; c < n; c++) {
@@ -238,38 +238,38 @@ static void carry(const rounding *r, size_t b, size_t c0, size_t n, size_t from,
         }
 }
 
-/* carried of the block at b: what the change of the inputs adds. */
+/* Adds to carried, for the block at b, the drift of the inputs. */
 static void carry_drift(const rounding *r, size_t b)
 {
-    size_t cols = r->m->n, n = r->q->block;
+    size_t cols = r->h->n, n = r->q->block;
     float sums[GPTQ_ROWS * MAX_BLOCK];
-    r->m->k->dots(sums, n, r->w, cols, r->m->drift + b * cols, cols, r->n_rows, n, cols);
+    r->h->k->dots(sums, n, r->w, cols, r->h->drift + b * cols, cols, r->n_rows, n, cols);
     for (size_t i = 0; i < r->n_rows; i++)
         for (size_t c = 0; c < n; c++)
             r->carried[i * MAX_BLOCK + c] += sums[i * n + c];
 }
 
-/* The scales of row i's block at b, as if nothing were rounded in it yet. */
+/* Chooses the scales of row i's block at b from its values before rounding. */
 static void choose_scales(const rounding *r, size_t b, size_t i)
 {
     float x[MAX_BLOCK], importance[MAX_BLOCK];
     for (size_t c = 0; c < r->q->block; c++) {
-        float u = r->m->factor[(b + c) * r->m->n + b + c];
-        x[c] = r->w[i * r->m->n + b + c] + r->carried[i * MAX_BLOCK + c] / u;
+        float u = r->h->factor[(b + c) * r->h->n + b + c];
+        x[c] = r->w[i * r->h->n + b + c] + r->carried[i * MAX_BLOCK + c] / u;
         importance[c] = u * u;
     }
     r->q->quantize_weighted(r->blocks + i * r->row_bytes + quant_row_bytes(r->q, b), x, importance, r->q->block);
 }
 
-/* Columns [s, s + STEP) of row i, in the block at b, from the last to the first. */
+/* Rounds columns [s, s + STEP) of row i, in the block at b, from the last to the first. */
 static void round_step(const rounding *r, size_t b, size_t s, size_t i)
 {
-    size_t n = r->m->n;
+    size_t n = r->h->n;
     const float *w = r->w + i * n, *carried = r->carried + i * MAX_BLOCK;
     float *errors = r->errors + i * n;
     unsigned char *block = r->blocks + i * r->row_bytes + quant_row_bytes(r->q, b);
     for (size_t j = s + STEP; j-- > s;) {
-        const float *u = r->m->factor + j * n;
+        const float *u = r->h->factor + j * n;
         float sum = carried[j - b];
         for (size_t k = j + 1; k < s + STEP; k++)
             sum += errors[k] * u[k];
@@ -279,23 +279,23 @@ static void round_step(const rounding *r, size_t b, size_t s, size_t i)
 
 size_t gptq_scratch(size_t n) { return GPTQ_ROWS * (n + MAX_BLOCK); }
 
-void gptq_rows(const hessian *m, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch)
+void gptq_rows(const hessian *h, void *blocks, quant_type type, const float *w, size_t n_rows, float *scratch)
 {
     const quant_info *q = quant_get(type);
-    assert(n_rows <= GPTQ_ROWS && q->block % STEP == 0 && q->block <= MAX_BLOCK && m->n % q->block == 0);
-    rounding r = { .m = m,
+    assert(n_rows <= GPTQ_ROWS && q->block % STEP == 0 && q->block <= MAX_BLOCK && h->n % q->block == 0);
+    rounding r = { .h = h,
                    .q = q,
                    .w = w,
                    .n_rows = n_rows,
-                   .row_bytes = quant_row_bytes(q, m->n),
+                   .row_bytes = quant_row_bytes(q, h->n),
                    .errors = scratch,
-                   .carried = scratch + GPTQ_ROWS * m->n,
+                   .carried = scratch + GPTQ_ROWS * h->n,
                    .blocks = blocks };
-    for (size_t b = m->n; b > 0;) {
+    for (size_t b = h->n; b > 0;) {
         size_t end = b;
         b -= q->block;
-        carry(&r, b, 0, q->block, end, m->n, false);
-        if (m->drift)
+        carry(&r, b, 0, q->block, end, h->n, false);
+        if (h->drift)
             carry_drift(&r, b);
         for (size_t i = 0; i < n_rows; i++)
             choose_scales(&r, b, i);

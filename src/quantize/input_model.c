@@ -1,115 +1,73 @@
-/* Opens what is to be quantized: the input's path goes in, its weights and its configuration come out. */
+/* See input_model.h. */
 #include "quantize/input_model.h"
 
 #include <jansson.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "weights/open.h"
-
-enum { MAX_CONFIG_BYTES = 4 << 20 };
-
-static qasr_status read_config(input_model *o, const char *path, qasr_error *err)
-{
-    buf text;
-    buf_init(&text, MAX_CONFIG_BYTES);
-    qasr_status status = file_read_all(&text, path, err);
-    if (status == QASR_OK && strlen(buf_str(&text)) != text.len)
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not text: it contains a zero byte", path);
-    if (status == QASR_OK)
-        status = buf_take(&text, &o->config, err);
-    buf_free(&text);
-    return status;
-}
-
-/* The flag may stand at the level of the text model, of the thinker or of the whole. */
-static bool config_says_tied(const json_t *root)
-{
-    const json_t *thinker = json_object_get(root, "thinker_config");
-    const json_t *at[] = { json_object_get(thinker, "text_config"), thinker, json_object_get(root, "text_config"),
-                           root };
-    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
-        const json_t *flag = json_object_get(at[i], "tie_word_embeddings");
-        if (json_is_boolean(flag))
-            return json_is_true(flag);
-    }
-    return false;
-}
-
-static qasr_status parse_config(input_model *o, const char *path, qasr_error *err)
-{
-    json_error_t where;
-    json_t *root = json_loads(o->config, JSON_REJECT_DUPLICATES, &where);
-    if (!root && !*where.text)
-        return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
-    if (!root)
-        return error_set(err, QASR_E_FORMAT, "'%s' line %d: %s", path, where.line, where.text);
-    qasr_status status = QASR_OK;
-    if (json_is_object(root))
-        o->tied = config_says_tied(root);
-    else
-        status = error_set(err, QASR_E_FORMAT, "'%s' is not a JSON object", path);
-    json_decref(root);
-    return status;
-}
 
 static qasr_status input_dir(char **dir, const char *input, qasr_error *err)
 {
     return file_is_dir(input) ? mem_strdup(dir, input, err) : file_parent(dir, input, err);
 }
 
-static qasr_status read_config_file(input_model *o, qasr_error *err)
+static qasr_status read_config_file(input_model *in, qasr_error *err)
 {
     char *path = NULL;
+    buf text;
+    buf_init(&text, CONFIG_MAX_BYTES);
     qasr_status status;
-    TRY_GOTO(file_path_join(&path, o->dir, "config.json", err));
+    TRY_GOTO(file_path_join(&path, in->dir, "config.json", err));
     if (file_exists(path)) {
-        TRY_GOTO(read_config(o, path, err));
-        TRY_GOTO(parse_config(o, path, err));
+        TRY_GOTO(json_file_read(&in->config_root, &text, path, err));
+        TRY_GOTO(buf_take(&text, &in->config, err));
     }
 done:
+    buf_free(&text);
     mem_free(path);
     return status;
 }
 
-static bool is_gguf(const input_model *o) { return weights_kind(o->sources[o->n_sources - 1]) == WEIGHTS_GGUF; }
+static bool is_gguf(const input_model *in) { return weights_kind(in->sources[in->n_sources - 1]) == WEIGHTS_GGUF; }
 
-const wmeta *input_model_key(const input_model *o, const char *key)
+const wmeta *input_model_key(const input_model *in, const char *key)
 {
-    return is_gguf(o) ? weights_meta_find(o->sources[o->n_sources - 1], key) : NULL;
+    return is_gguf(in) ? weights_meta_find(in->sources[in->n_sources - 1], key) : NULL;
 }
 
-/* A file that carries its configuration is believed before what lies beside it. */
-static qasr_status find_config(input_model *o, qasr_error *err)
+/* The configuration inside a file takes precedence over one beside it. */
+static qasr_status find_config(input_model *in, qasr_error *err)
 {
-    const wmeta *m = input_model_key(o, "qasr.config");
-    if (m && m->type == WMETA_STRING) {
-        TRY(mem_strdup(&o->config, m->str, err));
-        return parse_config(o, o->path, err);
-    }
-    bool other_layout = is_gguf(o) && config_gguf_kind(o->sources[0]) != GGUF_DECODER;
-    return other_layout ? QASR_OK : read_config_file(o, err);
+    const char *inside = NULL;
+    if (is_gguf(in))
+        TRY(config_gguf_json(&in->config_root, &inside, in->sources[in->n_sources - 1], err));
+    if (inside)
+        return mem_strdup(&in->config, inside, err);
+    bool other_layout = is_gguf(in) && config_gguf_kind(in->sources[0]) != GGUF_DECODER;
+    return other_layout ? QASR_OK : read_config_file(in, err);
 }
 
-/* Last component of the directory's path after links and dots are resolved ("." has a name too). */
-static qasr_status find_name(input_model *o, qasr_error *err)
+/* The file's own name, else the last component of the directory's resolved path. */
+static qasr_status find_name(input_model *in, qasr_error *err)
 {
-    const wmeta *name = input_model_key(o, "general.name");
+    const wmeta *name = input_model_key(in, "general.name");
     if (name && name->type == WMETA_STRING)
-        return mem_strdup(&o->name, name->str, err);
-    return file_resolved_name(&o->name, o->dir, err);
+        return mem_strdup(&in->name, name->str, err);
+    return file_resolved_name(&in->name, in->dir, err);
 }
 
 /* ---- weights ----------------------------------------------------------------------------------- */
 
-static void add_source(input_model *o, const weights *w)
+static void add_source(input_model *in, const weights *w)
 {
-    if (o->n_sources == 0 || o->sources[0] != w)
-        o->sources[o->n_sources++] = w;
+    if (in->n_sources == 0 || in->sources[0] != w)
+        in->sources[in->n_sources++] = w;
 }
 
-/* Some programs store the embedding a second time as the head. Pages that were looked at are given back. */
+/* True if the head is a copy of the embedding, as some programs store it. Releases the pages it compares. */
 static bool same_bytes(const weight_ref *a, const weight_ref *b)
 {
     enum { STEP = 1 << 20 };
@@ -126,7 +84,7 @@ static bool same_bytes(const weight_ref *a, const weight_ref *b)
     return same;
 }
 
-/* A file of weights stands for the directory it lies in; *gguf: it holds a model itself. */
+/* A safetensors file stands for its directory; *gguf: the file is the model itself. */
 static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
 {
     weights *w;
@@ -136,58 +94,60 @@ static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
     weights_close(w);
     if (is_decoder)
         return error_set(err, QASR_E_INVALID,
-                         "'%s' holds a decoder without configuration and tokenizer: a whole model is made from a "
-                         "model directory or from a file that has all of it",
+                         "'%s' holds a decoder without configuration and tokenizer; give a model directory or a GGUF "
+                         "file with a complete model",
                          path);
     return QASR_OK;
 }
 
-static qasr_status open_bundle(input_model *o, qasr_error *err)
+static qasr_status open_bundle(input_model *in, qasr_error *err)
 {
     qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
     bool gguf = false;
     char *config;
-    if (!file_is_dir(o->path))
-        TRY(check_file(&gguf, o->path, err));
-    TRY(file_path_join(&config, o->dir, "config.json", err));
+    if (!file_is_dir(in->path))
+        TRY(check_file(&gguf, in->path, err));
+    TRY(file_path_join(&config, in->dir, "config.json", err));
     opt.decoder_weights = !gguf && file_exists(config) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
     mem_free(config);
-    TRY(engine_model_open(&o->model, gguf ? o->path : o->dir, &opt, err));
-    const model *m = o->model->checkpoint;
-    add_source(o, m->encoder);
-    add_source(o, m->decoder);
+    TRY(engine_model_open(&in->model, gguf ? in->path : in->dir, &opt, err));
+    const model *m = in->model->checkpoint;
+    add_source(in, m->encoder);
+    add_source(in, m->decoder);
     return QASR_OK;
 }
 
-static qasr_status open_some(input_model *o, qasr_error *err)
+static qasr_status open_weights(input_model *in, qasr_error *err)
 {
-    TRY(weights_open(&o->own, o->path, err));
-    add_source(o, o->own);
+    TRY(weights_open(&in->own, in->path, err));
+    add_source(in, in->own);
     return QASR_OK;
 }
 
-qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_error *err)
+qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr_error *err)
 {
-    *o = (input_model){ 0 };
-    TRY(mem_strdup(&o->path, path, err));
-    TRY(input_dir(&o->dir, path, err));
-    TRY(whole ? open_bundle(o, err) : open_some(o, err));
-    TRY(find_config(o, err));
-    TRY(find_name(o, err));
+    *in = (input_model){ 0 };
+    TRY(mem_strdup(&in->path, path, err));
+    TRY(input_dir(&in->dir, path, err));
+    TRY(whole ? open_bundle(in, err) : open_weights(in, err));
+    TRY(find_config(in, err));
+    TRY(find_name(in, err));
+    in->tied = config_tied(in->config_root, false);
     if (whole) {
-        const model *m = o->model->checkpoint;
-        o->tied = m->config.dec.tied_head || same_bytes(&m->top[TOP_HEAD], &m->top[TOP_EMBED]);
+        const model *m = in->model->checkpoint;
+        in->tied = m->config.dec.tied_head || same_bytes(&m->top[TOP_HEAD], &m->top[TOP_EMBED]);
     }
     return QASR_OK;
 }
 
-void input_model_close(input_model *o)
+void input_model_close(input_model *in)
 {
-    weights_close(o->own);
-    engine_model_close(o->model);
-    mem_free(o->config);
-    mem_free(o->name);
-    mem_free(o->dir);
-    mem_free(o->path);
-    *o = (input_model){ 0 };
+    weights_close(in->own);
+    engine_model_close(in->model);
+    json_decref(in->config_root);
+    mem_free(in->config);
+    mem_free(in->name);
+    mem_free(in->dir);
+    mem_free(in->path);
+    *in = (input_model){ 0 };
 }

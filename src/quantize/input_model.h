@@ -1,4 +1,4 @@
-/* What is quantized: the weights of a checkpoint or of GGUF files, and what is known about them beside their values. */
+/* The input of a quantization: the weights of a checkpoint or of GGUF files, with name and configuration. */
 #ifndef QASR_QUANTIZE_INPUT_MODEL_H
 #define QASR_QUANTIZE_INPUT_MODEL_H
 
@@ -13,20 +13,21 @@ typedef struct input_model {
     const weights *sources[INPUT_MODEL_MAX_SOURCES];
     size_t n_sources;
     char *path;
-    char *dir;         /* that the input is, or lies in */
-    char *name;        /* of the model: as a GGUF file says, else that of the directory */
-    char *config;      /* text of the config.json beside the input, or that a GGUF file holds; NULL: there is none */
-    bool tied;         /* the head is the embedding */
-    weights *own;      /* the source, unless it is part of */
-    qasr_model *model; /* the whole model, if that was asked for; else NULL */
+    char *dir;    /* the input, or the directory it is in */
+    char *name;   /* of the model: from the GGUF file, else of the directory */
+    char *config; /* text of the config.json beside the input, or of the one that a GGUF file holds; NULL: none */
+    struct json_t *config_root; /* the same, parsed */
+    bool tied;                  /* the head is the embedding */
+    weights *own;               /* the source, unless it belongs to model */
+    qasr_model *model;          /* the complete model if one was requested, else NULL */
 } input_model;
 
-/* path: a model directory, a safetensors file or index, a GGUF file. whole: all of a model is needed; it is opened and
- * checked as for transcription, from the directory of a safetensors file. Errors: IO, FORMAT, UNSUPPORTED, INVALID,
+/* path: a model directory, a safetensors file or index, a GGUF file. whole: open a complete model and check it as
+ * for transcription; a safetensors file stands for its directory. Errors: IO, FORMAT, UNSUPPORTED, INVALID,
  * NOMEM. */
-qasr_status input_model_open(input_model *o, const char *path, bool whole, qasr_error *err);
-void input_model_close(input_model *o); /* fine after a failure, and on a zeroed struct */
-/* A metadata key of the GGUF file with the decoder; NULL if there is none, or no such file. */
-const wmeta *input_model_key(const input_model *o, const char *key);
+qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr_error *err);
+void input_model_close(input_model *in); /* fine after a failure, and on a zeroed struct */
+/* A metadata key of the decoder's GGUF file; NULL if there is no such key or file. */
+const wmeta *input_model_key(const input_model *in, const char *key);
 
 #endif

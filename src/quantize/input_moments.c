@@ -4,7 +4,7 @@
 #include "device/layout.h"
 #include "quantize/row_weights.h"
 
-enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block costs little beside computing it */
+enum { BLOCK_ROWS = 128 }; /* float32 sums stay this short; adding a block is cheap compared with computing it */
 
 static size_t rows_if(bool wanted, size_t rows) { return wanted ? rows : 0; }
 
@@ -33,29 +33,29 @@ void input_moments_place(input_moments *g, device_mem *mem, size_t *used, size_t
     *used = place(g, mem, *used);
 }
 
-void input_moments_clear(input_moments *g, device *d)
+void input_moments_clear(input_moments *m, device *d)
 {
-    const dmat all[] = { g->squares, g->triangle, g->drift, g->block, g->changes };
+    const dmat all[] = { m->squares, m->triangle, m->drift, m->block, m->changes };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i].mem)
             op_clear(d, all[i]);
 }
 
-void input_moments_flush(input_moments *g, device *d)
+void input_moments_flush(input_moments *m, device *d)
 {
-    dmat rows = dmat_rows(g->block, 0, g->n_block);
-    if (g->n_block == 0)
+    dmat rows = dmat_rows(m->block, 0, m->n_block);
+    if (m->n_block == 0)
         return;
-    if (g->what & MOMENTS_SQUARES)
-        op_add_squares(d, g->squares, rows);
-    if (g->what & MOMENTS_PRODUCTS)
-        op_add_products(d, g->triangle, rows);
-    if (g->what & MOMENTS_DRIFT)
-        op_add_cross_products(d, g->drift, dmat_rows(g->changes, 0, g->n_block), rows);
-    g->n_block = 0;
+    if (m->what & MOMENTS_SQUARES)
+        op_add_squares(d, m->squares, rows);
+    if (m->what & MOMENTS_PRODUCTS)
+        op_add_products(d, m->triangle, rows);
+    if (m->what & MOMENTS_DRIFT)
+        op_add_cross_products(d, m->drift, dmat_rows(m->changes, 0, m->n_block), rows);
+    m->n_block = 0;
 }
 
-/* Rows [first, first + n) of a block, as wide as what comes there. */
+/* Rows [first, first + n) of a block, cols wide. */
 static dmat part(dmat block, size_t first, size_t n, size_t cols)
 {
     dmat rows = dmat_rows(block, first, n);
@@ -63,31 +63,31 @@ static dmat part(dmat block, size_t first, size_t n, size_t cols)
     return rows;
 }
 
-/* Rows [first, first + n), which all count the same and fit into the block. */
-static void add_rows(input_moments *g, device *d, dmat x, dmat exact, size_t first, size_t n, float factor)
+/* Adds rows [first, first + n), which have the same weight and fit into the block. */
+static void add_rows(input_moments *m, device *d, dmat x, dmat exact, size_t first, size_t n, float factor)
 {
-    dmat to = part(g->block, g->n_block, n, x.cols);
+    dmat to = part(m->block, m->n_block, n, x.cols);
     op_scale(d, to, dmat_rows(x, first, n), factor);
-    if (g->what & MOMENTS_DRIFT) {
-        dmat change = part(g->changes, g->n_block, n, x.cols);
+    if (m->what & MOMENTS_DRIFT) {
+        dmat change = part(m->changes, m->n_block, n, x.cols);
         op_scale(d, change, dmat_rows(exact, first, n), factor);
         op_subtract(d, change, change, to);
     }
-    g->n_block += n;
-    g->n_rows += n;
+    m->n_block += n;
+    m->n_rows += n;
     double weight = (double)factor * (double)factor;
-    g->weight += (double)n * weight;
-    g->weight_squares += (double)n * weight * weight;
-    if (g->n_block == BLOCK_ROWS)
-        input_moments_flush(g, d);
+    m->weight += (double)n * weight;
+    m->weight_squares += (double)n * weight * weight;
+    if (m->n_block == BLOCK_ROWS)
+        input_moments_flush(m, d);
 }
 
-void input_moments_add(input_moments *g, device *d, dmat x, dmat exact, net_rows rows)
+void input_moments_add(input_moments *m, device *d, dmat x, dmat exact, net_rows rows)
 {
     for (size_t r = 0, n; r < x.rows; r += n) {
         float factor = row_weights_factor(rows, r, x.rows, &n);
-        size_t room = BLOCK_ROWS - g->n_block;
+        size_t room = BLOCK_ROWS - m->n_block;
         n = n < room ? n : room;
-        add_rows(g, d, x, exact, r, n, factor);
+        add_rows(m, d, x, exact, r, n, factor);
     }
 }

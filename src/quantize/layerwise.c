@@ -1,8 +1,7 @@
-/* See layerwise.h. A transcription comes first: a watch on the network keeps what the convolutions gave for each
- * segment and the sums of the head's inputs, and the answers make the sequences whole. From then on every segment has
- * the sum that goes through the layers and the input of the stage, once for each version; as long as nothing is rounded
- * there is one version. For the rounded one the network's matrices are exchanged for those that were handed in, and
- * back. */
+/* See layerwise.h. The audio is transcribed first: a watch on the network keeps the output of the convolutions for each
+ * segment and the sums of the head's inputs; the answers complete the token sequences. From then on each segment keeps
+ * the residual stream and the input of the current stage, once per version; until something is rounded there is only
+ * one version. To run the rounded version, the network's matrices are swapped for the rounded ones, and back. */
 #include "quantize/layerwise.h"
 
 #include <math.h>
@@ -11,29 +10,29 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "device/layout.h"
-#include "engine/engine.h"
 #include "quantize/audio_files.h"
+#include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
 
 enum { EXACT, ROUNDED, VERSIONS };
-enum { SEGMENT_SECONDS = 30 };            /* a group of the encoder's windows: it is told of each segment at once */
-#define MAX_ROW_BYTES ((uint64_t)1 << 30) /* of all segments, both versions */
-#define MAX_KV_BYTES ((uint64_t)512 << 20)
+#define MAX_ROW_BYTES ((uint64_t)1 << 30) /* of all samples, both versions */
 
-/* A part of the audio with its answer. */
+/* A segment of the calibration audio with its answer. */
 typedef struct sample {
     device_mem *flat_mem;
-    dmat flat; /* [n_audio, .], input of the first stage; until that is over */
+    dmat flat; /* [n_audio, .], input of the first stage; freed after it */
     size_t n_audio;
     int32_t *ids; /* [n_ids], prompt and answer */
     size_t n_ids, n_prompt, audio_begin;
     struct {
         device_mem *mem;
-        dmat x, in, embeds; /* embeds [n_audio, .] is there while the encoder is at work */
+        dmat x, in;  /* residual stream and input of the current stage: [n_audio, .] in the encoder, [n_ids, .] in the
+                        decoder */
+        dmat embeds; /* [n_audio, .], output of the encoder; in the encoder only */
     } version[VERSIONS];
 } sample;
 
-/* A matrix or vector that takes the place of the network's own. */
+/* A rounded matrix or vector that replaces the network's own; after a swap, the network's own. */
 typedef struct override {
     device_mem *mem; /* NULL: none */
     dmat w;
@@ -46,96 +45,96 @@ struct layerwise {
     qasr_session *session;
     device *d;
     sample *samples;
-    size_t n_samples_listed, capacity;
-    size_t n_answered; /* whose ids are known */
-    size_t n_given, n_done;
-    uint64_t row_bytes; /* what the samples will take, about */
-    input_moments head;
+    size_t n_samples, capacity;
+    size_t n_answered;      /* samples whose ids are known */
+    size_t n_given, n_done; /* clips */
+    uint64_t row_bytes;     /* estimated memory of the samples */
+    input_moments head;     /* of the head's inputs in the exact version */
     device_mem *head_mem;
-    size_t seen;        /* stage of the product before the next */
+    size_t seen;        /* while transcribing: stage of the last product */
     qasr_error failure; /* inside a callback */
-    size_t at;          /* stage where the layerwise pass stands */
+    size_t at;          /* the current stage */
     bool diverged;      /* the versions differ */
     override rounded[STAGE_MAX_MATRICES], biases[STAGE_MAX_MATRICES], embedding;
-    size_t slot; /* of the decoder, once that is reached */
+    size_t slot; /* of the decoder, in its stages */
 };
 
-static net *net_of(const layerwise *t) { return t->session->net; }
-static const model_config *config_of(const layerwise *t) { return net_of(t)->config; }
+static net *net_of(const layerwise *lw) { return lw->session->net; }
+static const model_config *config_of(const layerwise *lw) { return net_of(lw)->config; }
 
-/* ---- the transcription ---------------------------------------------------------------------------- */
+/* ---- transcription -------------------------------------------------------------------------------- */
 
-/* Per row of sound: what encoder or decoder will need, whichever is more, for both versions; a row of the prompt or of
- * the answer for each of sound. */
-static uint64_t bytes_per_row(const layerwise *t)
+/* Estimated memory per audio row: what the encoder or the decoder needs, whichever is more, for both versions. The
+ * decoder is assumed to have one row of prompt or answer for each row of audio. */
+static uint64_t bytes_per_row(const layerwise *lw)
 {
-    const model_config *c = config_of(t);
-    size_t in_enc = c->enc.d_model + c->enc.d_ffn + c->enc.d_out, in_dec = 2 * (c->dec.d_model + c->dec.d_ffn);
-    return VERSIONS * sizeof(float) * (uint64_t)(in_enc > in_dec ? in_enc : in_dec);
+    const model_config *c = config_of(lw);
+    size_t enc = c->enc.d_model + c->enc.d_ffn + c->enc.d_out, dec = 2 * (c->dec.d_model + c->dec.d_ffn);
+    return VERSIONS * sizeof(float) * (uint64_t)(enc > dec ? enc : dec);
 }
 
-static qasr_status add_sample(layerwise *t, dmat flat, qasr_error *err)
+static qasr_status add_sample(layerwise *lw, dmat flat, qasr_error *err)
 {
-    if (t->n_samples_listed == t->capacity) {
-        size_t capacity = t->capacity ? 2 * t->capacity : 64;
+    if (lw->n_samples == lw->capacity) {
+        size_t capacity = lw->capacity ? 2 * lw->capacity : 64;
         sample *more;
         TRY(MEM_CALLOC(&more, capacity, err));
-        if (t->n_samples_listed)
-            memcpy(more, t->samples, t->n_samples_listed * sizeof *more);
-        mem_free(t->samples);
-        t->samples = more;
-        t->capacity = capacity;
+        if (lw->n_samples)
+            memcpy(more, lw->samples, lw->n_samples * sizeof *more);
+        mem_free(lw->samples);
+        lw->samples = more;
+        lw->capacity = capacity;
     }
-    sample *p = &t->samples[t->n_samples_listed];
-    TRY(device_alloc(t->d, &p->flat_mem, flat.rows * flat.cols * sizeof(float), err));
-    p->flat = dmat_make(p->flat_mem, 0, QUANT_F32, flat.rows, flat.cols);
-    p->n_audio = flat.rows;
-    op_copy(t->d, p->flat, flat);
-    t->n_samples_listed++;
-    t->row_bytes += flat.rows * bytes_per_row(t);
+    sample *s = &lw->samples[lw->n_samples];
+    TRY(device_alloc(lw->d, &s->flat_mem, flat.rows * flat.cols * sizeof(float), err));
+    s->flat = dmat_make(s->flat_mem, 0, QUANT_F32, flat.rows, flat.cols);
+    s->n_audio = flat.rows;
+    op_copy(lw->d, s->flat, flat);
+    lw->n_samples++;
+    lw->row_bytes += flat.rows * bytes_per_row(lw);
     return QASR_OK;
 }
 
-/* The pages of a stage's matrices are given back when the next has come: they are not needed before all others were. */
+/* Releases the pages of a stage's matrices when the next stage begins: all other stages run before it does again. */
 static void watch(void *user, dmat x, dmat w, net_rows rows)
 {
-    layerwise *t = user;
-    net *n = net_of(t);
-    stage before = stages_get(n, t->seen);
+    layerwise *lw = user;
+    net *n = net_of(lw);
+    stage before = stages_get(n, lw->seen);
     stage_release(&before);
-    t->seen = stages_find(n, w);
-    if (t->seen + 1 == stages_count(n))
-        input_moments_add(&t->head, t->d, x, x, rows);
-    else if (t->seen == 0 && t->failure.status == QASR_OK)
-        add_sample(t, x, &t->failure);
+    lw->seen = stages_find(n, w);
+    if (lw->seen + 1 == stages_count(n))
+        input_moments_add(&lw->head, lw->d, x, x, rows);
+    else if (lw->seen == 0 && lw->failure.status == QASR_OK)
+        add_sample(lw, x, &lw->failure);
 }
 
 static int give_clip(void *user, qasr_clip *clip)
 {
-    layerwise *t = user;
-    if (t->n_given == t->files.n || t->row_bytes > MAX_ROW_BYTES)
+    layerwise *lw = user;
+    if (lw->n_given == lw->files.n || lw->row_bytes > MAX_ROW_BYTES)
         return 0;
-    clip->path = t->files.paths[t->n_given++];
+    clip->path = lw->files.paths[lw->n_given++];
     return 1;
 }
 
-/* Segments are begun in the order in which their answers come. */
-static qasr_status take_answer(layerwise *t, const qasr_segment *segment, qasr_error *err)
+/* Segments start in the order in which their answers arrive. */
+static qasr_status take_answer(layerwise *lw, const qasr_segment *segment, qasr_error *err)
 {
-    assert(t->n_answered < t->n_samples_listed);
-    sample *p = &t->samples[t->n_answered];
+    assert(lw->n_answered < lw->n_samples);
+    sample *s = &lw->samples[lw->n_answered];
     prompt made = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&made, t->model->tokenizer, NULL, NULL, p->n_audio, err));
+    TRY_GOTO(prompt_build(&made, lw->model->tokenizer, NULL, NULL, s->n_audio, err));
     assert(made.ids.n == segment->n_prompt_tokens);
-    TRY_GOTO(MEM_ALLOC(&p->ids, made.ids.n + segment->n_tokens, err));
-    memcpy(p->ids, made.ids.ids, made.ids.n * sizeof *p->ids);
+    TRY_GOTO(MEM_ALLOC(&s->ids, made.ids.n + segment->n_tokens, err));
+    memcpy(s->ids, made.ids.ids, made.ids.n * sizeof *s->ids);
     if (segment->n_tokens)
-        memcpy(p->ids + made.ids.n, segment->tokens, segment->n_tokens * sizeof *p->ids);
-    p->n_prompt = made.ids.n;
-    p->n_ids = made.ids.n + segment->n_tokens;
-    p->audio_begin = made.audio_begin;
-    t->n_answered++;
+        memcpy(s->ids + made.ids.n, segment->tokens, segment->n_tokens * sizeof *s->ids);
+    s->n_prompt = made.ids.n;
+    s->n_ids = made.ids.n + segment->n_tokens;
+    s->audio_begin = made.audio_begin;
+    lw->n_answered++;
 done:
     prompt_free(&made);
     return status;
@@ -143,153 +142,140 @@ done:
 
 static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
-    layerwise *t = user;
-    if (error && t->failure.status == QASR_OK)
-        t->failure = *error;
-    for (size_t i = 0; t->failure.status == QASR_OK && i < result->n_segments; i++)
-        if (result->segments[i].n_prompt_tokens) /* else it was silent, and the model was not run */
-            take_answer(t, &result->segments[i], &t->failure);
+    layerwise *lw = user;
+    if (error && lw->failure.status == QASR_OK)
+        lw->failure = *error;
+    for (size_t i = 0; lw->failure.status == QASR_OK && i < result->n_segments; i++)
+        if (result->segments[i].n_prompt_tokens) /* else it is silent, and the model did not run */
+            take_answer(lw, &result->segments[i], &lw->failure);
     engine_result_free(result);
-    t->n_done++;
-    if (t->failure.status == QASR_OK && t->opt->on_clip && t->opt->on_clip(t->opt->user, t->n_done, t->files.n))
-        error_write(&t->failure, QASR_E_CANCELLED, "calibration was cancelled");
-    return t->failure.status != QASR_OK;
+    lw->n_done++;
+    if (lw->failure.status == QASR_OK && lw->opt->on_clip && lw->opt->on_clip(lw->opt->user, lw->n_done, lw->files.n))
+        error_write(&lw->failure, QASR_E_CANCELLED, "calibration was cancelled");
+    return lw->failure.status != QASR_OK;
 }
 
-static qasr_status transcribe(layerwise *t, qasr_error *err)
+static qasr_status transcribe(layerwise *lw, qasr_error *err)
 {
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    opt.max_segment_s = SEGMENT_SECONDS;
-    opt.no_retry = 1; /* every sound counts once */
-    qasr_status status = engine_transcribe_many(t->session, &opt, give_clip, take_result, t, err);
-    if (t->failure.status != QASR_OK)
-        return error_set(err, t->failure.status, "%s", t->failure.message);
-    TRY(status);
-    if (t->n_samples_listed == 0)
+    TRY(calibration_session_run(lw->session, give_clip, take_result, lw, &lw->failure, err));
+    if (lw->n_samples == 0)
         return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
-    if (t->n_given < t->files.n)
-        log_warning("calibration takes the first %zu of %zu audio files: the others do not fit into memory", t->n_given,
-                    t->files.n);
+    if (lw->n_given < lw->files.n)
+        log_warning("calibration uses the first %zu of %zu audio files: the others do not fit into memory", lw->n_given,
+                    lw->files.n);
     return QASR_OK;
 }
 
 /* ---- opening -------------------------------------------------------------------------------------- */
 
-static qasr_status open_session(layerwise *t, qasr_error *err)
+static qasr_status open_session(layerwise *lw, qasr_error *err)
 {
-    qasr_model_options from = QASR_MODEL_OPTIONS_INIT;
-    from.decoder_weights = file_is_dir(t->opt->model) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = t->opt->n_threads;
-    session.precision = QASR_PRECISION_F32;
-    session.kv_type = "f32";
-    TRY(engine_model_open(&t->model, t->opt->model, &from, err));
-    TRY(engine_session_open(&t->session, t->model, &session, err));
-    t->session->max_kv_bytes = MAX_KV_BYTES;
-    t->d = t->session->device;
+    qasr_decoder_weights from = file_is_dir(lw->opt->model) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
+    TRY(calibration_session_open(&lw->model, &lw->session, lw->opt->model, from, lw->opt->n_threads, err));
+    lw->d = lw->session->device;
     return QASR_OK;
 }
 
-static qasr_status open_head(layerwise *t, qasr_error *err)
+static qasr_status open_head(layerwise *lw, qasr_error *err)
 {
-    size_t used = 0, cols = config_of(t)->dec.d_model;
-    TRY(device_alloc(t->d, &t->head_mem, (size_t)input_moments_bytes(cols, MOMENTS_PRODUCTS), err));
-    input_moments_place(&t->head, t->head_mem, &used, cols, MOMENTS_PRODUCTS);
-    device_begin(t->d);
-    input_moments_clear(&t->head, t->d);
-    return device_end(t->d, err);
+    size_t used = 0, cols = config_of(lw)->dec.d_model;
+    TRY(device_alloc(lw->d, &lw->head_mem, (size_t)input_moments_bytes(cols, MOMENTS_PRODUCTS), err));
+    input_moments_place(&lw->head, lw->head_mem, &used, cols, MOMENTS_PRODUCTS);
+    device_begin(lw->d);
+    input_moments_clear(&lw->head, lw->d);
+    return device_end(lw->d, err);
 }
 
 static size_t widest(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Memory for a version of a sample in the encoder; x, in and embeds are laid out. */
-static qasr_status alloc_encoder(const layerwise *t, sample *p, int version, qasr_error *err)
+static qasr_status alloc_encoder(const layerwise *lw, sample *p, int version, qasr_error *err)
 {
-    const model_config *c = config_of(t);
+    const model_config *c = config_of(lw);
     const dmat_part parts[] = {
         { &p->version[version].x, QUANT_F32, p->n_audio, c->enc.d_model },
         { &p->version[version].in, QUANT_F32, p->n_audio, widest(c->enc.d_model, c->enc.d_ffn) },
         { &p->version[version].embeds, QUANT_F32, p->n_audio, c->enc.d_out },
     };
-    return dmat_alloc(t->d, &p->version[version].mem, parts, ARRAY_LEN(parts), err);
+    return dmat_alloc(lw->d, &p->version[version].mem, parts, ARRAY_LEN(parts), err);
 }
 
 /* The same in the decoder, without embeds, and without giving back what was there. */
-static qasr_status alloc_decoder(const layerwise *t, device_mem **out, const sample *p, dmat *x, dmat *in,
+static qasr_status alloc_decoder(const layerwise *lw, device_mem **out, const sample *p, dmat *x, dmat *in,
                                  qasr_error *err)
 {
-    const model_config *c = config_of(t);
+    const model_config *c = config_of(lw);
     size_t widest_input = widest(widest(c->dec.d_model, c->dec.d_ffn), c->dec.n_heads * c->dec.head_dim);
     const dmat_part parts[] = { { x, QUANT_F32, p->n_ids, c->dec.d_model }, { in, QUANT_F32, p->n_ids, widest_input } };
-    return dmat_alloc(t->d, out, parts, ARRAY_LEN(parts), err);
+    return dmat_alloc(lw->d, out, parts, ARRAY_LEN(parts), err);
 }
 
-static qasr_status create(layerwise *t, qasr_error *err)
+static qasr_status create(layerwise *lw, qasr_error *err)
 {
-    TRY(audio_files_find(&t->files, t->opt->audio, t->opt->n_audio, 0, err));
-    TRY(open_session(t, err));
-    TRY(open_head(t, err));
-    t->session->context.watch = watch;
-    t->session->context.watch_user = t;
-    TRY(transcribe(t, err));
-    t->session->context.watch = NULL;
-    device_begin(t->d);
-    input_moments_flush(&t->head, t->d);
-    TRY(device_end(t->d, err));
-    for (size_t i = 0; i < t->n_samples_listed; i++)
-        TRY(alloc_encoder(t, &t->samples[i], EXACT, err));
+    TRY(audio_files_find(&lw->files, lw->opt->audio, lw->opt->n_audio, 0, err));
+    TRY(open_session(lw, err));
+    TRY(open_head(lw, err));
+    lw->session->context.watch = watch;
+    lw->session->context.watch_user = lw;
+    TRY(transcribe(lw, err));
+    lw->session->context.watch = NULL;
+    device_begin(lw->d);
+    input_moments_flush(&lw->head, lw->d);
+    TRY(device_end(lw->d, err));
+    for (size_t i = 0; i < lw->n_samples; i++)
+        TRY(alloc_encoder(lw, &lw->samples[i], EXACT, err));
     return QASR_OK;
 }
 
 qasr_status layerwise_create(layerwise **out, const layerwise_options *opt, qasr_error *err)
 {
-    layerwise *t;
-    TRY(MEM_CALLOC(&t, 1, err));
-    t->opt = opt;
-    qasr_status status = create(t, err);
-    t->opt = NULL;
+    layerwise *lw;
+    TRY(MEM_CALLOC(&lw, 1, err));
+    lw->opt = opt;
+    qasr_status status = create(lw, err);
+    lw->opt = NULL;
     if (status != QASR_OK) {
-        layerwise_free(t);
+        layerwise_free(lw);
         return status;
     }
-    *out = t;
+    *out = lw;
     return QASR_OK;
 }
 
-static void drop(layerwise *t, override *s)
+static void drop(layerwise *lw, override *o)
 {
-    device_mem_free(t->d, s->mem);
-    *s = (override){ 0 };
+    device_mem_free(lw->d, o->mem);
+    *o = (override){ 0 };
 }
 
-static void drop_stage(layerwise *t)
+static void drop_stage(layerwise *lw)
 {
     for (size_t k = 0; k < STAGE_MAX_MATRICES; k++) {
-        drop(t, &t->rounded[k]);
-        drop(t, &t->biases[k]);
+        drop(lw, &lw->rounded[k]);
+        drop(lw, &lw->biases[k]);
     }
 }
 
-void layerwise_free(layerwise *t)
+void layerwise_free(layerwise *lw)
 {
-    if (!t)
+    if (!lw)
         return;
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        device_mem_free(t->d, t->samples[i].flat_mem);
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        device_mem_free(lw->d, lw->samples[i].flat_mem);
         for (int v = 0; v < VERSIONS; v++)
-            device_mem_free(t->d, t->samples[i].version[v].mem);
-        mem_free(t->samples[i].ids);
+            device_mem_free(lw->d, lw->samples[i].version[v].mem);
+        mem_free(lw->samples[i].ids);
     }
-    mem_free(t->samples);
-    if (t->d) {
-        drop_stage(t);
-        drop(t, &t->embedding);
-        device_mem_free(t->d, t->head_mem);
+    mem_free(lw->samples);
+    if (lw->d) {
+        drop_stage(lw);
+        drop(lw, &lw->embedding);
+        device_mem_free(lw->d, lw->head_mem);
     }
-    engine_session_close(t->session);
-    engine_model_close(t->model);
-    audio_files_free(&t->files);
-    mem_free(t);
+    engine_session_close(lw->session);
+    engine_model_close(lw->model);
+    audio_files_free(&lw->files);
+    mem_free(lw);
 }
 
 /* ---- moments -------------------------------------------------------------------------------------- */
@@ -303,63 +289,63 @@ void layerwise_moments_free(layerwise_moments *m)
     *m = (layerwise_moments){ 0 };
 }
 
-static bool in_encoder(const layerwise *t) { return t->at < stages_of_encoder(net_of(t)); }
+static bool in_encoder(const layerwise *lw) { return lw->at < stages_of_encoder(net_of(lw)); }
 
-bool layerwise_stage(layerwise *t, stage *out)
+bool layerwise_stage(layerwise *lw, stage *out)
 {
-    if (t->at + 1 >= stages_count(net_of(t)))
+    if (lw->at + 1 >= stages_count(net_of(lw)))
         return false;
-    *out = stages_get(net_of(t), t->at);
+    *out = stages_get(net_of(lw), lw->at);
     return true;
 }
 
-/* The stage's input of a sample. */
-static dmat input(const layerwise *t, const sample *p, int version)
+/* A sample's input of the current stage. */
+static dmat input(const layerwise *lw, const sample *s, int version)
 {
-    dmat in = t->at == 0 ? p->flat : p->version[t->diverged ? version : EXACT].in;
-    in.cols = stages_get(net_of(t), t->at).refs[0]->cols;
+    dmat in = lw->at == 0 ? s->flat : s->version[lw->diverged ? version : EXACT].in;
+    in.cols = stages_get(net_of(lw), lw->at).refs[0]->cols;
     return in;
 }
 
-static net_rows rows_of(const layerwise *t, const sample *p)
+static net_rows rows_of(const layerwise *lw, const sample *s)
 {
-    if (in_encoder(t))
-        return (net_rows){ 0, p->n_audio, p->n_audio };
-    return (net_rows){ p->audio_begin, p->audio_begin + p->n_audio, p->n_prompt - 1 };
+    if (in_encoder(lw))
+        return (net_rows){ 0, s->n_audio, s->n_audio };
+    return (net_rows){ s->audio_begin, s->audio_begin + s->n_audio, s->n_prompt - 1 };
 }
 
-/* A column of ones makes sums of the elements part of the products. */
-static qasr_status add_ones(const layerwise *t, input_moments *g, qasr_error *err)
+/* A column of ones, so that the products contain the sums of the elements as well. */
+static qasr_status add_ones(const layerwise *lw, input_moments *sums, qasr_error *err)
 {
-    dmat column = g->block;
+    dmat column = sums->block;
     float *ones;
     TRY(MEM_ALLOC(&ones, column.rows, err));
     for (size_t i = 0; i < column.rows; i++)
         ones[i] = 1;
     column.offset += (column.cols - 1) * sizeof(float);
     column.cols = 1;
-    qasr_status status = device_write(t->d, column, ones, err);
+    qasr_status status = device_write(lw->d, column, ones, err);
     mem_free(ones);
     return status;
 }
 
-static qasr_status moments_of_stage(const layerwise *t, input_moments *g, qasr_error *err)
+static qasr_status moments_of_stage(const layerwise *lw, input_moments *sums, qasr_error *err)
 {
-    device_begin(t->d);
-    input_moments_clear(g, t->d);
-    TRY(device_end(t->d, err));
-    if (stages_get(net_of(t), t->at).biases[0])
-        TRY(add_ones(t, g, err));
-    device_begin(t->d);
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        const sample *p = &t->samples[i];
-        input_moments_add(g, t->d, input(t, p, ROUNDED), input(t, p, EXACT), rows_of(t, p));
+    device_begin(lw->d);
+    input_moments_clear(sums, lw->d);
+    TRY(device_end(lw->d, err));
+    if (stages_get(net_of(lw), lw->at).biases[0])
+        TRY(add_ones(lw, sums, err));
+    device_begin(lw->d);
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        const sample *s = &lw->samples[i];
+        input_moments_add(sums, lw->d, input(lw, s, ROUNDED), input(lw, s, EXACT), rows_of(lw, s));
     }
-    input_moments_flush(g, t->d);
-    return device_end(t->d, err);
+    input_moments_flush(sums, lw->d);
+    return device_end(lw->d, err);
 }
 
-/* Means of the triangle's first n rows and columns. */
+/* out [n, n]: means from the first n rows of a triangle of sums. */
 static void unfold(float *out, size_t n, const float *triangle, double weight)
 {
     for (size_t i = 0; i < n; i++)
@@ -367,37 +353,37 @@ static void unfold(float *out, size_t n, const float *triangle, double weight)
             out[i * n + j] = out[j * n + i] = (float)((double)triangle[i * (i + 1) / 2 + j] / weight);
 }
 
-static qasr_status read_products(const layerwise *t, const input_moments *g, layerwise_moments *m, qasr_error *err)
+static qasr_status read_products(const layerwise *lw, const input_moments *sums, layerwise_moments *m, qasr_error *err)
 {
     float *host;
     TRY(MEM_ALLOC(&m->products, m->n * m->n, err));
-    TRY(MEM_ALLOC(&host, g->triangle.cols, err));
-    qasr_status status = device_read(t->d, host, g->triangle, err);
+    TRY(MEM_ALLOC(&host, sums->triangle.cols, err));
+    qasr_status status = device_read(lw->d, host, sums->triangle, err);
     if (status == QASR_OK)
-        unfold(m->products, m->n, host, g->weight);
+        unfold(m->products, m->n, host, sums->weight);
     for (size_t i = 0; i < m->n && m->mean; i++)
-        m->mean[i] = (double)host[input_moments_triangle(m->n) + i] / g->weight;
+        m->mean[i] = (double)host[input_moments_triangle(m->n) + i] / sums->weight;
     mem_free(host);
     return status;
 }
 
-static qasr_status read_drift(const layerwise *t, const input_moments *g, layerwise_moments *m, qasr_error *err)
+static qasr_status read_drift(const layerwise *lw, const input_moments *sums, layerwise_moments *m, qasr_error *err)
 {
     float *host;
     TRY(MEM_ALLOC(&m->drift, m->n * m->n, err));
-    TRY(MEM_ALLOC(&host, g->cols * g->cols, err));
-    qasr_status status = device_read(t->d, host, g->drift, err);
+    TRY(MEM_ALLOC(&host, sums->cols * sums->cols, err));
+    qasr_status status = device_read(lw->d, host, sums->drift, err);
     for (size_t i = 0; i < m->n; i++) {
         for (size_t j = 0; j < m->n; j++)
-            m->drift[i * m->n + j] = (float)((double)host[i * g->cols + j] / g->weight);
+            m->drift[i * m->n + j] = (float)((double)host[i * sums->cols + j] / sums->weight);
         if (m->mean)
-            m->exact_mean[i] = m->mean[i] + (double)host[i * g->cols + m->n] / g->weight;
+            m->exact_mean[i] = m->mean[i] + (double)host[i * sums->cols + m->n] / sums->weight;
     }
     mem_free(host);
     return status;
 }
 
-/* Products become those of the distances to the means. */
+/* Turns products into those of the deviations from the means. */
 static void centre(layerwise_moments *m)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -408,48 +394,48 @@ static void centre(layerwise_moments *m)
         }
 }
 
-static qasr_status read_moments(const layerwise *t, const input_moments *g, layerwise_moments *m, qasr_error *err)
+static qasr_status read_moments(const layerwise *lw, const input_moments *sums, layerwise_moments *m, qasr_error *err)
 {
-    m->n_rows = g->weight * g->weight / g->weight_squares;
-    if (g->cols > m->n) {
+    m->n_rows = sums->weight * sums->weight / sums->weight_squares;
+    if (sums->cols > m->n) {
         TRY(MEM_CALLOC(&m->mean, m->n, err));
         TRY(MEM_CALLOC(&m->exact_mean, m->n, err));
     }
-    TRY(read_products(t, g, m, err));
+    TRY(read_products(lw, sums, m, err));
     if (m->mean)
         memcpy(m->exact_mean, m->mean, m->n * sizeof *m->mean);
-    if (g->what & MOMENTS_DRIFT)
-        TRY(read_drift(t, g, m, err));
+    if (sums->what & MOMENTS_DRIFT)
+        TRY(read_drift(lw, sums, m, err));
     if (m->mean)
         centre(m);
     return QASR_OK;
 }
 
-qasr_status layerwise_get_moments(layerwise *t, layerwise_moments *out, qasr_error *err)
+qasr_status layerwise_get_moments(layerwise *lw, layerwise_moments *out, qasr_error *err)
 {
-    stage s = stages_get(net_of(t), t->at);
+    stage s = stages_get(net_of(lw), lw->at);
     layerwise_moments made = { .n = s.refs[0]->cols };
-    unsigned what = MOMENTS_PRODUCTS | (t->diverged ? MOMENTS_DRIFT : 0);
+    unsigned what = MOMENTS_PRODUCTS | (lw->diverged ? MOMENTS_DRIFT : 0);
     size_t used = 0, cols = made.n + (s.biases[0] ? 1 : 0);
-    input_moments g;
+    input_moments sums;
     device_mem *mem = NULL;
     qasr_status status;
-    TRY_GOTO(device_alloc(t->d, &mem, (size_t)input_moments_bytes(cols, what), err));
-    input_moments_place(&g, mem, &used, cols, what);
-    TRY_GOTO(moments_of_stage(t, &g, err));
-    TRY_GOTO(read_moments(t, &g, &made, err));
+    TRY_GOTO(device_alloc(lw->d, &mem, (size_t)input_moments_bytes(cols, what), err));
+    input_moments_place(&sums, mem, &used, cols, what);
+    TRY_GOTO(moments_of_stage(lw, &sums, err));
+    TRY_GOTO(read_moments(lw, &sums, &made, err));
     *out = made;
 done:
-    device_mem_free(t->d, mem);
+    device_mem_free(lw->d, mem);
     if (status != QASR_OK)
         layerwise_moments_free(&made);
     return status;
 }
 
-qasr_status layerwise_get_head_moments(layerwise *t, layerwise_moments *out, qasr_error *err)
+qasr_status layerwise_get_head_moments(layerwise *lw, layerwise_moments *out, qasr_error *err)
 {
-    layerwise_moments made = { .n = t->head.cols };
-    qasr_status status = read_moments(t, &t->head, &made, err);
+    layerwise_moments made = { .n = lw->head.cols };
+    qasr_status status = read_moments(lw, &lw->head, &made, err);
     if (status == QASR_OK)
         *out = made;
     else
@@ -457,201 +443,203 @@ qasr_status layerwise_get_head_moments(layerwise *t, layerwise_moments *out, qas
     return status;
 }
 
-/* ---- handing in ----------------------------------------------------------------------------------- */
+/* ---- rounded weights ------------------------------------------------------------------------------ */
 
-static qasr_status put(layerwise *t, override *s, quant_type type, size_t rows, size_t cols, const void *data,
+static qasr_status put(layerwise *lw, override *o, quant_type type, size_t rows, size_t cols, const void *data,
                        qasr_error *err)
 {
-    drop(t, s);
-    TRY(device_alloc(t->d, &s->mem, rows * dmat_row_bytes(type, cols), err));
-    s->w = dmat_make(s->mem, 0, type, rows, cols);
-    return device_write(t->d, s->w, data, err);
+    drop(lw, o);
+    TRY(device_alloc(lw->d, &o->mem, rows * dmat_row_bytes(type, cols), err));
+    o->w = dmat_make(o->mem, 0, type, rows, cols);
+    return device_write(lw->d, o->w, data, err);
 }
 
-qasr_status layerwise_put(layerwise *t, size_t k, quant_type type, const void *blocks, qasr_error *err)
+qasr_status layerwise_put(layerwise *lw, size_t k, quant_type type, const void *blocks, qasr_error *err)
 {
-    const weight_ref *ref = stages_get(net_of(t), t->at).refs[k];
-    return put(t, &t->rounded[k], type, ref->rows, ref->cols, blocks, err);
+    const weight_ref *ref = stages_get(net_of(lw), lw->at).refs[k];
+    return put(lw, &lw->rounded[k], type, ref->rows, ref->cols, blocks, err);
 }
 
-qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_error *err)
+qasr_status layerwise_put_bias(layerwise *lw, size_t k, const float *bias, qasr_error *err)
 {
-    const weight_ref *ref = stages_get(net_of(t), t->at).bias_refs[k];
-    return put(t, &t->biases[k], QUANT_F32, 1, ref->cols, bias, err);
+    const weight_ref *ref = stages_get(net_of(lw), lw->at).bias_refs[k];
+    return put(lw, &lw->biases[k], QUANT_F32, 1, ref->cols, bias, err);
 }
 
-qasr_status layerwise_put_embedding(layerwise *t, quant_type type, const void *blocks, qasr_error *err)
+qasr_status layerwise_put_embedding(layerwise *lw, quant_type type, const void *blocks, qasr_error *err)
 {
-    const weight_ref *ref = &t->model->checkpoint->top[TOP_EMBED];
-    return put(t, &t->embedding, type, ref->rows, ref->cols, blocks, err);
+    const weight_ref *ref = &lw->model->checkpoint->top[TOP_EMBED];
+    return put(lw, &lw->embedding, type, ref->rows, ref->cols, blocks, err);
 }
 
-/* ---- stepping on ---------------------------------------------------------------------------------- */
+/* ---- the next stage ------------------------------------------------------------------------------- */
 
-static void exchange(dmat *w, override *s)
+static void swap(dmat *w, override *o)
 {
     dmat old = *w;
-    if (!s->mem)
+    if (!o->mem)
         return;
-    *w = s->w;
-    s->w = old;
+    *w = o->w;
+    o->w = old;
 }
 
-/* The network gets the rounded weights of the stage, or its own back. */
-static void exchange_stage(layerwise *t)
+/* Swaps the rounded weights of the stage into the network, or its own back. */
+static void swap_stage(layerwise *lw)
 {
-    stage s = stages_get(net_of(t), t->at);
+    stage s = stages_get(net_of(lw), lw->at);
     for (size_t k = 0; k < s.n; k++) {
-        exchange(s.w[k], &t->rounded[k]);
+        swap(s.w[k], &lw->rounded[k]);
         if (s.biases[k])
-            exchange(s.biases[k], &t->biases[k]);
+            swap(s.biases[k], &lw->biases[k]);
     }
 }
 
-static qasr_status copy_rows(const layerwise *t, dmat out, dmat x, qasr_error *err)
+static qasr_status copy_rows(const layerwise *lw, dmat out, dmat x, qasr_error *err)
 {
-    device_begin(t->d);
-    op_copy(t->d, out, x);
-    return device_end(t->d, err);
+    device_begin(lw->d);
+    op_copy(lw->d, out, x);
+    return device_end(lw->d, err);
 }
 
-/* From here on the versions differ: the second begins as a copy of the first. */
-static qasr_status part_versions(layerwise *t, qasr_error *err)
+/* From this stage on the versions differ: the rounded one starts as a copy of the exact one. */
+static qasr_status split_versions(layerwise *lw, qasr_error *err)
 {
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        sample *p = &t->samples[i];
-        if (in_encoder(t))
-            TRY(alloc_encoder(t, p, ROUNDED, err));
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        sample *s = &lw->samples[i];
+        if (in_encoder(lw))
+            TRY(alloc_encoder(lw, s, ROUNDED, err));
         else
-            TRY(alloc_decoder(t, &p->version[ROUNDED].mem, p, &p->version[ROUNDED].x, &p->version[ROUNDED].in, err));
-        if (t->at == 0)
+            TRY(alloc_decoder(lw, &s->version[ROUNDED].mem, s, &s->version[ROUNDED].x, &s->version[ROUNDED].in, err));
+        if (lw->at == 0)
             continue;
-        TRY(copy_rows(t, p->version[ROUNDED].x, p->version[EXACT].x, err));
-        TRY(copy_rows(t, p->version[ROUNDED].in, p->version[EXACT].in, err));
+        TRY(copy_rows(lw, s->version[ROUNDED].x, s->version[EXACT].x, err));
+        TRY(copy_rows(lw, s->version[ROUNDED].in, s->version[EXACT].in, err));
     }
-    t->diverged = true;
+    lw->diverged = true;
     return QASR_OK;
 }
 
-static qasr_status run_encoder(layerwise *t, int version, qasr_error *err)
+static qasr_status run_encoder(layerwise *lw, int version, qasr_error *err)
 {
-    net *n = net_of(t);
-    bool last = t->at + 1 == stages_of_encoder(n);
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        sample *p = &t->samples[i];
-        dmat next = last ? p->version[version].embeds : p->version[version].in;
+    net *n = net_of(lw);
+    bool last = lw->at + 1 == stages_of_encoder(n);
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        sample *s = &lw->samples[i];
+        dmat next = last ? s->version[version].embeds : s->version[version].in;
         if (!last)
-            next.cols = stages_get(n, t->at + 1).refs[0]->cols;
-        TRY(encoder_run_stage(t->session->encoder, t->at, p->version[version].x, input(t, p, version), next, err));
+            next.cols = stages_get(n, lw->at + 1).refs[0]->cols;
+        TRY(encoder_run_stage(lw->session->encoder, lw->at, s->version[version].x, input(lw, s, version), next, err));
     }
     return QASR_OK;
 }
 
-static qasr_status run_decoder(layerwise *t, int version, qasr_error *err)
+static qasr_status run_decoder(layerwise *lw, int version, qasr_error *err)
 {
-    net *n = net_of(t);
-    size_t s = t->at - stages_of_encoder(n);
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        sample *p = &t->samples[i];
-        dmat next = p->version[version].in;
-        next.cols = stages_get(n, t->at + 1).refs[0]->cols;
-        TRY(decoder_run_stage(t->session->decoder, t->slot, s, p->version[version].x, input(t, p, version), next, err));
+    net *n = net_of(lw);
+    size_t index = lw->at - stages_of_encoder(n);
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        sample *s = &lw->samples[i];
+        dmat next = s->version[version].in;
+        next.cols = stages_get(n, lw->at + 1).refs[0]->cols;
+        TRY(decoder_run_stage(lw->session->decoder, lw->slot, index, s->version[version].x, input(lw, s, version), next,
+                              err));
     }
     return QASR_OK;
 }
 
-static qasr_status run_stage(layerwise *t, int version, qasr_error *err)
+static qasr_status run_stage(layerwise *lw, int version, qasr_error *err)
 {
-    return in_encoder(t) ? run_encoder(t, version, err) : run_decoder(t, version, err);
+    return in_encoder(lw) ? run_encoder(lw, version, err) : run_decoder(lw, version, err);
 }
 
-/* Sequences of embedding and sound; the version's memory for the encoder goes. */
-static qasr_status start_decoder(layerwise *t, sample *p, int version, dmat embeds, qasr_error *err)
+/* Builds the decoder's input from token and audio embeddings, and frees the version's memory of the encoder. */
+static qasr_status start_decoder(layerwise *lw, sample *s, int version, dmat embeds, qasr_error *err)
 {
     device_mem *mem = NULL;
     dmat x, in, next;
     qasr_status status;
-    TRY_GOTO(alloc_decoder(t, &mem, p, &x, &in, err));
+    TRY_GOTO(alloc_decoder(lw, &mem, s, &x, &in, err));
     next = in;
     next.cols = x.cols;
-    TRY_GOTO(decoder_start_stages(t->session->decoder, p->ids, p->audio_begin, embeds, x, next, err));
-    device_mem_free(t->d, p->version[version].mem);
-    p->version[version].mem = mem;
-    p->version[version].x = x;
-    p->version[version].in = in;
+    TRY_GOTO(decoder_start_stages(lw->session->decoder, s->ids, s->audio_begin, embeds, x, next, err));
+    device_mem_free(lw->d, s->version[version].mem);
+    s->version[version].mem = mem;
+    s->version[version].x = x;
+    s->version[version].in = in;
     mem = NULL;
 done:
-    device_mem_free(t->d, mem);
+    device_mem_free(lw->d, mem);
     return status;
 }
 
-static qasr_status start_version(layerwise *t, int version, qasr_error *err)
+static qasr_status start_version(layerwise *lw, int version, qasr_error *err)
 {
-    for (size_t i = 0; i < t->n_samples_listed; i++)
-        TRY(start_decoder(t, &t->samples[i], version, t->samples[i].version[t->diverged ? version : EXACT].embeds,
+    for (size_t i = 0; i < lw->n_samples; i++)
+        TRY(start_decoder(lw, &lw->samples[i], version, lw->samples[i].version[lw->diverged ? version : EXACT].embeds,
                           err));
     return QASR_OK;
 }
 
-/* The rounded version first: what it takes from the exact one, if they do not differ yet, must be there still. */
-static qasr_status enter_decoder(layerwise *t, qasr_error *err)
+/* The rounded version comes first: until the versions differ it reads the exact one's embeddings, which are freed next.
+ */
+static qasr_status enter_decoder(layerwise *lw, qasr_error *err)
 {
-    dmat *table = &net_of(t)->top[TOP_EMBED];
+    dmat *table = &net_of(lw)->top[TOP_EMBED];
     size_t longest = 0;
     qasr_status status = QASR_OK;
-    for (size_t i = 0; i < t->n_samples_listed; i++)
-        longest = widest(longest, t->samples[i].n_ids);
-    TRY(decoder_open_slot(t->session->decoder, &t->slot, longest, err));
-    bool diverged = t->diverged || t->embedding.mem;
+    for (size_t i = 0; i < lw->n_samples; i++)
+        longest = widest(longest, lw->samples[i].n_ids);
+    TRY(decoder_open_slot(lw->session->decoder, &lw->slot, longest, err));
+    bool diverged = lw->diverged || lw->embedding.mem;
     if (diverged) {
-        exchange(table, &t->embedding);
-        status = start_version(t, ROUNDED, err);
-        exchange(table, &t->embedding);
+        swap(table, &lw->embedding);
+        status = start_version(lw, ROUNDED, err);
+        swap(table, &lw->embedding);
     }
     TRY(status);
-    TRY(start_version(t, EXACT, err));
-    t->diverged = diverged;
+    TRY(start_version(lw, EXACT, err));
+    lw->diverged = diverged;
     return QASR_OK;
 }
 
-static bool is_rounded(const layerwise *t)
+static bool is_rounded(const layerwise *lw)
 {
     for (size_t k = 0; k < STAGE_MAX_MATRICES; k++)
-        if (t->rounded[k].mem || t->biases[k].mem)
+        if (lw->rounded[k].mem || lw->biases[k].mem)
             return true;
     return false;
 }
 
-static qasr_status run_versions(layerwise *t, qasr_error *err)
+static qasr_status run_versions(layerwise *lw, qasr_error *err)
 {
-    if (!t->diverged && is_rounded(t))
-        TRY(part_versions(t, err));
-    TRY(run_stage(t, EXACT, err));
-    if (!t->diverged)
+    if (!lw->diverged && is_rounded(lw))
+        TRY(split_versions(lw, err));
+    TRY(run_stage(lw, EXACT, err));
+    if (!lw->diverged)
         return QASR_OK;
-    exchange_stage(t);
-    qasr_status status = run_stage(t, ROUNDED, err);
-    exchange_stage(t);
+    swap_stage(lw);
+    qasr_status status = run_stage(lw, ROUNDED, err);
+    swap_stage(lw);
     return status;
 }
 
-static void drop_flat(layerwise *t)
+static void drop_flat(layerwise *lw)
 {
-    for (size_t i = 0; i < t->n_samples_listed; i++) {
-        device_mem_free(t->d, t->samples[i].flat_mem);
-        t->samples[i].flat_mem = NULL;
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        device_mem_free(lw->d, lw->samples[i].flat_mem);
+        lw->samples[i].flat_mem = NULL;
     }
 }
 
-qasr_status layerwise_step(layerwise *t, qasr_error *err)
+qasr_status layerwise_step(layerwise *lw, qasr_error *err)
 {
-    stage s = stages_get(net_of(t), t->at);
-    if (t->at + 2 < stages_count(net_of(t))) /* what follows the last is the head */
-        TRY(run_versions(t, err));
+    stage s = stages_get(net_of(lw), lw->at);
+    if (lw->at + 2 < stages_count(net_of(lw))) /* the last stage before the head need not run */
+        TRY(run_versions(lw, err));
     stage_release(&s);
-    drop_stage(t);
-    if (t->at == 0)
-        drop_flat(t);
-    t->at++;
-    return t->at == stages_of_encoder(net_of(t)) ? enter_decoder(t, err) : QASR_OK;
+    drop_stage(lw);
+    if (lw->at == 0)
+        drop_flat(lw);
+    lw->at++;
+    return lw->at == stages_of_encoder(net_of(lw)) ? enter_decoder(lw, err) : QASR_OK;
 }

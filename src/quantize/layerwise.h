@@ -1,7 +1,7 @@
-/* What the matrices of a model get to see on calibration audio, stage by stage (model/stages.h), in two versions side
- * by side: as in the exact model, and as it comes out once the matrices before are rounded. Whoever rounds goes along:
- * asks for the moments of a stage, rounds its matrices, hands them in, and steps on. Each version passes every stage
- * once, so all takes about two passes over the audio and memory for one stage. Everything is float32. */
+/* Runs a model on calibration audio stage by stage (model/stages.h), in two versions side by side: exact, and with all
+ * matrices before the current stage rounded. The caller rounds along the way: it gets the moments of a stage's input,
+ * rounds the stage's matrices, puts them back and steps to the next stage. Each version runs every stage once, so the
+ * whole costs about two passes over the audio and memory for the inputs of one stage. All arithmetic is float32. */
 #ifndef QASR_QUANTIZE_LAYERWISE_H
 #define QASR_QUANTIZE_LAYERWISE_H
 
@@ -13,7 +13,7 @@
 typedef struct layerwise layerwise;
 
 typedef struct layerwise_options {
-    const char *model;        /* model directory or GGUF file; safetensors come first */
+    const char *model;        /* model directory or GGUF file; safetensors take precedence */
     const char *const *audio; /* [n_audio], as in qasr_calibrate_options */
     size_t n_audio;
     int n_threads; /* 0: default */
@@ -22,35 +22,36 @@ typedef struct layerwise_options {
     void *user;
 } layerwise_options;
 
-/* Means over the rows of a stage's input, weighted (row_weights.h): x as the stage gets it now, exact as it was meant
- * to be. Where the matrices have biases, which take up any constant error, products are those of the distances to the
+/* Weighted means (row_weights.h) over the rows of a stage's input: x in the rounded version, exact in the exact one.
+ * Where the matrices have biases, which absorb any constant error, the products are those of the deviations from the
  * means. */
 typedef struct layerwise_moments {
     size_t n;
-    double n_rows;             /* how many rows of equal weight would say as much */
+    double n_rows;             /* effective number of rows: as many of equal weight carry as much information */
     float *products;           /* [n, n], x_i x_j */
     float *drift;              /* [n, n], (exact_i - x_i) x_j; NULL: x is exact */
     double *mean, *exact_mean; /* [n]; NULL: there are no biases */
 } layerwise_moments;
 void layerwise_moments_free(layerwise_moments *m); /* zeroed is fine */
 
-/* Transcribes the audio and stands at the first stage. What does not fit into memory that is bearable is left out, with
- * a warning. Errors: as qasr_calibrate. */
+/* Transcribes the audio and stops at the first stage. Files beyond the memory limit are left out, with a warning.
+ * Errors: as qasr_calibrate. */
 qasr_status layerwise_create(layerwise **out, const layerwise_options *opt, qasr_error *err);
-void layerwise_free(layerwise *t); /* NULL is fine */
+void layerwise_free(layerwise *lw); /* NULL is fine */
 
-/* Where it stands; false after the last stage before the head. */
-bool layerwise_stage(layerwise *t, stage *out);
-/* Of the stage's input; the caller frees what it does not take. Errors: NOMEM, DEVICE. */
-qasr_status layerwise_get_moments(layerwise *t, layerwise_moments *out, qasr_error *err);
-/* Of the head's input in the exact version, products only. At any time. Errors: as above. */
-qasr_status layerwise_get_head_moments(layerwise *t, layerwise_moments *out, qasr_error *err);
-/* Matrix k of the stage, rounded: rows of a type as in a file; they are copied. The same for its bias. Error: NOMEM. */
-qasr_status layerwise_put(layerwise *t, size_t k, quant_type type, const void *blocks, qasr_error *err);
-qasr_status layerwise_put_bias(layerwise *t, size_t k, const float *bias, qasr_error *err);
-/* The embedding, rounded, before the decoder's first stage is reached. */
-qasr_status layerwise_put_embedding(layerwise *t, quant_type type, const void *blocks, qasr_error *err);
-/* To the next stage. Errors: NOMEM, DEVICE. */
-qasr_status layerwise_step(layerwise *t, qasr_error *err);
+/* The current stage; false after the last one before the head. */
+bool layerwise_stage(layerwise *lw, stage *out);
+/* Moments of the current stage's input; the caller frees what it does not take. Errors: NOMEM, DEVICE. */
+qasr_status layerwise_get_moments(layerwise *lw, layerwise_moments *out, qasr_error *err);
+/* The same of the head's input in the exact version, products only; at any stage. Errors: as above. */
+qasr_status layerwise_get_head_moments(layerwise *lw, layerwise_moments *out, qasr_error *err);
+/* Sets matrix k of the stage in the rounded version: rows of a type as in a file, copied. The same for its bias. Error:
+ * NOMEM. */
+qasr_status layerwise_put(layerwise *lw, size_t k, quant_type type, const void *blocks, qasr_error *err);
+qasr_status layerwise_put_bias(layerwise *lw, size_t k, const float *bias, qasr_error *err);
+/* Sets the embedding of the rounded version, before the decoder's first stage. */
+qasr_status layerwise_put_embedding(layerwise *lw, quant_type type, const void *blocks, qasr_error *err);
+/* Runs the current stage in both versions and moves on to the next. Errors: NOMEM, DEVICE. */
+qasr_status layerwise_step(layerwise *lw, qasr_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The keys of the files that the quantizer writes (docs/format.md). */
+/* Metadata keys common to all files that the quantizer writes (docs/format.md): origin and content. */
 #ifndef QASR_QUANTIZE_METADATA_H
 #define QASR_QUANTIZE_METADATA_H
 
@@ -6,8 +6,8 @@
 #include "quantize/plan.h"
 #include "weights/gguf_write.h"
 
-/* What every file says. architecture: "qasr", or that of another layout. Errors: INVALID, NOMEM. */
-qasr_status metadata_add(gguf_writer *g, const input_model *o, const plan_rules *rules, const char *architecture,
+/* architecture: "qasr", or that of another layout. Errors: INVALID, NOMEM. */
+qasr_status metadata_add(gguf_writer *g, const input_model *in, const plan_rules *rules, const char *architecture,
                          qasr_error *err);
 
 #endif

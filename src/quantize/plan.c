@@ -3,14 +3,14 @@
  *   matrices of attention, mlp and encoder projections   the wanted type, in encoders at least 8 bits unless asked for
  *   embedding, untied head                                as in the source (f32 becomes f16), or a type of their own
  *                                                         when asked for
- *   convolutions                                          as in the source (f32 becomes f16); f32 in a whole model
+ *   convolutions                                          as in the source (f32 becomes f16); f32 in a complete model
  *   norms, biases, all other vectors                      f32
  *   everything else                                       as in the source
  *
  * Rows that do not fit a type's blocks take another type of about its size: q4_k -> iq4_nl, q5_k -> q5_0, q6_k -> q8_0
  * (there is no type of 6 bits with smaller blocks), and what does not fit blocks of 32 is f16. Mixes go to q8_0 at
- * once, as they are known to do. Half precision is only chosen for values that fit it: a tensor with |x| > 65504
- * becomes f32 instead. What the user asks for by name comes before all of this. */
+ * once, as is usual for them. Half precision is only chosen for values that fit it: a tensor with |x| > 65504
+ * becomes f32 instead. Types given by name take precedence over all of this. */
 #include "quantize/plan.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@
 
 enum {
     SCAN_VALUES = 4096,
-    RELEASE_VALUES = 1 << 20, /* while scanning: how much may stay mapped */
+    RELEASE_VALUES = 1 << 20, /* may stay mapped while scanning */
     RELEASE_MARGIN = 1 << 16  /* bytes; the kernel maps up to this much around a fault */
 };
 
@@ -46,7 +46,7 @@ const char *plan_kind_name(plan_kind kind)
 
 /* ---- names of types ------------------------------------------------------------------------ */
 
-/* The single types among them are no mixes, and named by type_from_name. */
+/* ", q5_k_m, q4_k_m": the mixes, which type_from_name does not list. */
 static void list_mixes(char *out, size_t size)
 {
     size_t n = 0;
@@ -169,7 +169,7 @@ void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n)
     file_map_release(map, from, to - from);
 }
 
-/* NaN is let through here: the conversion itself reports it. */
+/* Ignores NaN, which the conversion reports. */
 static bool fits_half(const plan_entry *e)
 {
     float x[SCAN_VALUES];
@@ -203,7 +203,7 @@ static quant_type next_type(quant_type type, bool is_mix)
 
 static void set_half(plan_entry *e) { e->type = e->t->type == QUANT_F16 || fits_half(e) ? QUANT_F16 : QUANT_F32; }
 
-/* The type, or what stands for it where the rows do not fit or values are too large. */
+/* Sets the type, or its substitute where rows do not fit the blocks or values are too large. */
 static void set_fitting(plan_entry *e, quant_type type, bool is_mix)
 {
     while (!rows_fit(e, type)) {
@@ -248,7 +248,7 @@ static void set_by_kind(plan_entry *e, const plan_rules *rules)
     }
 }
 
-/* *done: a pattern of the user has decided. */
+/* *done: a pattern of the user matched. */
 static qasr_status set_by_name(plan_entry *e, const plan_rules *rules, bool *done, qasr_error *err)
 {
     const char *pattern;
@@ -259,8 +259,8 @@ static qasr_status set_by_name(plan_entry *e, const plan_rules *rules, bool *don
         return QASR_OK;
     if (quant_get(type)->block > 1 && (e->t->n_dims != 2 || is_vector(e->t)))
         return error_set(err, QASR_E_INVALID,
-                         "pattern '%s' asks for %s for tensor '%s' (%s): only matrices can be stored in "
-                         "blocks; take a pattern that leaves it out, or f32, f16 or bf16",
+                         "pattern '%s' gives type %s to tensor '%s' (%s): only matrices can be stored in blocks; "
+                         "use a pattern that does not match it, or f32, f16 or bf16",
                          pattern, quant_get(type)->name, e->t->canonical, plan_kind_name(e->kind));
     set_fitting(e, type, false);
     return QASR_OK;
@@ -274,7 +274,7 @@ static plan_entry new_entry(const wtensor *t, const weights *source, names_layou
     e.row_values = t->n_dims ? t->shape[t->n_dims - 1] : 1;
     e.n_rows = e.row_values ? t->n_values / e.row_values : 0;
     if (layout != NAMES_ORIGINAL && !names_in_layout(e.layout_name, sizeof e.layout_name, t->canonical, layout))
-        e.layout_name[0] = 0; /* an untied head: not known there */
+        e.layout_name[0] = 0; /* an untied head has no name there */
     return e;
 }
 
@@ -314,7 +314,7 @@ static void add_extra(plan *p, const plan_rules *rules)
     }
 }
 
-/* The head may only be left out when the embedding that stands for it is written. */
+/* The head may only be skipped if the embedding that replaces it is written. */
 static bool has_embedding(const plan *p)
 {
     for (size_t i = 0; i < p->n; i++)

@@ -1,5 +1,5 @@
-/* What the quantizer does with each tensor: its kind, its name and type in the output, or that it is left out. How a
- * tensor is converted is the business of convert.c. */
+/* The plan of a quantization: for each tensor its kind, its name and type in the output, or that it is skipped.
+ * convert_chunks.h does the conversion. */
 #ifndef QASR_QUANTIZE_PLAN_H
 #define QASR_QUANTIZE_PLAN_H
 
@@ -18,16 +18,17 @@ typedef enum plan_kind {
     PLAN_HEAD,
     PLAN_NORM,
     PLAN_BIAS,
-    PLAN_FRONTEND, /* mel filters, window: not weights of the model */
+    PLAN_FRONTEND, /* mel filters and window, not weights of the model */
     PLAN_OTHER,
     PLAN_KIND_COUNT
 } plan_kind;
 
 const char *plan_kind_name(plan_kind kind);
 
-/* name: of a type that can be written, or of a mix; lower or upper case. Error: INVALID, as type_from_name. */
+/* name: of a type that can be written, or of a mix; lower or upper case; what: as for type_from_name. Error: INVALID.
+ */
 qasr_status plan_find_mix(quant_mix *mix, const char *name, const char *what, qasr_error *err);
-/* The rule for encoders that nobody asked a type for: like the other matrices, but at least 8 bits. */
+/* The default for encoders: like the other matrices, but at least 8 bits. */
 quant_mix plan_encoder_mix(const quant_mix *decoder);
 
 typedef struct plan_rules {
@@ -35,34 +36,34 @@ typedef struct plan_rules {
     names_layout layout; /* of the names in the output */
     quant_mix decoder, encoder;
     bool quantize_embeddings; /* to decoder.embedding; an untied head too */
-    bool exact_convolutions;  /* as f32, else as in the source or f16 */
-    bool tied;                /* the config says that the head is the embedding */
-    type_rules *types;        /* types asked for by name; NULL: none */
-    const wtensor *extra;     /* [n_extra] f32 in memory, written first and as they are */
+    bool exact_convolutions;  /* to f32, else as in the source or f16 */
+    bool tied;                /* the head is the embedding */
+    type_rules *types;        /* types given by name; NULL: none */
+    const wtensor *extra;     /* [n_extra], f32 in memory; written first, unchanged */
     size_t n_extra;
 } plan_rules;
 
-/* How the values get into the file. */
+/* How a tensor is converted. */
 typedef enum plan_way {
     PLAN_COPY,      /* the source's bytes, as the type is the same */
     PLAN_CONVERT,   /* each block from its own values */
-    PLAN_CALIBRATED /* row by row, with what a calibration knows of the matrix's inputs */
+    PLAN_CALIBRATED /* row by row, with the statistics of the matrix's inputs */
 } plan_way;
 
 typedef struct plan_entry {
     const wtensor *t;
-    const weights *source; /* that t is of; NULL: an extra tensor, in memory */
+    const weights *source; /* that t belongs to; NULL: an extra tensor in memory */
     plan_kind kind;
     plan_way way;
     quant_type type;
     uint64_t n_rows, row_values; /* blocks lie inside rows */
     uint64_t bytes;              /* in the output */
     char layout_name[64];        /* "": the canonical name */
-    bool fallback;               /* wanted another type, whose blocks its rows do not fit */
+    bool fallback;               /* its rows do not fit the blocks of the type it should have */
     bool skipped;                /* the tied head: not written */
-    bool by_name;                /* a pattern of the user has decided the type */
-    bool mixed;                  /* an automatic mix has, */
-    double sensitivity;          /* which expects so much of it (auto_mix.h) */
+    bool by_name;                /* the user gave the type, by a pattern */
+    bool mixed;                  /* an automatic mix chose the type, */
+    double sensitivity;          /* in which the tensor has this sensitivity (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {
@@ -70,20 +71,20 @@ typedef struct plan {
     size_t n;
 } plan;
 
-/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches nothing or asks
- * for the impossible), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
+/* For all tensors of sources [n_sources]. Errors: INVALID (nothing in scope, a type rule that matches no tensor or
+ * that cannot be followed), UNSUPPORTED (a search for a pattern takes too long), NOMEM. Free with plan_free. */
 qasr_status plan_build(plan *p, const weights *const *sources, size_t n_sources, const plan_rules *rules,
                        qasr_error *err);
 void plan_free(plan *p);
-/* Another type, whose blocks its rows fit, for a matrix that is converted. */
+/* Changes the type of a converted matrix to one whose blocks its rows fit. */
 void plan_set_type(plan_entry *e, quant_type type);
 const char *plan_name(const plan_entry *e); /* in the output */
 const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 
 /* Values [begin, begin + n) of a tensor as float: whole blocks of its type. */
 void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n);
-/* Drops the mapped pages of the same values, and a margin around them, from this process's memory: page
- * faults bring in neighbours too. Harmless to whoever still reads there. */
+/* Releases the mapped pages of these values, with a margin, as page faults map neighbours too. Harmless to concurrent
+ * readers. */
 void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n);
 
 #endif

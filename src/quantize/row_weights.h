@@ -1,13 +1,13 @@
-/* How much each input of a matrix counts in a calibration. The fixed words of the prompt are the same in every clip and
- * matter through the attention to them only; positions that choose a token are few beside the sound, and what they get
- * wrong is the answer. */
+/* Weight of each row of a matrix's input in a calibration. The fixed words of the prompt are the same in every clip and
+ * matter only through attention to them: they count less. Positions that choose a token are few compared with the
+ * audio, and their errors change the answer: they count more. */
 #ifndef QASR_QUANTIZE_ROW_WEIGHTS_H
 #define QASR_QUANTIZE_ROW_WEIGHTS_H
 
 #include "model/net.h"
 
-/* The square root of the weight of row first, what the row is multiplied with before it goes into sums of products; *n:
- * how many of the n_rows rows from first on have the same. */
+/* Square root of the weight of row first, by which the row is multiplied before products are summed; *n: the number of
+ * rows from first on, of n_rows in all, that have the same weight. */
 float row_weights_factor(net_rows rows, size_t first, size_t n_rows, size_t *n);
 
 #endif

@@ -1,5 +1,4 @@
-/* Types that the user asks for by tensor name: patterns in, the type of a name out. Patterns are PCRE2 regular
- * expressions, found anywhere in the canonical name; of several the last that was given wins. */
+/* See type_rules.h. Patterns are PCRE2 regular expressions, searched anywhere in the canonical name. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "quantize/type_rules.h"
 
@@ -11,7 +10,7 @@
 #include "base/mem.h"
 
 enum {
-    MAX_MATCH_STEPS = 1000000, /* names are short: only an expression made to be slow gets there */
+    MAX_MATCH_STEPS = 1000000, /* names are short: only an expression built to be slow reaches this */
     MAX_LIST_BYTES = 1024
 };
 
@@ -66,7 +65,7 @@ static qasr_status compile(type_rule *r, const char *pattern, const char *type, 
     if (r->code)
         return QASR_OK;
     pcre2_get_error_message(code, text, sizeof text);
-    return error_set(err, QASR_E_INVALID, "pattern '%s' is no regular expression: %s at character %zu", pattern,
+    return error_set(err, QASR_E_INVALID, "pattern '%s' is not a regular expression: %s at character %zu", pattern,
                      (const char *)text, (size_t)at);
 }
 
@@ -115,7 +114,7 @@ static qasr_status matches(bool *out, const type_rules *r, const type_rule *rule
     *out = found >= 0;
     if (found >= 0 || found == PCRE2_ERROR_NOMATCH)
         return QASR_OK;
-    return error_set(err, QASR_E_UNSUPPORTED, "pattern '%s' takes too long to find in '%s': write a simpler one",
+    return error_set(err, QASR_E_UNSUPPORTED, "pattern '%s' takes too long to match against '%s'; use a simpler one",
                      rule->pattern, name);
 }
 
@@ -138,9 +137,9 @@ qasr_status type_rules_check_used(const type_rules *r, qasr_error *err)
 {
     for (size_t i = 0; r && i < r->n; i++)
         if (!r->rules[i].used)
-            return error_set(err, QASR_E_INVALID,
-                             "pattern '%s' is in no name of a tensor that is written; 'qasr quantize --dry-run' "
-                             "lists the names",
-                             r->rules[i].pattern);
+            return error_set(
+                err, QASR_E_INVALID,
+                "pattern '%s' matches no tensor that is written; 'qasr quantize --dry-run' lists the names",
+                r->rules[i].pattern);
     return QASR_OK;
 }

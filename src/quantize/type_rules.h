@@ -1,4 +1,4 @@
-/* Types that the user asks for by tensor name: patterns in, the type of a name out. */
+/* Types that the user gives by tensor name: patterns in, the type for a name out; the last matching pattern wins. */
 #ifndef QASR_QUANTIZE_TYPE_RULES_H
 #define QASR_QUANTIZE_TYPE_RULES_H
 
@@ -14,14 +14,14 @@ typedef struct type_rules type_rules;
 qasr_status type_rules_create(type_rules **out, const char *const *patterns, const char *const *types, size_t n,
                               qasr_error *err);
 void type_rules_free(type_rules *r); /* NULL is fine */
-/* The last rule whose pattern is found in name, noted as used; *pattern is NULL if there is none. Error: UNSUPPORTED
- * (the search takes too long), NOMEM. */
+/* The last rule whose pattern matches name; it is marked as used. *pattern is NULL if there is none. Errors:
+ * UNSUPPORTED (the search takes too long), NOMEM. */
 qasr_status type_rules_find(type_rules *r, const char *name, const char **pattern, quant_type *type, qasr_error *err);
-/* Error: INVALID, if a pattern was not found in any name. */
+/* Error: INVALID (a pattern that matched no name). */
 qasr_status type_rules_check_used(const type_rules *r, qasr_error *err);
 
-/* The type with this name, if this library writes it. Error: INVALID, with the names; what: its subject ("embedding
- * type"), more: ends the list of names. */
+/* The type with this name, if this library writes it. Error: INVALID, with the list of names; what: its subject
+ * ("embedding type"), more: appended to the list. */
 qasr_status type_from_name(quant_type *type, const char *name, const char *what, const char *more, qasr_error *err);
 
 #endif

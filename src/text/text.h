@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "qasr/qasr_tools.h"
 
+enum { TEXT_MAX_BYTES = 64 << 20 }; /* of an answer, and of all the text of a clip */
+
 /* Of the libraries that know Unicode (normal.c) and regular expressions (pretok.c). */
 const char *text_utf8proc_version(void);
 const char *text_pcre2_version(void);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json_file.h"
 #include "base/mem.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -416,16 +417,7 @@ static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
 {
     buf text;
     buf_init(&text, CONFIG_BYTES_MAX);
-    qasr_status status = file_read_all(&text, path, err);
-    if (status == QASR_OK) {
-        json_error_t e;
-        *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &e);
-        if (!*root && !*e.text)
-            status = error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
-        else if (!*root)
-            status = error_set(err, QASR_E_FORMAT, "cannot read '%s': %s at line %d, column %d", path, e.text, e.line,
-                               e.column);
-    }
+    qasr_status status = json_file_read(root, &text, path, err);
     buf_free(&text);
     return status;
 }

@@ -8,6 +8,7 @@ enum {
 };
 
 #define GGUF_ALIGNMENT_KEY "general.alignment"
-#define GGUF_TYPE_IMATRIX "imatrix" /* general.type of a calibration */
+#define GGUF_STT_PREFIX "stt.qwen3_asr." /* of the keys of transcribe.cpp's layout */
+#define GGUF_TYPE_IMATRIX "imatrix"      /* general.type of a calibration */
 
 #endif

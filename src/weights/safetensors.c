@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "weights/container.h"
@@ -285,17 +286,7 @@ static qasr_status load_index(json_t **root, const char *path, qasr_error *err)
 {
     buf text;
     buf_init(&text, SAFETENSORS_MAX_JSON_BYTES);
-    json_error_t bad;
-    qasr_status status = file_read_all(&text, path, err);
-    *root = NULL;
-    if (status == QASR_OK) {
-        *root = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &bad);
-        if (!*root && !*bad.text)
-            status = error_set(err, QASR_E_NOMEM, "cannot read '%.200s': out of memory", path);
-        else if (!*root)
-            status =
-                error_set(err, QASR_E_FORMAT, "'%.200s' is not valid JSON: %s (line %d)", path, bad.text, bad.line);
-    }
+    qasr_status status = json_file_read(root, &text, path, err);
     buf_free(&text);
     return status;
 }

@@ -29,6 +29,8 @@ typedef struct wtensor {
 } wtensor;
 
 /* ---- names ---- */
+enum { NAMES_MAX_BYTES = 160 }; /* buffer for a canonical name of the network, or for what a layout calls it */
+
 /* How a file names the tensors. llama.cpp's covers both of its files, text model and mmproj. */
 typedef enum names_layout {
     NAMES_ORIGINAL,

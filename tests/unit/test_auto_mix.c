@@ -96,7 +96,7 @@ static void budget_ends(void **state)
     qasr_error err = { 0 };
     make_items(items);
     assert_int_equal(budget_choose(items, N_ITEMS, 4.49, &err), QASR_E_INVALID);
-    assert_non_null(strstr(err.message, "4.49 bits per weight are asked for, and the smallest types take 4.5"));
+    assert_non_null(strstr(err.message, "4.49 bits per weight are too few: the smallest types take 4.5"));
     must(budget_choose(items, N_ITEMS, 4.5, &err), &err);
     for (size_t i = 0; i < N_ITEMS; i++) /* the better one of the two smallest */
         assert_int_equal(items[i].type,

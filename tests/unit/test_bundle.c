@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "quantize/convert.h"
+#include "quantize/convert_report.h"
 #include "weights_fixture.h"
 
 enum { N_LAYERS = 6, N_VOCAB = 1024, N_TENSORS = 2 + 13 + 16 * N_LAYERS + 2 + 11 * N_LAYERS };

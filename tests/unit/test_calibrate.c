@@ -567,7 +567,7 @@ static void bad_files_are_refused(void **state)
         const char *type, *message;
         tensor tensors[4];
     } cases[] = {
-        { NULL, "is no file of statistics", { SUMS, COUNTS } },
+        { NULL, "is not a statistics file", { SUMS, COUNTS } },
         { "model", "its general.type is not 'imatrix'", { SUMS, COUNTS } },
         { "imatrix", "holds no statistics", { { "a", 3, 1, 1 } } },
         { "imatrix", "without 'thinker.model.layers.0.self_attn.q_proj.weight.counts'", { SUMS } },
@@ -577,7 +577,7 @@ static void bad_files_are_refused(void **state)
         { "imatrix", "is 0.5, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, 0.5f } } },
         { "imatrix", "is inf, expected a number of rows", { SUMS, { QUERY0 ".counts", 1, INFINITY } } },
         { "imatrix", "value 1 of tensor '" QUERY0 ".in_sum2'", { { QUERY0 ".in_sum2", 3, 1, -0.5f }, COUNTS } },
-        { "imatrix", "which is no sum of squares", { { QUERY0 ".in_sum2", 3, NAN, 1 }, COUNTS } },
+        { "imatrix", "which is not a sum of squares", { { QUERY0 ".in_sum2", 3, NAN, 1 }, COUNTS } },
         { "imatrix", "statistics of '" QUERY0 "' twice", { SUMS, COUNTS, { "blk.0.attn_q.weight.in_sum2", 3, 1, 1 } } },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -603,8 +603,8 @@ static void bad_files_are_refused(void **state)
         write_file("bad.gguf", "imatrix", products[i], 3);
         calibration *c = open_file("bad.gguf");
         assert_int_equal(calibration_covariance(c, KEY0, 3, out, &found, &err), QASR_E_FORMAT);
-        assert_non_null(
-            strstr(err.message, i == 0 ? "is nan, which is no sum of products" : "is -1, which is no sum of squares"));
+        assert_non_null(strstr(err.message, i == 0 ? "is nan, which is not a sum of products"
+                                                   : "is -1, which is not a sum of squares"));
         calibration_close(c);
     }
 }

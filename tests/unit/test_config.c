@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/json_file.h"
 #include "model/config.h"
 #include "model/net.h"
 
@@ -108,6 +110,42 @@ static void bad_configurations_are_named(void **state)
     assert_int_equal(config_parse(&c, "", 0, "c.json", &err), QASR_E_FORMAT);
 }
 
+static void json_files_are_read_with_line_and_column(void **state)
+{
+    static const struct {
+        const char *text, *message;
+        size_t max;
+    } cases[] = {
+        { "{\"a\": 1}", NULL, 100 },
+        { "{\"a\": 1}", "too large: more than 7 bytes", 7 },
+        { "{\"a\": 1,\n  \"a\": 2}", "c.json' is not valid JSON: line 2, column 5: duplicate object key", 100 },
+        { "{\"a\": \"\\u0000\"}", "is not valid JSON: line 1, column ", 100 },
+        { "{} {}", "is not valid JSON: line 1, column ", 100 },
+        { "[{}]", "c.json' is not a JSON object", 100 },
+        { "", "is not valid JSON: line 1, column 0: ", 100 },
+    };
+    char dir[] = "/tmp/qasr-config-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/c.json", dir);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        FILE *f = fopen(path, "w");
+        assert_true(f && fputs(cases[i].text, f) >= 0 && fclose(f) == 0);
+        buf text;
+        json_t *root;
+        qasr_error err = { 0 };
+        buf_init(&text, cases[i].max);
+        qasr_status status = json_file_read(&root, &text, path, &err);
+        assert_int_equal(status, cases[i].message ? QASR_E_FORMAT : QASR_OK);
+        if (cases[i].message && !strstr(err.message, cases[i].message))
+            fail_msg("'%s' does not say '%s'", err.message, cases[i].message);
+        assert_int_equal(root == NULL, status != QASR_OK);
+        json_decref(root);
+        buf_free(&text);
+    }
+    unlink(path);
+    rmdir(dir);
+}
+
 static void the_head_is_tied_where_the_nearest_flag_says_so(void **state)
 {
     static const struct {
@@ -197,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_layouts_say_the_same),
         cmocka_unit_test(bad_configurations_are_named),
+        cmocka_unit_test(json_files_are_read_with_line_and_column),
         cmocka_unit_test(end_tokens_are_a_number_or_a_list),
         cmocka_unit_test(audio_tokens_of_the_specification),
         cmocka_unit_test(sinusoids_of_the_specification),

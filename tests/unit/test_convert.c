@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "quantize/convert.h"
+#include "quantize/convert_report.h"
 #include "weights/gguf_read.h"
 #include "weights/open.h"
 #include "weights/safetensors.h"
@@ -755,7 +756,7 @@ static void test_input_refused(void **state)
     write_matrix(Q_PROJ, 4, 64);
     opt = options(input, "q8_0");
     write_text("config.json", "{\"a\": 1,\n \"a\": 2}");
-    run_fails(&opt, QASR_E_FORMAT, "config.json' line 2", 2);
+    run_fails(&opt, QASR_E_FORMAT, "config.json' is not valid JSON: line 2, column ", 2);
     write_text("config.json", "[1]");
     run_fails(&opt, QASR_E_FORMAT, "is not a JSON object", 2);
 }

@@ -213,11 +213,34 @@ static void test_directory_with_broken_files(void **state)
     assert_string_equal(fact_of(in, "layout"), "hf");
     assert_non_null(strstr(fact_of(in, "gguf.bad.gguf"), "not readable: "));
     assert_non_null(strstr(fact_of(in, "gguf.good.gguf"), "qasr layout, 1 tensor,"));
-    assert_non_null(strstr(fact_of(in, "config"), "not readable: line 1"));
+    assert_non_null(strstr(fact_of(in, "config"), "config.json' is not valid JSON: line 1, column "));
     assert_non_null(strstr(fact_of(in, "tokenizer"), "not readable: "));
     assert_int_equal(inspect_tensor_count(in), 2);
     assert_string_equal(inspect_tensor(in, 1)->file, "good.gguf");
     inspect_free(in);
+}
+
+static void test_config_inside_a_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *fact, *value;
+    } cases[] = {
+        { "{\"thinker_config\": {\"text_config\": {\"hidden_size\": 64}}}", "decoder.width", "64" },
+        { "{\"text_config\": {\"hidden_size\": null}, \"hidden_size\": 8}", "decoder.width", "8" },
+        { "{", "config", "x.gguf: qasr.config' is not valid JSON: line 1, column " },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        gguf_writer *g;
+        assert_int_equal(gguf_writer_create(&g, path_of("x.gguf"), true, NULL), QASR_OK);
+        assert_int_equal(gguf_writer_meta_str(g, "qasr.config", cases[i].config, NULL), QASR_OK);
+        assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
+        assert_int_equal(gguf_writer_commit(g, NULL, NULL), QASR_OK);
+        gguf_writer_free(g);
+        qasr_inspect *in = look(path_of("x.gguf"));
+        assert_non_null(strstr(fact_of(in, cases[i].fact), cases[i].value));
+        inspect_free(in);
+    }
 }
 
 static void test_nothing_there(void **state)
@@ -261,9 +284,13 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_model_directory), TEST(test_own_gguf),
-        TEST(test_layouts),         TEST(test_directory_with_broken_files),
-        TEST(test_nothing_there),   TEST(test_out_of_memory),
+        TEST(test_model_directory),
+        TEST(test_own_gguf),
+        TEST(test_layouts),
+        TEST(test_config_inside_a_file),
+        TEST(test_directory_with_broken_files),
+        TEST(test_nothing_there),
+        TEST(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

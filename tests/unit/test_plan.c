@@ -259,20 +259,22 @@ static void bad_patterns_are_refused(void **state)
         qasr_status status;
         const char *part;
     } cases[] = {
-        { { { "mlp", "q5_0" }, { "nowhere", "q5_0" } }, QASR_E_INVALID, "pattern 'nowhere' is in no name" },
+        { { { "mlp", "q5_0" }, { "nowhere", "q5_0" } }, QASR_E_INVALID, "pattern 'nowhere' matches no tensor" },
         { { { "mlp", "q5_0" }, { "lm_head", "q5_0" } },
           QASR_E_INVALID,
-          "pattern 'lm_head' is in no name" }, /* left out */
+          "pattern 'lm_head' matches no tensor" }, /* left out */
         { { { "mlp", "q5_0" }, { "layernorm", "q5_0" } },
           QASR_E_INVALID,
-          "pattern 'layernorm' asks for q5_0 for tensor '" DEC
+          "pattern 'layernorm' gives type q5_0 to tensor '" DEC
           "layers.0.input_layernorm.weight' (norm): only matrices" },
         { { { "conv2d1", "q8_0" }, { "conv2d1.weight", "f16" } }, QASR_E_INVALID, "(bias): only matrices" },
         { { { "conv2d1", "f16" }, { "conv2d1.weight", "q8_0" } }, QASR_E_INVALID, "(convolution): only matrices" },
         { { { "mlp", "q5_0" }, { "mlp", "q4_k_m" } },
           QASR_E_INVALID,
           "unknown tensor type 'q4_k_m', expected one of f32, f16" },
-        { { { "mlp", "q5_0" }, { "a(b", "q8_0" } }, QASR_E_INVALID, "pattern 'a(b' is no regular expression: missing" },
+        { { { "mlp", "q5_0" }, { "a(b", "q8_0" } },
+          QASR_E_INVALID,
+          "pattern 'a(b' is not a regular expression: missing" },
         { { { "mlp", NULL }, { "mlp", "q8_0" } }, QASR_E_INVALID, "a tensor type lacks its type" },
         { { { "mlp", "q8_0" }, { NULL, "q8_0" } }, QASR_E_INVALID, "a tensor type lacks its pattern" },
         { { { "mlp", "q8_0" }, { "^(([a-z0-9._]+)*)*w$", "q8_0" } }, QASR_E_UNSUPPORTED, "takes too long" },

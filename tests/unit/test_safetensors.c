@@ -364,7 +364,7 @@ static void test_refuses_bad_indexes(void **state)
         { "{\"weight_map\":{}}", "has no weight_map, or an empty one", QASR_E_FORMAT },
         { "{\"weight_map\":[]}", "has no weight_map, or an empty one", QASR_E_FORMAT },
         { "{}", "has no weight_map, or an empty one", QASR_E_FORMAT },
-        { "[]", "has no weight_map, or an empty one", QASR_E_FORMAT },
+        { "[]", "is not a JSON object", QASR_E_FORMAT },
         { "weights", "is not valid JSON", QASR_E_FORMAT },
         { "", "is not valid JSON", QASR_E_FORMAT },
     };
