@@ -42,6 +42,7 @@ static void free_job(segment_job *j)
 {
     generate_end(&j->seq);
     segment_free_answer(&j->segment);
+    log_mel_free(&j->logs);
     mem_free(j->own_pcm);
     mem_free(j);
 }
@@ -138,6 +139,8 @@ static qasr_status take_samples(clip *c, segment_job *j, qasr_error *err)
 {
     j->n_samples = c->segment_reader.segment.n_samples;
     j->pcm = c->segment_reader.ready;
+    j->logs = c->segment_reader.logs;
+    c->segment_reader.logs = (log_mel){ 0 };
     if (!c->segment_reader.window)
         return QASR_OK;
     TRY(MEM_ALLOC(&j->own_pcm, j->n_samples, err));

@@ -35,21 +35,23 @@ size_t segment_positions(const call *c, size_t n_samples)
            token_limit(c->opt, n_samples);
 }
 
-/* Log-mel of a segment; short segments are zero-padded to half a second. */
-static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames,
-                                    qasr_error *err)
+/* Log-mel of pcm [n], for which the known logs may serve; short segments are zero-padded to half a second. */
+static qasr_status compute_features(const call *c, const log_mel *known, const float *pcm, size_t n, float **out,
+                                    size_t *n_frames, qasr_error *err)
 {
+    static const log_mel none = { 0 };
     float *padded = NULL, *features;
     if (n < AUDIO_MIN_SAMPLES) {
         TRY(MEM_CALLOC(&padded, AUDIO_MIN_SAMPLES, err));
         memcpy(padded, pcm, n * sizeof(float));
         pcm = padded;
         n = AUDIO_MIN_SAMPLES;
+        known = &none;
     }
     *n_frames = mel_frames(n);
     qasr_status status = MEM_ALLOC(&features, MEL_BINS * *n_frames, err);
     if (status == QASR_OK) {
-        status = mel_compute(c->s->model->features, features, pcm, n, device_pool(c->s->device), err);
+        status = mel_compute_known(c->s->model->features, features, known, pcm, n, device_pool(c->s->device), err);
         if (status == QASR_OK)
             *out = features;
         else
@@ -159,7 +161,8 @@ qasr_status segment_start(call *c, segment_job *j, qasr_error *err)
     size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
     qasr_status status;
     double t0 = clock_now_s();
-    TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    TRY_GOTO(compute_features(c, &j->logs, pcm, n_samples, &features, &n_frames, err));
+    log_mel_free(&j->logs);
     if (n_samples == j->n_samples) /* the first try */
         TRY_GOTO(look_at_sound(j, features, n_frames, err));
     double t1 = clock_now_s();

@@ -12,6 +12,7 @@ typedef struct segment_job {
     const float *pcm;                 /* [n_samples], until the segment is finished */
     size_t n_samples;
     float *own_pcm;              /* pcm, if it is the job's; NULL otherwise */
+    log_mel logs;                /* of audio that begins with pcm [n_samples]; the first try takes its features there */
     size_t trim_begin, trim_end; /* samples that this try leaves out */
     unsigned n_tries;            /* that were in vain */
     bool without_context;        /* which an answer has only repeated */
