@@ -2,10 +2,10 @@
 #ifndef QASR_ENGINE_CONFIDENCE_H
 #define QASR_ENGINE_CONFIDENCE_H
 
-#include "engine/call.h"
+#include "engine/job_options.h"
 
 /* From the segment's text, ids and scores: its mean log-probability and its words. Error: NOMEM. */
-qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_error *err);
+qasr_status confidence_fill(const job_options *o, qasr_segment *p, qasr_error *err);
 void confidence_free_words(qasr_segment *p);
 
 #endif

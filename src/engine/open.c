@@ -221,3 +221,13 @@ void engine_session_close(qasr_session *s)
     close_device(s);
     mem_free(s);
 }
+
+qasr_status engine_session_claim(qasr_session *s, const char *user, qasr_error *err)
+{
+    if (s->used_by)
+        return error_set(err, QASR_E_INVALID, "the session is busy with %s", s->used_by);
+    s->used_by = user;
+    return QASR_OK;
+}
+
+void engine_session_release(qasr_session *s) { s->used_by = NULL; }

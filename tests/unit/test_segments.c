@@ -153,19 +153,18 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     size_t n = 0;
     retry_plan plan;
     segment_job *half = NULL;
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    call c = { .opt = &opt, .s = open_session(1, 1) };
+    job_options o = { .opt = QASR_TRANSCRIBE_OPTIONS_INIT, .session = open_session(1, 1) };
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
     room = pcm;
     segment_job j = suspect(QASR_SEGMENT_SUSPECT_RATE);
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_SAME);
     assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* a tenth of a second stays */
     assert_int_equal(j.trim_end, 900 * SECOND / 1000);
     assert_null(j.segment.text);
     segment_job again = suspect(QASR_SEGMENT_SUSPECT_RATE);
     j.segment = again.segment;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
     assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
@@ -176,18 +175,18 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     mem_free(half);
     /* quarters, and no further */
     j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     mem_free(half);
     j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
     assert_int_equal(j.segment.status, QASR_SEGMENT_SUSPECT_LOOP);
     j.segment.status = QASR_SEGMENT_OK;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
     assert_int_equal(j.segment.status, QASR_SEGMENT_RETRIED);
-    qasr_session_close((qasr_session *)c.s);
+    qasr_session_close(o.session);
     qasr_audio_free(pcm);
 }
 
@@ -197,27 +196,26 @@ static void what_is_not_tried_again(void **state)
     qasr_error err;
     retry_plan plan;
     segment_job *half = NULL;
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    call c = { .opt = &opt, .s = open_session(1, 1) };
+    job_options o = { .opt = QASR_TRANSCRIBE_OPTIONS_INIT, .session = open_session(1, 1) };
     room = silent;
     for (int i = 0; i < 5; i++) {
         segment_job j = suspect(i == 1   ? QASR_SEGMENT_SUSPECT_LIMIT
                                 : i == 4 ? QASR_SEGMENT_OK
                                          : QASR_SEGMENT_SUSPECT_LOOP);
-        opt.no_retry = i == 0;
-        opt.max_new_tokens = i == 1; /* a limit that was asked for */
-        opt.ignore_eos = i == 2;
+        o.opt.no_retry = i == 0;
+        o.opt.max_new_tokens = i == 1; /* a limit that was asked for */
+        o.opt.ignore_eos = i == 2;
         if (i == 3) { /* too short for halves, and begins with its speech */
             j.n_samples = 7 * SECOND;
             j.segment.speech_start_s = 100.1;
         }
         qasr_segment_status before = j.segment.status;
-        must(retry_decide(&plan, &half, &c, &j, &err), &err);
+        must(retry_decide(&plan, &half, &o, &j, &err), &err);
         assert_int_equal(plan, RETRY_NONE);
         assert_int_equal(j.segment.status, before);
         segment_free_answer(&j.segment);
     }
-    qasr_session_close((qasr_session *)c.s);
+    qasr_session_close(o.session);
 }
 
 static size_t count_words(const qasr_result *r) { return text_count_words(qasr_result_text(r)); }

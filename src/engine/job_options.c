@@ -1,5 +1,5 @@
-/* See call.h. */
-#include "engine/call.h"
+/* See job_options.h. */
+#include "engine/job_options.h"
 
 static qasr_status find_language(const language **out, const char *name, qasr_error *err)
 {
@@ -14,14 +14,10 @@ static qasr_status find_language(const language **out, const char *name, qasr_er
                      "unknown language '%s'; expected an English name or code such as English, en, Chinese, zh", name);
 }
 
-qasr_status call_init(call *c, qasr_session *s, const qasr_transcribe_options *opt, qasr_error *err)
+qasr_status job_options_init(job_options *o, qasr_session *session, const qasr_transcribe_options *opt, qasr_error *err)
 {
-    if (s->busy)
-        return error_set(err, QASR_E_INVALID,
-                         "the session is busy with the answer of a qasr_force_open: close that first");
-    *c = (call){ .s = s,
-                 .opt = opt,
-                 .dump = opt->dump_tensors,
-                 .asr_text_id = tokenizer_added_id(s->model->tokenizer, "<asr_text>") };
-    return find_language(&c->language, opt->language, err);
+    *o = (job_options){ .session = session,
+                        .opt = *opt,
+                        .asr_text_id = tokenizer_added_id(session->model->tokenizer, "<asr_text>") };
+    return find_language(&o->language, opt->language, err);
 }
