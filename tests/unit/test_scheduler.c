@@ -1,23 +1,13 @@
 /* The scheduler: jobs with options of their own on one session, submitted, cancelled and closed at any time, also by
  * callbacks. On the demo model; what a job must give is what its clip gives alone. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/mem.h"
 #include "engine/scheduler.h"
-#include "qasr/qasr.h"
-
-static void must(qasr_status status, const qasr_error *err)
-{
-    if (status != QASR_OK)
-        fail_msg("%s", err->message);
-}
+#include "session_fixture.h"
 
 /* ---- sounds and sessions ---- */
 
@@ -32,7 +22,6 @@ static struct sound {
     float *pcm;
     size_t n;
 } sounds[N_SOUNDS];
-static qasr_model *opened;
 
 static int open_all(void **state)
 {
@@ -53,18 +42,9 @@ static int close_all(void **state)
     return 0;
 }
 
-static qasr_session *open_session(int batch, int n_threads)
-{
-    qasr_error err;
-    qasr_session *s = NULL;
-    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
-    so.batch = batch;
-    so.n_threads = n_threads;
-    must(qasr_session_open(&s, opened, &so, &err), &err);
-    return s;
-}
-
 /* ---- clients ---- */
+
+enum { A, B, C, D };
 
 /* A clip and everything that its callbacks have brought. */
 typedef struct client {
@@ -148,10 +128,16 @@ static void submit(client *c)
     assert_true(c->id != 0);
 }
 
+static void submit_all(client *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        submit(&c[i]);
+}
+
 static void test_open(test *t, int batch, int n_threads, scheduler_delivery delivery)
 {
     qasr_error err;
-    *t = (test){ .session = open_session(batch, n_threads) };
+    *t = (test){ .session = open_session(batch, n_threads, NULL) };
     must(scheduler_open(&t->scheduler, t->session, delivery, &err), &err);
 }
 
@@ -181,32 +167,13 @@ static void steps(test *t, size_t n)
 
 /* ---- results ---- */
 
-static void same_result(const qasr_result *a, const qasr_result *b)
-{
-    assert_non_null(a);
-    assert_non_null(b);
-    assert_string_equal(qasr_result_text(a), qasr_result_text(b));
-    assert_string_equal(qasr_result_language(a), qasr_result_language(b));
-    assert_int_equal(qasr_result_segment_count(a), qasr_result_segment_count(b));
-    for (size_t i = 0; i < qasr_result_segment_count(a); i++) {
-        const qasr_segment *p = qasr_result_segment(a, i), *q = qasr_result_segment(b, i);
-        assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->stop == q->stop && p->status == q->status);
-        assert_int_equal(p->n_prompt_tokens, q->n_prompt_tokens);
-        assert_int_equal(p->n_tokens, q->n_tokens);
-        assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
-        assert_int_equal(p->scores != NULL, q->scores != NULL);
-        if (p->scores)
-            assert_memory_equal(p->scores, q->scores, p->n_tokens * sizeof *p->scores);
-    }
-}
-
 /* The client's result is that of its clip and options alone; it is freed. */
 static void check_result(client *c)
 {
     qasr_error err;
     qasr_result *alone = NULL;
     qasr_transcribe_options opt = c->opt;
-    qasr_session *s = open_session(1, 1);
+    qasr_session *s = open_session(1, 1, NULL);
     assert_int_equal(c->n_done, 1);
     if (c->error.status != QASR_OK)
         fail_msg("%c: %s", c->name, c->error.message);
@@ -224,6 +191,12 @@ static void check_result(client *c)
     c->result = NULL;
 }
 
+static void check_results(client *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        check_result(&c[i]);
+}
+
 static void check_cancelled(const client *c)
 {
     assert_int_equal(c->n_done, 1);
@@ -238,18 +211,17 @@ static void a_short_job_overtakes_a_long_one(void **state)
 {
     for (int batch = 1; batch <= 2; batch++) {
         test t;
-        client a, b;
+        client c[2];
         test_open(&t, batch, 2, SCHEDULER_AS_READY);
-        client_init(&a, &t, 'A', LONG);
-        client_init(&b, &t, 'B', ENGLISH);
-        submit(&a);
+        client_init(&c[A], &t, 'A', LONG);
+        client_init(&c[B], &t, 'B', ENGLISH);
+        submit(&c[A]);
         steps(&t, 3);
-        submit(&b);
+        submit(&c[B]);
         run(&t);
         assert_non_null(strstr(t.log, "bB"));
         assert_true(strchr(t.log, 'B') < strchr(t.log, 'A') && strchr(strchr(t.log, 'B'), 'a'));
-        check_result(&a);
-        check_result(&b);
+        check_results(c, 2);
         test_close(&t);
     }
 }
@@ -257,68 +229,59 @@ static void a_short_job_overtakes_a_long_one(void **state)
 static void in_order_delivery_holds_back_what_is_ready(void **state)
 {
     test t;
-    client a, b, c;
+    client c[3];
     test_open(&t, 3, 2, SCHEDULER_IN_ORDER);
-    client_init(&a, &t, 'A', LONG);
-    client_init(&b, &t, 'B', RUSSIAN);
-    client_init(&c, &t, 'C', ENGLISH);
-    b.opt.on_text = take_text;
-    submit(&a);
-    submit(&b);
-    submit(&c);
+    client_init(&c[A], &t, 'A', LONG);
+    client_init(&c[B], &t, 'B', RUSSIAN);
+    client_init(&c[C], &t, 'C', ENGLISH);
+    c[B].opt.on_text = take_text;
+    submit_all(c, 3);
     run(&t);
     assert_string_equal(t.log + strspn(t.log, "a"), "AbBcC");
-    check_result(&a);
-    check_result(&b);
-    check_result(&c);
+    check_results(c, 3);
     test_close(&t);
 }
 
 static void jobs_of_equal_priority_take_turns(void **state)
 {
     test t;
-    client a, b, c;
+    client c[3];
     test_open(&t, 1, 2, SCHEDULER_AS_READY);
-    client_init(&a, &t, 'A', LONG);
-    client_init(&b, &t, 'B', LONG);
-    client_init(&c, &t, 'C', ENGLISH);
-    submit(&a);
-    submit(&b);
+    client_init(&c[A], &t, 'A', LONG);
+    client_init(&c[B], &t, 'B', LONG);
+    client_init(&c[C], &t, 'C', ENGLISH);
+    submit(&c[A]);
+    submit(&c[B]);
     while (strlen(t.log) < 2)
         steps(&t, 1);
-    submit(&c); /* while the third segment is decoded, or before it begins */
+    submit(&c[C]); /* behind one segment of each, as both have waited since before */
     run(&t);
-    assert_true(strncmp(t.log, "abacCbab", 8) == 0 || strncmp(t.log, "ababcCab", 8) == 0);
-    check_result(&a);
-    check_result(&b);
-    check_result(&c);
+    assert_memory_equal(t.log, "ababcCab", 8);
+    check_results(c, 3);
     test_close(&t);
 }
 
 static void free_slots_go_to_the_highest_priority(void **state)
 {
     test t;
-    client a, b, c, d;
+    client c[4];
     test_open(&t, 1, 2, SCHEDULER_AS_READY);
-    client_init(&a, &t, 'A', ENGLISH);
-    client_init(&b, &t, 'B', RUSSIAN);
-    client_init(&c, &t, 'C', LONG);
-    client_init(&d, &t, 'D', SHORT);
-    b.job.priority = -1;
-    c.job.priority = 1;
-    d.job.priority = 2;
-    submit(&a);
+    client_init(&c[A], &t, 'A', ENGLISH);
+    client_init(&c[B], &t, 'B', RUSSIAN);
+    client_init(&c[C], &t, 'C', LONG);
+    client_init(&c[D], &t, 'D', SHORT);
+    c[B].job.priority = -1;
+    c[C].job.priority = 1;
+    c[D].job.priority = 2;
+    submit(&c[A]);
     steps(&t, 1); /* A is in the slot, and stays there */
-    submit(&b);
-    submit(&c);
-    submit(&d);
+    submit(&c[B]);
+    submit(&c[C]);
+    submit(&c[D]);
     run(&t);
     assert_true(strncmp(t.log, "aAdDc", 5) == 0);
     assert_string_equal(t.log + strlen(t.log) - 4, "cCbB");
-    check_result(&a);
-    check_result(&b);
-    check_result(&c);
-    check_result(&d);
+    check_results(c, 4);
     test_close(&t);
 }
 
@@ -338,8 +301,7 @@ static void room_is_told(void **state)
     run(&t);
     assert_true(scheduler_fill(t.scheduler));
     assert_false(scheduler_step(t.scheduler));
-    for (size_t i = 0; i < ARRAY_LEN(c); i++)
-        check_result(&c[i]);
+    check_results(c, ARRAY_LEN(c));
     test_close(&t);
     scheduler_close(NULL);
 }
@@ -379,8 +341,7 @@ static void options_are_those_of_the_job(void **state)
         assert_int_equal(qasr_result_segment(c[6].result, 0)->n_tokens, 30);
         assert_string_equal(qasr_result_language(c[1].result), "Russian");
         assert_non_null(qasr_result_segment(c[4].result, 0)->scores);
-        for (size_t k = 0; k < ARRAY_LEN(c); k++)
-            check_result(&c[k]);
+        check_results(c, ARRAY_LEN(c));
         test_close(&t);
     }
 }
@@ -399,8 +360,7 @@ static void errors_are_those_of_the_job(void **state)
     c[2].job.clip = (qasr_clip){ .pcm = bad, .n_samples = AUDIO_RATE, .user = &c[2] };
     c[3].opt.max_new_tokens = 1 << 30; /* more positions than the model has */
     c[4].job.clip = (qasr_clip){ .user = &c[4], .error = { QASR_E_IO, "the disk is gone" } };
-    for (size_t k = 0; k < ARRAY_LEN(c); k++)
-        submit(&c[k]);
+    submit_all(c, ARRAY_LEN(c));
     assert_string_equal(t.log, ""); /* no callback comes while jobs are submitted */
     c[0].opt.language = "Klingon";
     assert_int_equal(scheduler_submit(t.scheduler, NULL, &c[0].job, &err), QASR_E_INVALID);
@@ -486,29 +446,27 @@ static void callbacks_cancel(void **state)
     for (size_t i = 0; i < ARRAY_LEN(reactions); i++)
         for (int delivery = SCHEDULER_AS_READY; delivery <= SCHEDULER_IN_ORDER; delivery++) {
             test t;
-            client a, b, c;
+            client c[3];
             test_open(&t, 3, 2, (scheduler_delivery)delivery);
-            client_init(&a, &t, 'A', ENGLISH);
-            client_init(&b, &t, 'B', ENGLISH);
-            client_init(&c, &t, 'C', RUSSIAN);
-            b.opt.on_text = c.opt.on_text = take_text;
-            b.opt.no_retry = 1; /* text comes token by token */
-            b.opt.ignore_eos = 1;
-            b.opt.max_new_tokens = 40;
-            b.other = i == 1 ? &c : NULL;
-            b.reaction = reactions[i];
-            c.opt.ignore_eos = 1; /* so that it is still there */
-            c.opt.max_new_tokens = 60;
-            submit(&a);
-            submit(&b);
-            submit(&c);
+            client_init(&c[A], &t, 'A', ENGLISH);
+            client_init(&c[B], &t, 'B', ENGLISH);
+            client_init(&c[C], &t, 'C', RUSSIAN);
+            c[B].opt.on_text = c[C].opt.on_text = take_text;
+            c[B].opt.no_retry = 1; /* text comes token by token */
+            c[B].opt.ignore_eos = 1;
+            c[B].opt.max_new_tokens = 40;
+            c[B].other = i == 1 ? &c[C] : NULL;
+            c[B].reaction = reactions[i];
+            c[C].opt.ignore_eos = 1; /* so that it is still there */
+            c[C].opt.max_new_tokens = 60;
+            submit_all(c, 3);
             run(&t);
-            check_result(&a);
-            check_cancelled(i == 1 ? &c : &b);
+            check_result(&c[A]);
+            check_cancelled(&c[i == 1 ? C : B]);
             if (i != 1)
-                assert_int_equal(b.n_texts, i == 0 ? 1 : 2);
-            b.answer = 0;
-            check_result(i == 1 ? &b : &c);
+                assert_int_equal(c[B].n_texts, i == 0 ? 1 : 2);
+            c[B].answer = 0;
+            check_result(&c[i == 1 ? B : C]);
             test_close(&t);
         }
 }
@@ -517,24 +475,22 @@ static void callbacks_cancel(void **state)
 static void what_has_failed_keeps_its_error(void **state)
 {
     test t;
-    client a, b, c;
+    client c[3];
     test_open(&t, 3, 2, SCHEDULER_IN_ORDER);
-    client_init(&a, &t, 'A', LONG);
-    client_init(&b, &t, 'B', SHORT);
-    client_init(&c, &t, 'C', SHORT);
-    c.job.clip = (qasr_clip){ .path = "missing.wav", .user = &c };
-    b.job.priority = c.job.priority = 1;
-    submit(&a);
-    submit(&b);
-    submit(&c);
-    while (free_slots(&t) == 3 || a.n_segments == 0)
+    client_init(&c[A], &t, 'A', LONG);
+    client_init(&c[B], &t, 'B', SHORT);
+    client_init(&c[C], &t, 'C', SHORT);
+    c[C].job.clip = (qasr_clip){ .path = "missing.wav", .user = &c[C] };
+    c[B].job.priority = c[C].job.priority = 1;
+    submit_all(c, 3);
+    while (free_slots(&t) == 3 || c[A].n_segments == 0)
         steps(&t, 1);
     scheduler_cancel_all(t.scheduler);
     assert_int_equal(free_slots(&t), 3);
     run(&t);
-    check_cancelled(&a);
-    check_cancelled(&b);
-    assert_int_equal(c.error.status, QASR_E_IO);
+    check_cancelled(&c[A]);
+    check_cancelled(&c[B]);
+    assert_int_equal(c[C].error.status, QASR_E_IO);
     test_close(&t);
 }
 
@@ -550,22 +506,20 @@ static void submit_other(client *c)
 static void callbacks_submit(void **state)
 {
     test t;
-    client a, b, c;
+    client c[3];
     test_open(&t, 2, 2, SCHEDULER_AS_READY);
-    client_init(&a, &t, 'A', ENGLISH);
-    client_init(&b, &t, 'B', RUSSIAN);
-    client_init(&c, &t, 'C', ENGLISH);
-    a.opt.on_text = take_text;
-    a.reaction = submit_other;
-    a.other = &b;
-    b.last_word = submit_other; /* the scheduler would have nothing left */
-    b.other = &c;
-    submit(&a);
+    client_init(&c[A], &t, 'A', ENGLISH);
+    client_init(&c[B], &t, 'B', RUSSIAN);
+    client_init(&c[C], &t, 'C', ENGLISH);
+    c[A].opt.on_text = take_text;
+    c[A].reaction = submit_other;
+    c[A].other = &c[B];
+    c[B].last_word = submit_other; /* the scheduler would have nothing left */
+    c[B].other = &c[C];
+    submit(&c[A]);
     run(&t);
     assert_true(strchr(t.log, 'B') < strchr(t.log, 'C'));
-    check_result(&a);
-    check_result(&b);
-    check_result(&c);
+    check_results(c, 3);
     test_close(&t);
 }
 
@@ -659,8 +613,7 @@ static void failing_allocations_lose_no_job(void **state)
         }
         assert_int_equal(free_slots(&t), 2);
         if (whole)
-            for (size_t k = 0; k < ARRAY_LEN(c); k++)
-                check_result(&c[k]);
+            check_results(c, ARRAY_LEN(c));
         for (size_t k = 0; k < ARRAY_LEN(c); k++)
             qasr_result_free(c[k].result);
     }
