@@ -60,4 +60,18 @@ void mel_get_window(const mel *m, float *out);
  * Scratch comes from the heap (NOMEM). Deterministic for any number of threads; pool may be NULL. */
 qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err);
 
+/* The features before they are normalized by the maximum of the clip. Most frames of long audio are also those of a
+ * segment that it begins with, so they need not be computed again. */
+typedef struct log_mel {
+    float *values; /* [MEL_BINS, n_frames], log10 of the bands' power, at least -10; NULL: none */
+    size_t n_frames;
+} log_mel;
+/* Arguments and errors as mel_compute. Free with log_mel_free. */
+qasr_status mel_compute_logs(const mel *m, log_mel *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err);
+void log_mel_free(log_mel *l); /* a zeroed one is fine; leaves it zeroed */
+/* Gives the same bits as mel_compute, but copies what it can from `known`: the logs of audio that begins with
+ * pcm [n_samples], and may continue after it. */
+qasr_status mel_compute_known(const mel *m, float *out, const log_mel *known, const float *pcm, size_t n_samples,
+                              pool *p, qasr_error *err);
+
 #endif

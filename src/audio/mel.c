@@ -8,6 +8,7 @@
  * would show there. */
 #include "audio/audio.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 enum {
     LANES = 4,                /* complex signals side by side */
     GROUP_FRAMES = 2 * LANES, /* frame i is the real part of lane i, frame LANES + i its imaginary part */
-    TASK_GROUPS = 8,          /* groups per task: rows of 64 floats in the output */
+    TASK_FRAMES = 64,         /* per task: whole groups */
     HALF_WINDOW = MEL_FFT / 2,
     MAX_WEIGHTS = 2 * MEL_SPECTRUM /* a bin lies in two triangles at most */
 };
@@ -44,6 +45,8 @@ typedef struct mel_job {
     float *out;       /* [MEL_BINS, n_frames] */
     const float *pcm; /* [n_samples] */
     size_t n_samples, n_frames;
+    const log_mel *known; /* the first n_copied frames come from there */
+    size_t n_copied;
     mel_scratch *scratch; /* [threads] */
     float floor_log;      /* for the second pass */
 } mel_job;
@@ -266,7 +269,7 @@ static void run_frames(void *arg, size_t task, unsigned thread)
 {
     const mel_job *job = arg;
     mel_scratch *s = &job->scratch[thread];
-    size_t begin = task * TASK_GROUPS * GROUP_FRAMES, end = begin + TASK_GROUPS * GROUP_FRAMES;
+    size_t begin = job->n_copied + task * TASK_FRAMES, end = begin + TASK_FRAMES;
     if (end > job->n_frames)
         end = job->n_frames;
     for (size_t t = begin; t < end; t += GROUP_FRAMES) {
@@ -289,23 +292,82 @@ static void scale_row(void *arg, size_t row, unsigned thread)
         out[t] = (fmaxf(out[t], job->floor_log) + 4) / 4;
 }
 
-qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err)
+/* Frames of known logs that are those of pcm [n_samples], too. The last frames see the end of the samples, where the
+ * signal is reflected; a frame that shares its transform with one of them may differ in the last bit. */
+static size_t count_common_frames(size_t n_samples)
 {
-    if (n_samples <= HALF_WINDOW)
-        return error_set(err, QASR_E_INVALID, "audio of %zu samples is too short for features, expected more than %d",
-                         n_samples, HALF_WINDOW);
-    mel_job job = { .m = m, .out = out, .pcm = pcm, .n_samples = n_samples, .n_frames = mel_frames(n_samples) };
+    size_t n_inside = n_samples < MEL_FFT - HALF_WINDOW ? 0 : (n_samples - (MEL_FFT - HALF_WINDOW)) / MEL_HOP + 1;
+    return n_inside / GROUP_FRAMES * GROUP_FRAMES;
+}
+
+static void copy_row(void *arg, size_t row, unsigned thread)
+{
+    const mel_job *job = arg;
+    const float *from = job->known->values + row * job->known->n_frames;
+    float *out = job->out + row * job->n_frames, *max_log = &job->scratch[thread].max_log;
+    for (size_t t = 0; t < job->n_copied; t++) {
+        out[t] = from[t];
+        *max_log = fmaxf(*max_log, from[t]);
+    }
+}
+
+/* All frames before normalization, and what their values are to be limited to. */
+static qasr_status fill_logs(mel_job *job, pool *p, qasr_error *err)
+{
     const unsigned n_threads = pool_threads(p);
-    TRY(MEM_ALLOC(&job.scratch, n_threads, err));
+    if (job->n_samples <= HALF_WINDOW)
+        return error_set(err, QASR_E_INVALID, "audio of %zu samples is too short for features, expected more than %d",
+                         job->n_samples, HALF_WINDOW);
+    TRY(MEM_ALLOC(&job->scratch, n_threads, err));
     for (unsigned i = 0; i < n_threads; i++)
-        job.scratch[i].max_log = -10; /* the smallest there is: log10(1e-10) */
-    const size_t task_frames = TASK_GROUPS * GROUP_FRAMES;
-    pool_run(p, run_frames, &job, (job.n_frames + task_frames - 1) / task_frames);
+        job->scratch[i].max_log = -10; /* the smallest there is: log10(1e-10) */
+    if (job->n_copied)
+        pool_run(p, copy_row, job, MEL_BINS);
+    pool_run(p, run_frames, job, (job->n_frames - job->n_copied + TASK_FRAMES - 1) / TASK_FRAMES);
     float max_log = -10;
     for (unsigned i = 0; i < n_threads; i++)
-        max_log = fmaxf(max_log, job.scratch[i].max_log); /* a maximum does not depend on the order */
-    mem_free(job.scratch);
-    job.floor_log = max_log - 8;
+        max_log = fmaxf(max_log, job->scratch[i].max_log); /* a maximum does not depend on the order */
+    mem_free(job->scratch);
+    job->floor_log = max_log - 8;
+    return QASR_OK;
+}
+
+qasr_status mel_compute_known(const mel *m, float *out, const log_mel *known, const float *pcm, size_t n_samples,
+                              pool *p, qasr_error *err)
+{
+    mel_job job = { .m = m,
+                    .out = out,
+                    .pcm = pcm,
+                    .n_samples = n_samples,
+                    .n_frames = mel_frames(n_samples),
+                    .known = known,
+                    .n_copied = known->values ? count_common_frames(n_samples) : 0 };
+    assert(job.n_copied <= known->n_frames);
+    TRY(fill_logs(&job, p, err));
     pool_run(p, scale_row, &job, MEL_BINS);
     return QASR_OK;
+}
+
+qasr_status mel_compute(const mel *m, float *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err)
+{
+    return mel_compute_known(m, out, &(log_mel){ 0 }, pcm, n_samples, p, err);
+}
+
+qasr_status mel_compute_logs(const mel *m, log_mel *out, const float *pcm, size_t n_samples, pool *p, qasr_error *err)
+{
+    mel_job job = { .m = m, .pcm = pcm, .n_samples = n_samples, .n_frames = mel_frames(n_samples) };
+    TRY(MEM_ALLOC(&job.out, MEL_BINS * job.n_frames, err));
+    qasr_status status = fill_logs(&job, p, err);
+    if (status != QASR_OK) {
+        mem_free(job.out);
+        return status;
+    }
+    *out = (log_mel){ job.out, job.n_frames };
+    return QASR_OK;
+}
+
+void log_mel_free(log_mel *l)
+{
+    mem_free(l->values);
+    *l = (log_mel){ 0 };
 }

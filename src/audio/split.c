@@ -176,15 +176,21 @@ static size_t count_faint(const float *pcm, size_t n)
 
 /* ---- segments ------------------------------------------------------------------------------------------- */
 
-static qasr_status look(activity *a, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
+/* The activity of all frames, and their logs. */
+static qasr_status look(activity *a, log_mel *logs, const float *pcm, size_t n_samples, const mel *m, pool *p,
+                        qasr_error *err)
 {
-    float *features;
+    float *features = NULL;
     size_t n_frames = mel_frames(n_samples);
-    TRY(MEM_ALLOC(&features, MEL_BINS * n_frames, err));
-    qasr_status status = mel_compute(m, features, pcm, n_samples, p, err);
-    if (status == QASR_OK)
-        status = activity_find(a, features, n_frames, err);
+    qasr_status status;
+    TRY(mel_compute_logs(m, logs, pcm, n_samples, p, err));
+    TRY_GOTO(MEM_ALLOC(&features, MEL_BINS * n_frames, err));
+    TRY_GOTO(mel_compute_known(m, features, logs, pcm, n_samples, p, err));
+    TRY_GOTO(activity_find(a, features, n_frames, err));
+done:
     mem_free(features);
+    if (status != QASR_OK)
+        log_mel_free(logs);
     return status;
 }
 
@@ -211,13 +217,14 @@ static void take_sound(split_segment *out, const split_rule *rule, const activit
     *out = (split_segment){ .n_samples = gap < n ? gap : n };
 }
 
-qasr_status split_next(split_segment *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first,
-                       const mel *m, pool *p, qasr_error *err)
+qasr_status split_next(split_segment *out, log_mel *logs, const split_rule *rule, const float *pcm, size_t n_samples,
+                       bool is_first, const mel *m, pool *p, qasr_error *err)
 {
     assert(n_samples > 0);
     const bool more = n_samples >= rule->window;
     const size_t n = more ? rule->window : n_samples;
     *out = (split_segment){ .n_samples = n };
+    *logs = (log_mel){ 0 };
     if (is_first && n <= rule->whole) {
         out->silent = rule->skip && n >= SKIP_MIN * MEL_HOP && count_faint(pcm, n) == n;
         return QASR_OK;
@@ -226,9 +233,11 @@ qasr_status split_next(split_segment *out, const split_rule *rule, const float *
         return QASR_OK;
     activity a;
     const size_t n_look = more ? rule->max : n; /* what is behind that matters only if it is the end */
-    TRY(look(&a, pcm, n_look, m, p, err));
+    TRY(look(&a, logs, pcm, n_look, m, p, err));
     size_t silent = silence_from(&a, 0), n_silent = silent == a.n_frames ? n_look : silent * MEL_HOP;
-    if (!take_silence(out, n_silent, n_look, more))
+    if (take_silence(out, n_silent, n_look, more))
+        log_mel_free(logs);
+    else
         take_sound(out, rule, &a, n_look, more);
     activity_free(&a);
     return QASR_OK;
@@ -237,8 +246,10 @@ qasr_status split_next(split_segment *out, const split_rule *rule, const float *
 qasr_status split_halves(size_t *at, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
 {
     activity a;
+    log_mel logs;
     assert(n_samples >= 2 * AUDIO_RATE);
-    TRY(look(&a, pcm, n_samples, m, p, err));
+    TRY(look(&a, &logs, pcm, n_samples, m, p, err));
+    log_mel_free(&logs);
     range r = { .first = a.n_frames / 4, .end = 3 * a.n_frames / 4, .aim = a.n_frames / 2 };
     *at = find_cut(&a, &r) * MEL_HOP;
     activity_free(&a);

@@ -26,10 +26,11 @@ typedef struct split_segment {
 } split_segment;
 
 /* The segment that pcm [n_samples] begins with, n_samples above 0: all that is left of the audio, or at least
- * rule->window of it. is_first: nothing was before. Deterministic for any number of threads; p may be NULL. Error:
- * NOMEM. */
-qasr_status split_next(split_segment *out, const split_rule *rule, const float *pcm, size_t n_samples, bool is_first,
-                       const mel *m, pool *p, qasr_error *err);
+ * rule->window of it. is_first: nothing was before. *logs gets the log-mel frames that the cut was found by, of audio
+ * that begins with the segment, to be freed by the caller; zeroed if none were needed, and for a silent segment.
+ * Deterministic for any number of threads; p may be NULL. Error: NOMEM. */
+qasr_status split_next(split_segment *out, log_mel *logs, const split_rule *rule, const float *pcm, size_t n_samples,
+                       bool is_first, const mel *m, pool *p, qasr_error *err);
 
 /* Where to cut a segment of at least two seconds in halves: *at is above 0 and below n_samples. Errors and arguments as
  * above. */

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "engine/retry.h"
 
+qasr_status clip_cancelled(qasr_error *err) { return error_set(err, QASR_E_CANCELLED, "transcription was cancelled"); }
+
 /* ---- segments ------------------------------------------------------------------------------------------ */
 
 qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *err)
@@ -40,6 +42,7 @@ static void free_job(segment_job *j)
 {
     generate_end(&j->seq);
     segment_free_answer(&j->segment);
+    log_mel_free(&j->logs);
     mem_free(j->own_pcm);
     mem_free(j);
 }
@@ -82,7 +85,7 @@ static qasr_status add_silence(clip *c, qasr_error *err)
 /* The next segment that the model is to hear. */
 static qasr_status find_segment(clip *c, qasr_error *err)
 {
-    const qasr_session *s = c->call->s;
+    const qasr_session *s = c->options->session;
     for (;;) {
         TRY(segment_reader_next(&c->segment_reader, s->model->features, device_pool(s->device), err));
         if (!c->segment_reader.segment.silent)
@@ -108,20 +111,26 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     TRY(audio_read_options(&audio, g->audio, err));
     c->offset_s = audio.start_s;
     TRY(MEM_CALLOC(&c->result, 1, err));
-    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->call->opt->max_segment_s,
+    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->options->opt.max_segment_s,
                             err));
     TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_segment(c, err);
 }
 
-void clip_open(clip *c, const call *k)
+void clip_init(clip *c, const qasr_clip *given, const job_options *o)
 {
-    c->begin_s = clock_now_s();
-    c->call = k;
-    c->error = c->given.error;
-    c->status = c->given.error.status;
-    if (c->status == QASR_OK)
-        c->status = open_sound(c, &c->error);
+    *c = (clip){ .options = o,
+                 .given = *given,
+                 .dump = o->opt.dump_tensors,
+                 .begin_s = clock_now_s(),
+                 .status = given->error.status,
+                 .error = given->error };
+}
+
+void clip_open(clip *c)
+{
+    c->is_open = true;
+    c->status = open_sound(c, &c->error);
     if (c->status != QASR_OK)
         segment_reader_close(&c->segment_reader);
 }
@@ -131,11 +140,15 @@ size_t clip_next_samples(const clip *c)
     return c->waiting ? c->waiting->n_samples : c->segment_reader.segment.n_samples;
 }
 
+bool clip_wants_room(const clip *c) { return c->status == QASR_OK && (!c->is_open || clip_next_samples(c) > 0); }
+
 /* The samples of a file are copied, as the window moves on. */
 static qasr_status take_samples(clip *c, segment_job *j, qasr_error *err)
 {
     j->n_samples = c->segment_reader.segment.n_samples;
     j->pcm = c->segment_reader.ready;
+    j->logs = c->segment_reader.logs;
+    c->segment_reader.logs = (log_mel){ 0 };
     if (!c->segment_reader.window)
         return QASR_OK;
     TRY(MEM_ALLOC(&j->own_pcm, j->n_samples, err));
@@ -149,6 +162,8 @@ static qasr_status begin_next(segment_job **out, clip *c, qasr_error *err)
     segment_job *j;
     TRY(make_job(&j, c, err));
     add_job(c, c->last, j);
+    j->dump = c->dump;
+    c->dump = NULL;
     TRY(take_samples(c, j, err));
     segment_reader_pass(&c->segment_reader);
     *out = j;
@@ -184,7 +199,7 @@ void clip_accept(clip *c, segment_job *j)
     retry_plan plan;
     segment_job *half;
     qasr_error error;
-    qasr_status status = retry_decide(&plan, &half, c->call, j, &error);
+    qasr_status status = retry_decide(&plan, &half, c->options, j, &error);
     if (status != QASR_OK) {
         clip_fail(c, status, &error);
         return;
@@ -222,7 +237,7 @@ void clip_fail(clip *c, qasr_status status, const qasr_error *error)
 
 bool clip_is_finished(const clip *c)
 {
-    return c->status != QASR_OK || (clip_next_samples(c) == 0 && c->n_finished == c->n_segments);
+    return c->status != QASR_OK || (!clip_wants_room(c) && c->n_finished == c->n_segments);
 }
 
 /* ---- the result -------------------------------------------------------------------------------------- */
@@ -280,7 +295,7 @@ void engine_result_free(qasr_result *r)
     mem_free(r);
 }
 
-void clip_free(clip *c)
+void clip_close(clip *c)
 {
     while (c->first) {
         segment_job *j = c->first;
@@ -289,15 +304,9 @@ void clip_free(clip *c)
     }
     segment_reader_close(&c->segment_reader);
     engine_result_free(c->result);
-    mem_free(c);
 }
 
 /* ---- text and progress as they come ------------------------------------------------------------------ */
-
-static qasr_status cancelled(qasr_error *err)
-{
-    return error_set(err, QASR_E_CANCELLED, "transcription was cancelled");
-}
 
 /* The last character of what was shown: whether a space is to follow depends on it. */
 static void keep_tail(clip *c, const char *text, size_t n)
@@ -312,7 +321,7 @@ static void keep_tail(clip *c, const char *text, size_t n)
 /* With what comes between the segments in front, if it is the first text of one. */
 static qasr_status show(clip *c, const buf *text, qasr_error *err)
 {
-    const qasr_transcribe_options *opt = c->call->opt;
+    const qasr_transcribe_options *opt = &c->options->opt;
     if (text->len == 0)
         return QASR_OK;
     buf joined;
@@ -321,8 +330,8 @@ static qasr_status show(clip *c, const buf *text, qasr_error *err)
     qasr_status status = buf_add(&joined, c->tail, n_tail, err);
     if (status == QASR_OK)
         status = answer_join_text(&joined, buf_str(text), err);
-    if (status == QASR_OK && opt->on_text(opt->user, buf_str(&joined) + n_tail))
-        status = cancelled(err);
+    if (status == QASR_OK && (opt->on_text(opt->user, buf_str(&joined) + n_tail) || c->cancelled))
+        status = clip_cancelled(err);
     buf_free(&joined);
     c->segment_has_text = true;
     keep_tail(c, buf_str(text), text->len);
@@ -335,11 +344,11 @@ static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qa
     while (c->n_shown < n) {
         int32_t id = ids[c->n_shown++];
         if (!c->in_text) {
-            c->in_text = id == c->call->asr_text_id;
+            c->in_text = id == c->options->asr_text_id;
             continue;
         }
         buf_clear(text);
-        TRY(text_stream_add(&c->stream_text, c->call->s->model->tokenizer, id, text, err));
+        TRY(text_stream_add(&c->stream_text, c->options->session->model->tokenizer, id, text, err));
         TRY(show(c, text, err));
     }
     return QASR_OK;
@@ -356,7 +365,7 @@ static segment_job *shown_segment(clip *c)
         c->shown_whole = c->segment_has_text = false;
         c->n_shown = 0;
         c->stream_text = (text_stream){ 0 };
-        c->in_text = c->call->language != NULL;
+        c->in_text = c->options->language != NULL;
     }
     return next;
 }
@@ -366,7 +375,7 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
     segment_job *j;
     while ((j = shown_segment(c))) {
         bool finished = j->segment.text != NULL;
-        if (!finished && retry_is_possible(c->call)) /* another answer may take its place */
+        if (!finished && retry_is_possible(c->options)) /* another answer may take its place */
             return QASR_OK;
         TRY(show_ids(c, finished ? j->segment.tokens : j->seq.ids, finished ? j->segment.n_tokens : j->seq.n_ids, text,
                      err));
@@ -382,36 +391,37 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
 
 static qasr_status report_progress(clip *c, qasr_error *err)
 {
-    const qasr_transcribe_options *opt = c->call->opt;
+    const qasr_transcribe_options *opt = &c->options->opt;
     const segment_job *before = c->reported, *next = before ? before->next : c->first;
     for (; next && next->segment.text; next = next->next)
         c->reported = next;
-    if (c->reported != before && opt->on_progress(opt->user, c->reported->segment.end_s - c->offset_s,
-                                                  (double)c->segment_reader.n_total / AUDIO_RATE))
-        return cancelled(err);
+    if (c->reported != before && (opt->on_progress(opt->user, c->reported->segment.end_s - c->offset_s,
+                                                   (double)c->segment_reader.n_total / AUDIO_RATE) ||
+                                  c->cancelled))
+        return clip_cancelled(err);
     return QASR_OK;
 }
 
 static qasr_status show_segments(clip *c, qasr_error *err)
 {
-    const qasr_transcribe_options *opt = c->call->opt;
+    const qasr_transcribe_options *opt = &c->options->opt;
     for (;;) {
         const segment_job *next = c->handed ? c->handed->next : c->first;
         if (!next || !next->segment.text)
             return QASR_OK;
         c->handed = next;
-        if (opt->on_segment(opt->user, &next->segment))
-            return cancelled(err);
+        if (opt->on_segment(opt->user, &next->segment) || c->cancelled)
+            return clip_cancelled(err);
     }
 }
 
 qasr_status clip_show(clip *c, buf *text, qasr_error *err)
 {
-    if (c->status == QASR_OK && c->call->opt->on_text)
+    if (c->status == QASR_OK && c->options->opt.on_text)
         TRY(show_text(c, text, err));
-    if (c->status == QASR_OK && c->call->opt->on_segment)
+    if (c->status == QASR_OK && c->options->opt.on_segment)
         TRY(show_segments(c, err));
-    if (c->status == QASR_OK && c->call->opt->on_progress)
+    if (c->status == QASR_OK && c->options->opt.on_progress)
         TRY(report_progress(c, err));
     return QASR_OK;
 }

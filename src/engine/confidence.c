@@ -25,19 +25,19 @@ static qasr_status add_token_ranges(written *w, size_t from, token_range o, qasr
     return QASR_OK;
 }
 
-static qasr_status write_tokens(written *w, const call *c, const qasr_segment *p, qasr_error *err)
+static qasr_status write_tokens(written *w, const job_options *o, const qasr_segment *p, qasr_error *err)
 {
     text_stream s = { 0 };
-    bool in_text = c->language != NULL;
+    bool in_text = o->language != NULL;
     uint32_t first = 0; /* of the tokens whose bytes wait for the rest of a character */
     for (size_t i = 0; i < p->n_tokens; i++) {
         if (!in_text) {
-            in_text = p->tokens[i] == c->asr_text_id;
+            in_text = p->tokens[i] == o->asr_text_id;
             continue;
         }
         size_t from = w->text.len;
         first = s.n_tail == 0 ? (uint32_t)i : first;
-        TRY(text_stream_add(&s, c->s->model->tokenizer, p->tokens[i], &w->text, err));
+        TRY(text_stream_add(&s, o->session->model->tokenizer, p->tokens[i], &w->text, err));
         TRY(add_token_ranges(w, from, (token_range){ first, (uint32_t)i }, err));
         first = w->text.len > from ? (uint32_t)i : first;
     }
@@ -96,7 +96,7 @@ static double mean_log_probability(const qasr_segment *p)
     return p->n_tokens ? sum / (double)p->n_tokens : NAN;
 }
 
-qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_token_score *scores, qasr_error *err)
+qasr_status confidence_fill(const job_options *o, qasr_segment *p, qasr_token_score *scores, qasr_error *err)
 {
     written w;
     struct qasr_segment_detail *detail;
@@ -111,7 +111,7 @@ qasr_status confidence_fill(const call *c, qasr_segment *p, qasr_token_score *sc
     p->avg_log_probability = mean_log_probability(p);
     buf_init(&w.text, TEXT_MAX_BYTES);
     buf_init(&w.token_ranges, TEXT_MAX_BYTES * sizeof(token_range));
-    TRY_GOTO(write_tokens(&w, c, p, err));
+    TRY_GOTO(write_tokens(&w, o, p, err));
     TRY_GOTO(take_words(&w, p, detail, err));
 done:
     buf_free(&w.text);

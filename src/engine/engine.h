@@ -31,7 +31,7 @@ struct qasr_session {
     quant_type kv_type;
     size_t batch;          /* segments decoded together at the most: the decoder's slots */
     uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
-    bool busy;             /* a qasr_teacher_forcing has the decoder */
+    const char *used_by;   /* whoever has the decoder for longer than a call; NULL: nobody */
 };
 
 struct qasr_result {
@@ -54,6 +54,10 @@ qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *p
                               const qasr_transcribe_options *opt, qasr_error *err);
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err);
+/* Takes the decoder until engine_session_release; user names the taker in the error of the next one. Error: INVALID
+ * (taken). */
+qasr_status engine_session_claim(qasr_session *s, const char *user, qasr_error *err);
+void engine_session_release(qasr_session *s);
 /* out->struct_size is left as it is. */
 qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out,
                                 qasr_error *err);

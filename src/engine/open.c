@@ -231,3 +231,12 @@ uint64_t engine_session_device_bytes(const qasr_session *s)
 {
     return device_memory(s->device) + (s->brought_net ? device_weights_memory(s->net->weights) : 0);
 }
+qasr_status engine_session_claim(qasr_session *s, const char *user, qasr_error *err)
+{
+    if (s->used_by)
+        return error_set(err, QASR_E_INVALID, "the session is busy with %s", s->used_by);
+    s->used_by = user;
+    return QASR_OK;
+}
+
+void engine_session_release(qasr_session *s) { s->used_by = NULL; }

@@ -14,14 +14,14 @@ enum {
     MIN_TRIM = AUDIO_RATE / 20    /* less would give the same again */
 };
 
-bool retry_is_possible(const call *c) { return !c->opt->no_retry && !c->opt->ignore_eos; }
+bool retry_is_possible(const job_options *o) { return !o->opt.no_retry && !o->opt.ignore_eos; }
 
-static bool is_worth_it(const call *c, const segment_job *j)
+static bool is_worth_it(const job_options *o, const segment_job *j)
 {
-    if (!retry_is_possible(c) || !answer_is_suspect(j->segment.status))
+    if (!retry_is_possible(o) || !answer_is_suspect(j->segment.status))
         return false;
     return j->segment.status != QASR_SEGMENT_SUSPECT_LIMIT ||
-           c->opt->max_new_tokens == 0; /* a wanted limit is no failure */
+           o->opt.max_new_tokens == 0; /* a wanted limit is no failure */
 }
 
 static size_t samples_until(double s, double start_s)
@@ -78,11 +78,11 @@ static bool has_little_text(const segment_job *j)
            j->audio.depth > 0;
 }
 
-static qasr_status halve(segment_job **half, const call *c, segment_job *j, qasr_error *err)
+static qasr_status halve(segment_job **half, const job_options *o, segment_job *j, qasr_error *err)
 {
     size_t at;
     j->audio.depth += has_little_text(j);
-    TRY(split_halves(&at, j->pcm, j->n_samples, c->s->model->features, device_pool(c->s->device), err));
+    TRY(split_halves(&at, j->pcm, j->n_samples, o->session->model->features, device_pool(o->session->device), err));
     TRY(make_half(half, j, at, err));
     j->n_samples = at;
     j->trim_begin = j->trim_end = 0;
@@ -91,19 +91,19 @@ static qasr_status halve(segment_job **half, const call *c, segment_job *j, qasr
     return QASR_OK;
 }
 
-qasr_status retry_decide(retry_plan *plan, segment_job **half, const call *c, segment_job *j, qasr_error *err)
+qasr_status retry_decide(retry_plan *plan, segment_job **half, const job_options *o, segment_job *j, qasr_error *err)
 {
     *plan = RETRY_NONE;
-    if (j->segment.context_echoed && !j->without_context && retry_is_possible(c)) {
+    if (j->segment.context_echoed && !j->without_context && retry_is_possible(o)) {
         j->without_context = true;
         *plan = RETRY_SAME;
-    } else if (!is_worth_it(c, j)) {
+    } else if (!is_worth_it(o, j)) {
         if (j->n_tries > 0 && !answer_is_suspect(j->segment.status))
             j->segment.status = QASR_SEGMENT_RETRIED;
     } else if (trim(j)) {
         *plan = RETRY_SAME;
     } else if (j->depth < MAX_DEPTH && j->n_samples >= 2 * MIN_SAMPLES) {
-        TRY(halve(half, c, j, err));
+        TRY(halve(half, o, j, err));
         *plan = RETRY_HALVES;
     }
     if (*plan != RETRY_NONE) {

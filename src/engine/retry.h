@@ -5,8 +5,8 @@
 
 #include "engine/segment.h"
 
-/* Whether segments of this call may be tried again, so that they need their samples after the start. */
-bool retry_is_possible(const call *c);
+/* Whether segments of this job may be tried again, so that they need their samples after the start. */
+bool retry_is_possible(const job_options *o);
 
 typedef enum retry_plan {
     RETRY_NONE,  /* the answer stays */
@@ -16,6 +16,6 @@ typedef enum retry_plan {
 
 /* After segment_finish. The status of an answer that stays may change to RETRIED. *half belongs to the caller, who
  * links it behind j. Error: NOMEM. */
-qasr_status retry_decide(retry_plan *plan, segment_job **half, const call *c, segment_job *j, qasr_error *err);
+qasr_status retry_decide(retry_plan *plan, segment_job **half, const job_options *o, segment_job *j, qasr_error *err);
 
 #endif

@@ -28,27 +28,30 @@ static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
 
 static size_t padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
 
-size_t segment_positions(const call *c, size_t n_samples)
+size_t segment_positions(const job_options *o, size_t n_samples)
 {
-    return config_audio_tokens(&c->s->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
-           token_limit(c->opt, n_samples);
+    return config_audio_tokens(&o->session->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
+           token_limit(&o->opt, n_samples);
 }
 
-/* Log-mel of a segment; short segments are zero-padded to half a second. */
-static qasr_status compute_features(const call *c, const float *pcm, size_t n, float **out, size_t *n_frames,
-                                    qasr_error *err)
+/* Log-mel of pcm [n], for which the known logs may serve; short segments are zero-padded to half a second. */
+static qasr_status compute_features(const job_options *o, const log_mel *known, const float *pcm, size_t n, float **out,
+                                    size_t *n_frames, qasr_error *err)
 {
+    static const log_mel none = { 0 };
     float *padded = NULL, *features;
     if (n < AUDIO_MIN_SAMPLES) {
         TRY(MEM_CALLOC(&padded, AUDIO_MIN_SAMPLES, err));
         memcpy(padded, pcm, n * sizeof(float));
         pcm = padded;
         n = AUDIO_MIN_SAMPLES;
+        known = &none;
     }
     *n_frames = mel_frames(n);
     qasr_status status = MEM_ALLOC(&features, MEL_BINS * *n_frames, err);
     if (status == QASR_OK) {
-        status = mel_compute(c->s->model->features, features, pcm, n, device_pool(c->s->device), err);
+        status = mel_compute_known(o->session->model->features, features, known, pcm, n,
+                                   device_pool(o->session->device), err);
         if (status == QASR_OK)
             *out = features;
         else
@@ -82,33 +85,32 @@ static qasr_status look_at_sound(segment_job *j, const float *features, size_t n
     return QASR_OK;
 }
 
-static qasr_status write_dump(call *c, const float *features, size_t n_frames, dmat embeds, const float *logits,
-                              qasr_error *err)
+static qasr_status write_dump(const job_options *o, const char *path, const float *features, size_t n_frames,
+                              dmat embeds, const float *logits, qasr_error *err)
 {
     float *host;
     TRY(MEM_ALLOC(&host, embeds.rows * embeds.cols, err));
-    qasr_status status = device_read(c->s->device, host, embeds, err);
+    qasr_status status = device_read(o->session->device, host, embeds, err);
     const st_entry entries[] = {
         { "mel", 2, { MEL_BINS, n_frames }, features },
         { "audio_embeds", 2, { embeds.rows, embeds.cols }, host },
-        { "first_logits", 1, { c->s->model->checkpoint->config.dec.n_vocab }, logits },
+        { "first_logits", 1, { o->session->model->checkpoint->config.dec.n_vocab }, logits },
     };
     if (status == QASR_OK)
-        status = safetensors_write_f32(c->dump, entries, ARRAY_LEN(entries), err);
+        status = safetensors_write_f32(path, entries, ARRAY_LEN(entries), err);
     mem_free(host);
-    c->dump = NULL;
     return status;
 }
 
 /* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
-static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
+static void blame_encoder(const job_options *o, dmat embeds, qasr_error *err)
 {
-    const weights *w = c->s->model->checkpoint->encoder;
+    const weights *w = o->session->model->checkpoint->encoder;
     size_t n = embeds.rows * embeds.cols;
     float *host;
     if (MEM_ALLOC(&host, n, NULL) != QASR_OK)
         return;
-    if (device_read(c->s->device, host, embeds, NULL) == QASR_OK)
+    if (device_read(o->session->device, host, embeds, NULL) == QASR_OK)
         for (size_t i = 0; i < n; i++)
             if (!isfinite(host[i])) {
                 error_write(err, QASR_E_DEVICE, "the audio encoder's output is not finite: damaged weights in '%s'?",
@@ -119,30 +121,30 @@ static void blame_encoder(const call *c, dmat embeds, qasr_error *err)
 }
 
 /* Encoder output and prompt -> a sequence with its first token. */
-static qasr_status start_sequence(const call *c, segment_job *j, dmat embeds, size_t n_samples, float *logits,
+static qasr_status start_sequence(const job_options *o, segment_job *j, dmat embeds, size_t n_samples, float *logits,
                                   qasr_error *err)
 {
-    const qasr_model *m = c->s->model;
+    const qasr_model *m = o->session->model;
     prompt p = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : c->opt->context,
-                          c->language ? c->language->name : NULL, embeds.rows, err));
+    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : o->opt.context,
+                          o->language ? o->language->name : NULL, embeds.rows, err));
     generate_args args = { .prompt = p.ids.ids,
                            .n_prompt = p.ids.n,
                            .audio_begin = p.audio_begin,
                            .embeds = embeds,
                            .eos = m->eos,
                            .n_eos = m->n_eos,
-                           .max_new_tokens = token_limit(c->opt, n_samples),
-                           .ignore_eos = c->opt->ignore_eos != 0,
+                           .max_new_tokens = token_limit(&o->opt, n_samples),
+                           .ignore_eos = o->opt.ignore_eos != 0,
                            .is_loop = answer_is_loop,
                            .first_logits = logits,
-                           .keep_scores = c->opt->token_scores != 0 };
+                           .keep_scores = o->opt.token_scores != 0 };
     double t0 = clock_now_s();
-    status = generate_start(&j->seq, c->s->decoder, &args, err);
+    status = generate_start(&j->seq, o->session->decoder, &args, err);
     j->timings->prefill_s += clock_now_s() - t0;
     if (status == QASR_E_DEVICE)
-        blame_encoder(c, embeds, err);
+        blame_encoder(o, embeds, err);
     j->segment.avg_log_probability = NAN;
     j->segment.n_prompt_tokens = p.ids.n;
     j->segment.n_audio_tokens = p.n_audio;
@@ -151,27 +153,29 @@ done:
     return status;
 }
 
-qasr_status segment_start(call *c, segment_job *j, qasr_error *err)
+qasr_status segment_start(const job_options *o, segment_job *j, qasr_error *err)
 {
     float *features = NULL, *logits = NULL;
     const float *pcm = j->pcm + j->trim_begin;
     size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
     qasr_status status;
     double t0 = clock_now_s();
-    TRY_GOTO(compute_features(c, pcm, n_samples, &features, &n_frames, err));
+    TRY_GOTO(compute_features(o, &j->logs, pcm, n_samples, &features, &n_frames, err));
+    log_mel_free(&j->logs);
     if (n_samples == j->n_samples) /* the first try */
         TRY_GOTO(look_at_sound(j, features, n_frames, err));
     double t1 = clock_now_s();
     dmat embeds;
-    TRY_GOTO(
-        encoder_run(c->s->encoder, &embeds, features, n_frames, c->opt->encoder_attention == QASR_ENCODER_FULL, err));
+    TRY_GOTO(encoder_run(o->session->encoder, &embeds, features, n_frames,
+                         o->opt.encoder_attention == QASR_ENCODER_FULL, err));
     j->timings->mel_s += t1 - t0;
     j->timings->encode_s += clock_now_s() - t1;
-    if (c->dump)
-        TRY_GOTO(MEM_ALLOC(&logits, c->s->model->checkpoint->config.dec.n_vocab, err));
-    TRY_GOTO(start_sequence(c, j, embeds, n_samples, j->first_logits ? j->first_logits : logits, err));
-    if (c->dump)
-        TRY_GOTO(write_dump(c, features, n_frames, embeds, logits, err));
+    if (j->dump)
+        TRY_GOTO(MEM_ALLOC(&logits, o->session->model->checkpoint->config.dec.n_vocab, err));
+    TRY_GOTO(start_sequence(o, j, embeds, n_samples, j->first_logits ? j->first_logits : logits, err));
+    if (j->dump)
+        TRY_GOTO(write_dump(o, j->dump, features, n_frames, embeds, logits, err));
+    j->dump = NULL;
 done:
     mem_free(features);
     mem_free(logits);
@@ -181,7 +185,7 @@ done:
 }
 
 /* Raw ids -> language and text of the segment. */
-static qasr_status read_answer(const call *c, qasr_segment *segment, const sequence *q, qasr_error *err)
+static qasr_status read_answer(const job_options *o, qasr_segment *segment, const sequence *q, qasr_error *err)
 {
     buf raw, lang, text;
     char *taken;
@@ -189,8 +193,8 @@ static qasr_status read_answer(const call *c, qasr_segment *segment, const seque
     buf_init(&raw, TEXT_MAX_BYTES);
     buf_init(&lang, TEXT_MAX_BYTES);
     buf_init(&text, TEXT_MAX_BYTES);
-    TRY_GOTO(tokenizer_decode(c->s->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
-    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), c->language ? c->language->name : NULL, err));
+    TRY_GOTO(tokenizer_decode(o->session->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
+    TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), o->language ? o->language->name : NULL, err));
     TRY_GOTO(buf_take(&lang, &taken, err));
     segment->language = taken;
     TRY_GOTO(buf_take(&text, &taken, err));
@@ -202,15 +206,15 @@ done:
     return status;
 }
 
-static qasr_status find_echo(const call *c, segment_job *j, qasr_error *err)
+static qasr_status find_echo(const job_options *o, segment_job *j, qasr_error *err)
 {
     bool echoes = false;
-    TRY(context_echo_find(&echoes, j->segment.text, c->opt->context, err));
+    TRY(context_echo_find(&echoes, j->segment.text, o->opt.context, err));
     j->segment.context_echoed = echoes;
     return QASR_OK;
 }
 
-qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
+qasr_status segment_finish(const job_options *o, segment_job *j, qasr_error *err)
 {
     sequence *q = &j->seq;
     qasr_token_score *scores = NULL;
@@ -218,9 +222,9 @@ qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
     if (status != QASR_OK && err)
         *err = q->error;
     if (status == QASR_OK)
-        status = read_answer(c, &j->segment, q, err);
-    if (status == QASR_OK && c->opt->context && !j->without_context)
-        status = find_echo(c, j, err);
+        status = read_answer(o, &j->segment, q, err);
+    if (status == QASR_OK && o->opt.context && !j->without_context)
+        status = find_echo(o, j, err);
     if (status == QASR_OK) {
         j->segment.stop = q->stop;
         j->segment.n_tokens = q->n_ids;
@@ -228,11 +232,11 @@ qasr_status segment_finish(call *c, segment_job *j, qasr_error *err)
         scores = q->scores;
         q->ids = NULL;
         q->scores = NULL;
-        j->segment.status = c->opt->ignore_eos ? QASR_SEGMENT_OK : answer_check(&j->segment, &j->audio);
+        j->segment.status = o->opt.ignore_eos ? QASR_SEGMENT_OK : answer_check(&j->segment, &j->audio);
         j->segment.no_speech = !*j->segment.text && !answer_is_suspect(j->segment.status);
     }
     generate_end(q);
-    return scores ? confidence_fill(c, &j->segment, scores, err) : status;
+    return scores ? confidence_fill(o, &j->segment, scores, err) : status;
 }
 
 void segment_free_answer(qasr_segment *p)

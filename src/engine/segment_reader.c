@@ -59,12 +59,13 @@ qasr_status segment_reader_next(segment_reader *s, const mel *m, pool *p, qasr_e
         return QASR_OK;
     }
     s->ready = s->pcm ? s->pcm + s->n_passed : s->window;
-    return split_next(&s->segment, &s->rule, s->ready, n, s->n_passed == 0, m, p, err);
+    return split_next(&s->segment, &s->logs, &s->rule, s->ready, n, s->n_passed == 0, m, p, err);
 }
 
 void segment_reader_pass(segment_reader *s)
 {
     size_t n = s->segment.n_samples;
+    log_mel_free(&s->logs);
     s->n_passed += n;
     if (s->window) {
         memmove(s->window, s->window + n, (s->n_window - n) * sizeof *s->window);
@@ -81,5 +82,6 @@ void segment_reader_close(segment_reader *s)
     s->window = NULL;
     s->n_window = s->max_window = 0;
     s->ready = NULL;
+    log_mel_free(&s->logs);
     s->segment = (split_segment){ 0 };
 }

@@ -14,6 +14,7 @@ typedef struct segment_reader {
     split_rule rule;
     const float *ready;    /* the segment, where the last segment_reader_next left off */
     split_segment segment; /* n_samples 0: there is none, the sound is over */
+    log_mel logs;          /* of audio that begins with the segment, as far as the cut needed them */
     size_t n_passed;       /* samples before it */
     uint64_t n_total;
     bool damaged; /* the file ended early; known when all of it was read */

@@ -18,8 +18,8 @@ struct qasr_teacher_forcing {
 static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_samples,
                          const qasr_transcribe_options *opt, qasr_error *err)
 {
-    call c;
-    TRY(call_init(&c, f->s, opt, err));
+    job_options o;
+    TRY(job_options_init(&o, f->s, opt, err));
     TRY(clip_check_samples(pcm, n_samples, err));
     const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : QASR_LONGEST_SEGMENT_S;
     if ((double)n_samples / AUDIO_RATE > max_s)
@@ -32,8 +32,11 @@ static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_sam
     f->job.first_logits = f->logits;
     f->job.pcm = pcm;
     f->job.n_samples = n_samples;
-    c.dump = NULL;
-    return segment_start(&c, &f->job, err);
+    TRY(engine_session_claim(f->s, "a qasr_teacher_forcing: close that first", err));
+    qasr_status status = segment_start(&o, &f->job, err);
+    if (status != QASR_OK)
+        engine_session_release(f->s);
+    return status;
 }
 
 qasr_status teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *s, const float *pcm, size_t n_samples,
@@ -48,7 +51,6 @@ qasr_status teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *s, co
         mem_free(f);
         return status;
     }
-    s->busy = true;
     *out = f;
     return QASR_OK;
 }
@@ -75,7 +77,7 @@ void teacher_forcing_close(qasr_teacher_forcing *f)
 {
     if (!f)
         return;
-    f->s->busy = false;
+    engine_session_release(f->s);
     generate_end(&f->job.seq);
     mem_free(f->logits);
     mem_free(f);

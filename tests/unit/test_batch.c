@@ -9,12 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "model/decoder.h"
 #include "qasr/qasr_tools.h"
+#include "session_fixture.h"
 
 static const char *const files[] = {
     MODEL_DIR "/samples/en.flac",
@@ -32,19 +31,12 @@ static const char *const files[] = {
 enum { N_FILES = ARRAY_LEN(files), MAX_CLIPS = 32 };
 static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac";
 
-static void must(qasr_status status, const qasr_error *err)
-{
-    if (status != QASR_OK)
-        fail_msg("%s", err->message);
-}
-
 /* ---- sounds and sessions ---- */
 
 static struct sound {
     float *pcm;
     size_t n;
 } audio_files[N_FILES], long_sound;
-static qasr_model *opened;
 
 static int open_all(void **state)
 {
@@ -66,18 +58,6 @@ static int close_all(void **state)
     qasr_audio_free(long_sound.pcm);
     qasr_model_close(opened);
     return 0;
-}
-
-static qasr_session *open_session(int batch, int n_threads, const char *kv_type)
-{
-    qasr_error err;
-    qasr_session *s = NULL;
-    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
-    so.batch = batch;
-    so.n_threads = n_threads;
-    so.kv_type = kv_type;
-    must(qasr_session_open(&s, opened, &so, &err), &err);
-    return s;
 }
 
 /* ---- a caller of qasr_transcribe_many ---- */
@@ -176,22 +156,6 @@ static qasr_status transcribe_many(caller *c, qasr_session *s, qasr_error *err)
     opt.on_text = hear;
     opt.user = c;
     return qasr_transcribe_many(s, &opt, give, take, c, err);
-}
-
-static void same_result(const qasr_result *a, const qasr_result *b)
-{
-    assert_non_null(a);
-    assert_non_null(b);
-    assert_string_equal(qasr_result_text(a), qasr_result_text(b));
-    assert_string_equal(qasr_result_language(a), qasr_result_language(b));
-    assert_int_equal(qasr_result_segment_count(a), qasr_result_segment_count(b));
-    for (size_t i = 0; i < qasr_result_segment_count(a); i++) {
-        const qasr_segment *p = qasr_result_segment(a, i), *q = qasr_result_segment(b, i);
-        assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->stop == q->stop);
-        assert_int_equal(p->n_tokens, q->n_tokens);
-        assert_memory_equal(p->tokens, q->tokens, p->n_tokens * sizeof *p->tokens);
-        assert_string_equal(p->text, q->text);
-    }
 }
 
 /* Each clip alone, one token at a time: what all others must give. */

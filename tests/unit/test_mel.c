@@ -312,15 +312,48 @@ static void threads_do_not_change_a_bit(void **state)
     mem_free(x);
 }
 
+/* Segments of every length around the groups of frames, and a loud end that only the whole has. */
+static void known_logs_give_the_same_bits(void **state)
+{
+    const size_t n_whole = 20000;
+    float *x = noise(n_whole, 5);
+    for (size_t i = n_whole - 2000; i < n_whole; i++)
+        x[i] *= 1000;
+    pool *p = NULL;
+    assert_int_equal(pool_create(&p, 3, NULL), QASR_OK);
+    log_mel known;
+    assert_int_equal(mel_compute_logs(tables, &known, x, n_whole, p, NULL), QASR_OK);
+    assert_int_equal(known.n_frames, mel_frames(n_whole));
+    for (size_t n = 201; n <= n_whole; n += n < 3200 ? 1 : n + 1237 < n_whole ? 1237 : n_whole - n ? n_whole - n : 1) {
+        size_t n_frames;
+        float *want = features(x, n, NULL, &n_frames), *got = new_floats(MEL_BINS * n_frames);
+        assert_int_equal(mel_compute_known(tables, got, &known, x, n, p, NULL), QASR_OK);
+        assert_memory_equal(got, want, MEL_BINS * n_frames * sizeof *got);
+        mem_free(want);
+        mem_free(got);
+    }
+    log_mel_free(&known);
+    assert_null(known.values);
+    pool_free(p);
+    mem_free(x);
+}
+
 static void errors_are_reported(void **state)
 {
     qasr_error err;
     float x[201] = { 0 }, out[MEL_BINS];
+    log_mel logs = { 0 };
     assert_int_equal(mel_compute(tables, out, x, 200, NULL, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "200 samples"));
     assert_int_equal(mel_compute(tables, out, x, 0, NULL, &err), QASR_E_INVALID);
     mem_fail_after(0);
     assert_int_equal(mel_compute(tables, out, x, 201, NULL, &err), QASR_E_NOMEM);
+    for (size_t i = 0; i < 2; i++) {
+        mem_fail_after(i);
+        assert_int_equal(mel_compute_logs(tables, &logs, x, 201, NULL, &err), QASR_E_NOMEM);
+        assert_null(logs.values);
+    }
+    mem_fail_after(0);
     mel *m = NULL;
     assert_int_equal(mel_create(&m, &err), QASR_E_NOMEM);
     mem_fail_after(SIZE_MAX);
@@ -353,6 +386,7 @@ int main(void)
         cmocka_unit_test(loud_frames_do_not_leak_into_silent_ones),
         cmocka_unit_test(huge_samples_stay_finite),
         cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(known_logs_give_the_same_bits),
         cmocka_unit_test(errors_are_reported),
     };
     return cmocka_run_group_tests(tests, create_tables, free_tables);

@@ -1,31 +1,20 @@
 /* Segments of long audio, on the demo model: which answers are suspect, what is tried then, silence, scores, words,
  * progress. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "base/mem.h"
 #include "engine/answer_check.h"
 #include "engine/retry.h"
 #include "qasr/qasr_tools.h"
+#include "session_fixture.h"
 
 static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac",
                   short_file[] = TEST_DATA "/golden/clips/en-000.flac",
                   russian_file[] = TEST_DATA "/golden/clips/ru-000.flac";
 enum { SECOND = 16000 };
-
-static qasr_model *opened;
-
-static void must(qasr_status status, const qasr_error *err)
-{
-    if (status != QASR_OK)
-        fail_msg("%s", err->message);
-}
 
 static int open_model(void **state)
 {
@@ -40,17 +29,6 @@ static int close_model(void **state)
 {
     qasr_model_close(opened);
     return 0;
-}
-
-static qasr_session *open_session(int batch, int n_threads)
-{
-    qasr_error err;
-    qasr_session *s = NULL;
-    qasr_session_options so = QASR_SESSION_OPTIONS_INIT;
-    so.batch = batch;
-    so.n_threads = n_threads;
-    must(qasr_session_open(&s, opened, &so, &err), &err);
-    return s;
 }
 
 /* ---- the guard ---- */
@@ -153,19 +131,18 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     size_t n = 0;
     retry_plan plan;
     segment_job *half = NULL;
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    call c = { .opt = &opt, .s = open_session(1, 1) };
+    job_options o = { .opt = QASR_TRANSCRIBE_OPTIONS_INIT, .session = open_session(1, 1, NULL) };
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
     room = pcm;
     segment_job j = suspect(QASR_SEGMENT_SUSPECT_RATE);
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_SAME);
     assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* a tenth of a second stays */
     assert_int_equal(j.trim_end, 900 * SECOND / 1000);
     assert_null(j.segment.text);
     segment_job again = suspect(QASR_SEGMENT_SUSPECT_RATE);
     j.segment = again.segment;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
     assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
@@ -176,18 +153,18 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     mem_free(half);
     /* quarters, and no further */
     j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_HALVES);
     mem_free(half);
     j.segment.status = QASR_SEGMENT_SUSPECT_LOOP;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
     assert_int_equal(j.segment.status, QASR_SEGMENT_SUSPECT_LOOP);
     j.segment.status = QASR_SEGMENT_OK;
-    must(retry_decide(&plan, &half, &c, &j, &err), &err);
+    must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_NONE);
     assert_int_equal(j.segment.status, QASR_SEGMENT_RETRIED);
-    qasr_session_close((qasr_session *)c.s);
+    qasr_session_close(o.session);
     qasr_audio_free(pcm);
 }
 
@@ -197,47 +174,29 @@ static void what_is_not_tried_again(void **state)
     qasr_error err;
     retry_plan plan;
     segment_job *half = NULL;
-    qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-    call c = { .opt = &opt, .s = open_session(1, 1) };
+    job_options o = { .opt = QASR_TRANSCRIBE_OPTIONS_INIT, .session = open_session(1, 1, NULL) };
     room = silent;
     for (int i = 0; i < 5; i++) {
         segment_job j = suspect(i == 1   ? QASR_SEGMENT_SUSPECT_LIMIT
                                 : i == 4 ? QASR_SEGMENT_OK
                                          : QASR_SEGMENT_SUSPECT_LOOP);
-        opt.no_retry = i == 0;
-        opt.max_new_tokens = i == 1; /* a limit that was asked for */
-        opt.ignore_eos = i == 2;
+        o.opt.no_retry = i == 0;
+        o.opt.max_new_tokens = i == 1; /* a limit that was asked for */
+        o.opt.ignore_eos = i == 2;
         if (i == 3) { /* too short for halves, and begins with its speech */
             j.n_samples = 7 * SECOND;
             j.segment.speech_start_s = 100.1;
         }
         qasr_segment_status before = j.segment.status;
-        must(retry_decide(&plan, &half, &c, &j, &err), &err);
+        must(retry_decide(&plan, &half, &o, &j, &err), &err);
         assert_int_equal(plan, RETRY_NONE);
         assert_int_equal(j.segment.status, before);
         segment_free_answer(&j.segment);
     }
-    qasr_session_close((qasr_session *)c.s);
+    qasr_session_close(o.session);
 }
 
 static size_t count_words(const qasr_result *r) { return text_count_words(qasr_result_text(r)); }
-
-static void same_segments(const qasr_result *a, const qasr_result *b)
-{
-    assert_string_equal(qasr_result_text(a), qasr_result_text(b));
-    assert_int_equal(qasr_result_segment_count(a), qasr_result_segment_count(b));
-    for (size_t i = 0; i < qasr_result_segment_count(a); i++) {
-        const qasr_segment *p = qasr_result_segment(a, i), *q = qasr_result_segment(b, i);
-        assert_true(p->start_s == q->start_s && p->end_s == q->end_s && p->status == q->status);
-        assert_true(p->speech_start_s == q->speech_start_s && p->speech_end_s == q->speech_end_s);
-        assert_string_equal(p->text, q->text);
-        assert_int_equal(p->n_tokens, q->n_tokens);
-        assert_int_equal(p->has_token_scores, q->has_token_scores);
-        for (size_t k = 0; p->has_token_scores && k < p->n_tokens; k++)
-            assert_memory_equal(qasr_segment_token_score(p, k), qasr_segment_token_score(q, k),
-                                sizeof(qasr_token_score));
-    }
-}
 
 /* 61 s at once are more than the model can take. */
 static void loops_are_cured_by_halves(void **state)
@@ -251,9 +210,9 @@ static void loops_are_cured_by_halves(void **state)
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
     opt.max_segment_s = 100;
     for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
-        qasr_session *s = open_session(runs[i][0], runs[i][1]);
+        qasr_session *s = open_session(runs[i][0], runs[i][1], NULL);
         must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
-        same_segments(results[i], results[0]);
+        same_result(results[i], results[0]);
         if (i == 0) {
             opt.no_retry = 1;
             must(qasr_transcribe(&marked, s, pcm, n, &opt, &err), &err);
@@ -303,7 +262,7 @@ static void silence_between_clips_is_skipped(void **state)
     float *a = NULL, *b = NULL, *all = NULL;
     size_t n_a, n_b;
     qasr_result *first = NULL, *second = NULL, *both = NULL;
-    qasr_session *s = open_session(1, 2); /* one after the other, so that progress is made twice */
+    qasr_session *s = open_session(1, 2, NULL); /* one after the other, so that progress is made twice */
     must(qasr_audio_load(&a, &n_a, short_file, &err), &err);
     must(qasr_audio_load(&b, &n_b, russian_file, &err), &err);
     must(qasr_transcribe(&first, s, a, n_a, NULL, &err), &err);
@@ -375,7 +334,7 @@ static void scores_are_those_of_the_logits(void **state)
     static const char *const files[] = { TEST_DATA "/golden/clips/en-000.flac", TEST_DATA "/golden/clips/ru-000.flac",
                                          TEST_DATA "/audio/jfk.wav" };
     qasr_error err;
-    qasr_session *s = open_session(0, 2);
+    qasr_session *s = open_session(0, 2, NULL);
     for (size_t f = 0; f < ARRAY_LEN(files); f++) {
         float *pcm = NULL;
         size_t n = 0;
@@ -424,11 +383,11 @@ static void words_have_the_confidence_of_their_tokens(void **state)
     opt.token_scores = 1;
     must(qasr_audio_load(&pcm, &n, long_file, &err), &err);
     for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
-        qasr_session *s = open_session(runs[i][0], runs[i][1]);
+        qasr_session *s = open_session(runs[i][0], runs[i][1], NULL);
         must(qasr_transcribe(&results[i], s, pcm, n, &opt, &err), &err);
         qasr_session_close(s);
     }
-    same_segments(results[0], results[1]);
+    same_result(results[0], results[1]);
     for (size_t i = 0; i < qasr_result_segment_count(results[0]); i++) {
         const qasr_segment *p = qasr_result_segment(results[0], i);
         char text[4000] = "";

@@ -81,6 +81,24 @@ typedef struct segments {
     bool silent[MAX_SEGMENTS];
 } segments;
 
+/* The logs that a cut leaves behind give the features of its segment, which begins x. */
+static void assert_known_logs(const log_mel *logs, const split_segment *segment, const float *x)
+{
+    const size_t n = segment->n_samples, n_values = MEL_BINS * mel_frames(n);
+    float *known = NULL, *computed = NULL;
+    if (!logs->values || n < AUDIO_MIN_SAMPLES)
+        return;
+    assert_false(segment->silent);
+    assert_true(logs->n_frames >= mel_frames(n));
+    assert_int_equal(MEM_ALLOC(&known, n_values, NULL), QASR_OK);
+    assert_int_equal(MEM_ALLOC(&computed, n_values, NULL), QASR_OK);
+    assert_int_equal(mel_compute_known(tables, known, logs, x, n, NULL, NULL), QASR_OK);
+    assert_int_equal(mel_compute(tables, computed, x, n, NULL, NULL), QASR_OK);
+    assert_memory_equal(known, computed, n_values * sizeof *known);
+    mem_free(known);
+    mem_free(computed);
+}
+
 /* All segments of x [n]. What a stream shows, exactly one window, gives the same as all that is left. */
 static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
 {
@@ -89,11 +107,15 @@ static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
     for (size_t start = 0; start < n;) {
         size_t left = n - start, seen = left < rule.window ? left : rule.window;
         split_segment all, part;
+        log_mel logs;
         float *window = NULL; /* of exactly that size, so that reading beyond it shows */
         assert_int_equal(MEM_ALLOC(&window, seen, NULL), QASR_OK);
         memcpy(window, x + start, seen * sizeof *x);
-        assert_int_equal(split_next(&part, &rule, window, seen, start == 0, tables, p, NULL), QASR_OK);
-        assert_int_equal(split_next(&all, &rule, x + start, left, start == 0, tables, NULL, NULL), QASR_OK);
+        assert_int_equal(split_next(&part, &logs, &rule, window, seen, start == 0, tables, p, NULL), QASR_OK);
+        assert_known_logs(&logs, &part, window);
+        log_mel_free(&logs);
+        assert_int_equal(split_next(&all, &logs, &rule, x + start, left, start == 0, tables, NULL, NULL), QASR_OK);
+        log_mel_free(&logs);
         mem_free(window);
         assert_int_equal(part.n_samples, all.n_samples);
         assert_int_equal(part.silent, all.silent);
