@@ -60,12 +60,13 @@ test-asan:
 	@tools/configure.sh $(BUILD_ASAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/run_tests.sh $(BUILD_ASAN) --timeout-multiplier 4
 
-# Threads meet in the pool, the device, batches and conversion; the rest of the tests has one.
+# Threads meet in the pool, the device, batches and conversion; the other tests use one thread.
 test-tsan:
 	@tools/setup.sh --tests
 	@tools/venv.sh
 	@tools/configure.sh $(BUILD_TSAN) --buildtype=debugoptimized -Dtests=enabled -Db_sanitize=thread -Db_lundef=false
-	@tools/run_tests.sh $(BUILD_TSAN) --timeout-multiplier 20 base teacher_forcing convert calibrate transcribe batch cli_threads
+	@tools/run_tests.sh $(BUILD_TSAN) --timeout-multiplier 20 base teacher_forcing convert calibrate transcribe batch \
+	    cli-threads cli-transcribe_several cli-quantize_types cli-calibrate cli-eval_resume
 
 fuzz:
 	@tools/setup.sh --fuzz
