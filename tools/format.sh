@@ -5,8 +5,8 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 clang_format=$VENV/bin/clang-format
-if ! [ -x "$clang_format" ]; then
-    say "clang-format is missing: tools/venv.sh installs it"
+if ! "$clang_format" --version >/dev/null 2>&1; then
+    say "clang-format is missing or does not run: tools/venv.sh installs it"
     exit 77
 fi
 cd "$ROOT"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# test_aarch64.sh BUILD_DIR: build the kernels for 64-bit ARM and run their tests under emulation, on a processor with
-# everything, on one without dot products and on one without matrix products: there an instruction of a higher level in the
-# code of a lower one would be a crash. The last line is 'N passed, N failed'. Without cross compiler and emulator all is skipped, and the line says so; a
-# level that is skipped on a processor which has it counts as failed.
+# test_aarch64.sh BUILD_DIR: build the kernels for 64-bit ARM and run the tests of each level under emulation, on the weakest
+# processor that has it: an instruction of a higher level in its code crashes there. The last line is 'N passed, N failed'.
+# Without cross compiler and emulator all is skipped, and the line says so; a level that is skipped on a processor which has it
+# counts as failed.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -44,8 +44,8 @@ run_on()
     fi
 }
 
-run_on max
-run_on cortex-a53 kernels_neon
-run_on cortex-a76 kernels_neon kernels_dotprod
+run_on cortex-a53 kernels_scalar kernels_neon
+run_on cortex-a76 kernels_dotprod
+run_on max kernels_i8mm
 echo "$n_passed passed, $n_failed failed"
 [ $n_failed = 0 ]

@@ -1,6 +1,6 @@
-# Read in before every case. QASR is the program, DEMO the demo model, LAYOUTS the folder with the demo model in the layouts of
-# other programs, DATA the test data, TOOL tool.py, CONVERT convert_audio, HUB_SERVER the server for qasr pull. Models that are pulled come
-# into cache/.
+# Sourced before every case. QASR is the program, DEMO the demo model, LAYOUTS the folder with the demo model in the layouts of
+# other programs, DATA the test data, PYTHON a Python 3, TOOL tool.py, CONVERT convert_audio, HUB_SERVER the server for qasr pull.
+# Pulled models go to cache/.
 
 # must_fail STATUS COMMAND...: the command must end with that status (or one of a pattern, as [13]), print nothing on standard output and, but for
 # warnings, one line that starts with "qasr: " on standard error. Prints its standard error.
@@ -30,7 +30,7 @@ own() {
     chmod u+w "$1"
 }
 
-tool() { python3 "$TOOL" "$@"; }
+tool() { "$PYTHON" "$TOOL" "$@"; }
 
 # layout FILE EDIT...: a changed copy of a file of LAYOUTS, m.gguf; the half that goes with it beside it.
 layout() {
@@ -49,7 +49,7 @@ hub() {
     hub_end
     rm -rf hub
     mkdir hub
-    python3 "$HUB_SERVER" --repo "Qwen/Qwen3-ASR-0.6B=$DEMO" --out hub "$@" 2>hub/errors &
+    "$PYTHON" "$HUB_SERVER" --repo "Qwen/Qwen3-ASR-0.6B=$DEMO" --out hub "$@" 2>hub/errors &
     HUB_PID=$!
     trap hub_end EXIT
     for _ in $(seq 300); do
@@ -83,4 +83,4 @@ same_as_demo() {
 }
 
 # log EXPRESSION: of Python, over the list L of the server's answers (dicts).
-log() { python3 -c 'import json, sys; L = [json.loads(l) for l in open("hub/log")]; print(eval(sys.argv[1]))' "$1"; }
+log() { "$PYTHON" -c 'import json, sys; L = [json.loads(l) for l in open("hub/log")]; print(eval(sys.argv[1]))' "$1"; }

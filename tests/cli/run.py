@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
-"""Runs the command-line cases and compares what they give. TAP on standard output.
+"""Runs the command-line cases and compares what they print. TAP on standard output.
 
-A case is cases/NAME.sh. It runs under bash in an empty directory, with lib.sh read in first, and must give
+A case is cases/NAME.sh. It runs under bash in an empty directory, after lib.sh, and must give
   NAME.exit                       the exit status (no file: 0)
   NAME.stdout.exact / .glob       its standard output, byte for byte, or line by line as shell patterns
   NAME.stderr.exact / .glob       the same for standard error
 No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
 empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
+A case may use nothing outside its directory, no fixed port and no other case: Meson runs each as a test of its own,
+several at once. A line '# Needs OPTION.' skips it in builds with -DOPTION=disabled.
 
-run.py --qasr PROGRAM --root SOURCE_ROOT --layouts DIR --convert PROGRAM [--skip PATTERN]... [--update] [NAME...]
---layouts: what tests/tools/make_layouts.py wrote. --convert: convert_audio of tests/tools.
---skip: cases whose names match are not run, since the program was built without what they test; may be repeated.
+run.py [--build DIR] [--without OPTION]... [--update] [NAME...]    run these cases, or all
+run.py --list                                                       print the names of all cases
+run.py --check-list NAME...                                         fail if these are not the names of all cases
+--build: the build directory, 'build' if not given. --without: a Meson option that was off when it was configured.
 --update rewrites the .exit and .exact files with what the program gives now.
 """
 import argparse
 import fnmatch
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,23 +28,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TIMEOUT_S = 300
+ROOT = HERE.parent.parent
 
 
-def run_case(script, args):
-    env = dict(os.environ, QASR=os.path.abspath(args.qasr), DEMO=str(Path(args.root) / "models" / "demo"),
-               DATA=str(Path(args.root) / "tests" / "data"), TOOL=str(HERE / "tool.py"), LAYOUTS=os.path.abspath(args.layouts),
-               CONVERT=os.path.abspath(args.convert), LC_ALL="C.UTF-8",
-               LSAN_OPTIONS=f"suppressions={HERE.parent / 'lsan.supp'}:print_suppressions=0")
-    env["HUB_SERVER"] = str(HERE.parent / "tools" / "hub_server.py")
-    for name in list(env):  # what the user has set up is not what is tested
-        if name in ("QASR_CPU", "QASR_MODEL") or name.startswith("HF_") or name.lower().endswith("_proxy"):
-            del env[name]
+def case_env(build):
+    """What lib.sh describes; without what the user has set up."""
+    env = {name: value for name, value in os.environ.items()
+           if name not in ("QASR_CPU", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
+    return dict(env, QASR=str(build / "cli" / "qasr"), DEMO=str(ROOT / "models" / "demo"), DATA=str(ROOT / "tests" / "data"),
+                LAYOUTS=str(build / "tests" / "layouts"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
+                TOOL=str(HERE / "tool.py"), HUB_SERVER=str(ROOT / "tests" / "tools" / "hub_server.py"), LC_ALL="C.UTF-8",
+                LSAN_OPTIONS=f"suppressions={ROOT / 'tests' / 'lsan.supp'}:print_suppressions=0")
+
+
+def run_case(script, build):
+    env = case_env(build)
     with tempfile.TemporaryDirectory(prefix="qasr-cli-") as work:
         env["XDG_CACHE_HOME"] = work + "/cache"
         done = subprocess.run(["bash", "-c", 'set -u; . "$0"; . "$1"', str(HERE / "lib.sh"), str(script)], cwd=work,
-                              env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S)
-    for place, name in ((work, b"WORK"), (os.path.abspath(args.layouts), b"LAYOUTS"), (args.root, b"ROOT")):  # the same on every machine
+                              env=env, stdin=subprocess.DEVNULL, capture_output=True)
+    for place, name in ((work, b"WORK"), (env["LAYOUTS"], b"LAYOUTS"), (str(ROOT), b"ROOT")):  # the same on every machine
         done.stdout = done.stdout.replace(os.fsencode(place), name)
         done.stderr = done.stderr.replace(os.fsencode(place), name)
     return done
@@ -83,56 +90,74 @@ def update(script, done):
             exact.unlink()
 
 
+def needs_one_of(script, without):
+    """Does the case say that it needs one of these options?"""
+    needs = re.findall(r"^# Needs (.+)\.$", script.read_text(), re.MULTILINE)
+    return any(option in without for need in needs for option in need.split(" and "))
+
+
 def check_case(script, args):
-    """List of complaints, empty if the case passes, None if it is not run."""
-    if any(fnmatch.fnmatchcase(script.stem, pattern) for pattern in args.skip):
-        return None
-    try:
-        done = run_case(script, args)
-    except subprocess.TimeoutExpired:
-        return [f"no end after {TIMEOUT_S} s"]
+    """List of complaints, empty if the case passes, None if it was skipped; and the seconds that it took."""
+    if needs_one_of(script, args.without):
+        return None, 0
+    begun = time.monotonic()
+    done = run_case(script, args.build)
+    seconds = time.monotonic() - begun
     if args.update:
         update(script, done)
-        return []
+        return [], seconds
     exit_file = script.with_suffix(".exit")
     wanted = int(exit_file.read_text()) if exit_file.exists() else 0
     complaints = [] if done.returncode == wanted else [f"exit status is {done.returncode}, expected {wanted}"]
     for stream, got in (("stdout", done.stdout), ("stderr", done.stderr)):
         complaints.append(check_stream(script, stream, got))
-    return [c for c in complaints if c]
+    return [c for c in complaints if c], seconds
 
 
-def timed_check(script, args):
-    """What check_case says, and the seconds that it took."""
-    begun = time.monotonic()
-    complaints = check_case(script, args)
-    return complaints, time.monotonic() - begun
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--qasr", required=True)
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--layouts", required=True)
-    parser.add_argument("--skip", action="append", default=[])
-    parser.add_argument("--convert", required=True)
-    parser.add_argument("--update", action="store_true")
-    parser.add_argument("names", nargs="*")
-    args = parser.parse_args()
-    args.root = os.path.abspath(args.root)
-    scripts = sorted(s for s in (HERE / "cases").glob("*.sh") if not args.names or s.stem in args.names)
-    failed = not scripts
+def run_cases(scripts, args):
+    """True if all pass."""
+    passed = True
     print(f"1..{len(scripts)}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = zip(scripts, pool.map(lambda script: timed_check(script, args), scripts))
+        results = zip(scripts, pool.map(lambda script: check_case(script, args), scripts))
         for number, (script, (complaints, seconds)) in enumerate(results, 1):
             print(f"{'not ok' if complaints else 'ok'} {number} - {script.stem}{' # SKIP' if complaints is None else ''}")
             print(f"# {seconds:.1f} s")
             for complaint in complaints or []:
                 print("# " + complaint.replace("\n", "\n# "), flush=True)
-            failed = failed or bool(complaints)
-    sys.exit(1 if failed else 0)
+            passed = passed and not complaints
+    return passed
+
+
+def check_list(known, names):
+    """Do the tests that Meson was configured with cover the cases that are here?"""
+    missing, gone = sorted(set(known) - set(names)), sorted(set(names) - set(known))
+    if missing or gone:
+        print(f"cases without a test: {missing}, tests without a case: {gone}; configure the build directory again", file=sys.stderr)
+    return not missing and not gone
+
+
+def main():
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--without", action="append", default=[], metavar="OPTION")
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--check-list", action="store_true")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    args.build = Path(args.build).resolve()
+    scripts = {script.stem: script for script in sorted((HERE / "cases").glob("*.sh"))}
+    if args.list:
+        print("\n".join(scripts))
+        return 0
+    if args.check_list:
+        return 0 if check_list(scripts, args.names) else 1
+    unknown = [name for name in args.names if name not in scripts]
+    if unknown:
+        parser.error(f"no case '{unknown[0]}' in {HERE / 'cases'}")
+    return 0 if run_cases([scripts[name] for name in args.names or scripts], args) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

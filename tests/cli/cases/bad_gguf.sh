@@ -1,3 +1,4 @@
+# Needs quantize.
 clip=$DATA/golden/clips/en-000.flac
 demo_links m
 g=m/model-q8_0.gguf

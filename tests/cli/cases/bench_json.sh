@@ -1,3 +1,4 @@
+# Needs quantize.
 # Keys, and figures that must agree with one another; a GGUF of the model directory is taken; without fp no comparison.
 demo_links model
 "$QASR" quantize --input "$DEMO" --output model/model-q4_0.gguf --qtype q4_0 --quiet

@@ -1,3 +1,4 @@
+# Needs quantize.
 # The tables, and that nothing is left of the file quantized on the way.
 mkdir tmp
 export TMPDIR=$PWD/tmp

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Statistics of three clips: what is in the file, the same for files, a list and a table, and that nothing else is left.
 clips=("$DATA/golden/clips/ru-002.flac" "$DATA/golden/clips/en-001.flac" "$DATA/golden/clips/silence-1s.flac")
 "$QASR" calibrate --model "$DEMO" --output a.gguf "${clips[@]}" | sed 's/ in [0-9.]* s$//'

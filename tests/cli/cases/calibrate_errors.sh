@@ -1,3 +1,4 @@
+# Needs quantize.
 q() { must_fail "$1" "$QASR" calibrate "${@:2}"; }
 clip=$DATA/golden/clips/short-200ms.flac
 q 2

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Without standard descriptors nothing that is meant for them gets into files. The warning comes while the output is open.
 "$QASR" quantize --quiet --input "$DEMO" --output q8_0.gguf
 "$QASR" quantize --quiet --input q8_0.gguf --output good.gguf --qtype q4_0 2>warning

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Keys; a model against itself; nothing depends on threads, batch or the group; a quantized decoder; clips in several segments.
 data="$DEMO/eval/clean"
 eval_demo() { "$QASR" eval --model "$DEMO" --data "$data" --format json "$@"; }

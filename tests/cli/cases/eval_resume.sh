@@ -1,3 +1,4 @@
+# Needs quantize.
 # A file of details that was cut off anywhere, also within a character, goes on to the same file and the same summary.
 "$QASR" quantize --input "$DEMO" --output q4_0.gguf --qtype q4_0 --quiet
 eval_demo() {

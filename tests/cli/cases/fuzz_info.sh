@@ -1,3 +1,4 @@
+# Needs quantize.
 # Single flipped bits in the headers: an error line or a result, never a crash.
 "$QASR" quantize -q --input "$DEMO" --output x.gguf
 tool fuzz x.gguf 60 3000 "$QASR" info x.gguf

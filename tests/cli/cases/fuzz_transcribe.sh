@@ -1,3 +1,4 @@
+# Needs quantize.
 demo_links m
 "$QASR" quantize -q --input m --output m/model-q8_0.gguf
 cp "$DATA/golden/clips/silence-1s.flac" clip.flac

@@ -1,3 +1,4 @@
+# Needs pull and quantize.
 # A model from the hub: what is fetched, from where, who sees the token; then models by name.
 hub --cdn --token secret
 must_fail 1 "$QASR" pull 0.6b 2>&1 | sed -E 's/:[0-9]+/:PORT/g'

@@ -1,3 +1,4 @@
+# Needs pull.
 # What may go better the next time is tried again; what cannot is one line, and what has come is kept.
 weights=model-00001-of-00002.safetensors
 seconds() { # COMMAND...: at least how many whole seconds it takes

@@ -1,3 +1,4 @@
+# Needs pull.
 # Whatever a server lists is checked before it is believed.
 list() { # SIBLINGS [COMMIT]: JSON
     printf '{"sha": "%s", "siblings": [%s]}' "${2-0123456789abcdef0123456789abcdef01234567}" "$1" >list.json

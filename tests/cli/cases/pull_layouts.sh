@@ -1,3 +1,4 @@
+# Needs pull and quantize.
 # The other published variant, the aligner, repositories by name, revisions, and a proxy.
 mkdir hf gguf
 cp "$DEMO/hf_config.json" hf/config.json

@@ -1,3 +1,4 @@
+# Needs pull.
 # Which model a command takes.
 clip=$DEMO/samples/ru.flac
 t() { must_fail "$1" "$QASR" transcribe "${@:2}" "$clip"; }

@@ -1,3 +1,4 @@
+# Needs pull.
 # Killed at any time: nothing that loads is left, and what had come is not fetched again. tests/cli/check_resume.py looks at what
 # was remembered after each end, and at what was asked for later.
 dest=cache/qasr/models/0.6b

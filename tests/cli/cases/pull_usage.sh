@@ -1,3 +1,4 @@
+# Needs pull.
 # What is asked for wrongly, and places that are taken.
 p() { must_fail "$1" "$QASR" pull "${@:2}"; }
 p 2

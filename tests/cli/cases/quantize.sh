@@ -1,3 +1,4 @@
+# Needs quantize.
 # Every type: what is in the file, and that nothing else is left.
 for type in q8_0 q6_k q4_0; do
     "$QASR" quantize --input "$DEMO" --output $type.gguf --qtype $type --quiet

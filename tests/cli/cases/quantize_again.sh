@@ -1,3 +1,4 @@
+# Needs quantize.
 # GGUF files as input. What is quantized already gets a warning, what stays as it is none.
 "$QASR" quantize --input "$DEMO" --output f16.gguf --qtype f16 --quiet
 "$QASR" quantize --input f16.gguf --output q8_0.gguf --quiet

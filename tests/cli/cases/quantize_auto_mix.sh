@@ -1,3 +1,4 @@
+# Needs quantize.
 # Types chosen for each matrix: the plan keeps to the bits, is what a run does, and does not depend on threads.
 clips="$DEMO/eval/calibration/refs.tsv"
 "$QASR" calibrate -m "$DEMO" -o full.gguf --covariance --limit 8 -q "$clips"

@@ -1,3 +1,4 @@
+# Needs quantize.
 demo_links m
 own m/model-00002-of-00002.safetensors
 q() { must_fail 1 "$QASR" quantize --input m --output x.gguf; }

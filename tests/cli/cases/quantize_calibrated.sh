@@ -1,3 +1,4 @@
+# Needs quantize.
 # A calibration changes where rounding errors go, not the format; results do not depend on threads.
 clips="$DEMO/eval/calibration/refs.tsv"
 "$QASR" calibrate -m "$DEMO" -o full.gguf --covariance --limit 12 -q "$clips" | tail -n 1

@@ -1,3 +1,4 @@
+# Needs quantize.
 # A dry run writes nothing, and the size it promises is that of the file.
 check() {
     local promised

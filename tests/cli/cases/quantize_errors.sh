@@ -1,3 +1,4 @@
+# Needs quantize.
 q() { must_fail 1 "$QASR" quantize "$@"; }
 echo precious >there.gguf
 q --input "$DEMO" --output there.gguf

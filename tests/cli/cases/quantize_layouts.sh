@@ -1,3 +1,4 @@
+# Needs quantize.
 # Files of other programs become a whole model of ours, or a decoder.
 for file in stt-bf16 stt-q8_0 crisp-f16 llama/Demo-F16 llama/mmproj-Demo-F16 rust-q8_0; do
     echo "$file"

@@ -1,3 +1,4 @@
+# Needs quantize.
 # A model that listens while it is quantized: the same bytes for any number of threads, better than without, and what cannot be.
 clips=("$DATA/golden/clips/ru-002.flac" "$DATA/golden/clips/en-001.flac" "$DATA/golden/clips/ru-001.flac")
 audio=()

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Patterns and types that cannot be.
 q() { must_fail "$1" "$QASR" quantize --input "$DEMO" --output x.gguf "${@:2}"; }
 q 1 --tensor-type 'nothing=q8_0'

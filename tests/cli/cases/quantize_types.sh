@@ -1,3 +1,4 @@
+# Needs quantize.
 # Every type and mix: what it is called in the file, how large it is, and that the decoder works.
 for type in Q8_0 q6_k q5_k_m Q5_K q5_1 q5_0 Q4_K_M q4_k q4_1 q4_0 IQ4_NL bf16 f16; do
     "$QASR" quantize --input "$DEMO" --output x.gguf --qtype $type --quantize-embeddings --force --quiet

@@ -1,3 +1,4 @@
+# Needs quantize.
 # A model in one file transcribes from a directory that has nothing else.
 mkdir alone
 "$QASR" quantize --input "$DEMO" --output alone/demo.gguf --scope all --qtype Q4_K_M --quiet

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Four threads give what one gives: a batch of clips with a quantized decoder, a calibration, a conversion with it. Short, as
 # `make test-tsan` runs it too.
 "$QASR" quantize --quiet --threads 4 --input "$DEMO" --output q4_0.gguf --qtype q4_0

@@ -1,3 +1,4 @@
+# Needs quantize.
 # Which decoder weights are taken.
 demo_links m
 t() { "$QASR" transcribe --model m "$DATA/golden/clips/en-000.flac" --format json "$@" >r.json &&
