@@ -86,7 +86,7 @@ const char *opt_nearest(const char *word, const char *(*get)(const void *list, s
 
 static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
 
-bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_SET; }
+bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_NAME || o->type == OPT_SET; }
 
 const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i) : o->choices[i]; }
 
@@ -112,8 +112,6 @@ static void print_wrapped(const char *text, int at)
     }
     printf("%s\n", text);
 }
-
-const char *const opt_txt_json[] = { "txt", "json", NULL };
 
 const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
 
@@ -195,6 +193,15 @@ static bool set_choice(const command *cmd, const opt *o, int *field, const char 
     return true;
 }
 
+static bool set_name(const command *cmd, const opt *o, const char **field, const char *text)
+{
+    int choice = find_choice(o, text, strlen(text));
+    if (choice < 0)
+        return not_a_choice(cmd, o, text);
+    *field = choice > 0 ? opt_choice(o, (size_t)choice) : NULL;
+    return true;
+}
+
 static bool set_set(const command *cmd, const opt *o, unsigned *field, const char *text)
 {
     unsigned set = 0;
@@ -246,6 +253,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_ONCE: return set_once(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_NAME: return set_name(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);
     case OPT_LIST:
     case OPT_FILE: return add_file(field, text);

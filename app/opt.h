@@ -11,8 +11,9 @@ typedef enum opt_type {
     OPT_ONCE,   /* the same, but several are an error: the others would be lost */
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
-    OPT_CHOICE, /* int: index into choices */
-    OPT_SET,    /* unsigned: bits of the choices that are named, with commas between */
+    OPT_CHOICE, /* int, or an enumeration of its size: index of the choice */
+    OPT_NAME,   /* const char *: the choice as listed; NULL for the first, which is the default */
+    OPT_SET,    /* unsigned: bits of the choices named, separated by commas */
     OPT_LIST,   /* opt_files: may be repeated */
     OPT_FILE    /* the same, and words that are no options land there too */
 } opt_type;
@@ -24,9 +25,9 @@ typedef struct opt {
     const char *help;
     opt_type type;
     size_t field;                    /* offset in the command's struct */
-    const char *const *choices;      /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
+    const char *const *choices;      /* OPT_CHOICE, OPT_NAME, OPT_SET: ends with NULL */
     double min, max;                 /* OPT_INT, OPT_NUMBER */
-    const char *(*choice)(size_t i); /* OPT_CHOICE without choices: the i-th, NULL after the last */
+    const char *(*choice)(size_t i); /* instead of choices: the i-th, NULL after the last */
 } opt;
 
 typedef struct opt_files {
@@ -45,12 +46,8 @@ typedef struct command {
     const char *(*more)(void);         /* more notes, which are made as the program runs; NULL: none */
 } command;
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum { OPT_HELP_MAX = 1024 };
-
-/* Choices of --format for commands that print text or JSON. */
-extern const char *const opt_txt_json[];
-enum { FORMAT_TXT, FORMAT_JSON };
 
 extern const opt opt_help; /* --help, which every command has beside its table */
 

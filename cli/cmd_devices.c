@@ -7,6 +7,7 @@
 
 #include "app/json_util.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 #include "qasr/qasr.h"
 
 typedef struct args {
@@ -14,7 +15,7 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
+    TXT_JSON_OPT('f', offsetof(args, format)),
 };
 
 static const char *yes_no(int x) { return x ? "yes" : "no"; }
@@ -81,7 +82,7 @@ static int run(int argc, char **argv)
     opt_result parsed = opt_parse(&cmd_devices, &a, argc, argv);
     if (parsed != OPT_PARSED)
         return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
-    if (a.format == FORMAT_JSON)
+    if (a.format == REPORT_JSON)
         print_all_json();
     else
         print_all_txt();

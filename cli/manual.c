@@ -81,11 +81,12 @@ static void end_page(FILE *f)
     for (size_t i = 0; i < cmd_n_exit_statuses; i++)
         fprintf(f, ".TP\n%d\n%s\n", cmd_exit_statuses[i].status, cmd_exit_statuses[i].meaning);
     fputs(".SH ENVIRONMENT\n", f);
+    char text[OPT_HELP_MAX];
     for (size_t i = 0; i < cmd_n_variables; i++) {
         fputs(".TP\n\\fB", f);
         print_text(f, cmd_variables[i].name);
         fputs("\\fR\n", f);
-        print_text(f, cmd_variables[i].meaning);
+        print_text(f, cmd_variable_text(&cmd_variables[i], text, sizeof text));
         fputc('\n', f);
     }
 }

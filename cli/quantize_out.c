@@ -27,7 +27,7 @@ static uint64_t count_weights(const qasr_quantize_report *report)
 static void print_tensor(const quantize_out *o, const qasr_quantize_tensor *t)
 {
     char shape[100];
-    out_shape_text(shape, sizeof shape, t->n_dims, t->shape);
+    metrics_shape_text(shape, sizeof shape, t->n_dims, t->shape);
     if (o->n_tensors == 0)
         printf("%-58s %-16s %-5s %-7s %12s\n", "tensor", "shape", "from", "to", "bytes");
     printf("%-58s %-16s %-5s %-7s %12" PRIu64 "%s\n", t->name, shape, t->source_type, t->type, t->bytes_after,

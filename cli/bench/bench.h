@@ -20,10 +20,9 @@ typedef struct bench_variant {
 typedef struct bench_job {
     const char *model, *audio; /* audio NULL: a generated signal */
     double seconds;            /* of that signal */
-    int n_tokens, n_threads, warm_up;
-    int batch;                    /* so many copies of the sound are decoded together */
-    int no_mmap, mlock;           /* of the model */
-    const char *kv_type, *device; /* NULL: the CPU */
+    int n_tokens, warm_up;
+    qasr_model_options model_options;     /* the decoder's are set by each run */
+    qasr_session_options session_options; /* batch: copies of the audio to decode together */
     const bench_variant *variant;
     const char *gguf; /* relative to the model directory or absolute; NULL: safetensors */
 } bench_job;

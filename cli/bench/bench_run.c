@@ -66,11 +66,9 @@ static void free_audio(const bench_job *job, float *pcm)
 
 static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_error *err)
 {
-    qasr_model_options options = QASR_MODEL_OPTIONS_INIT;
+    qasr_model_options options = job->model_options;
     options.decoder_weights = job->gguf ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
     options.decoder_gguf = job->gguf;
-    options.no_mmap = job->no_mmap;
-    options.mlock = job->mlock;
     return qasr_model_open(model, job->model, &options, err);
 }
 
@@ -106,7 +104,7 @@ bool bench_limits(const void *arg, FILE *result)
     const bench_job *job = arg;
     qasr_error err;
     qasr_limits limits = QASR_LIMITS_INIT;
-    if (qasr_measure_limits(&limits, job->n_threads, &err) != QASR_OK)
+    if (qasr_measure_limits(&limits, job->session_options.n_threads, &err) != QASR_OK)
         return fail(&err);
     return fwrite(&limits, sizeof limits, 1, result) == 1;
 }
@@ -128,7 +126,7 @@ bool bench_quantize(const void *arg, FILE *result)
     options.output = job->gguf;
     options.qtype = job->variant->qtype;
     options.quantize_embeddings = job->variant->quantize_embeddings;
-    options.n_threads = job->n_threads;
+    options.n_threads = job->session_options.n_threads;
     options.on_progress = on_progress;
     options.user = &bar;
     (void)result;
@@ -145,9 +143,10 @@ static void fill_cost(bench_sample *s, const bench_job *job, const qasr_cost *w)
 {
     uint64_t kv_bytes = w->kv_bytes_per_position * (w->n_prompt_tokens + (size_t)job->n_tokens / 2);
     s->weights_mb = (double)w->weights_bytes / 1e6;
-    s->encode_gop = w->encode_gop * job->batch;
-    s->prefill_gop = w->prefill_gop * job->batch;
-    s->decode_gb = ((double)(w->decode_bytes_per_token - kv_bytes) / job->batch + (double)kv_bytes) / 1e9;
+    s->encode_gop = w->encode_gop * job->session_options.batch;
+    s->prefill_gop = w->prefill_gop * job->session_options.batch;
+    s->decode_gb =
+        ((double)(w->decode_bytes_per_token - kv_bytes) / job->session_options.batch + (double)kv_bytes) / 1e9;
     snprintf(s->embedding_type, sizeof s->embedding_type, "%s", w->embedding_type);
     snprintf(s->encode_precision, sizeof s->encode_precision, "%s", w->encode_precision);
     snprintf(s->prefill_precision, sizeof s->prefill_precision, "%s", w->prefill_precision);
@@ -202,9 +201,9 @@ static void fill_times(bench_sample *s, const qasr_timings *t)
     s->mel_s = t->mel_s;
     s->encode_s = t->encode_s;
     s->prefill_s = t->prefill_s;
-    s->decode_ms = out_ms_per_token(t);
+    s->decode_ms = metrics_ms_per_token(t);
     s->total_s = t->total_s;
-    s->peak_rss_mb = out_peak_rss_mb() * 1024 * 1024 / 1e6;
+    s->peak_rss_mb = metrics_peak_rss_mb() * 1024 * 1024 / 1e6;
 }
 
 static qasr_status transcribe_copies(const bench_job *job, qasr_session *session, copies *c, qasr_error *err)
@@ -231,7 +230,7 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     qasr_status status = QASR_OK;
     for (int i = 0; i <= job->warm_up && status == QASR_OK; i++) {
         qasr_result_free(*result);
-        c = (copies){ .pcm = pcm, .n_samples = n, .n_left = job->batch };
+        c = (copies){ .pcm = pcm, .n_samples = n, .n_left = job->session_options.batch };
         status = transcribe_copies(job, session, &c, err);
         *result = c.first;
     }
@@ -260,17 +259,12 @@ bool bench_transcribe(const void *arg, FILE *to)
     qasr_result *result = NULL;
     float *pcm = NULL;
     size_t n = 0;
-    qasr_session_options options = QASR_SESSION_OPTIONS_INIT;
-    options.n_threads = job->n_threads;
-    options.batch = job->batch;
-    options.kv_type = job->kv_type;
-    options.device = job->device;
     if (!get_audio(job, &pcm, &n))
         return false;
     double start = progress_now_s();
     qasr_status status = open_model(&model, job, &err);
     if (status == QASR_OK)
-        status = qasr_session_open(&session, model, &options, &err);
+        status = qasr_session_open(&session, model, &job->session_options, &err);
     s.load_s = progress_now_s() - start;
     if (status == QASR_OK)
         status = measure(job, session, pcm, n, &result, &s, &err);

@@ -17,16 +17,15 @@
 #include "cli/bench/bench.h"
 #include "cli/bench/child.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
-    const char *model, *audio, *variants, *batches, *output, *device;
-    double seconds;
-    int n_tokens, repeat, warm_up, n_threads, kv_type, limits, format, no_mmap, mlock;
+    bench_job job; /* what all runs have in common */
+    const char *variants, *batches, *output;
+    int repeat, limits, format;
 } args;
 
-static const char *const format_names[] = { "md", "json", NULL };
-static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
-static const bench_format *const formats[] = { &bench_md, &bench_json };
+static const bench_format *const formats[] = { &bench_md, &bench_json }; /* in the order of report_md_json */
 
 enum {
     DEFAULT_SECONDS = 30,
@@ -36,44 +35,37 @@ enum {
     MAX_BATCHES = 8,
     MAX_BATCH = 64
 };
-static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
+#define DEFAULT_VARIANTS "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb"
 static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
-      offsetof(args, model) },
+    CHECKPOINT_OPT(offsetof(args, job.model)),
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
-      offsetof(args, audio) },
-    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL,
+      offsetof(args, job.audio) },
+    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, job.seconds), NULL,
       0.5, 1200 },
-    { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2,
+    { "tokens", 'n', "N", "decode exactly N tokens (default 100)", OPT_INT, offsetof(args, job.n_tokens), NULL, 2,
       10000 },
     { "variants", 'v', "LIST",
-      "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
-      "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)",
+      "of fp (safetensors), the types and mixes of 'qasr quantize', and those with +emb: "
+      "embeddings quantized too (default " DEFAULT_VARIANTS ")",
       OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST",
-      "decode so many copies of the sound together, each number in the list for each variant (default 1)", OPT_STRING,
+      "numbers of copies of the audio to decode together; each variant runs with each number (default 1)", OPT_STRING,
       offsetof(args, batches) },
-    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type),
-      kv_types },
-    { "device", 0, "DEVICE",
-      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
-      offsetof(args, device) },
-    { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT,
-      offsetof(args, repeat), NULL, 1, 1000 },
+    KV_TYPE_OPT(offsetof(args, job.session_options.kv_type)),
+    DEVICE_OPT(offsetof(args, job.session_options.device)),
+    { "repeat", 'r', "N", "runs of each variant; the report shows medians (default 3)", OPT_INT, offsetof(args, repeat),
+      NULL, 1, 1000 },
     { "warm-up", 'w', "N",
       "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels", OPT_INT,
-      offsetof(args, warm_up), NULL, 0, 1000 },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
-      1, 1024 },
-    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG,
-      offsetof(args, no_mmap) },
-    { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
-    { "limits", 0, NULL, "only measure what the machine can do: no model, no runs", OPT_FLAG, offsetof(args, limits) },
-    { "format", 'f', "FORMAT", "output format (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
+      offsetof(args, job.warm_up), NULL, 0, 1000 },
+    THREADS_OPT(offsetof(args, job.session_options.n_threads)),
+    MEMORY_OPTS(offsetof(args, job.model_options)),
+    { "limits", 0, NULL, "only measure the limits of the machine: no model, no runs", OPT_FLAG,
+      offsetof(args, limits) },
+    MD_JSON_OPT(offsetof(args, format)),
+    OUTPUT_OPT(offsetof(args, output)),
 };
 
 /* A variant with a batch that was asked for, and what is known of it. */
@@ -187,26 +179,29 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches ||
-                      a->kv_type || a->device || a->repeat || a->warm_up || a->no_mmap || a->mlock))
+    const bench_job *j = &a->job;
+    const bool has_run_options = j->model || j->audio || j->seconds > 0 || j->n_tokens || j->warm_up ||
+                                 j->session_options.kv_type || j->session_options.device || j->model_options.no_mmap ||
+                                 j->model_options.mlock || a->variants || a->batches || a->repeat;
+    if (a->limits && has_run_options)
         return opt_usage_error(&cmd_bench,
                                "--limits measures the machine only, it goes with --threads, --format and --output");
-    if (a->audio && a->seconds > 0)
+    if (j->audio && j->seconds > 0)
         return opt_usage_error(&cmd_bench, "--seconds is the length of a generated signal, it contradicts --audio");
-    if (a->audio && strcmp(a->audio, "-") == 0)
+    if (j->audio && strcmp(j->audio, "-") == 0)
         return opt_usage_error(&cmd_bench,
                                "--audio '-': every run reads the sound, which standard input gives only once");
-    if (a->audio && out_is_input(a->output, a->audio))
+    if (j->audio && out_is_input(a->output, j->audio))
         return opt_usage_error(&cmd_bench, "--output '%s' is the audio file to be read", a->output);
     return EXIT_DONE;
 }
 
 static void set_defaults(args *a)
 {
-    a->seconds = a->seconds > 0 ? a->seconds : DEFAULT_SECONDS;
-    a->n_tokens = a->n_tokens ? a->n_tokens : DEFAULT_TOKENS;
+    a->job.seconds = a->job.seconds > 0 ? a->job.seconds : DEFAULT_SECONDS;
+    a->job.n_tokens = a->job.n_tokens ? a->job.n_tokens : DEFAULT_TOKENS;
     a->repeat = a->repeat ? a->repeat : DEFAULT_REPEAT;
-    a->variants = a->variants ? a->variants : default_variants;
+    a->variants = a->variants ? a->variants : DEFAULT_VARIANTS;
     a->batches = a->batches ? a->batches : "1";
 }
 
@@ -256,19 +251,11 @@ static char *gguf_path(const char *dir, const bench_variant *v)
 
 static bench_job job_of(const bench *b, const entry *e)
 {
-    return (bench_job){ .model = b->a->model,
-                        .audio = b->a->audio,
-                        .seconds = b->a->seconds,
-                        .n_tokens = b->a->n_tokens,
-                        .n_threads = b->a->n_threads,
-                        .batch = e ? e->row.batch : 1,
-                        .kv_type = kv_types[b->a->kv_type],
-                        .device = b->a->device,
-                        .warm_up = b->a->warm_up,
-                        .no_mmap = b->a->no_mmap,
-                        .mlock = b->a->mlock,
-                        .variant = e ? e->row.variant : NULL,
-                        .gguf = e ? e->gguf : NULL };
+    bench_job job = b->a->job;
+    job.session_options.batch = e ? e->row.batch : 1;
+    job.variant = e ? e->row.variant : NULL;
+    job.gguf = e ? e->gguf : NULL;
+    return job;
 }
 
 static void show_step(const char *what, const char *variant, int n, int of)
@@ -295,7 +282,7 @@ static bool prepare(bench *b, entry *e)
     }
     if (!e->row.variant->qtype || before)
         return true;
-    char *in_model = gguf_path(b->a->model, e->row.variant);
+    char *in_model = gguf_path(b->a->job.model, e->row.variant);
     bool exists = in_model && access(in_model, F_OK) == 0;
     free(in_model);
     if (!in_model || (!exists && !b->tmp[0] && !make_tmp(b)))
@@ -447,13 +434,14 @@ static bool report(bench *b)
     double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
     if (!scratch)
         return out_of_memory();
+    const char *kv_type = b->a->job.session_options.kv_type;
     bench_report r = { .rows = rows,
                        .n_rows = b->n,
                        .n_limits = b->n_limits,
                        .repeat = b->a->repeat,
-                       .warm_up = b->a->warm_up,
-                       .n_tokens = b->a->n_tokens,
-                       .kv_type = kv_types[b->a->kv_type] };
+                       .warm_up = b->a->job.warm_up,
+                       .n_tokens = b->a->job.n_tokens,
+                       .kv_type = kv_type ? kv_type : qasr_kv_type_name(0) };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
     const char *reference = NULL;
     for (size_t i = 0; i < b->n; i++)
@@ -517,10 +505,9 @@ static bool bench_machine(const args *a)
 {
     out o;
     qasr_limits limits;
-    bench_job job = { .n_threads = a->n_threads };
     if (!out_open(&o, a->output))
         return false;
-    if (!child_run_fixed(bench_limits, &job, &limits, sizeof limits)) {
+    if (!child_run_fixed(bench_limits, &a->job, &limits, sizeof limits)) {
         out_abort(&o);
         return false;
     }
@@ -530,7 +517,7 @@ static bool bench_machine(const args *a)
 
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = { .job = { .model_options = QASR_MODEL_OPTIONS_INIT, .session_options = QASR_SESSION_OPTIONS_INIT } };
     bench b = { .a = &a };
     opt_result parsed = opt_parse(&cmd_bench, &a, argc, argv);
     if (parsed != OPT_PARSED)
@@ -548,10 +535,10 @@ static int run(int argc, char **argv)
     }
     char *model = NULL;
     if (!a.limits) {
-        status = models_resolve(&cmd_bench, &model, a.model);
+        status = models_resolve(&cmd_bench, &model, a.job.model);
         if (status != EXIT_DONE)
             return status;
-        a.model = model;
+        a.job.model = model;
     }
     child_catch_signals();
     bool good = a.limits ? bench_machine(&a) : bench_variants(&b);

@@ -9,28 +9,25 @@
 #include "app/out.h"
 #include "cli/cmd.h"
 #include "cli/eval/eval.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
     const char *reference, *hypothesis, *exclude, *output;
     int limit, format;
 } args;
 
-static const char *const format_names[] = { "md", "json", NULL };
-static const eval_format formats[] = { eval_write_md, eval_write_json };
+static const eval_format formats[] = { eval_write_md, eval_write_json }; /* in the order of report_md_json */
 
 static const opt opts[] = {
-    { "ref", 0, "FILE", "references: a table of file, language and text with tabs between", OPT_STRING,
+    { "ref", 0, "FILE", "references: a tab-separated table of file, language and text", OPT_STRING,
       offsetof(args, reference) },
     { "hyp", 0, "FILE",
-      "transcripts: a table with file, text and perhaps language, or JSON lines with these keys, as of transcribe "
-      "--format jsonl",
+      "transcripts: a table of file, text and optionally language, or JSON lines with these keys, as written by "
+      "'qasr transcribe --format jsonl'",
       OPT_STRING, offsetof(args, hypothesis) },
-    { "exclude", 0, "GLOB", "leave out the files that match, as in '*-long-*'", OPT_STRING, offsetof(args, exclude) },
-    { "limit", 0, "N", "take the first N of the references that are left", OPT_INT, offsetof(args, limit), NULL, 1,
-      1e9 },
-    { "format", 'f', "FORMAT", "of the summary (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the summary there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
+    SELECT_OPTS(offsetof(args, exclude), offsetof(args, limit)),
+    MD_JSON_OPT(offsetof(args, format)),
+    OUTPUT_OPT(offsetof(args, output)),
 };
 
 /* ---- files without a partner ----------------------------------------------------------------- */

@@ -102,18 +102,21 @@ bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_
 /* ---- eval_run.c ---- */
 
 typedef struct eval_model {
-    const char *path, *decoder_gguf;
-    qasr_decoder_weights decoder_weights;
-    qasr_precision precision;
-    const char *device;
+    const char *path;
+    qasr_model_options options;
+    qasr_session_options session_options;
     qasr_model *model;
     qasr_session *session;
 } eval_model;
+#define EVAL_MODEL_INIT                                                                                                \
+    {                                                                                                                  \
+        .options = QASR_MODEL_OPTIONS_INIT, .session_options = QASR_SESSION_OPTIONS_INIT                               \
+    }
 
 typedef struct eval_job {
     eval_set *set;
     eval_model model, baseline; /* baseline.path NULL: there is none */
-    int n_threads, batch, quiet;
+    int quiet;
     qasr_transcribe_options options;
     FILE *details; /* NULL: none */
     const char *details_path;

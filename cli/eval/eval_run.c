@@ -26,25 +26,17 @@ typedef struct runner {
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static bool open_model(const eval_job *job, eval_model *m)
+static bool open_model(eval_model *m)
 {
     qasr_error err;
-    qasr_model_options options = QASR_MODEL_OPTIONS_INIT;
-    options.decoder_gguf = m->decoder_gguf;
-    options.decoder_weights = m->decoder_weights;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = job->n_threads;
-    session.batch = job->batch;
-    session.precision = m->precision;
-    session.device = m->device;
-    return (qasr_model_open(&m->model, m->path, &options, &err) == QASR_OK &&
-            qasr_session_open(&m->session, m->model, &session, &err) == QASR_OK) ||
+    return (qasr_model_open(&m->model, m->path, &m->options, &err) == QASR_OK &&
+            qasr_session_open(&m->session, m->model, &m->session_options, &err) == QASR_OK) ||
            message_fail("%s", err.message);
 }
 
 bool eval_open_models(eval_job *job)
 {
-    return open_model(job, &job->model) && (!job->baseline.path || open_model(job, &job->baseline));
+    return open_model(&job->model) && (!job->baseline.path || open_model(&job->baseline));
 }
 
 static void close_model(eval_model *m)
@@ -249,7 +241,8 @@ static bool run_group(runner *r)
 bool eval_run(eval_job *job)
 {
     const eval_set *set = job->set;
-    size_t per_clip = job->baseline.path ? 3 : 1, max = 2 * (size_t)(job->batch ? job->batch : DEFAULT_BATCH);
+    const int batch = job->model.session_options.batch;
+    size_t per_clip = job->baseline.path ? 3 : 1, max = 2 * (size_t)(batch ? batch : DEFAULT_BATCH);
     runner r = { .job = job, .options = job->options, .n_steps = per_clip * set->n };
     bool good = true;
     for (size_t i = 0; i < set->n; i++)

@@ -10,13 +10,14 @@
 #include "app/message.h"
 #include "app/models.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
     int format;
 } args;
 
 static const opt opts[] = {
-    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
+    TXT_JSON_OPT(0, offsetof(args, format)),
 };
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -93,7 +94,7 @@ static bool list_models(const args *a)
     char *cache_dir = models_cache_dir();
     bool good = cache_dir || message_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set");
     good = good && models_list(&l, cache_dir);
-    if (good && a->format == FORMAT_JSON)
+    if (good && a->format == REPORT_JSON)
         print_json(&l, cache_dir);
     else if (good)
         print_txt(&l, cache_dir);

@@ -154,16 +154,23 @@ static bool take_hash(pull *p, const char *given)
 
 static bool take_hashes(pull *p)
 {
-    for (size_t i = 0; i < p->o->sha256->n; i++)
-        if (!take_hash(p, p->o->sha256->names[i]))
+    for (size_t i = 0; i < p->o->sha256.n; i++)
+        if (!take_hash(p, p->o->sha256.names[i]))
             return false;
     return true;
 }
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* Bytes that quantizing will need: q8_0 has 8.5 bits where the original has 16, all other types are smaller. */
-static uint64_t quantized_bytes(const pull *p) { return p->o->qtype ? manifest_size(&p->m) / 16 * 9 : 0; }
+/* Upper bound of the size of the quantized decoder: weights have 16 bits in the original, and at most 8.5 in the types
+ * below 16 bits. */
+static uint64_t quantized_bytes(const pull *p)
+{
+    if (!p->o->qtype)
+        return 0;
+    const bool is_16_bits = strcmp(p->o->qtype, "bf16") == 0 || strcmp(p->o->qtype, "f16") == 0;
+    return is_16_bits ? manifest_size(&p->m) : manifest_size(&p->m) / 16 * 9;
+}
 
 static bool check_room(const pull *p)
 {

@@ -9,10 +9,10 @@ typedef struct pull_options {
     const char *name;  /* as the user said it */
     const char *again; /* the whole command, as one types it to go on */
     const model_spec *spec;
-    const char *dest;        /* directory that the model is to be */
-    const char *endpoint;    /* NULL: default */
-    const char *qtype;       /* to quantize to; NULL: none */
-    const opt_files *sha256; /* "FILE=HEX" */
+    const char *dest;     /* directory that the model is to be */
+    const char *endpoint; /* NULL: default */
+    const char *qtype;    /* to quantize to; NULL: none */
+    opt_files sha256;     /* "FILE=HEX" */
     int n_connections, n_retries;
     int verify; /* non-zero: of what is there, look at hashes, not only at sizes */
     int quiet;

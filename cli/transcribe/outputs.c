@@ -28,7 +28,7 @@ static char *stem_of(const outputs *o, const input *in)
 }
 
 /* stem.NAME; NULL without memory (printed). Free it. */
-static char *path_of(const char *stem, const out_format *format)
+static char *path_of(const char *stem, const format_writer *format)
 {
     char *path;
     if (asprintf(&path, "%s.%s", stem, format->name) >= 0)
@@ -60,7 +60,7 @@ static bool in_same_folder(const char *a, const char *b)
 
 static bool fail_of_clash(const outputs *o, const place *a, const place *b)
 {
-    const char *x = a->in->path, *y = b->in->path, *format = out_formats[__builtin_ctz(o->formats)]->name;
+    const char *x = a->in->path, *y = b->in->path, *format = format_all[__builtin_ctz(o->formats)]->name;
     if (strcmp(x, y) == 0)
         return message_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem,
                             format);
@@ -101,8 +101,8 @@ static bool make_folders(char *path, size_t from)
 static int count_existing(const outputs *o, const place *p)
 {
     int n = 0;
-    for (int i = 0; i < OUT_FORMATS && n >= 0; i++) {
-        char *path = o->formats >> i & 1 ? path_of(p->stem, out_formats[i]) : NULL;
+    for (int i = 0; i < FORMAT_COUNT && n >= 0; i++) {
+        char *path = o->formats >> i & 1 ? path_of(p->stem, format_all[i]) : NULL;
         if (!(o->formats >> i & 1))
             continue;
         if (!path ||
@@ -141,25 +141,25 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static bool write_file(const char *path, const out_format *format, const out_item *item)
+static bool write_file(const char *path, const format_writer *format, const format_item *item)
 {
     out to;
     if (!out_open(&to, path))
         return false;
-    if (out_put_whole(to.f, format, item))
+    if (format_put_whole(to.f, format, item))
         return out_commit(&to);
     out_abort(&to);
     return false;
 }
 
-bool outputs_write(const outputs *o, const input *in, const out_item *item)
+bool outputs_write(const outputs *o, const input *in, const format_item *item)
 {
     char *stem = stem_of(o, in);
     bool good = stem != NULL;
-    for (int i = 0; i < OUT_FORMATS && good; i++) {
-        char *path = o->formats >> i & 1 ? path_of(stem, out_formats[i]) : NULL;
+    for (int i = 0; i < FORMAT_COUNT && good; i++) {
+        char *path = o->formats >> i & 1 ? path_of(stem, format_all[i]) : NULL;
         if (o->formats >> i & 1)
-            good = path && write_file(path, out_formats[i], item);
+            good = path && write_file(path, format_all[i], item);
         free(path);
     }
     free(stem);

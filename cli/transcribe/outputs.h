@@ -10,7 +10,7 @@
 
 typedef struct outputs {
     const char *folder;
-    unsigned formats; /* set of out_formats */
+    unsigned formats; /* set of format_all */
 } outputs;
 
 /* Before anything is computed: makes the folder and those in it, and sees to it that no two inputs have the same name
@@ -18,6 +18,6 @@ typedef struct outputs {
  * error (printed). */
 bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing);
 /* The files of one input. False on error (printed). */
-bool outputs_write(const outputs *o, const input *in, const out_item *item);
+bool outputs_write(const outputs *o, const input *in, const format_item *item);
 
 #endif

@@ -13,6 +13,7 @@
 #include "app/metrics.h"
 #include "app/out.h"
 #include "app/progress.h"
+#include "cli/cmd.h"
 #include "cli/transcribe/outputs.h"
 #include "cli/transcribe/resume.h"
 #include "cli/transcribe/transcribe.h"
@@ -24,8 +25,8 @@ typedef struct run {
     qasr_model *model;
     qasr_session *session;
     double load_s;
-    outputs files;            /* with a folder */
-    const out_format *format; /* without one: of the stream */
+    outputs files;               /* with a folder */
+    const format_writer *format; /* without one: of the stream */
     out stream;
     resume resume;      /* what was in its file */
     size_t n_in_stream; /* files whose results are in it */
@@ -67,7 +68,7 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
     }
     if (qasr_result_segment_count(r) == 0) {
         message_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
-                     s->a->start_s > 0 ? " from --start on" : "");
+                     s->a->audio.start_s > 0 ? " from --start on" : "");
         n++;
     }
     return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
@@ -89,7 +90,7 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
             "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
             "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
             clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s,
-            t->decode_s, out_ms_per_token(t), t->total_s, out_real_time_factor(t), out_peak_rss_mb(),
+            t->decode_s, metrics_ms_per_token(t), t->total_s, metrics_real_time_factor(t), metrics_peak_rss_mb(),
             qasr_session_threads(s->session), qasr_cpu_level());
     if (strcmp(qasr_session_device(s->session), "cpu") != 0)
         fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
@@ -99,29 +100,29 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static out_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
+static format_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
-    return (out_item){ .file = in->path,
-                       .channel = in->channel,
-                       .detected = in->detected,
-                       .limits = &s->a->limits,
-                       .model = s->model,
-                       .model_path = s->a->model,
-                       .session = s->session,
-                       .result = result,
-                       .error = error ? error->message : NULL,
-                       .load_s = s->load_s,
-                       .index = s->n_in_stream,
-                       .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+    return (format_item){ .file = in->path,
+                          .channel = in->channel,
+                          .detected = in->detected,
+                          .limits = &s->a->limits,
+                          .model = s->model,
+                          .model_path = s->a->model,
+                          .session = s->session,
+                          .result = result,
+                          .error = error ? error->message : NULL,
+                          .load_s = s->load_s,
+                          .index = s->n_in_stream,
+                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
 }
 
 /* False if a result is lost. A file that failed has a place in a stream only. */
 static bool write_result(run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
-    const out_item item = item_of(s, in, result, error);
+    const format_item item = item_of(s, in, result, error);
     if (s->files.folder)
         return error || outputs_write(&s->files, in, &item);
-    bool good = out_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
+    bool good = format_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
     s->n_in_stream++;
     return good && out_show(&s->stream);
 }
@@ -204,7 +205,7 @@ static int show_segment(void *user, const qasr_segment *segment)
 {
     run *s = user;
     if (!s->files.folder && s->format->as_it_comes) {
-        const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
+        const format_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
         progress_clear();
         s->format->segment(s->stream.f, &item, segment);
         out_show(&s->stream);
@@ -332,10 +333,10 @@ static bool open_output(run *s)
     const transcribe_args *a = s->a;
     bool good;
     s->files = (outputs){ a->output_dir, a->formats };
-    s->format = out_formats[__builtin_ctz(a->formats)];
+    s->format = format_all[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
-    else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
+    else if (s->format == &format_jsonl && a->output && strcmp(a->output, "-") != 0)
         good =
             (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
                        : !out_has_content(a->output) ||

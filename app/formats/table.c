@@ -42,7 +42,7 @@ static void put_row(FILE *f, const char *const cells[N_COLUMNS], char separator,
     fputc('\n', f);
 }
 
-static bool put_segment(FILE *f, const out_item *it, const qasr_segment *p, char separator, cell_fn put)
+static bool put_segment(FILE *f, const format_item *it, const qasr_segment *p, char separator, cell_fn put)
 {
     char channel[16] = "", start[32], end[32];
     if (!*p->text)
@@ -67,14 +67,14 @@ static void begin_csv(FILE *f, size_t n_files)
     put_row(f, columns, ',', put_csv);
 }
 
-static bool segment_tsv(FILE *f, const out_item *it, const qasr_segment *p)
+static bool segment_tsv(FILE *f, const format_item *it, const qasr_segment *p)
 {
     return put_segment(f, it, p, '\t', put_tsv);
 }
-static bool segment_csv(FILE *f, const out_item *it, const qasr_segment *p)
+static bool segment_csv(FILE *f, const format_item *it, const qasr_segment *p)
 {
     return put_segment(f, it, p, ',', put_csv);
 }
 
-const out_format out_tsv = { "tsv", true, false, begin_tsv, segment_tsv, NULL, NULL };
-const out_format out_csv = { "csv", true, false, begin_csv, segment_csv, NULL, NULL };
+const format_writer format_tsv = { "tsv", true, false, begin_tsv, segment_tsv, NULL, NULL };
+const format_writer format_csv = { "csv", true, false, begin_csv, segment_csv, NULL, NULL };
