@@ -1,4 +1,4 @@
-/* Numbers that several commands report, and how they print. */
+/* Metrics that several programs report, and their formatting. */
 #ifndef QASR_APP_METRICS_H
 #define QASR_APP_METRICS_H
 
@@ -10,11 +10,11 @@
 /* "[480,1,3,3]" */
 void metrics_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4]);
 
-/* Largest memory this process had, in MiB. */
+/* Peak resident memory of this process, in MiB. */
 double metrics_peak_rss_mb(void);
 /* Seconds of work per second of audio; 0 without audio. */
 double metrics_real_time_factor(const qasr_timings *t);
-/* Milliseconds of decoding per token that it gave; 0 without tokens. */
+/* Milliseconds of decoding per generated token; 0 without tokens. */
 double metrics_ms_per_token(const qasr_timings *t);
 
 #endif

@@ -1,4 +1,4 @@
-/* The commands and what they share. */
+/* The commands, and what they share. */
 #ifndef QASR_CLI_CMD_H
 #define QASR_CLI_CMD_H
 
@@ -13,10 +13,10 @@ extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_
     cmd_pull, cmd_models, cmd_help;
 extern const command *const cmd_all[]; /* [cmd_count] */
 extern const size_t cmd_count;
-const command *cmd_find(const char *name); /* NULL: there is none */
-/* Usage error for a word that is no command: EXIT_USAGE. */
+const command *cmd_find(const char *name); /* NULL if unknown */
+/* Reports an unknown command; returns EXIT_USAGE. */
 int cmd_unknown(const char *name);
-/* What qasr --help shows. */
+/* The output of qasr --help. */
 void cmd_print_overview(FILE *f);
 
 /* Exit statuses and environment variables, for help and manual. */

@@ -1,4 +1,4 @@
-/* qasr calibrate: audio in, a GGUF file of statistics for the quantizer out. */
+/* qasr calibrate: turns audio into a GGUF file of statistics for the quantizer. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,10 +19,11 @@ typedef struct args {
 
 static const opt opts[] = {
     CHECKPOINT_OPT(offsetof(args, options.model)),
-    { "audio", 'a', "PATH", "audio file, folder of audio files, or list of them; may be repeated, also without --audio",
-      OPT_FILE, offsetof(args, files) },
+    { "audio", 'a', "PATH",
+      "audio file, folder of audio files, or list of them; may be repeated; --audio may be omitted", OPT_FILE,
+      offsetof(args, files) },
     { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, options.output) },
-    { "covariance", 'c', NULL, "store products of two inputs too: better quantization, much larger file", OPT_FLAG,
+    { "covariance", 'c', NULL, "also store covariances of the inputs: better quantization, much larger file", OPT_FLAG,
       offsetof(args, options.covariance) },
     THREADS_OPT(offsetof(args, options.n_threads)),
     { "max-memory", 0, "MB",
@@ -104,11 +105,11 @@ static int run(int argc, char **argv)
 
 const command cmd_calibrate = {
     "calibrate",
-    "measure what a model's matrices see, for better quantization",
+    "collect statistics of activations, for better quantization",
     "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
     "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"
-    "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",
+    "of 30 s. The output has the format of llama.cpp's imatrix files (docs/format.md).\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

@@ -1,4 +1,4 @@
-/* qasr info: what a model directory, a .safetensors or a .gguf file holds. */
+/* qasr info: shows the contents of a model directory, a .safetensors or a .gguf file. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>

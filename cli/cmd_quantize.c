@@ -128,7 +128,7 @@ static int quantize(args *a)
     return EXIT_DONE;
 }
 
-/* Cuts "REGEX=TYPE" at its last '='; the halves stay where they are in *copy. False: it has been printed. */
+/* Splits "REGEX=TYPE" at its last '=', in place. False on error (printed). */
 static bool split_rule(qasr_tensor_type *out, char *copy)
 {
     char *equals = strrchr(copy, '=');
@@ -141,7 +141,7 @@ static bool split_rule(qasr_tensor_type *out, char *copy)
     return true;
 }
 
-/* The rules of the command line, split. */
+/* The --tensor-type rules of the command line. */
 typedef struct rule_list {
     qasr_tensor_type *rules;
     char **copies;
@@ -181,8 +181,7 @@ static int run_parsed(args *a)
     if (!a->options.output && !a->options.dry_run)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
     if (a->options.auto_mix > 0 && !a->options.calibration)
-        return opt_usage_error(&cmd_quantize,
-                               "--auto-mix measures with a calibration: give one with --calibration FILE");
+        return opt_usage_error(&cmd_quantize, "--auto-mix needs a calibration: give one with --calibration FILE");
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = models_resolve(&cmd_quantize, &input, a->options.input);
@@ -210,14 +209,14 @@ const command cmd_quantize = {
     "quantize",
     "convert weights to a smaller GGUF file",
     "--input PATH --output FILE [OPTIONS] | --input PATH --dry-run [OPTIONS]",
-    "q4_k_m and q5_k_m: attention's output projections q8_0, a quantized embedding q6_k, the other matrices q4_k or "
-    "q5_k.\n"
-    "Rows that do not fit blocks of 256 (those of 896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k "
+    "q4_k_m and q5_k_m: q8_0 for attention output projections, q6_k for quantized embeddings, q4_k or q5_k for all "
+    "other\n"
+    "matrices. Rows that do not fit blocks of 256 (896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k "
     "q5_0,\n"
     "q6_k and mixes q8_0.\n"
-    "A decoder file is found by 'qasr transcribe' in the model directory under the name model-TYPE.gguf, where TYPE is "
-    "what\n"
-    "--qtype takes: the first in the order of the list above (model-q6k.gguf too); then model.gguf.\n",
+    "'qasr transcribe' uses the first model-TYPE.gguf in the model directory, in the order of --qtype's list above "
+    "(also\n"
+    "model-q6k.gguf), else model.gguf.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

@@ -50,8 +50,8 @@ void cmd_print_overview(FILE *f)
     for (size_t i = 0; i < cmd_count; i++)
         fprintf(f, "  %-11s %s\n", cmd_all[i]->name, cmd_all[i]->summary);
     fputs("\noptions:\n"
-          "  -h, --help     show this text; qasr help COMMAND shows that of a command\n"
-          "  -V, --version  show the version; with --verbose also build, CPU level and libraries\n"
+          "  -h, --help     show this text; qasr help COMMAND describes a command\n"
+          "  -V, --version  show the version; with --verbose, also build, CPU level and libraries\n"
           "\n",
           f);
     fputs(cmd_exit_status_line(), f);

@@ -1,4 +1,4 @@
-/* The formats of transcripts by name, and what several of their writers share. */
+/* The list of transcript formats, and code shared by their writers. */
 #include "app/formats/formats.h"
 
 #include <inttypes.h>

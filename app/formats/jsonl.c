@@ -1,6 +1,5 @@
-/* Transcripts as JSON lines: an object for each segment as soon as it is there ("type": "segment"), with the same keys
- * as in JSON, and one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at
- * a time. */
+/* Transcripts as JSON lines: an object for each segment as soon as it is complete ("type": "segment"), with the same
+ * keys as in JSON, and one for each complete file ("type": "file"). Their content does not depend on the batch. */
 #include "app/formats/formats.h"
 
 #include <jansson.h>

@@ -25,7 +25,7 @@ static json_t *words_of(const qasr_segment *p)
     return list;
 }
 
-/* What the model thought of its answer, if it was asked. */
+/* Confidence of tokens and words. */
 static void add_scores(json_t *o, const qasr_segment *p)
 {
     json_t *log_probabilities = json_array(), *entropies = json_array();

@@ -8,7 +8,7 @@ typedef struct writer {
     size_t n; /* subtitles so far */
 } writer;
 
-/* The format knows no escapes: an arrow of its own in the text would pass for a line of times. */
+/* The format has no escapes: an arrow in the text would look like a line of times. */
 static void put_lines(FILE *f, const char *lines)
 {
     for (const char *arrow; (arrow = strstr(lines, "-->")); lines = arrow + 3)

@@ -1,5 +1,5 @@
-/* Transcripts as tables, a row for each segment that has text: with tabs between (TSV), and with commas (CSV, RFC 4180,
- * but for lines that end with a line feed alone). */
+/* Transcripts as tables, a row for each segment with text: tab-separated (TSV), and comma-separated (CSV as in RFC
+ * 4180, but with LF line endings). */
 #include "app/formats/formats.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@ enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef void (*cell_fn)(FILE *f, const char *text);
 
-/* What separates becomes a space: the format has no escapes. */
+/* Separators become spaces: the format has no escapes. */
 static void put_tsv(FILE *f, const char *text)
 {
     for (; *text; text++)

@@ -1,7 +1,7 @@
 /* Transcripts as WebVTT subtitles: a header, then a line of times, lines of text, an empty line. */
 #include "app/formats/formats.h"
 
-/* What would be tags and references is not. */
+/* Escapes what would be read as tags and references. */
 static void put_escaped(FILE *f, const char *text)
 {
     for (; *text; text++)

@@ -1,4 +1,4 @@
-/* One run of 'qasr bench', in a process of its own: a job in, a sample out. */
+/* One run of 'qasr bench', in a separate process: turns a job into a sample. */
 #include "cli/bench/bench.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 #include "app/metrics.h"
 #include "app/progress.h"
 
-enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of one segment, which the work is counted for */
+enum { RATE = 16000, MAX_SECONDS = 1200 }; /* of a single segment, for which the work is counted */
 
 static bool fail(const qasr_error *err)
 {
@@ -19,10 +19,9 @@ static bool fail(const qasr_error *err)
     return false;
 }
 
-/* ---- sound ----------------------------------------------------------------------------------- */
+/* ---- audio ----------------------------------------------------------------------------------- */
 
-/* Four syllables a second, of a voice of 140 Hz with some noise: enough for the time it takes, which does not depend
- * on what is said. */
+/* Four syllables per second of a 140 Hz voice with some noise: speed does not depend on what is said. */
 static void make_signal(float *pcm, size_t n)
 {
     const double turn = 2 * acos(-1);
@@ -38,7 +37,7 @@ static void make_signal(float *pcm, size_t n)
     }
 }
 
-/* Free *pcm with qasr_audio_free if there is a file, else with free. */
+/* Free with free_audio. */
 static bool get_audio(const bench_job *job, float **pcm, size_t *n)
 {
     qasr_error err;
@@ -46,10 +45,8 @@ static bool get_audio(const bench_job *job, float **pcm, size_t *n)
         return qasr_audio_load(pcm, n, job->audio, &err) == QASR_OK || fail(&err);
     *n = (size_t)(job->seconds * RATE);
     *pcm = malloc(*n * sizeof **pcm);
-    if (!*pcm) {
-        message_print("out of memory");
-        return false;
-    }
+    if (!*pcm)
+        return message_fail("out of memory");
     make_signal(*pcm, *n);
     return true;
 }
@@ -62,7 +59,7 @@ static void free_audio(const bench_job *job, float *pcm)
         free(pcm);
 }
 
-/* ---- before the runs ------------------------------------------------------------------------- */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_error *err)
 {
@@ -74,13 +71,9 @@ static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_err
 
 static bool check_length(const char *file, size_t n)
 {
-    char message[512];
-    if (n > 0 && n <= (size_t)MAX_SECONDS * RATE)
-        return true;
-    snprintf(message, sizeof message, "'%s' has %.1f s of sound, expected more than 0 and at most %d s", file,
-             (double)n / RATE, MAX_SECONDS);
-    message_print(message);
-    return false;
+    return (n > 0 && n <= (size_t)MAX_SECONDS * RATE) ||
+           message_fail("'%s' has %.1f s of audio, expected more than 0 and at most %d s", file, (double)n / RATE,
+                        MAX_SECONDS);
 }
 
 bool bench_check(const void *arg, FILE *result)
@@ -138,7 +131,7 @@ bool bench_quantize(const void *arg, FILE *result)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-/* Every copy is encoded and prefilled; the weights that a decoding pass reads are shared, keys and values are not. */
+/* Each copy is encoded and prefilled separately; a decoding pass shares weights, but not keys and values. */
 static void fill_cost(bench_sample *s, const bench_job *job, const qasr_cost *w)
 {
     uint64_t kv_bytes = w->kv_bytes_per_position * (w->n_prompt_tokens + (size_t)job->n_tokens / 2);
@@ -152,14 +145,14 @@ static void fill_cost(bench_sample *s, const bench_job *job, const qasr_cost *w)
     snprintf(s->prefill_precision, sizeof s->prefill_precision, "%s", w->prefill_precision);
 }
 
-/* The copies of the sound, and what comes of them. */
+/* The copies of the audio and their results. */
 typedef struct copies {
     const float *pcm;
     size_t n_samples;
     int n_left;
     qasr_timings sum;
     qasr_result *first; /* freed by the owner */
-    qasr_error error;   /* of the first that failed */
+    qasr_error error;   /* of the first failed copy */
 } copies;
 
 static int next_copy(void *user, qasr_clip *clip)
@@ -221,7 +214,7 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
     return c->error.status;
 }
 
-/* Times come from the last transcription; the work is counted after it. */
+/* Times are those of the last transcription; the work is counted after it. */
 static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n,
                            qasr_result **result, bench_sample *s, qasr_error *err)
 {

@@ -1,4 +1,4 @@
-/* qasr eval: a model over clips whose text is known, against that text and against another model (docs/evaluation.md).
+/* qasr eval: compares a model's transcripts with references and with another model (docs/evaluation.md).
  */
 #include <errno.h>
 #include <stddef.h>
@@ -79,7 +79,7 @@ static int check_args(const args *a)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* dir/name, or name if it is absolute; n: bytes of dir. NULL without memory (printed). */
+/* DIR/NAME, or NAME if it is absolute; n: bytes of dir. NULL without memory (printed). */
 static char *join(const char *dir, size_t n, const char *name)
 {
     char *path = NULL;
@@ -91,7 +91,7 @@ static char *join(const char *dir, size_t n, const char *name)
     return NULL;
 }
 
-/* The table itself. NULL without memory (printed). */
+/* The path of the table. NULL without memory (printed). */
 static char *table_path(const char *data)
 {
     struct stat st;
@@ -159,14 +159,14 @@ static bool run_clips(args *a, const char *table)
     return good && eval_write(job->set, &settings, formats[a->format], a->output);
 }
 
-/* Tells early what would fail late, or overwrite what is read. */
+/* Fails early if an output cannot be written or would overwrite an input. */
 static bool check_output(const args *a, const char *table)
 {
     out o;
     if (out_is_input(a->output, table) || (a->details && out_is_input(a->output, a->details)))
-        return message_fail("--output '%s' is the file of the references or of the details", a->output);
+        return message_fail("--output '%s' is also the references or --details file", a->output);
     if (a->details && out_is_input(a->details, table))
-        return message_fail("--details '%s' is the file of the references", a->details);
+        return message_fail("--details '%s' is also the references file", a->details);
     if (!out_open(&o, a->output))
         return false;
     out_abort(&o);
@@ -191,7 +191,7 @@ static bool evaluate(args *a)
     return good;
 }
 
-/* The baseline's session is the model's but for the options of its own. */
+/* The baseline's session takes the model's options except for its own device and precision. */
 static void set_baseline_session(args *a)
 {
     const char *device = a->job.baseline.session_options.device;
@@ -230,10 +230,10 @@ static int run(int argc, char **argv)
 
 const command cmd_eval = {
     "eval",
-    "measure quality: error rates, and distance from another model",
+    "measure quality: error rates, and differences from another model",
     "[--model MODEL] --data PATH [OPTIONS]",
     "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n"
-    "docs/evaluation.md defines every figure and the normalization of texts.\n",
+    "docs/evaluation.md defines every metric and the normalization of texts.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

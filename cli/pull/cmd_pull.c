@@ -1,4 +1,4 @@
-/* qasr pull: the name of a model in, a directory with it out. */
+/* qasr pull: gets a model from the hub into a directory. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,9 +96,9 @@ static int check_args(model_spec *spec, const args *a)
     return EXIT_DONE;
 }
 
-/* A directory that is there by its real path, so that "." has a name and links stay; another without slashes at its
- * end. */
-static char *dir_of_user(const char *dir)
+/* The real path of an existing directory, so that "." has a name and links survive; else the path without trailing
+ * slashes. */
+static char *given_dir(const char *dir)
 {
     char *real = realpath(dir, NULL);
     if (real)
@@ -109,7 +109,7 @@ static char *dir_of_user(const char *dir)
     return strndup(dir, n);
 }
 
-static char *dir_in_cache(const model_spec *spec)
+static char *cached_dir(const model_spec *spec)
 {
     char *path = NULL, *cache = models_cache_dir();
     if (cache && asprintf(&path, "%s/%s", cache, spec->dir_name) < 0)
@@ -118,9 +118,9 @@ static char *dir_in_cache(const model_spec *spec)
     return path;
 }
 
-/* ---- the command again ----------------------------------------------------------------------- */
+/* ---- command line to resume with ------------------------------------------------------------- */
 
-/* Words that a shell takes as they are; others go between single quotes. */
+/* Quotes a word for a shell if needed. */
 static void print_word(FILE *f, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
@@ -134,7 +134,7 @@ static void print_word(FILE *f, const char *word)
     fputc('\'', f);
 }
 
-/* What the user said, as one types it; NULL without memory. Free it. */
+/* The command line in shell syntax. Free it. NULL without memory. */
 static char *command_of(int argc, char **argv)
 {
     char *text = NULL;
@@ -153,7 +153,7 @@ static char *command_of(int argc, char **argv)
     return NULL;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int pull_parsed(args *a, const char *again)
 {
@@ -161,9 +161,9 @@ static int pull_parsed(args *a, const char *again)
     int status = check_args(&spec, a);
     if (status != EXIT_DONE)
         return status;
-    char *dest = a->dir ? dir_of_user(a->dir) : dir_in_cache(&spec);
+    char *dest = a->dir ? given_dir(a->dir) : cached_dir(&spec);
     if (!dest) {
-        message_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
+        message_fail("no directory for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
         return EXIT_FAILED;
     }
     a->options.name = a->names.names[0];

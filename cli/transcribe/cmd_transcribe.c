@@ -1,4 +1,4 @@
-/* qasr transcribe: audio files in, transcripts out. Here: options, and what they come to. */
+/* qasr transcribe: turns audio files into transcripts. This file has the options and their checks. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 typedef transcribe_args args;
 
-enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10 000 tokens of English, which is what the published models take */
+enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10,000 tokens of English, the limit of the published models */
 
 /* In the order of qasr_encoder_attention. */
 static const char *const attentions[] = { "windows", "full", NULL };
@@ -31,7 +31,7 @@ static const opt opts[] = {
       "name of a pulled model such as 0.6b (default: QASR_MODEL, else the most recently pulled one)",
       OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE",
-      "audio file, folder, pattern, or '-' for standard input; may be repeated, also without --audio", OPT_FILE,
+      "audio file, folder, pattern, or '-' for standard input; may be repeated; --audio may be omitted", OPT_FILE,
       offsetof(args, files) },
     { "list", 0, "FILE", "file with one audio file name per line; '-': standard input", OPT_ONCE,
       offsetof(args, list) },
@@ -136,10 +136,10 @@ static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
 
 static bool is_dash(const char *name) { return name && strcmp(name, "-") == 0; }
 
-/* True for standard output, also by its name. */
+/* True for standard output, "-" included. */
 static bool is_stream(const char *output) { return !output || is_dash(output); }
 
-/* The format that a file's name ends with, as a set; 0: none. */
+/* The format named by a file's extension, as a set; 0: none. */
 static unsigned format_of(const char *path)
 {
     const char *dot = is_stream(path) ? NULL : strrchr(path, '.');
@@ -149,14 +149,15 @@ static unsigned format_of(const char *path)
     return 0;
 }
 
-/* True for a name that a recording has or would have: text there is a slip, and may be the end of the recording. */
-static bool looks_like_sound(const char *output)
+/* True for the name of an existing or possible recording: writing text there is a mistake, and could destroy the
+ * recording. */
+static bool looks_like_audio(const char *output)
 {
     struct stat st;
-    return !is_stream(output) && inputs_is_sound_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
+    return !is_stream(output) && inputs_is_audio_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
 }
 
-/* How often standard input is to be read, but for names in lists. */
+/* How often standard input would be read, not counting names in lists. */
 static size_t count_stdin(const args *a)
 {
     size_t n = (size_t)is_dash(a->list) + is_dash(a->context_file);
@@ -165,12 +166,12 @@ static size_t count_stdin(const args *a)
     return n;
 }
 
-static int fail_of_stdin(void)
+static int fail_on_stdin(void)
 {
     return opt_usage_error(&cmd_transcribe, "standard input ('-') can be read only once");
 }
 
-/* What needs no look at the files. */
+/* Checks that do not need the files. */
 static int check_options(args *a)
 {
     const command *c = &cmd_transcribe;
@@ -184,15 +185,16 @@ static int check_options(args *a)
     if (a->options.context && a->context_file)
         return opt_usage_error(c, "--context contradicts --context-file");
     if (count_stdin(a) > 1)
-        return fail_of_stdin();
+        return fail_on_stdin();
     if (a->output && a->output_dir)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
-    if (looks_like_sound(a->output))
-        return opt_usage_error(
-            c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
-            a->output);
+    if (looks_like_audio(a->output))
+        return opt_usage_error(c,
+                               "--output '%s' has the extension of an audio or video file, expected one of a text file "
+                               "such as .txt or .srt",
+                               a->output);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
@@ -250,7 +252,7 @@ static bool read_context(args *a)
     if (!good)
         message_fail("cannot read '%s': %s", name, strerror(a->context_text ? errno : ENOMEM));
     else if (strlen(a->context_text) != n)
-        good = message_fail("'%s' holds a zero byte, expected text", name);
+        good = message_fail("'%s' has a zero byte, expected text", name);
     if (f != stdin)
         fclose(f);
     while (good && n > 0 && strchr("\r\n", a->context_text[n - 1]))
@@ -264,10 +266,9 @@ static int check_context(args *a)
     if (a->context_file && !read_context(a))
         return EXIT_FAILED;
     if (a->options.context && strlen(a->options.context) > MAX_CONTEXT_BYTES)
-        return opt_usage_error(
-            &cmd_transcribe,
-            "the context has more than %d bytes, expected at most that: the names and terms that matter",
-            MAX_CONTEXT_BYTES);
+        return opt_usage_error(&cmd_transcribe,
+                               "the context has more than %d bytes; keep the names and terms that matter",
+                               MAX_CONTEXT_BYTES);
     return EXIT_DONE;
 }
 
@@ -299,7 +300,7 @@ static void interpret_words(args *a)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* True if a result written to path would overwrite a sound that is to be read. */
+/* True if writing to path would overwrite an input file. */
 static bool is_audio_file(const inputs *in, const char *path)
 {
     for (size_t i = 0; i < in->n; i++)
@@ -316,20 +317,20 @@ static int check_files(const args *a, const inputs *in)
     for (size_t i = 0; i < in->n; i++)
         n_stdin += is_dash(in->items[i].path);
     if (in->n == 0)
-        return opt_usage_error(c, "no audio file given: '%s' names none", a->list);
+        return opt_usage_error(c, "no audio file given: '%s' lists none", a->list);
     if (n_stdin > 1)
-        return fail_of_stdin();
+        return fail_on_stdin();
     if (inputs_have_stdin(in) && (a->split_channels || a->translate_warning))
-        return opt_usage_error(c, "%s needs files: standard input can be read only once",
+        return opt_usage_error(c, "%s needs a file: standard input can be read only once",
                                a->split_channels ? "--channel split" : "--translate-warning");
     if (a->options.dump_tensors && in->n > 1)
         return opt_usage_error(c, "--dump-tensors takes one audio file, got %zu", in->n);
     if (!a->output_dir && in->n > 1 && !format_all[__builtin_ctz(a->formats)]->holds_many)
-        return opt_usage_error(c, "--format %s holds one file, got %zu; use --output-dir", format, in->n);
+        return opt_usage_error(c, "--format %s takes a single file, got %zu; use --output-dir", format, in->n);
     if (is_audio_file(in, a->output))
-        return opt_usage_error(c, "--output '%s' is an audio file to be read", a->output);
+        return opt_usage_error(c, "--output '%s' is also an input file", a->output);
     if (is_audio_file(in, a->options.dump_tensors))
-        return opt_usage_error(c, "--dump-tensors '%s' is an audio file to be read", a->options.dump_tensors);
+        return opt_usage_error(c, "--dump-tensors '%s' is also an input file", a->options.dump_tensors);
     return EXIT_DONE;
 }
 

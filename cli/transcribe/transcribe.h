@@ -1,4 +1,4 @@
-/* What 'qasr transcribe' was asked for, and the run that does it. */
+/* Arguments of 'qasr transcribe', and the run. */
 #ifndef QASR_CLI_TRANSCRIBE_TRANSCRIBE_H
 #define QASR_CLI_TRANSCRIBE_TRANSCRIBE_H
 
@@ -22,7 +22,7 @@ typedef struct transcribe_args {
     char *context_text; /* content of context_file */
 } transcribe_args;
 
-/* Transcribes; gives the exit status. All that is wrong has been printed. */
+/* Transcribes, prints errors, and returns the exit status. */
 int transcribe_run(const transcribe_args *a, inputs *in);
 
 #endif
