@@ -1,16 +1,16 @@
-/* How files and their channels are called where people read it. */
+/* Names of files and channels in text for people. */
 #ifndef QASR_APP_CLIP_NAME_H
 #define QASR_APP_CLIP_NAME_H
 
 #include <stdio.h>
 
-/* A byte of a name, which may hold any: '?' for a control character, which would end the line or steer the terminal. */
+/* A byte of a name; '?' for control characters, which could end the line or control the terminal. */
 char clip_name_byte(char c);
 
-/* FILE, or FILE channel N for one of several channels (0: all in one). */
+/* Prints "FILE", or "FILE channel N" for one of several channels (0: all channels mixed). */
 void clip_name_put(FILE *f, const char *file, int channel);
 
-/* What comes after the name in that: " channel N", or nothing. */
+/* The part after the name: " channel N", or "". */
 typedef struct clip_channel {
     char text[24];
 } clip_channel;

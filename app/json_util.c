@@ -1,4 +1,4 @@
-/* JSON values that cannot fail on strange input. */
+/* See json_util.h. */
 #include "app/json_util.h"
 
 #include <jansson.h>

@@ -12,7 +12,7 @@ typedef struct word {
     char text[64];
 } word;
 
-/* Without white space around it. */
+/* Strips surrounding white space. */
 static word trimmed(const char *text)
 {
     word w;

@@ -4,10 +4,10 @@
 
 #include <stdbool.h>
 
-/* The English name of a language of the model by its name or ISO code, without regard to case and surrounding white
- * space; NULL if it is none of them. */
+/* The English name of a supported language, given its name or ISO code in any case, with or without surrounding white
+ * space; NULL if unknown. */
 const char *languages_find(const char *text);
-/* True if both mean the same: by name or code, or the same word of another language. */
+/* True if both name the same language, by name or code; other languages compare as words. */
 bool languages_same(const char *a, const char *b);
 
 #endif

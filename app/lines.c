@@ -37,7 +37,7 @@ bool lines_fail(lines *l, const char *fmt, ...)
     return message_fail("'%s' line %zu: %s", l->path, l->number, message);
 }
 
-/* Jansson knows what UTF-8 is. */
+/* Jansson validates UTF-8. */
 static bool is_utf8(const char *text)
 {
     json_t *s = json_string(text);

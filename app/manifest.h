@@ -1,5 +1,5 @@
-/* What a model consists of: names, sizes and hashes of its files and where they come from. It is made from what the hub
- * lists, and kept beside the files as MANIFEST_NAME, which is how a directory says that it was pulled whole. */
+/* The contents of a model: names, sizes, hashes and sources of its files. Built from the hub's listing, and stored
+ * beside the files as MANIFEST_NAME, whose presence marks a directory as completely pulled. */
 #ifndef QASR_APP_MANIFEST_H
 #define QASR_APP_MANIFEST_H
 
@@ -14,13 +14,13 @@ enum { HASH_SHA256_HEX = 64, HASH_GIT_HEX = 40 /* SHA-1 of a git blob */ };
 typedef struct model_file {
     char *name; /* a plain name, see manifest_name_is_plain */
     uint64_t size;
-    char hash[HASH_SHA256_HEX + 1]; /* hexadecimal, lower case; its length says which; "": none known */
-    char *source; /* what follows the endpoint in its address: "Qwen/Qwen3-ASR-0.6B/resolve/COMMIT/config.json" */
+    char hash[HASH_SHA256_HEX + 1]; /* hexadecimal, lower case; the length tells which kind; "": none known */
+    char *source;                   /* path below the endpoint: "Qwen/Qwen3-ASR-0.6B/resolve/COMMIT/config.json" */
 } model_file;
 
 typedef struct manifest {
     char *repo, *revision; /* as asked for: "Qwen/Qwen3-ASR-0.6B", "main" */
-    char *commit;          /* what the revision was then; "" if the server did not say */
+    char *commit;          /* what the revision resolved to; "" if the server did not say */
     model_file *files;
     size_t n, cap;
 } manifest;
@@ -32,16 +32,16 @@ void manifest_free(manifest *m);
 const model_file *manifest_find(const manifest *m, const char *name);
 uint64_t manifest_size(const manifest *m); /* bytes of all files */
 
-/* Letters, digits and "._-+", not starting with a dot: names that a file of a model may have here. */
+/* Letters, digits and "._-+", not starting with a dot: the names that a model's files may have. */
 bool manifest_name_is_plain(const char *name);
 /* A hash of 64 or 40 hexadecimal digits; lower case into hex. */
 bool manifest_set_hash(char hex[HASH_SHA256_HEX + 1], const char *text);
-/* Sizes that are possible: below 2^48. */
+/* Plausible sizes: below 2^48. */
 bool manifest_size_is_sane(int64_t size);
 
-/* Reads DIR/MANIFEST_NAME. False if there is none, or none that makes sense; nothing is printed. */
+/* Reads DIR/MANIFEST_NAME. False if it is missing or invalid; prints nothing. */
 bool manifest_read(manifest *m, const char *dir);
-/* Writes it and flushes it to the disk. False on error (printed). */
+/* Writes it and flushes it to disk. False on error (printed). */
 bool manifest_write(const manifest *m, const char *dir);
 
 #endif

@@ -4,9 +4,10 @@
 
 #include <stdbool.h>
 
-/* "qasr: MESSAGE". */
+/* Prints "qasr: MESSAGE". */
 void message_print(const char *message);
-/* The same for a formatted message, which may quote bytes from files: control characters become '?'. Always false. */
+/* The same for a formatted message, which may quote bytes from files: control characters become '?'. Always returns
+ * false. */
 bool message_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "qasr: warning: MESSAGE", the same way. */
 void message_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4])
+void metrics_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4])
 {
     size_t n = (size_t)snprintf(text, size, "[");
     for (unsigned d = 0; d < n_dims && d < 4; d++)
@@ -13,7 +13,7 @@ void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t sha
     snprintf(text + n, size - n, "]");
 }
 
-double out_peak_rss_mb(void)
+double metrics_peak_rss_mb(void)
 {
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) != 0)
@@ -25,9 +25,9 @@ double out_peak_rss_mb(void)
 #endif
 }
 
-double out_real_time_factor(const qasr_timings *t) { return t->audio_s > 0 ? t->total_s / t->audio_s : 0; }
+double metrics_real_time_factor(const qasr_timings *t) { return t->audio_s > 0 ? t->total_s / t->audio_s : 0; }
 
-double out_ms_per_token(const qasr_timings *t)
+double metrics_ms_per_token(const qasr_timings *t)
 {
     return t->n_decoded_tokens ? 1000 * t->decode_s / (double)t->n_decoded_tokens : 0;
 }

@@ -1,4 +1,4 @@
-/* Numbers that several commands report, and how they print. */
+/* Metrics that several programs report, and their formatting. */
 #ifndef QASR_APP_METRICS_H
 #define QASR_APP_METRICS_H
 
@@ -8,13 +8,13 @@
 #include "qasr/qasr.h"
 
 /* "[480,1,3,3]" */
-void out_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4]);
+void metrics_shape_text(char *text, size_t size, unsigned n_dims, const uint64_t shape[4]);
 
-/* Largest memory this process had, in MiB. */
-double out_peak_rss_mb(void);
+/* Peak resident memory of this process, in MiB. */
+double metrics_peak_rss_mb(void);
 /* Seconds of work per second of audio; 0 without audio. */
-double out_real_time_factor(const qasr_timings *t);
-/* Milliseconds of decoding per token that it gave; 0 without tokens. */
-double out_ms_per_token(const qasr_timings *t);
+double metrics_real_time_factor(const qasr_timings *t);
+/* Milliseconds of decoding per generated token; 0 without tokens. */
+double metrics_ms_per_token(const qasr_timings *t);
 
 #endif

@@ -1,5 +1,4 @@
-/* Names of models in, paths out. The cache is a directory with one directory for each model; nothing else remembers
- * what is there. */
+/* Turns model names into paths. The cache is a directory with one directory per model; there is no other index. */
 #include "app/models.h"
 
 #include <ctype.h>
@@ -38,7 +37,7 @@ static const known_model *find_known(const char *text)
     return NULL;
 }
 
-/* Words of the characters that the hub allows, joined by slashes: n_words of them, 0: any number. */
+/* True for n_words words (0: any number) of characters that the hub allows, joined by slashes. */
 static bool is_words(const char *text, size_t n_words)
 {
     size_t n = 1;
@@ -51,7 +50,7 @@ static bool is_words(const char *text, size_t n_words)
     return *text && text[strlen(text) - 1] != '/' && !strstr(text, "..") && (n_words == 0 || n == n_words);
 }
 
-/* Slashes become "--", so that it can be the name of a directory. */
+/* Appends text with "--" for slashes, so that it can be a directory name. */
 static void add_flat(char *to, size_t size, const char *text)
 {
     size_t n = strlen(to);
@@ -96,14 +95,15 @@ char *models_cache_dir(void)
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char *path = NULL;
     int n = -1;
-    if (cache && cache[0] == '/') /* the convention asks for ignoring relative paths */
+    if (cache && cache[0] == '/') /* the XDG specification says to ignore relative paths */
         n = asprintf(&path, "%s/qasr/models", cache);
     else if (home && *home)
         n = asprintf(&path, "%s/.cache/qasr/models", home);
     return n >= 0 ? path : NULL;
 }
 
-/* Bytes of the regular files in a directory as they lie on the disk: what a pull has not written yet does not count. */
+/* Bytes that the regular files of a directory occupy on disk: sparse parts that a pull has not written yet do not
+ * count. */
 static uint64_t disk_bytes(const char *path)
 {
     uint64_t n = 0;
@@ -157,7 +157,7 @@ static bool add_entry(model_list *l, const char *cache_dir, const char *file_nam
         e.path = NULL;
     bool is_dir = e.path && stat(e.path, &st) == 0 && S_ISDIR(st.st_mode);
     if (!e.name || !e.path || !is_dir) {
-        bool good = e.name && e.path; /* a file is no model */
+        bool good = e.name && e.path; /* a file is not a model */
         free(e.name);
         free(e.path);
         return good;
@@ -205,7 +205,7 @@ void models_list_free(model_list *l)
     *l = (model_list){ 0 };
 }
 
-/* ---- which one ------------------------------------------------------------------------------- */
+/* ---- model to use ---------------------------------------------------------------------------- */
 
 static const model_entry *find_entry(const model_list *l, const char *name, bool partial)
 {
@@ -232,28 +232,29 @@ const model_entry *models_newest(const model_list *l)
     return best;
 }
 
-/* All names that a user may have meant: those of the cache, then those that can be pulled. */
+/* Names that the user may have meant: those in the cache, then those that can be pulled. */
 static const char *candidate(const void *list, size_t i)
 {
     const model_list *l = list;
     return i < l->n ? l->list[i].name : known[i - l->n].name;
 }
 
-/* Neither a path nor a model that is there: says what it may be. from: where the word is from, "" or "QASR_MODEL: ". */
+/* Reports a word that is neither a path nor an installed model, with a suggestion. from: its origin, "" or "QASR_MODEL:
+ * ". */
 static int report_unknown(const model_list *l, const char *from, const char *given)
 {
     model_spec spec;
     bool named = models_parse(&spec, given, NULL);
     const char *near = opt_nearest(given, candidate, l, l->n + N_KNOWN);
     if (named && find_entry(l, spec.dir_name, true))
-        message_fail("%smodel '%s' is not whole yet; go on with: qasr pull %s", from, given, given);
+        message_fail("%smodel '%s' is incomplete; resume with: qasr pull %s", from, given, given);
     else if (named && spec.known)
-        message_fail("%smodel '%s' is not here; get it with: qasr pull %s", from, given, given);
+        message_fail("%smodel '%s' is not installed; get it with: qasr pull %s", from, given, given);
     else if (near)
-        message_fail("%sthere is no file, directory or pulled model '%s' (did you mean '%s'?)", from, given, near);
+        message_fail("%sno file, directory or pulled model '%s' (did you mean '%s'?)", from, given, near);
     else
-        message_fail("%sthere is no file, directory or pulled model '%s'; 'qasr models' lists those that are here",
-                     from, given);
+        message_fail("%sno file, directory or pulled model '%s'; 'qasr models' lists the models that were pulled", from,
+                     given);
     return EXIT_FAILED;
 }
 
@@ -288,15 +289,14 @@ int models_resolve(const command *cmd, char **path, const char *given)
     model_list l = { 0 };
     int status = EXIT_FAILED;
     char *cache_dir = models_cache_dir();
-    if (!cache_dir || models_list(&l, cache_dir)) { /* nowhere to look is as good as nothing there */
+    if (!cache_dir || models_list(&l, cache_dir)) { /* without a cache directory there are no models */
         const model_entry *e = given ? NULL : models_newest(&l);
         if (given)
             status = resolve_name(path, &l, from, given);
         else if (e)
             status = copy_path(path, e->path);
         else
-            status =
-                opt_usage_error(cmd, "there is no model here: get one with 'qasr pull 0.6b', or name one with --model");
+            status = opt_usage_error(cmd, "no model: get one with 'qasr pull 0.6b', or give one with --model");
     }
     models_list_free(&l);
     free(cache_dir);

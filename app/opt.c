@@ -11,9 +11,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "app/message.h"
+
 enum {
     MAX_OPTS = 64,
-    MAX_WORD = 48,    /* longest word that is worth a suggestion */
+    MAX_WORD = 48,    /* longest word that gets a suggestion */
     FIRST_LONG = 256, /* getopt value of table entry 0; letters stay below */
     HELP_COLUMN = 31,
     HELP_WIDTH = 96
@@ -86,13 +88,13 @@ const char *opt_nearest(const char *word, const char *(*get)(const void *list, s
 
 static const char *option_name(const void *list, size_t i) { return ((const opt *)list)[i].name; }
 
-bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_SET; }
+bool opt_has_choices(const opt *o) { return o->type == OPT_CHOICE || o->type == OPT_NAME || o->type == OPT_SET; }
 
 const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i) : o->choices[i]; }
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
-/* Prints text in the right column, broken at spaces; the cursor stands in column `at`. */
+/* Prints text in the right column, broken at spaces; the cursor is in column `at`. */
 static void print_wrapped(const char *text, int at)
 {
     if (at >= HELP_COLUMN - 1) {
@@ -112,8 +114,6 @@ static void print_wrapped(const char *text, int at)
     }
     printf("%s\n", text);
 }
-
-const char *const opt_txt_json[] = { "txt", "json", NULL };
 
 const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
 
@@ -182,7 +182,7 @@ static bool not_a_choice(const command *cmd, const opt *o, const char *text)
         snprintf(allowed + n, sizeof allowed - n, "%s%s", i ? ", " : "", opt_choice(o, i));
     }
     opt_usage_error(cmd, "--%s '%s': expected one %sof %s", o->name, text,
-                    o->type == OPT_SET ? "or more, with commas between, " : "", allowed);
+                    o->type == OPT_SET ? "or more, separated by commas, " : "", allowed);
     return false;
 }
 
@@ -192,6 +192,15 @@ static bool set_choice(const command *cmd, const opt *o, int *field, const char 
     if (choice < 0)
         return not_a_choice(cmd, o, text);
     *field = choice;
+    return true;
+}
+
+static bool set_name(const command *cmd, const opt *o, const char **field, const char *text)
+{
+    int choice = find_choice(o, text, strlen(text));
+    if (choice < 0)
+        return not_a_choice(cmd, o, text);
+    *field = choice > 0 ? opt_choice(o, (size_t)choice) : NULL;
     return true;
 }
 
@@ -213,10 +222,8 @@ static bool set_set(const command *cmd, const opt *o, unsigned *field, const cha
 static bool add_file(opt_files *files, const char *name)
 {
     const char **names = realloc(files->names, (files->n + 1) * sizeof *names);
-    if (!names) {
-        fprintf(stderr, "qasr: out of memory\n");
-        return false;
-    }
+    if (!names)
+        return message_fail("out of memory");
     files->names = names;
     files->names[files->n++] = name;
     return true;
@@ -231,7 +238,7 @@ void opt_files_free(opt_files *files)
 static bool set_once(const command *cmd, const opt *o, const char **field, const char *text)
 {
     if (*field) {
-        opt_usage_error(cmd, "--%s may be given once, got '%s' and '%s'", o->name, *field, text);
+        opt_usage_error(cmd, "--%s may be given only once, got '%s' and '%s'", o->name, *field, text);
         return false;
     }
     *field = text;
@@ -246,6 +253,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_ONCE: return set_once(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
+    case OPT_NAME: return set_name(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);
     case OPT_LIST:
     case OPT_FILE: return add_file(field, text);
@@ -289,7 +297,7 @@ static const opt *find_opt(const command *cmd, int value)
     return NULL;
 }
 
-/* The options that an abbreviation with its dashes may stand for, with commas between; how many. */
+/* Lists the options that an abbreviation (with its dashes) may stand for, separated by commas. Returns their number. */
 static size_t list_candidates(const command *cmd, const char *word, char *text, size_t size)
 {
     size_t n_found = 0, used = 0;
@@ -311,7 +319,7 @@ static void report_unknown(const command *cmd, const char *word)
         char name[MAX_WORD + 1], candidates[512];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
         const char *near = opt_nearest(name + 2, option_name, cmd->opts, cmd->n_opts);
-        if (list_candidates(cmd, name, candidates, sizeof candidates) > 0) /* of one, getopt would have made use */
+        if (list_candidates(cmd, name, candidates, sizeof candidates) > 0) /* getopt accepts an unambiguous prefix */
             opt_usage_error(cmd, "option '%s' is ambiguous: %s", name, candidates);
         else if (near)
             opt_usage_error(cmd, "unknown option '%s' (did you mean '--%s'?)", name, near);
@@ -341,7 +349,7 @@ opt_result opt_parse(const command *cmd, void *into, int argc, char **argv)
 {
     getopt_tables t;
     make_tables(&t, cmd);
-    optind = 0; /* from the start: 1 would go on inside a word where another parse was given up */
+    optind = 0; /* restart: 1 would continue inside a word where an earlier parse stopped */
     opterr = 0;
     for (int value; (value = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1;) {
         const opt *o = find_opt(cmd, value == ':' ? optopt : value);

@@ -7,14 +7,15 @@
 
 typedef enum opt_type {
     OPT_FLAG,   /* int: 1 when given */
-    OPT_STRING, /* const char *; of several, as with all options of one value, the last counts */
-    OPT_ONCE,   /* the same, but several are an error: the others would be lost */
+    OPT_STRING, /* const char *; when given more than once, the last counts, as with all single-valued options */
+    OPT_ONCE,   /* the same, but giving it twice is an error */
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
-    OPT_CHOICE, /* int: index into choices */
-    OPT_SET,    /* unsigned: bits of the choices that are named, with commas between */
+    OPT_CHOICE, /* int, or an enumeration of its size: index of the choice */
+    OPT_NAME,   /* const char *: the choice as listed; NULL for the first, which is the default */
+    OPT_SET,    /* unsigned: bits of the choices named, separated by commas */
     OPT_LIST,   /* opt_files: may be repeated */
-    OPT_FILE    /* the same, and words that are no options land there too */
+    OPT_FILE    /* the same, and also takes the words that are not options */
 } opt_type;
 
 typedef struct opt {
@@ -24,9 +25,9 @@ typedef struct opt {
     const char *help;
     opt_type type;
     size_t field;                    /* offset in the command's struct */
-    const char *const *choices;      /* OPT_CHOICE, OPT_SET: ends with NULL; the order is that of the enumeration */
+    const char *const *choices;      /* OPT_CHOICE, OPT_NAME, OPT_SET: ends with NULL */
     double min, max;                 /* OPT_INT, OPT_NUMBER */
-    const char *(*choice)(size_t i); /* OPT_CHOICE without choices: the i-th, NULL after the last */
+    const char *(*choice)(size_t i); /* instead of choices: the i-th, NULL after the last */
 } opt;
 
 typedef struct opt_files {
@@ -37,42 +38,38 @@ typedef struct opt_files {
 typedef struct command {
     const char *name;
     const char *summary; /* half a line */
-    const char *usage;   /* what follows the name */
+    const char *usage;   /* synopsis after the name */
     const char *notes;   /* after the options; NULL: none */
     const opt *opts;
     size_t n_opts;
-    int (*run)(int argc, char **argv); /* argv[0] is the command's name; gives the exit status */
-    const char *(*more)(void);         /* more notes, which are made as the program runs; NULL: none */
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+    const char *(*more)(void);         /* more notes, generated at run time; NULL: none */
 } command;
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALL_FAILED = 3 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 enum { OPT_HELP_MAX = 1024 };
 
-/* Choices of --format for commands that print text or JSON. */
-extern const char *const opt_txt_json[];
-enum { FORMAT_TXT, FORMAT_JSON };
-
-extern const opt opt_help; /* --help, which every command has beside its table */
+extern const opt opt_help; /* --help, which every command has in addition to its table */
 
 typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 
-/* Fills the command's struct (zeroed by the caller, lists freed with opt_files_free). A wrong
- * option has been reported on stderr; --help has been printed to stdout. Words that are no options are an
- * error unless the table has an OPT_FILE. */
+/* Fills the command's struct, which the caller has set to its defaults; free lists with opt_files_free. A wrong option
+ * has been reported on stderr, --help has been printed to stdout. Words that are not options are an error unless the
+ * table has an OPT_FILE. */
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
 void opt_files_free(opt_files *files);
 void opt_print_help(const command *cmd);
 bool opt_has_choices(const opt *o);
 /* The i-th choice of such an option; NULL after the last. */
 const char *opt_choice(const opt *o, size_t i);
-/* What an option does, with its choices; written into text. */
+/* The help text of an option, with its choices; written into text. */
 const char *opt_help_text(const opt *o, char *text, size_t size);
 
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The entry of a list that is meant by a word which is none: the only one that begins with it, else the nearest, at
- * most two edits away; or NULL. get gives the i-th. */
+/* Suggests the list entry that an unknown word stands for: the only one that begins with it, else the nearest within
+ * two edits, or NULL. get returns the i-th entry. */
 const char *opt_nearest(const char *word, const char *(*get)(const void *list, size_t i), const void *list, size_t n);
 
 #endif

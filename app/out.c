@@ -1,4 +1,4 @@
-/* Output that is checked: every lost byte becomes an error line and exit status 1. */
+/* Checked output: a lost byte becomes an error message and exit status 1. */
 #include "app/out.h"
 
 #include <errno.h>
@@ -10,13 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool fail(const char *what, const char *path)
-{
-    fprintf(stderr, "qasr: %s '%s': %s\n", what, path, strerror(errno));
-    return false;
-}
+#include "app/message.h"
 
-/* Asked of the pipe itself: when the write that failed was one of many, its errno is gone. */
+static bool fail(const char *path) { return message_fail("cannot write '%s': %s", path, strerror(errno)); }
+
+/* Asks the pipe itself: the errno of the failed write may be gone by now. */
 static bool reader_is_gone(void)
 {
     struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
@@ -31,15 +29,15 @@ bool out_flush_stdout(void)
     if (fflush(stdout) == 0 && !lost)
         return true;
     int code = errno;
-    if (!reported && !reader_is_gone()) /* whoever closed the pipe wants no more output, nor a message */
-        fprintf(stderr, "qasr: cannot write standard output%s%s\n", code ? ": " : "", code ? strerror(code) : "");
+    if (!reported && !reader_is_gone()) /* a reader that closed the pipe wants neither output nor a message */
+        message_fail("cannot write standard output%s%s", code ? ": " : "", code ? strerror(code) : "");
     reported = true;
     return false;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* The directory part of a path, "." if there is none; size bytes of room. */
+/* The directory part of a path, "." if there is none; at most size bytes. */
 static bool parent_of(char *dir, size_t size, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -53,7 +51,7 @@ static bool parent_of(char *dir, size_t size, const char *path)
     return true;
 }
 
-/* Finds out before the work starts what would fail after it. */
+/* Detects before the work starts what would fail after it. */
 static bool writable(const char *path)
 {
     char dir[PATH_MAX];
@@ -88,17 +86,17 @@ bool out_open(out *o, const char *path)
         return true;
     }
     if (!writable(path))
-        return fail("cannot write", path);
+        return fail(path);
     o->path = path;
     o->f = open_memstream(&o->text, &o->size);
-    return o->f ? true : fail("cannot write", path);
+    return o->f ? true : fail(path);
 }
 
 bool out_open_lines(out *o, const char *path, size_t keep_bytes)
 {
     *o = (out){ .path = path, .as_it_comes = true };
     if (!writable(path))
-        return fail("cannot write", path);
+        return fail(path);
     o->f = fopen(path, keep_bytes ? "r+" : "w");
     if (o->f && keep_bytes && (ftruncate(fileno(o->f), (off_t)keep_bytes) != 0 || fseek(o->f, 0, SEEK_END) != 0)) {
         int code = errno;
@@ -106,7 +104,7 @@ bool out_open_lines(out *o, const char *path, size_t keep_bytes)
         errno = code;
         o->f = NULL;
     }
-    return o->f ? true : fail("cannot write", path);
+    return o->f ? true : fail(path);
 }
 
 bool out_show(out *o)
@@ -114,15 +112,15 @@ bool out_show(out *o)
     if (!o->path)
         return out_flush_stdout();
     if (o->as_it_comes && !o->failed && (fflush(o->f) != 0 || ferror(o->f)))
-        o->failed = !fail("cannot write", o->path);
+        o->failed = !fail(o->path);
     return !o->failed;
 }
 
 static bool close_lines(out *o)
 {
     struct stat st;
-    bool good = out_show(o) && (fstat(fileno(o->f), &st) != 0 || !S_ISREG(st.st_mode) || fsync(fileno(o->f)) == 0 ||
-                                fail("cannot write", o->path));
+    bool good = out_show(o) &&
+                (fstat(fileno(o->f), &st) != 0 || !S_ISREG(st.st_mode) || fsync(fileno(o->f)) == 0 || fail(o->path));
     out_abort(o);
     return good;
 }
@@ -141,7 +139,7 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-/* errno survives. */
+/* Preserves errno. */
 static void close_and_remove(int fd, const char *path)
 {
     int code = errno;
@@ -196,7 +194,7 @@ bool out_commit(out *o)
     if (!whole)
         errno = ENOMEM;
     struct stat st;
-    char *target = NULL; /* what a link points to, so that the link stays */
+    char *target = NULL; /* the target of a link, so that the link survives */
     bool exists = stat(o->path, &st) == 0;
     if (whole && exists && !S_ISREG(st.st_mode))
         whole = write_special(o);
@@ -205,7 +203,7 @@ bool out_commit(out *o)
     else if (whole)
         whole = replace_file(o, o->path);
     if (!whole)
-        fail("cannot write", o->path);
+        fail(o->path);
     free(target);
     out_abort(o);
     return whole;

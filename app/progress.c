@@ -11,7 +11,7 @@
 enum { BAR_WIDTH = 28 };
 static const double bar_every_s = 0.1, line_every_s = 10;
 
-static bool on_screen; /* a bar, of which there is one at a time */
+static bool on_screen; /* a bar is visible; there is one at a time */
 
 double progress_now_s(void)
 {

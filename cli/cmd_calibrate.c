@@ -1,4 +1,4 @@
-/* qasr calibrate: audio in, a GGUF file of statistics for the quantizer out. */
+/* qasr calibrate: turns audio into a GGUF file of statistics for the quantizer. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -8,32 +8,31 @@
 #include "app/models.h"
 #include "app/progress.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 #include "qasr/qasr_tools.h"
 
 typedef struct args {
-    const char *model, *output;
+    qasr_calibrate_options options;
     opt_files files;
-    int covariance, n_threads, max_memory_mb, limit, overwrite, quiet;
+    int quiet;
 } args;
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
-      offsetof(args, model) },
+    CHECKPOINT_OPT(offsetof(args, options.model)),
     { "audio", 'a', "PATH",
-      "audio file, folder of audio files, or list of them; may be repeated, names without --audio work too", OPT_FILE,
+      "audio file, folder of audio files, or list of them; may be repeated; --audio may be omitted", OPT_FILE,
       offsetof(args, files) },
-    { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, output) },
-    { "covariance", 'c', NULL, "store products of two inputs too: better quantization, much larger file", OPT_FLAG,
-      offsetof(args, covariance) },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
-      1, 1024 },
+    { "output", 'o', "FILE", "the .gguf file to write", OPT_STRING, offsetof(args, options.output) },
+    { "covariance", 'c', NULL, "also store covariances of the inputs: better quantization, much larger file", OPT_FLAG,
+      offsetof(args, options.covariance) },
+    THREADS_OPT(offsetof(args, options.n_threads)),
     { "max-memory", 0, "MB",
-      "memory for the statistics; if they need more, the audio is read "
-      "several times (default 2048)",
-      OPT_INT, offsetof(args, max_memory_mb), NULL, 1, 1 << 20 },
-    { "limit", 'n', "N", "take the first N audio files only", OPT_INT, offsetof(args, limit), NULL, 1, 1000000000 },
-    { "force", 'f', NULL, "replace an existing output file", OPT_FLAG, offsetof(args, overwrite) },
-    { "quiet", 'q', NULL, "no progress bar, no summary", OPT_FLAG, offsetof(args, quiet) },
+      "memory for the statistics; if they need more, the audio is read several times (default 2048)", OPT_INT,
+      offsetof(args, options.max_memory_mb), NULL, 1, 1 << 20 },
+    { "limit", 'n', "N", "take only the first N audio files", OPT_INT, offsetof(args, options.limit), NULL, 1,
+      1000000000 },
+    OVERWRITE_OPT(offsetof(args, options.overwrite)),
+    QUIET_OPT(offsetof(args, quiet)),
 };
 
 static int on_progress(void *user, uint64_t done, uint64_t total, const char *what)
@@ -49,30 +48,22 @@ static void print_report(const args *a, const qasr_calibrate_report *r)
            r->n_segments, r->n_segments == 1 ? "" : "s", r->audio_s, r->n_passes, r->n_passes == 1 ? "" : "es");
     printf("%zu matrices; rows: encoder %" PRIu64 ", decoder %" PRIu64 ", head %" PRIu64 "\n", r->n_matrices,
            r->encoder_rows, r->decoder_rows, r->answer_rows);
-    printf("wrote '%s': %.1f MB in %.1f s\n", a->output, (double)r->file_bytes / 1e6, r->seconds);
+    printf("wrote '%s': %.1f MB in %.1f s\n", a->options.output, (double)r->file_bytes / 1e6, r->seconds);
 }
 
-static int calibrate(const args *a)
+static int calibrate(args *a)
 {
     progress bar;
     qasr_error err;
     qasr_calibrate_report report = QASR_CALIBRATE_REPORT_INIT;
-    qasr_calibrate_options options = QASR_CALIBRATE_OPTIONS_INIT;
-    options.model = a->model;
-    options.audio = a->files.names;
-    options.n_audio = a->files.n;
-    options.output = a->output;
-    options.covariance = a->covariance;
-    options.n_threads = a->n_threads;
-    options.max_memory_mb = a->max_memory_mb;
-    options.limit = a->limit;
-    options.overwrite = a->overwrite;
-    options.on_progress = on_progress;
-    options.user = &bar;
+    a->options.audio = a->files.names;
+    a->options.n_audio = a->files.n;
+    a->options.on_progress = on_progress;
+    a->options.user = &bar;
     progress_catch_signals();
     progress_begin(&bar, a->quiet);
     progress_count(&bar, "clips", 1, 0);
-    qasr_status status = qasr_calibrate(&options, &report, &err);
+    qasr_status status = qasr_calibrate(&a->options, &report, &err);
     progress_end(&bar);
     if (status != QASR_OK) {
         message_print(err.message);
@@ -87,14 +78,14 @@ static int check_args(const args *a)
 {
     if (a->files.n == 0)
         return opt_usage_error(&cmd_calibrate, "no audio file given");
-    if (!a->output)
+    if (!a->options.output)
         return opt_usage_error(&cmd_calibrate, "option '--output FILE' is missing");
     return EXIT_DONE;
 }
 
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = { .options = QASR_CALIBRATE_OPTIONS_INIT };
     char *model = NULL;
     int status;
     opt_result parsed = opt_parse(&cmd_calibrate, &a, argc, argv);
@@ -103,8 +94,8 @@ static int run(int argc, char **argv)
     else
         status = check_args(&a);
     if (parsed == OPT_PARSED && status == EXIT_DONE)
-        status = models_resolve(&cmd_calibrate, &model, a.model);
-    a.model = model;
+        status = models_resolve(&cmd_calibrate, &model, a.options.model);
+    a.options.model = model;
     if (parsed == OPT_PARSED && status == EXIT_DONE)
         status = calibrate(&a);
     opt_files_free(&a.files);
@@ -114,11 +105,11 @@ static int run(int argc, char **argv)
 
 const command cmd_calibrate = {
     "calibrate",
-    "measure what a model's matrices see, for better quantization",
+    "collect statistics of activations, for better quantization",
     "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
     "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"
-    "of 30 s. The output has the form of llama.cpp's imatrix files (docs/format.md).\n",
+    "of 30 s. The output has the format of llama.cpp's imatrix files (docs/format.md).\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

@@ -1,4 +1,4 @@
-/* qasr devices: where sessions can compute, with what --device calls it. */
+/* qasr devices: lists compute devices under the names that --device takes. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 
 #include "app/json_util.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 #include "qasr/qasr_tools.h"
 
 typedef struct args {
@@ -14,7 +15,7 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "format", 'f', "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
+    TXT_JSON_OPT('f', offsetof(args, format)),
 };
 
 static const char *yes_no(int x) { return x ? "yes" : "no"; }
@@ -26,7 +27,7 @@ static void print_txt(const qasr_device_info *d)
         printf("    memory: %.1f GB, %.1f GB free\n", (double)d->total_bytes / 1e9, (double)d->free_bytes / 1e9);
     else if (d->total_bytes)
         printf("    memory: %.1f GB\n", (double)d->total_bytes / 1e9);
-    printf("    flash attention: %s; weights of mapped files in place: %s\n", yes_no(d->flash_attention),
+    printf("    flash attention: %s; weights used from mapped files: %s\n", yes_no(d->flash_attention),
            yes_no(d->maps_files));
     printf("    types: %s\n", d->types);
 }
@@ -68,11 +69,9 @@ static void print_all_txt(void)
         n++;
     }
     if (!qasr_ggml_version())
-        printf("\nThis program was built without ggml, which GPU devices come through; docs/devices.md says how to get "
-               "it.\n");
+        printf("\nThis program was built without ggml, which provides GPU devices; see docs/devices.md.\n");
     else if (n <= 2)
-        printf("\nNo GPU was found through ggml %s; docs/devices.md says which packages have its back ends.\n",
-               qasr_ggml_version());
+        printf("\nggml %s found no GPU; docs/devices.md lists the packages with its backends.\n", qasr_ggml_version());
 }
 
 static int run(int argc, char **argv)
@@ -81,19 +80,21 @@ static int run(int argc, char **argv)
     opt_result parsed = opt_parse(&cmd_devices, &a, argc, argv);
     if (parsed != OPT_PARSED)
         return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
-    if (a.format == FORMAT_JSON)
+    if (a.format == REPORT_JSON)
         print_all_json();
     else
         print_all_txt();
     return EXIT_DONE;
 }
 
-const command cmd_devices = { "devices",
-                              "list the devices that --device takes",
-                              "[OPTIONS]",
-                              "'auto' takes the first GPU that has room for the model and its cache, else the CPU; "
-                              "'gpu', 'metal', 'vulkan', 'cuda' and 'hip'\n"
-                              "the first of the kind, with ':1' behind it the second.\n",
-                              opts,
-                              sizeof opts / sizeof opts[0],
-                              run };
+const command cmd_devices = {
+    "devices",
+    "list the devices that --device takes",
+    "[OPTIONS]",
+    "auto: the first GPU with enough memory for the model and its KV cache, else the CPU.\n" DEVICE_KINDS
+    ": the first device of that kind; with ':1' appended, the "
+    "second.\n",
+    opts,
+    sizeof opts / sizeof opts[0],
+    run
+};

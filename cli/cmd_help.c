@@ -13,13 +13,13 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    { "command", 0, "COMMAND", "the command to tell of (also without --command)", OPT_FILE, offsetof(args, words) },
-    { "man", 0, NULL, "as a manual page (qasr help --man transcribe | man -l -)", OPT_FLAG, offsetof(args, man) },
+    { "command", 0, "COMMAND", "the command to describe, also without --command", OPT_FILE, offsetof(args, words) },
+    { "man", 0, NULL, "print a manual page (qasr help --man transcribe | man -l -)", OPT_FLAG, offsetof(args, man) },
     { "completion", 0, "SHELL", "print a script that completes commands and options", OPT_CHOICE, offsetof(args, shell),
       completion_shell_names },
 };
 
-static int tell_of(const args *a, const command *cmd)
+static int show_help(const args *a, const command *cmd)
 {
     if (a->man && cmd)
         manual_print_command(stdout, cmd);
@@ -32,17 +32,17 @@ static int tell_of(const args *a, const command *cmd)
     return EXIT_DONE;
 }
 
-static int answer(const args *a)
+static int run_parsed(const args *a)
 {
     const command *cmd = NULL;
     if (a->words.n > 1)
         return opt_usage_error(&cmd_help, "expected one command, got %zu", a->words.n);
     if (a->shell >= 0 && (a->words.n > 0 || a->man))
-        return opt_usage_error(&cmd_help, "--completion is for all commands: give it alone");
+        return opt_usage_error(&cmd_help, "--completion covers all commands and takes no other argument");
     if (a->words.n == 1 && !(cmd = cmd_find(a->words.names[0])))
         return cmd_unknown(a->words.names[0]);
     if (a->shell < 0)
-        return tell_of(a, cmd);
+        return show_help(a, cmd);
     completion_shells[a->shell].print(stdout);
     return EXIT_DONE;
 }
@@ -51,13 +51,13 @@ static int run(int argc, char **argv)
 {
     args a = { .shell = -1 };
     opt_result parsed = opt_parse(&cmd_help, &a, argc, argv);
-    int status = parsed == OPT_PARSED ? answer(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
+    int status = parsed == OPT_PARSED ? run_parsed(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     opt_files_free(&a.words);
     return status;
 }
 
 const command cmd_help = { "help",
-                           "tell of commands, as text, manual page or shell completion",
+                           "show help as text or manual page, or shell completion",
                            "[COMMAND] [--man] | --completion SHELL",
                            "Completion for this shell: eval \"$(qasr help --completion bash)\", or zsh; fish: qasr "
                            "help --completion fish | source\n",

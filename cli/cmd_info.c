@@ -1,4 +1,4 @@
-/* qasr info: what a model directory, a .safetensors or a .gguf file holds. */
+/* qasr info: shows the contents of a model directory, a .safetensors or a .gguf file. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "app/metrics.h"
 #include "app/models.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 #include "qasr/qasr_tools.h"
 
 typedef struct args {
@@ -22,7 +23,7 @@ static const opt opts[] = {
     { "path", 0, "PATH", "model directory, .safetensors or .gguf file, or the name of a pulled model", OPT_FILE,
       offsetof(args, paths) },
     { "tensors", 0, NULL, "list the tensors too", OPT_FLAG, offsetof(args, tensors) },
-    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
+    TXT_JSON_OPT(0, offsetof(args, format)),
 };
 
 static void print_txt(const qasr_inspect *info, int tensors)
@@ -35,7 +36,7 @@ static void print_txt(const qasr_inspect *info, int tensors)
     }
     for (size_t i = 0; tensors && i < qasr_inspect_tensor_count(info); i++) {
         const qasr_tensor_info *t = qasr_inspect_tensor(info, i);
-        out_shape_text(shape, sizeof shape, t->n_dims, t->shape);
+        metrics_shape_text(shape, sizeof shape, t->n_dims, t->shape);
         printf("%s%-60s %-5s %-18s %-9s %12" PRIu64 "  %s\n", i ? "" : "\n", t->name, t->type, shape, t->part, t->bytes,
                t->file);
     }
@@ -81,7 +82,7 @@ static int info_of(const char *path, const args *a)
         message_print(err.message);
         return EXIT_FAILED;
     }
-    if (a->format == FORMAT_JSON)
+    if (a->format == REPORT_JSON)
         print_json(info, path, a->tensors);
     else
         print_txt(info, a->tensors);

@@ -20,7 +20,7 @@ static bool is_one_of(const char *word, const char *const *list, size_t n)
     return false;
 }
 
-/* What the value of an option is: the name that --help gives it says so. */
+/* The kind of an option's value, by the name of the value in --help. */
 static value_kind value_of(const opt *o)
 {
     static const char *const files[] = { "FILE", "PATH", "MODEL", "AUDIO" }, *const directories[] = { "DIR" };
@@ -45,7 +45,7 @@ static const char *word_of(const opt *o, size_t i)
     return i < qasr_language_count() ? qasr_language_code(i) : NULL; /* names have spaces */
 }
 
-/* The words that an option can have as its value, separated by spaces. */
+/* The possible values of an option, separated by spaces. */
 static void print_words(FILE *f, const opt *o)
 {
     for (size_t i = 0; word_of(o, i); i++)
@@ -55,7 +55,7 @@ static void print_words(FILE *f, const opt *o)
 static const opt *option_of(const command *cmd, size_t i) { return i < cmd->n_opts ? &cmd->opts[i] : &opt_help; }
 static size_t n_options(const command *cmd) { return cmd->n_opts + 1; }
 
-/* The option that words without one belong to, or NULL. */
+/* The option that takes words without an option, or NULL. */
 static const opt *words_option(const command *cmd)
 {
     for (size_t i = 0; i < cmd->n_opts; i++)
@@ -64,7 +64,8 @@ static const opt *words_option(const command *cmd)
     return NULL;
 }
 
-/* text between single quotes of a shell; also: other characters that need a backslash there. */
+/* Prints text in a shell's single quotes. quote: replacement for a single quote; also: other characters to escape with
+ * a backslash. */
 static void print_quoted(FILE *f, const char *text, const char *quote, const char *also)
 {
     fputc('\'', f);
@@ -78,8 +79,8 @@ static void print_quoted(FILE *f, const char *text, const char *quote, const cha
 
 /* ---- bash ------------------------------------------------------------------------------------ */
 
-/* Words are offered; for all else the shell's own completion of file names takes over (complete -o default). The script
- * runs with bash 3.2, which macOS has. */
+/* Offers words; otherwise the shell falls back to file names (complete -o default). The script works with bash 3.2,
+ * which macOS has. */
 static void print_bash_words(FILE *f, const opt *o)
 {
     fputs("words='", f);
@@ -132,7 +133,7 @@ static void print_bash(FILE *f)
 
 /* ---- zsh ------------------------------------------------------------------------------------- */
 
-/* ':name:what completes it' */
+/* ':name:completion' */
 static void print_zsh_value(FILE *f, const opt *o, const char *before)
 {
     value_kind kind = value_of(o);
@@ -163,7 +164,7 @@ static void print_zsh_option(FILE *f, const opt *o)
         fprintf(f, "'%s--%s'", repeat, o->name);
     char text[OPT_HELP_MAX + 2] = "[";
     opt_help_text(o, text + 1, OPT_HELP_MAX);
-    for (char *c = text + 1; *c; c++) /* brackets would end the description */
+    for (char *c = text + 1; *c; c++) /* a bracket would end the description */
         *c = *c == '[' ? '(' : *c == ']' ? ')' : *c;
     strcat(text, "]");
     print_quoted(f, text, "'\\''", "");

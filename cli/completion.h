@@ -10,6 +10,6 @@ typedef struct completion_shell {
 } completion_shell;
 
 extern const completion_shell completion_shells[];
-extern const char *const completion_shell_names[]; /* the same order, ends with NULL */
+extern const char *const completion_shell_names[]; /* in the same order, ends with NULL */
 
 #endif

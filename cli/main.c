@@ -17,7 +17,7 @@
 static bool is_version(const char *word) { return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0; }
 static bool is_verbose(const char *word) { return strcmp(word, "--verbose") == 0 || strcmp(word, "-v") == 0; }
 
-/* --version, and with --verbose, before or after it, what this program is made of. */
+/* --version, with --verbose before or after it for build details. */
 static int print_version(int argc, char **argv)
 {
     bool version = false, verbose = false;
@@ -65,23 +65,23 @@ static void print_log(void *user, qasr_log_level level, const char *message)
     fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
-/* Weights are read where their files are mapped; what cannot be read there comes as a signal, and nothing can go on. */
-static void end_at_lost_mapping(int number)
+/* Weights are read from mapped files, where a failed read is a SIGBUS: it cannot be recovered from. */
+static void exit_on_lost_mapping(int number)
 {
     static const char message[] =
-        "qasr: a file of the model cannot be read any more: it became shorter while it was in use, or its "
-        "disk failed; --no-mmap reads the weights beforehand\n";
-    static atomic_flag told = ATOMIC_FLAG_INIT; /* several threads may meet it */
+        "qasr: a model file can no longer be read: it was truncated while in use, or its disk failed; --no-mmap reads "
+        "the weights in advance\n";
+    static atomic_flag reported = ATOMIC_FLAG_INIT; /* several threads may get the signal */
     (void)number;
-    while (atomic_flag_test_and_set(&told))
+    while (atomic_flag_test_and_set(&reported))
         pause();
     ssize_t n = write(STDERR_FILENO, message, sizeof message - 1);
     (void)n;
     _exit(EXIT_FAILED);
 }
 
-/* A standard descriptor that is closed would be given to the next file that is opened, and messages would go into that.
- * One for reading takes its place: what is written to it is lost output. */
+/* A closed standard descriptor would be reused for the next opened file, which messages would then go into. A read-only
+ * descriptor takes its place, so that writing to it is lost output. */
 static void occupy_standard_descriptors(void)
 {
     int fd;
@@ -94,9 +94,9 @@ static void occupy_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     occupy_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a file-size limit are failed writes like any other */
+    signal(SIGPIPE, SIG_IGN); /* turns a closed pipe and a file size limit into ordinary failed writes */
     signal(SIGXFSZ, SIG_IGN);
-    signal(SIGBUS, end_at_lost_mapping);
+    signal(SIGBUS, exit_on_lost_mapping);
     qasr_log_set(print_log, NULL);
     int status = dispatch(argc, argv);
     if (!out_flush_stdout() && status == EXIT_DONE)

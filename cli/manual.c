@@ -1,4 +1,4 @@
-/* See manual.h. What a page says comes from the same tables as --help. */
+/* See manual.h. Pages are generated from the same tables as --help. */
 #include "cli/manual.h"
 
 #include <ctype.h>
@@ -7,7 +7,7 @@
 #include "cli/cmd.h"
 #include "qasr/qasr.h"
 
-/* n bytes of text, so that roff takes none of them for its own. */
+/* Prints n bytes of text, escaped for roff. */
 static void print_n(FILE *f, const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -42,7 +42,7 @@ static void begin_page(FILE *f, const char *name, const char *summary)
     fputs("\n.SH SYNOPSIS\n", f);
 }
 
-/* One line for each of the alternatives, which " | " separates. */
+/* One line per alternative; " | " separates them. */
 static void print_usage(FILE *f, const command *cmd)
 {
     const char *usage = cmd->usage;
@@ -81,11 +81,12 @@ static void end_page(FILE *f)
     for (size_t i = 0; i < cmd_n_exit_statuses; i++)
         fprintf(f, ".TP\n%d\n%s\n", cmd_exit_statuses[i].status, cmd_exit_statuses[i].meaning);
     fputs(".SH ENVIRONMENT\n", f);
+    char text[OPT_HELP_MAX];
     for (size_t i = 0; i < cmd_n_variables; i++) {
         fputs(".TP\n\\fB", f);
         print_text(f, cmd_variables[i].name);
         fputs("\\fR\n", f);
-        print_text(f, cmd_variables[i].meaning);
+        print_text(f, cmd_variable_text(&cmd_variables[i], text, sizeof text));
         fputc('\n', f);
     }
 }
@@ -117,8 +118,7 @@ void manual_print_overview(FILE *f)
 {
     begin_page(f, "qasr", "speech to text with Qwen3-ASR models");
     fputs("\\fBqasr\\fR \\fICOMMAND\\fR [OPTIONS]\n.SH DESCRIPTION\n"
-          "Transcribes speech with Qwen3\\-ASR models on this machine, and quantizes their weights so that they need "
-          "less memory and\n"
+          "Transcribes speech locally with Qwen3\\-ASR models, and quantizes their weights to save memory and "
           "time.\n.SH COMMANDS\n",
           f);
     for (size_t i = 0; i < cmd_count; i++) {

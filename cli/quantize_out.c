@@ -1,4 +1,4 @@
-/* What qasr quantize prints: a line for each tensor, a table of totals; or one JSON object. */
+/* Output of qasr quantize: a line for each tensor and a table of totals, or one JSON object. */
 #include "cli/quantize_out.h"
 
 #include <inttypes.h>
@@ -13,7 +13,7 @@ static double bits(uint64_t bytes, uint64_t n_values) { return n_values ? 8.0 * 
 
 static bool is_skipped(const char *type) { return strcmp(type, "skipped") == 0; }
 
-/* Of what is in the file. */
+/* Weights in the file. */
 static uint64_t count_weights(const qasr_quantize_report *report)
 {
     uint64_t n = 0;
@@ -28,16 +28,16 @@ static uint64_t count_weights(const qasr_quantize_report *report)
 static void print_tensor(const quantize_out *o, const qasr_quantize_tensor *t)
 {
     char shape[100];
-    out_shape_text(shape, sizeof shape, t->n_dims, t->shape);
+    metrics_shape_text(shape, sizeof shape, t->n_dims, t->shape);
     if (o->n_tensors == 0)
         printf("%-58s %-16s %-5s %-7s %12s\n", "tensor", "shape", "from", "to", "bytes");
     printf("%-58s %-16s %-5s %-7s %12" PRIu64 "%s\n", t->name, shape, t->source_type, t->type, t->bytes_after,
-           t->fallback ? "  rows do not fit the wanted blocks" : "");
+           t->fallback ? "  rows do not fit the requested blocks" : "");
 }
 
 static void print_mix(const quantize_out *o)
 {
-    printf("auto mix: %.4f bits per weight in %zu matrices, %g wanted\n", bits(o->mixed_bytes, o->mixed_values),
+    printf("auto mix: %.4f bits per weight in %zu matrices, %g requested\n", bits(o->mixed_bytes, o->mixed_values),
            o->n_mixed, o->options->auto_mix);
 }
 

@@ -1,4 +1,4 @@
-/* The formats of transcripts by name, and what several of their writers share. */
+/* The list of transcript formats, and code shared by their writers. */
 #include "app/formats/formats.h"
 
 #include <inttypes.h>
@@ -6,16 +6,15 @@
 #include "app/formats/subtitle.h"
 #include "app/message.h"
 
-const out_format *const out_formats[OUT_FORMATS] = {
-    [OUT_TXT] = &out_txt, [OUT_JSON] = &out_json, [OUT_JSONL] = &out_jsonl, [OUT_SRT] = &out_srt,
-    [OUT_VTT] = &out_vtt, [OUT_TSV] = &out_tsv,   [OUT_CSV] = &out_csv,     [OUT_LRC] = &out_lrc,
+const format_writer *const format_all[FORMAT_COUNT] = {
+    [FORMAT_TXT] = &format_txt, [FORMAT_JSON] = &format_json, [FORMAT_JSONL] = &format_jsonl,
+    [FORMAT_SRT] = &format_srt, [FORMAT_VTT] = &format_vtt,   [FORMAT_TSV] = &format_tsv,
+    [FORMAT_CSV] = &format_csv, [FORMAT_LRC] = &format_lrc,
 };
 
-const char *const out_format_names[OUT_FORMATS + 1] = {
-    "txt", "json", "jsonl", "srt", "vtt", "tsv", "csv", "lrc", NULL
-};
+const char *format_name(size_t i) { return i < FORMAT_COUNT ? format_all[i]->name : NULL; }
 
-bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_segments)
+bool format_put_result(FILE *f, const format_writer *format, const format_item *item, bool with_segments)
 {
     bool good = true;
     size_t n = with_segments && format->segment && item->result ? qasr_result_segment_count(item->result) : 0;
@@ -25,11 +24,11 @@ bool out_put_result(FILE *f, const out_format *format, const out_item *item, boo
     return good || message_fail("out of memory");
 }
 
-bool out_put_whole(FILE *f, const out_format *format, const out_item *item)
+bool format_put_whole(FILE *f, const format_writer *format, const format_item *item)
 {
     if (format->begin)
         format->begin(f, 1);
-    bool good = out_put_result(f, format, item, true);
+    bool good = format_put_result(f, format, item, true);
     if (format->end)
         format->end(f, 1);
     return good;
@@ -42,7 +41,7 @@ static bool put_subtitles(const qasr_segment *p, const subtitle_limits *limits, 
                           limits, show, user);
 }
 
-bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
+bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
     bool good = true;
     for (size_t i = 0; good && item->result && i < qasr_result_segment_count(item->result); i++)
@@ -61,7 +60,7 @@ static void put_time(FILE *f, uint64_t ms, char mark)
             mark, ms % 1000);
 }
 
-void out_put_times(FILE *f, double start_s, double end_s, char mark)
+void format_put_times(FILE *f, double start_s, double end_s, char mark)
 {
     const uint64_t start = milliseconds(start_s), end = milliseconds(end_s);
     put_time(f, start, mark);

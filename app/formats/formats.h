@@ -1,4 +1,4 @@
-/* The formats of transcripts: a small table of functions each. */
+/* The formats of transcripts: a small table of functions for each. */
 #ifndef QASR_APP_FORMATS_FORMATS_H
 #define QASR_APP_FORMATS_FORMATS_H
 
@@ -9,10 +9,10 @@
 #include "app/formats/subtitle.h"
 #include "qasr/qasr.h"
 
-typedef struct out_item {
+typedef struct format_item {
     const char *file;
-    int channel;          /* of the file; 0: all of it is in this one result */
-    const char *detected; /* language that was heard before one was forced; NULL: nobody listened */
+    int channel;          /* of the file; 0: all channels in one result */
+    const char *detected; /* language detected before one was forced; NULL: not detected */
     const subtitle_limits *limits;
     const qasr_model *model;
     const char *model_path;
@@ -20,36 +20,48 @@ typedef struct out_item {
     const qasr_result *result; /* NULL: the file failed */
     const char *error;         /* then its message */
     double load_s;
-    size_t index, n_files; /* which of how many */
-} out_item;
+    size_t index, n_files; /* position and number of files */
+} format_item;
 
-/* A stream is begin, for each file its segments and then item, end; a NULL function writes nothing. False: there was no
+/* A stream is begin, then for each file its segments and item, then end; a NULL function writes nothing. False: out of
  * memory. */
-typedef struct out_format {
-    const char *name; /* also the ending of file names */
-    bool holds_many;  /* one stream may have the results of several files */
-    bool as_it_comes; /* segments are written when they are there, as readers can tell those of a file that never ended;
-                         else all of a file when it is done */
+typedef struct format_writer {
+    const char *name; /* also the file extension */
+    bool holds_many;  /* one stream may contain the results of several files */
+    bool as_it_comes; /* write segments as they come, since readers can recognize an incomplete file; else a file's
+                         segments when it is done */
     void (*begin)(FILE *f, size_t n_files);
-    bool (*segment)(FILE *f, const out_item *item, const qasr_segment *segment); /* item without its result */
-    bool (*item)(FILE *f, const out_item *item);
+    bool (*segment)(FILE *f, const format_item *item, const qasr_segment *segment); /* the item has no result yet */
+    bool (*item)(FILE *f, const format_item *item);
     void (*end)(FILE *f, size_t n_files);
-} out_format;
+} format_writer;
 
-extern const out_format out_txt, out_json, out_jsonl, out_srt, out_vtt, out_tsv, out_csv, out_lrc;
+extern const format_writer format_txt, format_json, format_jsonl, format_srt, format_vtt, format_tsv, format_csv,
+    format_lrc;
 
-/* All of them, as bits of a set: bit i is out_formats[i], named out_format_names[i], which ends with NULL. */
-enum { OUT_TXT, OUT_JSON, OUT_JSONL, OUT_SRT, OUT_VTT, OUT_TSV, OUT_CSV, OUT_LRC, OUT_FORMATS };
-extern const out_format *const out_formats[OUT_FORMATS];
-extern const char *const out_format_names[OUT_FORMATS + 1];
+/* All of them; a set of formats has bit i for format_all[i]. */
+enum {
+    FORMAT_TXT,
+    FORMAT_JSON,
+    FORMAT_JSONL,
+    FORMAT_SRT,
+    FORMAT_VTT,
+    FORMAT_TSV,
+    FORMAT_CSV,
+    FORMAT_LRC,
+    FORMAT_COUNT
+};
+extern const format_writer *const format_all[FORMAT_COUNT];
+const char *format_name(size_t i); /* NULL after the last */
 
-/* The segments of a result, then the result; and all of a stream with one result. False without memory (printed). */
-bool out_put_result(FILE *f, const out_format *format, const out_item *item, bool with_segments);
-bool out_put_whole(FILE *f, const out_format *format, const out_item *item);
+/* Writes the segments of a result, then the result; format_put_whole writes a whole stream with one result. False
+ * without memory (printed). */
+bool format_put_result(FILE *f, const format_writer *format, const format_item *item, bool with_segments);
+bool format_put_whole(FILE *f, const format_writer *format, const format_item *item);
 
-/* Subtitles of a result, each segment's from the first to the last sound in it. False without memory. */
-bool out_subtitles(const out_item *item, const subtitle_limits *limits, subtitle_fn show, void *user);
-/* "00:00:01,500 --> 00:00:02,000" and the end of the line, with that decimal mark; at least a millisecond. */
-void out_put_times(FILE *f, double start_s, double end_s, char mark);
+/* Subtitles of a result; those of a segment span its speech. False without memory. */
+bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user);
+/* "00:00:01,500 --> 00:00:02,000" and a newline, with the given decimal mark; lasts at least a millisecond. */
+void format_put_times(FILE *f, double start_s, double end_s, char mark);
 
 #endif

@@ -26,7 +26,7 @@ static json_t *words_of(const qasr_segment *p)
     return list;
 }
 
-/* How sure the model was of its answer. */
+/* Confidence of tokens and words. */
 static void add_scores(json_t *o, const qasr_segment *p)
 {
     json_t *log_probabilities = json_array(), *entropies = json_array();

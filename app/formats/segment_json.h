@@ -9,7 +9,7 @@
 
 struct json_t; /* jansson.h: for the .c files */
 
-/* Adds what is known of a segment to an object; with scores what the model thought of its answer. */
+/* Adds a segment's fields to an object, including confidence if the segment has scores. */
 void segment_json_add(struct json_t *o, const qasr_segment *p);
 struct json_t *segment_json_tokens(const int32_t *ids, size_t n);
 

@@ -1,13 +1,13 @@
-/* See subtitle.h. Text is a row of units, which are not broken: words, or single characters of scripts without spaces
- * with the punctuation that belongs to them. A subtitle takes as many units as fit its lines and its time, then gives
- * back those after the last good place to stop. */
+/* See subtitle.h. Text is a sequence of unbreakable units: words, or single characters of scripts without spaces with
+ * their punctuation. A subtitle takes as many units as fit its lines and duration, then gives up those after the last
+ * good place to stop. */
 #include "app/formats/subtitle.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
-typedef enum mark { MARK_NONE, MARK_CLAUSE, MARK_SENTENCE } mark; /* what a unit ends with */
+typedef enum mark { MARK_NONE, MARK_CLAUSE, MARK_SENTENCE } mark; /* punctuation at the end of a unit */
 
 typedef struct unit {
     size_t begin, end; /* bytes of the text */
@@ -29,10 +29,10 @@ typedef struct subtitle {
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
-/* A code point that does not continue the character before it. */
+/* A grapheme cluster. */
 typedef struct character {
     utf8proc_int32_t cp;
-    size_t end; /* of it and what continues it, in bytes of the text */
+    size_t end; /* byte offset of its end */
     int width;
 } character;
 
@@ -65,8 +65,8 @@ static bool is_space(utf8proc_int32_t cp)
            kind == UTF8PROC_CATEGORY_ZP || kind == UTF8PROC_CATEGORY_CC || cp == 0x200B;
 }
 
-/* Of scripts that are written without spaces and may be broken between any two characters: Han, Kana, Bopomofo, their
- * symbols. */
+/* True for scripts without spaces, which may be broken between any two characters: Han, Kana, Bopomofo, their symbols.
+ */
 static bool is_cjk(utf8proc_int32_t cp)
 {
     return (cp >= 0x2E80 && cp <= 0x312F) || (cp >= 0x31A0 && cp <= 0x4DBF) || (cp >= 0x4E00 && cp <= 0x9FFF) ||
@@ -81,7 +81,7 @@ static bool contains(const utf8proc_int32_t *set, utf8proc_int32_t cp)
     return *set != 0;
 }
 
-/* No line begins with these: closing punctuation, signs that go on with a character, small kana. */
+/* Must not begin a line: closing punctuation, prolonged sound and iteration marks, small kana. */
 static bool sticks_to_previous(utf8proc_int32_t cp)
 {
     static const utf8proc_int32_t small_kana[] = { 0x3041, 0x3043, 0x3045, 0x3047, 0x3049, 0x3063, 0x3083,
@@ -98,7 +98,7 @@ static bool sticks_to_previous(utf8proc_int32_t cp)
     }
 }
 
-/* No line ends with these. */
+/* Must not end a line. */
 static bool sticks_to_next(utf8proc_int32_t cp)
 {
     utf8proc_category_t kind = utf8proc_category(cp);
@@ -110,7 +110,7 @@ static bool may_break(utf8proc_int32_t before, utf8proc_int32_t after)
     return (is_cjk(before) || is_cjk(after)) && !sticks_to_next(before) && !sticks_to_previous(after);
 }
 
-/* What a character says about the end of its unit; quotes and brackets say nothing. */
+/* How a character marks the end of its unit; quotes and brackets keep the mark before them. */
 static mark mark_of(utf8proc_int32_t cp, mark before)
 {
     static const utf8proc_int32_t sentence[] = { '.',    '!',    '?',    0x2026, 0x3002, 0xFF01, 0xFF1F,
@@ -127,12 +127,12 @@ static mark mark_of(utf8proc_int32_t cp, mark before)
 
 /* ---- units ----------------------------------------------------------------------------------- */
 
-/* s->units has room for one per byte. A character begins a new unit after a space, where a break may be, and where the
- * unit would be wider than a line. */
+/* s->units has room for one per byte. A character begins a new unit after a space, where a break is allowed, and where
+ * the unit would become wider than a line. */
 static void find_units(subtitle *s)
 {
     size_t n = strlen(s->text);
-    utf8proc_int32_t before = 0; /* 0: a space, or nothing */
+    utf8proc_int32_t before = 0; /* 0: a space, or the beginning */
     for (size_t at = 0; at < n;) {
         character c = read_character(s->text, at, n);
         unit *u = s->n ? &s->units[s->n - 1] : NULL;
@@ -155,13 +155,13 @@ static void find_units(subtitle *s)
     }
 }
 
-/* n: the end. */
+/* i == n: the end. */
 static size_t characters_before(const subtitle *s, size_t i)
 {
     return i < s->n ? s->units[i].n_before : s->n_characters;
 }
 
-/* When the i-th unit begins; n: the end. */
+/* Time at which the i-th unit begins; i == n: the end. */
 static double begin_of(const subtitle *s, size_t i)
 {
     return s->start_s + (s->end_s - s->start_s) * (double)characters_before(s, i) / (double)s->n_characters;
@@ -169,7 +169,7 @@ static double begin_of(const subtitle *s, size_t i)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The line that begins with the i-th unit and is at most that wide: the unit behind it. */
+/* The end of the line that begins with the i-th unit, at most max_width wide. */
 static size_t end_of_line(const subtitle *s, size_t i, size_t end, int max_width)
 {
     int width = s->units[i].width;
@@ -189,7 +189,7 @@ static int count_lines(const subtitle *s, size_t i, size_t end, int max_width)
     return n;
 }
 
-/* How far a subtitle can go from the i-th unit on. */
+/* The furthest end of a subtitle that begins with the i-th unit. */
 static size_t find_room(const subtitle *s, size_t i)
 {
     size_t end = i, fits;
@@ -200,7 +200,7 @@ static size_t find_room(const subtitle *s, size_t i)
     return fits;
 }
 
-/* Where to stop instead of at end, when that would leave little of the sentence for the next subtitle: in the middle.
+/* Splits a sentence in the middle if stopping at end would leave little of it for the next subtitle.
  */
 static size_t share_with_next(const subtitle *s, size_t i, size_t end)
 {

@@ -1,4 +1,4 @@
-/* The results of 'qasr bench' as Markdown tables or as JSON. */
+/* The report of 'qasr bench' as Markdown tables or as JSON. */
 #include "cli/bench/bench.h"
 
 #include <jansson.h>
@@ -32,7 +32,7 @@ static const char *origin(const bench_row *r)
                               : "GGUF of the model directory";
 }
 
-/* Which weights the scheme is applied to. */
+/* The weights that are quantized. */
 static const char *scope(const bench_row *r) { return r->variant->qtype ? "decoder" : "none"; }
 
 static void print_row(FILE *f, const bench_row *r, int n_tokens)
@@ -111,11 +111,10 @@ static void md_report(FILE *f, const bench_report *r)
     fprintf(f,
             "Limits are medians of %zu measurements, before each run and after the last; times and memory are medians "
             "of %d "
-            "%s, each in a process of its own",
+            "%s, each in a separate process",
             r->n_limits, r->repeat, r->repeat == 1 ? "run" : "runs");
     if (r->warm_up)
-        fprintf(f, ", after %d transcription%s that %s not measured", r->warm_up, r->warm_up == 1 ? "" : "s",
-                r->warm_up == 1 ? "is" : "are");
+        fprintf(f, ", after %d unmeasured transcription%s", r->warm_up, r->warm_up == 1 ? "" : "s");
     fputs(". MB and GB are 10^6 and 10^9 bytes.\n", f);
     fprintf(
         f,

@@ -1,4 +1,4 @@
-/* One run of 'qasr bench', in a process of its own: a job in, a sample out. */
+/* One run of 'qasr bench', in a separate process: turns a job into a sample. */
 #include "cli/bench/bench.h"
 
 #include <math.h>
@@ -19,10 +19,9 @@ static bool fail(const qasr_error *err)
     return false;
 }
 
-/* ---- sound ----------------------------------------------------------------------------------- */
+/* ---- audio ----------------------------------------------------------------------------------- */
 
-/* Four syllables a second, of a voice of 140 Hz with some noise: enough for the time it takes, which does not depend
- * on what is said. */
+/* Four syllables per second of a 140 Hz voice with some noise: speed does not depend on what is said. */
 static void make_signal(float *pcm, size_t n)
 {
     const double turn = 2 * acos(-1);
@@ -38,7 +37,7 @@ static void make_signal(float *pcm, size_t n)
     }
 }
 
-/* Free *pcm with qasr_audio_free if there is a file, else with free. */
+/* Free with free_audio. */
 static bool get_audio(const bench_job *job, float **pcm, size_t *n)
 {
     qasr_error err;
@@ -46,10 +45,8 @@ static bool get_audio(const bench_job *job, float **pcm, size_t *n)
         return qasr_audio_load(pcm, n, job->audio, &err) == QASR_OK || fail(&err);
     *n = (size_t)(job->seconds * RATE);
     *pcm = malloc(*n * sizeof **pcm);
-    if (!*pcm) {
-        message_print("out of memory");
-        return false;
-    }
+    if (!*pcm)
+        return message_fail("out of memory");
     make_signal(*pcm, *n);
     return true;
 }
@@ -62,27 +59,21 @@ static void free_audio(const bench_job *job, float *pcm)
         free(pcm);
 }
 
-/* ---- before the runs ------------------------------------------------------------------------- */
+/* ---- preparation ----------------------------------------------------------------------------- */
 
 static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_error *err)
 {
-    qasr_model_options options = QASR_MODEL_OPTIONS_INIT;
+    qasr_model_options options = job->model_options;
     options.decoder_weights = job->gguf ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
     options.decoder_gguf = job->gguf;
-    options.no_mmap = job->no_mmap;
-    options.mlock = job->mlock;
     return qasr_model_open(model, job->model, &options, err);
 }
 
 static bool check_length(const char *file, size_t n)
 {
-    char message[512];
-    if (n > 0 && n <= (size_t)QASR_LONGEST_SEGMENT_S * RATE)
-        return true;
-    snprintf(message, sizeof message, "'%s' has %.1f s of sound, expected more than 0 and at most %d s", file,
-             (double)n / RATE, QASR_LONGEST_SEGMENT_S);
-    message_print(message);
-    return false;
+    return (n > 0 && n <= (size_t)QASR_LONGEST_SEGMENT_S * RATE) ||
+           message_fail("'%s' has %.1f s of audio, expected more than 0 and at most %d s", file, (double)n / RATE,
+                        QASR_LONGEST_SEGMENT_S);
 }
 
 bool bench_check(const void *arg, FILE *result)
@@ -106,7 +97,7 @@ bool bench_limits(const void *arg, FILE *result)
     const bench_job *job = arg;
     qasr_error err;
     qasr_limits limits = QASR_LIMITS_INIT;
-    if (qasr_measure_limits(&limits, job->n_threads, &err) != QASR_OK)
+    if (qasr_measure_limits(&limits, job->session_options.n_threads, &err) != QASR_OK)
         return fail(&err);
     return fwrite(&limits, sizeof limits, 1, result) == 1;
 }
@@ -128,7 +119,7 @@ bool bench_quantize(const void *arg, FILE *result)
     options.output = job->gguf;
     options.qtype = job->variant->qtype;
     options.quantize_embeddings = job->variant->quantize_embeddings;
-    options.n_threads = job->n_threads;
+    options.n_threads = job->session_options.n_threads;
     options.on_progress = on_progress;
     options.user = &bar;
     (void)result;
@@ -140,27 +131,28 @@ bool bench_quantize(const void *arg, FILE *result)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-/* Every copy is encoded and prefilled; the weights that a decoding pass reads are shared, keys and values are not. */
+/* Each copy is encoded and prefilled separately; a decoding pass shares weights, but not keys and values. */
 static void fill_cost(bench_sample *s, const bench_job *job, const qasr_cost *w)
 {
     uint64_t kv_bytes = w->kv_bytes_per_position * (w->n_prompt_tokens + (size_t)job->n_tokens / 2);
     s->weights_mb = (double)w->weights_bytes / 1e6;
-    s->encode_gop = w->encode_gop * job->batch;
-    s->prefill_gop = w->prefill_gop * job->batch;
-    s->decode_gb = ((double)(w->decode_bytes_per_token - kv_bytes) / job->batch + (double)kv_bytes) / 1e9;
+    s->encode_gop = w->encode_gop * job->session_options.batch;
+    s->prefill_gop = w->prefill_gop * job->session_options.batch;
+    s->decode_gb =
+        ((double)(w->decode_bytes_per_token - kv_bytes) / job->session_options.batch + (double)kv_bytes) / 1e9;
     snprintf(s->embedding_type, sizeof s->embedding_type, "%s", w->embedding_type);
     snprintf(s->encode_precision, sizeof s->encode_precision, "%s", w->encode_precision);
     snprintf(s->prefill_precision, sizeof s->prefill_precision, "%s", w->prefill_precision);
 }
 
-/* The copies of the sound, and what comes of them. */
+/* The copies of the audio and their results. */
 typedef struct copies {
     const float *pcm;
     size_t n_samples;
     int n_left;
     qasr_timings sum;
     qasr_result *first; /* freed by the owner */
-    qasr_error error;   /* of the first that failed */
+    qasr_error error;   /* of the first failed copy */
 } copies;
 
 static int next_copy(void *user, qasr_clip *clip)
@@ -202,9 +194,9 @@ static void fill_times(bench_sample *s, const qasr_timings *t)
     s->mel_s = t->mel_s;
     s->encode_s = t->encode_s;
     s->prefill_s = t->prefill_s;
-    s->decode_ms = out_ms_per_token(t);
+    s->decode_ms = metrics_ms_per_token(t);
     s->total_s = t->total_s;
-    s->peak_rss_mb = out_peak_rss_mb() * 1024 * 1024 / 1e6;
+    s->peak_rss_mb = metrics_peak_rss_mb() * 1024 * 1024 / 1e6;
 }
 
 static qasr_status transcribe_copies(const bench_job *job, qasr_session *session, copies *c, qasr_error *err)
@@ -222,7 +214,7 @@ static qasr_status transcribe_copies(const bench_job *job, qasr_session *session
     return c->error.status;
 }
 
-/* Times come from the last transcription; the work is counted after it. */
+/* Times are those of the last transcription; the work is counted after it. */
 static qasr_status measure(const bench_job *job, qasr_session *session, const float *pcm, size_t n,
                            qasr_result **result, bench_sample *s, qasr_error *err)
 {
@@ -231,7 +223,7 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     qasr_status status = QASR_OK;
     for (int i = 0; i <= job->warm_up && status == QASR_OK; i++) {
         qasr_result_free(*result);
-        c = (copies){ .pcm = pcm, .n_samples = n, .n_left = job->batch };
+        c = (copies){ .pcm = pcm, .n_samples = n, .n_left = job->session_options.batch };
         status = transcribe_copies(job, session, &c, err);
         *result = c.first;
     }
@@ -260,17 +252,12 @@ bool bench_transcribe(const void *arg, FILE *to)
     qasr_result *result = NULL;
     float *pcm = NULL;
     size_t n = 0;
-    qasr_session_options options = QASR_SESSION_OPTIONS_INIT;
-    options.n_threads = job->n_threads;
-    options.batch = job->batch;
-    options.kv_type = job->kv_type;
-    options.device = job->device;
     if (!get_audio(job, &pcm, &n))
         return false;
     double start = progress_now_s();
     qasr_status status = open_model(&model, job, &err);
     if (status == QASR_OK)
-        status = qasr_session_open(&session, model, &options, &err);
+        status = qasr_session_open(&session, model, &job->session_options, &err);
     s.load_s = progress_now_s() - start;
     if (status == QASR_OK)
         status = measure(job, session, pcm, n, &result, &s, &err);

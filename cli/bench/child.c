@@ -1,4 +1,4 @@
-/* A function in, what it wrote out, with a process between them. */
+/* See child.h. */
 #include "cli/bench/child.h"
 
 #include <errno.h>
@@ -46,14 +46,6 @@ static void block_signals(int how)
     sigprocmask(how, &set, NULL);
 }
 
-static bool fail(const char *what)
-{
-    char message[256];
-    snprintf(message, sizeof message, "%s: %s", what, strerror(errno));
-    message_print(message);
-    return false;
-}
-
 static _Noreturn void run_child(child_fn fn, const void *arg, int fd)
 {
     set_handlers(SIG_DFL);
@@ -61,10 +53,10 @@ static _Noreturn void run_child(child_fn fn, const void *arg, int fd)
     FILE *f = fdopen(fd, "wb");
     bool good = f && fn(arg, f);
     good = f && fclose(f) == 0 && good;
-    _exit(good ? 0 : 1); /* the output of the parent is not ours to flush */
+    _exit(good ? 0 : 1); /* the parent flushes its own buffered output */
 }
 
-/* All bytes up to the end; NULL when there is no memory or on a failed read. */
+/* All bytes up to the end; NULL without memory or on a failed read. */
 static char *read_all(int fd, size_t *size)
 {
     size_t room = 4096;
@@ -91,11 +83,11 @@ static char *read_all(int fd, size_t *size)
     return NULL;
 }
 
-/* Exit status as of waitpid, of a child that has closed its end of the pipe: it is about to end. */
+/* Exit status as of waitpid, of a child that has closed its end of the pipe and is about to end. */
 static int wait_for(pid_t pid)
 {
     int status = 1;
-    block_signals(SIG_BLOCK); /* once it is reaped, its number is no longer ours to signal */
+    block_signals(SIG_BLOCK); /* once it is reaped, its pid must not be signalled any more */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     running = 0;
@@ -103,7 +95,7 @@ static int wait_for(pid_t pid)
     return status;
 }
 
-/* Gives the end of the pipe to read, -1 on failure. */
+/* Returns the read end of the pipe, -1 on failure. */
 static int start(child_fn fn, const void *arg)
 {
     int fd[2];
@@ -128,7 +120,7 @@ bool child_run(child_fn fn, const void *arg, char **data, size_t *size)
 {
     int fd = start(fn, arg);
     if (fd < 0)
-        return interrupted ? false : fail("cannot start a process");
+        return interrupted ? false : message_fail("cannot start a process: %s", strerror(errno));
     pid_t pid = running;
     *data = read_all(fd, size);
     bool read_well = *data != NULL;
@@ -139,10 +131,8 @@ bool child_run(child_fn fn, const void *arg, char **data, size_t *size)
     free(*data);
     *data = NULL;
     if (WIFSIGNALED(status) && !interrupted) {
-        char message[128];
-        snprintf(message, sizeof message, "a run was ended by signal %d (%s)%s", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)), WTERMSIG(status) == SIGKILL ? ": out of memory?" : "");
-        message_print(message);
+        message_fail("a run was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                     WTERMSIG(status) == SIGKILL ? ": out of memory?" : "");
     } else if (!read_well && !interrupted) {
         message_print("out of memory");
     }
@@ -159,7 +149,7 @@ bool child_run_fixed(child_fn fn, const void *arg, void *result, size_t size)
     if (whole && size > 0)
         memcpy(result, data, size);
     if (!whole)
-        message_print("a run ended without its result");
+        message_print("a run ended without a result");
     free(data);
     return whole;
 }

@@ -1,7 +1,6 @@
-/* qasr bench: how fast a model runs here with its decoder stored in several ways, against what the machine can do.
- * Every run is a process of its own, so that its memory and its load time are nobody else's; this one opens
- * nothing. The variants take turns, and the limits are measured between the runs, so that what changes on a shared
- * machine changes for all. */
+/* qasr bench: speed of a model on this machine with its decoder stored in several ways, against the limits of the
+ * machine. Each run is a separate process, so that memory and load time are its own; the parent opens nothing. Variants
+ * take turns, and limits are measured between the runs, so that load changes on a shared machine affect all alike. */
 #include <dirent.h>
 #include <limits.h>
 #include <math.h>
@@ -17,16 +16,15 @@
 #include "cli/bench/bench.h"
 #include "cli/bench/child.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
-    const char *model, *audio, *variants, *batches, *output, *device;
-    double seconds;
-    int n_tokens, repeat, warm_up, n_threads, kv_type, limits, format, no_mmap, mlock;
+    bench_job job; /* what all runs have in common */
+    const char *variants, *batches, *output;
+    int repeat, limits, format;
 } args;
 
-static const char *const format_names[] = { "md", "json", NULL };
-static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
-static const bench_format *const formats[] = { &bench_md, &bench_json };
+static const bench_format *const formats[] = { &bench_md, &bench_json }; /* in the order of report_md_json */
 
 enum {
     DEFAULT_SECONDS = 30,
@@ -36,47 +34,40 @@ enum {
     MAX_BATCHES = 8,
     MAX_BATCH = 64
 };
-static const char default_variants[] = "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb";
+#define DEFAULT_VARIANTS "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb"
 static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
-    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
-      offsetof(args, model) },
+    CHECKPOINT_OPT(offsetof(args, job.model)),
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
-      offsetof(args, audio) },
-    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, seconds), NULL,
+      offsetof(args, job.audio) },
+    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, job.seconds), NULL,
       0.5, QASR_LONGEST_SEGMENT_S },
-    { "tokens", 'n', "N", "decode exactly so many tokens (default 100)", OPT_INT, offsetof(args, n_tokens), NULL, 2,
+    { "tokens", 'n', "N", "decode exactly N tokens (default 100)", OPT_INT, offsetof(args, job.n_tokens), NULL, 2,
       10000 },
     { "variants", 'v', "LIST",
-      "of fp (safetensors), the types and mixes that 'qasr quantize' takes, and those with +emb: "
-      "embeddings quantized too (default fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb)",
+      "of fp (safetensors), the types and mixes of 'qasr quantize', and those with +emb: "
+      "embeddings quantized too (default " DEFAULT_VARIANTS ")",
       OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST",
-      "decode so many copies of the sound together, each number in the list for each variant (default 1)", OPT_STRING,
+      "numbers of copies of the audio to decode together; each variant runs with each number (default 1)", OPT_STRING,
       offsetof(args, batches) },
-    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type),
-      kv_types },
-    { "device", 0, "DEVICE",
-      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
-      offsetof(args, device) },
-    { "repeat", 'r', "N", "runs of each variant, of which medians are shown (default 3)", OPT_INT,
-      offsetof(args, repeat), NULL, 1, 1000 },
+    KV_TYPE_OPT(offsetof(args, job.session_options.kv_type)),
+    DEVICE_OPT(offsetof(args, job.session_options.device)),
+    { "repeat", 'r', "N", "runs of each variant; the report shows medians (default 3)", OPT_INT, offsetof(args, repeat),
+      NULL, 1, 1000 },
     { "warm-up", 'w', "N",
       "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels", OPT_INT,
-      offsetof(args, warm_up), NULL, 0, 1000 },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
-      1, 1024 },
-    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG,
-      offsetof(args, no_mmap) },
-    { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
-    { "limits", 0, NULL, "only measure what the machine can do: no model, no runs", OPT_FLAG, offsetof(args, limits) },
-    { "format", 'f', "FORMAT", "output format (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the result there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
+      offsetof(args, job.warm_up), NULL, 0, 1000 },
+    THREADS_OPT(offsetof(args, job.session_options.n_threads)),
+    MEMORY_OPTS(offsetof(args, job.model_options)),
+    { "limits", 0, NULL, "only measure the limits of the machine: no model, no runs", OPT_FLAG,
+      offsetof(args, limits) },
+    MD_JSON_OPT(offsetof(args, format)),
+    OUTPUT_OPT(offsetof(args, output)),
 };
 
-/* A variant with a batch that was asked for, and what is known of it. */
+/* A variant with a batch, and its measurements. */
 typedef struct entry {
     bench_row row;
     char *gguf;            /* NULL: safetensors; the same string in all entries of a variant */
@@ -94,14 +85,10 @@ typedef struct bench {
     size_t n_batches;
     qasr_limits *limits; /* [n_limits]: before each run and after the last */
     size_t n_limits;
-    char tmp[PATH_MAX]; /* directory for what is quantized here; empty: none yet */
+    char tmp[PATH_MAX]; /* temporary directory for quantized decoders; empty: none yet */
 } bench;
 
-static bool out_of_memory(void)
-{
-    message_print("out of memory");
-    return false;
-}
+static bool out_of_memory(void) { return message_fail("out of memory"); }
 
 /* ---- usage ----------------------------------------------------------------------------------- */
 
@@ -110,7 +97,7 @@ static bool is_word(const char *word, const char *text, size_t len)
     return strlen(word) == len && strncasecmp(word, text, len) == 0;
 }
 
-/* False: text [len] names no variant. */
+/* False if text [len] does not name a variant. */
 static bool read_variant(bench_variant *v, const char *text, size_t len)
 {
     size_t n = sizeof embeddings_suffix - 1;
@@ -129,8 +116,8 @@ static int unknown_variant(const char *text, size_t len)
     size_t n = 0;
     for (size_t i = 0; i < qasr_qtype_count() && n < sizeof names; i++)
         n += (size_t)snprintf(names + n, sizeof names - n, ", %s", qasr_qtype_name(i));
-    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected some of %s%s, and all but fp with %s",
-                           (int)len, text, fp_name, names, embeddings_suffix);
+    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected %s%s, or any but fp with %s", (int)len, text,
+                           fp_name, names, embeddings_suffix);
 }
 
 static int add_variant(bench *b, const char *text, size_t len)
@@ -171,7 +158,7 @@ static int parse_batches(bench *b, const char *list)
     }
 }
 
-/* Each with all batches. */
+/* Adds each variant with all batches. */
 static int parse_variants(bench *b, const char *list)
 {
     for (const char *p = list;; p++) {
@@ -187,26 +174,29 @@ static int parse_variants(bench *b, const char *list)
 
 static int check_args(const args *a)
 {
-    if (a->limits && (a->model || a->audio || a->seconds > 0 || a->n_tokens || a->variants || a->batches ||
-                      a->kv_type || a->device || a->repeat || a->warm_up || a->no_mmap || a->mlock))
+    const bench_job *j = &a->job;
+    const bool has_run_options = j->model || j->audio || j->seconds > 0 || j->n_tokens || j->warm_up ||
+                                 j->session_options.kv_type || j->session_options.device || j->model_options.no_mmap ||
+                                 j->model_options.mlock || a->variants || a->batches || a->repeat;
+    if (a->limits && has_run_options)
         return opt_usage_error(&cmd_bench,
-                               "--limits measures the machine only, it goes with --threads, --format and --output");
-    if (a->audio && a->seconds > 0)
-        return opt_usage_error(&cmd_bench, "--seconds is the length of a generated signal, it contradicts --audio");
-    if (a->audio && strcmp(a->audio, "-") == 0)
+                               "--limits measures only the machine, and takes only --threads, --format and --output");
+    if (j->audio && j->seconds > 0)
+        return opt_usage_error(&cmd_bench, "--seconds contradicts --audio: it is the length of the generated signal");
+    if (j->audio && strcmp(j->audio, "-") == 0)
         return opt_usage_error(&cmd_bench,
-                               "--audio '-': every run reads the sound, which standard input gives only once");
-    if (a->audio && out_is_input(a->output, a->audio))
-        return opt_usage_error(&cmd_bench, "--output '%s' is the audio file to be read", a->output);
+                               "--audio '-': every run reads the audio, and standard input can be read only once");
+    if (j->audio && out_is_input(a->output, j->audio))
+        return opt_usage_error(&cmd_bench, "--output '%s' is also the --audio file", a->output);
     return EXIT_DONE;
 }
 
 static void set_defaults(args *a)
 {
-    a->seconds = a->seconds > 0 ? a->seconds : DEFAULT_SECONDS;
-    a->n_tokens = a->n_tokens ? a->n_tokens : DEFAULT_TOKENS;
+    a->job.seconds = a->job.seconds > 0 ? a->job.seconds : DEFAULT_SECONDS;
+    a->job.n_tokens = a->job.n_tokens ? a->job.n_tokens : DEFAULT_TOKENS;
     a->repeat = a->repeat ? a->repeat : DEFAULT_REPEAT;
-    a->variants = a->variants ? a->variants : default_variants;
+    a->variants = a->variants ? a->variants : DEFAULT_VARIANTS;
     a->batches = a->batches ? a->batches : "1";
 }
 
@@ -214,7 +204,7 @@ static void set_defaults(args *a)
 
 static bool make_tmp(bench *b)
 {
-    char path[PATH_MAX], message[PATH_MAX + 128];
+    char path[PATH_MAX];
     const char *base = getenv("TMPDIR");
     base = base && *base ? base : "/tmp";
     if (realpath(base, path) && strlen(path) + sizeof "/qasr-bench-XXXXXX" <= sizeof b->tmp) {
@@ -223,13 +213,10 @@ static bool make_tmp(bench *b)
             return true;
         b->tmp[0] = 0;
     }
-    snprintf(message, sizeof message,
-             "cannot make a directory for temporary files in '%s': set TMPDIR to one that can be written", base);
-    message_print(message);
-    return false;
+    return message_fail("cannot create a temporary directory in '%s': set TMPDIR to a writable directory", base);
 }
 
-/* With everything in it: an interrupted run may have left a half-written file. */
+/* With its contents: an interrupted run may have left a partial file. */
 static void remove_tmp(bench *b)
 {
     DIR *dir = b->tmp[0] ? opendir(b->tmp) : NULL;
@@ -256,19 +243,11 @@ static char *gguf_path(const char *dir, const bench_variant *v)
 
 static bench_job job_of(const bench *b, const entry *e)
 {
-    return (bench_job){ .model = b->a->model,
-                        .audio = b->a->audio,
-                        .seconds = b->a->seconds,
-                        .n_tokens = b->a->n_tokens,
-                        .n_threads = b->a->n_threads,
-                        .batch = e ? e->row.batch : 1,
-                        .kv_type = kv_types[b->a->kv_type],
-                        .device = b->a->device,
-                        .warm_up = b->a->warm_up,
-                        .no_mmap = b->a->no_mmap,
-                        .mlock = b->a->mlock,
-                        .variant = e ? e->row.variant : NULL,
-                        .gguf = e ? e->gguf : NULL };
+    bench_job job = b->a->job;
+    job.session_options.batch = e ? e->row.batch : 1;
+    job.variant = e ? e->row.variant : NULL;
+    job.gguf = e ? e->gguf : NULL;
+    return job;
 }
 
 static void show_step(const char *what, const char *variant, int n, int of)
@@ -279,13 +258,13 @@ static void show_step(const char *what, const char *variant, int n, int of)
 
 static bool run_without_result(child_fn fn, const bench_job *job) { return child_run_fixed(fn, job, NULL, 0); }
 
-/* The entry before, if it is of the same variant. */
+/* The preceding entry, if it has the same variant. */
 static const entry *same_variant(const bench *b, const entry *e)
 {
     return e > b->entries && e[-1].row.variant == e->row.variant ? e - 1 : NULL;
 }
 
-/* Finds the decoder of a variant, or makes it. */
+/* Finds the decoder of a variant, or quantizes it. */
 static bool prepare(bench *b, entry *e)
 {
     const entry *before = same_variant(b, e);
@@ -295,7 +274,7 @@ static bool prepare(bench *b, entry *e)
     }
     if (!e->row.variant->qtype || before)
         return true;
-    char *in_model = gguf_path(b->a->model, e->row.variant);
+    char *in_model = gguf_path(b->a->job.model, e->row.variant);
     bool exists = in_model && access(in_model, F_OK) == 0;
     free(in_model);
     if (!in_model || (!exists && !b->tmp[0] && !make_tmp(b)))
@@ -332,7 +311,7 @@ static bool measure(bench *b, entry *e, int index)
             e->text = strndup(data + sizeof *e->samples, size - sizeof *e->samples);
         good = e->text || out_of_memory();
     } else {
-        message_print("a run ended without its result");
+        message_print("a run ended without a result");
     }
     free(data);
     return good;
@@ -355,7 +334,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of the field at an offset of n structs of a size; scratch [n]. */
+/* Median of the double at an offset in each of n structs of the given size; scratch [n]. */
 static double median(const void *structs, size_t size, size_t offset, size_t n, double *scratch)
 {
     for (size_t i = 0; i < n; i++)
@@ -371,7 +350,7 @@ static void medians_of(bench_sample *to, const bench_sample *samples, size_t n, 
         offsetof(bench_sample, prefill_s),   offsetof(bench_sample, decode_ms), offsetof(bench_sample, total_s),
         offsetof(bench_sample, peak_rss_mb), offsetof(bench_sample, device_mb),
     };
-    *to = samples[0]; /* the others do not change from run to run */
+    *to = samples[0]; /* the other fields are the same in all runs */
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         double value = median(samples, sizeof *samples, fields[i], n, scratch);
         memcpy((char *)to + fields[i], &value, sizeof value);
@@ -397,16 +376,16 @@ double bench_matrix_limit(const qasr_limits *limits, const char *precision)
     return strcmp(precision, "bf16") == 0 ? limits->bf16_gop_s : limits->f32_gop_s;
 }
 
-/* How much of a rate a segment of work reached. */
+/* Achieved rate in percent of a limit. */
 static double percent(double work, double seconds, double rate)
 {
     return seconds > 0 && rate > 0 ? 100 * work / seconds / rate : 0;
 }
 
-/* Errors per unit of the reference; NAN: it has none, and there are errors. */
+/* Errors per unit of the reference; NAN if an empty reference has errors. */
 static double rate(uint64_t errors, uint64_t n) { return n ? (double)errors / (double)n : errors ? NAN : 0; }
 
-/* How far the text of a row is from the reference (NULL: unknown). */
+/* Error rates of a row's text against the reference (NULL: unknown). */
 static void compare_text(bench_row *row, const char *text, const char *reference)
 {
     qasr_score s = QASR_SCORE_INIT;
@@ -423,7 +402,7 @@ static void finish_row(const bench *b, entry *e, const qasr_limits *limits, cons
     bench_sample *m = &row->median;
     medians_of(m, e->samples, (size_t)b->a->repeat, scratch);
     compare_text(row, e->text, reference);
-    if (strcmp(m->device, "cpu") != 0) { /* the limits are those of the CPU */
+    if (strcmp(m->device, "cpu") != 0) { /* the limits are the CPU's */
         row->percent_encode = row->percent_prefill = row->percent_decode = NAN;
         return;
     }
@@ -444,16 +423,17 @@ static bool write_report(const bench *b, const bench_report *report)
 static bool report(bench *b)
 {
     bench_row rows[MAX_VARIANTS * MAX_BATCHES];
-    double *scratch = calloc(b->n_limits, sizeof *scratch); /* more of them than of runs of a variant */
+    double *scratch = calloc(b->n_limits, sizeof *scratch); /* more limits than runs of a variant */
     if (!scratch)
         return out_of_memory();
+    const char *kv_type = b->a->job.session_options.kv_type;
     bench_report r = { .rows = rows,
                        .n_rows = b->n,
                        .n_limits = b->n_limits,
                        .repeat = b->a->repeat,
-                       .warm_up = b->a->warm_up,
-                       .n_tokens = b->a->n_tokens,
-                       .kv_type = kv_types[b->a->kv_type] };
+                       .warm_up = b->a->job.warm_up,
+                       .n_tokens = b->a->job.n_tokens,
+                       .kv_type = kv_type ? kv_type : qasr_kv_type_name(0) };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
     const char *reference = NULL;
     for (size_t i = 0; i < b->n; i++)
@@ -492,7 +472,7 @@ static void release(bench *b)
     free(b->limits);
 }
 
-/* Tells early what would fail late: a place that cannot be written, no model, no sound. */
+/* Fails early if the output cannot be written, or the model or the audio cannot be read. */
 static bool check_places(const bench *b)
 {
     out o;
@@ -517,10 +497,9 @@ static bool bench_machine(const args *a)
 {
     out o;
     qasr_limits limits;
-    bench_job job = { .n_threads = a->n_threads };
     if (!out_open(&o, a->output))
         return false;
-    if (!child_run_fixed(bench_limits, &job, &limits, sizeof limits)) {
+    if (!child_run_fixed(bench_limits, &a->job, &limits, sizeof limits)) {
         out_abort(&o);
         return false;
     }
@@ -530,7 +509,7 @@ static bool bench_machine(const args *a)
 
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = { .job = { .model_options = QASR_MODEL_OPTIONS_INIT, .session_options = QASR_SESSION_OPTIONS_INIT } };
     bench b = { .a = &a };
     opt_result parsed = opt_parse(&cmd_bench, &a, argc, argv);
     if (parsed != OPT_PARSED)
@@ -548,10 +527,10 @@ static int run(int argc, char **argv)
     }
     char *model = NULL;
     if (!a.limits) {
-        status = models_resolve(&cmd_bench, &model, a.model);
+        status = models_resolve(&cmd_bench, &model, a.job.model);
         if (status != EXIT_DONE)
             return status;
-        a.model = model;
+        a.job.model = model;
     }
     child_catch_signals();
     bool good = a.limits ? bench_machine(&a) : bench_variants(&b);
@@ -566,11 +545,10 @@ const command cmd_bench = {
     "bench",
     "measure speed and memory against the limits of the machine",
     "[--model MODEL] [OPTIONS] | --limits [--threads N]",
-    "A variant TYPE takes model-TYPE.gguf of the model directory (TYPE+emb: model-TYPE+emb.gguf); where there is none, "
+    "A variant TYPE uses model-TYPE.gguf in the model directory (TYPE+emb: model-TYPE+emb.gguf); without such a file, "
     "the\n"
-    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Every run is a process "
-    "of\n"
-    "its own; the variants take turns. CER and WER compare the texts with that of fp, without a transcript.\n",
+    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Each run is a separate\n"
+    "process; the variants take turns. CER and WER compare the texts with that of fp, not with a reference.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

@@ -1,4 +1,4 @@
-/* qasr eval: a model over clips whose text is known, against that text and against another model (docs/evaluation.md).
+/* qasr eval: compares a model's transcripts with references and with another model (docs/evaluation.md).
  */
 #include <errno.h>
 #include <stddef.h>
@@ -13,74 +13,64 @@
 #include "app/out.h"
 #include "cli/cmd.h"
 #include "cli/eval/eval.h"
-#include "cli/segment_opt.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
-    const char *model, *decoder_gguf, *baseline, *baseline_gguf, *data, *audio_root, *exclude, *output, *details,
-        *device, *baseline_device;
-    int decoder_weights, baseline_weights, precision, baseline_precision, format; /* indices into the lists below */
-    int limit, n_threads, batch, resume, quiet;
-    const char *segment;
+    eval_job job;
+    const char *data, *audio_root, *exclude, *output, *details, *segment;
+    int baseline_precision; /* 0: as the model, else 1 + qasr_precision */
+    int limit, resume, format;
 } args;
 
-/* In the order of qasr_decoder_weights and qasr_precision. */
-static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
-static const char *const precisions[] = { "auto", "f32", NULL };
 static const char *const baseline_precisions[] = { "same", "auto", "f32", NULL };
-static const char *const format_names[] = { "md", "json", NULL };
-static const eval_format formats[] = { eval_write_md, eval_write_json };
+static const eval_format formats[] = { eval_write_md, eval_write_json }; /* in the order of report_md_json */
 
 static const opt opts[] = {
-    { "model", 'm', "MODEL", "the model to be measured: a path or the name of a pulled model", OPT_STRING,
-      offsetof(args, model) },
-    { "decoder-weights", 0, "KIND", "which of its decoder weights to use (default auto: a GGUF if there is one)",
-      OPT_CHOICE, offsetof(args, decoder_weights), decoder_weights },
-    { "decoder-gguf", 0, "NAME", "GGUF with its decoder, relative to the model directory or absolute", OPT_STRING,
-      offsetof(args, decoder_gguf) },
-    { "baseline", 0, "MODEL", "a model to compare it with: its texts, its ids, its next-token distributions",
-      OPT_STRING, offsetof(args, baseline) },
+    { "model", 'm', "MODEL", "the model to evaluate: a path or the name of a pulled model", OPT_STRING,
+      offsetof(args, job.model.path) },
+    DECODER_OPTS(offsetof(args, job.model.options)),
+    { "baseline", 0, "MODEL", "a model to compare it with: texts, token ids, next-token distributions", OPT_STRING,
+      offsetof(args, job.baseline.path) },
     { "baseline-decoder-weights", 0, "KIND", "as --decoder-weights, for the baseline", OPT_CHOICE,
-      offsetof(args, baseline_weights), decoder_weights },
+      offsetof(args, job.baseline.options.decoder_weights), decoder_weights_names },
     { "baseline-decoder-gguf", 0, "NAME", "as --decoder-gguf, for the baseline", OPT_STRING,
-      offsetof(args, baseline_gguf) },
-    { "data", 'd', "PATH",
-      "references: a table of file, language and text with tabs between, or a directory with refs.tsv", OPT_STRING,
-      offsetof(args, data) },
-    { "audio-root", 0, "DIR", "where the audio files are (default: beside the table)", OPT_STRING,
+      offsetof(args, job.baseline.options.decoder_gguf) },
+    { "data", 'd', "PATH", "references: a tab-separated table of file, language and text, or a directory with refs.tsv",
+      OPT_STRING, offsetof(args, data) },
+    { "audio-root", 0, "DIR", "directory of the audio files (default: that of the table)", OPT_STRING,
       offsetof(args, audio_root) },
-    { "exclude", 0, "GLOB", "leave out the files that match, as in '*-long-*'", OPT_STRING, offsetof(args, exclude) },
-    { "limit", 0, "N", "take the first N of the files that are left", OPT_INT, offsetof(args, limit), NULL, 1, 1e9 },
-    { "format", 'f', "FORMAT", "of the summary (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the summary there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
-    { "details", 0, "FILE", "write every clip there as it is done, a line of JSON each", OPT_STRING,
-      offsetof(args, details) },
-    { "resume", 0, NULL, "do not run clips again that are in the file of --details", OPT_FLAG, offsetof(args, resume) },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
-      1, 1024 },
-    { "batch", 'b', "N", "clips that are decoded together; 1: off (default: up to 8 in 2 GiB)", OPT_INT,
-      offsetof(args, batch), NULL, 1, 64 },
-    { "device", 0, "DEVICE",
-      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
-      offsetof(args, device) },
-    { "baseline-device", 0, "DEVICE", "the same for the baseline (default same)", OPT_STRING,
-      offsetof(args, baseline_device) },
-    { "precision", 0, "KIND", "arithmetic of encoder and prompt (default auto)", OPT_CHOICE, offsetof(args, precision),
-      precisions },
-    { "baseline-precision", 0, "KIND", "the same for the baseline (default same)", OPT_CHOICE,
+    SELECT_OPTS(offsetof(args, exclude), offsetof(args, limit)),
+    MD_JSON_OPT(offsetof(args, format)),
+    OUTPUT_OPT(offsetof(args, output)),
+    { "details", 0, "FILE", "write the results of each clip to FILE as it completes, one JSON object per line",
+      OPT_STRING, offsetof(args, details) },
+    { "resume", 0, NULL, "skip clips that are already in the --details file", OPT_FLAG, offsetof(args, resume) },
+    THREADS_OPT(offsetof(args, job.model.session_options.n_threads)),
+    BATCH_OPT(offsetof(args, job.model.session_options.batch)),
+    DEVICE_OPT(offsetof(args, job.model.session_options.device)),
+    { "baseline-device", 0, "DEVICE", "as --device, for the baseline (default: the same)", OPT_STRING,
+      offsetof(args, job.baseline.session_options.device) },
+    PRECISION_OPT(offsetof(args, job.model.session_options.precision)),
+    { "baseline-precision", 0, "KIND", "as --precision, for the baseline (default: the same)", OPT_CHOICE,
       offsetof(args, baseline_precision), baseline_precisions },
     SEGMENT_OPT(offsetof(args, segment)),
-    { "quiet", 'q', NULL, "no progress bar", OPT_FLAG, offsetof(args, quiet) },
+    { "quiet", 'q', NULL, "no progress", OPT_FLAG, offsetof(args, job.quiet) },
 };
+
+static bool contradicts(const qasr_model_options *o)
+{
+    return o->decoder_gguf && o->decoder_weights == QASR_DECODER_SAFETENSORS;
+}
 
 static int check_args(const args *a)
 {
     if (!a->data)
         return opt_usage_error(&cmd_eval, "option '--data PATH' is missing");
-    if (!a->baseline && (a->baseline_gguf || a->baseline_weights || a->baseline_precision))
+    const eval_model *baseline = &a->job.baseline;
+    if (!baseline->path &&
+        (baseline->options.decoder_gguf || baseline->options.decoder_weights || a->baseline_precision))
         return opt_usage_error(&cmd_eval, "options of the baseline need '--baseline MODEL'");
-    if ((a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS) ||
-        (a->baseline_gguf && a->baseline_weights == QASR_DECODER_SAFETENSORS))
+    if (contradicts(&a->job.model.options) || contradicts(&baseline->options))
         return opt_usage_error(&cmd_eval, "a decoder GGUF contradicts decoder weights from safetensors");
     if (a->resume && !a->details)
         return opt_usage_error(&cmd_eval, "--resume needs '--details FILE'");
@@ -89,7 +79,7 @@ static int check_args(const args *a)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* dir/name, or name if it is absolute; n: bytes of dir. NULL without memory (printed). */
+/* DIR/NAME, or NAME if it is absolute; n: bytes of dir. NULL without memory (printed). */
 static char *join(const char *dir, size_t n, const char *name)
 {
     char *path = NULL;
@@ -101,7 +91,7 @@ static char *join(const char *dir, size_t n, const char *name)
     return NULL;
 }
 
-/* The table itself. NULL without memory (printed). */
+/* The path of the table. NULL without memory (printed). */
 static char *table_path(const char *data)
 {
     struct stat st;
@@ -133,7 +123,7 @@ static void describe_model(eval_settings *s, const eval_model *m, const char *co
     eval_add_setting(s, keys[0], m->path);
     eval_add_setting(s, keys[1], qasr_model_decoder_path(m->model));
     eval_add_setting(s, keys[2], qasr_model_decoder_type(m->model));
-    eval_add_setting(s, keys[3], precisions[m->precision]);
+    eval_add_setting(s, keys[3], precision_names[m->session_options.precision]);
     if (strcmp(qasr_session_device(m->session), "cpu") != 0)
         eval_add_setting(s, keys[4], qasr_session_device(m->session));
 }
@@ -153,8 +143,9 @@ static void describe(eval_settings *s, const args *a, const eval_job *job, const
 }
 
 /* With the models open. */
-static bool run_clips(const args *a, eval_job *job, const char *table)
+static bool run_clips(args *a, const char *table)
 {
+    eval_job *job = &a->job;
     eval_settings settings = { .n = 0 };
     describe(&settings, a, job, table);
     if (a->details) {
@@ -168,69 +159,68 @@ static bool run_clips(const args *a, eval_job *job, const char *table)
     return good && eval_write(job->set, &settings, formats[a->format], a->output);
 }
 
-/* Tells early what would fail late, or overwrite what is read. */
+/* Fails early if an output cannot be written or would overwrite an input. */
 static bool check_output(const args *a, const char *table)
 {
     out o;
     if (out_is_input(a->output, table) || (a->details && out_is_input(a->output, a->details)))
-        return message_fail("--output '%s' is the file of the references or of the details", a->output);
+        return message_fail("--output '%s' is also the references or --details file", a->output);
     if (a->details && out_is_input(a->details, table))
-        return message_fail("--details '%s' is the file of the references", a->details);
+        return message_fail("--details '%s' is also the references file", a->details);
     if (!out_open(&o, a->output))
         return false;
     out_abort(&o);
     return true;
 }
 
-static bool evaluate(const args *a)
+static bool evaluate(args *a)
 {
     text_list references = { 0 };
-    eval_set set = { .with_model = true, .with_baseline = a->baseline != NULL };
-    eval_job job = { .set = &set,
-                     .n_threads = a->n_threads,
-                     .batch = a->batch,
-                     .quiet = a->quiet,
-                     .options = QASR_TRANSCRIBE_OPTIONS_INIT,
-                     .details_path = a->details };
-    segment_set(&cmd_eval, a->segment, &job.options);
-    job.model = (eval_model){ .path = a->model,
-                              .decoder_gguf = a->decoder_gguf,
-                              .decoder_weights = (qasr_decoder_weights)a->decoder_weights,
-                              .precision = (qasr_precision)a->precision,
-                              .device = a->device };
-    job.baseline =
-        (eval_model){ .path = a->baseline,
-                      .decoder_gguf = a->baseline_gguf,
-                      .decoder_weights = (qasr_decoder_weights)a->baseline_weights,
-                      .precision = (qasr_precision)(a->baseline_precision ? a->baseline_precision - 1 : a->precision),
-                      .device = a->baseline_device ? a->baseline_device : a->device };
+    eval_job *job = &a->job;
+    eval_set set = { .with_model = true, .with_baseline = job->baseline.path != NULL };
+    job->set = &set;
+    job->details_path = a->details;
     char *table = table_path(a->data);
     bool good = table && check_output(a, table) && texts_read_references(&references, table) &&
                 eval_select(&set, &references, a->limit, a->exclude) && find_audio(&set, table, a->audio_root) &&
-                eval_open_models(&job) && run_clips(a, &job, table);
-    eval_close_models(&job);
+                eval_open_models(job) && run_clips(a, table);
+    eval_close_models(job);
     eval_free(&set);
     texts_free(&references);
     free(table);
     return good;
 }
 
+/* The baseline's session takes the model's options except for its own device and precision. */
+static void set_baseline_session(args *a)
+{
+    const char *device = a->job.baseline.session_options.device;
+    qasr_session_options *session = &a->job.baseline.session_options;
+    *session = a->job.model.session_options;
+    if (device)
+        session->device = device;
+    if (a->baseline_precision)
+        session->precision = (qasr_precision)(a->baseline_precision - 1);
+}
+
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = { .job = {
+                   .model = EVAL_MODEL_INIT, .baseline = EVAL_MODEL_INIT, .options = QASR_TRANSCRIBE_OPTIONS_INIT } };
     opt_result parsed = opt_parse(&cmd_eval, &a, argc, argv);
     if (parsed != OPT_PARSED)
         return parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     char *model = NULL, *baseline = NULL;
     int status = check_args(&a);
-    if (status == EXIT_DONE && !segment_set(&cmd_eval, a.segment, &(qasr_transcribe_options){ 0 }))
+    if (status == EXIT_DONE && !segment_set(&cmd_eval, a.segment, &a.job.options))
         status = EXIT_USAGE;
     if (status == EXIT_DONE)
-        status = models_resolve(&cmd_eval, &model, a.model);
-    if (status == EXIT_DONE && a.baseline)
-        status = models_resolve(&cmd_eval, &baseline, a.baseline);
-    a.model = model;
-    a.baseline = baseline;
+        status = models_resolve(&cmd_eval, &model, a.job.model.path);
+    if (status == EXIT_DONE && a.job.baseline.path)
+        status = models_resolve(&cmd_eval, &baseline, a.job.baseline.path);
+    a.job.model.path = model;
+    a.job.baseline.path = baseline;
+    set_baseline_session(&a);
     if (status == EXIT_DONE)
         status = evaluate(&a) ? EXIT_DONE : EXIT_FAILED;
     free(model);
@@ -240,10 +230,10 @@ static int run(int argc, char **argv)
 
 const command cmd_eval = {
     "eval",
-    "measure quality: error rates, and distance from another model",
+    "measure quality: error rates, and differences from another model",
     "[--model MODEL] --data PATH [OPTIONS]",
     "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n"
-    "docs/evaluation.md defines every figure and the normalization of texts.\n",
+    "docs/evaluation.md defines every metric and the normalization of texts.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

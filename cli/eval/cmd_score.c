@@ -1,4 +1,4 @@
-/* qasr score: transcripts that somebody made, against references; the figures of 'qasr eval' that need no model. */
+/* qasr score: compares existing transcripts with references; the metrics of 'qasr eval' that need no model. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,31 +9,28 @@
 #include "app/out.h"
 #include "cli/cmd.h"
 #include "cli/eval/eval.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
     const char *reference, *hypothesis, *exclude, *output;
     int limit, format;
 } args;
 
-static const char *const format_names[] = { "md", "json", NULL };
-static const eval_format formats[] = { eval_write_md, eval_write_json };
+static const eval_format formats[] = { eval_write_md, eval_write_json }; /* in the order of report_md_json */
 
 static const opt opts[] = {
-    { "ref", 0, "FILE", "references: a table of file, language and text with tabs between", OPT_STRING,
+    { "ref", 0, "FILE", "references: a tab-separated table of file, language and text", OPT_STRING,
       offsetof(args, reference) },
     { "hyp", 0, "FILE",
-      "transcripts: a table with file, text and perhaps language, or JSON lines with these keys, as of transcribe "
-      "--format jsonl",
+      "transcripts: a table of file, text and optionally language, or JSON lines with these keys, as written by "
+      "'qasr transcribe --format jsonl'",
       OPT_STRING, offsetof(args, hypothesis) },
-    { "exclude", 0, "GLOB", "leave out the files that match, as in '*-long-*'", OPT_STRING, offsetof(args, exclude) },
-    { "limit", 0, "N", "take the first N of the references that are left", OPT_INT, offsetof(args, limit), NULL, 1,
-      1e9 },
-    { "format", 'f', "FORMAT", "of the summary (default md)", OPT_CHOICE, offsetof(args, format), format_names },
-    { "output", 'o', "FILE", "write the summary there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
+    SELECT_OPTS(offsetof(args, exclude), offsetof(args, limit)),
+    MD_JSON_OPT(offsetof(args, format)),
+    OUTPUT_OPT(offsetof(args, output)),
 };
 
-/* ---- files without a partner ----------------------------------------------------------------- */
+/* ---- unmatched files ------------------------------------------------------------------------- */
 
 /* The first names of some files, for a warning. */
 typedef struct names {
@@ -60,13 +57,13 @@ static void warn(const names *x, const char *what, const char *file)
         message_warn("%s '%s': %s%s", what, file, x->text, more);
 }
 
-static void warn_of_extra(const text_list *references, const text_list *hypotheses, const args *a)
+static void warn_about_extra(const text_list *references, const text_list *hypotheses, const args *a)
 {
     names extra = { .n = 0 };
     for (size_t i = 0; i < hypotheses->n; i++)
         if (!texts_find(references, hypotheses->items[i].file))
             add_name(&extra, hypotheses->items[i].file);
-    warn(&extra, "left out, as they have no reference in", a->reference);
+    warn(&extra, "ignored, no reference in", a->reference);
 }
 
 /* ---- scoring --------------------------------------------------------------------------------- */
@@ -79,7 +76,7 @@ static bool have_languages(const text_list *hypotheses)
     return false;
 }
 
-/* A file without transcript counts as an empty one, of no language where others have one. */
+/* A missing transcript counts as empty, with an empty language if others have one. */
 static bool score_clip(eval_clip *c, const file_text *hypothesis, bool languages)
 {
     c->answer.text = strdup(hypothesis ? hypothesis->text : "");
@@ -102,7 +99,7 @@ static bool score_all(eval_set *set, const text_list *hypotheses, const args *a)
         if (!score_clip(&set->clips[i], hypothesis, languages))
             return false;
     }
-    warn(&missing, "counted as empty, as they are missing in", a->hypothesis);
+    warn(&missing, "counted as empty, missing in", a->hypothesis);
     return true;
 }
 
@@ -116,7 +113,7 @@ static bool score(const args *a)
     bool good = texts_read_references(&references, a->reference) && texts_read_hypotheses(&hypotheses, a->hypothesis) &&
                 eval_select(&set, &references, a->limit, a->exclude) && score_all(&set, &hypotheses, a);
     if (good) {
-        warn_of_extra(&references, &hypotheses, a);
+        warn_about_extra(&references, &hypotheses, a);
         good = eval_write(&set, &settings, formats[a->format], a->output);
     }
     eval_free(&set);
@@ -136,14 +133,14 @@ static int run(int argc, char **argv)
     if (!a.hypothesis)
         return opt_usage_error(&cmd_score, "option '--hyp FILE' is missing");
     if (out_is_input(a.output, a.reference) || out_is_input(a.output, a.hypothesis))
-        return opt_usage_error(&cmd_score, "--output '%s' is a file to be read", a.output);
+        return opt_usage_error(&cmd_score, "--output '%s' is also an input file", a.output);
     return score(&a) ? EXIT_DONE : EXIT_FAILED;
 }
 
 const command cmd_score = { "score",
                             "score transcripts against references",
                             "--ref FILE --hyp FILE [OPTIONS]",
-                            "Rates in JSON are fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every figure.\n",
+                            "Rates in JSON are fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every metric.\n",
                             opts,
                             sizeof opts / sizeof opts[0],
                             run };

@@ -1,6 +1,6 @@
-/* The parts of 'qasr eval' and 'qasr score': cmd_eval.c and cmd_score.c say what is done, eval_run.c transcribes and
- * compares models, eval_details.c keeps what was done clip by clip, eval_sum.c makes figures of it, eval_out.c writes
- * them (docs/evaluation.md). */
+/* The parts of 'qasr eval' and 'qasr score': cmd_eval.c and cmd_score.c are the commands, eval_run.c transcribes and
+ * compares models, eval_details.c stores results clip by clip, eval_sum.c computes the metrics, eval_out.c writes them
+ * (docs/evaluation.md). */
 #ifndef QASR_CLI_EVAL_EVAL_H
 #define QASR_CLI_EVAL_EVAL_H
 
@@ -12,17 +12,17 @@
 #include "cli/eval/texts.h"
 #include "qasr/qasr_tools.h"
 
-enum { EVAL_FIRST = 32 }; /* tokens of an answer that first32_agreement looks at */
+enum { EVAL_FIRST = 32 }; /* leading tokens that first32_agreement compares */
 
 typedef struct eval_answer {
-    char *text;     /* NULL: there is none yet */
+    char *text;     /* NULL: none yet */
     char *language; /* NULL: unknown */
     bool looped, truncated;
 } eval_answer;
 
 /* The model's next-token distributions against the baseline's along the baseline's answer. */
 typedef struct eval_teacher_forcing {
-    double *kl;               /* [n], nats; NULL: the clip was not forced */
+    double *kl;               /* [n], nats; NULL: no teacher forcing for this clip */
     size_t n;                 /* positions: the answer's tokens and the end token */
     uint64_t n_same;          /* positions with the same most probable token */
     double nll, baseline_nll; /* sums over the positions of -log of the probability of the baseline's token */
@@ -30,12 +30,12 @@ typedef struct eval_teacher_forcing {
 
 typedef struct eval_clip {
     const file_text *reference;
-    char *path; /* of the audio; NULL for texts that come from elsewhere */
+    char *path; /* of the audio; NULL for transcripts from elsewhere */
     bool done;
     eval_answer answer, baseline;
-    bool changed; /* output ids differ from the baseline's */
-    uint64_t first_same,
-        first_n; /* of the baseline's first EVAL_FIRST ids, the model's begin with so many of so many */
+    bool changed;                 /* output ids differ from the baseline's */
+    uint64_t first_same, first_n; /* of the baseline's first first_n ids (at most EVAL_FIRST), the model's answer begins
+                                     with first_same */
     eval_teacher_forcing forced;
     qasr_score score, to_baseline; /* of the answer, against the reference and the baseline's text */
 } eval_clip;
@@ -46,7 +46,7 @@ typedef struct eval_set {
     bool with_model, with_baseline;
 } eval_set;
 
-/* What the figures were made with, in the order to be shown. */
+/* The settings of an evaluation, in display order. */
 typedef struct eval_setting {
     const char *key, *value;
 } eval_setting;
@@ -58,11 +58,11 @@ void eval_add_setting(eval_settings *s, const char *key, const char *value);
 
 /* ---- eval_sum.c ---- */
 
-/* The first limit references (0: all) whose file does not match the pattern (NULL: none). False without memory, or if
- * nothing is left (printed). */
+/* Selects the first limit references (0: all) whose file does not match exclude (NULL: none). False without memory, or
+ * if none is left (printed). */
 bool eval_select(eval_set *set, const text_list *references, int limit, const char *exclude);
 void eval_free(eval_set *set);
-/* Counts of a clip whose answers are known; marks it as done. False on error (printed). */
+/* Scores a clip whose answers are known, and marks it as done. False on error (printed). */
 bool eval_score(eval_clip *clip);
 
 /* Shares are from 0 to 1 (error rates may be above); NAN: unknown. */
@@ -91,35 +91,37 @@ bool eval_summarize(eval_report *report, const eval_set *set, const eval_setting
 
 /* ---- eval_details.c ---- */
 
-/* Opens the file of details, one JSON object a line, of which the first holds the settings. With resume, clips of the
- * set that are in it already get their answers and are done; a last line that was cut off is removed. NULL on error
- * (printed). */
+/* Opens the details file: one JSON object per line, the first with the settings. With resume, clips of the set that are
+ * already in it get their answers and are done; a truncated last line is removed. NULL on error (printed). */
 FILE *details_open(const char *path, bool resume, const eval_settings *settings, eval_set *set);
-/* A clip that is done; the results (NULL: none) have the ids. False if it could not be written (printed). */
+/* Writes a finished clip; token ids come from the results (NULL: none). False on error (printed). */
 bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_result *result,
                    const qasr_result *baseline);
 
 /* ---- eval_run.c ---- */
 
 typedef struct eval_model {
-    const char *path, *decoder_gguf;
-    qasr_decoder_weights decoder_weights;
-    qasr_precision precision;
-    const char *device;
+    const char *path;
+    qasr_model_options options;
+    qasr_session_options session_options;
     qasr_model *model;
     qasr_session *session;
 } eval_model;
+#define EVAL_MODEL_INIT                                                                                                \
+    {                                                                                                                  \
+        .options = QASR_MODEL_OPTIONS_INIT, .session_options = QASR_SESSION_OPTIONS_INIT                               \
+    }
 
 typedef struct eval_job {
     eval_set *set;
-    eval_model model, baseline; /* baseline.path NULL: there is none */
-    int n_threads, batch, quiet;
+    eval_model model, baseline; /* baseline.path NULL: no baseline */
+    int quiet;
     qasr_transcribe_options options;
     FILE *details; /* NULL: none */
     const char *details_path;
 } eval_job;
 
-/* False on error (printed); close in any case. */
+/* False on error (printed); call eval_close_models in any case. */
 bool eval_open_models(eval_job *job);
 void eval_close_models(eval_job *job);
 /* Runs the clips that are not done. False on error (printed). */
@@ -130,7 +132,7 @@ bool eval_run(eval_job *job);
 typedef void (*eval_format)(FILE *f, const eval_report *report);
 void eval_write_md(FILE *f, const eval_report *report);
 void eval_write_json(FILE *f, const eval_report *report);
-/* Sums up and writes to a file or standard output (out.h). False on error (printed). */
+/* Computes the summary and writes it to a file or standard output (out.h). False on error (printed). */
 bool eval_write(const eval_set *set, const eval_settings *settings, eval_format format, const char *output);
 
 #endif

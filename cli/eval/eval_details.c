@@ -1,5 +1,5 @@
-/* Clips as JSON lines, and back (docs/evaluation.md has the keys). What the summary needs is written with all its
- * digits, so that a summary made from the file is the same; scores are made anew from the texts. */
+/* Writes and reads clips as JSON lines (docs/evaluation.md has the keys). Numbers are written with all their digits, so
+ * that a summary from the file is the same; scores are recomputed from the texts. */
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -82,7 +82,7 @@ static json_t *teacher_forcing_json(const eval_teacher_forcing *f)
     return o;
 }
 
-/* The counts beside the baseline's text are the answer's against it. */
+/* The counts beside the baseline's text compare the answer with that text. */
 static json_t *baseline_json(const eval_clip *c, const qasr_result *r)
 {
     json_t *o = json_object();
@@ -130,19 +130,19 @@ static bool get_flag(lines *in, const json_t *o, const char *key, bool *value)
     return json_is_boolean(v) || wrong(in, key, "true or false");
 }
 
-/* A whole number from 0 to max. */
+/* Reads an integer from 0 to max. */
 static bool get_count(lines *in, const json_t *o, const char *key, uint64_t max, uint64_t *value)
 {
     const json_t *v = json_object_get(o, key);
     *value = (uint64_t)json_integer_value(v);
     return (json_is_integer(v) && json_integer_value(v) >= 0 && *value <= max) ||
-           wrong(in, key, "a count that fits the others");
+           wrong(in, key, "a count consistent with the others");
 }
 
 static bool get_real(lines *in, const json_t *v, const char *key, double *value)
 {
     *value = json_number_value(v);
-    return (json_is_number(v) && *value >= 0) || wrong(in, key, "a number from 0 on");
+    return (json_is_number(v) && *value >= 0) || wrong(in, key, "a number of at least 0");
 }
 
 static bool read_answer(lines *in, const json_t *o, eval_answer *a)
@@ -176,7 +176,7 @@ static bool read_baseline(lines *in, const json_t *o, eval_clip *c)
            read_teacher_forcing(in, json_object_get(o, "forced"), &c->forced);
 }
 
-/* The clip of the set that the line is of; *clip NULL: the set has no such. order: the clips by file name. */
+/* Finds the clip of a line; *clip NULL if the set does not have it. order: the clips sorted by file name. */
 static int by_file(const void *a, const void *b)
 {
     const eval_clip *const *x = a, *const *y = b;
@@ -192,7 +192,7 @@ static bool find_clip(lines *in, const json_t *o, eval_clip **order, size_t n, e
     eval_clip key = { .reference = &named }, *key_at = &key;
     eval_clip **found = bsearch(&key_at, order, n, sizeof *order, by_file);
     *clip = found ? *found : NULL;
-    return !found || !(*found)->done || lines_fail(in, "the audio file '%s' is there already", file);
+    return !found || !(*found)->done || lines_fail(in, "the audio file '%s' occurs twice", file);
 }
 
 static bool read_clip(lines *in, const json_t *o, const eval_set *set, eval_clip **order)
@@ -204,7 +204,7 @@ static bool read_clip(lines *in, const json_t *o, const eval_set *set, eval_clip
                   (!set->with_baseline || read_baseline(in, json_object_get(o, "baseline"), c)) && eval_score(c));
 }
 
-/* The first line: the figures in the file must have been made as those that are to come. */
+/* The first line: the existing results must have been made with the current settings. */
 static bool check_settings(lines *in, const json_t *o, const eval_settings *s)
 {
     json_t *now = settings_json(s);
@@ -217,7 +217,7 @@ static bool check_settings(lines *in, const json_t *o, const eval_settings *s)
     {
         const char *old = json_string_value(json_object_get(then, key));
         if (good && (!old || strcmp(old, json_string_value(value)) != 0)) {
-            lines_fail(in, "made with %s '%s', not '%s' as now; take another file of details", key, old ? old : "none",
+            lines_fail(in, "made with %s '%s', not '%s' as now; use another details file", key, old ? old : "none",
                        json_string_value(value));
             json_decref(now);
             return false;
@@ -225,10 +225,10 @@ static bool check_settings(lines *in, const json_t *o, const eval_settings *s)
     }
     bool same = good && json_object_size(then) == json_object_size(now);
     json_decref(now);
-    return same || lines_fail(in, "not a file of details of such an evaluation; take another file of details");
+    return same || lines_fail(in, "not a details file of such an evaluation; use another one");
 }
 
-/* Reads what is there. *keep: the bytes of whole lines. */
+/* Reads the existing lines. *keep: bytes of the complete lines. */
 static bool read_details(lines *in, const eval_settings *settings, const eval_set *set, eval_clip **order, size_t *keep)
 {
     in->drop_torn = true;
@@ -263,7 +263,7 @@ FILE *details_open(const char *path, bool resume, const eval_settings *settings,
     size_t keep = 0;
     bool exists = access(path, F_OK) == 0;
     if (exists && !resume) {
-        message_fail("'%s' exists; use --resume to go on with it, or remove it", path);
+        message_fail("'%s' exists; continue it with --resume, or remove it first", path);
         return NULL;
     }
     if (exists && !load(path, settings, set, &keep))

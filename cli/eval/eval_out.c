@@ -1,4 +1,4 @@
-/* The figures of an evaluation as Markdown tables or as JSON. */
+/* The metrics of an evaluation as Markdown tables or as JSON. */
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static void print_value(FILE *f, const struct field *field, const eval_metrics *
     }
 }
 
-/* The fields that need between low and high. */
+/* The fields whose needs lie between low and high. */
 static void print_table(FILE *f, const eval_report *r, const char *title, field_needs low, field_needs high)
 {
     fprintf(f, "| %s |", title);

@@ -1,5 +1,6 @@
-/* Transcribes clips in groups: the model's answers, the baseline's, then both models along the baseline's answer, which
- * makes the figures of a clip complete. A group, not all at once, so that what is done is soon written. */
+/* Transcribes clips in groups: the model's answers, the baseline's, then both models teacher-forced along the
+ * baseline's answer, which completes a clip's metrics. In groups, not all at once, so that results are written early.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,30 +22,22 @@ typedef struct runner {
     qasr_transcribe_options options;
     group group;
     progress bar;
-    uint64_t steps, n_steps; /* a clip takes one, or three with a baseline */
+    uint64_t steps, n_steps; /* one per clip, or three with a baseline */
 } runner;
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static bool open_model(const eval_job *job, eval_model *m)
+static bool open_model(eval_model *m)
 {
     qasr_error err;
-    qasr_model_options options = QASR_MODEL_OPTIONS_INIT;
-    options.decoder_gguf = m->decoder_gguf;
-    options.decoder_weights = m->decoder_weights;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
-    session.n_threads = job->n_threads;
-    session.batch = job->batch;
-    session.precision = m->precision;
-    session.device = m->device;
-    return (qasr_model_open(&m->model, m->path, &options, &err) == QASR_OK &&
-            qasr_session_open(&m->session, m->model, &session, &err) == QASR_OK) ||
+    return (qasr_model_open(&m->model, m->path, &m->options, &err) == QASR_OK &&
+            qasr_session_open(&m->session, m->model, &m->session_options, &err) == QASR_OK) ||
            message_fail("%s", err.message);
 }
 
 bool eval_open_models(eval_job *job)
 {
-    return open_model(job, &job->model) && (!job->baseline.path || open_model(job, &job->baseline));
+    return open_model(&job->model) && (!job->baseline.path || open_model(&job->baseline));
 }
 
 static void close_model(eval_model *m)
@@ -114,7 +107,7 @@ static bool copy_answer(eval_answer *a, const qasr_result *r)
     return (a->text && a->language) || message_fail("out of memory");
 }
 
-/* The output ids of all segments, END_ID where the model ended its answer. NULL without memory. Free them. */
+/* The output ids of all segments, with END_ID where the model ended its answer. Free them. NULL without memory. */
 static int32_t *output_ids(const qasr_result *r, size_t *n)
 {
     size_t n_segments = qasr_result_segment_count(r), n_ids = n_segments;
@@ -149,9 +142,9 @@ static bool compare_ids(eval_clip *c, const qasr_result *result, const qasr_resu
     return good;
 }
 
-/* ---- both models along one answer ------------------------------------------------------------ */
+/* ---- teacher forcing ------------------------------------------------------------------------- */
 
-/* The position that both stand at; token: what the baseline's answer goes on with, negative: with its end. */
+/* Compares both models at their current position. token: the next one of the baseline's answer; negative: its end. */
 static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing *model,
                              const qasr_teacher_forcing *baseline, int32_t token)
 {
@@ -200,7 +193,7 @@ static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_sampl
     return good;
 }
 
-/* Only where both took the audio as one segment. */
+/* Only if both transcribed the audio as one segment. */
 static bool force(runner *r, eval_clip *c, const qasr_result *result, const qasr_result *baseline)
 {
     qasr_error err;
@@ -249,7 +242,8 @@ static bool run_group(runner *r)
 bool eval_run(eval_job *job)
 {
     const eval_set *set = job->set;
-    size_t per_clip = job->baseline.path ? 3 : 1, max = 2 * (size_t)(job->batch ? job->batch : DEFAULT_BATCH);
+    const int batch = job->model.session_options.batch;
+    size_t per_clip = job->baseline.path ? 3 : 1, max = 2 * (size_t)(batch ? batch : DEFAULT_BATCH);
     runner r = { .job = job, .options = job->options, .n_steps = per_clip * set->n };
     bool good = true;
     for (size_t i = 0; i < set->n; i++)

@@ -1,4 +1,4 @@
-/* Clips in, figures out (docs/evaluation.md). */
+/* Computes metrics from clips (docs/evaluation.md). */
 #include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
@@ -25,8 +25,7 @@ bool eval_select(eval_set *set, const text_list *references, int limit, const ch
     for (size_t i = 0; i < references->n && (limit == 0 || set->n < (size_t)limit); i++)
         if (!exclude || fnmatch(exclude, references->items[i].file, 0) != 0)
             set->clips[set->n++].reference = &references->items[i];
-    return set->n > 0 ||
-           message_fail("there are no references%s", exclude && references->n ? " that --exclude leaves" : "");
+    return set->n > 0 || message_fail("no references%s", exclude && references->n ? " left after --exclude" : "");
 }
 
 static void free_answer(eval_answer *a)
@@ -108,7 +107,7 @@ static const struct {
     ratio_fn of;
     size_t value, interval;
 } ratios[] = {
-    /* interval 0: none is asked for */
+    /* interval 0: none */
     { wer_of, offsetof(eval_metrics, wer), offsetof(eval_metrics, wer_ci) },
     { cer_of, offsetof(eval_metrics, cer), offsetof(eval_metrics, cer_ci) },
     { normalized_of, offsetof(eval_metrics, cer_normalized), 0 },
@@ -138,7 +137,7 @@ static void measure_ratios(eval_metrics *m, const eval_clip *const *clips, size_
     }
 }
 
-/* ---- the rest -------------------------------------------------------------------------------- */
+/* ---- other metrics --------------------------------------------------------------------------- */
 
 static void count_flags(eval_metrics *m, const eval_clip *c)
 {
@@ -187,7 +186,7 @@ static bool measure(eval_metrics *m, const eval_clip *const *clips, size_t n)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* The name that a language goes by in the report; NULL: the reference names none. */
+/* The name of a clip's language in the report; NULL: the reference has none. */
 static const char *language_name(const eval_clip *c)
 {
     const char *known = languages_find(c->reference->language);

@@ -19,7 +19,7 @@ typedef struct reader {
     lines in;
     size_t capacity;
     bool need_language;
-    int place[N_COLUMNS]; /* of the columns; negative: there is none */
+    int place[N_COLUMNS]; /* of the columns; negative: absent */
     size_t n_columns;
 } reader;
 
@@ -56,7 +56,7 @@ static bool add(reader *r, const char *file, const char *language, const char *t
     return (item->file && item->text && (item->language || !language)) || message_fail("out of memory");
 }
 
-/* For the comparison of names: the list that is put in order. */
+/* Ties are ordered by position. */
 static int by_name(const void *a, const void *b)
 {
     const file_text *const *x = a, *const *y = b;
@@ -76,7 +76,7 @@ static bool sort_names(text_list *list, const char *path)
     for (size_t i = 0; good && i < list->n; i++) {
         list->by_name[i] = (size_t)(order[i] - list->items);
         if (i > 0 && strcmp(order[i - 1]->file, order[i]->file) == 0)
-            good = message_fail("'%s' line %zu: the audio file '%s' is in line %zu already", path, order[i]->line,
+            good = message_fail("'%s' line %zu: the audio file '%s' is already on line %zu", path, order[i]->line,
                                 order[i]->file, order[i - 1]->line);
     }
     free(order);
@@ -102,7 +102,7 @@ const file_text *texts_find(const text_list *list, const char *file)
 
 /* ---- tab-separated --------------------------------------------------------------------------- */
 
-/* Cuts the line at its tabs; fields [MAX_COLUMNS]. Their number, or 0 if there are too many (printed). */
+/* Splits the line at its tabs into fields [MAX_COLUMNS]. Returns their number, or 0 if there are too many (printed). */
 static size_t split(reader *r, char *line, char **fields)
 {
     size_t n = 0;
@@ -154,21 +154,20 @@ static bool read_row(reader *r)
 
 /* ---- JSON lines ------------------------------------------------------------------------------ */
 
-/* A string; *value NULL if the key is not there. False if it is something else, or must be there (printed). */
+/* Reads a string; *value is NULL if the key is absent. False if it is not a string, or is required (printed). */
 static bool get_string(reader *r, const json_t *o, int column, const char **value)
 {
     const json_t *v = json_object_get(o, column_names[column]);
     *value = json_string_value(v);
     if (*value || (!v && column == LANGUAGE_COLUMN))
         return true;
-    return lines_fail(&r->in, v ? "'%s' is not a string" : "no key '%s'; expected file, text and perhaps language",
+    return lines_fail(&r->in, v ? "'%s' is not a string" : "no key '%s'; expected file, text and optionally language",
                       column_names[column]);
 }
 
-/* Lines that programs of this kind write beside those of the files: the first of 'qasr eval --details', and of 'qasr
- * transcribe
- * --format jsonl' the segments and files that failed. */
-static bool is_aside(const json_t *o)
+/* Lines to skip: the first one of 'qasr eval --details', and the segments and failed files of 'qasr transcribe --format
+ * jsonl'. */
+static bool is_skipped(const json_t *o)
 {
     const char *type = json_string_value(json_object_get(o, "type"));
     return json_object_get(o, "qasr_eval") || (type && (strcmp(type, "segment") == 0 || json_object_get(o, "error")));
@@ -179,7 +178,7 @@ static bool read_object(reader *r)
     const char *value[N_COLUMNS];
     json_t *o = lines_parse_object(&r->in);
     bool good = o != NULL;
-    if (good && !is_aside(o)) {
+    if (good && !is_skipped(o)) {
         for (int c = 0; good && c < N_COLUMNS; c++)
             good = get_string(r, o, c, &value[c]);
         good = good && add(r, value[FILE_COLUMN], value[LANGUAGE_COLUMN], value[TEXT_COLUMN]);

@@ -1,5 +1,5 @@
-/* Sets of byte positions as sorted lists of intervals. They are short (one for each range of a download at most), so
- * that every change is one walk over the list. */
+/* Sets of byte positions as sorted lists of intervals. The lists are short (at most one interval per range of a
+ * download), so every change is one pass over the list. */
 #include "cli/pull/byte_ranges.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Sets of byte positions as intervals: which parts of a file are there, which are on their way. */
+/* Sets of byte positions as intervals: parts of a file that exist or are being downloaded. */
 #ifndef QASR_CLI_PULL_BYTE_RANGES_H
 #define QASR_CLI_PULL_BYTE_RANGES_H
 
@@ -8,7 +8,7 @@
 
 typedef struct byte_range {
     uint64_t begin, end;
-} byte_range; /* end is not in it */
+} byte_range; /* end is exclusive */
 
 /* In order, none empty, none touching the next. Starts as { 0 }. */
 typedef struct byte_ranges {
@@ -16,7 +16,7 @@ typedef struct byte_ranges {
     size_t n, cap;
 } byte_ranges;
 
-/* False without memory (the set is as it was). Empty intervals change nothing. */
+/* False without memory; the set is then unchanged. Empty intervals change nothing. */
 bool byte_ranges_add(byte_ranges *s, uint64_t begin, uint64_t end);
 bool byte_ranges_remove(byte_ranges *s, uint64_t begin, uint64_t end);
 void byte_ranges_free(byte_ranges *s);

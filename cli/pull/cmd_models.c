@@ -1,4 +1,4 @@
-/* qasr models: which models are in the cache, and which one commands take if none is named. */
+/* qasr models: lists the models in the cache, and the default one. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -10,13 +10,14 @@
 #include "app/message.h"
 #include "app/models.h"
 #include "cli/cmd.h"
+#include "cli/shared_opts.h"
 
 typedef struct args {
     int format;
 } args;
 
 static const opt opts[] = {
-    { "format", 0, "FORMAT", "output format (default txt)", OPT_CHOICE, offsetof(args, format), opt_txt_json },
+    TXT_JSON_OPT(0, offsetof(args, format)),
 };
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -25,7 +26,7 @@ static void print_entry(const model_entry *e, int width)
 {
     printf("%-*s %10.1f  ", width, e->name, (double)e->bytes / 1e6);
     if (e->partial)
-        printf("%-8s  not whole yet; pulling it again goes on\n", "");
+        printf("%-8s  incomplete; pull it again to resume\n", "");
     else
         printf("%-8.8s  %s\n", e->files.repo ? e->files.commit : "", e->files.repo ? e->files.repo : "not pulled");
 }
@@ -91,9 +92,9 @@ static bool list_models(const args *a)
 {
     model_list l = { 0 };
     char *cache_dir = models_cache_dir();
-    bool good = cache_dir || message_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set");
+    bool good = cache_dir || message_fail("no directory for models: neither XDG_CACHE_HOME nor HOME is set");
     good = good && models_list(&l, cache_dir);
-    if (good && a->format == FORMAT_JSON)
+    if (good && a->format == REPORT_JSON)
         print_json(&l, cache_dir);
     else if (good)
         print_txt(&l, cache_dir);
@@ -113,12 +114,11 @@ static int run(int argc, char **argv)
 
 const command cmd_models = {
     "models",
-    "list the models that were pulled",
+    "list pulled models",
     "[OPTIONS]",
-    "They are in XDG_CACHE_HOME/qasr/models (~/.cache/qasr/models), a directory each; remove one to get rid of it.\n"
-    "Commands take them by name: --model 0.6b. Without --model they take the one that QASR_MODEL names, else the one "
-    "that was\n"
-    "pulled last.\n",
+    "Each model is a directory in XDG_CACHE_HOME/qasr/models (~/.cache/qasr/models); remove it to delete the model.\n"
+    "Commands take models by name: --model 0.6b. Without --model they use QASR_MODEL, else the most recently pulled "
+    "one.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run

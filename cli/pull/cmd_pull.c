@@ -1,4 +1,4 @@
-/* qasr pull: the name of a model in, a directory with it out. */
+/* qasr pull: gets a model from the hub into a directory. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,44 +7,53 @@
 #include "app/message.h"
 #include "cli/cmd.h"
 #include "cli/pull/pull.h"
+#include "cli/shared_opts.h"
 #include "qasr/qasr_tools.h"
 
 typedef struct args {
-    opt_files names, sha256;
-    const char *dir, *endpoint;
-    int layout, qtype, n_connections, n_retries, verify, quiet; /* layout, qtype: indices into the lists below */
+    pull_options options;
+    opt_files names;
+    const char *dir;
+    int layout;
 } args;
 
-enum { DEFAULT_CONNECTIONS = 4, DEFAULT_RETRIES = 8 };
 static const char *const layouts[] = { "original", "hf", NULL };
-/* Those under whose names 'qasr transcribe' looks for a decoder. */
-static const char *const qtypes[] = { "none", "q8_0", "q6_k", "q4_0", NULL };
+static const char *qtype_at(size_t i) { return i ? qasr_qtype_name(i - 1) : "none"; }
 
 static const opt opts[] = {
-    { "model", 'm', "REPO", "0.6b, 1.7b, aligner, or a repository of the hub; with @REVISION if it is not to be main",
-      OPT_FILE, offsetof(args, names) },
-    { "dir", 'd', "DIR", "the directory to become the model (default: one in the cache, which --model NAME finds)",
-      OPT_STRING, offsetof(args, dir) },
-    { "endpoint", 0, "URL", "where the hub is (default HF_ENDPOINT, else https://huggingface.co)", OPT_STRING,
-      offsetof(args, endpoint) },
+    { "model", 'm', "REPO", "a model by name, below, or a repository of the hub; with @REVISION if not main", OPT_FILE,
+      offsetof(args, names) },
+    { "dir", 'd', "DIR", "directory for the model (default: one in the cache, where --model NAME finds it)", OPT_STRING,
+      offsetof(args, dir) },
+    { "endpoint", 0, "URL", "address of the hub (default: HF_ENDPOINT, else https://huggingface.co)", OPT_STRING,
+      offsetof(args, options.endpoint) },
     { "layout", 0, "LAYOUT", "which of the published variants (default original)", OPT_CHOICE, offsetof(args, layout),
       layouts },
-    { "quantize", 0, "TYPE", "then quantize the decoder too", OPT_CHOICE, offsetof(args, qtype), qtypes },
-    { "connections", 0, "N", "ranges that are fetched at a time (default 4)", OPT_INT, offsetof(args, n_connections),
-      NULL, 1, 32 },
-    { "retries", 0, "N", "failures in a row after which it gives up, with longer and longer pauses (default 8)",
-      OPT_INT, offsetof(args, n_retries), NULL, 1, 1000 },
+    { "quantize", 0, "TYPE", "also quantize the decoder, as 'qasr quantize --qtype TYPE' (default none)", OPT_NAME,
+      offsetof(args, options.qtype), .choice = qtype_at },
+    { "connections", 0, "N", "number of parallel connections (default 4)", OPT_INT,
+      offsetof(args, options.n_connections), NULL, 1, 32 },
+    { "retries", 0, "N", "give up after N failures in a row, with growing pauses between them (default 8)", OPT_INT,
+      offsetof(args, options.n_retries), NULL, 1, 1000 },
     { "sha256", 0, "FILE=HEX", "the hash that a file must have, whatever the hub says; may be repeated", OPT_LIST,
-      offsetof(args, sha256) },
-    { "verify", 0, NULL, "look at the hashes of a model that is there, not only at its sizes", OPT_FLAG,
-      offsetof(args, verify) },
-    { "quiet", 'q', NULL, "no progress, no summary", OPT_FLAG, offsetof(args, quiet) },
+      offsetof(args, options.sha256) },
+    { "verify", 0, NULL, "check the hashes of a model that is already here, not only its sizes", OPT_FLAG,
+      offsetof(args, options.verify) },
+    QUIET_OPT(offsetof(args, options.quiet)),
 };
 
 static const char *known_name(const void *list, size_t i)
 {
     (void)list;
     return models_known(i)->name;
+}
+
+/* "0.6b, 1.7b", ... */
+static void list_known(char *text, size_t size)
+{
+    size_t n = 0;
+    for (size_t i = 0; models_known(i) && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", models_known(i)->name);
 }
 
 static int unknown_name(const char *name)
@@ -55,9 +64,10 @@ static int unknown_name(const char *name)
     const char *near = opt_nearest(name, known_name, NULL, n);
     if (near)
         return opt_usage_error(&cmd_pull, "unknown model '%s' (did you mean '%s'?)", name, near);
-    return opt_usage_error(
-        &cmd_pull, "unknown model '%s', expected 0.6b, 1.7b, aligner, or a repository such as Qwen/Qwen3-ASR-0.6B",
-        name);
+    char list[256];
+    list_known(list, sizeof list);
+    return opt_usage_error(&cmd_pull, "unknown model '%s', expected %s, or a repository such as %s", name, list,
+                           models_known(0)->repo);
 }
 
 /* "FILE=HEX" with the digits of a SHA-256. */
@@ -76,24 +86,24 @@ static int check_args(model_spec *spec, const args *a)
         return unknown_name(a->names.names[0]);
     if (a->layout && !spec->known)
         return opt_usage_error(&cmd_pull,
-                               "--layout goes with 0.6b, 1.7b and aligner: a repository has the layout it has");
+                               "--layout is for models by name: a repository of the hub has a single layout");
     if (a->dir && !*a->dir)
-        return opt_usage_error(&cmd_pull, "--dir '' is no directory");
-    if (a->qtype && !qasr_can_quantize()) {
+        return opt_usage_error(&cmd_pull, "--dir '': the name of the directory is empty");
+    if (a->options.qtype && !qasr_can_quantize()) {
         message_fail("cannot --quantize: qasr was built without quantization (-Dquantize=disabled); pull without the "
                      "option, or build it with -Dquantize=enabled");
         return EXIT_FAILED;
     }
-    for (size_t i = 0; i < a->sha256.n; i++)
-        if (!is_file_hash(a->sha256.names[i]))
+    for (size_t i = 0; i < a->options.sha256.n; i++)
+        if (!is_file_hash(a->options.sha256.names[i]))
             return opt_usage_error(&cmd_pull, "--sha256 '%s': expected FILE=HEX with 64 hexadecimal digits",
-                                   a->sha256.names[i]);
+                                   a->options.sha256.names[i]);
     return EXIT_DONE;
 }
 
-/* A directory that is there by its real path, so that "." has a name and links stay; another without slashes at its
- * end. */
-static char *dir_of_user(const char *dir)
+/* The real path of an existing directory, so that "." has a name and links survive; else the path without trailing
+ * slashes. */
+static char *given_dir(const char *dir)
 {
     char *real = realpath(dir, NULL);
     if (real)
@@ -104,7 +114,7 @@ static char *dir_of_user(const char *dir)
     return strndup(dir, n);
 }
 
-static char *dir_in_cache(const model_spec *spec)
+static char *cached_dir(const model_spec *spec)
 {
     char *path = NULL, *cache = models_cache_dir();
     if (cache && asprintf(&path, "%s/%s", cache, spec->dir_name) < 0)
@@ -113,9 +123,9 @@ static char *dir_in_cache(const model_spec *spec)
     return path;
 }
 
-/* ---- the command again ----------------------------------------------------------------------- */
+/* ---- command line to resume with ------------------------------------------------------------- */
 
-/* Words that a shell takes as they are; others go between single quotes. */
+/* Quotes a word for a shell if needed. */
 static void print_word(FILE *f, const char *word)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
@@ -129,7 +139,7 @@ static void print_word(FILE *f, const char *word)
     fputc('\'', f);
 }
 
-/* What the user said, as one types it; NULL without memory. Free it. */
+/* The command line in shell syntax. Free it. NULL without memory. */
 static char *command_of(int argc, char **argv)
 {
     char *text = NULL;
@@ -148,38 +158,31 @@ static char *command_of(int argc, char **argv)
     return NULL;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
-static int pull_parsed(const args *a, const char *again)
+static int pull_parsed(args *a, const char *again)
 {
     model_spec spec;
     int status = check_args(&spec, a);
     if (status != EXIT_DONE)
         return status;
-    char *dest = a->dir ? dir_of_user(a->dir) : dir_in_cache(&spec);
+    char *dest = a->dir ? given_dir(a->dir) : cached_dir(&spec);
     if (!dest) {
-        message_fail("there is no place for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
+        message_fail("no directory for models: neither XDG_CACHE_HOME nor HOME is set; give one with --dir");
         return EXIT_FAILED;
     }
-    pull_options o = { .name = a->names.names[0],
-                       .again = again,
-                       .spec = &spec,
-                       .dest = dest,
-                       .endpoint = a->endpoint,
-                       .sha256 = &a->sha256,
-                       .n_connections = a->n_connections ? a->n_connections : DEFAULT_CONNECTIONS,
-                       .n_retries = a->n_retries ? a->n_retries : DEFAULT_RETRIES,
-                       .verify = a->verify,
-                       .qtype = a->qtype ? qtypes[a->qtype] : NULL,
-                       .quiet = a->quiet };
-    status = pull_model(&o);
+    a->options.name = a->names.names[0];
+    a->options.again = again;
+    a->options.spec = &spec;
+    a->options.dest = dest;
+    status = pull_model(&a->options);
     free(dest);
     return status;
 }
 
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = { .options = { .n_connections = 4, .n_retries = 8 } };
     char *again = command_of(argc, argv);
     opt_result parsed = opt_parse(&cmd_pull, &a, argc, argv);
     int status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
@@ -187,18 +190,28 @@ static int run(int argc, char **argv)
         status = again ? pull_parsed(&a, again) : (message_fail("out of memory"), EXIT_FAILED);
     free(again);
     opt_files_free(&a.names);
-    opt_files_free(&a.sha256);
+    opt_files_free(&a.options.sha256);
     return status;
+}
+
+static const char *list_models(void)
+{
+    static char text[512];
+    char names[256];
+    list_known(names, sizeof names);
+    snprintf(text, sizeof text, "models: %s\n", names);
+    return text;
 }
 
 const command cmd_pull = { "pull",
                            "get a model from the Hugging Face hub",
-                           "0.6b|1.7b|aligner|REPO[@REVISION] [OPTIONS]",
-                           "What was interrupted goes on where it ended. Files are checked by their hashes; the "
-                           "directory appears when all are right.\n"
-                           "Proxies are those of the environment (https_proxy, no_proxy); the token is HF_TOKEN, or "
-                           "for the public hub the one that its\n"
-                           "own programs have stored.\n",
+                           "NAME|REPO[@REVISION] [OPTIONS]",
+                           "Interrupted downloads resume where they stopped. Files are checked by their hashes; the "
+                           "directory appears once all are right.\n"
+                           "Proxies come from the environment (https_proxy, no_proxy). The token is HF_TOKEN, or for "
+                           "the public hub the one that\n"
+                           "its own tools have stored.\n",
                            opts,
                            sizeof opts / sizeof opts[0],
-                           run };
+                           run,
+                           list_models };

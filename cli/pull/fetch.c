@@ -1,6 +1,6 @@
-/* HTTP by libcurl. Short answers come one at a time; ranges of files on several connections, driven by one loop that
- * hands a free connection the next range. Failures that may pass (429, 5xx, broken connections) are tried again after a
- * pause that all connections keep; they count until bytes come again. */
+/* HTTP by libcurl. Short responses are fetched one at a time; ranges of files over several connections, driven by one
+ * loop that gives each free connection the next range. Transient failures (429, 5xx, broken connections) are retried
+ * after a pause of all connections; they are counted until bytes arrive again. */
 #include "cli/pull/fetch.h"
 
 #include <ctype.h>
@@ -17,15 +17,15 @@
 
 enum {
     MAX_REDIRECTS = 10,
-    MAX_PAUSE_S = 32, /* of our own choice; the server may ask for more, up to: */
+    MAX_PAUSE_S = 32, /* our own limit; the server may ask for more, up to: */
     MAX_RETRY_AFTER_S = 600,
     CONNECT_TIMEOUT_S = 30,
     STALL_TIMEOUT_S = 60, /* without a byte */
-    STEP_MS = 100         /* between looks at whether to stop */
+    STEP_MS = 100         /* between checks for interruption */
 };
 
-/* What the headers of an answer say; those of the last one in a chain of redirects, but for the etag of a linked file,
- * which the first one has. */
+/* Headers of a response: of the last one in a chain of redirects, except for the etag of a linked file, which is in the
+ * first. */
 typedef struct reply {
     int64_t range_begin, total; /* -1: no Content-Range */
     int64_t length;             /* -1: no Content-Length */
@@ -33,7 +33,7 @@ typedef struct reply {
     char etag[100], linked_etag[100];
 } reply;
 
-/* One connection and what it fetches. */
+/* A connection and the range it fetches. */
 typedef struct slot {
     fetch *f;
     CURL *easy;
@@ -41,9 +41,9 @@ typedef struct slot {
     reply reply;
     bool busy;
     download_range at;
-    uint64_t begin, position; /* where this attempt began, where it is */
+    uint64_t begin, position; /* begin and current position of this attempt */
     char *url;
-    enum { GOING_ON, BAD_ANSWER, NO_RANGES, NOT_WRITTEN } trouble;
+    enum { NO_TROUBLE, BAD_ANSWER, NO_RANGES, NOT_WRITTEN } trouble;
 } slot;
 
 struct fetch {
@@ -52,11 +52,11 @@ struct fetch {
     fetch_watch watch;
     int n_slots;
     slot slots[FETCH_MAX_CONNECTIONS];
-    download *ps;       /* while they are fetched */
-    bool reached;       /* the server has answered something */
+    download *download; /* during fetch_download */
+    bool reached;       /* the server has responded before */
     int n_failures;     /* in a row */
-    int n_retries;      /* how many of them are borne */
-    double resume_at_s; /* nothing is begun before */
+    int n_retries;      /* how many are tolerated */
+    double resume_at_s; /* no request starts before */
 };
 
 static double now_s(void)
@@ -79,7 +79,8 @@ char *fetch_url(const char *endpoint, const char *source)
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-/* The value of a header line if it has that name, without white space and quotes at its ends; its length into n. */
+/* The value of a header line of the given name, without surrounding white space and quotes, and its length n; NULL for
+ * other headers. */
 static const char *value_of(const char *line, size_t size, const char *name, size_t *n)
 {
     size_t len = strlen(name);
@@ -155,7 +156,7 @@ static size_t on_header(char *line, size_t one, size_t size, void *user)
 
 static void allow_protocols(CURL *easy, const char *url)
 {
-    bool safe = strncmp(url, "https:", 6) == 0; /* then a redirect must not lead to anything else */
+    bool safe = strncmp(url, "https:", 6) == 0; /* then redirects must stay on https */
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, safe ? "https" : "http,https");
@@ -165,7 +166,7 @@ static void allow_protocols(CURL *easy, const char *url)
 #endif
 }
 
-/* The token goes by libcurl's own option, not as a header of ours: so libcurl knows what it must not send on. */
+/* The token is set by libcurl's option, not as a header, so that libcurl does not forward it to other hosts. */
 static void prepare(slot *s, const char *url)
 {
     CURL *easy = s->easy;
@@ -181,7 +182,7 @@ static void prepare(slot *s, const char *url)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)MAX_REDIRECTS);
     allow_protocols(easy, url);
-    /* each connection a TCP connection: streams of one would share its window */
+    /* separate TCP connections: HTTP/2 streams would share one congestion window */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -202,7 +203,7 @@ static long status_of(const slot *s)
     return status;
 }
 
-/* Where the answer came from, without the query, which may hold secrets. */
+/* The address of the response, without the query, which may have secrets. */
 static void address_of(const slot *s, char *to, size_t size)
 {
     char *url = NULL;
@@ -213,8 +214,8 @@ static void address_of(const slot *s, char *to, size_t size)
 /* ---- failures -------------------------------------------------------------------------------- */
 
 typedef struct failure {
-    bool final;    /* no use in trying again */
-    double wait_s; /* that the server asks for; 0: nothing */
+    bool final;    /* not transient */
+    double wait_s; /* requested by the server; 0: none */
     char message[700];
 } failure;
 
@@ -225,7 +226,7 @@ static bool result_may_pass(const fetch *f, CURLcode result)
     switch (result) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT: return f->reached; /* else a wrong name rather than a bad moment */
+    case CURLE_COULDNT_CONNECT: return f->reached; /* else rather a wrong name than a transient failure */
     case CURLE_OK:
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
@@ -242,10 +243,12 @@ static const char *advice_for(const fetch *f, long status)
     if (status == 401 || status == 403)
         return f->token ? "; the token may not read this"
                         : "; check the name; if it is private or restricted, set HF_TOKEN";
-    return status == 404 ? "; check the name and the revision" : status == 416 ? "; it has changed on the server" : "";
+    return status == 404   ? "; check the name and the revision"
+           : status == 416 ? "; the file has changed on the server"
+                           : "";
 }
 
-/* why the attempt of a slot has not done its work */
+/* Describes why an attempt failed. */
 static void describe(failure *out, const slot *s, CURLcode result, const char *what)
 {
     long status = status_of(s);
@@ -257,31 +260,31 @@ static void describe(failure *out, const slot *s, CURLcode result, const char *w
         curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &wait);
         out->final = !status_may_pass(status);
         out->wait_s = (double)wait;
-        snprintf(out->message, sizeof out->message, "cannot fetch '%s': '%s' answers with status %ld%s", what, address,
+        snprintf(out->message, sizeof out->message, "cannot fetch '%s': '%s' returned status %ld%s", what, address,
                  status, advice_for(s->f, status));
         return;
     }
     out->final = !result_may_pass(s->f, result);
     snprintf(out->message, sizeof out->message, "cannot fetch '%s' from '%s': %s", what, address,
-             result == CURLE_OK ? "the answer ends too early"
+             result == CURLE_OK ? "the response is truncated"
              : s->error[0]      ? s->error
                                 : curl_easy_strerror(result));
 }
 
-/* Decides on the next attempt: false if there is none (printed), else nothing may begin before f->resume_at_s. */
-static bool may_go_on(fetch *f, failure *why)
+/* Decides whether to retry: false if not (printed), else no request may start before f->resume_at_s. */
+static bool may_retry(fetch *f, failure *why)
 {
     f->n_failures++;
     if (why->final)
         return message_fail("%s", why->message);
     if (why->wait_s > MAX_RETRY_AFTER_S)
-        return message_fail("%s, to be tried again in %.0f s", why->message, why->wait_s);
+        return message_fail("%s; the server asks to retry in %.0f s", why->message, why->wait_s);
     if (f->n_failures > f->n_retries)
         return message_fail("%s; gave up after %d attempts", why->message, f->n_failures);
     double wait = f->n_failures < 6 ? 1 << (f->n_failures - 1) : MAX_PAUSE_S;
     wait = wait < why->wait_s ? why->wait_s : wait;
     if (now_s() + wait > f->resume_at_s) {
-        if (f->resume_at_s < now_s()) /* else it was said already */
+        if (f->resume_at_s < now_s()) /* else already reported */
             message_warn("%s; next attempt in %.0f s", why->message, wait);
         f->resume_at_s = now_s() + wait;
     }
@@ -295,7 +298,7 @@ static bool wait_for_turn(const fetch *f)
     return !stopped(f);
 }
 
-/* ---- short answers --------------------------------------------------------------------------- */
+/* ---- short responses ------------------------------------------------------------------------- */
 
 typedef struct text {
     char *bytes;
@@ -324,8 +327,7 @@ static int on_progress(void *user, curl_off_t total, curl_off_t done, curl_off_t
     return stopped(user);
 }
 
-/* Runs one request until it has an answer of 2xx. any_length: more than t takes is none of
- * our business. */
+/* Runs a request until it succeeds with status 2xx. any_length: bytes beyond t->max are dropped without error. */
 static bool perform(fetch *f, const char *url, const char *range, const char *what, text *t, bool any_length)
 {
     slot *s = &f->slots[0];
@@ -354,9 +356,9 @@ static bool perform(fetch *f, const char *url, const char *range, const char *wh
             return true;
         }
         if (t->full)
-            return message_fail("the answer about '%s' has more than %zu bytes", what, t->max);
+            return message_fail("the response for '%s' has more than %zu bytes", what, t->max);
         describe(&why, s, result, what);
-        if (!may_go_on(f, &why))
+        if (!may_retry(f, &why))
             return false;
     }
 }
@@ -369,7 +371,7 @@ char *fetch_text(fetch *f, const char *url, const char *what, size_t max)
     } else if (perform(f, url, NULL, what, &t, false)) {
         if (strlen(t.bytes) == t.n)
             return t.bytes;
-        message_fail("the answer about '%s' is no text", what);
+        message_fail("the response for '%s' is not text", what);
     }
     free(t.bytes);
     return NULL;
@@ -391,14 +393,14 @@ bool fetch_probe(fetch *f, const char *url, const char *what, fetch_facts *facts
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
-static bool is_all(const download_range *at) { return at->begin == 0 && at->end == at->p->file->size; }
+static bool is_all(const download_range *at) { return at->begin == 0 && at->end == at->file->entry->size; }
 
-/* Is this answer the bytes that were asked for? */
+/* True if the response is for the requested bytes. */
 static bool check_answer(slot *s)
 {
     const reply *r = &s->reply;
     long status = status_of(s);
-    uint64_t size = s->at.p->file->size;
+    uint64_t size = s->at.file->entry->size;
     int64_t total = status == 206 ? r->total : r->length;
     if (status == 200 && !is_all(&s->at)) {
         s->trouble = NO_RANGES;
@@ -416,14 +418,14 @@ static size_t on_range(char *data, size_t one, size_t n, void *user)
     slot *s = user;
     (void)one;
     if (status_of(s) >= 300)
-        return n; /* what a page about an error says is of no interest */
+        return n; /* ignore the text of error pages */
     if (s->position == s->begin && !check_answer(s))
         return 0;
     if (n > s->at.end - s->position) {
         s->trouble = BAD_ANSWER;
         return 0;
     }
-    if (!download_put(s->f->ps, &s->at, s->position, data, n)) {
+    if (!download_write(s->f->download, &s->at, s->position, data, n)) {
         s->trouble = NOT_WRITTEN;
         return 0;
     }
@@ -438,8 +440,8 @@ static bool begin_range(fetch *f, slot *s, const download_range *at, const char 
     char range[60];
     s->at = *at;
     s->begin = s->position = at->begin;
-    s->trouble = GOING_ON;
-    s->url = fetch_url(endpoint, at->p->file->source);
+    s->trouble = NO_TROUBLE;
+    s->url = fetch_url(endpoint, at->file->entry->source);
     if (!s->url)
         return false;
     prepare(s, s->url);
@@ -457,15 +459,15 @@ static bool end_range(fetch *f, slot *s)
     s->busy = false;
     free(s->url);
     s->url = NULL;
-    return download_end_range(f->ps, &s->at, s->position);
+    return download_end_range(f->download, &s->at, s->position);
 }
 
-/* Ranges for all connections that have none. */
+/* Starts ranges on all idle connections. */
 static bool begin_ranges(fetch *f, const char *endpoint)
 {
     download_range at;
     for (int i = 0; i < f->n_slots && now_s() >= f->resume_at_s; i++)
-        if (!f->slots[i].busy && download_next(f->ps, &at) && !begin_range(f, &f->slots[i], &at, endpoint))
+        if (!f->slots[i].busy && download_next(f->download, &at) && !begin_range(f, &f->slots[i], &at, endpoint))
             return false;
     return true;
 }
@@ -478,10 +480,10 @@ static bool is_busy(const fetch *f)
     return false;
 }
 
-/* An attempt is over. False: so is everything (printed). */
+/* Handles the end of an attempt. False if the download fails (printed). */
 static bool finish(fetch *f, slot *s, CURLcode result)
 {
-    const char *name = s->at.p->file->name;
+    const char *name = s->at.file->entry->name;
     failure why;
     f->reached = f->reached || status_of(s) > 0;
     describe(&why, s, result, name);
@@ -490,14 +492,14 @@ static bool finish(fetch *f, slot *s, CURLcode result)
     if (!end_range(f, s) || s->trouble == NOT_WRITTEN)
         return false;
     if (s->trouble == NO_RANGES)
-        return download_no_ranges(f->ps, s->at.p);
+        return download_no_ranges(f->download, s->at.file);
     if (s->trouble == BAD_ANSWER)
-        return message_fail("'%s': the server sends other bytes than those asked for: a file of %" PRId64
+        return message_fail("'%s': the server sent other bytes than requested: a file of %" PRId64
                             " bytes, expected %" PRIu64 "; it may have changed, pull again",
-                            name, total, s->at.p->file->size);
+                            name, total, s->at.file->entry->size);
     if (s->position == s->at.end)
         return true;
-    return (advanced && !why.final) || may_go_on(f, &why); /* what moves needs no pause */
+    return (advanced && !why.final) || may_retry(f, &why); /* no pause after progress */
 }
 
 static bool finish_all(fetch *f)
@@ -521,7 +523,7 @@ static bool step(fetch *f, const char *endpoint)
     if (!begin_ranges(f, endpoint))
         return false;
     if (curl_multi_perform(f->multi, &n_running) != CURLM_OK)
-        return message_fail("cannot fetch: libcurl fails");
+        return message_fail("cannot fetch: libcurl failed");
     f->watch.on_bytes(f->watch.user, 0);
     if (!finish_all(f))
         return false;
@@ -530,18 +532,18 @@ static bool step(fetch *f, const char *endpoint)
     return true;
 }
 
-static bool is_complete(const download *ps) { return download_done_bytes(ps) == manifest_size(ps->m); }
+static bool is_complete(const download *d) { return download_done_bytes(d) == manifest_size(d->m); }
 
-bool fetch_parts(fetch *f, download *ps, const char *endpoint)
+bool fetch_download(fetch *f, download *d, const char *endpoint)
 {
     bool good = true;
-    f->ps = ps;
-    while (good && !stopped(f) && (is_busy(f) || !is_complete(ps)))
+    f->download = d;
+    while (good && !stopped(f) && (is_busy(f) || !is_complete(d)))
         good = step(f, endpoint);
     for (int i = 0; i < f->n_slots; i++)
         if (f->slots[i].busy)
             good = end_range(f, &f->slots[i]) && good;
-    f->ps = NULL;
+    f->download = NULL;
     return good && !stopped(f);
 }
 
@@ -558,7 +560,7 @@ fetch *fetch_open(const char *token, int n_connections, int n_retries, const fet
     }
     if (!good) {
         fetch_close(f);
-        message_fail("cannot begin to fetch: libcurl fails");
+        message_fail("cannot fetch: libcurl failed to initialize");
         return NULL;
     }
     f->token = token;

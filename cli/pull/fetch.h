@@ -1,6 +1,6 @@
-/* HTTP: short answers into memory, many ranges of files side by side. Follows redirects, where a token is not sent on
- * to another host or port; uses the proxies of the environment; tries again what may go better the next time, and waits
- * as long as the server asks for. */
+/* HTTP client: short responses into memory, and ranges of files over parallel connections. Follows redirects without
+ * sending the token to another host or port; uses the proxies of the environment; retries transient failures, and waits
+ * as long as the server asks. */
 #ifndef QASR_CLI_PULL_FETCH_H
 #define QASR_CLI_PULL_FETCH_H
 
@@ -14,35 +14,35 @@ enum { FETCH_MAX_CONNECTIONS = 32 };
 
 typedef struct fetch fetch;
 
-/* What the caller wants to know and decides. */
+/* Callbacks for progress and interruption. */
 typedef struct fetch_watch {
-    void (*on_bytes)(void *user, uint64_t n); /* n more bytes of ranges have come; now and then also with 0 */
+    void (*on_bytes)(void *user, uint64_t n); /* n more bytes of ranges have arrived; occasionally 0 */
     bool (*stopped)(void *user);              /* true: end as soon as possible */
     void *user;
 } fetch_watch;
 
-/* token: NULL or what to send as a bearer token; the string is to live as long. n_retries: how many failures in a row
- * that may pass are borne, with pauses of 1, 2, 4 .. 32 s or what the server asks for. NULL on failure (printed). */
+/* token: bearer token or NULL; must outlive f. n_retries: consecutive transient failures before giving up, with pauses
+ * of 1, 2, 4 .. 32 s or as the server asks. NULL on failure (printed). */
 fetch *fetch_open(const char *token, int n_connections, int n_retries, const fetch_watch *watch);
 void fetch_close(fetch *f); /* NULL is fine */
 
 /* ENDPOINT/SOURCE. Free it. NULL without memory (printed). */
 char *fetch_url(const char *endpoint, const char *source);
 
-/* The body of an answer of at most max bytes, ended by a zero; free it. what: for messages. NULL on failure (printed)
- * or when stopped. */
+/* The body of a response of at most max bytes, zero-terminated; free it. what: name in messages. NULL on failure
+ * (printed) or when stopped. */
 char *fetch_text(fetch *f, const char *url, const char *what, size_t max);
 
-/* What the server says of a file: */
+/* The server's information about a file. */
 typedef struct fetch_facts {
-    int64_t size;   /* -1: nothing */
+    int64_t size;   /* -1: unknown */
     char etag[100]; /* X-Linked-Etag, else ETag, without quotes; "": none */
 } fetch_facts;
 bool fetch_probe(fetch *f, const char *url, const char *what, fetch_facts *facts);
 
-/* All that is missing of the files; endpoint and the source of a file make its address. What has come when it fails or
- * is stopped is remembered by ps. False then (printed, unless stopped). */
-bool fetch_parts(fetch *f, download *ps, const char *endpoint);
+/* Downloads all missing parts of the files; the address of a file is endpoint/source. On failure or when stopped, what
+ * has arrived is kept in d; false (printed, unless stopped). */
+bool fetch_download(fetch *f, download *d, const char *endpoint);
 
 const char *fetch_curl_version(void);
 

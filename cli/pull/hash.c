@@ -12,7 +12,7 @@ static EVP_MD_CTX *context(hash *h) { return (EVP_MD_CTX *)h; }
 static void *fail(EVP_MD_CTX *c)
 {
     EVP_MD_CTX_free(c);
-    message_fail("cannot compute a hash: libcrypto fails");
+    message_fail("cannot compute a hash: libcrypto failed");
     return NULL;
 }
 
@@ -21,7 +21,7 @@ hash *hash_open(size_t n_hex, uint64_t size)
     EVP_MD_CTX *c = EVP_MD_CTX_new();
     const EVP_MD *kind = n_hex == HASH_GIT_HEX ? EVP_sha1() : EVP_sha256();
     char blob[40];
-    int n = snprintf(blob, sizeof blob, "blob %" PRIu64, size) + 1; /* its final zero is hashed too */
+    int n = snprintf(blob, sizeof blob, "blob %" PRIu64, size) + 1; /* its terminator is hashed too */
     if (!c || EVP_DigestInit_ex(c, kind, NULL) != 1 ||
         (n_hex == HASH_GIT_HEX && EVP_DigestUpdate(c, blob, (size_t)n) != 1))
         return fail(c);
@@ -30,7 +30,7 @@ hash *hash_open(size_t n_hex, uint64_t size)
 
 bool hash_add(hash *h, const void *data, size_t n)
 {
-    return EVP_DigestUpdate(context(h), data, n) == 1 || message_fail("cannot compute a hash: libcrypto fails");
+    return EVP_DigestUpdate(context(h), data, n) == 1 || message_fail("cannot compute a hash: libcrypto failed");
 }
 
 bool hash_end(hash *h, char out[HASH_SHA256_HEX + 1])

@@ -1,4 +1,4 @@
-/* Hashes of files, as the hub gives them. */
+/* Hashes of files, in the kinds that the hub uses. */
 #ifndef QASR_CLI_PULL_HASH_H
 #define QASR_CLI_PULL_HASH_H
 
@@ -8,8 +8,8 @@
 
 #include "app/manifest.h"
 
-/* Which hash is chosen by the number of its hexadecimal digits: HASH_SHA256_HEX of the content, or HASH_GIT_HEX as git
- * computes it for a file of that size. NULL on failure (printed). */
+/* n_hex chooses the hash by its number of hexadecimal digits: HASH_SHA256_HEX for SHA-256 of the content, HASH_GIT_HEX
+ * for the blob id that git gives to a file of that size. NULL on failure (printed). */
 typedef struct hash hash;
 hash *hash_open(size_t n_hex, uint64_t size);
 bool hash_add(hash *h, const void *data, size_t n);

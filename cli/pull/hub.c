@@ -1,5 +1,5 @@
-/* The hub's answers in, manifests out. Whatever a server says is checked before it is used: names end up in paths,
- * sizes in sums. */
+/* Turns the hub's responses into manifests. Everything from a server is checked before use: names become parts of
+ * paths, sizes are summed. */
 #include "cli/pull/hub.h"
 
 #include <inttypes.h>
@@ -16,7 +16,7 @@ enum { MAX_LISTING = 16 << 20, MAX_TOKEN = 1000 };
 
 static bool out_of_memory(void) { return message_fail("out of memory"); }
 
-/* ---- where and who --------------------------------------------------------------------------- */
+/* ---- address and token --------------------------------------------------------------------------- */
 
 static bool is_plain_http(const char *url) { return strncmp(url, "http://", 7) == 0; }
 
@@ -38,7 +38,7 @@ char *hub_endpoint(const char *given)
     return endpoint;
 }
 
-/* Without white space at its ends; NULL if nothing is left. */
+/* A copy without surrounding white space; NULL if nothing is left. */
 static char *trimmed(const char *text)
 {
     text += strspn(text, " \t\r\n");
@@ -75,7 +75,7 @@ static char *stored_token(void)
     return read_token_file(joined);
 }
 
-/* Nobody else hears what is said there. */
+/* Loopback addresses cannot be overheard. */
 static bool is_loopback(const char *url)
 {
     static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
@@ -95,7 +95,7 @@ bool hub_token(char **token, const char *endpoint)
         if (*c <= 0x20 || *c >= 0x7F || strlen(*token) > MAX_TOKEN) {
             free(*token);
             *token = NULL;
-            return message_fail("the token in HF_TOKEN, or in the token file, has characters that no token has");
+            return message_fail("the token in HF_TOKEN or in the token file has invalid characters");
         }
     if (*token && is_plain_http(endpoint) && !is_loopback(endpoint)) {
         message_warn("the token is not sent: '%s' is not encrypted", endpoint);
@@ -105,7 +105,7 @@ bool hub_token(char **token, const char *endpoint)
     return true;
 }
 
-/* ---- which files ----------------------------------------------------------------------------- */
+/* ---- wanted files ---------------------------------------------------------------------------- */
 
 static const char *const tokenizer_files[] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
 static const char *const config_files[] = {
@@ -133,7 +133,7 @@ static bool is_shard(const char *name)
 
 typedef bool (*wanted_fn)(const char *name, bool single);
 
-/* single: the weights are in one file, which is taken before shards. */
+/* single: the weights are in one file, which takes precedence over shards. */
 static bool is_model_file(const char *name, bool single)
 {
     return IS_ONE_OF(config_files, name) || IS_ONE_OF(tokenizer_files, name) ||
@@ -151,7 +151,7 @@ bool hub_has_tokenizer(const manifest *m) { return manifest_find(m, "vocab.json"
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-/* Names may have slashes, but lead out of nowhere. */
+/* Names may have slashes, but must not leave the repository. */
 static bool is_safe_path(const char *name)
 {
     for (const char *c = name; *c; c++)
@@ -179,7 +179,7 @@ static bool check_names(const json_t *siblings, const char *repo)
     json_array_foreach(siblings, i, entry)
     {
         if (!is_safe_path(name_of(entry)))
-            return message_fail("'%s': the server lists a file '%s', which is no name of a file in a repository", repo,
+            return message_fail("'%s': the server lists a file '%s', which is not a valid file name", repo,
                                 name_of(entry));
     }
     return true;
@@ -197,7 +197,7 @@ static bool has_name(const json_t *siblings, const char *name)
     return false;
 }
 
-/* PREFIX + REVISION + SUFFIX: a slash in a revision is not one of the path. */
+/* PREFIX + REVISION + SUFFIX: a slash in a revision is not a path separator. */
 static char *join_revision(const char *prefix, const char *revision, const char *suffix)
 {
     char *path = NULL, *escaped = calloc(3, strlen(revision) + 1);
@@ -216,11 +216,11 @@ static char *make_source(const char *repo, const char *revision, const char *nam
 {
     char prefix[300], suffix[300];
     snprintf(prefix, sizeof prefix, "%s/resolve/", repo);
-    snprintf(suffix, sizeof suffix, "/%s", name); /* short: one of those that are wanted */
+    snprintf(suffix, sizeof suffix, "/%s", name); /* short: one of the wanted names */
     return join_revision(prefix, revision, suffix);
 }
 
-/* The hash of large files is that of their content, of the others git's. What is not there is empty. */
+/* Large files have a hash of their content, the others git's blob id. A missing hash is "". */
 static bool read_hash(char out[HASH_SHA256_HEX + 1], const json_t *entry)
 {
     const json_t *lfs = json_object_get(entry, "lfs");
@@ -239,7 +239,7 @@ static const json_t *size_value(const json_t *entry)
     return of_lfs ? of_lfs : json_object_get(entry, "size");
 }
 
-/* A size that is not there becomes UINT64_MAX. */
+/* A missing size becomes UINT64_MAX. */
 static bool add_entry(manifest *m, const json_t *entry, const char *repo, const char *revision)
 {
     char hash[HASH_SHA256_HEX + 1];
@@ -250,7 +250,7 @@ static bool add_entry(manifest *m, const json_t *entry, const char *repo, const 
     if (size && (!json_is_integer(size) || !manifest_size_is_sane(json_integer_value(size))))
         return message_fail("'%s': the server lists '%s' with an impossible size", repo, name);
     if (!read_hash(hash, entry))
-        return message_fail("'%s': the server lists '%s' with something that is no hash", repo, name);
+        return message_fail("'%s': the server lists '%s' with an invalid hash", repo, name);
     char *source = make_source(repo, revision, name);
     bool good = source && manifest_add(m, name, size ? (uint64_t)json_integer_value(size) : UINT64_MAX, hash, source);
     free(source);
@@ -262,7 +262,7 @@ static bool add_entries(manifest *m, const json_t *root, const char *repo, const
     const json_t *siblings = json_object_get(root, "siblings"), *entry;
     size_t i;
     if (!json_is_array(siblings))
-        return message_fail("'%s': the server's answer is no list of files", repo);
+        return message_fail("'%s': the server's response is not a list of files", repo);
     if (!check_names(siblings, repo))
         return false;
     bool single = has_name(siblings, "model.safetensors");
@@ -279,17 +279,17 @@ static json_t *parse(const char *text, const char *repo)
     json_error_t where;
     json_t *root = json_loads(text, 0, &where);
     if (!root)
-        message_fail("'%s': the server's answer is no JSON: line %d: %s", repo, where.line, where.text);
+        message_fail("'%s': the server's response is not JSON: line %d: %s", repo, where.line, where.text);
     return root;
 }
 
-/* What the revision stands for, so that all files are of one state; "" if the server does not say. */
+/* The commit that the revision resolves to, so that all files are consistent; "" if the server does not say. */
 static bool read_commit(char out[HASH_SHA256_HEX + 1], const json_t *root, const char *repo)
 {
     const char *commit = json_string_value(json_object_get(root, "sha"));
     out[0] = 0;
     return !commit || manifest_set_hash(out, commit) ||
-           message_fail("'%s': the server names no commit, but '%s'", repo, commit);
+           message_fail("'%s': the server gives '%s' as the commit, which is not a hash", repo, commit);
 }
 
 static bool check_model(const manifest *m, const char *repo)
@@ -298,7 +298,7 @@ static bool check_model(const manifest *m, const char *repo)
     for (size_t i = 0; i < m->n; i++)
         has_weights = has_weights || strstr(m->files[i].name, ".safetensors");
     if (!manifest_find(m, "config.json"))
-        return message_fail("'%s' is no model: it has no config.json", repo);
+        return message_fail("'%s' is not a model: it has no config.json", repo);
     return has_weights || message_fail("'%s' has no weights in safetensors files", repo);
 }
 
@@ -316,7 +316,7 @@ bool hub_parse(manifest *m, const char *text, const model_spec *spec)
     return good;
 }
 
-/* Those that the model's own repository has are replaced: the files of a tokenizer belong together. */
+/* Tokenizer files belong together: those of the model's own repository are replaced. */
 static void remove_tokenizer(manifest *m)
 {
     size_t n = 0;
@@ -342,7 +342,7 @@ bool hub_parse_tokenizer(manifest *m, const char *text, const char *repo)
     return good;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------- */
 
 static char *ask(fetch *f, const char *endpoint, const char *repo, const char *revision)
 {
@@ -356,7 +356,7 @@ static char *ask(fetch *f, const char *endpoint, const char *repo, const char *r
     return text;
 }
 
-/* Sizes and hashes that the list does not have are in the answers for the files. */
+/* Sizes and hashes missing from the list are in the responses for the files. */
 static bool complete(manifest *m, fetch *f, const char *endpoint)
 {
     for (size_t i = 0; i < m->n; i++) {
@@ -370,10 +370,10 @@ static bool complete(manifest *m, fetch *f, const char *endpoint)
         if (!good)
             return false;
         if (!manifest_size_is_sane(facts.size) || (file->size != UINT64_MAX && file->size != (uint64_t)facts.size))
-            return message_fail("'%s': the server says nothing usable about its size", file->name);
+            return message_fail("'%s': the server gives no valid size", file->name);
         file->size = (uint64_t)facts.size;
         if (!file->hash[0])
-            manifest_set_hash(file->hash, facts.etag); /* whatever else it may be is no hash */
+            manifest_set_hash(file->hash, facts.etag); /* an etag may be something other than a hash */
     }
     return true;
 }
@@ -389,6 +389,6 @@ bool hub_list(manifest *m, fetch *f, const char *endpoint, const model_spec *spe
         free(text);
     }
     if (good && !hub_has_tokenizer(m))
-        message_warn("'%s' has no vocab.json and merges.txt: without them this program cannot use it", spec->repo);
+        message_warn("'%s' has no vocab.json and merges.txt: qasr cannot use it without them", spec->repo);
     return good && complete(m, f, endpoint);
 }

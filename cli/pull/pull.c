@@ -1,5 +1,5 @@
-/* A model from the hub into a directory: what it consists of, what of it is here, whether there is room, the rest of
- * it, its hashes, its place; then, if wanted, a quantized decoder beside it. */
+/* Pulls a model from the hub into a directory: lists its files, finds those that exist, checks the disk space,
+ * downloads the rest, verifies hashes, moves the directory into place; then, on request, quantizes the decoder. */
 #include "cli/pull/pull.h"
 
 #include <dirent.h>
@@ -24,8 +24,8 @@ typedef struct pull {
     char *endpoint, *token;
     fetch *f;
     manifest m;
-    bool *in_place; /* [m.n]; NULL: nothing is at its place yet */
-    download ps;
+    bool *in_place; /* [m.n]; NULL: nothing is installed yet */
+    download download;
     progress bar;
     uint64_t done, total; /* what the bar shows */
 } pull;
@@ -58,7 +58,7 @@ static void begin_bar(pull *p, const char *label, uint64_t done, uint64_t total)
 
 static download_watch watch_of(pull *p) { return (download_watch){ on_bytes, stopped, p }; }
 
-/* ---- what is there --------------------------------------------------------------------------- */
+/* ---- installed files ------------------------------------------------------------------------- */
 
 static bool is_empty(const char *path)
 {
@@ -71,25 +71,25 @@ static bool is_empty(const char *path)
     return dir && n == 0;
 }
 
-/* The place is free, or has this model. *there: it has. */
-static bool look_at_place(pull *p, bool *there)
+/* True if the destination is free or has this model (*there). */
+static bool check_dest(pull *p, bool *there)
 {
     const char *dest = p->o->dest;
     const model_spec *spec = p->o->spec;
     struct stat st;
     *there = manifest_read(&p->m, dest);
     if (!*there && stat(dest, &st) == 0 && !(S_ISDIR(st.st_mode) && is_empty(dest)))
-        return message_fail("'%s' is there already and was not made by qasr pull; give another place with --dir", dest);
+        return message_fail("'%s' exists and was not created by qasr pull; choose another directory with --dir", dest);
     if (*there && strcmp(p->m.repo, spec->repo) != 0)
-        return message_fail("'%s' has the model '%s'; give another place with --dir", dest, p->m.repo);
+        return message_fail("'%s' has the model '%s'; choose another directory with --dir", dest, p->m.repo);
     if (*there && strcmp(p->m.revision, spec->revision) != 0 && strcmp(p->m.commit, spec->revision) != 0)
-        return message_fail("'%s' has revision '%s' of '%s', commit '%s'; give another place with --dir", dest,
+        return message_fail("'%s' has revision '%s' of '%s', commit '%s'; choose another directory with --dir", dest,
                             p->m.revision, p->m.repo, p->m.commit);
     return true;
 }
 
-/* What is wrong with a file at its place, "": nothing. False if stopped or on error (printed). */
-static bool examine(pull *p, const model_file *f, char *wrong, size_t size)
+/* Checks an installed file; wrong: the problem, "" if none. False if stopped or on error (printed). */
+static bool check_file(pull *p, const model_file *f, char *wrong, size_t size)
 {
     struct stat st;
     char *path = NULL, found[HASH_SHA256_HEX + 1];
@@ -111,8 +111,8 @@ static bool examine(pull *p, const model_file *f, char *wrong, size_t size)
     return good;
 }
 
-/* *whole: of the model that is there nothing needs to be fetched. */
-static bool examine_all(pull *p, bool *whole)
+/* *whole: nothing of the installed model needs to be fetched. */
+static bool check_files(pull *p, bool *whole)
 {
     char wrong[300];
     *whole = true;
@@ -123,19 +123,19 @@ static bool examine_all(pull *p, bool *whole)
         begin_bar(p, "checking ", 0, manifest_size(&p->m));
     bool good = true;
     for (size_t i = 0; i < p->m.n && good; i++) {
-        good = examine(p, &p->m.files[i], wrong, sizeof wrong);
+        good = check_file(p, &p->m.files[i], wrong, sizeof wrong);
         p->in_place[i] = good && !wrong[0];
         *whole = *whole && p->in_place[i];
         if (wrong[0])
-            message_warn("'%s/%s' %s: it is fetched again", p->o->dest, p->m.files[i].name, wrong);
+            message_warn("'%s/%s' %s: fetching it again", p->o->dest, p->m.files[i].name, wrong);
     }
     progress_end(&p->bar);
     return good;
 }
 
-/* ---- hashes that were given ------------------------------------------------------------------ */
+/* ---- given hashes ---------------------------------------------------------------------------- */
 
-static bool take_hash(pull *p, const char *given)
+static bool apply_hash(pull *p, const char *given)
 {
     char hash[HASH_SHA256_HEX + 1];
     const char *equals = strrchr(given, '=');
@@ -152,34 +152,41 @@ static bool take_hash(pull *p, const char *given)
     return message_fail("--sha256 '%s': '%s' has no such file", given, p->m.repo);
 }
 
-static bool take_hashes(pull *p)
+static bool apply_hashes(pull *p)
 {
-    for (size_t i = 0; i < p->o->sha256->n; i++)
-        if (!take_hash(p, p->o->sha256->names[i]))
+    for (size_t i = 0; i < p->o->sha256.n; i++)
+        if (!apply_hash(p, p->o->sha256.names[i]))
             return false;
     return true;
 }
 
-/* ---- room ------------------------------------------------------------------------------------ */
+/* ---- disk space ------------------------------------------------------------------------------ */
 
-/* Bytes that quantizing will need: q8_0 has 8.5 bits where the original has 16, all other types are smaller. */
-static uint64_t quantized_bytes(const pull *p) { return p->o->qtype ? manifest_size(&p->m) / 16 * 9 : 0; }
+/* Upper bound of the size of the quantized decoder: weights have 16 bits in the original, and at most 8.5 in the types
+ * below 16 bits. */
+static uint64_t quantized_bytes(const pull *p)
+{
+    if (!p->o->qtype)
+        return 0;
+    const bool is_16_bits = strcmp(p->o->qtype, "bf16") == 0 || strcmp(p->o->qtype, "f16") == 0;
+    return is_16_bits ? manifest_size(&p->m) : manifest_size(&p->m) / 16 * 9;
+}
 
-static bool check_room(const pull *p)
+static bool check_disk_space(const pull *p)
 {
     struct statvfs fs;
-    uint64_t needed = manifest_size(&p->m) - download_done_bytes(&p->ps) + quantized_bytes(p);
-    if (statvfs(p->ps.dir, &fs) != 0)
-        return message_fail("cannot find out how much room there is in '%s': %s", p->ps.dir, strerror(errno));
+    uint64_t needed = manifest_size(&p->m) - download_done_bytes(&p->download) + quantized_bytes(p);
+    if (statvfs(p->download.dir, &fs) != 0)
+        return message_fail("cannot determine the free space in '%s': %s", p->download.dir, strerror(errno));
     uint64_t there = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (needed <= there)
         return true;
-    return message_fail(
-        "'%s' needs %.1f MB more, but there are %.1f MB left for '%s'; make room, or give another place with --dir",
-        p->m.repo, (double)needed / 1e6, (double)there / 1e6, p->o->dest);
+    return message_fail("'%s' needs %.1f MB more, but '%s' has only %.1f MB left; free some space, or choose another "
+                        "directory with --dir",
+                        p->m.repo, (double)needed / 1e6, p->o->dest, (double)there / 1e6);
 }
 
-/* ---- the work -------------------------------------------------------------------------------- */
+/* ---- download -------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
 {
@@ -187,7 +194,7 @@ static int by_size(const void *a, const void *b)
     return x->size != y->size ? (x->size > y->size) - (x->size < y->size) : strcmp(x->name, y->name);
 }
 
-/* "5eb14417": enough of a commit to know it by. */
+/* "5eb14417": short form of a commit. */
 static const char *short_commit(const manifest *m, char out[16])
 {
     snprintf(out, 16, "%.8s", m->commit[0] ? m->commit : "unknown");
@@ -211,16 +218,16 @@ static void announce(const pull *p, uint64_t done)
     fprintf(stderr, "fetching '%s', commit %s: %zu files, %.1f MB", p->m.repo, short_commit(&p->m, commit), p->m.n,
             (double)manifest_size(&p->m) / 1e6);
     if (done)
-        fprintf(stderr, ", of which %.1f MB are here", (double)done / 1e6);
+        fprintf(stderr, ", %.1f MB already here", (double)done / 1e6);
     fprintf(stderr, "\n");
 }
 
 static bool fetch_all(pull *p)
 {
-    uint64_t done = download_done_bytes(&p->ps);
+    uint64_t done = download_done_bytes(&p->download);
     announce(p, done);
     begin_bar(p, "", done, manifest_size(&p->m));
-    bool good = fetch_parts(p->f, &p->ps, p->endpoint);
+    bool good = fetch_download(p->f, &p->download, p->endpoint);
     progress_end(&p->bar);
     return good;
 }
@@ -230,31 +237,32 @@ static bool verify_all(pull *p)
     download_watch watch = watch_of(p);
     uint64_t n = 0;
     for (size_t i = 0; i < p->m.n; i++)
-        n += p->ps.list[i].whole ? 0 : p->m.files[i].size;
+        n += p->download.files[i].whole ? 0 : p->m.files[i].size;
     begin_bar(p, "checking ", 0, n);
-    bool good = download_verify(&p->ps, &watch);
+    bool good = download_verify(&p->download, &watch);
     progress_end(&p->bar);
     return good;
 }
 
-/* What is missing of the model, which p->m describes. */
-static bool get(pull *p)
+/* Downloads the missing files of the model that p->m describes. */
+static bool download_missing(pull *p)
 {
-    return download_open(&p->ps, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_room(p) &&
-           fetch_all(p) && verify_all(p) && download_install(&p->ps, p->o->dest);
+    return download_open(&p->download, &p->m, p->o->dest, p->in_place, p->o->n_connections) && check_disk_space(p) &&
+           fetch_all(p) && verify_all(p) && download_install(&p->download, p->o->dest);
 }
 
-static bool get_all(pull *p)
+static bool pull_files(pull *p)
 {
     bool there, whole = false;
-    if (!look_at_place(p, &there) || (!there && (!open_hub(p) || !hub_list(&p->m, p->f, p->endpoint, p->o->spec))))
+    if (!check_dest(p, &there) || (!there && (!open_hub(p) || !hub_list(&p->m, p->f, p->endpoint, p->o->spec))))
         return false;
-    qsort(p->m.files, p->m.n, sizeof *p->m.files, by_size); /* what describes the weights comes before them */
-    if (!take_hashes(p))
+    qsort(p->m.files, p->m.n, sizeof *p->m.files,
+          by_size); /* small files such as the configuration come before the weights */
+    if (!apply_hashes(p))
         return false;
     if (!there)
-        return get(p);
-    return examine_all(p, &whole) && (whole || (open_hub(p) && get(p)));
+        return download_missing(p);
+    return check_files(p, &whole) && (whole || (open_hub(p) && download_missing(p)));
 }
 
 /* ---- quantizing ------------------------------------------------------------------------------ */
@@ -267,7 +275,7 @@ static int on_quantized(void *user, uint64_t done, uint64_t total, const char *w
     return progress_interrupted();
 }
 
-/* Under the name that 'qasr transcribe' looks for. */
+/* Under the name that qasr_model_open looks for. */
 static bool quantize(pull *p, bool *there)
 {
     char *path = NULL;
@@ -293,8 +301,8 @@ static bool quantize(pull *p, bool *there)
     return status == QASR_OK;
 }
 
-/* Another decoder in the directory may come first for those who do not name one. The library knows which. */
-static void tell_which_is_taken(const pull *p)
+/* Another decoder in the directory may take precedence by default; the library knows which. */
+static void report_precedence(const pull *p)
 {
     qasr_model *model;
     if (qasr_model_open(&model, p->o->dest, NULL, NULL) != QASR_OK)
@@ -303,11 +311,11 @@ static void tell_which_is_taken(const pull *p)
     char made[64];
     snprintf(made, sizeof made, "model-%s.gguf", p->o->qtype);
     if (taken && strcmp(taken + 1, made) != 0)
-        printf("'%s' is there too and comes first; take the new one with: --decoder-gguf %s\n", taken + 1, made);
+        printf("'%s' takes precedence; select the new file with: --decoder-gguf %s\n", taken + 1, made);
     qasr_model_close(model);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void report(const pull *p)
 {
@@ -319,7 +327,7 @@ static void report(const pull *p)
 
 static void release(pull *p)
 {
-    download_close(&p->ps);
+    download_close(&p->download);
     fetch_close(p->f);
     manifest_free(&p->m);
     free(p->in_place);
@@ -329,19 +337,19 @@ static void release(pull *p)
 
 int pull_model(const pull_options *o)
 {
-    pull p = { .o = o, .ps = { .state_fd = -1 } };
+    pull p = { .o = o, .download = { .state_fd = -1 } };
     bool there = false;
     progress_catch_signals();
-    bool good = get_all(&p);
+    bool good = pull_files(&p);
     if (!good && progress_interrupted())
-        message_fail("interrupted; go on with: %s", o->again);
+        message_fail("interrupted; resume with: %s", o->again);
     if (good)
         report(&p);
     if (good && o->qtype)
         good = quantize(&p, &there);
     if (good && o->qtype && !o->quiet) {
-        printf("'%s/model-%s.gguf' %s\n", o->dest, o->qtype, there ? "was there already" : "is its decoder, quantized");
-        tell_which_is_taken(&p);
+        printf("'%s/model-%s.gguf' %s\n", o->dest, o->qtype, there ? "already existed" : "is its quantized decoder");
+        report_precedence(&p);
     }
     release(&p);
     return good ? EXIT_DONE : EXIT_FAILED;

@@ -1,4 +1,4 @@
-/* Fetching a model. */
+/* Pulls a model from the hub. */
 #ifndef QASR_CLI_PULL_PULL_H
 #define QASR_CLI_PULL_PULL_H
 
@@ -6,19 +6,19 @@
 #include "app/opt.h"
 
 typedef struct pull_options {
-    const char *name;  /* as the user said it */
-    const char *again; /* the whole command, as one types it to go on */
+    const char *name;  /* as given by the user */
+    const char *again; /* the whole command line, to resume with */
     const model_spec *spec;
-    const char *dest;        /* directory that the model is to be */
-    const char *endpoint;    /* NULL: default */
-    const char *qtype;       /* to quantize to; NULL: none */
-    const opt_files *sha256; /* "FILE=HEX" */
+    const char *dest;     /* directory of the model */
+    const char *endpoint; /* NULL: default */
+    const char *qtype;    /* to quantize to; NULL: none */
+    opt_files sha256;     /* "FILE=HEX" */
     int n_connections, n_retries;
-    int verify; /* non-zero: of what is there, look at hashes, not only at sizes */
+    int verify; /* non-zero: check hashes of existing files, not only sizes */
     int quiet;
 } pull_options;
 
-/* Gives the exit status; errors are printed. */
+/* Prints errors; returns the exit status. */
 int pull_model(const pull_options *o);
 
 const char *pull_curl_version(void);

@@ -1,4 +1,4 @@
-/* In place of pull.c where the libraries for it were missing: says which. */
+/* Replaces pull.c in builds without its libraries, and says which are missing. */
 #include "app/message.h"
 #include "cli/pull/pull.h"
 
@@ -6,7 +6,7 @@ int pull_model(const pull_options *o)
 {
     (void)o;
     message_fail("this qasr was built without 'pull': " PULL_MISSING
-                 "; copy a model's files into a directory yourself, and name it with --model");
+                 "; copy the model's files into a directory, and pass that to --model");
     return EXIT_FAILED;
 }
 

@@ -1,4 +1,4 @@
-/* qasr transcribe: audio files in, transcripts out. Here: options, and what they come to. */
+/* qasr transcribe: turns audio files into transcripts. This file has the options and their checks. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,106 +14,94 @@
 #include "app/models.h"
 #include "app/out.h"
 #include "cli/cmd.h"
-#include "cli/segment_opt.h"
+#include "cli/shared_opts.h"
 #include "cli/transcribe/transcribe.h"
-#include "qasr/qasr.h"
+#include "qasr/qasr_tools.h"
 
 typedef transcribe_args args;
 
-enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10 000 tokens of English, which is what the published models take */
+enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10,000 tokens of English, the limit of the published models */
 
-/* In the order of qasr_decoder_weights, qasr_encoder_attention and qasr_precision. */
-static const char *const decoder_weights[] = { "auto", "safetensors", "gguf", NULL };
+/* In the order of qasr_encoder_attention. */
 static const char *const attentions[] = { "windows", "full", NULL };
-static const char *const precisions[] = { "auto", "f32", NULL };
-static const char *const kv_types[] = { "f16", "f32", "q8_0", NULL };
 
 static const opt opts[] = {
     { "model", 'm', "MODEL",
       "model directory (config, tokenizer, safetensors, optionally a GGUF with the decoder), a GGUF file, or the "
-      "name of a pulled model such as 0.6b (default: QASR_MODEL, else the one pulled last)",
+      "name of a pulled model such as 0.6b (default: QASR_MODEL, else the most recently pulled one)",
       OPT_STRING, offsetof(args, model) },
     { "audio", 'a', "FILE",
-      "audio file, folder, pattern, or '-' for standard input; may be repeated, names without --audio work too",
-      OPT_FILE, offsetof(args, files) },
-    { "list", 0, "FILE", "a name of an audio file per line; '-': standard input", OPT_ONCE, offsetof(args, list) },
-    { "recursive", 'r', NULL, "look in the folders below a folder, too", OPT_FLAG, offsetof(args, recursive) },
-    { "start", 0, "SECONDS", "leave out what is before", OPT_NUMBER, offsetof(args, start_s), NULL, 0, 1e9 },
-    { "duration", 0, "SECONDS", "take no more than that", OPT_NUMBER, offsetof(args, duration_s), NULL, 0.001, 1e9 },
+      "audio file, folder, pattern, or '-' for standard input; may be repeated; --audio may be omitted", OPT_FILE,
+      offsetof(args, files) },
+    { "list", 0, "FILE", "file with one audio file name per line; '-': standard input", OPT_ONCE,
+      offsetof(args, list) },
+    { "recursive", 'r', NULL, "search folders recursively", OPT_FLAG, offsetof(args, recursive) },
+    { "start", 0, "SECONDS", "skip the audio before this time", OPT_NUMBER, offsetof(args, audio.start_s), NULL, 0,
+      1e9 },
+    { "duration", 0, "SECONDS", "transcribe at most this much audio", OPT_NUMBER, offsetof(args, audio.duration_s),
+      NULL, 0.001, 1e9 },
     { "channel", 0, "N|mix|split",
-      "which channel: one, the mean of all (default), or each by itself, as a result of its own", OPT_STRING,
+      "which channel to transcribe: one, the mean of all (default), or each one separately", OPT_STRING,
       offsetof(args, channel) },
     { "raw", 0, "FORMAT:RATE:CHANNELS",
-      "the files are samples without a header, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le "
-      "or be, ulaw, alaw",
-      OPT_STRING, offsetof(args, raw) },
+      "the files are headerless samples, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le or be, ulaw, "
+      "alaw",
+      OPT_STRING, offsetof(args, audio.raw) },
     { "ffmpeg", 0, "PROGRAM",
-      "what decodes m4a, mp4, webm and the like (default: ffmpeg, if it is on PATH); 'none': nothing", OPT_STRING,
-      offsetof(args, ffmpeg) },
+      "decodes what libsndfile cannot, such as m4a, mp4 and webm (default: ffmpeg, if it is on PATH); 'none': no "
+      "program",
+      OPT_STRING, offsetof(args, audio.ffmpeg) },
     { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
-      offsetof(args, language) },
+      offsetof(args, options.language) },
     { "translate-warning", 0, NULL,
-      "listen to the first 28 s of each file first, and warn when they do not sound like --language: the text "
-      "may be a translation then",
+      "detect the language of the first 28 s of each file, and warn if it is not --language: the text may then be a "
+      "translation",
       OPT_FLAG, offsetof(args, translate_warning) },
-    { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING, offsetof(args, context) },
+    { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING,
+      offsetof(args, options.context) },
     { "context-file", 0, "FILE", "the same, from a file; '-': standard input", OPT_STRING,
       offsetof(args, context_file) },
     { "format", 'f', "FORMAT,...",
-      "what to write; several need --output-dir (default: what --output ends with, else txt)", OPT_SET,
-      offsetof(args, formats), out_format_names },
-    { "output", 'o', "FILE", "write the results there instead of to standard output ('-')", OPT_STRING,
-      offsetof(args, output) },
-    { "output-dir", 0, "DIR", "write a file for each audio file and format there", OPT_STRING,
+      "output formats; more than one needs --output-dir (default: the extension of --output, else txt)", OPT_SET,
+      offsetof(args, formats), .choice = format_name },
+    OUTPUT_OPT(offsetof(args, output)),
+    { "output-dir", 0, "DIR", "write one file per audio file and format to DIR", OPT_STRING,
       offsetof(args, output_dir) },
-    { "skip-existing", 0, NULL, "leave out files whose results are in --output-dir", OPT_FLAG,
+    { "skip-existing", 0, NULL, "skip files whose results are already in --output-dir", OPT_FLAG,
       offsetof(args, skip_existing) },
     { "resume", 0, NULL,
-      "go on with a run that was interrupted: with --output-dir as --skip-existing; with --output FILE.jsonl after the "
-      "last file that is whole",
+      "resume an interrupted run: with --output-dir, same as --skip-existing; with --output FILE.jsonl, after the last "
+      "complete file",
       OPT_FLAG, offsetof(args, resume) },
-    { "strict", 0, NULL, "files with a warning (loop, token limit, no text, odd rate of words) count as failed",
+    { "strict", 0, NULL, "count files with a warning (loop, token limit, no text, implausible word rate) as failed",
       OPT_FLAG, offsetof(args, strict) },
-    { "max-line-width", 0, "N", "columns of a line of subtitles (default 42)", OPT_INT, offsetof(args, max_line_width),
+    { "max-line-width", 0, "N", "columns per subtitle line (default 42)", OPT_INT, offsetof(args, limits.max_width),
       NULL, 8, 500 },
-    { "max-lines", 0, "N", "lines of a subtitle (default 2)", OPT_INT, offsetof(args, max_lines), NULL, 1, 20 },
-    { "max-line-seconds", 0, "S", "how long a subtitle may last (default 7)", OPT_NUMBER, offsetof(args, max_line_s),
-      NULL, 0.5, 600 },
+    { "max-lines", 0, "N", "lines per subtitle (default 2)", OPT_INT, offsetof(args, limits.max_lines), NULL, 1, 20 },
+    { "max-line-seconds", 0, "S", "longest duration of a subtitle (default 7)", OPT_NUMBER,
+      offsetof(args, limits.max_s), NULL, 0.5, 600 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
-    { "quiet", 'q', NULL, "no progress and no summary", OPT_FLAG, offsetof(args, quiet) },
-    { "threads", 't', "N", "worker threads (default: one per physical core)", OPT_INT, offsetof(args, n_threads), NULL,
-      1, 1024 },
-    { "batch", 'b', "N",
-      "segments of audio, of one file or several, that are decoded together; 1: off (default: up to 8 in 2 GiB)",
-      OPT_INT, offsetof(args, batch), NULL, 1, 64 },
-    { "kv-type", 0, "TYPE", "how keys and values are stored (default f16)", OPT_CHOICE, offsetof(args, kv_type),
-      kv_types },
-    { "device", 0, "DEVICE",
-      "where to compute: cpu (default), auto, gpu, metal, vulkan, cuda, hip, or a name from 'qasr devices'", OPT_STRING,
-      offsetof(args, device) },
-    { "decoder-weights", 0, "KIND", "which decoder weights to use (default auto: a GGUF if there is one)", OPT_CHOICE,
-      offsetof(args, decoder_weights), decoder_weights },
-    { "decoder-gguf", 0, "NAME", "GGUF with the decoder, relative to the model directory or absolute", OPT_STRING,
-      offsetof(args, decoder_gguf) },
+    QUIET_OPT(offsetof(args, quiet)),
+    THREADS_OPT(offsetof(args, session_options.n_threads)),
+    BATCH_OPT(offsetof(args, session_options.batch)),
+    KV_TYPE_OPT(offsetof(args, session_options.kv_type)),
+    DEVICE_OPT(offsetof(args, session_options.device)),
+    DECODER_OPTS(offsetof(args, model_options)),
     { "mmproj", 0, "FILE", "GGUF with the encoder for a llama.cpp text model (default: an mmproj*.gguf beside it)",
-      OPT_STRING, offsetof(args, mmproj) },
-    { "no-mmap", 0, NULL, "read the weights into memory instead of mapping their files", OPT_FLAG,
-      offsetof(args, no_mmap) },
-    { "mlock", 0, NULL, "lock the weights in memory", OPT_FLAG, offsetof(args, mlock) },
+      OPT_STRING, offsetof(args, model_options.mmproj) },
+    MEMORY_OPTS(offsetof(args, model_options)),
     { "encoder-attention", 0, "KIND", "attention of the encoder (default windows, as in training)", OPT_CHOICE,
-      offsetof(args, attention), attentions },
-    { "precision", 0, "KIND",
-      "arithmetic of encoder and prompt (default auto: bfloat16 where it is faster, int8 with q4_0 and the like)",
-      OPT_CHOICE, offsetof(args, precision), precisions },
+      offsetof(args, options.encoder_attention), attentions },
+    PRECISION_OPT(offsetof(args, session_options.precision)),
     { "max-new-tokens", 0, "N", "token limit per segment (default: from its duration)", OPT_INT,
-      offsetof(args, max_new_tokens), NULL, 1, 1000000 },
-    { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measuring", OPT_FLAG,
-      offsetof(args, ignore_eos) },
+      offsetof(args, options.max_new_tokens), NULL, 1, 1000000 },
+    { "ignore-eos", 0, NULL, "decode exactly --max-new-tokens tokens, for measurements", OPT_FLAG,
+      offsetof(args, options.ignore_eos) },
     SEGMENT_OPT(offsetof(args, segment)),
     { "confidence", 0, NULL, "json, jsonl: log-probability and entropy of every token, confidence of every word",
-      OPT_FLAG, offsetof(args, confidence) },
+      OPT_FLAG, offsetof(args, options.token_scores) },
     { "dump-tensors", 0, "FILE", "write mel, audio_embeds, first_logits of the first segment as safetensors",
-      OPT_STRING, offsetof(args, dump_tensors) },
+      OPT_STRING, offsetof(args, options.dump_tensors) },
 };
 
 /* ---- usage ----------------------------------------------------------------------------------- */
@@ -148,27 +136,28 @@ static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
 
 static bool is_dash(const char *name) { return name && strcmp(name, "-") == 0; }
 
-/* True for standard output, also by its name. */
+/* True for standard output, "-" included. */
 static bool is_stream(const char *output) { return !output || is_dash(output); }
 
-/* The format that a file's name ends with, as a set; 0: none. */
+/* The format named by a file's extension, as a set; 0: none. */
 static unsigned format_of(const char *path)
 {
     const char *dot = is_stream(path) ? NULL : strrchr(path, '.');
-    for (int i = 0; dot && i < OUT_FORMATS; i++)
-        if (strcasecmp(dot + 1, out_format_names[i]) == 0)
+    for (int i = 0; dot && i < FORMAT_COUNT; i++)
+        if (strcasecmp(dot + 1, format_name((size_t)i)) == 0)
             return 1U << i;
     return 0;
 }
 
-/* True for a name that a recording has or would have: text there is a slip, and may be the end of the recording. */
-static bool looks_like_sound(const char *output)
+/* True for the name of an existing or possible recording: writing text there is a mistake, and could destroy the
+ * recording. */
+static bool looks_like_audio(const char *output)
 {
     struct stat st;
-    return !is_stream(output) && inputs_is_sound_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
+    return !is_stream(output) && inputs_is_audio_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
 }
 
-/* How often standard input is to be read, but for names in lists. */
+/* How often standard input would be read, not counting names in lists. */
 static size_t count_stdin(const args *a)
 {
     size_t n = (size_t)is_dash(a->list) + is_dash(a->context_file);
@@ -177,42 +166,43 @@ static size_t count_stdin(const args *a)
     return n;
 }
 
-static int fail_of_stdin(void)
+static int fail_on_stdin(void)
 {
     return opt_usage_error(&cmd_transcribe, "standard input ('-') can be read only once");
 }
 
-/* What needs no look at the files. */
+/* Checks that do not need the files. */
 static int check_options(args *a)
 {
     const command *c = &cmd_transcribe;
-    const bool is_lines = a->formats == 1U << OUT_JSONL && !is_stream(a->output);
+    const bool is_lines = a->formats == 1U << FORMAT_JSONL && !is_stream(a->output);
     if (a->files.n == 0 && !a->list)
         return opt_usage_error(c, "no audio file given");
-    if (a->decoder_gguf && a->decoder_weights == QASR_DECODER_SAFETENSORS)
+    if (a->model_options.decoder_gguf && a->model_options.decoder_weights == QASR_DECODER_SAFETENSORS)
         return opt_usage_error(c, "--decoder-gguf contradicts --decoder-weights safetensors");
-    if (a->ignore_eos && !a->max_new_tokens)
+    if (a->options.ignore_eos && !a->options.max_new_tokens)
         return opt_usage_error(c, "--ignore-eos needs --max-new-tokens");
-    if (a->context && a->context_file)
+    if (a->options.context && a->context_file)
         return opt_usage_error(c, "--context contradicts --context-file");
     if (count_stdin(a) > 1)
-        return fail_of_stdin();
+        return fail_on_stdin();
     if (a->output && a->output_dir)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
-    if (looks_like_sound(a->output))
-        return opt_usage_error(
-            c, "--output '%s' has the ending of a sound or video file, expected that of a text such as .txt or .srt",
-            a->output);
+    if (looks_like_audio(a->output))
+        return opt_usage_error(c,
+                               "--output '%s' has the extension of an audio or video file, expected one of a text file "
+                               "such as .txt or .srt",
+                               a->output);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
         return opt_usage_error(c, "--skip-existing needs --output-dir");
     if (a->resume && !a->output_dir && !is_lines)
         return opt_usage_error(c, "--resume needs --output-dir, or --output with a file of format jsonl");
-    if (a->language && strcasecmp(a->language, "auto") != 0 && !languages_find(a->language))
-        return unknown_language(a->language);
+    if (a->options.language && !languages_find(a->options.language))
+        return unknown_language(a->options.language);
     if (a->translate_warning && !a->options.language)
         return opt_usage_error(c, "--translate-warning needs --language with a language");
     return segment_set(c, a->segment, &a->options) ? EXIT_DONE : EXIT_USAGE;
@@ -236,14 +226,9 @@ static bool read_channel(args *a)
     return false;
 }
 
-static int read_audio_options(args *a)
+static int check_audio_options(args *a)
 {
     qasr_error err;
-    a->audio = (qasr_audio_options)QASR_AUDIO_OPTIONS_INIT;
-    a->audio.start_s = a->start_s;
-    a->audio.duration_s = a->duration_s;
-    a->audio.raw = a->raw;
-    a->audio.ffmpeg = !a->ffmpeg ? "ffmpeg" : strcasecmp(a->ffmpeg, "none") == 0 ? NULL : a->ffmpeg;
     if (!read_channel(a))
         return EXIT_USAGE;
     if (qasr_audio_check(&a->audio, &err) != QASR_OK)
@@ -267,7 +252,7 @@ static bool read_context(args *a)
     if (!good)
         message_fail("cannot read '%s': %s", name, strerror(a->context_text ? errno : ENOMEM));
     else if (strlen(a->context_text) != n)
-        good = message_fail("'%s' holds a zero byte, expected text", name);
+        good = message_fail("'%s' has a zero byte, expected text", name);
     if (f != stdin)
         fclose(f);
     while (good && n > 0 && strchr("\r\n", a->context_text[n - 1]))
@@ -281,48 +266,41 @@ static int check_context(args *a)
     if (a->context_file && !read_context(a))
         return EXIT_FAILED;
     if (a->options.context && strlen(a->options.context) > MAX_CONTEXT_BYTES)
-        return opt_usage_error(
-            &cmd_transcribe,
-            "the context has more than %d bytes, expected at most that: the names and terms that matter",
-            MAX_CONTEXT_BYTES);
+        return opt_usage_error(&cmd_transcribe,
+                               "the context has more than %d bytes; keep the names and terms that matter",
+                               MAX_CONTEXT_BYTES);
     return EXIT_DONE;
 }
 
-/* ---- what the options come to ---------------------------------------------------------------- */
+/* ---- defaults -------------------------------------------------------------------------------- */
 
-static void fill_options(args *a)
+static args default_args(void)
 {
-    a->model_options = (qasr_model_options)QASR_MODEL_OPTIONS_INIT;
-    a->model_options.decoder_weights = (qasr_decoder_weights)a->decoder_weights;
-    a->model_options.decoder_gguf = a->decoder_gguf;
-    a->model_options.mmproj = a->mmproj;
-    a->model_options.no_mmap = a->no_mmap;
-    a->model_options.mlock = a->mlock;
-    a->session_options = (qasr_session_options)QASR_SESSION_OPTIONS_INIT;
-    a->session_options.n_threads = a->n_threads;
-    a->session_options.precision = (qasr_precision)a->precision;
-    a->session_options.device = a->device;
-    a->session_options.batch = a->batch;
-    a->session_options.kv_type = kv_types[a->kv_type];
-    a->options = (qasr_transcribe_options)QASR_TRANSCRIBE_OPTIONS_INIT;
-    a->options.language = a->language && strcasecmp(a->language, "auto") != 0 ? a->language : NULL;
-    a->options.context = a->context;
-    a->options.max_new_tokens = a->max_new_tokens;
-    a->options.ignore_eos = a->ignore_eos;
-    a->options.token_scores = a->confidence;
-    a->options.encoder_attention = (qasr_encoder_attention)a->attention;
-    a->options.dump_tensors = a->dump_tensors;
-    a->limits = (subtitle_limits){ a->max_line_width ? a->max_line_width : 42, a->max_lines ? a->max_lines : 2,
-                                   a->max_line_s > 0 ? a->max_line_s : 7 };
+    args a = { .model_options = QASR_MODEL_OPTIONS_INIT,
+               .session_options = QASR_SESSION_OPTIONS_INIT,
+               .options = QASR_TRANSCRIBE_OPTIONS_INIT,
+               .audio = QASR_AUDIO_OPTIONS_INIT,
+               .limits = { .max_width = 42, .max_lines = 2, .max_s = 7 } };
+    a.audio.ffmpeg = "ffmpeg";
+    return a;
+}
+
+/* Replaces the words that stand for a default or for nothing. */
+static void interpret_words(args *a)
+{
+    if (a->options.language && strcasecmp(a->options.language, "auto") == 0)
+        a->options.language = NULL;
+    if (strcasecmp(a->audio.ffmpeg, "none") == 0)
+        a->audio.ffmpeg = NULL;
     if (!a->formats)
         a->formats = format_of(a->output);
     if (!a->formats)
-        a->formats = 1U << OUT_TXT;
+        a->formats = 1U << FORMAT_TXT;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* True if a result written to path would overwrite a sound that is to be read. */
+/* True if writing to path would overwrite an input file. */
 static bool is_audio_file(const inputs *in, const char *path)
 {
     for (size_t i = 0; i < in->n; i++)
@@ -335,24 +313,24 @@ static int check_files(const args *a, const inputs *in)
 {
     const command *c = &cmd_transcribe;
     size_t n_stdin = (size_t)is_dash(a->list) + is_dash(a->context_file);
-    const char *format = out_format_names[__builtin_ctz(a->formats)];
+    const char *format = format_name((size_t)__builtin_ctz(a->formats));
     for (size_t i = 0; i < in->n; i++)
         n_stdin += is_dash(in->items[i].path);
     if (in->n == 0)
-        return opt_usage_error(c, "no audio file given: '%s' names none", a->list);
+        return opt_usage_error(c, "no audio file given: '%s' lists none", a->list);
     if (n_stdin > 1)
-        return fail_of_stdin();
+        return fail_on_stdin();
     if (inputs_have_stdin(in) && (a->split_channels || a->translate_warning))
-        return opt_usage_error(c, "%s needs files: standard input can be read only once",
+        return opt_usage_error(c, "%s needs a file: standard input can be read only once",
                                a->split_channels ? "--channel split" : "--translate-warning");
-    if (a->dump_tensors && in->n > 1)
+    if (a->options.dump_tensors && in->n > 1)
         return opt_usage_error(c, "--dump-tensors takes one audio file, got %zu", in->n);
-    if (!a->output_dir && in->n > 1 && !out_formats[__builtin_ctz(a->formats)]->holds_many)
-        return opt_usage_error(c, "--format %s holds one file, got %zu; use --output-dir", format, in->n);
+    if (!a->output_dir && in->n > 1 && !format_all[__builtin_ctz(a->formats)]->holds_many)
+        return opt_usage_error(c, "--format %s takes a single file, got %zu; use --output-dir", format, in->n);
     if (is_audio_file(in, a->output))
-        return opt_usage_error(c, "--output '%s' is an audio file to be read", a->output);
-    if (is_audio_file(in, a->dump_tensors))
-        return opt_usage_error(c, "--dump-tensors '%s' is an audio file to be read", a->dump_tensors);
+        return opt_usage_error(c, "--output '%s' is also an input file", a->output);
+    if (is_audio_file(in, a->options.dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' is also an input file", a->options.dump_tensors);
     return EXIT_DONE;
 }
 
@@ -379,14 +357,14 @@ static int transcribe(args *a, inputs *in)
 
 static int run(int argc, char **argv)
 {
-    args a = { 0 };
+    args a = default_args();
     inputs in = { 0 };
     opt_result parsed = opt_parse(&cmd_transcribe, &a, argc, argv);
     int status = parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     if (parsed == OPT_PARSED) {
-        fill_options(&a);
+        interpret_words(&a);
         status = check_options(&a);
-        status = status == EXIT_DONE ? read_audio_options(&a) : status;
+        status = status == EXIT_DONE ? check_audio_options(&a) : status;
         status = status == EXIT_DONE ? check_context(&a) : status;
         status = status == EXIT_DONE ? transcribe(&a, &in) : status;
     }
@@ -396,11 +374,15 @@ static int run(int argc, char **argv)
     return status;
 }
 
-/* The languages, in lines of at most 96 columns. */
+/* Exit statuses, CPU levels, and the languages in lines of at most 96 columns. */
 static const char *more_notes(void)
 {
-    static char text[1200];
-    size_t n = (size_t)snprintf(text, sizeof text, "languages:"), column = n;
+    static char text[1600];
+    size_t n = (size_t)snprintf(text, sizeof text, "%sQASR_CPU=LEVEL limits the CPU level:", cmd_exit_status_line());
+    for (size_t i = 0; qasr_cpu_level_name(i) && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s %s", i ? "," : "", qasr_cpu_level_name(i));
+    size_t column = strlen("languages:");
+    n += (size_t)snprintf(text + n, sizeof text - n, "\n\nlanguages:");
     for (size_t i = 0; i < qasr_language_count() && n < sizeof text; i++) {
         char word[64];
         size_t length = (size_t)snprintf(word, sizeof word, " %s (%s)%s", qasr_language_name(i), qasr_language_code(i),
@@ -416,10 +398,7 @@ const command cmd_transcribe = {
     "transcribe",
     "turn speech into text",
     "[--model MODEL] FILE... [OPTIONS]",
-    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT'). Exit status: 0 all files\n"
-    "done, 1 some failed or the run did, 2 wrong usage, 3 all files failed.\n"
-    "The environment variable QASR_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|amx (on ARM: scalar|neon|dotprod|i8mm) "
-    "masks higher CPU levels.\n",
+    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,

@@ -14,7 +14,7 @@
 #include "app/lines.h"
 #include "app/message.h"
 
-/* Of files that are taken from folders: what libsndfile reads, then what needs ffmpeg. */
+/* Extensions of files taken from folders: first those that libsndfile reads, then those that need ffmpeg. */
 static const char *const extensions[] = {
     "wav",  "wave", "flac", "ogg", "oga", "opus", "mp3", "aif",  "aiff", "aifc", "au",  "snd", "caf", "w64",
     "rf64", "m4a",  "m4b",  "aac", "mp4", "m4v",  "mov", "webm", "mkv",  "mka",  "wma", "amr", "3gp",
@@ -24,7 +24,7 @@ static bool no_memory(void) { return message_fail("out of memory"); }
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-/* Takes path, which may be NULL (no memory). */
+/* Takes ownership of path, which may be NULL (out of memory). */
 static input *add(inputs *in, char *path, size_t name_at)
 {
     if (path && in->n == in->capacity) {
@@ -90,11 +90,11 @@ bool inputs_have_stdin(const inputs *in)
 
 typedef struct search {
     inputs *in;
-    size_t root_length; /* of the folder's name with the slash */
+    size_t root_length; /* length of the folder's name and its slash */
     bool recursive;
 } search;
 
-bool inputs_is_sound_name(const char *path)
+bool inputs_is_audio_name(const char *path)
 {
     const char *name = base_name(path), *dot = strrchr(name, '.');
     for (size_t i = 0; dot && dot > name && i < sizeof extensions / sizeof *extensions; i++)
@@ -108,8 +108,8 @@ static int by_name(const struct dirent **a, const struct dirent **b) { return st
 
 static bool search_folder(const search *s, const char *folder, bool is_root);
 
-/* Folders are gone into but for links to them, which may run in a circle. A pipe is read when it is named: opening one
- * may wait for ever. Takes path. */
+/* Does not follow links to folders, which may form a cycle, nor take pipes, which may block forever. Takes ownership of
+ * path. */
 static bool search_entry(const search *s, char *path)
 {
     struct stat st;
@@ -118,7 +118,7 @@ static bool search_entry(const search *s, char *path)
         return false;
     if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
         good = !s->recursive || search_folder(s, path, false);
-    else if (inputs_is_sound_name(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+    else if (inputs_is_audio_name(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
         return add(s->in, path, s->recursive ? s->root_length : (size_t)(base_name(path) - path)) != NULL;
     free(path);
     return good;
@@ -142,9 +142,8 @@ static bool search_folder(const search *s, const char *folder, bool is_root)
     }
     free(entries);
     if (good && is_root && s->in->n == first)
-        return add_failed(s->in, folder,
-                          "'%s' holds no audio files (.wav, .flac, .ogg, .opus, .mp3, .m4a and the like)%s", folder,
-                          s->recursive ? "" : "; --recursive looks in the folders below, too");
+        return add_failed(s->in, folder, "'%s' has no audio files (.wav, .flac, .ogg, .opus, .mp3, .m4a and so on)%s",
+                          folder, s->recursive ? "" : "; --recursive also searches its subfolders");
     return good;
 }
 
@@ -187,7 +186,7 @@ static bool add_list(inputs *in, const char *list, bool recursive)
 {
     lines l;
     bool good = lines_open(&l, list);
-    l.any_bytes = true; /* file names are what they are */
+    l.any_bytes = true; /* file names may be any bytes */
     while (good && lines_next(&l))
         good = !*l.text || add_name(in, l.text, recursive);
     good = good && !l.failed;
@@ -212,7 +211,7 @@ void inputs_set_audio(inputs *in, const qasr_audio_options *audio)
 
 /* ---- channels -------------------------------------------------------------------------------- */
 
-/* Of a file: as many inputs as it has channels. */
+/* Adds one input per channel of a file. */
 static bool add_channels(inputs *in, const input *from)
 {
     qasr_error err;

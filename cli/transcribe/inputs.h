@@ -1,4 +1,4 @@
-/* What is to be transcribed: the files that names stand for. */
+/* Inputs: the audio files that the names on the command line stand for. */
 #ifndef QASR_CLI_TRANSCRIBE_INPUTS_H
 #define QASR_CLI_TRANSCRIBE_INPUTS_H
 
@@ -9,13 +9,13 @@
 #include "qasr/qasr.h"
 
 typedef struct input {
-    char *path;       /* "-": standard input */
-    const char *name; /* part of path: what its results are named after, relative to the folder that was searched */
-    char *error;      /* why there is no sound; NULL: it is to be read */
+    char *path;               /* "-": standard input */
+    const char *name;         /* part of path that names its results, relative to the searched folder */
+    char *error;              /* why it cannot be read; NULL: no error */
     qasr_audio_options audio; /* how to read it */
-    int channel;              /* of several results for a file: from 1; else 0 */
-    bool skip;                /* its result is there already */
-    char *detected;           /* language that was heard before the run; NULL: nobody listened */
+    int channel;              /* from 1, if each channel gets a result; else 0 */
+    bool skip;                /* its result exists already */
+    char *detected;           /* language detected before the run; NULL: not detected */
 } input;
 
 typedef struct inputs {
@@ -23,19 +23,19 @@ typedef struct inputs {
     size_t n, capacity;
 } inputs;
 
-/* In the order of the names, those of a list after them: a folder stands for the sound files in it (regular ones), and
- * with recursive for those in the folders below, sorted; a pattern that is no file (*?[) for what it matches, sorted;
- * list (NULL: none; "-": standard input) has a name a line. A name that stands for nothing becomes an input with an
- * error. False if the list cannot be read or there is no memory (printed). Zeroed at first; freed in any case. */
+/* Collects inputs in the order of names, then those of list (NULL: none; "-": standard input), which has one name per
+ * line. A folder stands for its regular audio files, with recursive also those of its subfolders, sorted; a pattern
+ * (*?[) that is not a file, for its matches, sorted. A name that matches nothing becomes an input with an error. False
+ * if the list cannot be read or memory runs out (printed). in starts zeroed; call inputs_free in any case. */
 bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool recursive);
-/* How all are to be read. */
+/* Sets how all inputs are read. */
 void inputs_set_audio(inputs *in, const qasr_audio_options *audio);
-/* After that: each file once for each of its channels. A file that cannot be opened gets its error. False without
- * memory (printed). */
+/* After inputs_set_audio: replaces each file by one input per channel. A file that cannot be opened becomes an input
+ * with an error. False without memory (printed). */
 bool inputs_split_channels(inputs *in);
 bool inputs_have_stdin(const inputs *in);
-/* True if the file name has the ending of a sound or video file. */
-bool inputs_is_sound_name(const char *path);
+/* True if the file name has the extension of an audio or video file. */
+bool inputs_is_audio_name(const char *path);
 void inputs_free(inputs *in);
 
 #endif

@@ -10,8 +10,8 @@
 #include "app/message.h"
 #include "app/out.h"
 
-/* FOLDER/NAME without the ending of the name, and ".chN" for one of several channels; NULL without memory (printed).
- * Free it. */
+/* FOLDER/NAME without the extension, plus ".chN" for one of several channels. Free it. NULL without memory (printed).
+ */
 static char *stem_of(const outputs *o, const input *in)
 {
     const char *name = strcmp(in->path, "-") == 0 ? "stdin" : in->name;
@@ -27,8 +27,8 @@ static char *stem_of(const outputs *o, const input *in)
     return NULL;
 }
 
-/* stem.NAME; NULL without memory (printed). Free it. */
-static char *path_of(const char *stem, const out_format *format)
+/* STEM.FORMAT. Free it. NULL without memory (printed). */
+static char *path_of(const char *stem, const format_writer *format)
 {
     char *path;
     if (asprintf(&path, "%s.%s", stem, format->name) >= 0)
@@ -58,28 +58,28 @@ static bool in_same_folder(const char *a, const char *b)
     return !x == !y && n == m && strncmp(a, b, n) == 0;
 }
 
-static bool fail_of_clash(const outputs *o, const place *a, const place *b)
+static bool fail_on_clash(const outputs *o, const place *a, const place *b)
 {
-    const char *x = a->in->path, *y = b->in->path, *format = out_formats[__builtin_ctz(o->formats)]->name;
+    const char *x = a->in->path, *y = b->in->path, *format = format_all[__builtin_ctz(o->formats)]->name;
     if (strcmp(x, y) == 0)
-        return message_fail("'%s' is named twice and would be written to '%s.%s' twice; name it once", x, a->stem,
+        return message_fail("'%s' is given twice and would be written to '%s.%s' twice; give it once", x, a->stem,
                             format);
     return message_fail("'%s' and '%s' would both be written to '%s.%s'; rename one, or %s", x, y, a->stem, format,
-                        in_same_folder(x, y) ? "give them in two runs with an --output-dir each"
-                                             : "name a folder that holds both with --recursive");
+                        in_same_folder(x, y) ? "transcribe them in two runs with different --output-dir"
+                                             : "give a folder that contains both, with --recursive");
 }
 
-/* Sorts. */
+/* Sorts places. */
 static bool all_differ(const outputs *o, place *places, size_t n)
 {
     qsort(places, n, sizeof *places, by_stem);
     for (size_t i = 1; i < n; i++)
         if (strcmp(places[i - 1].stem, places[i].stem) == 0)
-            return fail_of_clash(o, &places[i - 1], &places[i]);
+            return fail_on_clash(o, &places[i - 1], &places[i]);
     return true;
 }
 
-/* The folders in a path, from the given length on. */
+/* Creates the folders of a path, from the given length on. */
 static bool make_folders(char *path, size_t from)
 {
     struct stat st;
@@ -88,8 +88,8 @@ static bool make_folders(char *path, size_t from)
         bool good =
             !*path || mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode));
         if (!good)
-            message_fail("cannot make the folder '%s': %s", path,
-                         errno == EEXIST ? "there is a file of that name" : strerror(errno));
+            message_fail("cannot create folder '%s': %s", path,
+                         errno == EEXIST ? "a file of that name exists" : strerror(errno));
         *slash = '/';
         if (!good)
             return false;
@@ -97,16 +97,16 @@ static bool make_folders(char *path, size_t from)
     return true;
 }
 
-/* How many of the results are there; negative if one is the input itself or there is no memory (printed). */
+/* The number of results that exist; negative if one is the input itself or memory runs out (printed). */
 static int count_existing(const outputs *o, const place *p)
 {
     int n = 0;
-    for (int i = 0; i < OUT_FORMATS && n >= 0; i++) {
-        char *path = o->formats >> i & 1 ? path_of(p->stem, out_formats[i]) : NULL;
+    for (int i = 0; i < FORMAT_COUNT && n >= 0; i++) {
+        char *path = o->formats >> i & 1 ? path_of(p->stem, format_all[i]) : NULL;
         if (!(o->formats >> i & 1))
             continue;
         if (!path ||
-            (out_is_input(path, p->in->path) && !message_fail("'%s' is to be read and would be written over", path)))
+            (out_is_input(path, p->in->path) && !message_fail("'%s' is an input file and would be overwritten", path)))
             n = -1;
         else
             n += access(path, F_OK) == 0;
@@ -131,7 +131,7 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
         in->items[places[i].in - in->items].skip = skip_existing && existing == __builtin_popcount(o->formats);
         good = existing >= 0;
     }
-    for (size_t i = 0; good && i < n; i++) /* last: what is refused leaves no folder behind */
+    for (size_t i = 0; good && i < n; i++) /* last, so that a refused run leaves no folders behind */
         good = make_folders(places[i].stem, 1);
     for (size_t i = 0; i < n; i++)
         free(places[i].stem);
@@ -141,25 +141,25 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static bool write_file(const char *path, const out_format *format, const out_item *item)
+static bool write_file(const char *path, const format_writer *format, const format_item *item)
 {
     out to;
     if (!out_open(&to, path))
         return false;
-    if (out_put_whole(to.f, format, item))
+    if (format_put_whole(to.f, format, item))
         return out_commit(&to);
     out_abort(&to);
     return false;
 }
 
-bool outputs_write(const outputs *o, const input *in, const out_item *item)
+bool outputs_write(const outputs *o, const input *in, const format_item *item)
 {
     char *stem = stem_of(o, in);
     bool good = stem != NULL;
-    for (int i = 0; i < OUT_FORMATS && good; i++) {
-        char *path = o->formats >> i & 1 ? path_of(stem, out_formats[i]) : NULL;
+    for (int i = 0; i < FORMAT_COUNT && good; i++) {
+        char *path = o->formats >> i & 1 ? path_of(stem, format_all[i]) : NULL;
         if (o->formats >> i & 1)
-            good = path && write_file(path, out_formats[i], item);
+            good = path && write_file(path, format_all[i], item);
         free(path);
     }
     free(stem);

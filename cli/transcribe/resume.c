@@ -14,19 +14,19 @@
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* An input under the name that its lines have. */
+/* An input, under the name stored in its lines. */
 typedef struct entry {
-    char *path, *stored; /* both plain; what is not UTF-8 is stored as '?' */
+    char *path, *stored; /* both normalized; in stored, bytes that are not UTF-8 are '?' */
     input *in;
-    bool ambiguous; /* another file is stored under the same name: nobody knows whose lines they are */
+    bool ambiguous; /* another file has the same stored name: the lines could belong to either */
 } entry;
 
 typedef struct names {
-    entry *list; /* [n], sorted by stored name, channel, place */
+    entry *list; /* [n], sorted by stored name, channel, position */
     size_t n;
 } names;
 
-/* Without components "." and slashes that mean nothing; NULL without memory. Free it. */
+/* The path without "." components and redundant slashes. Free it. NULL without memory. */
 static char *plain_path(const char *path)
 {
     char *plain = strdup(path), *to = plain;
@@ -76,7 +76,7 @@ static void names_free(names *by)
     *by = (names){ 0 };
 }
 
-/* The first of the name, or where it would be; [n]: after all. */
+/* The index of the first entry of that name, or where it would be. */
 static size_t find_first(const names *by, const char *stored, int channel)
 {
     size_t begin = 0, end = by->n;
@@ -134,7 +134,7 @@ typedef struct reader {
     names by;
     resume *r;
     bool strict;
-    /* Of the file whose lines come: */
+    /* The input whose lines are being read: */
     size_t n_segments;
     bool suspect;
 } reader;
@@ -153,7 +153,7 @@ static bool add_old(resume *r, const resume_lines *old)
     return true;
 }
 
-/* All lines of a file are there, the last of them is o. False without memory (printed). */
+/* Handles o, the last line of an input. False without memory (printed). */
 static bool end_file(reader *rd, const json_t *o, const char *file)
 {
     const int channel = (int)json_integer_value(json_object_get(o, "channel"));
@@ -193,11 +193,9 @@ static bool read_line(reader *rd)
     const char *type = json_string_value(json_object_get(o, "type")),
                *file = json_string_value(json_object_get(o, "file"));
     const bool is_end = type && strcmp(type, "file") == 0, is_segment = type && strcmp(type, "segment") == 0;
-    bool good =
-        (file && (is_end || is_segment)) ||
-        lines_fail(
-            &rd->in,
-            "not a line of 'qasr transcribe --format jsonl': no 'type' of \"segment\" or \"file\", or no 'file'");
+    bool good = (file && (is_end || is_segment)) ||
+                lines_fail(&rd->in, "not a line written by 'qasr transcribe --format jsonl': no 'type' of \"segment\" "
+                                    "or \"file\", or no 'file'");
     if (good && is_end)
         good = end_file(rd, o, file);
     else if (good)
@@ -219,7 +217,7 @@ bool resume_read(resume *r, const char *path, inputs *in, bool strict)
         good = read_line(&rd);
     good = good && !rd.in.failed;
     for (size_t i = 0; i < r->n; i++)
-        r->old[i].replaced = r->old[i].in->skip; /* by a run that did not come to its end */
+        r->old[i].replaced = r->old[i].in->skip; /* by a run that was interrupted */
     lines_close(&rd.in);
     names_free(&rd.by);
     return good;
@@ -232,7 +230,7 @@ void resume_result(resume *r, const input *in, bool has_text)
             r->old[i].replaced = has_text || !r->old[i].has_text;
 }
 
-/* Bytes from where the file is, up to the given place. */
+/* Copies bytes from the current position up to end. */
 static bool copy_until(FILE *from, FILE *to, size_t end)
 {
     char bytes[65536];

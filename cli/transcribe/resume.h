@@ -1,4 +1,4 @@
-/* A run of 'qasr transcribe' that was interrupted or partly failed, from the JSON lines that it wrote. */
+/* Resumes a run of 'qasr transcribe' that was interrupted or partly failed, from the JSON lines that it wrote. */
 #ifndef QASR_CLI_TRANSCRIBE_RESUME_H
 #define QASR_CLI_TRANSCRIBE_RESUME_H
 
@@ -7,30 +7,29 @@
 
 #include "cli/transcribe/inputs.h"
 
-/* The lines of a file that is to be tried again. */
+/* The lines of an input that is tried again. */
 typedef struct resume_lines {
     const input *in;
     size_t begin, end; /* bytes */
-    bool has_text;     /* it did not fail, but is suspect */
-    bool replaced;     /* better ones came */
+    bool has_text;     /* it succeeded, but is suspect */
+    bool replaced;     /* superseded by new lines */
 } resume_lines;
 
 /* Starts as { 0 }. */
 typedef struct resume {
-    size_t keep_bytes; /* how much of the file is to stay: up to the last line that ends a file; what comes after it is
-                          written anew */
-    resume_lines *old; /* [n], as in the file */
+    size_t keep_bytes; /* length of the file to keep, up to the last line that ends an input; the rest is rewritten */
+    resume_lines *old; /* [n], in the order of the file */
     size_t n, capacity;
 } resume;
 
-/* Marks the inputs whose results are in the file, as inputs to skip; those that failed are to be tried again, and with
- * strict those with a warning. Names are compared as they are stored and without what does not matter in a path, as
- * "./" at its beginning. A file that is not there is an empty one. False on error (printed). */
+/* Marks inputs whose results are in the file as skipped; those that failed, and with strict those with a warning, are
+ * tried again. Names are compared as stored and normalized: a leading "./" does not matter. A missing file counts as
+ * empty. False on error (printed). */
 bool resume_read(resume *r, const char *path, inputs *in, bool strict);
-/* An input has its new result, with a text or an error: an error takes the place of an error only. */
+/* Records the new result of an input, a text or an error; an error only replaces an error. */
 void resume_result(resume *r, const input *in, bool has_text);
-/* After the new lines were written and closed: takes out those that were replaced. The file has both or the new ones,
- * whatever happens. False on error (printed). */
+/* After the new lines were written and closed: removes the lines they replace. The file has both or only the new ones
+ * at any time. False on error (printed). */
 bool resume_finish(const resume *r, const char *path);
 void resume_free(resume *r);
 

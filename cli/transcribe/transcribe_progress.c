@@ -6,12 +6,12 @@
 
 #include "app/clip_name.h"
 
-/* Between two lines where there is no terminal: a tenth of all audio, and no less than that. Counted in audio and not
- * in time, so that a fast machine writes no more lines than a slow one. */
+/* Distance between two lines without a terminal: a tenth of all audio, but at least LINE_MIN_S. In audio, not in time,
+ * so that the number of lines does not depend on the machine. */
 static const double LINE_PART = 0.1, LINE_MIN_S = 300;
 
-/* Seconds of all files that are to be read, by their headers; negative if one does not say, as what only ffmpeg can
- * read. */
+/* Seconds of all files to be read, by their headers; negative if one is unknown, as for formats that only ffmpeg reads.
+ */
 static double count_seconds(const inputs *in)
 {
     double total_s = 0;
@@ -52,7 +52,7 @@ static double speed(const transcribe_progress *p)
     return elapsed_s > 0 ? (p->done_s + p->segment_s) / elapsed_s : 0;
 }
 
-/* What comes at the end has lines of its own. */
+/* The end has its own lines. */
 static bool line_is_due(transcribe_progress *p)
 {
     const double done_s = p->done_s + p->segment_s, part_s = LINE_PART * p->total_s;

@@ -1,5 +1,5 @@
-/* See transcribe.h. The model and the session are opened once; files are decoded together and come out in their order;
- * one that fails gets its line on stderr and the others go on. */
+/* See transcribe.h. The model and the session are opened once; files are decoded together, and results come in input
+ * order. A file that fails gets a line on stderr; the others continue. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include "app/metrics.h"
 #include "app/out.h"
 #include "app/progress.h"
+#include "cli/cmd.h"
 #include "cli/transcribe/outputs.h"
 #include "cli/transcribe/resume.h"
 #include "cli/transcribe/transcribe.h"
@@ -25,33 +26,32 @@ typedef struct run {
     qasr_model *model;
     qasr_session *session;
     double load_s;
-    outputs files;            /* with a folder */
-    const out_format *format; /* without one: of the stream */
+    outputs files;               /* with an output folder */
+    const format_writer *format; /* without a folder: format of the stream */
     out stream;
-    resume resume;      /* what was in its file */
-    size_t n_in_stream; /* files whose results are in it */
-    size_t next;        /* input to give to the library */
-    size_t current;     /* input whose result is next */
+    resume resume;      /* existing content of the output file */
+    size_t n_in_stream; /* files whose results it has */
+    size_t next;        /* next input for the library */
+    size_t current;     /* input of the next result */
     size_t n_done, n_failed, n_skipped, n_warned, n_written;
     double audio_s;
     transcribe_progress progress;
 } run;
 
-/* ---- what is wrong with a result ------------------------------------------------------------- */
+/* ---- warnings ------------------------------------------------------------- */
 
-/* Text may be missing, or wrong: never in silence, whatever the format. */
+/* Missing or wrong text is always reported, whatever the format. */
 static const char *const warnings[] = {
-    [QASR_SEGMENT_SILENT] = "nothing is to be heard, skipped",
+    [QASR_SEGMENT_SILENT] = "no audible sound, skipped",
     [QASR_SEGMENT_SUSPECT_LIMIT] =
-        "the token limit was reached, text is probably missing; raise --max-new-tokens or take a shorter --segment",
+        "token limit reached, text is probably missing; raise --max-new-tokens or use a shorter --segment",
     [QASR_SEGMENT_SUSPECT_LOOP] =
-        "decoding ran in a loop and was stopped, text is probably missing; take a shorter --segment or give --language",
-    [QASR_SEGMENT_SUSPECT_EMPTY] =
-        "something is to be heard, but the model wrote nothing: no speech, or text is missing",
-    [QASR_SEGMENT_SUSPECT_RATE] = "far too few or too many words for its length, text is probably missing or wrong",
+        "decoding stopped in a loop, text is probably missing; use a shorter --segment or set --language",
+    [QASR_SEGMENT_SUSPECT_EMPTY] = "audible sound but no text: either there is no speech, or text is missing",
+    [QASR_SEGMENT_SUSPECT_RATE] = "far too few or too many words for its duration, text is probably missing or wrong",
 };
 
-/* The number of warnings that make a file suspect: silence does not. */
+/* Prints warnings; returns the number of those that make a file suspect, which silence does not. */
 static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
     const clip_channel channel = clip_name_channel(in->channel);
@@ -62,23 +62,23 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
         if (warning)
             message_warn("'%s'%s from %.1f to %.1f s: %s", in->path, channel.text, p->start_s, p->end_s, warning);
         if (p->context_echoed)
-            message_warn("'%s'%s from %.1f to %.1f s: the answer began with the context%s", in->path, channel.text,
-                         p->start_s, p->end_s, s->a->options.no_retry ? "" : " and was made again without it");
+            message_warn("'%s'%s from %.1f to %.1f s: the text began with the context%s", in->path, channel.text,
+                         p->start_s, p->end_s, s->a->options.no_retry ? "" : ", transcribed again without it");
         n += warning && p->status != QASR_SEGMENT_SILENT;
     }
     if (qasr_result_segment_count(r) == 0) {
-        message_warn("'%s'%s holds no samples%s, there is nothing to transcribe", in->path, channel.text,
-                     s->a->start_s > 0 ? " from --start on" : "");
+        message_warn("'%s'%s has no samples%s, nothing to transcribe", in->path, channel.text,
+                     s->a->audio.start_s > 0 ? " after --start" : "");
         n++;
     }
-    return n + (qasr_result_audio_damaged(r) != 0); /* which the library has said already */
+    return n + (qasr_result_audio_damaged(r) != 0); /* already reported by the library */
 }
 
-static void warn_of_translation(const run *s, const input *in)
+static void warn_about_translation(const run *s, const input *in)
 {
     const char *heard = in->detected, *wanted = s->a->options.language;
     if (heard && *heard && !languages_same(heard, wanted))
-        message_warn("'%s'%s sounds like %s, and %s was asked for: the text may be a translation", in->path,
+        message_warn("'%s'%s sounds like %s, not %s as requested: the text may be a translation", in->path,
                      clip_name_channel(in->channel).text, heard, languages_find(wanted));
 }
 
@@ -90,7 +90,7 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
             "'%s: audio %.2f s, load %.3f s, mel %.3f s, encode %.3f s, prefill %.3f s, decode %.3f s "
             "(%.2f ms/token), total %.3f s, real-time factor %.3f, peak memory %.0f MiB, %d threads, cpu %s",
             clip_name_channel(in->channel).text, t->audio_s, s->load_s, t->mel_s, t->encode_s, t->prefill_s,
-            t->decode_s, out_ms_per_token(t), t->total_s, out_real_time_factor(t), out_peak_rss_mb(),
+            t->decode_s, metrics_ms_per_token(t), t->total_s, metrics_real_time_factor(t), metrics_peak_rss_mb(),
             qasr_session_threads(s->session), qasr_cpu_level());
     if (strcmp(qasr_session_device(s->session), "cpu") != 0)
         fprintf(stderr, ", device %s with %.0f MiB", qasr_session_device(s->session),
@@ -100,34 +100,34 @@ static void print_timings(const run *s, const input *in, const qasr_timings *t)
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static out_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
+static format_item item_of(const run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
-    return (out_item){ .file = in->path,
-                       .channel = in->channel,
-                       .detected = in->detected,
-                       .limits = &s->a->limits,
-                       .model = s->model,
-                       .model_path = s->a->model,
-                       .session = s->session,
-                       .result = result,
-                       .error = error ? error->message : NULL,
-                       .load_s = s->load_s,
-                       .index = s->n_in_stream,
-                       .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+    return (format_item){ .file = in->path,
+                          .channel = in->channel,
+                          .detected = in->detected,
+                          .limits = &s->a->limits,
+                          .model = s->model,
+                          .model_path = s->a->model,
+                          .session = s->session,
+                          .result = result,
+                          .error = error ? error->message : NULL,
+                          .load_s = s->load_s,
+                          .index = s->n_in_stream,
+                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
 }
 
-/* False if a result is lost. A file that failed has a place in a stream only. */
+/* False if a result is lost. A failed file has an entry only in a stream. */
 static bool write_result(run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
-    const out_item item = item_of(s, in, result, error);
+    const format_item item = item_of(s, in, result, error);
     if (s->files.folder)
         return error || outputs_write(&s->files, in, &item);
-    bool good = out_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
+    bool good = format_put_result(s->stream.f, s->format, &item, !s->format->as_it_comes);
     s->n_in_stream++;
     return good && out_show(&s->stream);
 }
 
-/* The next file in order has its result, or its error. */
+/* Reports the result or the error of the next file in order. */
 static void report(run *s, const input *in, const qasr_result *result, const qasr_error *error)
 {
     progress_clear();
@@ -140,7 +140,7 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
     } else {
         const qasr_timings *t = qasr_result_timings(result);
         n_warnings = warn(s, in, result);
-        warn_of_translation(s, in);
+        warn_about_translation(s, in);
         if (s->a->timings)
             print_timings(s, in, t);
         s->audio_s += t->audio_s;
@@ -154,7 +154,7 @@ static void report(run *s, const input *in, const qasr_result *result, const qas
     transcribe_progress_file(&s->progress, in, error ? -1 : qasr_result_timings(result)->audio_s);
 }
 
-/* From the given one on. */
+/* The first input from i on that is not skipped. */
 static size_t next_to_read(const run *s, size_t i)
 {
     while (i < s->in->n && s->in->items[i].skip)
@@ -164,7 +164,7 @@ static size_t next_to_read(const run *s, size_t i)
 
 static bool stream_is_lost(const run *s) { return !s->files.folder && ferror(s->stream.f); }
 
-/* ---- what the library calls ------------------------------------------------------------------ */
+/* ---- callbacks of the library ------------------------------------------------------------------ */
 
 static void describe(qasr_clip *clip, input *in)
 {
@@ -193,7 +193,7 @@ static int finish_file(void *user, const qasr_clip *clip, qasr_result *result, c
 {
     run *s = user;
     const input *in = clip->user;
-    if (!error || error->status != QASR_E_CANCELLED) { /* else nobody reads the output any more, or wants it */
+    if (!error || error->status != QASR_E_CANCELLED) { /* else the output is no longer wanted */
         report(s, in, result, error);
         s->current = next_to_read(s, (size_t)(in - s->in->items) + 1);
     }
@@ -205,7 +205,7 @@ static int show_segment(void *user, const qasr_segment *segment)
 {
     run *s = user;
     if (!s->files.folder && s->format->as_it_comes) {
-        const out_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
+        const format_item item = item_of(s, &s->in->items[s->current], NULL, NULL);
         progress_clear();
         s->format->segment(s->stream.f, &item, segment);
         out_show(&s->stream);
@@ -221,10 +221,10 @@ static int check_interrupt(void *user, const char *text)
     return progress_interrupted();
 }
 
-/* ---- languages before the run ---------------------------------------------------------------- */
+/* ---- language detection before the run ---------------------------------------------------------------- */
 
-enum { DETECTION_TOKENS = 12 };       /* "language English<asr_text>" and a few to spare */
-static const double DETECTION_S = 28; /* the longest sound that models have heard in training */
+enum { DETECTION_TOKENS = 12 };       /* "language English<asr_text>" and a few more */
+static const double DETECTION_S = 28; /* the longest audio in the models' training */
 
 static int give_beginning(void *user, qasr_clip *clip)
 {
@@ -241,7 +241,7 @@ static int keep_language(void *user, const qasr_clip *clip, qasr_result *result,
 {
     run *s = user;
     input *in = clip->user;
-    (void)error; /* it comes back in the run */
+    (void)error; /* the run reports it */
     in->audio.duration_s = s->a->audio.duration_s;
     in->detected = result ? strdup(qasr_result_language(result)) : NULL;
     qasr_result_free(result);
@@ -282,7 +282,7 @@ static void transcribe_files(run *s)
     qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);
     for (; status != QASR_OK && status != QASR_E_CANCELLED && s->current < s->in->n;
          s->current = next_to_read(s, s->current + 1))
-        report(s, &s->in->items[s->current], NULL, &err); /* those that were not reached */
+        report(s, &s->in->items[s->current], NULL, &err); /* inputs not reached */
 }
 
 static void print_summary(const run *s)
@@ -323,24 +323,24 @@ static bool transcribe_all(run *s)
         s->format->end(s->stream.f, n_files);
     if (s->n_written > 0 || !s->stream.path || s->stream.as_it_comes)
         return out_commit(&s->stream);
-    out_abort(&s->stream); /* no file went well: leave none behind */
+    out_abort(&s->stream); /* no file succeeded: leave no output */
     return true;
 }
 
-/* Where results go, and which of them are there. False on error (printed). */
+/* Opens the output, and finds the results that exist already. False on error (printed). */
 static bool open_output(run *s)
 {
     const transcribe_args *a = s->a;
     bool good;
     s->files = (outputs){ a->output_dir, a->formats };
-    s->format = out_formats[__builtin_ctz(a->formats)];
+    s->format = format_all[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
-    else if (s->format == &out_jsonl && a->output && strcmp(a->output, "-") != 0)
+    else if (s->format == &format_jsonl && a->output && strcmp(a->output, "-") != 0)
         good =
             (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
                        : !out_has_content(a->output) ||
-                             message_fail("'%s' exists; go on with it by --resume, or remove it first", a->output)) &&
+                             message_fail("'%s' exists; continue it with --resume, or remove it first", a->output)) &&
             out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
     else
         good = out_open(&s->stream, a->output);

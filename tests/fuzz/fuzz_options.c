@@ -9,7 +9,7 @@
 
 enum { MAX_WORDS = 64, MAX_ARGS_BYTES = 4096 };
 
-/* --help and messages are for nobody. */
+/* Drops --help texts and messages. */
 static void be_quiet(void)
 {
     static int done;
@@ -21,7 +21,16 @@ static void be_quiet(void)
     done = 1;
 }
 
-/* What the table allows, no more. */
+/* True for the name of a choice, but for the first: that leaves NULL. */
+static bool is_choice(const opt *o, const char *name)
+{
+    for (size_t i = 1; opt_choice(o, 0) && opt_choice(o, i); i++)
+        if (name == opt_choice(o, i))
+            return true;
+    return false;
+}
+
+/* Fields hold nothing but values that the table allows. */
 static void check_values(const command *cmd, const char *args, opt_result result)
 {
     for (size_t i = 0; i < cmd->n_opts; i++) {
@@ -35,6 +44,8 @@ static void check_values(const command *cmd, const char *args, opt_result result
             FUZZ_CHECK(number == 0 || (number >= o->min && number <= o->max));
         if (o->type == OPT_CHOICE)
             FUZZ_CHECK(number >= 0 && number < n_choices);
+        if (o->type == OPT_NAME)
+            FUZZ_CHECK(!*(const char *const *)field || is_choice(o, *(const char *const *)field));
         if (o->type == OPT_FLAG)
             FUZZ_CHECK(number == 0 || number == 1);
         if (o->type == OPT_NUMBER)

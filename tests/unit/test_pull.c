@@ -1,5 +1,5 @@
-/* What 'qasr pull' remembers and believes: sets of ranges against a plain array, a state file with damage in it, tokens
- * and addresses. The command as a whole is tested against a server (tests/cli/cases/pull*.sh). */
+/* Parts of 'qasr pull': sets of ranges against a plain array, a damaged state file, tokens and addresses. The whole
+ * command is tested against a server (tests/cli/cases/pull*.sh). */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include "cli/pull/hub.h"
 #include "cli/pull/partial_download.h"
 
-/* ---- in place of the program ----------------------------------------------------------------- */
+/* ---- replaced messages ----------------------------------------------------------------- */
 
 static char said[1024];
 
@@ -98,7 +98,7 @@ static void ranges(void **state)
     byte_ranges_free(&s);
 }
 
-/* ---- what is remembered ---------------------------------------------------------------------- */
+/* ---- state of a download ---------------------------------------------------------------------- */
 
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -139,16 +139,16 @@ static void remove_place(place *p)
     manifest_free(&p->m);
 }
 
-/* Bytes that are believed to be there after a state of this text. */
+/* Bytes that count as downloaded with a state file of this text. */
 static uint64_t believed(place *p, const char *text)
 {
     char path[150];
-    download ps;
+    download d;
     snprintf(path, sizeof path, "%s/.qasr-pull-state", p->partial);
     write_text(path, text);
-    assert_true(download_open(&ps, &p->m, p->dest, NULL, 4));
-    uint64_t n = download_done_bytes(&ps);
-    download_close(&ps);
+    assert_true(download_open(&d, &p->m, p->dest, NULL, 4));
+    uint64_t n = download_done_bytes(&d);
+    download_close(&d);
     return n;
 }
 
@@ -168,39 +168,39 @@ static void damaged_state(void **state)
         { "have 4096 5096 5000000 " HASH_B " w\n", 0 }, /* another file of that name */
         { "have 4096 5096 5000001 " HASH_A " w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " v\n", 0 },
-        { "have 0 5096 5000000 " HASH_A " w\n", 0 }, /* the head never is on the disk */
+        { "have 0 5096 5000000 " HASH_A " w\n", 0 }, /* the head is never on disk */
         { "have 4096 5000001 5000000 " HASH_A " w\n", 0 },
         { "have 5096 4096 5000000 " HASH_A " w\n", 0 },
         { "have -1 5096 5000000 " HASH_A " w\n", 0 },
         { "have 4096 99999999999999999999999 5000000 " HASH_A " w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " w more\n", 0 },
-        { "whole 5000000 " HASH_A " w\n", 0 }, /* it is not */
+        { "whole 5000000 " HASH_A " w\n", 0 }, /* the file is missing */
         { "have 4096 5096 5000000 " HASH_A " w\ndrop w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " w\ndrop w\nhave 4096 4097 5000000 " HASH_A " w\n", 1 },
         { "\n\n \nnonsense\nwhole\ndrop\nhave\n", 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(believed(&p, cases[i].text), cases[i].n);
-    assert_int_equal(truncate(p.file, SIZE - 1), 0); /* not the file that the state speaks of */
+    assert_int_equal(truncate(p.file, SIZE - 1), 0); /* not the file that the state describes */
     assert_int_equal(believed(&p, cases[1].text), 0);
     unlink(p.file);
     assert_int_equal(believed(&p, cases[1].text), 0);
     remove_place(&p);
 }
 
-/* Ranges cover a file once each, the head comes last and alone, and only what came is remembered. */
-static void segments(void **state)
+/* Ranges cover a file exactly once, the head comes last and alone, and only what has arrived is recorded. */
+static void download_ranges(void **state)
 {
     place p;
-    download ps;
+    download d;
     download_range at, held[8];
     make_place(&p);
     believed(&p, "");
-    assert_true(download_open(&ps, &p.m, p.dest, NULL, 4));
+    assert_true(download_open(&d, &p.m, p.dest, NULL, 4));
     static unsigned char zeros[1 << 20];
     uint64_t expected = 4096;
     int n = 0;
-    while (download_next(&ps, &at)) {
+    while (download_next(&d, &at)) {
         assert_int_equal(at.begin, expected);
         assert_true(at.end > at.begin && at.end - at.begin <= sizeof zeros && n < 8);
         expected = at.end;
@@ -209,38 +209,38 @@ static void segments(void **state)
     assert_int_equal(expected, SIZE);
     for (int i = 0; i < n; i++) {
         uint64_t size = held[i].end - held[i].begin, came = i == 1 ? size / 2 : size;
-        assert_true(download_put(&ps, &held[i], held[i].begin, zeros, came));
-        assert_true(download_end_range(&ps, &held[i], held[i].begin + came));
+        assert_true(download_write(&d, &held[i], held[i].begin, zeros, came));
+        assert_true(download_end_range(&d, &held[i], held[i].begin + came));
     }
-    assert_true(download_next(&ps, &at)); /* the half that did not come */
+    assert_true(download_next(&d, &at)); /* the half that did not arrive */
     assert_int_equal(at.begin, held[1].begin + (held[1].end - held[1].begin) / 2);
     assert_int_equal(at.end, held[1].end);
     download_range none;
-    assert_false(download_next(&ps, &none));
-    assert_true(download_put(&ps, &at, at.begin, zeros, at.end - at.begin));
-    assert_true(download_end_range(&ps, &at, at.end));
-    assert_true(download_next(&ps, &at));
+    assert_false(download_next(&d, &none));
+    assert_true(download_write(&d, &at, at.begin, zeros, at.end - at.begin));
+    assert_true(download_end_range(&d, &at, at.end));
+    assert_true(download_next(&d, &at));
     assert_int_equal(at.begin, 0);
     assert_int_equal(at.end, 4096);
-    assert_true(download_put(&ps, &at, 0, "head", 4));
-    assert_true(download_end_range(&ps, &at, 4)); /* interrupted: comes again as a whole */
-    assert_int_equal(download_done_bytes(&ps), SIZE - 4096);
+    assert_true(download_write(&d, &at, 0, "head", 4));
+    assert_true(download_end_range(&d, &at, 4)); /* interrupted: fetched again as a whole */
+    assert_int_equal(download_done_bytes(&d), SIZE - 4096);
     char on_disk[5] = "????";
     FILE *f = fopen(p.file, "r");
     assert_non_null(f);
     assert_int_equal(fread(on_disk, 1, 4, f), 4);
     fclose(f);
-    assert_memory_equal(on_disk, "\0\0\0\0", 4); /* not before the hash was right */
-    assert_true(download_next(&ps, &at));
+    assert_memory_equal(on_disk, "\0\0\0\0", 4); /* not before the hash is verified */
+    assert_true(download_next(&d, &at));
     assert_int_equal(at.end - at.begin, 4096);
-    download_close(&ps);
-    assert_true(download_open(&ps, &p.m, p.dest, NULL, 1));
-    assert_int_equal(download_done_bytes(&ps), SIZE - 4096);
-    download_close(&ps);
+    download_close(&d);
+    assert_true(download_open(&d, &p.m, p.dest, NULL, 1));
+    assert_int_equal(download_done_bytes(&d), SIZE - 4096);
+    download_close(&d);
     remove_place(&p);
 }
 
-/* ---- who asks whom --------------------------------------------------------------------------- */
+/* ---- addresses and tokens --------------------------------------------------------------------------- */
 
 static void assert_endpoint(const char *given, const char *expected)
 {
@@ -286,11 +286,11 @@ static void tokens(void **state)
     unsetenv("HF_TOKEN_PATH");
     unsetenv("HF_TOKEN");
     assert_token("https://huggingface.co", "hf_stored");
-    assert_token("https://mirror.example", NULL); /* not for everybody */
+    assert_token("https://mirror.example", NULL); /* only for the public hub */
     setenv("HF_TOKEN", " hf_given\n", 1);
     assert_token("https://huggingface.co", "hf_given");
     assert_token("https://mirror.example", "hf_given");
-    assert_token("http://mirror.example", NULL); /* to be heard by all */
+    assert_token("http://mirror.example", NULL); /* not encrypted */
     assert_token("http://localhost.example", NULL);
     assert_token("http://127.0.0.1:8000/x", "hf_given");
     assert_token("http://localhost", "hf_given");
@@ -341,8 +341,8 @@ static void names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges),   cmocka_unit_test(damaged_state),
-                                        cmocka_unit_test(segments), cmocka_unit_test(endpoints),
-                                        cmocka_unit_test(tokens),   cmocka_unit_test(names) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(ranges),          cmocka_unit_test(damaged_state),
+                                        cmocka_unit_test(download_ranges), cmocka_unit_test(endpoints),
+                                        cmocka_unit_test(tokens),          cmocka_unit_test(names) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

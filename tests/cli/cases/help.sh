@@ -1,5 +1,5 @@
 "$QASR" --help
-"$QASR" help transcribe
+"$QASR" help transcribe | sed 's/^\(QASR_CPU=LEVEL.*:\) .*/\1 .../' # the levels are those of the architecture
 "$QASR" quantize --help
 "$QASR" info -h
 "$QASR" help bench

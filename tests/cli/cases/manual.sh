@@ -1,5 +1,5 @@
 # Pages have every option, and where groff is there it has nothing to complain about.
-"$QASR" help --man info
+"$QASR" help --man info | sed 's/^\(highest CPU level.*:\) .*/\1 .../' # the levels are those of the architecture
 for command in '' transcribe quantize calibrate info devices bench eval score pull models help; do
     "$QASR" help --man $command >page
     if command -v groff >/dev/null; then groff -man -ww -z -Tutf8 page 2>&1; fi

@@ -32,7 +32,7 @@ fetching KILL 8
 cat ends
 "$QASR" models | awk '/^0.6b/ { $2 = "N"; print }'
 must_fail 1 "$QASR" transcribe --model 0.6b "$DEMO/samples/ru.flac"
-pull 0.6b --connections 8 | sed 's/, of which .*/, of which some are here/'
+pull 0.6b --connections 8 | sed 's/, [0-9.]* MB already here/, some MB already here/'
 same_as_demo "$dest"
 python3 "${TOOL%/*}/check_resume.py" hub/log state.*
 echo "-- it has changed on the server meanwhile"
@@ -43,7 +43,7 @@ mkdir other
 cp "$DEMO"/*.json "$DEMO"/*.txt "$DEMO"/*.safetensors other
 printf x | dd of=other/model-00002-of-00002.safetensors bs=1 seek=500000 conv=notrunc 2>/dev/null
 hub --repo Qwen/Qwen3-ASR-0.6B=other
-pull 0.6b | sed 's/, of which .*/, of which some are here/'
+pull 0.6b | sed 's/, [0-9.]* MB already here/, some MB already here/'
 for f in config.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors; do cmp other/$f "$dest/$f"; done
 echo "-- what is damaged is fetched again, in its place"
 truncate -s 1000 "$dest/vocab.json"
@@ -68,13 +68,13 @@ rm -rf full
 hub
 (ulimit -f 5000; pull 0.6b --dir full)
 [ -e full ] || echo "no directory"
-pull 0.6b --dir full | sed 's/, of which .*/, of which some are here/'
+pull 0.6b --dir full | sed 's/, [0-9.]* MB already here/, some MB already here/'
 same_as_demo full
 echo "-- what is said to go on with can be typed"
 hub --rate 2000000
 dest='my model' partial='.my model.partial' fetching INT 2 --dir 'my model' --endpoint "$HF_ENDPOINT"
 unset HF_ENDPOINT
-again=$(sed -n 's/^qasr: interrupted; go on with: qasr //p' err)
+again=$(sed -n 's/^qasr: interrupted; resume with: qasr //p' err)
 sed 's/[0-9]*$/PORT/' <<<"$again"
-eval "$again" | sed 's/, of which .*/, of which some are here/'
+eval "$again" | sed 's/, [0-9.]* MB already here/, some MB already here/'
 same_as_demo 'my model'

@@ -26,6 +26,6 @@ lines = [line for line, bar in zip(lines, bars) if not bar]
 done = [0] + [int(bar[2]) for bar in bars if bar]
 assert 5 <= len(done) - 1 <= 9 and all(b - a >= 1079 for a, b in zip(done, done[1:])) and done[-1] < 10800, done
 assert all(abs(int(bar[1]) - int(bar[2]) / 108) < 1 for bar in bars if bar), bars
-assert lines == [f"qasr: warning: 'long.wav' from {p['start']:.1f} to {p['end']:.1f} s: nothing is to be heard, skipped" for p in silent], lines
+assert lines == [f"qasr: warning: 'long.wav' from {p['start']:.1f} to {p['end']:.1f} s: no audible sound, skipped" for p in silent], lines
 assert long["peak_rss_mb"] < short["peak_rss_mb"] + 30, (short["peak_rss_mb"], long["peak_rss_mb"])
 PY

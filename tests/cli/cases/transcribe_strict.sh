@@ -41,7 +41,7 @@ write("silent.wav", [0] * 160000)
 PY
 t bursts.wav steady.wav --strict --format jsonl 2>warnings | grep -c suspect_empty | sed 's/^[1-9]$/some/'
 t bursts.wav steady.wav --strict --format txt -o out.txt 2>/dev/null
-grep -c 'the model wrote nothing' warnings | sed 's/^[1-9]$/some/'
+grep -c 'audible sound but no text' warnings | sed 's/^[1-9]$/some/'
 t silent.wav --strict -o out.txt 2>&1
 echo "--- lines with warnings are made again, and replaced"
 lines() { python3 -c 'import json, sys; [print(l["file"][-11:], l.get("text", l.get("error"))) for l in map(json.loads, open(sys.argv[1])) if l["type"] == "file"]' out.jsonl; }

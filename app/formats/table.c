@@ -1,5 +1,5 @@
-/* Transcripts as tables, a row for each segment that has text: with tabs between (TSV), and with commas (CSV, RFC 4180,
- * but for lines that end with a line feed alone). */
+/* Transcripts as tables, a row for each segment with text: tab-separated (TSV), and comma-separated (CSV as in RFC
+ * 4180, but with LF line endings). */
 #include "app/formats/formats.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@ enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef void (*cell_fn)(FILE *f, const char *text);
 
-/* What separates becomes a space: the format has no escapes. */
+/* Separators become spaces: the format has no escapes. */
 static void put_tsv(FILE *f, const char *text)
 {
     for (; *text; text++)
@@ -42,7 +42,7 @@ static void put_row(FILE *f, const char *const cells[N_COLUMNS], char separator,
     fputc('\n', f);
 }
 
-static bool put_segment(FILE *f, const out_item *it, const qasr_segment *p, char separator, cell_fn put)
+static bool put_segment(FILE *f, const format_item *it, const qasr_segment *p, char separator, cell_fn put)
 {
     char channel[16] = "", start[32], end[32];
     if (!*p->text)
@@ -67,14 +67,14 @@ static void begin_csv(FILE *f, size_t n_files)
     put_row(f, columns, ',', put_csv);
 }
 
-static bool segment_tsv(FILE *f, const out_item *it, const qasr_segment *p)
+static bool segment_tsv(FILE *f, const format_item *it, const qasr_segment *p)
 {
     return put_segment(f, it, p, '\t', put_tsv);
 }
-static bool segment_csv(FILE *f, const out_item *it, const qasr_segment *p)
+static bool segment_csv(FILE *f, const format_item *it, const qasr_segment *p)
 {
     return put_segment(f, it, p, ',', put_csv);
 }
 
-const out_format out_tsv = { "tsv", true, false, begin_tsv, segment_tsv, NULL, NULL };
-const out_format out_csv = { "csv", true, false, begin_csv, segment_csv, NULL, NULL };
+const format_writer format_tsv = { "tsv", true, false, begin_tsv, segment_tsv, NULL, NULL };
+const format_writer format_csv = { "csv", true, false, begin_csv, segment_csv, NULL, NULL };

@@ -2,7 +2,7 @@
 #include "app/clip_name.h"
 #include "app/formats/formats.h"
 
-static bool item(FILE *f, const out_item *it)
+static bool item(FILE *f, const format_item *it)
 {
     if (!it->result)
         return true;
@@ -14,4 +14,4 @@ static bool item(FILE *f, const out_item *it)
     return true;
 }
 
-const out_format out_txt = { "txt", true, false, NULL, NULL, item, NULL };
+const format_writer format_txt = { "txt", true, false, NULL, NULL, item, NULL };

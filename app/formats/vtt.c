@@ -1,7 +1,7 @@
 /* Transcripts as WebVTT subtitles: a header, then a line of times, lines of text, an empty line. */
 #include "app/formats/formats.h"
 
-/* What would be tags and references is not. */
+/* Escapes what would be read as tags and references. */
 static void put_escaped(FILE *f, const char *text)
 {
     for (; *text; text++)
@@ -16,7 +16,7 @@ static void put_escaped(FILE *f, const char *text)
 static void show(void *user, double start_s, double end_s, const char *lines)
 {
     FILE *f = user;
-    out_put_times(f, start_s, end_s, '.');
+    format_put_times(f, start_s, end_s, '.');
     put_escaped(f, lines);
     fputs("\n\n", f);
 }
@@ -27,6 +27,6 @@ static void begin(FILE *f, size_t n_files)
     fputs("WEBVTT\n\n", f);
 }
 
-static bool item(FILE *f, const out_item *it) { return out_subtitles(it, it->limits, show, f); }
+static bool item(FILE *f, const format_item *it) { return format_subtitles(it, it->limits, show, f); }
 
-const out_format out_vtt = { "vtt", false, false, begin, NULL, item, NULL };
+const format_writer format_vtt = { "vtt", false, false, begin, NULL, item, NULL };

@@ -32,13 +32,13 @@ static json_t *timings_object(const qasr_timings *t, double load_s)
     json_object_set_new(o, "encode_s", json_number(t->encode_s, 6));
     json_object_set_new(o, "prefill_s", json_number(t->prefill_s, 6));
     json_object_set_new(o, "decode_s", json_number(t->decode_s, 6));
-    json_object_set_new(o, "decode_ms_per_token", json_number(out_ms_per_token(t), 4));
+    json_object_set_new(o, "decode_ms_per_token", json_number(metrics_ms_per_token(t), 4));
     json_object_set_new(o, "total_s", json_number(t->total_s, 6));
-    json_object_set_new(o, "real_time_factor", json_number(out_real_time_factor(t), 6));
+    json_object_set_new(o, "real_time_factor", json_number(metrics_real_time_factor(t), 6));
     return o;
 }
 
-static void add_result(json_t *o, const out_item *it)
+static void add_result(json_t *o, const format_item *it)
 {
     const qasr_result *r = it->result;
     const qasr_timings *t = qasr_result_timings(r);
@@ -61,7 +61,7 @@ static void add_result(json_t *o, const out_item *it)
     json_object_set_new(o, "cpu_level", json_text(qasr_cpu_level()));
     add_segments(o, r);
     json_object_set_new(o, "timings", timings_object(t, it->load_s));
-    json_object_set_new(o, "peak_rss_mb", json_number(out_peak_rss_mb(), 1));
+    json_object_set_new(o, "peak_rss_mb", json_number(metrics_peak_rss_mb(), 1));
 }
 
 static void begin(FILE *f, size_t n_files)
@@ -70,7 +70,7 @@ static void begin(FILE *f, size_t n_files)
         fputs("[\n", f);
 }
 
-static bool item(FILE *f, const out_item *it)
+static bool item(FILE *f, const format_item *it)
 {
     if (!it->result && it->n_files == 1)
         return true;
@@ -97,4 +97,4 @@ static void end(FILE *f, size_t n_files)
         fputs("\n]\n", f);
 }
 
-const out_format out_json = { "json", true, false, begin, NULL, item, end };
+const format_writer format_json = { "json", true, false, begin, NULL, item, end };

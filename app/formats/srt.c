@@ -8,7 +8,7 @@ typedef struct writer {
     size_t n; /* subtitles so far */
 } writer;
 
-/* The format knows no escapes: an arrow of its own in the text would pass for a line of times. */
+/* The format has no escapes: an arrow in the text would look like a line of times. */
 static void put_lines(FILE *f, const char *lines)
 {
     for (const char *arrow; (arrow = strstr(lines, "-->")); lines = arrow + 3)
@@ -20,14 +20,14 @@ static void show(void *user, double start_s, double end_s, const char *lines)
 {
     writer *w = user;
     fprintf(w->f, "%zu\n", ++w->n);
-    out_put_times(w->f, start_s, end_s, ',');
+    format_put_times(w->f, start_s, end_s, ',');
     put_lines(w->f, lines);
 }
 
-static bool item(FILE *f, const out_item *it)
+static bool item(FILE *f, const format_item *it)
 {
     writer w = { .f = f };
-    return out_subtitles(it, it->limits, show, &w);
+    return format_subtitles(it, it->limits, show, &w);
 }
 
-const out_format out_srt = { "srt", false, false, NULL, NULL, item, NULL };
+const format_writer format_srt = { "srt", false, false, NULL, NULL, item, NULL };

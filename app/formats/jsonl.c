@@ -1,6 +1,5 @@
-/* Transcripts as JSON lines: an object for each segment as soon as it is there ("type": "segment"), with the same keys
- * as in JSON, and one for each file when all of it is ("type": "file"). Nothing in them depends on how much is done at
- * a time. */
+/* Transcripts as JSON lines: an object for each segment as soon as it is complete ("type": "segment"), with the same
+ * keys as in JSON, and one for each complete file ("type": "file"). Their content does not depend on the batch. */
 #include "app/formats/formats.h"
 
 #include <jansson.h>
@@ -9,7 +8,7 @@
 #include "app/formats/segment_json.h"
 #include "app/json_util.h"
 
-static json_t *begin_object(const char *type, const out_item *it)
+static json_t *begin_object(const char *type, const format_item *it)
 {
     json_t *o = json_object();
     json_object_set_new(o, "type", json_text(type));
@@ -27,14 +26,14 @@ static bool put_line(FILE *f, json_t *o)
     return good || ferror(f);
 }
 
-static bool segment(FILE *f, const out_item *it, const qasr_segment *p)
+static bool segment(FILE *f, const format_item *it, const qasr_segment *p)
 {
     json_t *o = begin_object("segment", it);
     segment_json_add(o, p);
     return put_line(f, o);
 }
 
-static bool item(FILE *f, const out_item *it)
+static bool item(FILE *f, const format_item *it)
 {
     json_t *o = begin_object("file", it);
     if (it->result) {
@@ -52,4 +51,4 @@ static bool item(FILE *f, const out_item *it)
     return put_line(f, o);
 }
 
-const out_format out_jsonl = { "jsonl", true, true, NULL, segment, item, NULL };
+const format_writer format_jsonl = { "jsonl", true, true, NULL, segment, item, NULL };

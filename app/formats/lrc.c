@@ -11,11 +11,11 @@ static void show(void *user, double start_s, double end_s, const char *lines)
             hundredths % 100, lines);
 }
 
-static bool item(FILE *f, const out_item *it)
+static bool item(FILE *f, const format_item *it)
 {
     subtitle_limits limits = *it->limits;
     limits.max_lines = 1;
-    return out_subtitles(it, &limits, show, f);
+    return format_subtitles(it, &limits, show, f);
 }
 
-const out_format out_lrc = { "lrc", false, false, NULL, NULL, item, NULL };
+const format_writer format_lrc = { "lrc", false, false, NULL, NULL, item, NULL };
