@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make_deb.sh DIRECTORY: builds Debian packages of the committed state there: qasr, libqasr0, libqasr-dev. MAINTAINER='Name <address>'
+# make_deb.sh DIRECTORY: builds Debian packages of the committed state there: qasr, libqasr1, libqasr-dev. MAINTAINER='Name <address>'
 # goes into them; without it that of the last commit.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

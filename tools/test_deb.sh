@@ -35,6 +35,6 @@ say "it says: $text"
 [[ $text == *"Anna dropped a blue bag in the church."* ]] || fail "the installed program said '$text'"
 linked=$(inside "$system" 0:0 'cd ~ && cc transcribe.c -o t $(pkg-config --cflags --libs qasr) && ./t demo demo/samples/en.flac')
 [ "$linked" = "$text" ] || fail "a program with the library said '$linked'"
-inside "$system" 0:0 'dpkg -L qasr | grep -q man1/qasr-transcribe.1 && DEBIAN_FRONTEND=noninteractive apt-get -q -y purge qasr libqasr-dev libqasr0 && ! command -v qasr' \
+inside "$system" 0:0 'dpkg -L qasr | grep -q man1/qasr-transcribe.1 && DEBIAN_FRONTEND=noninteractive apt-get -q -y purge qasr libqasr-dev libqasr1 && ! command -v qasr' \
     >"$work/purge.log" 2>&1 || { tail "$work/purge.log" >&2; fail "removal failed"; }
 say "all well"

@@ -1,3 +1,4 @@
+# Needs quantize.
 must_fail 2 "$QASR" bench
 must_fail 2 "$QASR" bench --model "$DEMO" --variants fp,q3_k
 must_fail 2 "$QASR" bench --model "$DEMO" --variants fp,
