@@ -1,5 +1,4 @@
 /* One clip, or many in order: loops over a scheduler. */
-#include "base/mem.h"
 #include "engine/clip.h"
 #include "engine/scheduler.h"
 
@@ -21,70 +20,70 @@ typedef struct many {
 } many;
 
 /* No clip is asked for any more, and those that were given come back. The first failure counts. */
-static void stop(many *w, const qasr_error *error)
+static void stop(many *m, const qasr_error *error)
 {
-    if (w->failure.status == QASR_OK)
-        w->failure = *error;
-    w->no_more = true;
-    scheduler_cancel_all(w->scheduler);
+    if (m->failure.status == QASR_OK)
+        m->failure = *error;
+    m->no_more = true;
+    scheduler_cancel_all(m->scheduler);
 }
 
-static void stop_cancelled(many *w)
+static void stop_cancelled(many *m)
 {
     qasr_error error;
     clip_cancelled(&error);
-    stop(w, &error);
+    stop(m, &error);
 }
 
 static void hand_over(void *user, const qasr_clip *given, qasr_result *result, const qasr_error *error)
 {
-    many *w = user;
+    many *m = user;
     bool cancelled = error && error->status == QASR_E_CANCELLED && given->error.status == QASR_OK;
     if (cancelled) /* by a callback of this clip, or together with all others */
-        stop(w, error);
-    if (w->done(w->user, given, result, cancelled ? &w->failure : error))
-        stop_cancelled(w);
+        stop(m, error);
+    if (m->done(m->user, given, result, cancelled ? &m->failure : error))
+        stop_cancelled(m);
 }
 
 /* The earlier a clip, the higher its priority, as that is the order in which they are handed over. */
-static void submit_next(many *w)
+static void submit_next(many *m)
 {
     qasr_error error;
-    qasr_transcribe_options opt = *w->opt;
-    scheduler_job job = { .opt = &opt, .priority = -(int64_t)w->n_given, .on_done = hand_over, .user = w };
-    int answer = w->next(w->user, &job.clip);
+    qasr_transcribe_options opt = *m->opt;
+    scheduler_job job = { .opt = &opt, .priority = -(int64_t)m->n_given, .on_done = hand_over, .user = m };
+    int answer = m->next(m->user, &job.clip);
     if (answer <= 0) {
-        w->no_more = true;
+        m->no_more = true;
         if (answer < 0)
-            stop_cancelled(w);
+            stop_cancelled(m);
         return;
     }
-    if (w->n_given++ > 0)
+    if (m->n_given++ > 0)
         opt.dump_tensors = NULL; /* that of the first clip */
-    if (scheduler_submit(w->scheduler, NULL, &job, &error) != QASR_OK) {
-        w->refused = job.clip;
-        w->has_refused = true;
-        stop(w, &error);
+    if (scheduler_submit(m->scheduler, NULL, &job, &error) != QASR_OK) {
+        m->refused = job.clip;
+        m->has_refused = true;
+        stop(m, &error);
     }
 }
 
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err)
 {
-    many w = { .opt = opt, .next = next, .done = done, .user = user };
+    many m = { .opt = opt, .next = next, .done = done, .user = user };
     job_options checked;
     TRY(job_options_init(&checked, s, opt, err)); /* before a clip is asked for */
-    TRY(scheduler_open(&w.scheduler, s, SCHEDULER_IN_ORDER, err));
+    TRY(scheduler_open(&m.scheduler, s, SCHEDULER_IN_ORDER, err));
     do {
-        while (!w.no_more && scheduler_n_jobs(w.scheduler) < LOOK_AHEAD * s->batch && scheduler_fill(w.scheduler))
-            submit_next(&w);
-    } while (scheduler_step(w.scheduler) || !w.no_more);
-    scheduler_close(w.scheduler);
-    if (w.has_refused)
-        done(user, &w.refused, NULL, &w.failure);
-    if (w.failure.status != QASR_OK && err)
-        *err = w.failure;
-    return w.failure.status;
+        while (!m.no_more && scheduler_n_jobs(m.scheduler) < LOOK_AHEAD * s->batch && scheduler_fill(m.scheduler))
+            submit_next(&m);
+    } while (scheduler_step(m.scheduler) || !m.no_more);
+    scheduler_close(m.scheduler);
+    if (m.has_refused)
+        done(user, &m.refused, NULL, &m.failure);
+    if (m.failure.status != QASR_OK && err)
+        *err = m.failure;
+    return m.failure.status;
 }
 
 /* ---- one clip -------------------------------------------------------------------------------------- */
