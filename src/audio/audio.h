@@ -12,12 +12,15 @@
 
 enum {
     AUDIO_RATE = 16000,
-    AUDIO_MIN_SAMPLES = 8000, /* shorter clips are zero-padded to half a second before the features */
+    AUDIO_MIN_SAMPLES = 8000, /* half a second */
     MEL_BINS = 128,
     MEL_FFT = 400,
     MEL_SPECTRUM = MEL_FFT / 2 + 1,
     MEL_HOP = 160
 };
+
+/* Samples that the features are computed of: shorter segments are zero-padded to AUDIO_MIN_SAMPLES. */
+static inline size_t audio_padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
 
 const char *audio_sndfile_version(void);
 const char *audio_soxr_version(void);

@@ -47,7 +47,7 @@ split_rule split_rule_make(double max_s)
                              .window = AUTO_MAX_S * AUDIO_RATE + ahead,
                              .skip = true };
     size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
-    max = max < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : max; /* one segment holds at least what the features need */
+    max = audio_padded_samples(max); /* one segment holds at least what the features need */
     return (split_rule){ .max = max,
                          .aim = max - (leeway < max / 4 ? leeway : max / 4),
                          .whole = max,

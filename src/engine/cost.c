@@ -109,7 +109,7 @@ qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t 
                                 qasr_error *err)
 {
     const model *m = s->model->checkpoint;
-    size_t n_frames = mel_frames(n_samples < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n_samples);
+    size_t n_frames = mel_frames(audio_padded_samples(n_samples));
     cost_ops ops;
     prompt p = { 0 };
     qasr_status status =

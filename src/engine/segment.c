@@ -26,11 +26,9 @@ static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
     return n < TOKENS_MIN ? TOKENS_MIN : n;
 }
 
-static size_t padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
-
 size_t segment_positions(const job_options *o, size_t n_samples)
 {
-    return config_audio_tokens(&o->session->model->checkpoint->config, mel_frames(padded_samples(n_samples))) +
+    return config_audio_tokens(&o->session->model->checkpoint->config, mel_frames(audio_padded_samples(n_samples))) +
            token_limit(&o->opt, n_samples);
 }
 

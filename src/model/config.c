@@ -1,6 +1,5 @@
-/* config.json -> model_config. Each number is looked up in thinker_config first, then at the top level, so
- * both layouts read the same; every one is checked against a sane range because shapes, memory sizes and
- * loops follow from it. */
+/* config.json -> model_config. thinker_config is used if it is there, else the top level, so both layouts are read by
+ * the same code. Every number is checked against a sane range. */
 #include "model/config.h"
 
 #include <jansson.h>
@@ -11,7 +10,7 @@
 #include "base/json_file.h"
 #include "base/mem.h"
 
-/* Shapes, memory sizes and loops follow from them. */
+/* Shapes, memory sizes and loop counts follow from these numbers. */
 const config_range config_ranges[CONFIG_SIZES] = {
     [CONFIG_ENC_MELS] = { 128, 128, offsetof(model_config, enc.n_mels) },
     [CONFIG_ENC_CHANNELS] = { 1, 8192, offsetof(model_config, enc.conv_channels) },
@@ -100,7 +99,7 @@ static qasr_status expect_string(const reader *r, const json_t *obj, const char 
 
 static size_t *size_in(model_config *c, config_size size) { return (size_t *)((char *)c + config_ranges[size].offset); }
 
-/* Several names of one thing: the first that is there, else the first. */
+/* A size with its key in this and, if that is missing, in the other layout. */
 typedef struct json_size {
     config_size size;
     const char *key, *other_key;

@@ -1,6 +1,7 @@
 /* Hyper-parameters of a checkpoint, from config.json of either layout (original: under thinker_config;
  * "-hf": flat) or from the metadata of GGUF files. Missing keys are errors: the Python classes' defaults are not the
- * checkpoints' values. What a GGUF layout has no key for follows from shapes, or is what all published models have. */
+ * checkpoints' values. Values that a GGUF layout has no key for follow from shapes, or are those of all published
+ * models. */
 #ifndef QASR_MODEL_CONFIG_H
 #define QASR_MODEL_CONFIG_H
 
@@ -30,11 +31,11 @@ typedef struct model_config {
         double rope_theta;
         bool tied_head;
     } dec;
-    int32_t audio_pad_id; /* -1: the configuration does not say */
+    int32_t audio_pad_id; /* -1: not in the configuration */
     int32_t eos[CONFIG_MAX_EOS];
     size_t n_eos;
     bool hf_layout;
-    bool usual_eos; /* <|im_end|> and <|endoftext|> end an answer too: a GGUF file names one end token at most */
+    bool usual_eos; /* <|im_end|> and <|endoftext|> are end tokens as well: a GGUF file can name only one */
 } model_config;
 
 /* The sizes among them. */
@@ -78,19 +79,19 @@ bool config_tied(const struct json_t *root, bool unsaid);
  * json_decref; both NULL if there is none. Errors: FORMAT (not JSON), NOMEM; *text is set then. */
 qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err);
 
-/* What a GGUF file is to this program; those after DECODER hold a configuration. */
+/* Content of a GGUF file; the kinds after DECODER hold a configuration. */
 typedef enum gguf_kind {
     GGUF_OTHER,   /* of another model */
-    GGUF_DECODER, /* decoder without configuration: stands beside config.json and safetensors */
+    GGUF_DECODER, /* decoder without configuration, for a directory with config.json and safetensors */
     GGUF_WHOLE,   /* configuration, tokenizer, encoder and decoder: transcribe.cpp, CrispASR */
     GGUF_TEXT,    /* configuration, tokenizer and decoder: llama.cpp's text model */
     GGUF_MMPROJ   /* configuration and encoder: llama.cpp's other half */
 } gguf_kind;
 gguf_kind config_gguf_kind(const weights *w);
-/* From the metadata of the GGUF files that hold the encoder and the decoder, which may be one. Of kind WHOLE, or MMPROJ
- * and TEXT. Errors: FORMAT (as above), UNSUPPORTED. */
+/* Reads the metadata of the GGUF files with the encoder and the decoder: one file of kind WHOLE, or MMPROJ and TEXT.
+ * Errors: FORMAT (as above), UNSUPPORTED. */
 qasr_status config_read_gguf(model_config *c, const weights *encoder, const weights *decoder, qasr_error *err);
-/* A size that the metadata or the tensors of one GGUF file tell, unchecked; false if they do not. */
+/* A size from the metadata or the tensors of one GGUF file, unchecked; false if it is in neither. */
 bool config_gguf_size(const weights *w, config_size size, uint64_t *out);
 
 /* ---- for the readers ---- */
@@ -98,7 +99,7 @@ typedef struct config_range {
     size_t min, max, offset;
 } config_range; /* offset: of a size_t in model_config */
 extern const config_range config_ranges[CONFIG_SIZES];
-/* Ends the reading of a half: what must hold between its sizes. path: for messages. */
+/* Last step of reading a half: checks relations between its sizes. path: for messages. */
 qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err);
 qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err);
 

@@ -1,5 +1,5 @@
-/* Metadata of GGUF files -> model_config. The layouts name the same numbers differently and each lacks some: what has
- * no key is read off a tensor's shape, or is what all published models have (docs/format.md lists which). */
+/* Metadata of GGUF files -> model_config. The layouts name the same numbers differently and each lacks some: these come
+ * from a tensor's shape, or are those of all published models (docs/format.md lists which). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 enum { KEY_LAYOUTS = 3 }; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
 
-/* The number of a layout in that order, -1: none of them. */
+/* Index of a layout in that order; -1: another layout. */
 static int key_layout(const weights *w)
 {
     names_layout layout = weights_layout(w);
@@ -23,8 +23,8 @@ static int key_layout(const weights *w)
 
 typedef struct size_source {
     const char *keys[KEY_LAYOUTS];
-    const char *tensor; /* without a key: the first dimension of this one, */
-    uint64_t published; /* or this if it is not 0 */
+    const char *tensor; /* without a key: the first dimension of this tensor, */
+    uint64_t published; /* or this value if it is not 0 */
 } size_source;
 
 #define STT GGUF_STT_PREFIX
@@ -62,7 +62,7 @@ static const size_source size_sources[CONFIG_SIZES] = {
                                0 },
 };
 
-/* ---- what a file is ------------------------------------------------------------------------------ */
+/* ---- kind of a file ------------------------------------------------------------------------------ */
 
 gguf_kind config_gguf_kind(const weights *w)
 {
@@ -170,7 +170,7 @@ bool config_gguf_size(const weights *w, config_size size, uint64_t *out)
     return key_layout(w) >= 0 && weights_find(w, needed) && find_size(out, w, size, NULL) == QASR_OK;
 }
 
-/* Where a size was found. */
+/* Describes where a size was found, for messages. */
 static void describe_source(char *out, size_t size, const weights *w, config_size what)
 {
     const size_source *from = &size_sources[what];
@@ -212,7 +212,7 @@ static qasr_status read_number(double *out, const weights *w, const char *key, d
     return QASR_OK;
 }
 
-/* An id, if the key is there. */
+/* Reads a token id if the key is present. */
 static qasr_status read_id(int32_t *out, bool *found, const weights *w, const char *key, size_t n_vocab,
                            qasr_error *err)
 {
@@ -230,7 +230,7 @@ static qasr_status read_id(int32_t *out, bool *found, const weights *w, const ch
     return QASR_OK;
 }
 
-/* ---- what this program takes for granted ------------------------------------------------------------- */
+/* ---- values this program supports -------------------------------------------------------------------- */
 
 static qasr_status check_numbers(const weights *w, qasr_error *err)
 {

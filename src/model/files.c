@@ -1,5 +1,4 @@
-/* A path goes in, the files that make the model come out, opened where they are GGUF files. What a file is, its
- * metadata tell; names only decide between several. */
+/* See files.h. The metadata decide what a file is; its name only decides between several. */
 #include "model/files.h"
 
 #include <stdio.h>
@@ -27,7 +26,7 @@ static qasr_status find_named(char **out, const char *dir, const char *name, qas
     return QASR_OK;
 }
 
-/* The first of all names that quantization is asked for by, then the one without a type; *out NULL: none. */
+/* Tries the names of all types and mixes in the order of quant/mix.c, then the one without a type; *out NULL: none. */
 static qasr_status find_decoder(char **out, const char *dir, qasr_error *err)
 {
     for (size_t i = 0; i < quant_mix_count() && !*out; i++) {
@@ -61,7 +60,7 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
     if (decoder == QASR_DECODER_SAFETENSORS) {
         if (name)
             return error_set(err, QASR_E_INVALID,
-                             "decoder file '%s' is given, but the decoder is to be read from safetensors", name);
+                             "decoder file '%s' is given, but safetensors are selected for the decoder", name);
         return QASR_OK;
     }
     if (name) {
@@ -79,16 +78,16 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
 
 /* ---- candidates ------------------------------------------------------------------------------------- */
 
-/* The GGUF files of a directory that are wanted; one of them stays open. */
+/* A search for the GGUF files of a directory that are of a wanted kind; the best stays open. */
 typedef struct search {
     const char *dir;
     bool (*wanted)(gguf_kind kind);
-    const char *like; /* name that the best one resembles most; NULL: none is better than another */
+    const char *like; /* the best name has the longest prefix in common with this one; NULL: all are equal */
     weights *best;
-    size_t n, n_best; /* files found, those that are as good as best */
+    size_t n, n_best; /* files found, those as good as best */
     size_t best_likeness;
-    char names[240]; /* of all found, for messages: */
-    bool names_cut;  /* as many as there is room for */
+    char names[240]; /* of the files found, for messages */
+    bool names_cut;  /* not all fitted into names */
     qasr_error first_error;
 } search;
 
@@ -125,7 +124,7 @@ static void add_name(search *s, const char *name)
         snprintf(s->names + used, room, "%s'%s'", used ? ", " : "", name);
 }
 
-/* Takes w over. */
+/* Takes ownership of w. */
 static void consider(search *s, weights *w, const char *name)
 {
     size_t alike = s->like ? likeness(name, s->like) : 0;
@@ -141,7 +140,7 @@ static void consider(search *s, weights *w, const char *name)
     s->n_best = 1;
 }
 
-/* A file that cannot be read is no candidate; why, is kept in case that there is no other. */
+/* A file that cannot be read is not a candidate; its error is kept in case there is no other. */
 static qasr_status look_at(search *s, const char *name, qasr_error *err)
 {
     char *path;
@@ -161,7 +160,7 @@ static qasr_status look_at(search *s, const char *name, qasr_error *err)
     return QASR_OK;
 }
 
-/* After an error s->best is still to be closed. */
+/* The caller closes s->best, after an error too. */
 static qasr_status search_dir(search *s, const char *pattern, qasr_error *err)
 {
     file_names list;
@@ -196,7 +195,7 @@ static qasr_status judge_mates(const search *s, const char *path, qasr_error *er
     return QASR_OK;
 }
 
-/* The other half, beside the file at path. */
+/* Opens the other half of llama.cpp's pair, in the directory of the file at path. */
 static qasr_status find_mate(weights **out, const char *path, bool (*wanted)(gguf_kind), qasr_error *err)
 {
     char *dir;
@@ -228,7 +227,7 @@ static qasr_status open_mmproj(weights **out, const char *path, qasr_error *err)
     return QASR_E_UNSUPPORTED;
 }
 
-/* ---- whole models ----------------------------------------------------------------------------------- */
+/* ---- complete models -------------------------------------------------------------------------------- */
 
 static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err)
 {
@@ -244,7 +243,7 @@ static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err
                      path, weights_meta_string(w, "general.architecture"));
 }
 
-/* Finds the other half of w, if it has one. What is found is given in *encoder and *decoder; w is one of them. */
+/* Opens the other half of w, if there is one; w becomes *encoder, *decoder, or both. */
 static qasr_status complete(weights **encoder, weights **decoder, weights *w, const char *mmproj, qasr_error *err)
 {
     gguf_kind kind = config_gguf_kind(w);
@@ -253,8 +252,8 @@ static qasr_status complete(weights **encoder, weights **decoder, weights *w, co
     if (kind == GGUF_TEXT)
         TRY(mmproj ? open_mmproj(encoder, mmproj, err) : find_mate(encoder, path, is_mmproj, err));
     else if (mmproj && (kind == GGUF_MMPROJ || kind == GGUF_WHOLE))
-        return error_set(err, QASR_E_INVALID, "'%s' holds an encoder itself: only a text model goes with '%s'", path,
-                         mmproj);
+        return error_set(err, QASR_E_INVALID,
+                         "'%s' already holds an encoder: only a text model can be combined with '%s'", path, mmproj);
     else if (kind == GGUF_MMPROJ)
         TRY(find_mate(decoder, path, is_text, err));
     else if (kind != GGUF_WHOLE)

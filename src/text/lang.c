@@ -1,4 +1,4 @@
-/* The languages that the model names in its answers and that can be forced in the prompt. */
+/* The languages that the model names in its answers and that the prompt can prescribe. */
 #include <string.h>
 
 #include "base/error.h"
@@ -44,7 +44,7 @@ const language *lang_find(const char *name_or_code)
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Insertions, deletions and substitutions that lead from name to text, which has at most
+/* Number of insertions, deletions and substitutions that turn name into text, which has at most
  * NAME_BYTES_MAX + DISTANCE_MAX bytes. */
 static size_t edit_distance(const char *name, const char *text, size_t n)
 {

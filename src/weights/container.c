@@ -143,10 +143,10 @@ static qasr_status index_tensors(weights *w, qasr_error *err)
     const wtensor *a = &w->tensors[twice[0].index], *b = &w->tensors[twice[1].index];
     const char *file_a = file_base_name(w->files[a->file].path), *file_b = file_base_name(w->files[b->file].path);
     if (strcmp(a->name, b->name) == 0)
-        return error_set(err, QASR_E_FORMAT, "tensor '%.100s' is there twice, in '%.100s' and in '%.100s'", a->name,
+        return error_set(err, QASR_E_FORMAT, "tensor '%.100s' occurs twice, in '%.100s' and in '%.100s'", a->name,
                          file_a, file_b);
-    return error_set(err, QASR_E_FORMAT, "'%.100s': tensors '%.100s' and '%.100s' are two names for one", file_a,
-                     a->name, b->name);
+    return error_set(err, QASR_E_FORMAT, "'%.100s': '%.100s' and '%.100s' name the same tensor", file_a, a->name,
+                     b->name);
 }
 
 static qasr_status index_meta(weights *w, qasr_error *err)
@@ -156,7 +156,7 @@ static qasr_status index_meta(weights *w, qasr_error *err)
         w->by_key[i] = (name_ref){ w->meta[i].key, i };
     const name_ref *twice = sort_refs(w->by_key, w->n_meta);
     if (twice)
-        return error_set(err, QASR_E_FORMAT, "'%.100s': metadata key '%.100s' is there twice",
+        return error_set(err, QASR_E_FORMAT, "'%.100s': metadata key '%.100s' occurs twice",
                          file_base_name(w->files[0].path), twice->name);
     return QASR_OK;
 }
@@ -209,7 +209,7 @@ void weights_close(weights *w)
     mem_free(w);
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- queries -------------------------------------------------------------------------------- */
 
 weights_container weights_kind(const weights *w) { return w->kind; }
 

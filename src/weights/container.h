@@ -1,4 +1,4 @@
-/* What the readers share: filling a weights object. Private to src/weights. */
+/* How the readers fill a weights object. Private to src/weights. */
 #ifndef QASR_WEIGHTS_CONTAINER_H
 #define QASR_WEIGHTS_CONTAINER_H
 
@@ -12,7 +12,7 @@ typedef struct wfile {
     file_map map;
 } wfile;
 
-/* A sorted list of names. Against a hash table: no input makes it slow, and equal names are neighbours. */
+/* An entry of a sorted list of names: unlike a hash table, no input makes it slow, and equal names are adjacent. */
 typedef struct name_ref {
     const char *name;
     size_t index;
@@ -34,15 +34,15 @@ struct weights {
 };
 
 qasr_status weights_create(weights **out, weights_container kind, qasr_error *err);
-/* Maps a file; *index is for wtensor.file. */
+/* Maps a file; *index is the value for wtensor.file. */
 qasr_status weights_add_file(weights *w, const char *path, unsigned *index, qasr_error *err);
 /* Copies len bytes into the pool, NUL-terminated; lives as long as w. */
 qasr_status weights_add_text(weights *w, const char *s, size_t len, const char **out, qasr_error *err);
-/* Copies *t; its name is in the pool already, canonical is filled in by weights_finish. */
+/* Copies *t; its name is in the pool, canonical is set by weights_finish. */
 qasr_status weights_add_tensor(weights *w, const wtensor *t, qasr_error *err);
 qasr_status weights_add_meta(weights *w, const wmeta *m, qasr_error *err);
-/* After the last tensor and key: detects the layout of the names, fills in the canonical ones, makes all findable and
- * refuses names that occur twice. */
+/* Called after the last tensor and key: detects the layout of the names, sets the canonical names, builds the indices
+ * and refuses names that occur twice. */
 qasr_status weights_finish(weights *w, qasr_error *err);
 
 /* Fills n_values and n_bytes from type, n_dims and shape. NULL, or what is wrong with the shape. */

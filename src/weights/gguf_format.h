@@ -3,7 +3,7 @@
 #define QASR_WEIGHTS_GGUF_FORMAT_H
 
 enum {
-    GGUF_ALIGNMENT = 32, /* when the file does not say otherwise */
+    GGUF_ALIGNMENT = 32, /* default */
     GGUF_MAX_NAME = 63,  /* bytes of a tensor name, as in ggml */
 };
 

@@ -93,9 +93,8 @@ static qasr_status check_version(uint32_t version, const char *file, qasr_error 
 static qasr_status check_count(const cursor *c, uint64_t n, size_t min_bytes, const char *what, qasr_error *err)
 {
     if (n > (c->size - c->pos) / min_bytes)
-        return error_set(err, QASR_E_FORMAT,
-                         "'%.200s' says that it holds %" PRIu64 " %s, more than its %zu bytes have room for", c->file,
-                         n, what, c->size);
+        return error_set(err, QASR_E_FORMAT, "'%.200s' claims to hold %" PRIu64 " %s, more than fit into its %zu bytes",
+                         c->file, n, what, c->size);
     return QASR_OK;
 }
 
@@ -104,7 +103,7 @@ static qasr_status read_header(cursor *c, gguf_header *h, qasr_error *err)
     char magic[4];
     snprintf(c->what, sizeof c->what, "the header");
     if (c->size < sizeof magic || memcmp(c->data, "GGUF", sizeof magic) != 0)
-        return error_set(err, QASR_E_FORMAT, "'%.200s' is no GGUF file: it does not start with 'GGUF'", c->file);
+        return error_set(err, QASR_E_FORMAT, "'%.200s' is not a GGUF file: it does not start with 'GGUF'", c->file);
     TRY(take(c, magic, sizeof magic, err));
     TRY(take(c, &h->version, sizeof h->version, err));
     TRY(check_version(h->version, c->file, err));

@@ -91,7 +91,8 @@ static qasr_status check_strings(const gguf_writer *g, qasr_error *err)
 {
     if (g->strings_left == 0)
         return QASR_OK;
-    return error_set(err, QASR_E_INVALID, "an array of metadata strings lacks %zu of them", g->strings_left);
+    return error_set(err, QASR_E_INVALID, "an array of metadata strings is incomplete: %zu are missing",
+                     g->strings_left);
 }
 
 /* Key and type; the value follows. */
@@ -101,7 +102,7 @@ static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qas
         return too_late("metadata key", key, err);
     TRY(check_strings(g, err));
     if (!*key || has_key(g, key))
-        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key, *key ? "is there twice" : "is empty");
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key, *key ? "occurs twice" : "is empty");
     uint32_t id = type;
     TRY(buf_add(&g->keys, key, strlen(key) + 1, err));
     TRY(put_string(&g->meta, key, err));
@@ -162,7 +163,7 @@ qasr_status gguf_writer_meta_strings(gguf_writer *g, const char *key, size_t n, 
 qasr_status gguf_writer_next_string(gguf_writer *g, const char *s, size_t len, qasr_error *err)
 {
     if (g->strings_left == 0)
-        return error_set(err, QASR_E_INVALID, "a metadata string is more than was announced");
+        return error_set(err, QASR_E_INVALID, "a metadata string exceeds the announced number");
     TRY(put_bytes(&g->meta, s, len, err));
     g->strings_left--;
     return QASR_OK;
@@ -225,7 +226,7 @@ static qasr_status check_tensor_name(const gguf_writer *g, const char *name, qas
                          n, GGUF_MAX_NAME);
     for (size_t i = 0; i < g->n_tensors; i++)
         if (strcmp(g->tensors[i].name, name) == 0)
-            return error_set(err, QASR_E_INVALID, "tensor '%s' is there twice", name);
+            return error_set(err, QASR_E_INVALID, "tensor '%s' occurs twice", name);
     return QASR_OK;
 }
 
@@ -343,7 +344,7 @@ qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const
                          g->begun ? "that was not declared" : "before the header was written");
     out_tensor *o = &g->tensors[index];
     if (offset > o->t.n_bytes || n > o->t.n_bytes - offset)
-        return error_set(err, QASR_E_INVALID, "tensor '%s': %zu bytes at offset %" PRIu64 " pass its end at %" PRIu64,
+        return error_set(err, QASR_E_INVALID, "tensor '%s': %zu bytes at offset %" PRIu64 " exceed its end at %" PRIu64,
                          o->name, n, offset, o->t.n_bytes);
     TRY(file_writer_put(&g->file, g->data_start + o->offset + offset, data, n, err));
     atomic_fetch_add_explicit(&o->n_put, n, memory_order_relaxed);

@@ -1,4 +1,4 @@
-/* Tensors that will be needed in; their parts of the files read into memory instead of mapped, or locked there. */
+/* Reads the parts of the files that hold given tensors into memory, in place of the mapping, or locks them there. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -10,7 +10,7 @@ static int by_begin(const void *a, const void *b)
     return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* Joins those that touch; n stays at least 1 if it was. */
+/* Joins ranges that touch; returns how many remain, at least 1 if n was. */
 static size_t join_ranges(file_range *ranges, size_t n)
 {
     size_t n_out = 0;
@@ -25,7 +25,7 @@ static size_t join_ranges(file_range *ranges, size_t n)
     return n_out;
 }
 
-/* The whole pages of a file in which the tensors lie, as few ranges as possible; room for n. Returns how many. */
+/* The pages of a file that hold the tensors, as few ranges as possible; out has room for n. Returns how many. */
 static size_t list_ranges(file_range *out, const weights *w, unsigned file, const wtensor *const *tensors, size_t n)
 {
     const file_map *map = &w->files[file].map;

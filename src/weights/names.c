@@ -1,10 +1,10 @@
 /* One table of tensor names, read in both directions: the original checkpoint's name in the first column, what each
  * other layout calls the same tensor in the others. Values and shapes are the same in all of them.
  *
- * A column ends in a dot when it is a prefix: what follows is the same in all layouts. Any other is a whole name but
- * for
- * ".weight" or ".bias". '#' stands for the number of a layer. The first row that fits decides, so longer prefixes stand
- * before shorter ones of the same start, and an alias that is only read after the name that is also written. */
+ * A column that ends in a dot is a prefix: the rest of the name is the same in all layouts. Any other is a complete
+ * name without ".weight" or ".bias". '#' stands for the number of a layer. The first matching row decides, so longer
+ * prefixes come before shorter ones with the same start, and a name that is written before an alias that is only read.
+ */
 #include <string.h>
 
 #include "base/error.h"

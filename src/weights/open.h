@@ -4,9 +4,10 @@
 
 #include "weights/weights.h"
 
-/* By content: GGUF magic or safetensors. */
+/* The content decides: GGUF magic, else safetensors. Errors: those of weights_open_gguf and weights_open_safetensors.
+ */
 qasr_status weights_open(weights **out, const char *path, qasr_error *err);
-qasr_status weights_is_gguf(bool *out, const char *path,
-                            qasr_error *err); /* a file that begins as one. Errors: IO, NOMEM */
+/* True for a file that begins with the GGUF magic. Errors: IO, NOMEM. */
+qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * A file is: u64 length n, n bytes of JSON, data. The JSON maps each name to {"dtype", "shape",
  * "data_offsets": [begin, end) counted from the end of the JSON}; "__metadata__" maps strings to strings.
- * An index is JSON whose "weight_map" says for every tensor which file holds it. */
+ * An index is JSON whose "weight_map" names the file of each tensor. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ typedef struct placement {
     const char *file, *tensor;
 } placement;
 
-/* What one file's header says about one tensor. */
+/* A tensor as described by a file's header. */
 typedef struct st_item {
     wtensor t;           /* name belongs to the header's JSON */
     bool readable;       /* element type known */

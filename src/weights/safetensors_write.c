@@ -14,7 +14,7 @@
 static qasr_status add_entry(json_t *root, const st_entry *e, uint64_t *pos, qasr_error *err)
 {
     if (!e->name || !*e->name || strcmp(e->name, SAFETENSORS_METADATA_KEY) == 0 || json_object_get(root, e->name))
-        return error_set(err, QASR_E_INVALID, "tensor name '%.100s' is empty, reserved or there twice",
+        return error_set(err, QASR_E_INVALID, "tensor name '%.100s' is empty, reserved or not unique",
                          e->name ? e->name : "");
     if (e->n_dims > WEIGHTS_MAX_DIMS)
         return error_set(err, QASR_E_INVALID, "tensor '%.100s' has %u dimensions, at most %d can be written", e->name,
@@ -33,8 +33,8 @@ static qasr_status add_entry(json_t *root, const st_entry *e, uint64_t *pos, qas
     json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape, "data_offsets", (json_int_t)*pos,
                               (json_int_t)end);
     if (json_object_set_new(root, e->name, entry) != 0)
-        return error_set(err, QASR_E_INVALID, "cannot describe tensor '%.100s': the name is not UTF-8, or no memory",
-                         e->name);
+        return error_set(err, QASR_E_INVALID,
+                         "cannot describe tensor '%.100s': the name is not UTF-8, or memory ran out", e->name);
     *pos = end;
     return QASR_OK;
 }

@@ -47,9 +47,9 @@ const char *names_layout_name(names_layout layout); /* "original", "hf", "llama.
 bool names_canonical(char *out, size_t size, const char *name, names_layout from);
 /* Original name -> name in a layout. False if the layout has none for it or it does not fit. */
 bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to);
-/* The same for messages: out, or canonical itself when that would be false. */
+/* The same for messages: returns out, or canonical itself if the layout has no name for it. */
 const char *names_shown(char *out, size_t size, const char *canonical, names_layout to);
-/* architecture: general.architecture of a GGUF file, or "". When that says nothing, the layout that knows most of the
+/* architecture: general.architecture of a GGUF file, or "". If it decides nothing, the layout that knows most of the
  * names; original if none knows any. */
 names_layout names_detect(const char *architecture, const wtensor *tensors, size_t n);
 
@@ -59,17 +59,16 @@ typedef struct weights weights;
 
 void weights_close(weights *w); /* NULL is fine */
 
-/* Reads the data of these tensors of w into memory; their data pointers stay what they are, and the files are not
- * touched for them any more. Errors: IO (also when a file has become shorter or is another one since w was opened),
- * NOMEM. */
+/* Reads the data of these tensors of w into memory; their data pointers stay valid, and the files are no longer
+ * accessed for them. Errors: IO (also if a file was truncated or replaced since w was opened), NOMEM. */
 qasr_status weights_copy(weights *w, const wtensor *const *tensors, size_t n, qasr_error *err);
-/* Locks the data of these tensors of w in memory until w is closed. Adds to *n_bytes what that takes. *refused: why the
- * system did not do it for all (an errno), left alone if it did. Error: NOMEM. */
+/* Locks the data of these tensors of w in memory until w is closed. Adds their size to *n_bytes. *refused: the errno if
+ * the system refused some of them, else unchanged. Error: NOMEM. */
 qasr_status weights_lock(const weights *w, const wtensor *const *tensors, size_t n, uint64_t *n_bytes, int *refused,
                          qasr_error *err);
 
 weights_container weights_kind(const weights *w);
-names_layout weights_layout(const weights *w); /* of all its files together */
+names_layout weights_layout(const weights *w); /* common to all its files */
 size_t weights_count(const weights *w);
 const wtensor *weights_at(const weights *w, size_t index); /* in file order */
 /* By canonical name; NULL if there is none. */
@@ -116,7 +115,7 @@ typedef struct wmeta {
 size_t weights_meta_count(const weights *w);
 const wmeta *weights_meta_at(const weights *w, size_t index);
 const wmeta *weights_meta_find(const weights *w, const char *key);
-/* A string's value; "" if the key is not there or no string. */
+/* A string's value; "" if the key is missing or not a string. */
 const char *weights_meta_string(const weights *w, const char *key);
 /* Walks a string array: *pos starts at 0; returns false at the end. The string is not NUL-terminated. */
 bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *len);

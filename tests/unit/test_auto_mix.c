@@ -30,7 +30,7 @@ static double uniform(void)
 
 static double bits_of(quant_type type) { return 8.0 * quant_get(type)->bytes / quant_get(type)->block; }
 
-/* Harm that falls with the bits, more or less. */
+/* Sensitivity that falls with the bits, more or less. */
 static void make_items(budget_item *items)
 {
     for (size_t i = 0; i < N_ITEMS; i++) {
@@ -51,7 +51,7 @@ static double total_sensitivity(const budget_item *items)
     return sum;
 }
 
-/* The least harm of all choices with at most so many bits per value. */
+/* The smallest sensitivity of all choices with at most so many bits per value. */
 static double best_sensitivity(const budget_item *given, double bits)
 {
     budget_item items[N_ITEMS];

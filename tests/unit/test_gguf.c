@@ -350,10 +350,10 @@ static void test_refuses_bad_files(void **state)
         { version_1, QASR_E_UNSUPPORTED, "is GGUF version 1" },
         { version_4, QASR_E_UNSUPPORTED, "is GGUF version 4" },
         { swapped, QASR_E_UNSUPPORTED, "is in big-endian byte order" },
-        { many_tensors, QASR_E_FORMAT, "says that it holds 4 tensors, more than its 96 bytes have room for" },
-        { most_tensors, QASR_E_FORMAT, "says that it holds 18446744073709551615 tensors" },
-        { many_keys, QASR_E_FORMAT, "says that it holds 6 metadata keys" },
-        { most_keys, QASR_E_FORMAT, "says that it holds 18446744073709551615 metadata keys" },
+        { many_tensors, QASR_E_FORMAT, "claims to hold 4 tensors, more than fit into its 96 bytes" },
+        { most_tensors, QASR_E_FORMAT, "claims to hold 18446744073709551615 tensors" },
+        { many_keys, QASR_E_FORMAT, "claims to hold 6 metadata keys" },
+        { most_keys, QASR_E_FORMAT, "claims to hold 18446744073709551615 metadata keys" },
         { key_empty, QASR_E_FORMAT, "metadata key 1 of 1 has a name that is empty" },
         { key_with_nul, QASR_E_FORMAT, "metadata key 1 of 1 has a name that contains a zero byte" },
         { key_without_end, QASR_E_FORMAT, "cut short or damaged: its 96 bytes end inside metadata key 1 of 1" },
@@ -373,7 +373,7 @@ static void test_refuses_bad_files(void **state)
         { alignment_u64, QASR_E_FORMAT, "general.alignment has type 10, expected 4 (u32)" },
         { alignment_0, QASR_E_FORMAT, "general.alignment is 0, expected a power of two" },
         { alignment_24, QASR_E_FORMAT, "general.alignment is 24, expected a power of two" },
-        { key_twice, QASR_E_FORMAT, "metadata key 'k' is there twice" },
+        { key_twice, QASR_E_FORMAT, "metadata key 'k' occurs twice" },
         { name_of_64, QASR_E_FORMAT, "has 64 bytes, at most 63" },
         { name_empty, QASR_E_FORMAT, "tensor 1 of 1 has a name that is empty" },
         { name_with_nul, QASR_E_FORMAT, "tensor 1 of 1 has a name that contains a zero byte" },
@@ -393,9 +393,9 @@ static void test_refuses_bad_files(void **state)
         { behind_the_end, QASR_E_FORMAT, "tensor 'x' needs 4 bytes at offset 96" },
         { far_behind, QASR_E_FORMAT, "tensor 'x' needs 32 bytes at offset 18446744073709551584" },
         { misaligned, QASR_E_FORMAT, "tensor 'x' has offset 16, expected a multiple of 32" },
-        { tensor_twice, QASR_E_FORMAT, "tensor 'x' is there twice" },
-        { tensor_two_names, QASR_E_FORMAT, "are two names for one" },
-        { tensors_do_not_fit, QASR_E_FORMAT, "says that it holds 8 tensors" },
+        { tensor_twice, QASR_E_FORMAT, "tensor 'x' occurs twice" },
+        { tensor_two_names, QASR_E_FORMAT, "name the same tensor" },
+        { tensors_do_not_fit, QASR_E_FORMAT, "claims to hold 8 tensors" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         buf b;
@@ -413,10 +413,10 @@ static void test_refuses_other_files(void **state)
     qasr_error err;
     write_bytes("m.gguf", "GGML and more", 13);
     assert_int_equal(weights_open_gguf(&w, scratch_path("m.gguf"), &err), QASR_E_FORMAT);
-    assert_message(&err, "'m.gguf' is no GGUF file: it does not start with 'GGUF'");
+    assert_message(&err, "'m.gguf' is not a GGUF file: it does not start with 'GGUF'");
     write_bytes("m.gguf", "", 0);
     assert_int_equal(weights_open_gguf(&w, scratch_path("m.gguf"), &err), QASR_E_FORMAT);
-    assert_message(&err, "is no GGUF file");
+    assert_message(&err, "is not a GGUF file");
     assert_int_equal(weights_open_gguf(&w, scratch_path("none.gguf"), &err), QASR_E_IO);
     assert_message(&err, "none.gguf");
     assert_int_equal(weights_open_gguf(&w, scratch, &err), QASR_E_IO);
@@ -652,11 +652,11 @@ static void test_writer_refuses(void **state)
     size_t i;
     uint64_t shape[4] = { 4, 33, 1, 1 };
     assert_int_equal(gguf_writer_meta_u32(g, "k", 1, NULL), QASR_OK);
-    REFUSES(gguf_writer_meta_str(g, "k", "v", &err_), "metadata key 'k' is there twice");
+    REFUSES(gguf_writer_meta_str(g, "k", "v", &err_), "metadata key 'k' occurs twice");
     REFUSES(gguf_writer_meta_bool(g, "", true, &err_), "metadata key '' is empty");
     REFUSES(gguf_writer_meta_u32(g, "general.alignment", 64, &err_), "general.alignment cannot be 64");
     declare(g, "x", QUANT_F32, 1, shape);
-    REFUSES(gguf_writer_add(g, "x", QUANT_F32, 1, shape, &i, &err_), "tensor 'x' is there twice");
+    REFUSES(gguf_writer_add(g, "x", QUANT_F32, 1, shape, &i, &err_), "tensor 'x' occurs twice");
     REFUSES(gguf_writer_add(g, "", QUANT_F32, 1, shape, &i, &err_), "a tensor has an empty name");
     REFUSES(gguf_writer_add(g, NAME63 "4", QUANT_F32, 1, shape, &i, &err_), "has 64 bytes");
     REFUSES(gguf_writer_add(g, "q", QUANT_Q8_0, 2, shape, &i, &err_), "'q' (type 'q8_0') has rows that are not");
@@ -673,8 +673,8 @@ static void test_writer_refuses(void **state)
     REFUSES(gguf_writer_meta_f32(g, "late", 1, &err_), "metadata key 'late' comes after");
     REFUSES(gguf_writer_add(g, "late", QUANT_F32, 1, shape, &i, &err_), "tensor 'late' comes after");
     REFUSES(gguf_writer_put(g, 1, 0, shape, 4, &err_), "tensor 1 of 1 that was not declared");
-    REFUSES(gguf_writer_put(g, 0, 13, shape, 4, &err_), "'x': 4 bytes at offset 13 pass its end at 16");
-    REFUSES(gguf_writer_put(g, 0, UINT64_MAX, shape, 4, &err_), "pass its end at 16");
+    REFUSES(gguf_writer_put(g, 0, 13, shape, 4, &err_), "'x': 4 bytes at offset 13 exceed its end at 16");
+    REFUSES(gguf_writer_put(g, 0, UINT64_MAX, shape, 4, &err_), "exceed its end at 16");
     assert_int_equal(gguf_writer_put(g, 0, 4, shape, 12, NULL), QASR_OK);
     REFUSES(gguf_writer_commit(g, NULL, &err_), "tensor 'x' got 12 bytes of data, expected 16");
     gguf_writer_free(g);
@@ -785,17 +785,18 @@ static void test_writer_counts_strings(void **state)
     (void)state;
     uint64_t n;
     gguf_writer *g = create(scratch_path("out.gguf"), false);
-    REFUSES(gguf_writer_next_string(g, "x", 1, &err_), "more than was announced");
+    REFUSES(gguf_writer_next_string(g, "x", 1, &err_), "exceeds the announced number");
     assert_int_equal(gguf_writer_meta_strings(g, "words", 2, NULL), QASR_OK);
     assert_int_equal(gguf_writer_next_string(g, "x", 1, NULL), QASR_OK);
-    REFUSES(gguf_writer_meta_u32(g, "k", 1, &err_), "lacks 1 of them");
-    REFUSES(gguf_writer_measure(g, &n, &err_), "lacks 1 of them");
-    REFUSES(gguf_writer_begin_data(g, &err_), "lacks 1 of them");
+    REFUSES(gguf_writer_meta_u32(g, "k", 1, &err_), "1 are missing");
+    REFUSES(gguf_writer_measure(g, &n, &err_), "1 are missing");
+    REFUSES(gguf_writer_begin_data(g, &err_), "1 are missing");
     gguf_writer_free(g);
     assert_int_equal(scratch_list(false), 0);
 }
 
-/* All data is there and the file has its size, but it is no GGUF file before the commit: what a killed process leaves.
+/* All data is there and the file has its size, but it is not a GGUF file before the commit: what a killed process
+ * leaves.
  */
 static void test_unfinished_files_are_refused(void **state)
 {

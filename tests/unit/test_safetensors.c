@@ -227,7 +227,7 @@ static void test_refuses_bad_entries(void **state)
           "data of tensors 'x' and 'y' overlap", QASR_E_FORMAT },
         { "{" ENTRY("x", "F32", "[1]", 0, 4) "," ENTRY("x", "F32", "[1]", 4, 8) "}", "duplicate", QASR_E_FORMAT },
         { "{" ENTRY("score.weight", "F32", "[1]", 0, 4) "," ENTRY("lm_head.weight", "F32", "[1]", 4, 8) "}",
-          "'score.weight' and 'lm_head.weight' are two names for one", QASR_E_FORMAT },
+          "'score.weight' and 'lm_head.weight' name the same tensor", QASR_E_FORMAT },
         { "{\"__metadata__\":[]}", "__metadata__ is not a JSON object", QASR_E_FORMAT },
         { "{\"__metadata__\":{\"a\":1}}", "metadata 'a' is not a string", QASR_E_FORMAT },
         { "[]", "header is not a JSON object", QASR_E_FORMAT },
@@ -379,7 +379,7 @@ static void test_shards_without_index(void **state)
     (void)state;
     assert_refused(scratch, QASR_E_IO, "holds no weights: expected model.safetensors");
     write_shards();
-    assert_refused(scratch, QASR_E_FORMAT, "tensor 'both' is there twice, in '" SHARD1 "' and in '" SHARD2 "'");
+    assert_refused(scratch, QASR_E_FORMAT, "tensor 'both' occurs twice, in '" SHARD1 "' and in '" SHARD2 "'");
     write_st(SHARD1, "{" ENTRY("a", "F32", "[1]", 0, 4) "}", 4);
     weights *w = assert_opens(scratch);
     assert_sound(w);
@@ -493,7 +493,7 @@ static void test_writer_refuses(void **state)
         size_t n;
         const char *says;
     } cases[] = {
-        { { { "a", 1, { 1 }, x }, { "a", 1, { 1 }, x } }, 2, "'a' is empty, reserved or there twice" },
+        { { { "a", 1, { 1 }, x }, { "a", 1, { 1 }, x } }, 2, "'a' is empty, reserved or not unique" },
         { { { "", 1, { 1 }, x } }, 1, "'' is empty" },
         { { { NULL, 1, { 1 }, x } }, 1, "'' is empty" },
         { { { "__metadata__", 1, { 1 }, x } }, 1, "reserved" },
