@@ -296,7 +296,7 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 static const unsigned char zeros[GGUF_ALIGNMENT];
 
 /* Header, its padding, and the padding behind every tensor: after this the file has its final size. The magic is left
- * out until commit: the temporary file that a killed process leaves is no GGUF file, and zeros are not taken for
+ * out until commit: the temporary file that a killed process leaves is not a GGUF file, and zeros are not taken for
  * weights. */
 static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
 {
