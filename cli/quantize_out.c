@@ -91,7 +91,7 @@ static json_t *tensor_object(const qasr_quantize_tensor *t)
     json_object_set_new(o, "bytes_after", json_count(t->bytes_after));
     json_object_set_new(o, "fallback", json_boolean(t->fallback));
     if (t->mixed)
-        json_object_set_new(o, "harm", json_number(t->sensitivity, 9));
+        json_object_set_new(o, "sensitivity", json_number(t->sensitivity, 9));
     return o;
 }
 

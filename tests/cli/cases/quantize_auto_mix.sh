@@ -13,12 +13,12 @@ for c in full squares; do
 import json
 plan, made = json.load(open("plan.json")), json.load(open("made.json"))
 assert plan["tensors"] == made["tensors"] and plan["auto_mix"] == made["auto_mix"] and plan["file_bytes"] == made["file_bytes"]
-mixed = [t for t in plan["tensors"] if "harm" in t]
+mixed = [t for t in plan["tensors"] if "sensitivity" in t]
 n = sum(t["shape"][0] * t["shape"][1] for t in mixed)
 bits = 8 * sum(t["bytes_after"] for t in mixed) / n
 assert plan["auto_mix"]["matrices"] == len(mixed) == 7 and plan["auto_mix"]["bits_wanted"] == 5, plan["auto_mix"]
 assert 4.8 < bits <= 5 and abs(plan["auto_mix"]["bits_per_weight"] - bits) < 1e-4, bits
-assert all(t["harm"] > 0 and t["part"] == "decoder" for t in mixed) and len({t["type"] for t in mixed}) > 2
+assert all(t["sensitivity"] > 0 and t["part"] == "decoder" for t in mixed) and len({t["type"] for t in mixed}) > 2
 PY
     "$QASR" info one.gguf | grep -E '^meta.(qasr.qtype|qasr.auto_mix.bits_wanted|qasr.calibration)'
     rm one.gguf two.gguf
