@@ -1,4 +1,4 @@
-/* Growable bytes: doubles up to the stated maximum, always NUL-terminated. */
+/* Growable byte buffer: the capacity doubles up to a fixed maximum; the content is always NUL-terminated. */
 #include "base/buf.h"
 
 #include <stdio.h>
@@ -25,7 +25,7 @@ void buf_clear(buf *b)
 static qasr_status reserve(buf *b, size_t n, qasr_error *err)
 {
     if (n > b->max || b->len > b->max - n)
-        return error_set(err, QASR_E_NOMEM, "%zu more bytes pass the limit of %zu", n, b->max);
+        return error_set(err, QASR_E_NOMEM, "%zu more bytes exceed the limit of %zu", n, b->max);
     size_t need = b->len + n + 1;
     if (need <= b->cap)
         return QASR_OK;

@@ -1,4 +1,4 @@
-/* Time and memory of this process. */
+/* Monotonic time. */
 #ifndef QASR_BASE_CLOCK_H
 #define QASR_BASE_CLOCK_H
 

@@ -1,5 +1,5 @@
-/* CPU levels. On x86 from CPUID and XCR0: a feature counts only if the operating system saves its registers. On ARM the
- * operating system tells. */
+/* CPU level detection. x86: CPUID and XCR0; a feature counts only if the operating system saves its registers. ARM: the
+ * operating system reports the features. */
 #include "base/cpu.h"
 
 #include <stdbool.h>
@@ -52,7 +52,7 @@ enum { AVX_VNNI_BIT = 1 << 4 }; /* leaf 7, 1: EAX */
 
 static bool has_all(uint32_t reg, uint32_t bits) { return (reg & bits) == bits; }
 
-/* Tile registers are large, so Linux gives them to a process that asks; threads started later have them too. */
+/* Linux grants the large tile registers only on request. Threads started later inherit the permission. */
 static bool tiles_granted(void)
 {
 #if defined(__linux__)

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text from files ends up in messages: no control characters, no cut inside a UTF-8 sequence. */
+/* Messages may contain text from files: replaces control characters and drops a truncated UTF-8 sequence at the end. */
 void error_clean_line(char *s, size_t capacity)
 {
     size_t n = strlen(s);
-    if (n == capacity - 1) { /* possibly cut: drop an incomplete last character */
+    if (n == capacity - 1) { /* possibly truncated: drop the last character, which may be incomplete */
         size_t start = n;
         while (start > 0 && n - start < 4 && ((unsigned char)s[start - 1] & 0xC0) == 0x80)
             start--;

@@ -16,7 +16,7 @@
 
 static qasr_status open_regular(int *fd, struct stat *st, const char *path, qasr_error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe that nobody writes to is refused, not waited for */
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* do not block on a pipe without a writer */
     if (*fd < 0)
         return error_set_errno(err, "cannot open '%s'", path);
     qasr_status status = QASR_OK;
@@ -100,10 +100,10 @@ static qasr_status copy_range(int fd, const file_map *m, file_range r, const cha
     if (mmap(to, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
         return error_set_errno(err, "cannot allocate %zu bytes for '%s'", n, path);
 #ifdef MADV_HUGEPAGE
-    madvise(to, n, MADV_HUGEPAGE); /* a wish */
+    madvise(to, n, MADV_HUGEPAGE); /* a hint; failure does not matter */
 #endif
     TRY(read_range(fd, to, m, r, path, err));
-    mprotect(to, n, PROT_READ); /* as the mapping was; if it fails, nobody writes there anyway */
+    mprotect(to, n, PROT_READ); /* like the mapping; failure is harmless, nothing writes here */
     return QASR_OK;
 }
 
@@ -249,7 +249,7 @@ qasr_status file_resolved_name(char **out, const char *path, qasr_error *err)
 
 /* ---- atomic output ------------------------------------------------------------------------ */
 
-/* Copy of path; of what it points to if it is a symbolic link. */
+/* Copy of path, or of its target if it is a symbolic link. */
 static qasr_status resolve_link(char **out, const char *path, qasr_error *err)
 {
     struct stat st;
@@ -268,13 +268,13 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, q
     *w = (file_writer){ .fd = -1 };
     struct stat st;
     const bool exists = stat(path, &st) == 0;
-    if (exists && !S_ISREG(st.st_mode)) /* the rename would put a file in the place of the device or pipe */
+    if (exists && !S_ISREG(st.st_mode)) /* the rename would replace the device or pipe with a file */
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "directory" : "special file");
     if (!overwrite && exists)
         return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
     qasr_status status = QASR_OK;
-    TRY_GOTO(resolve_link(&w->path, path, err)); /* a link stays a link: its target is replaced */
+    TRY_GOTO(resolve_link(&w->path, path, err)); /* keep a link and replace its target */
     size_t n = strlen(w->path) + sizeof ".XXXXXX.tmp";
     TRY_GOTO(mem_alloc((void **)&w->tmp_path, n, 1, err));
     snprintf(w->tmp_path, n, "%s.XXXXXX.tmp", w->path);
@@ -283,12 +283,12 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, q
         status = error_set_errno(err, "cannot create '%s'", path);
         goto done;
     }
-    mode_t mask = umask(0); /* mkstemp gives 0600; files for users get the usual mode */
+    mode_t mask = umask(0); /* mkostemps creates files with mode 0600; use the usual mode instead */
     umask(mask);
     fchmod(w->fd, 0666 & ~mask);
 done:
     if (status != QASR_OK) {
-        mem_free(w->tmp_path); /* nothing was created: nothing to unlink */
+        mem_free(w->tmp_path); /* no file was created, so there is nothing to unlink */
         w->tmp_path = NULL;
         file_writer_abort(w);
     }
@@ -314,8 +314,8 @@ qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, s
     return QASR_OK;
 }
 
-/* The rename itself is only durable once the directory is on disk. Failure here is not an error: some
- * file systems cannot sync directories. */
+/* The rename is durable only once the directory is on disk. Failure is not an error: some file systems cannot sync
+ * directories. */
 static void sync_parent(const char *path)
 {
     char *dir;

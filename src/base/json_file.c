@@ -9,7 +9,7 @@ qasr_status json_file_parse(json_t **root, const char *text, size_t len, const c
 {
     json_error_t where;
     *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
-    if (!*root && !*where.text) /* Jansson leaves the text empty when memory runs out */
+    if (!*root && !*where.text) /* Jansson leaves the text empty when it runs out of memory */
         return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);
     if (!*root)
         return error_set(err, QASR_E_FORMAT, "'%s' is not valid JSON: line %d, column %d: %s", path, where.line,

@@ -1,4 +1,4 @@
-/* Allocation with checked sizes, and the switch that lets tests make the n-th allocation fail. */
+/* Allocation with checked sizes, and the switch that makes the n-th allocation fail in tests. */
 #include "base/mem.h"
 
 #include <stdatomic.h>

@@ -1,11 +1,11 @@
-/* Worker threads for one loop at a time.
+/* Worker threads that run one parallel loop at a time.
  *
- * pool_run fills in a job and opens it under a new generation number. A worker that sees a new generation
- * takes a seat if the job is still open, takes task indices from a shared counter until none is left, and
- * gives the seat back. The caller works too; when the counter is exhausted it closes the job and waits for
- * the taken seats only. So a worker that the system did not run in time holds up nobody: with more threads
- * than cores the caller simply does more of the work. Between jobs a worker spins for a short while (the
- * next matrix of the same token comes within microseconds), then sleeps on a condition variable. */
+ * pool_run fills in a job and publishes it under a new generation number. A worker that sees a new generation takes a
+ * seat if the job is still open, takes task indices from a shared counter until none is left, and returns the seat. The
+ * caller works too. When the counter is exhausted, it closes the job and waits for the occupied seats only. So a worker
+ * that was not scheduled in time delays nothing: with more threads than cores, the caller does more of the work.
+ * Between jobs a worker spins briefly (the next matrix of the same token follows within microseconds), then sleeps on a
+ * condition variable. */
 #include "base/pool.h"
 
 #include <limits.h>
@@ -23,12 +23,12 @@ enum { SPIN_ROUNDS = 4000, CACHE_LINE = 64 };
 
 struct pool {
     _Alignas(CACHE_LINE) atomic_size_t next_task;
-    _Alignas(CACHE_LINE) atomic_uint generation; /* bumped for every job */
+    _Alignas(CACHE_LINE) atomic_uint generation; /* incremented for every job */
     _Alignas(CACHE_LINE) atomic_uint seats;      /* JOB_OPEN and the number of workers in the job */
     pool_fn fn;
     void *arg;
     size_t n_tasks;
-    int spin_rounds; /* 0 with more threads than cores: spinning would take the core from one that works */
+    int spin_rounds; /* 0 with more threads than cores: spinning would take a core from a working thread */
     atomic_bool stop;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -36,7 +36,7 @@ struct pool {
     unsigned n_workers;
     struct worker {
         pool *owner;
-        unsigned index; /* 1.. : 0 is the caller */
+        unsigned index; /* from 1; 0 is the caller */
         pthread_t thread;
     } * workers;
 };
@@ -78,7 +78,7 @@ static unsigned wait_for_job(pool *p, unsigned seen)
     return atomic_load(&p->generation);
 }
 
-/* The job's fields may be read only between joining and leaving: then it is not over. */
+/* The job's fields may be read only between joining and leaving, while the job cannot end. */
 static bool join_job(pool *p)
 {
     unsigned seats = atomic_load(&p->seats);
@@ -190,7 +190,7 @@ static bool is_first_sibling(int cpu, const cpu_set_t *mask)
         return true;
     int first = cpu, a, b;
     char sep = 0;
-    /* "0,64" or "0-1": the list begins with the lowest sibling; count cpu unless a lower one is ours too */
+    /* "0,64" or "0-1": count cpu unless the mask has a lower sibling */
     while (fscanf(f, "%d", &a) == 1) {
         b = a;
         if (fscanf(f, "%c", &sep) == 1 && sep == '-' && fscanf(f, "%d", &b) == 1)
@@ -205,8 +205,8 @@ static bool is_first_sibling(int cpu, const cpu_set_t *mask)
     return first == cpu;
 }
 
-/* Processors that a container's quota amounts to, rounded up; UINT_MAX without a quota. A container sees its own
- * group as the root of the file system: cgroup version 2 first, then version 1. */
+/* The container's CPU quota in processors, rounded up; UINT_MAX without a quota. A container sees its own cgroup as the
+ * root of the file system. Tries cgroup version 2, then version 1. */
 static unsigned quota_cpus(void)
 {
     long long quota = -1, period = 0;
