@@ -1,8 +1,7 @@
-/* Floating-point element types: float32, IEEE half and bfloat16.
+/* Element types without blocks: float32, float16 (IEEE half) and bfloat16.
  *
- * In: n float32 values, or n stored values of 2 or 4 bytes at any alignment. Out: the other form. Half and
- * bfloat16 round to nearest even. The conversions have no branches, so that the loops over rows vectorise.
- */
+ * Converts between n float32 values and n stored values of 2 or 4 bytes at any alignment. float16 and bfloat16 round to
+ * nearest even. The conversions are free of branches, so loops over rows vectorize. */
 #include "quant/formats.h"
 
 static uint32_t bits_of(float x)
@@ -22,13 +21,13 @@ static float float_of(uint32_t u)
 static inline uint16_t half_from_float(float x)
 {
     const uint32_t u = bits_of(x), a = u & 0x7fffffff;
-    /* Normal halves: round at bit 13, move the exponent bias from 127 to 15. A carry out of the mantissa
-     * goes into the exponent, as it should; from 65520 on that reaches infinity. */
+    /* Normal numbers: round at bit 13, change the exponent bias from 127 to 15. A carry out of the mantissa increments
+     * the exponent, as it should; from 65520 on this reaches infinity. */
     const uint32_t rounded = ((a + 0xfff + ((a >> 13) & 1)) >> 13) - (112u << 10);
     const uint32_t normal = rounded < 0x7c00 ? rounded : 0x7c00;
-    /* Below 2^-14: 0.5f has a last place of 2^-24, the step of subnormal halves, so the sum rounds there. */
+    /* Below 2^-14: the last bit of 0.5f is 2^-24, the step of subnormal float16, so the addition rounds correctly. */
     const uint32_t subnormal = bits_of(float_of(a) + 0.5f) - 0x3f000000;
-    /* NaN: quiet, with the upper bits of its payload. */
+    /* NaN: becomes quiet and keeps the upper bits of its payload. */
     const uint32_t nan = 0x7e00 | ((a >> 13) & 0x3ff);
     uint32_t h = a < 0x38800000 ? subnormal : normal;
     h = a > 0x7f800000 ? nan : h;
@@ -102,7 +101,7 @@ void bf16_dequantize(float *out, const void *blocks, size_t n)
     }
 }
 
-/* ---- one number: a block of its own ---- */
+/* ---- put: a block is one number ---- */
 
 float f32_put(void *block, unsigned i, float x)
 {

@@ -1,12 +1,12 @@
-/* What the files of this folder share: the entries of the type table and rounding.
+/* Internals shared by the files of this folder: the functions of the type table, and rounding.
  *
- * All quantizers work in float32, one operation at a time, in the order written, with products from left to
- * right; this is what makes their bytes the same on every machine and compiler. So: no fused multiply-add, no
- * -ffast-math, and where loops are vectorised, one lane is one whole group of the scalar rule.
+ * All quantizers compute in float32, one operation at a time, in the order written, with products from left to right.
+ * This makes their bytes the same on every machine and compiler. So: no fused multiply-add, no -ffast-math, and in
+ * vectorized loops each lane computes one whole group of the scalar rule.
  *
- * Preconditions of every quantizer, the caller's business: inputs are finite (a NaN or an infinity gives some
- * block, never an error) and moderate: up to 500000 is safe in all block formats, beyond that the scale of a
- * block may be stored as infinity. Subnormals must not be flushed to zero. */
+ * Callers of a quantizer ensure that inputs are finite (NaN and infinity give an arbitrary block, never an error) and
+ * moderate: up to 500000 is safe in all block formats, beyond that a stored scale may be infinite. Subnormals must not
+ * be flushed to zero. */
 #ifndef QASR_QUANT_FORMATS_H
 #define QASR_QUANT_FORMATS_H
 
@@ -19,7 +19,7 @@
 #error "the block formats need float arithmetic that rounds after every operation"
 #endif
 
-/* The functions of an entry of the type table. */
+/* Functions of a type table entry. */
 #define FORMAT(type)                                                                                                   \
     void type##_quantize(void *out, const float *x, size_t n);                                                         \
     void type##_dequantize(float *out, const void *blocks, size_t n);                                                  \
@@ -46,8 +46,8 @@ BLOCK_FORMAT(iq4_nl);
 /* 1.5 * 2^23: adding it leaves a float whose low mantissa bits are the nearest integer, ties to even. */
 #define ROUND_MAGIC 12582912.0f
 
-/* Nearest integer, ties to even, for |v| < 2^22. For anything else still defined: the same mantissa bits as
- * the reference takes. */
+/* Nearest integer, ties to even, for |v| < 2^22. Other values give a defined result too: the same mantissa bits as in
+ * the reference. */
 static inline int32_t round_even(float v)
 {
     const float t = v + ROUND_MAGIC;
@@ -56,7 +56,7 @@ static inline int32_t round_even(float v)
     return (int32_t)(u & 0x7fffff) - 0x400000;
 }
 
-/* The value of the largest magnitude with its sign, the first one of equals; 0 for an all-zero block. */
+/* The value of largest magnitude with its sign, the first one on ties; 0 for an all-zero block. */
 static inline float block_extreme(const float x[QK])
 {
     float largest = 0, extreme = 0;
@@ -68,13 +68,13 @@ static inline float block_extreme(const float x[QK])
     return extreme;
 }
 
-/* 1/d for a scale, 0 for none. */
+/* 1 / d, or 0 if d is 0. */
 static inline float block_inverse(float d) { return d != 0 ? 1 / d : 0; }
 
 static inline int32_t clamp_int(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
-/* The rule of Q4_1 and Q5_1: quants 0 .. q_max between the least and the largest value. Where their range is so small
- * that its inverse overflows, all quants are 0: what the reference does with an infinity depends on the machine. */
+/* The rule of Q4_1 and Q5_1: quants 0 .. q_max span the smallest to the largest value. If the range is so small that
+ * the inverse scale overflows, all quants are 0; the reference's result for infinity depends on the machine. */
 static inline void block_line(uint8_t q[QK], float *d, float *low, const float x[QK], int q_max)
 {
     float least = x[0], largest = x[0];
@@ -96,7 +96,7 @@ static inline int nearest_code(float x, float scale, float offset, int low, int 
         return clamp_int(0, low, high);
     const double t = ((double)x - offset) / scale;
     const int c = (int)((t > low ? t < high ? t : high : low) - low + 0.5) + low;
-    const int other = t > c ? c + 1 : c - 1; /* values are rounded: the other side of t may be nearer */
+    const int other = t > c ? c + 1 : c - 1; /* values are rounded, so the code on the other side of t may be nearer */
     if (other < low || other > high)
         return c;
     const float v = (float)c * scale + offset, v_other = (float)other * scale + offset;
@@ -112,7 +112,7 @@ static inline uint16_t half_bits(const uint8_t *p)
 
 static inline float half_at(const uint8_t *p) { return f32_from_f16(half_bits(p)); }
 
-/* Element i of 32 in 16 bytes: the low halves first. */
+/* Element i of 32 in 16 bytes: low nibbles are elements 0 .. 15, high nibbles 16 .. 31. */
 static inline int nibble_at(const uint8_t *qs, unsigned i) { return qs[i % 16] >> (i < 16 ? 0 : 4) & 15; }
 
 static inline void set_nibble(uint8_t *qs, unsigned i, int code)

@@ -1,22 +1,22 @@
-/* IQ4_NL: blocks of 32 weights with 4 bits each, laid out as in Q4_0; weight = d * quant_iq4_nl[q], a code book whose
- * entries lie closer together near zero.
+/* IQ4_NL: blocks of 32 weights with 4 bits each, laid out as in Q4_0; weight = d * quant_iq4_nl[q], a codebook whose
+ * entries are denser near zero.
  *
- * In: rows of float32. Out: 18 bytes per 32 weights. The scale is the one with the least error, weighted with x^2,
- * among the positive one that maps the largest magnitude to 127 and 15 negative ones near that; the weights are rounded
- * again with the scale before it becomes a half. */
+ * In: rows of float32. Out: 18 bytes per 32 weights. The scale has the least error, weighted with x^2, among 16
+ * candidates: one maps the value of largest magnitude to 127, the others map it to -134 .. -120. The weights are then
+ * rounded with this scale before it is rounded to float16. */
 #include "quant/search.h"
 
 enum { TRIALS = 7, LOWEST = -127, HIGHEST = 113, N_NEAREST = 2 * (HIGHEST - LOWEST) + 1 };
 
-/* Code nearest to t, from [2 (t - LOWEST)]: the code book's midpoints are whole or half numbers. There the higher one.
- */
+/* The code nearest to t is at [2 (t - LOWEST)], as midpoints between codebook entries are multiples of 1/2. Ties go to
+ * the higher code. */
 static const uint8_t nearest_codes[N_NEAREST] = {
     [0 ... 22] = 0,     [23 ... 66] = 1,    [67 ... 105] = 2,   [106 ... 139] = 3,
     [140 ... 169] = 4,  [170 ... 196] = 5,  [197 ... 221] = 6,  [222 ... 244] = 7,
     [245 ... 267] = 8,  [268 ... 291] = 9,  [292 ... 316] = 10, [317 ... 344] = 11,
     [345 ... 375] = 12, [376 ... 411] = 13, [412 ... 455] = 14, [456 ... 480] = 15,
 };
-/* The same as points. */
+/* The same with codebook entries instead of codes. */
 static const int8_t nearest_points[N_NEAREST] = {
     [0 ... 22] = -127,   [23 ... 66] = -104,  [67 ... 105] = -83,  [106 ... 139] = -65,
     [140 ... 169] = -49, [170 ... 196] = -35, [197 ... 221] = -22, [222 ... 244] = -10,
@@ -31,7 +31,7 @@ static inline int code_nearest_to(double t)
     return nearest_codes[(int)(2 * (clamped - LOWEST))];
 }
 
-/* What a scale explains of the weighted energy is xp^2 / pp. */
+/* The best scale for these codes is xp / pp; it explains xp^2 / pp of the weighted energy. */
 static void fit_sums(float *xp, float *pp, const float x[QK], float inverse)
 {
     float sum_xp = 0, sum_pp = 0;

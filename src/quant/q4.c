@@ -1,9 +1,8 @@
 /* Q4_0 and Q4_1: blocks of 32 weights with 4 bits each, element j in the low half of byte j and element
  * j + 16 in the high half. Q4_0: weight = d * (q - 8). Q4_1: weight = d * q + m.
  *
- * In: rows of float32. Out: 18 or 20 bytes per 32 weights. Q4_0: the value of the largest magnitude, whatever
- * its sign, becomes quant 0; so d has the opposite sign. Q4_1: quant 0 is the least value, quant 15 the
- * largest. */
+ * In: rows of float32. Out: 18 or 20 bytes per 32 weights. Q4_0: the value of largest magnitude becomes quant 0,
+ * whatever its sign; so d has the opposite sign. Q4_1: quant 0 is the smallest value, quant 15 the largest. */
 #include "quant/search.h"
 
 static inline uint8_t round_up_from(float v)
@@ -16,7 +15,7 @@ static void quantize_block(block_q4_0 *b, const float x[QK])
 {
     const float d = block_extreme(x) / -8, inverse = block_inverse(d);
     b->d = f16_from_f32(d);
-    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, the quants as the reference leaves them */
+    if (isinf(inverse)) { /* subnormal weights: d and the quants are stored as 0, as in the reference */
         memset(b->qs, 0, sizeof b->qs);
         return;
     }

@@ -1,13 +1,13 @@
-/* Q4_K and Q5_K: superblocks of 256 weights in 8 groups of 32; weight = d * scale[group] * q -
- * dmin * min[group], with q in 0..15 or 0..31 and scales and minima of 6 bits.
+/* Q4_K and Q5_K: superblocks of 256 weights in 8 groups of 32; weight = d * scale[group] * q - dmin * min[group], with
+ * q in 0..15 or 0..31, and 6-bit scales and minima.
  *
- * In: rows of float32. Out: 144 or 176 bytes per 256 weights. Each group looks for the line (scale, minimum)
- * with the least squared error, weighted with rms + |x|: it starts from the range of its values, tries a few
- * inverse scales around that and fits the line to the quants each of them gives. Scales and minima then get
- * 6 bits, and the weights are rounded again with those.
+ * In: rows of float32. Out: 144 or 176 bytes per 256 weights. For each group a search finds a line (scale, minimum)
+ * with a small squared error, weighted with rms + |x|: it starts from the range of the values, tries a few inverse
+ * scales around that, and fits a line to the quants that each of them gives. Scales and minima are then rounded to 6
+ * bits, and the weights are rounded again with those.
  *
- * The search runs with one lane per group, as in Q6_K: sums go from element 0 upwards, so the results are
- * those of the plain loop. */
+ * The search runs with one lane per group, as in Q6_K. Sums run from element 0 upwards, so the results are those of a
+ * plain loop. */
 #include "quant/search.h"
 
 enum { GROUPS = 8, GROUP_LEN = 32 };
@@ -21,7 +21,7 @@ typedef struct format {
 static const format q4_format = { .q_max = 15, .first_offset = -1, .last_step = 20 };
 static const format q5_format = { .q_max = 31, .first_offset = -0.5f, .last_step = 15 };
 
-/* The state of the search of one superblock, element first, group last. */
+/* Search state of one superblock; arrays are [element][group]. */
 typedef struct search {
     float x[GROUP_LEN][GROUPS]; /* the weights */
     float w[GROUP_LEN][GROUPS]; /* importance: rms of the group + |x| */
@@ -71,16 +71,16 @@ static inline float round_clamped(float v, float q_max)
     float t = v + ROUND_MAGIC;
     uint32_t u;
     memcpy(&u, &t, sizeof u);
-    u = (u & 0x7fffff) | 0x4b000000; /* in [2^23, 2^24) also for a v that is too large for the magic number */
+    u = (u & 0x7fffff) | 0x4b000000; /* in [2^23, 2^24) even if v is too large for the magic number */
     memcpy(&t, &u, sizeof t);
     t -= ROUND_MAGIC;
     t = t > 0 ? t : 0;
     return t < q_max ? t : q_max;
 }
 
-/* A group whose values are all the same has the range 0, so the inverse scale is infinite, the scale 0 and
- * (x - low) * inverse not a number, which rounds to 0: the rule for such groups comes out by itself, and no
- * trial is taken since all its sums are 0. */
+/* If all values of a group are the same, its range is 0: the inverse scale is infinite, the scale is 0, and (x - low) *
+ * inverse is NaN, which rounds to 0. This is the rule of the reference for such groups, and no trial is taken since all
+ * its sums are 0. */
 static void search_start(search *s)
 {
     const float q_max = s->q_max;
@@ -100,12 +100,12 @@ static void search_start(search *s)
     }
 }
 
-/* One trial: quants and what follows from them. */
+/* One trial: quants and the line that fits them. */
 typedef struct trial {
     float l[GROUP_LEN][GROUPS]; /* the quants */
     float inverse[GROUPS];
     float sum_l[GROUPS], sum_ll[GROUPS], sum_xl[GROUPS]; /* all weighted */
-    float det[GROUPS];                                   /* of the fit; not positive: no line */
+    float det[GROUPS];                                   /* of the fit; no line unless positive */
     float scale[GROUPS], low[GROUPS];                    /* the line that fits the quants best */
     float error[GROUPS];
 } trial;
@@ -161,8 +161,7 @@ static void trial_measure(trial *restrict t, const search *restrict s)
     }
 }
 
-/* Takes the trial for the groups where it has the smaller error. The new low is also the one from which the
- * next trials measure the range. */
+/* Takes the trial for the groups where it has the smaller error. The next trials measure the range from the new low. */
 static void search_take(search *restrict s, const trial *restrict t)
 {
     for (int g = 0; g < GROUPS; g++) {
@@ -187,7 +186,7 @@ static void search_run(search *s, const format *f)
     }
 }
 
-/* 6 bits for each of values[g], and the half that multiplies them. */
+/* Rounds each of values to 6 bits; returns their common factor as float16. */
 static uint16_t six_bits(uint8_t q[GROUPS], const float values[GROUPS])
 {
     float largest = 0;
@@ -210,7 +209,7 @@ static void pack_scales(uint8_t s[12], const uint8_t scale[GROUPS], const uint8_
     }
 }
 
-/* What Q4_K and Q5_K have in common: everything but the layout of the quants. */
+/* The content of a Q4_K or Q5_K block, with unpacked quants. */
 typedef struct superblock {
     uint16_t d, dmin;
     uint8_t scales[12];
@@ -236,7 +235,7 @@ static void quantize_superblock(superblock *b, const float *x, const format *f)
         const float dg = d * (float)scale[g], mg = dmin * (float)min[g];
         for (int i = 0; i < GROUP_LEN; i++) {
             const float v = x[GROUP_LEN * g + i];
-            /* A scale stored as zero says nothing about the quants: those of the search stay. */
+            /* A scale stored as zero does not determine the quants: take those of the search. */
             const float steps = dg != 0 ? (v + mg) / dg : s.inverse[g] * (v - s.origin[g]);
             b->q[GROUP_LEN * g + i] = (uint8_t)clamp_int(round_even(steps), 0, f->q_max);
         }
@@ -330,19 +329,19 @@ void q5_k_dequantize(float *out, const void *blocks, size_t n)
 
 /* ---- quantization with importance ----
  *
- * Each group first looks for its own line. Then several halves d and dmin are tried that could hold all these lines,
- * each group rounding to its nearest 6-bit pair. With the best of them the groups choose anew among the pairs near
- * theirs, d and dmin are fitted to what they chose, and so on until nothing gets better. */
+ * First, each group gets its own best line. Then several float16 pairs of d and dmin that cover all these lines are
+ * tried; each group takes the nearest 6-bit pair. With the best d and dmin, each group chooses among the 6-bit pairs
+ * near its line, d and dmin are fitted to the choices, and so on until nothing improves. */
 
 typedef struct lines {
     group g[GROUPS];
-    line wanted[GROUPS]; /* each group's own */
+    line wanted[GROUPS]; /* best line of each group alone */
     line_rule rule;
 } lines;
 
-/* Integers as floats, which is what the search computes with. */
+/* A candidate block. The 6-bit integers are floats, as the search computes in float. */
 typedef struct chosen {
-    float d, dmin; /* in units, as halves hold them */
+    float d, dmin; /* in units; float16 after scaling */
     float scale[GROUPS], min[GROUPS];
     float error;
 } chosen;
@@ -353,7 +352,7 @@ static inline float six_bit(float v)
     return (v < 63 ? v : 63) + ROUND_MAGIC - ROUND_MAGIC;
 }
 
-/* The low that suits another scale best: the line through the mean stays there. */
+/* The best low for another scale: the line still passes through the mean at the same quant. */
 static inline float low_for(const lines *s, int g, float scale)
 {
     const line w = s->wanted[g];
@@ -361,14 +360,14 @@ static inline float low_for(const lines *s, int g, float scale)
     return w.low + (w.scale - scale) * middle;
 }
 
-/* Pairs of a group for lane c, and the line they are. */
+/* Sets lane c to the line of a 6-bit pair. */
 static inline void set_lane(line_lanes *l, int c, float d, float dmin, float scale, float min)
 {
     l->scale[c] = d * scale;
     l->low[c] = -(dmin * min);
 }
 
-/* What eight pairs of d and dmin make of the groups, each with the 6-bit numbers nearest to what it wants. */
+/* Tries eight pairs of d and dmin; each group takes the 6-bit numbers nearest to its wanted line. */
 static void try_superscales(chosen *best, const lines *s, const float d[LANES], const float dmin[LANES])
 {
     float scale[GROUPS][LANES], min[GROUPS][LANES], error[LANES] = { 0 };
@@ -393,7 +392,7 @@ static void try_superscales(chosen *best, const lines *s, const float d[LANES], 
         }
 }
 
-/* Each group's best pair near the one it wants. */
+/* Chooses each group's best 6-bit pair near its wanted line. */
 static void choose_pairs(chosen *to, const lines *s)
 {
     static const int8_t beside[LANES][2] = { { -1, 0 }, { -1, 1 }, { 0, 0 },  { 0, 1 },
@@ -418,7 +417,7 @@ static void choose_pairs(chosen *to, const lines *s)
     }
 }
 
-/* The weighted sums over a group whose quants stay. */
+/* Weighted sums over a group with fixed quants. */
 typedef struct group_sums {
     double w, q, qq, x, xq, xx;
 } group_sums;
@@ -433,8 +432,8 @@ static inline void sums_add(group_sums *s, double w, double x, double q)
     s->xx += w * x * x;
 }
 
-/* Fits d and dmin to quants and 6-bit numbers that stay: least squares in a = scale * q and b = -min. Where the minima,
- * or the scales, say nothing their factor stays too. */
+/* Fits d and dmin to fixed quants and 6-bit numbers: least squares in a = scale * q and b = -min. A factor that these
+ * do not determine is kept. */
 static void fit_superscales(double *d, double *dmin, const group_sums sums[GROUPS], const float scale[GROUPS],
                             const float min[GROUPS])
 {
@@ -471,7 +470,8 @@ static void fit_chosen(chosen *to, const lines *s)
     to->dmin = half_in_units((float)(dmin > 0 ? dmin : 0), s->g[0].unit);
 }
 
-/* Halves that leave the largest of the wanted numbers at 63, or a little less. */
+/* The first candidates: float16 values of d and dmin with which the largest wanted numbers become 63, or a little less.
+ */
 static void first_superscales(chosen *best, const lines *s)
 {
     float scale = 0, min = 0, d[LANES], dmin[LANES];
@@ -511,7 +511,7 @@ static void search_superblock(chosen *best, lines *s, const float *x, const floa
     }
 }
 
-/* Where a group has no weight below zero, no minimum helps it, but those of the weights with their signs changed do. */
+/* True if a group has only positive weights: a minimum cannot help it, unless the weights are negated. */
 static bool signs_matter(const float *x)
 {
     for (int g = 0; g < GROUPS; g++) {
@@ -524,7 +524,7 @@ static bool signs_matter(const float *x)
     return false;
 }
 
-/* The head of a block, which Q4_K and Q5_K share. */
+/* Searches for the head of a block (scales and minima), which Q4_K and Q5_K share. */
 static void search_head(block_q4_k *head, const float *x, const float *importance, int q_max)
 {
     lines s;
@@ -579,7 +579,7 @@ void q5_k_quantize_weighted(void *out, const float *x, const float *importance, 
 
 /* ---- one element ---- */
 
-/* Sets the low four bits of element i and returns the value; rest: what the code has beyond them, for the caller. */
+/* Sets the low four bits of element i and returns its value. *rest: the higher bits of the code, for the caller. */
 static float put_low_bits(uint8_t *p, size_t qs, int q_max, unsigned i, float x, int *rest)
 {
     const unsigned g = i / GROUP_LEN, shift = g % 2 * 4;
@@ -616,7 +616,7 @@ static double sums_error(const group_sums *s, double scale, double low)
            low * low * s->w;
 }
 
-/* The 6-bit numbers of a group for its quants, with d and dmin as they are: those next to the best line. */
+/* Refits the 6-bit numbers of a group to its quants, for fixed d and dmin: tries those next to the best line. */
 static void refit_pair(float *scale, float *min, const group_sums *s, double d, double dmin)
 {
     const double det = s->w * s->qq - s->q * s->q;

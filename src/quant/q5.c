@@ -1,9 +1,8 @@
-/* Q5_0 and Q5_1: blocks of 32 weights with 5 bits each. The low four are laid out as in Q4_0; the fifth of
- * element j is bit j of qh, a little-endian 32-bit word. Q5_0: weight = d * (q - 16). Q5_1: weight =
- * d * q + m.
+/* Q5_0 and Q5_1: blocks of 32 weights with 5 bits each. The low four bits are laid out as in Q4_0; the fifth bit of
+ * element j is bit j of qh, a little-endian 32-bit word. Q5_0: weight = d * (q - 16). Q5_1: weight = d * q + m.
  *
- * In: rows of float32. Out: 22 or 24 bytes per 32 weights. Q5_0: the value of the largest magnitude becomes
- * quant 0. Q5_1: quant 0 is the least value, quant 31 the largest. */
+ * In: rows of float32. Out: 22 or 24 bytes per 32 weights. Q5_0: the value of largest magnitude becomes quant 0. Q5_1:
+ * quant 0 is the smallest value, quant 31 the largest. */
 #include "quant/search.h"
 
 static inline uint8_t round_up_from(float v)
@@ -27,7 +26,7 @@ static void pack(uint8_t qs[QK / 2], uint8_t qh[4], const uint8_t q[QK])
 static void quantize_block(block_q5_0 *b, const float x[QK])
 {
     const float d = block_extreme(x) / -16, inverse = block_inverse(d);
-    uint8_t q[QK] = { 0 }; /* stays so for subnormal weights, as the reference leaves them; d is 0 then */
+    uint8_t q[QK] = { 0 }; /* subnormal weights keep 0, as in the reference; d is 0 too */
     if (!isinf(inverse))
         for (int i = 0; i < QK; i++)
             q[i] = round_up_from(x[i] * inverse);
@@ -58,7 +57,7 @@ void q5_1_quantize(void *out, const float *x, size_t n)
     }
 }
 
-/* Quant of element i, 0..31, from its four low bits in qs and the one in qh. */
+/* Quant of element i, 0..31, from its four low bits in qs and its fifth bit in qh. */
 static inline int quant_at(const uint8_t *qs, const uint8_t *qh, unsigned i)
 {
     return nibble_at(qs, i) | (qh[i / 8] >> i % 8 & 1) << 4;

@@ -1,30 +1,29 @@
 /* Q6_K: superblocks of 256 weights in 16 groups of 16; weight = d * scales[group] * q, q in -32..31.
  *
- * In: rows of float32. Out: 210 bytes per 256 weights. Each group looks for the scale with the least error,
- * weighted with x^2, among the one that maps its largest value to -32 and 18 near it; the scales then get 8
- * bits of their own and the weights are rounded again with the scales as stored.
+ * In: rows of float32. Out: 210 bytes per 256 weights. The scale of a group has the least error, weighted with x^2,
+ * among 19 candidates: the one that maps the value of largest magnitude to -32, and 18 near it. The scales are then
+ * rounded to 8 bits, and the weights are rounded again with the stored scales.
  *
- * Nearly all the time goes into the 19 trials. They run with one lane per group: all sums of a group are
- * still made from its element 0 upwards, so the result is the one of the plain loop, while the loops over g
- * are ones that compilers vectorise. */
+ * Nearly all the time goes into the 19 trials. They run with one lane per group, so that compilers vectorize the loops
+ * over g. Each group still sums from element 0 upwards, so the results are those of a plain loop. */
 #include "quant/search.h"
 
 enum { GROUPS = 16, GROUP_LEN = 16, TRIALS = 9 };
 
-#define NOTHING 1e-15f /* magnitudes below count as zero */
+#define NOTHING 1e-15f /* smaller magnitudes count as zero */
 
-/* The state of the search of one superblock, element first, group last. */
+/* Search state of one superblock; arrays are [element][group]. */
 typedef struct search {
     float x[GROUP_LEN][GROUPS];  /* the weights */
     float w[GROUP_LEN][GROUPS];  /* importance: x * x */
     float wx[GROUP_LEN][GROUPS]; /* w * x */
-    float extreme[GROUPS];       /* value of the largest magnitude, with its sign */
+    float extreme[GROUPS];       /* value of largest magnitude, with its sign */
     bool dead[GROUPS];           /* no magnitude reaches NOTHING: scale 0 and all quants 0 */
     float inverse[GROUPS];       /* best inverse scale so far */
-    float scale[GROUPS];         /* and the scale that fits the quants it gives */
-    float merit[GROUPS];         /* how much of the weighted energy it explains */
-    /* ROUND_MAGIC plus the least and the largest quant. Not constants in the loop: choosing the larger of
-     * two variables is one instruction, while gcc compares with a constant and then blends. */
+    float scale[GROUPS];         /* the scale that fits its quants best */
+    float merit[GROUPS];         /* weighted energy that this scale explains */
+    /* ROUND_MAGIC plus the smallest and the largest quant. Variables, because gcc makes one instruction of the maximum
+     * of two variables, but a comparison and a blend of the maximum with a constant. */
     float low, high;
 } search;
 
@@ -48,11 +47,11 @@ static void search_load(search *s, const float *x)
         }
     for (int g = 0; g < GROUPS; g++) {
         s->dead[g] = largest[g] < NOTHING;
-        s->extreme[g] = s->dead[g] ? INFINITY : s->extreme[g]; /* inverse scales of 0 */
+        s->extreme[g] = s->dead[g] ? INFINITY : s->extreme[g]; /* makes inverse scales 0 */
     }
 }
 
-/* Quantises all groups with inverse scales -steps/extreme. sum_xl[g], sum_ll[g]: sums of w x l and w l l. */
+/* Quantizes all groups with inverse scales -steps/extreme. sum_xl[g], sum_ll[g]: sums of w x l and w l l. */
 static void search_sums(const search *s, float steps, float inverse[GROUPS], float sum_xl[GROUPS], float sum_ll[GROUPS])
 {
     const float low = s->low, high = s->high;
@@ -61,7 +60,7 @@ static void search_sums(const search *s, float steps, float inverse[GROUPS], flo
         float xl = 0, ll = 0;
 #pragma GCC unroll 16
         for (int i = 0; i < GROUP_LEN; i++) {
-            /* |is * x| < 34, so clamping before the magic number is taken off is the same as after. */
+            /* |is * x| < 34, so it does not matter whether clamping comes before or after the subtraction. */
             float t = is * s->x[i][g] + ROUND_MAGIC;
             t = t > low ? t : low;
             t = t < high ? t : high;
@@ -75,7 +74,7 @@ static void search_sums(const search *s, float steps, float inverse[GROUPS], flo
     }
 }
 
-/* The search of all groups; a group without weights worth keeping ends with scale 0. */
+/* Searches all groups; dead groups end with scale 0. */
 static void search_run(search *s)
 {
     float inverse[GROUPS], sum_xl[GROUPS], sum_ll[GROUPS];
@@ -99,7 +98,7 @@ static void search_run(search *s)
     }
 }
 
-/* Scales in 8 bits and the half that multiplies them; false if all weights are as good as zero. */
+/* Stores the scales in 8 bits and their common factor as float16; false if all weights count as zero. */
 static bool store_scales(block_q6_k *b, const float scale[GROUPS])
 {
     float largest = 0, extreme = 0;
@@ -119,7 +118,7 @@ static bool store_scales(block_q6_k *b, const float scale[GROUPS])
     return true;
 }
 
-/* Quants (plus 32) of one group with the scale as stored or, when that came out as zero, as searched. */
+/* Quants (plus 32) of one group with the stored scale or, if that is zero, with the scale of the search. */
 static void round_group(uint8_t q[GROUP_LEN], const float *x, float scale, float searched_inverse)
 {
     for (int i = 0; i < GROUP_LEN; i++) {
@@ -151,7 +150,7 @@ static void quantize_block(block_q6_k *b, const float *x)
     const float d = f32_from_f16(b->d);
     uint8_t q[QK_K];
     for (int g = 0; g < GROUPS; g++) {
-        if (s.dead[g]) /* neither searched nor rounded again: its scale is 0 */
+        if (s.dead[g]) /* its scale is 0; no second rounding */
             memset(q + GROUP_LEN * g, 0, GROUP_LEN);
         else
             round_group(q + GROUP_LEN * g, x + GROUP_LEN * g, d * (float)b->scales[g], s.inverse[g]);
@@ -189,20 +188,20 @@ void q6_k_dequantize(float *out, const void *blocks, size_t n)
 
 /* ---- quantization with importance ----
  *
- * Each group first looks for its own scale. Then d is chosen among halves that could hold all of these, each group
- * rounding to its nearest 8-bit number; with the best of them the groups choose anew among the numbers near theirs, d
- * is fitted to what they chose, and so on until nothing gets better. */
+ * First, each group gets its own best scale. Then several float16 values of d that cover all these scales are tried;
+ * each group takes the nearest 8-bit number. With the best d, each group chooses among the 8-bit numbers near its
+ * scale, d is fitted to the choices, and so on until nothing improves. */
 
 static const grid integers = { -32, 31, NULL };
 
 typedef struct scales {
     group g[GROUPS];
-    float wanted[GROUPS]; /* each group's own */
+    float wanted[GROUPS]; /* best scale of each group alone */
 } scales;
 
-/* Integers as floats, which is what the search computes with. */
+/* A candidate block. The 8-bit integers are floats, as the search computes in float. */
 typedef struct chosen {
-    float d; /* in units, as a half holds it */
+    float d; /* in units; a float16 after scaling */
     float scale[GROUPS];
     float error;
 } chosen;
@@ -213,7 +212,7 @@ static inline float eight_bit(float v)
     return (v < 127 ? v : 127) + ROUND_MAGIC - ROUND_MAGIC;
 }
 
-/* What eight d make of the groups. */
+/* Tries eight values of d; each group takes the 8-bit number nearest to its wanted scale. */
 static void try_superscales(chosen *best, const scales *s, const float d[LANES])
 {
     float scale[GROUPS][LANES], error[LANES] = { 0 };
@@ -235,7 +234,7 @@ static void try_superscales(chosen *best, const scales *s, const float d[LANES])
         }
 }
 
-/* Each group's best number near the one it wants. */
+/* Chooses each group's best 8-bit number near its wanted scale. */
 static void choose_scales(chosen *to, const scales *s)
 {
     to->error = 0;
@@ -284,7 +283,7 @@ static void search_superblock(chosen *best, scales *s, const float *x, const flo
         energy += s->g[g].energy;
     }
     *best = (chosen){ .error = energy };
-    for (int k = 0; k < 2; k++) { /* the largest becomes -128 .. -113 */
+    for (int k = 0; k < 2; k++) { /* the largest scale becomes -128 .. -113 */
         for (int c = 0; c < LANES; c++)
             d[c] = half_in_units(extreme / (float)(-128 + LANES * k + c), unit);
         try_superscales(best, s, d);
@@ -332,7 +331,7 @@ float q6_k_put(void *block, unsigned i, float x)
     return scale * (float)code;
 }
 
-/* The weighted sums over a group whose quants stay. */
+/* Weighted sums over a group with fixed quants. */
 typedef struct group_sums {
     double xx, xq, qq;
 } group_sums;
@@ -347,7 +346,7 @@ static double refit_error(const group_sums sums[GROUPS], double d, const int8_t 
     return error;
 }
 
-/* d for the scales as they are, then scales for that d. */
+/* Fits d to the current scales, then the scales to that d. */
 static void refit_step(uint16_t *half, int8_t scale[GROUPS], const group_sums sums[GROUPS])
 {
     double ax = 0, aa = 0;

@@ -1,18 +1,18 @@
 /* Q8_0: blocks of 32 weights, weight = d * q with q in -127..127.
  *
- * In: rows of float32. Out: 34 bytes per 32 weights. The quants come from the scale before it is rounded to
- * a half. */
+ * In: rows of float32. Out: 34 bytes per 32 weights. Quants are computed with the scale before it is rounded to
+ * float16. */
 #include "quant/search.h"
 
-/* Half away from zero, for |v| < 2^22: with the largest float below one half the sum reaches the next integer
- * exactly when the fraction is at least one half. */
+/* Rounds half away from zero, for |v| < 2^22: adding the largest float below 1/2 reaches the next integer exactly when
+ * the fraction is at least 1/2. */
 static inline int8_t round_away(float v) { return (int8_t)(int32_t)(v + copysignf(0x1.fffffep-2f, v)); }
 
 static void quantize_block(block_q8_0 *b, const float x[QK])
 {
     const float d = fabsf(block_extreme(x)) / 127, inverse = block_inverse(d);
     b->d = f16_from_f32(d);
-    if (isinf(inverse)) { /* subnormal weights: d is stored as 0, the quants as the reference leaves them */
+    if (isinf(inverse)) { /* subnormal weights: d and the quants are stored as 0, as in the reference */
         memset(b->qs, 0, sizeof b->qs);
         return;
     }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Types of the elements of matrices: first those that weights can have, then the integers of ids and positions. */
+/* Element types of matrices: first the types that weights can have, then the integers of ids and positions. */
 typedef enum dtype {
     QUANT_F32 = 0,
     QUANT_F16,
@@ -28,7 +28,7 @@ typedef enum dtype {
     QUANT_TYPE_COUNT,
     DTYPE_I32 = QUANT_TYPE_COUNT
 } dtype;
-typedef dtype quant_type; /* one below QUANT_TYPE_COUNT */
+typedef dtype quant_type; /* a value below QUANT_TYPE_COUNT */
 
 typedef struct quant_info {
     const char *name;   /* "q8_0" */
@@ -40,33 +40,32 @@ typedef struct quant_info {
     void (*quantize)(void *out, const float *x, size_t n);
     void (*dequantize)(float *out, const void *blocks, size_t n);
 
-    /* For calibrated quantization; any address does, and all results are deterministic.
+    /* For calibrated quantization. Pointers need no alignment; all results are deterministic.
      *
-     * As quantize, but each block's scales (signs, minima) are searched for so that the sum of importance[i] * (x[i] -
-     * stored[i])^2 is small: never larger than after quantize. importance: n numbers, finite and not negative; where
-     * all of a block are 0, every element counts the same. Stored values are finite whatever x is, as long as that is:
-     * too large a scale is cut off. f32, f16 and bf16 round to the nearest number, the largest finite one at most. */
+     * Like quantize, but searches for scales (signs, minima) that make the sum of importance[i] * (x[i] - stored[i])^2
+     * small: never larger than after quantize. importance: n finite numbers, none negative; where all of a block are 0,
+     * every element counts the same. For finite x all stored values are finite: scales are clamped. f32, f16 and bf16
+     * round to the nearest finite number. */
     void (*quantize_weighted)(void *out, const float *x, const float *importance, size_t n);
-    /* Stores the value nearest to x that element i (0 .. block - 1) of ONE block can have, and changes nothing else.
-     * The block's scales must be there already. Returns what dequantize will give for the element, bit for bit. Out of
-     * range, that is the end of the range; with scale 0 it is 0, or the minimum. Of two values equally near it is
-     * either, but always the same one. q8_0 uses -127 .. 127, as quantize does. */
+    /* Sets element i (0 .. block - 1) of ONE block to its possible value nearest to x and changes nothing else. The
+     * block's scales must be set. Returns what dequantize will give for the element, bit for bit. Values out of range
+     * become the end of the range; with scale 0 the result is 0, or the minimum. Ties may go either way, but always the
+     * same way. q8_0 uses -127 .. 127, as quantize does. */
     float (*put)(void *block, unsigned i, float x);
-    /* Keeps the elements' codes in ONE block and chooses its scales anew, by least squares as the block stores them:
-     * the weighted error does not grow. NULL for types without scales. */
+    /* Keeps the codes of ONE block and refits its scales by least squares, rounded as the block stores them. The
+     * weighted error does not grow. NULL for types without scales. */
     void (*refit)(void *block, const float *x, const float *importance);
 } quant_info;
 
 const quant_info *quant_get(quant_type type);
-/* -1 if there is no such type. Names are as above, lower or upper case; "q6k" is "q6_k". */
+/* -1 if there is no such type. Accepts names and aliases ("q6k") in lower or upper case. */
 int quant_from_name(const char *name);
 /* Another name of a type ("q6k"), NULL if it has none. */
 const char *quant_alias(quant_type type);
-/* a, in lower or upper case, is b, in lower case. ASCII only: what counts as upper case must not depend on the locale.
- */
+/* True if a, in lower or upper case, equals b, in lower case. ASCII only, so independent of the locale. */
 int quant_same_name(const char *a, const char *b);
 int quant_from_ggml_id(uint32_t id);
-/* Name of a GGUF type id even if we cannot read it ("iq2_xxs"), NULL if it is unknown altogether. */
+/* Name of a GGUF type id, including types that we cannot read ("iq2_xxs"); NULL if it is unknown. */
 const char *quant_ggml_name(uint32_t id);
 /* Bytes of a row of n elements (n a multiple of the block). */
 static inline size_t quant_row_bytes(const quant_info *q, size_t n) { return n / q->block * q->bytes; }
@@ -77,8 +76,8 @@ static inline int quant_has_min(quant_type t)
     return t == QUANT_Q4_1 || t == QUANT_Q5_1 || t == QUANT_Q4_K || t == QUANT_Q5_K;
 }
 
-/* IEEE half: round to nearest even, subnormals kept, overflow to infinity. bfloat16: upper half of a
- * float32, round to nearest even, NaN kept quiet. */
+/* float16 (IEEE half): rounds to nearest even, keeps subnormals, overflows to infinity. bfloat16, the upper half of a
+ * float32: rounds to nearest even, makes NaN quiet. */
 uint16_t f16_from_f32(float x);
 float f32_from_f16(uint16_t h);
 uint16_t bf16_from_f32(float x);
@@ -146,7 +145,7 @@ _Static_assert(sizeof(block_q4_k) == 144, "q4_k");
 _Static_assert(sizeof(block_q5_k) == 176, "q5_k");
 _Static_assert(sizeof(block_q6_k) == 210, "q6_k");
 
-/* The code book of IQ4_NL. */
+/* The codebook of IQ4_NL. */
 static const int8_t quant_iq4_nl[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
 
 /* 6-bit scale and minimum of group j (0..7) of a Q4_K or Q5_K superblock. */

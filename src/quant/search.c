@@ -1,18 +1,18 @@
-/* How the search goes: a first look at scales in equal ratios, descents from the best few, a closer look around the
- * best one, and at last the halves next to it. */
+/* Search for one scale: a coarse search over geometrically spaced scales, descents from the best few, a fine search
+ * around the best one, and finally the float16 values next to it. */
 #include "quant/search.h"
 
 enum {
-    STEPS = 16, /* scales of either sign that the first look takes */
-    ROUNDS = 4, /* of rounding and fitting */
-    REACH = 4,  /* neighbours among the halves on either side that are tried last */
+    STEPS = 16, /* scales of each sign in the coarse search */
+    ROUNDS = 4, /* rounds of rounding and fitting in a descent */
+    REACH = 4,  /* float16 neighbours tried on each side at the end */
 };
 
-/* Importance below this share of the largest counts as much: it keeps sums from being zero and scales sane where
- * nothing matters. */
+/* Lower bound of importance, relative to the largest. It keeps sums above zero, and scales sane where no weight has
+ * importance. */
 #define LEAST_IMPORTANCE 0x1p-40f
 
-/* What the plain quantizers are made for (formats.h). */
+/* The largest unit for which the plain quantizers are safe (formats.h). */
 #define MODERATE 0x1p17
 
 double group_unit(const float *x, size_t n)
@@ -73,10 +73,10 @@ float half_beside(float v, double unit, int steps)
 
 /* ---- one scale ---- */
 
-/* What follows is written once for groups of 16 and 32, n a constant where it is called: with the inner loops unrolled,
- * the outer ones over lanes are what compilers vectorise. */
+/* These functions serve groups of 16 and 32; n is a constant at each call. With the inner loops unrolled, compilers
+ * vectorize the outer loops over lanes. */
 
-/* The points that the weights become. Element first, lane last. */
+/* Rounds the weights to points: p[element][lane]. */
 static inline __attribute__((always_inline)) void round_to_points(float p[restrict GROUP_MAX][LANES],
                                                                   const scale_lanes *restrict s,
                                                                   const group *restrict g, const grid *restrict points,
@@ -139,7 +139,7 @@ void starts_add(starts *s, line l, float error)
 {
     for (int i = 0; i < s->n; i++)
         if (fabsf(s->line[i].scale - l.scale) <= 1e-6f * fabsf(l.scale) &&
-            fabsf(s->line[i].low - l.low) <= 1e-6f * fabsf(l.low)) /* the same quants */
+            fabsf(s->line[i].low - l.low) <= 1e-6f * fabsf(l.low)) /* same line: same quants */
             return;
     if (s->n == LANES && !(error < s->error[LANES - 1]))
         return;
@@ -156,7 +156,7 @@ typedef struct scale_best {
     float scale, error;
 } scale_best;
 
-/* Rounds and fits from the scales in s until no lane finds a better one. */
+/* Alternates rounding and fitting, from the scales in s, until no lane finds a better one. */
 static void scales_descend(scale_best *best, scale_lanes *s, const group *g, const grid *points, bool half)
 {
     for (int round = 0; round < ROUNDS; round++) {
@@ -175,7 +175,7 @@ static void scales_descend(scale_best *best, scale_lanes *s, const group *g, con
     }
 }
 
-/* Halves near the best one: all that is left where they are far apart. */
+/* Tries the float16 values near the best scale. Where float16 is coarse, there are no other candidates. */
 static void scales_neighbours(scale_best *best, const group *g, const grid *points)
 {
     scale_lanes s;
@@ -187,8 +187,8 @@ static void scales_neighbours(scale_best *best, const group *g, const grid *poin
             *best = (scale_best){ s.scale[c], s.error[c] };
 }
 
-/* The first look: where the grid ends, from just beyond the largest magnitude down to where the weights that count
- * would be cut off, in equal ratios. Returns the ratio. */
+/* The coarse search: scales that put the end of the grid between just beyond the largest magnitude and where important
+ * weights would be clipped, geometrically spaced. Returns the ratio. */
 static float scales_look(starts *found, const group *g, const grid *points)
 {
     float top = 0;
@@ -223,7 +223,7 @@ float search_scale(const group *g, const grid *points, bool half)
     for (int c = 0; c < LANES; c++)
         s.scale[c] = found.line[c < found.n ? c : 0].scale;
     scales_descend(&best, &s, g, points, half);
-    for (int c = 0; c < LANES; c++) /* a closer look between the scales of the first */
+    for (int c = 0; c < LANES; c++) /* fine search, between scales of the coarse one */
         s.scale[c] = best.scale * (1 + (1 - ratio) * ((float)c - 3.5f) / 4);
     scales_descend(&best, &s, g, points, half);
     if (half)
@@ -291,11 +291,11 @@ uint16_t refit_half_scale(uint16_t old, const float *points, const float *x, con
     if (!(pp > 0))
         return old;
     const uint16_t h = half_clamped(xp / pp);
-    /* The error is a parabola around xp / pp. */
+    /* The error is a parabola with its minimum at xp / pp. */
     return fabs(f32_from_f16(h) - xp / pp) < fabs(f32_from_f16(old) - xp / pp) ? h : old;
 }
 
-/* Weighted squared error of a line with halves. */
+/* Weighted squared error of a line with float16 scale and low. */
 static double half_line_error(uint16_t scale, uint16_t low, const float *codes, const float *x, const float *importance,
                               unsigned n)
 {
@@ -323,7 +323,7 @@ void refit_half_line(uint16_t *scale, uint16_t *low, const float *codes, const f
         qq += importance[i] * q * q;
         xq += importance[i] * q * (x[i] - wx / w);
     }
-    /* The low for the scale as it is stored, not for the one that was wanted. */
+    /* low fits the scale as stored, not the exact one. */
     const uint16_t new_scale = qq > 0 ? half_clamped(xq / qq) : *scale;
     const uint16_t new_low = half_clamped((wx - f32_from_f16(new_scale) * wq) / w);
     if (half_line_error(new_scale, new_low, codes, x, importance, n) <

@@ -1,17 +1,18 @@
-/* The search for a line, weight = scale * q + low with q in 0 .. q_max: a first look at where the range might begin and
- * end, descents from the best few lines, a closer look at ends around the best, and at last the halves next to it. */
+/* Search for a line, weight = scale * q + low with q in 0 .. q_max: a coarse search over both ends of the range,
+ * descents from the best few lines, a fine search around the ends of the best one, and finally the float16 values next
+ * to it. */
 #include "quant/search.h"
 
 enum { ROUNDS = 4, CLOSER = 2, ENDS = 8 };
 
 typedef struct line_sums {
-    float middle[LANES];                                                 /* the quant of the mean, not rounded */
+    float middle[LANES];                                                 /* quant of the mean, not rounded */
     float error[LANES], rest[LANES], rest_q[LANES], q[LANES], qq[LANES]; /* all weighted */
 } line_sums;
 
-/* Sums of what rounding leaves over, in steps of the lane's scale, and of quants less the one of the mean: so little
- * cancels, even where one weight counts for all. With the inner loop unrolled, the outer one over lanes is what
- * compilers vectorise. */
+/* Sums of rounding residuals, in units of the lane's scale, and of quants relative to that of the mean. So there is
+ * little cancellation, even if one weight has nearly all the importance. With the inner loop unrolled, compilers
+ * vectorize the outer loop over lanes. */
 static void sum_lines(line_sums *restrict sum, const line_lanes *restrict s, const group *restrict g, float q_max)
 {
     for (int c = 0; c < LANES; c++) {
@@ -41,7 +42,7 @@ static void sum_lines(line_sums *restrict sum, const line_lanes *restrict s, con
     }
 }
 
-/* Without a scale all weights are low, and the mean would be better. */
+/* With scale 0 all weights become low; the best constant is the mean. */
 static void fit_flat(line_lanes *s, int c, const group *g)
 {
     const float off = g->mean - s->low[c];
@@ -51,7 +52,7 @@ static void fit_flat(line_lanes *s, int c, const group *g)
     s->fit_low[c] = g->mean;
 }
 
-/* The best line through 0, for a lane whose best line begins above it. */
+/* The best line with low = 0, for a lane whose best line has a positive low. */
 static void fit_through_zero(line_lanes *s, int c, const line_sums *sum, const group *g)
 {
     const float middle = sum->middle[c], q = sum->q[c] + middle * g->sum_w, qq = sum->qq[c] + middle * (sum->q[c] + q);
@@ -68,7 +69,7 @@ void try_lines(line_lanes *s, const group *g, const line_rule *rule)
     for (int c = 0; c < LANES; c++) {
         const float scale = s->scale[c], det = g->sum_w * sum.qq[c] - sum.q[c] * sum.q[c];
         const float slope = (g->sum_w * sum.rest_q[c] - sum.rest[c] * sum.q[c]) / det;
-        const float b = det > 1e-6f * g->sum_w * sum.qq[c] ? slope : 0; /* else all quants that count are the same */
+        const float b = det > 1e-6f * g->sum_w * sum.qq[c] ? slope : 0; /* else all important quants are the same */
         const float a = (sum.rest[c] - b * sum.q[c]) / g->sum_w;
         s->error[c] = scale * scale * sum.error[c];
         s->fit_scale[c] = scale + scale * b;
@@ -94,7 +95,8 @@ static bool take_best(line_best *best, const line_lanes *s)
     return better;
 }
 
-/* Rounds and fits from the lines in s until no lane finds a better one. */
+/* Alternates rounding and fitting, from the lines in s, until no lane finds a better one. False if the first round
+ * finds none. */
 static bool lines_descend(line_best *best, line_lanes *s, const group *g, const line_rule *rule)
 {
     for (int round = 0; round < ROUNDS; round++) {
@@ -111,7 +113,8 @@ static bool lines_descend(line_best *best, line_lanes *s, const group *g, const 
     return true;
 }
 
-/* From just beyond the outermost weight to where those that count would be cut off, in equal ratios. */
+/* Distances of an end from the mean: from just beyond the outermost weight to where important weights would be clipped,
+ * geometrically spaced. */
 static void end_distances(float d[ENDS], float outermost, float deviation)
 {
     const float bottom = fminf(0.6f * outermost, 1.2f * deviation);
@@ -149,7 +152,7 @@ static void lines_look(starts *found, const group *g, const line_rule *rule)
     }
 }
 
-/* Lines whose ends lie a step further in or out than the best one's. */
+/* Lines whose ends are a step further in or out than those of the best one. */
 static void lines_around(line_lanes *s, const line_best *best, float step, const line_rule *rule)
 {
     static const int8_t ends[LANES][2] = { { -1, -1 }, { -1, 0 }, { -1, 1 }, { 0, -1 },

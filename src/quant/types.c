@@ -1,4 +1,4 @@
-/* The type table: what a stored tensor's type is called, how large its blocks are, how to convert them. */
+/* The type table: names, ids, block sizes and conversions of the types of stored tensors. */
 #include "quant/formats.h"
 
 #include <assert.h>
@@ -18,13 +18,13 @@ static const quant_info types[QUANT_TYPE_COUNT] = {
     [QUANT_Q5_0] = { "q5_0", 6, 8, QK, BLOCK(q5_0) },
     [QUANT_Q5_1] = { "q5_1", 7, 9, QK, BLOCK(q5_1) },
     [QUANT_Q6_K] = { "q6_k", 14, 18, QK_K, BLOCK(q6_k) },
-    /* File types know Q4_K and Q5_K only as mixtures; these are the "medium" ones. */
+    /* general.file_type has Q4_K and Q5_K only as mixes; these are the "medium" ones. */
     [QUANT_Q4_K] = { "q4_k", 12, 15, QK_K, BLOCK(q4_k) },
     [QUANT_Q5_K] = { "q5_k", 13, 17, QK_K, BLOCK(q5_k) },
     [QUANT_IQ4_NL] = { "iq4_nl", 20, 25, QK, BLOCK(iq4_nl) },
 };
 
-/* Every type id that GGUF files may hold. Those missing were given out once and withdrawn. */
+/* Every type id that GGUF files may contain. The missing ones were assigned once and withdrawn. */
 static const char *const ggml_names[] = {
     [0] = "f32",     [1] = "f16",    [2] = "q4_0",     [3] = "q4_1",    [6] = "q5_0",     [7] = "q5_1",
     [8] = "q8_0",    [9] = "q8_1",   [10] = "q2_k",    [11] = "q3_k",   [12] = "q4_k",    [13] = "q5_k",
