@@ -1,22 +1,21 @@
 /* One head of attention. Included by the file of a level after gemm.inc.h.
  *
- * attention: keys go by in blocks of KEYS, transposed on the stack to [head_dim][KEYS], so that scores are the register
- * tile (queries x keys, summed over head_dim from 0 upwards) and weighted values the same tile again
- * (queries x head_dim, summed over keys). A block of keys serves up to GROUP queries before the next one is
- * transposed. Per query: the running maximum, the sum of exponentials and the weighted values; they are
- * rescaled when a block raises the maximum. Blocks start at key 0 and a key that a query does not see has
- * weight exactly 0, so a query's result does not depend on which others are computed with it.
- * Stack: at most 64 KB keys, 64 KB values (unless float32), 48 KB results.
+ * attention: keys are processed in blocks of KEYS, transposed on the stack to [head_dim][KEYS]. So the register tile
+ * computes the scores (queries x keys, summed over head_dim from 0 upwards), and also the weighted values (queries x
+ * head_dim, summed over keys). A block of keys serves up to GROUP queries before the next one is transposed. The state
+ * of a query is the running maximum, the sum of exponentials and the weighted values, rescaled when a block raises the
+ * maximum. Blocks start at key 0, and keys that a query does not see have weight exactly 0, so a query's result does
+ * not depend on the other queries. Stack: at most 64 KB keys, 64 KB values (unless float32), 48 KB results.
  *
- * attention_step: with one or a few queries the transposition would cost more than the products. The queries meet the
- * keys as they lie in the cache, and while they do, the next block is fetched: reading is what takes the time. */
+ * attention_step: with one or a few queries, transposing would cost more than the products. Keys are used as they are
+ * in the cache, and the next block is prefetched meanwhile, since memory bandwidth is the limit. */
 
 #include <stdbool.h>
 
 enum { KEYS = 64, KEY_VECS = KEYS / VL, GROUP = 48 };
 
 typedef struct attn_state {
-    float max[GROUP], sum[GROUP];                        /* of the group's queries */
+    float max[GROUP], sum[GROUP];                        /* per query of the group */
     _Alignas(64) float acc[GROUP * ATTN_MAX_HEAD_DIM];   /* [GROUP][head_dim], not yet divided by sum */
     _Alignas(64) float keys[ATTN_MAX_HEAD_DIM * KEYS];   /* [head_dim][KEYS], 0 beyond the block's keys */
     _Alignas(64) float values[KEYS * ATTN_MAX_HEAD_DIM]; /* [KEYS][head_dim] */
@@ -43,7 +42,7 @@ static inline const unsigned char *attn_row(const attn_args *a, const void *base
     return (const unsigned char *)base + row * a->kv_stride;
 }
 
-/* type is a constant where it is called. */
+/* type is a constant at the call. */
 static inline __attribute__((always_inline)) void attn_load_keys(const attn_args *a, attn_state *s, size_t start,
                                                                  size_t n, quant_type type)
 {
@@ -76,7 +75,7 @@ static inline __attribute__((always_inline)) void attn_load_values(const attn_ar
 static void attn_load_block(const attn_args *a, attn_state *s, size_t start, size_t n)
 {
     switch (a->kv_type) {
-    case QUANT_F32: /* values are used where they lie */ attn_load_keys(a, s, start, n, QUANT_F32); break;
+    case QUANT_F32: /* values are used in place */ attn_load_keys(a, s, start, n, QUANT_F32); break;
     case QUANT_F16:
         attn_load_keys(a, s, start, n, QUANT_F16);
         attn_load_values(a, s, start, n, QUANT_F16);
@@ -105,7 +104,8 @@ static inline __attribute__((always_inline)) void attn_scores(const attn_args *a
     }
 }
 
-/* Scores of one query become exponentials (0 from n_seen on); returns the factor for what is summed so far. */
+/* Replaces the scores of one query by exponentials (0 from n_seen on); returns the factor that rescales earlier sums.
+ */
 static inline float attn_softmax(float *p, ptrdiff_t n_seen, float *max, float *sum)
 {
     vf x[KEY_VECS], top = vf_set1(*max);
@@ -147,7 +147,7 @@ static inline __attribute__((always_inline)) void attn_weigh(float *acc, size_t 
             vf_store(acc + r * head_dim + col + v * VL, t[r][v]);
 }
 
-/* One block of keys, from start, n of them, for queries first .. first + rows of the group at group. */
+/* A block of n keys from start, for queries [first, first + rows) of the group that begins at query group. */
 static inline __attribute__((always_inline)) void attn_tile(const attn_args *a, attn_state *s, size_t group,
                                                             size_t first, size_t start, size_t n, unsigned rows)
 {
@@ -218,15 +218,15 @@ typedef struct step_state {
     _Alignas(64) float acc[STEP_ROWS * ATTN_MAX_HEAD_DIM];
 } step_state;
 
-/* Towards the second cache: the first has too few outstanding reads to keep the memory busy. */
+/* Prefetches to the L2 cache: L1 supports too few outstanding reads to saturate the memory. */
 static inline void attn_fetch(const unsigned char *row, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += 64)
         __builtin_prefetch(row + at, 0, 2);
 }
 
-/* p[rows][KEYS] = scale * q . k for keys start .. start + n, a vector of scores at a time; fetches the next block's
- * keys. rows (1 or 2), type: constants. */
+/* p[rows][KEYS] = scale * q . k for keys [start, start + n), one vector of scores at a time; prefetches the next
+ * block's keys, and in the first block its values. rows (1 or 2) and type are constants at the call. */
 static inline __attribute__((always_inline)) void step_scores(const attn_args *a, float *p, size_t first, size_t start,
                                                               size_t n, unsigned rows, quant_type type)
 {
@@ -235,7 +235,7 @@ static inline __attribute__((always_inline)) void step_scores(const attn_args *a
         vf acc[VL];
 #pragma GCC unroll 16
         for (size_t u = 0; u < keys; u++) {
-            size_t at = start + (j + u < n ? j + u : n - 1); /* the last one again: its score is not looked at */
+            size_t at = start + (j + u < n ? j + u : n - 1); /* beyond n: repeat the last key; its score is unused */
             const unsigned char *key = attn_row(a, a->k, at);
             attn_fetch(key + KEYS * a->kv_stride, at + KEYS < a->n_kv ? a->kv_stride : 0);
             if (start == 0)
@@ -258,7 +258,8 @@ static inline __attribute__((always_inline)) void step_scores(const attn_args *a
     }
 }
 
-/* acc[rows][head_dim] = factor * acc + p . values, columns col .. col + vecs * VL; fetches the next block's values. */
+/* acc[rows][head_dim] = factor * acc + p . values, columns col .. col + vecs * VL; prefetches the next block's values.
+ */
 static inline __attribute__((always_inline)) void step_weigh(const attn_args *a, float *acc, const float *factor,
                                                              const float *p, size_t start, size_t n, size_t col,
                                                              unsigned rows, unsigned vecs, quant_type type)

@@ -1,4 +1,4 @@
-/* Widening of the types that are floats already. Included by the file of a level after its vec.h. */
+/* Converts the floating-point types to float32. Included by the file of a level after its vec.h. */
 
 static void dequantize_f32(float *out, const void *blocks, size_t n) { memcpy(out, blocks, n * sizeof *out); }
 

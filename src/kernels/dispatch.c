@@ -1,4 +1,4 @@
-/* The tables: one per CPU level of this machine, each filled on top of the one below, once per process. */
+/* The kernel tables: one per CPU level of this machine, filled once per process, each on top of the level below. */
 #include "kernels/kernels.h"
 
 #include <pthread.h>
@@ -21,17 +21,17 @@ static void (*const fill_level[CPU_LEVEL_COUNT])(kernels *) = {
 #endif
 };
 
-/* The level whose kernels another one has where it has none of its own. */
+/* The level that a level inherits kernels from. */
 static int level_below(int level)
 {
 #if defined(__x86_64__)
-    if (level == CPU_AVX512) /* has not always AVX-VNNI */
+    if (level == CPU_AVX512) /* may lack AVX-VNNI */
         return CPU_AVX2;
 #endif
     return level - 1;
 }
 
-/* Filling is compiled with a level's instructions too: what the machine lacks must not even be called. */
+/* The fill functions are compiled with the instructions of their level too: do not call those of missing levels. */
 static void fill_tables(void)
 {
     int machine = cpu_detect_machine();

@@ -1,7 +1,7 @@
-/* The exponential, for vectors of any length. Included by the file of a level after its vec.h. */
+/* The exponential function, for vectors of any length. Included by the file of a level after its vec.h. */
 
-/* e^x with a relative error of about 1e-7; 0 where it would fall below EXP_LOWEST's, large but finite above
- * 88.3. NaN stays NaN. x = n ln 2 + r, a polynomial for e^r (minimax on |r| <= ln 2 / 2), times 2^n. */
+/* e^x with a relative error of about 1e-7; 0 below EXP_LOWEST, large but finite above 88.3. NaN stays NaN. With x = n
+ * ln 2 + r, computes a polynomial for e^r (minimax on |r| <= ln 2 / 2) times 2^n. */
 static inline vf vf_exp(vf x)
 {
     vf c = vf_min(vf_set1(88.3f), vf_max(vf_set1(EXP_LOWEST), x));

@@ -1,7 +1,8 @@
-/* The register tile of products, and the packing of its panels; attention uses the same tile.
+/* The register tile of matrix products, and the packing of its panels; attention uses the same tile.
  * Included by the file of a level after its vec.h, with
- *   TILE_ROWS  rows of a full tile, TILE_VECS  its columns in vectors,
- *   TILE_MADD(x, b, c)  what a step does: c + x b of cells; not defined: float32. */
+ *   TILE_ROWS           rows of a full tile
+ *   TILE_VECS           columns of a full tile, in vectors
+ *   TILE_MADD(x, b, c)  one step: c + x b of cells; default: float32 */
 
 #include "kernels/pack.inc.h"
 
@@ -12,7 +13,7 @@
 enum { TILE_COLS = TILE_VECS * VL };
 
 /* acc[r][v] += sum over i < k of a[r * a_row + i * a_col] * b[i * ldb + v * VL ..], i from 0 upwards.
- * rows and vecs are constants where it is called: everything unrolls and acc stays in registers. */
+ * rows and vecs are constants at the call, so everything unrolls and acc stays in registers. */
 static inline __attribute__((always_inline)) void tile_run(vf acc[TILE_ROWS][TILE_VECS], const float *a, size_t a_row,
                                                            size_t a_col, const float *b, size_t ldb, size_t k,
                                                            unsigned rows, unsigned vecs)

@@ -1,9 +1,9 @@
 /* The register tile of int8 products. Included by the file of a level after its vec.h, with
- *   INT8_ROWS, INT8_VECS  rows of a full tile, its columns in vectors of VL
- *   vi                    a vector of VL integers of 32 bits
- *   vf_from_vi            each converted to float32
- *   dot_block             acc[r][v] = the integer sums of rows blocks of activations with a block of the panel; rows
- * and with_min are constants where it is called */
+ *   INT8_ROWS, INT8_VECS  rows of a full tile; its columns, in vectors of VL
+ *   vi                    a vector of VL 32-bit integers
+ *   vf_from_vi            converts each to float32
+ *   dot_block             acc[r][v] = integer products of rows blocks of activations with a block of the panel;
+ *                         rows and with_min are constants at the call */
 
 enum { INT8_COLS = INT8_VECS * VL };
 
@@ -12,7 +12,7 @@ static inline size_t int8_lanes_of(unsigned n, unsigned v) /* lanes of vector v 
     return n <= v * VL ? 0 : n - v * VL < VL ? n - v * VL : VL;
 }
 
-/* rows and with_min are constants where it is called: everything unrolls. */
+/* rows and with_min are constants at the call, so everything unrolls. */
 static inline __attribute__((always_inline)) void int8_rows(float *c, size_t ldc, const act8_block *a,
                                                             const int8_panel *b, size_t blocks, unsigned n,
                                                             int accumulate, unsigned rows, int with_min)

@@ -1,10 +1,11 @@
-/* Products of block-quantized weight rows with activations in fixed point. Included by the file of a level after its
- * vec.h and its way to unpack blocks, with GEMV_ROWS     weight rows taken at once, 8 at most: they share the work on
- * activations loaded_act    32 activations as the level wants them, with members d and d_sum (d * sum of the integers)
- *   act_load      makes one from an act_block
- *   dot_act       acc + scale * d * w . x of 32 elements, in the lanes of a vector
- *   GEMV_PREFETCH(p, far)  fetches the line at p, and where that helps the one at p + far; not defined: nothing
- * An element is summed in one vector, block after block, whatever rows are computed beside it. */
+/* Products of block-quantized weight rows with fixed-point activations. Included by the file of a level after its vec.h
+ * and its unpack functions, with
+ *   GEMV_ROWS              weight rows processed together, at most 8: they share the work on activations
+ *   loaded_act             32 activations in the form of the level, with members d and d_sum (d * sum of the integers)
+ *   act_load               makes a loaded_act of an act_block
+ *   dot_act                acc + scale * d * w . x of 32 elements, spread over the lanes of a vector
+ *   GEMV_PREFETCH(p, far)  prefetches the line at p and, where that helps, the one at p + far; default: nothing
+ * An element is summed in one vector, block after block, regardless of the other rows. */
 
 #ifndef GEMV_PREFETCH
 #define GEMV_PREFETCH(p, far) ((void)(p))

@@ -1,6 +1,6 @@
 /* Products of float32, float16 and bfloat16 weight rows with float32 activations. Included by the file of a level
- * after its vec.h, with GEMV_FLOAT_ROWS: activation rows taken at once. One weight row at a time, so that weights are
- * one sequential stream. An element is summed in four vector accumulators, whatever else is computed beside it. */
+ * after its vec.h, with GEMV_FLOAT_ROWS: activation rows processed together. Takes one weight row at a time, so weights
+ * are read as one sequential stream. An element is summed in four vector accumulators, regardless of other elements. */
 
 enum { SUMS = 4 };
 
@@ -20,7 +20,8 @@ static inline vf load_bf16_part(const void *w, size_t i, size_t n)
 typedef vf (*load_fn)(const void *, size_t);
 typedef vf (*load_part_fn)(const void *, size_t, size_t);
 
-/* One weight row against rows activation rows x[j * k ..]; everything constant at the call unrolls. */
+/* One weight row times rows activation rows x[j * k ..]. rows and the functions are constants at the call, so loops
+ * unroll. */
 static inline __attribute__((always_inline)) void gemv_float_row(float *out, size_t ld_out, const void *w,
                                                                  const float *x, size_t k, unsigned rows, load_fn load,
                                                                  load_part_fn load_part)

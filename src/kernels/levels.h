@@ -1,4 +1,5 @@
-/* Between dispatch.c and the files of the levels: each function overrides in k what its level does better. */
+/* The interface between dispatch.c and the files of the levels: each function overrides the kernels in k that its level
+ * improves. */
 #ifndef QASR_KERNELS_LEVELS_H
 #define QASR_KERNELS_LEVELS_H
 
@@ -14,7 +15,7 @@ void kernels_fill_avx512vnni(kernels *k);
 void kernels_fill_avx512bf16(kernels *k); /* parts of the level above */
 void kernels_fill_avx512int8(kernels *k);
 void kernels_fill_amx(kernels *k);
-/* pack_b of a panel of 32 rows, with AVX-512 */
+/* pack_b for panels of 32 rows, with AVX-512 */
 void kernels_pack_b_32(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps);
 
 void kernels_fill_neon(kernels *k);

@@ -1,7 +1,7 @@
-/* Rows of 32-bit cells to panels, in which the cells of one step along k lie side by side. Included by the file of a
+/* Packs rows of 32-bit cells into panels, where the cells of one step along k are adjacent. Included by the file of a
  * level after its vec.h. */
 
-/* VL rows (those from n_rows on are 0) become VL columns of a panel of the given width. */
+/* VL rows (rows from n_rows on are 0) become VL columns of a panel of the given width. */
 static void pack_vector_rows(float *panel, size_t width, const float *rows, size_t ld, size_t n_rows, size_t k)
 {
     for (size_t i = 0; i < k; i += VL) {

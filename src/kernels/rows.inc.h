@@ -1,9 +1,10 @@
-/* Rows of numbers, for vectors of any length: norms, activations, sums, maxima, conversion to half. Included by the
- * file of a level after its vec.h. Sums run in several vector accumulators: their order depends on n alone. */
+/* Row operations for vectors of any length: norms, activation functions, RoPE, sums, maxima, conversion to float16, dot
+ * products. Included by the file of a level after its vec.h. Sums use several vector accumulators; their order depends
+ * on n alone. */
 
 #include <stdbool.h>
 
-enum { ROW_SUMS = VL < 8 ? 8 : 4 }; /* at least 32 lanes: long rows would lose accuracy in fewer */
+enum { ROW_SUMS = VL < 8 ? 8 : 4 }; /* at least 32 lanes: with fewer, long rows would lose accuracy */
 
 static inline __attribute__((always_inline)) float sum_accumulators(const vf acc[ROW_SUMS])
 {
@@ -76,8 +77,8 @@ static void layer_norm(float *out, const float *x, const float *w, const float *
     }
 }
 
-/* x Phi(x), with Phi(-a) e^(a^2 / 2) a polynomial in 1 / (1 + 0.3 a) (minimax, relative error 6e-8 up to
- * a = 13, where e^(-a^2 / 2) has long vanished against any x). */
+/* x Phi(x), where Phi(-a) e^(a^2 / 2) is a polynomial in 1 / (1 + 0.3 a) (minimax, relative error 6e-8 up to a = 13,
+ * where e^(-a^2 / 2) is negligible against any x). */
 static inline vf gelu_of(vf x)
 {
     vf a = vf_abs(x);
@@ -135,7 +136,7 @@ static void rope(float *x, const float *cos, const float *sin, size_t half)
     }
 }
 
-/* Two passes over a row that fits the cache: the maximum, then the first element equal to it. */
+/* Two passes over a row that fits in the cache: the maximum, then the first element equal to it. */
 static size_t argmax(const float *x, size_t n)
 {
     vf best[4];
@@ -156,7 +157,7 @@ static size_t argmax(const float *x, size_t n)
         if (equal)
             return i + (size_t)__builtin_ctz(equal);
     }
-    return 0; /* nothing but NaN */
+    return 0; /* all NaN */
 }
 
 static void f16_row_from_f32(uint16_t *out, const float *x, size_t n)
@@ -168,7 +169,7 @@ static void f16_row_from_f32(uint16_t *out, const float *x, size_t n)
         vf_store_f16_part(out + i, vf_load_part(x + i, n - i), n - i);
 }
 
-/* On the bits: without its sign a float orders like an integer, and infinity and NaN are the largest. */
+/* Compares bits: without the sign, floats order like integers, with infinity and NaN as the largest. */
 static float max_abs(const float *x, size_t n)
 {
     int32_t top = 0;
@@ -185,14 +186,11 @@ static float max_abs(const float *x, size_t n)
     return result;
 }
 
-/* ---- products of rows ---- */
+/* ---- dot products of rows ---- */
 
-enum {
-    DOT_ROWS = 4,
-    DOT_COLS = VL == 8 ? 2 : 4
-}; /* as many sums as fit the registers, 16 of them with AVX2, else 32 */
+enum { DOT_ROWS = 4, DOT_COLS = VL == 8 ? 2 : 4 }; /* as many sums as fit in registers: 16 with AVX2, else 32 */
 
-/* rows, cols: constants */
+/* rows and cols are constants at the call. */
 static inline __attribute__((always_inline)) void dot_tile(float *out, size_t ld_out, const float *a, size_t ld_a,
                                                            const float *b, size_t ld_b, size_t k, unsigned rows,
                                                            unsigned cols)

@@ -1,6 +1,6 @@
-/* The reference: every kernel as its contract in kernels.h states it, in plain C without contraction. It runs where no
- * level of the machine is built, and tests/kernels judges the other levels by it. Sums run in double where the
- * contract leaves the order open. */
+/* The reference: every kernel as specified in kernels.h, in plain C without contraction. It runs on machines without a
+ * better level; tests/kernels compares the other levels with it. Sums use double where the contract leaves the order
+ * open. */
 #include <math.h>
 #include <string.h>
 
@@ -186,7 +186,7 @@ static void unpack_int8_q8_0(int8_t *q, float *scale, float *min, size_t stride,
     }
 }
 
-/* 16 bytes of nibbles, the low ones first, and the 32 fifth bits; less an offset. */
+/* 16 bytes of nibbles, the low ones first, with the 32 fifth bits, minus an offset. */
 static void unpack_nibbles(int8_t q[QK], const uint8_t *nibbles, uint32_t fifth, int offset)
 {
     for (int i = 0; i < QK; i++) {
@@ -257,7 +257,7 @@ static void unpack_int8_q5_1(int8_t *q, float *scale, float *min, size_t stride,
     }
 }
 
-/* Group j (0 .. 7) of a superblock: 32 nibbles of qs and bit j of qh, which Q4_K has not. */
+/* Group j (0 .. 7) of a superblock: 32 nibbles of qs and bit j of qh (NULL for Q4_K). */
 static void unpack_k_group(int8_t q[QK], float *scale, float *min, float d, float d_min, const uint8_t scales[12],
                            const uint8_t *qs, const uint8_t *qh, unsigned j)
 {
@@ -293,7 +293,7 @@ static void unpack_int8_q5_k(int8_t *q, float *scale, float *min, size_t stride,
     }
 }
 
-/* Weights and activations [i, i + n) of a row as numbers; n is the weights' block length or less. */
+/* Sum of w[u] * x[i + u], u < n; n is at most the block length of the weights. */
 static double dot_part(const float *w, const void *x, size_t i, size_t n, int x_is_float)
 {
     double sum = 0;
@@ -387,7 +387,7 @@ static void gemm_pack_b(float *panel, const float *rows, size_t ld, unsigned n_r
 
 enum { KEYS = 64 };
 
-/* Element col of key or value row. */
+/* Element col of a key or value row. */
 static float kv_element(const attn_args *a, const void *base, size_t row, size_t col)
 {
     const unsigned char *p = (const unsigned char *)base + row * a->kv_stride;

@@ -1,4 +1,4 @@
-/* A row of a matrix in 4 bits, and what that loses. Included by the file of a level after its vec.h. */
+/* Quantizes a row of a matrix to 4 bits and measures the error. Included by the file of a level after its vec.h. */
 
 static void screen_row(void *out, const float *x, size_t n, float *norm2, float *error2)
 {

@@ -1,5 +1,5 @@
-/* Quantized blocks to bytes and scales, 32 elements at a time: value = scale * q + min. Offsets are already
- * subtracted from q, so it is signed where the type has no minimum. Static inline only. */
+/* Unpacks quantized blocks to bytes and scales, 32 elements at a time: value = scale * q + min. Offsets are already
+ * subtracted from q, so q is signed if the type has no minimum. Static inline only. */
 #ifndef QASR_KERNELS_ARM_BLOCKS_NEON_H
 #define QASR_KERNELS_ARM_BLOCKS_NEON_H
 
@@ -12,7 +12,7 @@
 
 typedef struct unpacked {
     int8x16_t q[2]; /* elements 0 .. 15 and 16 .. 31 */
-    float scale[2]; /* of each q */
+    float scale[2]; /* one per q */
     float min;
 } unpacked;
 
@@ -96,7 +96,7 @@ static inline unpacked unpack_q5_1(const uint8_t *b, unsigned p)
 
 static inline unpacked unpack_q6_k(const uint8_t *b, unsigned p)
 {
-    unsigned half = p / 4, quarter = p % 4; /* of 128 elements; of 32 within the half */
+    unsigned half = p / 4, quarter = p % 4; /* half: 128 elements; quarter: 32 of them */
     const int8_t *sc = (const int8_t *)b + offsetof(block_q6_k, scales) + 2 * p;
     float d = half_at(b + offsetof(block_q6_k, d));
     const uint8_t *low = b + 64 * half + 32 * (quarter % 2), *high = b + offsetof(block_q6_k, qh) + 32 * half;
@@ -109,7 +109,7 @@ static inline unpacked unpack_q6_k(const uint8_t *b, unsigned p)
     return u;
 }
 
-/* Q4_K and Q5_K begin alike: d, dmin, 12 bytes of scales and minima. */
+/* Q4_K and Q5_K begin with the same fields: d, dmin, 12 bytes of scales and minima. */
 static inline unpacked unpack_k_scales(const uint8_t *b, unsigned p)
 {
     uint8_t scale, min;

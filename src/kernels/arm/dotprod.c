@@ -1,6 +1,6 @@
-/* NEON with dot products of signed bytes (sdot): products with block-quantized weights. The activations' integer is
- * 256 hi + lo and weights are signed, so sum w v = 256 sum w hi + sum w lo holds exactly in 32-bit lanes: a lane sums 4
- * or 8 products of a byte and 16 bits, below 2^25, and is rounded once at most on its way to float. */
+/* NEON with dot products of signed bytes (sdot): products with block-quantized weights. Activations are v = 256 hi + lo
+ * and weights are signed, so sum w v = 256 sum w hi + sum w lo is exact in 32-bit lanes: a lane sums 4 or 8 products of
+ * 8 and 16 bits, below 2^25, and its conversion to float rounds at most once. */
 #ifndef __ARM_FEATURE_DOTPROD
 #error "build with the dot product flags of src/kernels/meson.build"
 #endif

@@ -1,5 +1,5 @@
-/* NEON with dot products of signed bytes: the register tile of int8 products. 12 vectors of integers and 12 of float
- * sums, two of weights and the activations of a step. */
+/* NEON with dot products of signed bytes: the register tile of int8 products. Registers hold 12 vectors of integers, 12
+ * of float sums, two of weights, and the activations of a step. */
 #ifndef __ARM_FEATURE_DOTPROD
 #error "build with the dot product flags of src/kernels/meson.build"
 #endif

@@ -1,5 +1,5 @@
-/* NEON with products of byte matrices (smmla: two rows by two columns, 8 bytes each): the register tile of int8
- * products. Products of few rows stay with sdot: they are bound by memory. */
+/* NEON with byte matrix products (smmla: two rows by two columns, 8 bytes each): the register tile of int8 products.
+ * Products of few rows still use sdot: they are bound by memory. */
 #ifndef __ARM_FEATURE_MATMUL_INT8
 #error "build with the i8mm flags of src/kernels/meson.build"
 #endif
@@ -12,13 +12,13 @@ enum { INT8_ROWS = 6, INT8_VECS = 2, K_STEP = 8, COLS = INT8_VECS * VL };
 typedef int32x4_t vi;
 static inline vf vf_from_vi(vi v) { return vcvtq_f32_s32(v); }
 
-/* Panel: for each 8 elements those of column 0, of column 1 .. */
+/* Panel: 8 elements of column 0, 8 of column 1, ..; then the next 8 of each. */
 static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a,
                                                             const float *b, unsigned rows, int with_min)
 {
     const int8_t *w = (const int8_t *)b;
-    const unsigned pairs = (rows + 1) / 2; /* missing rows are in the panel of activations */
-    vi sum[INT8_ROWS / 2][COLS / 2];       /* of two rows and two columns */
+    const unsigned pairs = (rows + 1) / 2; /* the panel of activations has zeros for missing rows */
+    vi sum[INT8_ROWS / 2][COLS / 2];       /* each of two rows and two columns */
 #pragma GCC unroll 4
     for (unsigned p = 0; p < pairs; p++)
 #pragma GCC unroll 4

@@ -1,5 +1,5 @@
-/* NEON, which every 64-bit ARM processor has: the templates with vectors of 4 floats, and everything about quantized
- * blocks that needs no byte products: dequantization, quantization of activations, and products on 16-bit integers. */
+/* NEON, which every 64-bit ARM processor has: the templates with vectors of 4 floats, and kernels for quantized blocks
+ * without byte products: dequantization, quantization of activations, and products of 16-bit integers. */
 #ifndef __ARM_NEON
 #error "build with the NEON flags of src/kernels/meson.build"
 #endif
@@ -11,7 +11,7 @@
 #include "kernels/rows.inc.h"
 #include "kernels/screen.inc.h"
 
-/* 24 accumulators, 4 vectors of b and a value of a: 29 of the 32 registers */
+/* 24 accumulators, 4 vectors of b and one value of a: 29 of 32 registers */
 enum { TILE_ROWS = 6, TILE_VECS = 4 };
 #include "kernels/gemm.inc.h"
 
@@ -104,7 +104,7 @@ static inline void widen(vf out[4], int8x16_t q)
     out[3] = vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)));
 }
 
-/* The products and sums of the scalar reference, in its order and uncontracted: the same bits. */
+/* Same operations and order as the scalar reference, without contraction: bit-exact. */
 static inline __attribute__((always_inline)) void
 dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack, unsigned bytes, unsigned parts, int has_min)
 {
@@ -192,7 +192,7 @@ static inline loaded_act act_load(const act_block *x)
     return a;
 }
 
-/* Lanes of four products each. */
+/* Four products per lane. */
 static inline int32x4_t dot_16(int8x16_t w, const int16x8_t v[2])
 {
     int16x8_t low = vmovl_s8(vget_low_s8(w)), high = vmovl_s8(vget_high_s8(w));
@@ -202,8 +202,8 @@ static inline int32x4_t dot_16(int8x16_t w, const int16x8_t v[2])
     return vmlal_high_s16(sum, high, v[1]);
 }
 
-/* A lane sums 4 or 8 products of a byte and 16 bits, below 2^25: no overflow, and one rounding at most on its way to
- * float. */
+/* A lane sums 4 or 8 products of 8 and 16 bits, below 2^25: no overflow, and the conversion to float rounds at most
+ * once. */
 static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     int32x4_t p0 = dot_16(w->q[0], x->v), p1 = dot_16(w->q[1], x->v + 2);

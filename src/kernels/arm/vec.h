@@ -1,5 +1,5 @@
-/* Vectors of VL = 4 floats with NEON, under names that the templates (*.inc.h) share. Static inline only: the files of
- * a level must not emit code that another level could be linked to. */
+/* Vectors of VL = 4 floats with NEON, under the names that the templates (*.inc.h) use. Static inline only: the files
+ * of a level must not emit code that another level could be linked to. */
 #ifndef QASR_KERNELS_ARM_VEC_H
 #define QASR_KERNELS_ARM_VEC_H
 
@@ -16,7 +16,7 @@ static inline vf vf_set1(float x) { return vdupq_n_f32(x); }
 static inline vf vf_zero(void) { return vdupq_n_f32(0.0f); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf v) { vst1q_f32(p, v); }
-/* The first n lanes, n <= VL; the others are 0 (loads) or left alone (stores). */
+/* The first n lanes, n <= VL; the others are 0 (loads) or not written (stores). */
 static inline vf vf_load_part(const float *p, size_t n)
 {
     if (n >= VL)
@@ -66,7 +66,7 @@ static inline void vf_store_f16_part(uint16_t *p, vf v, size_t n)
 }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); } /* c - a b */
-/* With a NaN among the operands both give b; NEON's own maximum would give the NaN. */
+/* With a NaN operand both return b; NEON's own instructions would return the NaN. */
 static inline vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 static inline vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 static inline vf vf_abs(vf a) { return vabsq_f32(a); }
@@ -93,9 +93,9 @@ static inline unsigned vf_mask_eq(vf a, vf b)
 }
 static inline float vf_first(vf v) { return vgetq_lane_f32(v, 0); }
 static inline float vf_sum(vf v) { return vaddvq_f32(v); }
-/* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
+/* Lane i: the sum of r[i]. All are summed in the same order. Overwrites r. */
 static inline vf vf_sums(vf r[VL]) { return vpaddq_f32(vpaddq_f32(r[0], r[1]), vpaddq_f32(r[2], r[3])); }
-static inline float vf_hmax(vf v) { return vmaxvq_f32(v); }     /* of numbers: one NaN makes it NaN */
+static inline float vf_hmax(vf v) { return vmaxvq_f32(v); }     /* NaN if any lane is NaN */
 static inline vf vf_cols_before(vf v, ptrdiff_t n, float other) /* lanes from n on become other */
 {
     const int32x4_t lane = { 0, 1, 2, 3 };

@@ -1,6 +1,6 @@
-/* AMX: the register tile on pairs of bfloat16 with 16 x 16 tile registers (tdpbf16ps: 16 pairs of products for each
- * of 256 sums at once). A block of 32 x 32 sums takes four tile registers, two more hold 32 rows of activations and
- * two 32 rows of weights, 16 steps of each. */
+/* AMX: the register tile on pairs of bfloat16 with 16 x 16 tile registers (tdpbf16ps: 16 pairs of products for each of
+ * 256 sums at once). Four tile registers hold a block of 32 x 32 sums, two hold 32 rows of activations and two hold 32
+ * rows of weights, 16 steps of each. */
 #if !(defined(__AMX_TILE__) && defined(__AMX_BF16__)) &&                                                               \
     !(defined(__AMXTILE__) && defined(__AMXBF16__)) /* gcc, older clang */
 #error "build with the AMX flags of src/kernels/meson.build"
@@ -13,8 +13,8 @@
 
 enum { BLOCK = 32, STEPS = 16 };
 
-/* gcc's tile loads and stores do not tell it that they touch memory: what was written to a local array must be there
- * before a load, and what a store wrote must be read after it. */
+/* gcc does not know that tile loads and stores access memory. Writes to a local array must come before a tile load, and
+ * reads after a tile store. */
 static inline void memory_barrier(void) { __asm__ volatile("" ::: "memory"); }
 
 typedef struct tile_config {
@@ -24,7 +24,7 @@ typedef struct tile_config {
 } tile_config;
 _Static_assert(sizeof(tile_config) == 64, "memory operand of ldtilecfg");
 
-/* All eight tiles full size, once in each thread: nothing else uses them. */
+/* Configures all eight tiles at full size, once per thread: nothing else uses them. */
 static void configure_tiles(void)
 {
     static _Thread_local int done;
@@ -40,7 +40,7 @@ static void configure_tiles(void)
     done = 1;
 }
 
-/* [mr][steps]: a tile register takes 16 rows as they are. */
+/* Panel: [mr][steps]; a tile register loads 16 rows directly. */
 static void pack_a(float *panel, const float *rows, size_t ld, unsigned n_rows, size_t steps)
 {
     for (size_t r = 0; r < n_rows; r++)
@@ -48,7 +48,7 @@ static void pack_a(float *panel, const float *rows, size_t ld, unsigned n_rows, 
     memset(panel + n_rows * steps, 0, (BLOCK - n_rows) * steps * sizeof *panel);
 }
 
-/* 16 steps: a with row stride lda, b [16][32]. */
+/* 16 steps; a has row stride lda, b is [16][32]. */
 static inline void multiply(const float *a, size_t lda, const float *b)
 {
     const int a_stride = (int)(lda * sizeof *a), b_stride = BLOCK * sizeof *b;
@@ -62,7 +62,7 @@ static inline void multiply(const float *a, size_t lda, const float *b)
     _tile_dpbf16ps(3, 5, 7);
 }
 
-/* The last steps, fewer than 16, filled up with zeros. */
+/* The last steps, fewer than 16, padded with zeros. */
 static void multiply_rest(const float *a, size_t lda, const float *b, size_t steps)
 {
     float a_full[BLOCK * STEPS] = { 0 }, b_full[STEPS * BLOCK] = { 0 };
@@ -73,7 +73,7 @@ static void multiply_rest(const float *a, size_t lda, const float *b, size_t ste
     multiply(a_full, STEPS, b_full);
 }
 
-/* Full blocks are summed where they lie, others in a copy. */
+/* Full blocks are summed in place, others in a copy. */
 static void tile(float *c, size_t ldc, const float *a, const float *b, size_t steps, unsigned m, unsigned n,
                  int accumulate)
 {
@@ -117,7 +117,7 @@ static void tile(float *c, size_t ldc, const float *a, const float *b, size_t st
 
 void kernels_fill_amx(kernels *k)
 {
-    /* these tiles round activations less, and byte products of AVX-512 are not known to be faster */
+    /* bfloat16 tiles round activations less, and byte products with AVX-512 are not known to be faster */
     k->gemm_int8 = (gemm_int8_kernels){ 0 };
     k->gemm_bf16 =
         (gemm_kernels){ .mr = BLOCK, .nr = BLOCK, .tile = tile, .pack_a = pack_a, .pack_b = kernels_pack_b_32 };

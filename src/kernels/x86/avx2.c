@@ -1,5 +1,5 @@
-/* AVX2, FMA and F16C: the templates with vectors of 8 floats, and everything about quantized blocks that needs no byte
- * products: dequantization, quantization of activations, and products on 16-bit integers. */
+/* AVX2, FMA and F16C: the templates with vectors of 8 floats, and kernels for quantized blocks without byte products:
+ * dequantization, quantization of activations, and products of 16-bit integers. */
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
 #error "build with the AVX2 flags of src/kernels/meson.build"
 #endif
@@ -99,7 +99,7 @@ static void quantize_act8(act8_block *out, size_t stride, const float *x, size_t
 
 static inline vf bytes_to_float(__m128i q) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)); }
 
-/* The products and sums of the scalar reference, in its order and uncontracted: the same bits. */
+/* Same operations and order as the scalar reference, without contraction: bit-exact. */
 static inline __attribute__((always_inline)) void
 dequantize(float *out, const uint8_t *blocks, size_t n, unpack_fn unpack, unsigned bytes, unsigned parts, int has_min)
 {
@@ -187,8 +187,8 @@ static inline loaded_act act_load(const act_block *x)
     return a;
 }
 
-/* acc += w . x of 32 elements. A 32-bit lane sums at most 4 products of a byte and 15 bits: no overflow, and below
- * 2^24, so that its conversion to float is exact too. */
+/* acc += w . x of 32 elements. A 32-bit lane sums at most 4 products, each at most 128 * 32639: the sum is below 2^24,
+ * so there is no overflow and the conversion to float is exact. */
 static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *w, const loaded_act *x, int two_scales)
 {
     __m256i p0 = _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(w->q)), x->v[0]);

@@ -1,7 +1,7 @@
 /* AVX2: the register tile of int8 products, for weights of up to 5 bits. vpmaddubsw sums two products of an unsigned
- * and a signed byte in 16 bits and saturates: with weights as u = w + 16 (those with a minimum are unsigned as they
- * are), 0 .. 31, a lane holds 8 products, 8 * 31 * 127 < 2^15, before it is widened. 12 vectors of 16-bit sums stay in
- * registers, 32-bit and float sums in the first cache: faster than 4 x 16 or 6 x 8. */
+ * and a signed byte in 16 bits and saturates. Weights are u = w + 16 (or already unsigned, with a minimum), 0 .. 31, so
+ * a lane can sum 8 products, 8 * 31 * 127 < 2^15, before it is widened. 12 vectors of 16-bit sums stay in registers,
+ * 32-bit and float sums in L1: faster than 4 x 16 or 6 x 8. */
 #if !defined(__AVX2__) || !defined(__FMA__)
 #error "build with the AVX2 flags of src/kernels/meson.build"
 #endif
@@ -15,7 +15,7 @@ typedef __m256i vi;
 static inline vi vi_load(const float *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 static inline vf vf_from_vi(vi v) { return _mm256_cvtepi32_ps(v); }
 
-/* Inline assembly: gcc would turn the chain of sums into a tree, for which there are not registers enough. */
+/* Inline assembly: gcc would turn the chain of additions into a tree, which needs too many registers. */
 static inline vi add_words(vi a, vi b)
 {
     __asm__("vpaddw %1, %0, %0" : "+x"(a) : "x"(b));

@@ -1,5 +1,5 @@
-/* AVX-512 (F, BW, DQ, VL, CD): the templates with vectors of 16 floats. Products with block-quantized weights
- * stay with AVX2: they are bound by memory, and the byte products that would gain need VNNI. */
+/* AVX-512 (F, BW, DQ, VL, CD): the templates with vectors of 16 floats. Products with block-quantized weights still use
+ * AVX2: they are bound by memory, and the byte products that would be faster need VNNI. */
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__) || !defined(__AVX512VL__)
 #error "build with the AVX-512 flags of src/kernels/meson.build"
 #endif

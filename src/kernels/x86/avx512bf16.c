@@ -1,5 +1,5 @@
-/* AVX-512 BF16: the register tile on pairs of bfloat16 (vdpbf16ps: two products and their sum a lane), twice the
- * rate of float32 where the instruction has a unit of its own, and the conversion of rows. */
+/* AVX-512 BF16: the register tile on pairs of bfloat16 (vdpbf16ps: two products and their sum per lane), twice as fast
+ * as float32 on processors with a dedicated unit, and the conversion of rows. */
 #ifndef __AVX512BF16__
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif

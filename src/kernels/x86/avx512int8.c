@@ -1,7 +1,7 @@
 /* AVX-512 VNNI: the register tile of int8 products. 12 vectors of integers, 12 of float sums, two of weights and one of
- * activations stay in registers. Of 10 instructions for the multipliers of a Zen 4 per block, row and vector,
- * 8 are vpdpbusd, one scales by the weights', one by the activations' scale. Tiles of 6 x 64 with the float
- * sums in the first cache are slower by 5 %, other shapes in registers (4 x 48, 8 x 32) as fast. */
+ * activations stay in registers. Per block, row and vector, 10 instructions use the multipliers (Zen 4): 8 vpdpbusd,
+ * one for the scale of the weights, one for that of the activations. Tiles of 6 x 64 with float sums in L1 are 5 %
+ * slower; other shapes in registers (4 x 48, 8 x 32) are as fast. */
 #ifndef __AVX512VNNI__
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif

@@ -1,13 +1,13 @@
-/* AVX-512 with VNNI: products with block-quantized weights by vpdpwssd, 16-bit integers on both sides.
+/* AVX-512 with VNNI: products with block-quantized weights by vpdpwssd, with 16-bit integers on both sides.
  *
- * Weights go by in quads, four blocks of 32. A quad becomes four vectors of 16-bit words, [8 words of each block], so
- * that four chained vpdpwssd sum 128 products into 16 lanes, four per block, and one conversion and one multiply-add
- * with the blocks' scales finish them. Which element sits in which word follows from how cheaply words come out of
- * packed nibbles (act_run in kernels.h): w[2 * odd + half][8 * block + i] is element 16 half + 2 i + odd of the block.
- * Types whose quants are unsigned, u = w + offset, start the sums from -offset * sum of the activations.
+ * Weights are processed in quads of four blocks of 32. A quad becomes four vectors of 16-bit words, [8 words of each
+ * block]. Four chained vpdpwssd then sum 128 products into 16 lanes, four per block, and one conversion and one
+ * multiply-add with the blocks' scales finish them. The order of elements is the one that is cheapest to unpack from
+ * nibbles (act_run in kernels.h): w[2 * odd + half][8 * block + i] is element 16 half + 2 i + odd of the block. Types
+ * with unsigned quants, u = w + offset, start the sums from -offset * sum of the activations.
  *
- * Exact in 32-bit lanes: 8 products of at most 128 * 32767. Two quads, a run of 256 elements, share a scale of the
- * activations, which is multiplied in last. A sum over k runs in this order whatever m and the number of rows. */
+ * Sums are exact in 32-bit lanes: 8 products of at most 128 * 32767. Two quads, a run of 256 elements, share a scale of
+ * the activations, which is applied last. The order of a sum over k does not depend on m or the number of rows. */
 #if !defined(__AVX512VNNI__) || !defined(__AVX512VBMI__)
 #error "build with the AVX-512 VNNI flags of src/kernels/meson.build"
 #endif
@@ -17,8 +17,8 @@
 
 enum {
     BLOCKS = ACT_RUN / QK, /* in a run */
-    ONE_ROWS = 4,          /* weight rows taken at once with one row of activations: they share its loads */
-    MANY_ROWS = 2,         /* with several rows of activations: they share the unpacking of the weights */
+    ONE_ROWS = 4,          /* weight rows per pass with one activation row: they share its loads */
+    MANY_ROWS = 2,         /* weight rows per pass with several activation rows, which share the unpacking */
 };
 
 /* Inline assembly: gcc 12 copies accumulators around the intrinsic. */
@@ -93,17 +93,17 @@ static void quantize_act(void *out, const float *x, size_t n)
 
 typedef struct quad {
     __m512i w[4];
-    vf scale[2]; /* of the blocks' halves where those differ (Q6_K), else [0] of the blocks; 4 lanes each */
-    vf min;      /* of the blocks */
+    vf scale[2]; /* 4 lanes per block: of the two halves of blocks (Q6_K), else [0] of whole blocks */
+    vf min;      /* 4 lanes per block */
 } quad;
 
-/* What the quads of a superblock have in common: scales (Q6_K: of 16 groups; else of 8 blocks, then 8 minima). */
+/* Scales for both quads of a superblock (Q6_K: of 16 groups; else of 8 blocks, then 8 minima). */
 typedef vf (*scales_fn)(const uint8_t *run);
 /* Quad q, 0 or 1, of a run. */
 typedef quad (*quad_fn)(const uint8_t *run, unsigned q, vf scales);
 
-/* Four blocks of a size as two vectors: the first 64 bytes, and as many of the last as it takes. Loads of 64 bytes
- * nearly always cross a cache line, which costs twice; so there are no more of them than needed, and what is loaded is
+/* Four blocks of a size as two vectors: the first 64 bytes, and as many of the last bytes as needed. 64-byte loads
+ * nearly always cross a cache line, which doubles their cost; so there are as few as possible, and loaded vectors are
  * kept. */
 typedef struct blocks_4 {
     __m512i a, b;
@@ -122,11 +122,11 @@ static inline __attribute__((always_inline)) blocks_4 load_blocks(const uint8_t 
         r.b = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)at));
     else
         r.b = load_64(at);
-    __asm__("" : "+v"(r.a), "+v"(r.b)); /* else gcc loads anew for every use */
+    __asm__("" : "+v"(r.a), "+v"(r.b)); /* else gcc reloads for every use */
     return r;
 }
 
-/* Index of the byte at o; bytes that lie in neither vector are left to the caller. */
+/* Index of the byte at o; the caller handles bytes that are in neither vector. */
 #define FROM(o, size) (char)((o) < 64 ? (o) : 64 + (o)-SECOND_AT(size))
 #define FROM_4(o, s) FROM(o, s), FROM((o) + 1, s), FROM((o) + 2, s), FROM((o) + 3, s)
 #define FROM_16(o, s) FROM_4(o, s), FROM_4((o) + 4, s), FROM_4((o) + 8, s), FROM_4((o) + 12, s)
@@ -148,7 +148,7 @@ static inline __m512i pick(blocks_4 b, const char index[64])
     return _mm512_permutex2var_epi8(b.a, load_64(index), b.b);
 }
 
-/* The half at byte at of four blocks, four lanes each. */
+/* The float16 at byte at of four blocks, four lanes each. */
 static inline __attribute__((always_inline)) vf pick_halves(blocks_4 b, int at, int size)
 {
 #define HALF(i) (short)(FROM(at + (i)*size, size) / 2)
@@ -161,7 +161,7 @@ static inline __attribute__((always_inline)) vf pick_halves(blocks_4 b, int at, 
     return _mm512_cvtph_ps(_mm512_castsi512_si256(words));
 }
 
-/* first and second: the blocks' first and second 16 elements. */
+/* first, second: the first and second 16 elements of the blocks. */
 static inline void words_of_bytes(__m512i w[4], __m512i first, __m512i second)
 {
     const __m512i low = _mm512_set1_epi16(255);
@@ -181,7 +181,7 @@ static inline void words_of_nibbles(__m512i w[4], __m512i q)
     w[3] = _mm512_srli_epi16(q, 12);
 }
 
-/* Adds 16 where an element's bit among its block's 32 is set; bits[h]: 16 of them in every word of the block. */
+/* Adds 16 to elements whose fifth bit is set. bits[h]: the 16 bits of half h of a block, in each word of the block. */
 static inline void add_fifth_bits(__m512i w[4], const __m512i bits[2])
 {
     const __m512i even =
@@ -194,7 +194,7 @@ static inline void add_fifth_bits(__m512i w[4], const __m512i bits[2])
     }
 }
 
-/* The same for signed bytes. */
+/* Like words_of_bytes, for signed bytes. */
 static inline void words_of_signed_bytes(__m512i w[4], __m512i first, __m512i second)
 {
     w[0] = _mm512_srai_epi16(_mm512_slli_epi16(first, 8), 8);
@@ -316,10 +316,11 @@ static inline __attribute__((always_inline)) quad quad_q6_k(const uint8_t *run, 
     return r;
 }
 
-/* Q4_K and Q5_K begin alike: d, dmin, 12 bytes with eight 6-bit scales and minima (quant_k_scale_min). */
+/* Q4_K and Q5_K begin with the same fields: d, dmin, 12 bytes with eight 6-bit scales and minima (quant_k_scale_min).
+ */
 static inline vf scales_k(const uint8_t *run)
 {
-    /* bytes of the header: 0 d, 2 dmin, 4 .. 15 the packed ones; lanes: scales 0 .. 7, minima 0 .. 7 */
+    /* header bytes: 0 d, 2 dmin, 4 .. 15 packed scales and minima; lanes: scales 0 .. 7, minima 0 .. 7 */
     const __m128i whole = _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m128i upper = _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11);
     const __m128i halves = _mm_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
@@ -366,7 +367,7 @@ static inline __attribute__((always_inline)) quad quad_q5_k(const uint8_t *run, 
 {
     const __m512i low = _mm512_set1_epi8(15), fifth = _mm512_set1_epi8(16);
     __m512i nibbles = load_64(run + offsetof(block_q5_k, qs) + 64 * q);
-    __m512i bits = both_halves(run + offsetof(block_q5_k, qh)); /* of block j: bit j */
+    __m512i bits = both_halves(run + offsetof(block_q5_k, qh)); /* bit j: block j */
     __m512i even = q == 0 ? _mm512_sllv_epi16(bits, counts(4, 2)) : _mm512_srlv_epi16(bits, counts(0, 2));
     __m512i odd = q == 0 ? _mm512_sllv_epi16(bits, counts(3, 1)) : _mm512_srlv_epi16(bits, counts(1, 3));
     even = _mm512_ternarylogic_epi32(_mm512_and_si512(even, fifth), nibbles, low, 0xf8);
@@ -381,20 +382,20 @@ static inline __attribute__((always_inline)) quad quad_q5_k(const uint8_t *run, 
 
 typedef struct block_kind {
     quad_fn quad;
-    scales_fn scales;     /* of superblocks */
+    scales_fn scales;     /* superblocks only */
     unsigned bytes;       /* of a run */
     unsigned block_bytes; /* 0: superblocks */
     vf (*tail)(vf acc, const uint8_t *w, size_t n,
                const act_run *x); /* dot_tail; NULL: superblocks, rows are whole runs */
     int offset_bits;              /* quants are w + 2^offset_bits; 0: they are w */
-    bool has_min, split;          /* halves of blocks have their own scales */
+    bool has_min, split;          /* split: halves of blocks have different scales */
 } block_kind;
 
-/* Activations of a quad as the weights meet them. */
+/* Activations of a quad, loaded for products with its weights. */
 typedef struct act_quad {
     __m512i v[4];
-    __m512i start[2]; /* of the sums: that of the whole blocks, or those of their halves */
-    vf sum;           /* of each lane, with minima */
+    __m512i start[2]; /* initial sums: [0] of whole blocks, or those of the two halves */
+    vf sum;           /* sum of the activations of each lane, for minima */
 } act_quad;
 
 static inline __attribute__((always_inline)) act_quad act_load(const act_run *a, unsigned q, block_kind kind)
@@ -408,11 +409,11 @@ static inline __attribute__((always_inline)) act_quad act_load(const act_run *a,
     r.start[0] = bits ? _mm512_sub_epi32(none, _mm512_slli_epi32(kind.split ? first : both, bits)) : none;
     r.start[1] = bits ? _mm512_sub_epi32(none, _mm512_slli_epi32(second, bits)) : none;
     r.sum = _mm512_cvtepi32_ps(both);
-    __asm__("" : "+v"(r.v[0]), "+v"(r.v[1]), "+v"(r.v[2]), "+v"(r.v[3])); /* loaded once, not for each use */
+    __asm__("" : "+v"(r.v[0]), "+v"(r.v[1]), "+v"(r.v[2]), "+v"(r.v[3])); /* load once, not for every use */
     return r;
 }
 
-/* sum + what a quad adds, still to be multiplied with the activations' scale. */
+/* sum + the products of a quad, before multiplication by the activations' scale. */
 static inline __attribute__((always_inline)) vf dot_quad(vf sum, const quad *w, const act_quad *a, block_kind kind)
 {
     __m512i first = dot_words(a->start[0], w->w[0], a->v[0]);
@@ -476,8 +477,8 @@ static inline __attribute__((always_inline)) void dot_run_many(vf *acc, const ui
     }
 }
 
-/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those
- * three steps further on come to the second cache and the next ones to the first, each as one stream. */
+/* Hardware prefetchers handle the streams of several rows poorly. So while a group of rows is computed, the group three
+ * steps after the next one is prefetched to L2 and the next one to L1, each as one stream. */
 static inline __attribute__((always_inline)) void fetch_ahead(const uint8_t *ahead, size_t bytes, size_t far)
 {
 #pragma GCC unroll 32
@@ -487,7 +488,7 @@ static inline __attribute__((always_inline)) void fetch_ahead(const uint8_t *ahe
     }
 }
 
-/* acc + the unfinished run of a row, n blocks, which are filled up with zeros as the activations are. */
+/* acc + the incomplete run of a row, n blocks, padded with zeros like the activations. */
 static inline __attribute__((always_inline)) vf dot_tail(vf acc, const uint8_t *w, size_t n, const act_run *x,
                                                          block_kind kind)
 {

@@ -1,9 +1,9 @@
 /* AVX-VNNI (vpdpbusd on 256 bits, in processors without AVX-512): products with block-quantized weights, and the
- * register tile of int8 products. Weights are made unsigned, u = w + 128, activations are 256 hi + lo in products of
- * few rows, so sum w v = 256 sum u hi + sum u lo - 128 sum v holds exactly in 32-bit lanes of 4 elements, whose result,
- * at most 4 * 128 * 32639 < 2^24, converts to float exactly.
+ * register tile of int8 products. Weights are made unsigned, u = w + 128. In products of few rows, activations are v =
+ * 256 hi + lo, so sum w v = 256 sum u hi + sum u lo - 128 sum v is exact in 32-bit lanes of 4 elements. The result, at
+ * most 4 * 128 * 32639 < 2^24, converts to float exactly.
  *
- * The tests also build this file with AVXVNNI_EVEX: the same instruction in the encoding of AVX-512, for machines that
+ * The tests also build this file with AVXVNNI_EVEX: the same instruction in its AVX-512 encoding, for machines that
  * have only that. */
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
 #error "build with the AVX2 flags of src/kernels/meson.build"
@@ -60,7 +60,7 @@ static inline __attribute__((always_inline)) vf dot_act(vf acc, const unpacked *
 enum { GEMV_ROWS = 4 };
 #include "kernels/gemv_blocks.inc.h"
 
-/* ---- the tile of int8 products: 12 vectors of integers in registers, the sums in the first cache ---- */
+/* ---- the tile of int8 products: 12 vectors of integers in registers, float sums in L1 ---- */
 
 enum { INT8_ROWS = 6, INT8_VECS = 2 };
 #include "kernels/x86/int8_vnni.inc.h"

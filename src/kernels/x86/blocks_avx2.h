@@ -1,5 +1,5 @@
-/* Quantized blocks to bytes and scales, 32 elements at a time: value = scale * q + min. Offsets are already
- * subtracted from q, so it is signed where the type has no minimum. Static inline only. */
+/* Unpacks quantized blocks to bytes and scales, 32 elements at a time: value = scale * q + min. Offsets are already
+ * subtracted from q, so q is signed if the type has no minimum. Static inline only. */
 #ifndef QASR_KERNELS_X86_BLOCKS_AVX2_H
 #define QASR_KERNELS_X86_BLOCKS_AVX2_H
 
@@ -15,9 +15,8 @@ typedef struct unpacked {
     float min;
 } unpacked;
 
-/* Several rows at once are several streams, which the hardware follows badly. So while these rows are computed, those
- * three steps further on come to the second cache and the next ones to the first, each as one stream
- * (gemv_blocks.inc.h). */
+/* Hardware prefetchers handle the streams of several rows poorly. So while a group of rows is computed, the group three
+ * steps after the next one is prefetched to L2 and the next one to L1, each as one stream (gemv_blocks.inc.h). */
 #define GEMV_PREFETCH(p, far)                                                                                          \
     do {                                                                                                               \
         _mm_prefetch((p), _MM_HINT_T0);                                                                                \
@@ -94,7 +93,7 @@ static inline unpacked unpack_q5_1(const uint8_t *b, unsigned p)
 
 static inline unpacked unpack_q6_k(const uint8_t *b, unsigned p)
 {
-    unsigned half = p / 4, quarter = p % 4; /* of 128 elements; of 32 within the half */
+    unsigned half = p / 4, quarter = p % 4; /* half: 128 elements; quarter: 32 of them */
     const int8_t *sc = (const int8_t *)b + offsetof(block_q6_k, scales) + 2 * p;
     float d = half_at(b + offsetof(block_q6_k, d));
     __m256i low = load_bytes(b + 64 * half + 32 * (quarter % 2));

@@ -1,5 +1,5 @@
-/* Rows of signed bytes to the panel of an int8 tile, cells of four bytes, as the unsigned bytes w + offset. Included by
- * the file of a level after gemm_int8.inc.h. */
+/* Packs rows of signed bytes w into the panel of an int8 tile, as unsigned bytes w + offset in cells of four. Included
+ * by the file of a level after gemm_int8.inc.h. */
 #include "kernels/pack.inc.h"
 
 static void pack_bytes(float *q, const int8_t *rows, size_t ld, unsigned n_rows, size_t blocks, uint8_t offset)

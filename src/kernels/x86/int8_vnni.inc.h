@@ -1,6 +1,8 @@
-/* int8 products with vpdpbusd: weights as unsigned bytes w + 128, activations as signed ones, the sums begin at -128
- * times the sum of the activations. Included by the file of a level after its vec.h, with INT8_ROWS, INT8_VECS  as in
- * gemm_int8.inc.h vi, vi_set1, vi_load, vf_from_vi dot_bytes(acc, u, s)  vpdpbusd */
+/* int8 products with vpdpbusd: weights are unsigned bytes w + 128, activations signed bytes, and sums start at -128
+ * times the sum of the activations. Included by the file of a level after its vec.h, with
+ *   INT8_ROWS, INT8_VECS  as in gemm_int8.inc.h
+ *   vi, vi_set1, vi_load, vf_from_vi
+ *   dot_bytes(acc, u, s)  vpdpbusd */
 
 static inline __attribute__((always_inline)) void dot_block(vi acc[INT8_ROWS][INT8_VECS], const act8_block *a,
                                                             const float *b, unsigned rows, int with_min)

@@ -1,5 +1,5 @@
-/* Vectors of VL floats, 16 with AVX-512 and 8 with AVX2, under names that the templates (*.inc.h) share.
- * Static inline only: the files of a level must not emit code that another level could be linked to. */
+/* Vectors of VL floats, 16 with AVX-512 and 8 with AVX2, under the names that the templates (*.inc.h) use. Static
+ * inline only: the files of a level must not emit code that another level could be linked to. */
 #ifndef QASR_KERNELS_X86_VEC_H
 #define QASR_KERNELS_X86_VEC_H
 
@@ -19,7 +19,7 @@ static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
 static inline __mmask16 first_lanes(size_t n) { return (__mmask16)((1u << n) - 1); }
-/* The first n lanes, n <= VL; the others are 0 (loads) or left alone (stores). */
+/* The first n lanes, n <= VL; the others are 0 (loads) or not written (stores). */
 static inline vf vf_load_part(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 static inline void vf_store_part(float *p, vf v, size_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
 static inline vf vf_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
@@ -51,14 +51,14 @@ static inline void vf_store_f16_part(uint16_t *p, vf v, size_t n)
 }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a b */
-/* With a NaN among the operands both give b. */
+/* With a NaN operand both return b. */
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_abs(vf a) { return _mm512_abs_ps(a); }
 static inline vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-/* a * 2^n for integral n; exp's range is such that the result is 0 below the smallest float. */
+/* a * 2^n for integral n; handles underflow, so vf_exp needs no other check. */
 static inline vf vf_scale2(vf a, vf n) { return _mm512_scalef_ps(a, n); }
-static const float EXP_LOWEST = -104.0f; /* exp of it rounds to 0 */
+static const float EXP_LOWEST = -104.0f; /* e^x rounds to 0 */
 static inline vf vf_exp_underflow(vf result, vf x)
 {
     (void)x;
@@ -77,7 +77,7 @@ static inline float vf_sum(vf v)
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
-/* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
+/* Lane i: the sum of r[i]. All are summed in the same order. Overwrites r. */
 static inline vf vf_sums(vf r[VL])
 {
     for (int i = 0; i < 8; i++)
@@ -145,7 +145,7 @@ static inline __m256i first_lanes(size_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-/* The first n lanes, n <= VL; the others are 0 (loads) or left alone (stores). */
+/* The first n lanes, n <= VL; the others are 0 (loads) or not written (stores). */
 static inline vf vf_load_part(const float *p, size_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
 static inline void vf_store_part(float *p, vf v, size_t n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
 static inline __m128i load_part_16(const uint16_t *p, size_t n)
@@ -181,7 +181,7 @@ static inline void vf_store_f16_part(uint16_t *p, vf v, size_t n)
 }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); } /* c - a b */
-/* With a NaN among the operands both give b. */
+/* With a NaN operand both return b. */
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_abs(vf a) { return _mm256_andnot_ps(vf_set1(-0.0f), a); }
@@ -209,7 +209,7 @@ static inline float vf_sum(vf h)
     q = _mm_add_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
-/* Lane i: the sum of r[i]. All lanes are added up in the same order. r is used up. */
+/* Lane i: the sum of r[i]. All are summed in the same order. Overwrites r. */
 static inline vf vf_sums(vf r[VL])
 {
     for (int n = 4; n > 1; n /= 2)
