@@ -1,21 +1,21 @@
-/* Operations on whole matrices, written so that the encoder and the decoder exist once for every device.
+/* Operations on whole matrices. The encoder and the decoder are written once, against this interface, for all devices.
  *
- * A device owns memory (device_mem). A dmat is a view of it: rows x cols, row-major. Operations are issued
- * between device_begin and device_end; a device may run each at once (the CPU does) or record them and run
- * all at the end. So nothing may be assumed about an operation's result before device_end has returned
- * QASR_OK, and results leave a device only through device_read. Operations do not return errors: the first
- * failure is kept, later operations do nothing, device_end reports it. Shapes are the caller's business and
- * asserted. Operations see the results of those issued before them.
+ * A device owns memory (device_mem). A dmat is a view of it: rows x cols, row-major. Operations are issued between
+ * device_begin and device_end. A device may run each at once (the CPU does) or record them and run all at the end. So
+ * results are undefined until device_end returns QASR_OK, and leave a device only through device_read. Operations do
+ * not return errors: the first failure is kept, later operations do nothing, and device_end reports it. Callers ensure
+ * valid shapes, which are asserted. Operations see the results of earlier ones.
  *
- * Values that change from token to token (ids, positions) are I32 matrices in device memory, not
- * arguments, so a recorded sequence can be replayed. The exception is n_kv of cached attention, an upper
- * bound that a recording device may round up.
+ * Values that change from token to token (ids, positions) are I32 matrices in device memory instead of arguments, so a
+ * recorded sequence can be replayed. The exception is n_kv of cached attention, an upper bound that a recording device
+ * may round up.
  *
- * Where bits are promised (rows alone and together, any number of threads), the CPU keeps the promise; devices of ggml
- * come close, as their back ends choose kernels by shape. They have no statistics.
+ * Guarantees of identical bits (rows alone or together, any number of threads) hold on the CPU. ggml devices come
+ * close, but their back ends choose kernels by shape. Only the CPU has op_clear, op_scale, op_subtract and the
+ * statistics.
  *
- * A device here is a handle: there may be several of one physical device, each for one thread at a time. What they
- * share is device_weights. */
+ * A device is a handle. One physical device can have several, each used by one thread at a time. They share
+ * device_weights. */
 #ifndef QASR_DEVICE_DEVICE_H
 #define QASR_DEVICE_DEVICE_H
 
@@ -41,7 +41,7 @@ typedef struct dmat {
     dtype type;
 } dmat;
 
-/* The format that the factors of a product are rounded to, finest first. */
+/* The format that the factors of a product are rounded to, most precise first. */
 typedef enum product_type {
     PRODUCT_F32,
     PRODUCT_BF16,
@@ -51,10 +51,9 @@ typedef enum product_type {
 
 typedef enum activation { ACT_NONE, ACT_GELU, ACT_SWIGLU } activation;
 
-/* One product of a group that shares its input: out (+)= act(x w^T + bias).
- * x [m, k] F32, w [n, k] any type, out [m, n] F32, bias [1, n] F32 or absent. With accumulate the result
- * is added to out (a residual connection); not together with an activation. ACT_SWIGLU is for a pair of matrices
- * without bias: out = silu(x w^T) * (x up^T). */
+/* One of several products with the same input: out (+)= act(x w^T + bias). x [m, k] F32, w [n, k] of any type, out [m,
+ * n] F32, bias [1, n] F32 or absent. With accumulate the result is added to out (a residual connection), which excludes
+ * an activation. ACT_SWIGLU takes a pair of matrices without bias: out = silu(x w^T) * (x up^T). */
 typedef struct linear_part {
     dmat out, w, bias;
     activation act;
@@ -63,29 +62,29 @@ typedef struct linear_part {
 } linear_part;
 enum { LINEAR_MAX_PARTS = 4 };
 
-/* A norm of the rows of a product's input. */
+/* A norm applied to the rows of a product's input. */
 typedef struct row_norm {
-    dmat w, b; /* [1, k]; b absent: RMS norm, else layer norm */
+    dmat w, b; /* [1, k]; RMS norm if b is absent, else layer norm */
     float eps;
 } row_norm;
 
-/* Norm and rotation of queries and keys between projection and attention. */
+/* RMS norm and RoPE of queries and keys, between projection and attention. */
 typedef struct qk_rope {
     dmat q_norm, k_norm; /* [1, head_dim]: weights of the RMS norm of each head */
     dmat rope;           /* [positions, head_dim]: cos in the first half, sin in the second */
     float eps;
-    double theta; /* what rope was made of: the angle of pair i at position p is p theta^(-2i / head_dim) */
+    double theta; /* base of rope: the angle of pair i at position p is p theta^(-2i / head_dim) */
 } qk_rope;
 enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation */
 
-/* The cached keys and values of one layer, and the places of an operation's rows among them. A slot holds the cache of
- * one sequence, [n_kv_heads * capacity, head_dim] of F16, F32 or Q8_0, head-major: row head * capacity + position. */
+/* The KV cache of one layer, and the slot and position of each row of an operation. A slot holds the cache of one
+ * sequence, [n_kv_heads * capacity, head_dim] of F16, F32 or Q8_0, head-major: row head * capacity + position. */
 typedef struct kv_view {
     const dmat *k, *v; /* [n_slots], all of one type; capacities may differ, slots without a row need no memory */
     size_t n_slots;
-    dmat slot; /* I32 [n, 1]: of each row, no two the same, n <= DEVICE_MAX_SLOTS. Absent: all rows are in slot 0, at
+    dmat slot; /* I32 [n, 1]: slot of each row, all different, n <= DEVICE_MAX_SLOTS. Absent: all rows are in slot 0, at
                 * consecutive positions */
-    dmat pos;  /* I32 [n, 1]: of each row */
+    dmat pos;  /* I32 [n, 1]: position of each row */
 } kv_view;
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
@@ -153,38 +152,36 @@ struct device {
     const device_ops *ops;
     char name[DEVICE_NAME_BYTES]; /* "cpu", "Vulkan0": device_open knows it */
     size_t kv_step;               /* cache capacities should be multiples of this many positions */
-    bool kv_together; /* op_attention_cached is faster with slots of one block of memory, equally far from each other,
-                       * and their slots in that order */
+    bool kv_together; /* op_attention_cached is faster if slots are equally spaced in one block of memory, and rows are
+                       * in the order of their slots */
 };
 
-/* The beginning of every driver's own. */
+/* The first member of each driver's weights. */
 struct device_weights {
     const device_ops *ops;
 };
 
-/* How products of many rows are computed: DEVICE_FAST may round activations to bfloat16 (as the published model
- * itself computes) where that is faster, and to bytes with a scale for each 32 beside weights of 4 and 5 bits;
- * DEVICE_EXACT keeps float32. */
+/* Precision of products of many rows. DEVICE_FAST may round activations to bfloat16 (in which the published model
+ * computes) where that is faster, and to bytes with a scale for each 32 for 4-bit and 5-bit weights. DEVICE_EXACT keeps
+ * float32. */
 typedef enum device_precision { DEVICE_FAST, DEVICE_EXACT } device_precision;
 
 /* A device that can be opened. */
 typedef struct device_info {
-    char name[DEVICE_NAME_BYTES], description[128],
-        backend[32];                  /* backend: "qasr", or ggml's that drives it: "Vulkan" */
-    const char *kind;                 /* "cpu", "gpu", "igpu" (shares the memory of the host) */
+    char name[DEVICE_NAME_BYTES], description[128], backend[32]; /* backend: "qasr", or the ggml back end: "Vulkan" */
+    const char *kind;                 /* "cpu", "gpu", "igpu" (shares memory with the host) */
     uint64_t free_bytes, total_bytes; /* 0: unknown */
-    bool flash_attention;             /* scores are never in memory */
-    bool maps_files;                  /* weights are used where a mapped file has them, if they are aligned there */
-    bool reads[QUANT_TYPE_COUNT]; /* weights of the type are multiplied as they are; others are converted to f16 or f32
-                                   */
+    bool flash_attention;             /* attention without scores in memory */
+    bool maps_files;                  /* uses weights directly from a mapped file if they are aligned there */
+    bool reads[QUANT_TYPE_COUNT];     /* multiplies weights of the type directly; others are converted to f16 or f32 */
 } device_info;
 
-/* A kind of device. The registry (registry.c) has a table of them; a new one is a row there. */
+/* A kind of device. The registry (registry.c) has a table of drivers; a new one is a row there. */
 typedef struct device_driver {
-    /* As device_open (registry.h), name not NULL. Error UNSUPPORTED: the driver has no such device. */
+    /* Like device_open (registry.h), name not NULL. Error UNSUPPORTED: the driver has no such device. */
     qasr_status (*open)(device **out, const char *name, unsigned n_threads, device_precision precision,
                         qasr_error *err);
-    bool (*list)(device_info *out, size_t i); /* the i-th that it can open; false beyond the last */
+    bool (*list)(device_info *out, size_t i); /* the i-th device that it can open; false beyond the last */
 } device_driver;
 
 static inline void device_close(device *d)
@@ -192,13 +189,13 @@ static inline void device_close(device *d)
     if (d)
         d->ops->close(d);
 }
-/* Host worker threads of the device, for host-side work between device calls (features). */
+/* Host worker threads of the device, for host work between device calls (feature extraction). */
 static inline pool *device_pool(device *d) { return d->ops->host_pool(d); }
 
-/* The most memory that the handle has taken from the device; 0 where it is the host's own. */
+/* Peak device memory that the handle has used; 0 if the device uses host memory. */
 static inline uint64_t device_memory(const device *d) { return d->ops->memory(d); }
 
-/* Uninitialised memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
+/* Uninitialized memory. Error: NOMEM. Free with device_mem_free before the device is closed. */
 static inline qasr_status device_alloc(device *d, device_mem **out, size_t bytes, qasr_error *err)
 {
     return d->ops->alloc(d, out, bytes, err);
@@ -210,9 +207,8 @@ static inline void device_mem_free(device *d, device_mem *mem)
 }
 /* ---- weights -------------------------------------------------------------------------------------- */
 
-/* Memory for weights, which does not belong to one handle but serves all that it fits, in several threads at a time:
- * nobody writes to it any more once it is shared. Handles are closed before the weights that they have read. Error:
- * NOMEM. */
+/* Memory for weights, shared by all handles that it fits, in several threads at once. It must not be written once it is
+ * shared. Close handles before freeing weights that they have used. Error: NOMEM. */
 static inline qasr_status device_weights_create(device_weights **out, device *d, qasr_error *err)
 {
     return d->ops->weights_create(d, out, err);
@@ -222,29 +218,29 @@ static inline void device_weights_free(device_weights *w)
     if (w)
         w->ops->weights_free(w);
 }
-/* Whether d can compute with these weights: it is on the same device and wants the same order of packed weights. */
+/* True if d can compute with these weights: the same device and the same layout of packed weights. */
 static inline bool device_weights_fit(const device_weights *w, const device *d)
 {
     return w->ops == d->ops && w->ops->weights_fit(w, d);
 }
-/* Uninitialised memory, for a handle that fits to write; it is freed with the weights. Error: NOMEM. */
+/* Uninitialized memory, to be written through a handle that fits; freed with the weights. Error: NOMEM. */
 static inline qasr_status device_weights_alloc(device_weights *w, device_mem **out, size_t bytes, qasr_error *err)
 {
     return w->ops->weights_alloc(w, out, bytes, err);
 }
-/* A weight that lies in a mapped file, [rows, cols] of a type: used in place where the device can read host memory,
- * uploaded elsewhere. The file must stay mapped as long as the weights live. Errors: NOMEM, DEVICE, UNSUPPORTED. */
+/* A weight in a mapped file, [rows, cols] of a type: used in place if the device can read host memory, else uploaded.
+ * The file must stay mapped as long as the weights exist. Errors: NOMEM, DEVICE, UNSUPPORTED. */
 static inline qasr_status device_weights_map(device_weights *w, dmat *out, const file_map *file, const void *data,
                                              quant_type type, size_t rows, size_t cols, qasr_error *err)
 {
     return w->ops->weights_map(w, out, file, data, type, rows, cols, err);
 }
-/* Memory taken from the device, without mapped files; 0 where it is the host's own. */
+/* Device memory used, without mapped files; 0 if the device uses host memory. */
 static inline uint64_t device_weights_memory(const device_weights *w) { return w->ops->weights_memory(w); }
 
 /* ---- matrices ------------------------------------------------------------------------------------- */
 
-/* Bytes of an element of an unblocked type, and of a row. */
+/* Bytes of a row. */
 static inline size_t dmat_row_bytes(dtype type, size_t cols)
 {
     return type == DTYPE_I32 ? cols * sizeof(int32_t) : quant_row_bytes(quant_get(type), cols);
@@ -263,7 +259,7 @@ static inline dmat dmat_rows(dmat m, size_t first, size_t n)
     return m;
 }
 
-/* Whole contents from or to host memory, rows packed. Outside begin/end. */
+/* Copies the whole contents from or to host memory, with rows packed. Not between begin and end. */
 static inline qasr_status device_write(device *d, dmat dst, const void *src, qasr_error *err)
 {
     return d->ops->write(d, &dst, src, err);
@@ -279,11 +275,11 @@ static inline qasr_status device_end(device *d, qasr_error *err) { return d->ops
 
 /* out = x, same shape. */
 static inline void op_copy(device *d, dmat out, dmat x) { d->ops->copy(d, &out, &x); }
-/* out = 0. */
+/* CPU only: out = 0. */
 static inline void op_clear(device *d, dmat out) { d->ops->clear(d, &out); }
-/* out = factor x, same shape. out may be x. */
+/* CPU only: out = factor x, same shape. out may be x. */
 static inline void op_scale(device *d, dmat out, dmat x, float factor) { d->ops->scale(d, &out, &x, factor); }
-/* out = x - y, same shape. out may be one of them. */
+/* CPU only: out = x - y, same shape. out may be x or y. */
 static inline void op_subtract(device *d, dmat out, dmat x, dmat y) { d->ops->subtract(d, &out, &x, &y); }
 /* out[i] = table[ids[i]] as F32; ids in range. */
 static inline void op_embed(device *d, dmat out, dmat table, dmat ids) { d->ops->embed(d, &out, &table, &ids); }
@@ -292,15 +288,14 @@ static inline void op_linear(device *d, dmat x, const linear_part *parts, size_t
 {
     d->ops->linear(d, &x, NULL, parts, n_parts, false);
 }
-/* The same of norm(x), which is not stored; norm may be NULL. With alone each row's results have the bits that a call
- * with that row alone gives: for rows that belong to different sequences. Weights are still read once for all of them.
- */
+/* The same for norm(x), which is not stored; norm may be NULL. With alone, each row gets exactly the bits of a call
+ * with that row alone, for rows of different sequences. Weights are still read once for all rows. */
 static inline void op_norm_linear(device *d, dmat x, const row_norm *norm, const linear_part *parts, size_t n_parts,
                                   bool alone)
 {
     d->ops->linear(d, &x, norm, parts, n_parts, alone);
 }
-/* The factors when many rows are multiplied with weights of a type, rows of k. */
+/* The format of factors when many rows are multiplied with weights of a type, rows of k. */
 static inline product_type device_product_type(device *d, quant_type type, size_t k)
 {
     return d->ops->product_type(d, type, k);
@@ -317,8 +312,8 @@ static inline void op_layer_norm(device *d, dmat out, dmat x, dmat w, dmat b, fl
 /* x[i] += table[i mod table.rows] */
 static inline void op_add_cyclic(device *d, dmat x, dmat table) { d->ops->add_cyclic(d, &x, &table); }
 
-/* Convolution weights [c_out, c_in * 9] of a type (the file's [c_out][c_in][3][3]) are brought into the device's
- * own order and precision once: shape and type of the matrix to allocate for that, mem still to be set. */
+/* Convolution weights [c_out, c_in * 9] of a type (in the file: [c_out][c_in][3][3]) are packed once into the device's
+ * own layout and precision. Returns shape and type of the matrix to allocate for that; the caller sets mem. */
 static inline dmat device_conv_packed(device *d, quant_type type, size_t c_out, size_t c_in)
 {
     return d->ops->conv_packed(d, type, c_out, c_in);
@@ -343,40 +338,41 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 {
     d->ops->attention_windows(d, &out, &q, &k, &v, &heads, window);
 }
-/* Queries and keys are normalised and rotated, keys and values go into the cache. Every head_dim-wide part of each row
- * of q (in place) and of k: RMS norm, then half-rotation by the angles of its position. k itself is left unchanged. */
+/* Normalizes and rotates queries and keys, and writes keys and values to the cache. Each head_dim-wide part of each row
+ * of q (in place) and of k gets the RMS norm, then RoPE (pairs i, i + head_dim / 2) for its position. k itself does not
+ * change. */
 static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const kv_view *kv)
 {
     d->ops->rope_and_cache(d, &q, &k, &v, rope, kv);
 }
 /* Causal attention over cached keys and values: row i sees positions 0..pos[i] of its slot; n_kv is at least the
- * largest pos[i] + 1. With kv->slot each row gets the bits that it gets as the only one. */
+ * largest pos[i] + 1. With kv->slot each row gets exactly the bits of a call with that row alone. */
 static inline void op_attention_cached(device *d, dmat out, dmat q, const kv_view *kv, attn_heads heads, size_t n_kv)
 {
     d->ops->attention_cached(d, &out, &q, kv, &heads, n_kv);
 }
-/* ids[i] = index of the largest element of x[i], the lowest on ties (on devices of ggml perhaps another); -1 if any
+/* ids[i] = index of the largest element of x[i], the lowest on ties (ggml devices may return another one); -1 if any
  * element is not finite. */
 static inline void op_argmax(device *d, dmat ids, dmat x) { d->ops->argmax(d, &ids, &x); }
-/* The same of x w^T, each row as if it were alone. scratch [x.rows, w.rows]: what it holds afterwards is undefined, as
- * a device may find the index without all products (only those that it computes are looked at for being finite). Meant
- * for the same w again and again. */
+/* The same for x w^T, each row as if it were alone. scratch [x.rows, w.rows] is undefined afterwards, since a device
+ * may find the index without computing all products (only computed ones are checked for being finite). Intended for
+ * repeated use with the same w. */
 static inline void op_linear_argmax(device *d, dmat ids, dmat x, dmat w, dmat scratch)
 {
     d->ops->linear_argmax(d, &ids, &x, &w, &scratch);
 }
 
 /* Scores of chosen tokens: out[i] [2] = natural logarithm of softmax(x[i]) at ids[i], entropy of softmax(x[i]) in nats.
- * x[i] [ids[i]] is the largest of its row; where ids[i] is negative both are NaN. */
+ * x[i] [ids[i]] must be the largest value of its row. If ids[i] is negative, both are NaN. */
 static inline void op_token_scores(device *d, dmat out, dmat x, dmat ids) { d->ops->token_scores(d, &out, &x, &ids); }
 
 /* Statistics of rows, on the CPU only (UNSUPPORTED elsewhere). sums [1, n] F32: sums[c] += sum over rows of x[.][c]^2.
  */
 static inline void op_add_squares(device *d, dmat sums, dmat x) { d->ops->add_squares(d, &sums, &x); }
-/* triangle [1, n (n + 1) / 2] F32, a symmetric matrix's lower half row by row: element i (i + 1) / 2 + j, j <= i,
- * += sum over rows of x[.][i] x[.][j]. */
+/* triangle [1, n (n + 1) / 2] F32, the lower triangle of a symmetric matrix, row by row: element i (i + 1) / 2 + j, j
+ * <= i, += sum over rows of x[.][i] x[.][j]. */
 static inline void op_add_products(device *d, dmat triangle, dmat x) { d->ops->add_products(d, &triangle, &x); }
-/* square [n, n] F32, without gaps: element [i][j] += sum over rows of x[.][i] y[.][j]. */
+/* square [n, n] F32, contiguous: element [i][j] += sum over rows of x[.][i] y[.][j]. */
 static inline void op_add_cross_products(device *d, dmat square, dmat x, dmat y)
 {
     d->ops->add_cross_products(d, &square, &x, &y);

@@ -9,15 +9,15 @@
 #include "device/cpu/cpu.h"
 #include "device/ggml/ggml_device.h"
 
-/* Where each kind of device comes from. */
+/* The packages that provide each kind of device. */
 static const struct {
     const char *name, *packages;
 } kinds[] = {
-    { "metal", "Homebrew's 'ggml' has it (Macs)" },
-    { "vulkan", "Debian's 'libggml0-backend-vulkan' and a Vulkan driver give it" },
-    { "cuda", "Debian's 'libggml0-backend-cuda' or a ggml built with GGML_CUDA has it" },
-    { "hip", "Debian's 'libggml0-backend-hip' or a ggml built with GGML_HIP has it" },
-    { "gpu", "Homebrew's 'ggml' has Metal, Debian's 'libggml0-backend-vulkan' has Vulkan" },
+    { "metal", "install Homebrew's 'ggml' (macOS only)" },
+    { "vulkan", "install Debian's 'libggml0-backend-vulkan' and a Vulkan driver" },
+    { "cuda", "install Debian's 'libggml0-backend-cuda' or a ggml built with GGML_CUDA" },
+    { "hip", "install Debian's 'libggml0-backend-hip' or a ggml built with GGML_HIP" },
+    { "gpu", "install Homebrew's 'ggml' (Metal) or Debian's 'libggml0-backend-vulkan' (Vulkan)" },
 };
 
 /* The packages to install for a device, NULL if unknown. */
@@ -29,14 +29,14 @@ static const char *packages_for(const char *name)
     return NULL;
 }
 
-/* The message ends with the way to such a device. */
+/* Appends the packages to install to the message. */
 static void add_packages(qasr_error *err, const char *packages)
 {
     qasr_error first = *err;
     error_write(err, first.status, "%s; %s (docs/devices.md)", first.message, packages);
 }
 
-/* In the order in which they are asked for a name. */
+/* In the order in which device_open tries them. */
 static const device_driver *const drivers[] = { &cpu_driver, &ggml_driver };
 
 qasr_status device_open(device **out, const char *name, unsigned n_threads, device_precision precision, qasr_error *err)
@@ -83,7 +83,7 @@ void device_choose(char name[DEVICE_NAME_BYTES], uint64_t n_bytes)
             first = info;
     }
     if (first.name[0])
-        log_warning("device '%s' has %.1f GB free, model and cache may need %.1f GB: using the CPU", first.name,
+        log_warning("device '%s' has %.1f GB free, but model and KV cache may need %.1f GB: using the CPU", first.name,
                     (double)first.free_bytes / 1e9, (double)n_bytes / 1e9);
     snprintf(name, DEVICE_NAME_BYTES, "cpu");
 }

@@ -1,4 +1,5 @@
-/* See token_score.h. Sums run from the first element on in double: the bits depend on nothing else. */
+/* See token_score.h. With s = sum of exp(x - largest) and t = sum of exp(x - largest) (x - largest), the results are
+ * -log s and log s - t / s. Sums run in double from the first element, so results are the same everywhere. */
 #include "device/token_score.h"
 
 #include <math.h>

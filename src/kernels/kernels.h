@@ -180,7 +180,7 @@ static inline size_t kernels_act_bytes(const kernels *kn, quant_type t, size_t k
     return kn->act_form == ACT_RUNS ? (k + ACT_RUN - 1) / ACT_RUN * sizeof(act_run) : k / QK * sizeof(act_block);
 }
 
-/* The table of a level, or of the machine's highest level if that is lower. */
+/* The table of a level, or of the next lower level that the machine has. */
 const kernels *kernels_get(cpu_level level);
 
 #endif

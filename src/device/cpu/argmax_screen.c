@@ -6,16 +6,16 @@
 #include "base/mem.h"
 
 enum {
-    CHUNK_ROWS = 256,  /* of one task */
+    CHUNK_ROWS = 256,  /* rows of one task */
     SLICE_ROWS = 8192, /* the file's pages are released after each slice */
-    MAX_LEFT = 64,     /* at most one row in this many may be left */
+    MAX_LEFT = 64,     /* at most one row in this many may remain */
     SAMPLE_ROWS = 64,
 };
-/* Error of the copy against the length of its row, for rows of normally distributed numbers: steps of 1 / 7.5 of a
- * block's largest number, about 2.4 standard deviations, uniformly distributed errors. */
+/* Error of the copy relative to the norm of its row, for normally distributed weights: steps of 1 / 7.5 of the block
+ * maximum (about 2.4 standard deviations), uniformly distributed errors. */
 static const float TYPICAL_ERROR = 0.1f;
-/* Error that computing adds to that of the copy, in units of |x| |w[r]|: fixed-point activations of both products (each
- * group of 256: 2^-16 * sqrt(256) at most), rounding of sums. */
+/* Numerical error in addition to that of the copy, in units of |x| |w[r]|: fixed-point activations of both products (at
+ * most 2^-16 * sqrt(256) for each group of 256), and rounding of sums. */
 static const float SLACK = 6e-4f;
 
 struct argmax_screen {
@@ -23,7 +23,7 @@ struct argmax_screen {
     quant_type type;
     size_t n, k;
     void *copy;   /* [n, k] Q4_0 */
-    float *bound; /* [n]: of |product - approximation| / |x| */
+    float *bound; /* [n]: upper bound of |product - approximation| / |x| */
 };
 
 bool argmax_screen_is_smaller(quant_type type)
@@ -117,9 +117,10 @@ void argmax_screen_free(argmax_screen *s)
     mem_free(s);
 }
 
-/* ---- arg max -------------------------------------------------------------------------------------- */
+/* ---- argmax --------------------------------------------------------------------------------------- */
 
-/* Rows that can win, at most max of them, into left; more: max + 1. NaN in a bound keeps its row. */
+/* Writes the rows that can win to left. Returns their number, or max + 1 if there are more than max. A row with NaN in
+ * its bound remains. */
 static size_t rows_left(const argmax_screen *s, const float *approx, float length, uint32_t *left, size_t max)
 {
     float low = -INFINITY;

@@ -1,6 +1,6 @@
-/* The CPU device: operations run at once, on host memory, rows or heads spread over the pool. Weights are
- * used where they lie in the mapped file. Everything that is not a product is memory-light; products are
- * in gemm.c, attention of one head in the kernels. */
+/* The CPU device: operations run at once, in host memory, with rows or heads spread over the pool. Weights are used in
+ * place in the mapped file. Matrix products are in gemm.c, attention of one head is a kernel; the other operations move
+ * little memory. */
 #include "device/cpu/cpu.h"
 
 #include <math.h>
@@ -16,14 +16,14 @@
 #include "device/cpu/moments.h"
 #include "device/token_score.h"
 
-/* Screening of the one matrix that arg maxima are taken of: tried when it has been used often enough to pay for the
- * copy, dropped for good when it does not help. */
+/* Screening for the matrix of op_linear_argmax: tried once the matrix has been used often enough to pay for the copy,
+ * turned off for good if it does not help. */
 typedef struct screening {
     const argmax_screen *copy;
-    device_mem *mem;   /* of the matrix that it was tried for */
+    device_mem *mem;   /* of that matrix */
     const void *w;     /* that matrix */
     unsigned n_whole;  /* whole products so far */
-    unsigned n_missed; /* of the last ones */
+    unsigned n_missed; /* consecutive failures to find the index */
     bool off;
 } screening;
 
@@ -126,7 +126,8 @@ static void rows_task(void *arg, size_t task, unsigned thread)
         r->row(r->arg, i);
 }
 
-/* row(arg, i) for each i < n. Few rows run on the calling thread: waking the others would cost more than the work. */
+/* row(arg, i) for each i < n. Few rows run on the calling thread: waking other threads would cost more than the work.
+ */
 static void run_rows(device *d, void (*row)(void *arg, size_t i), void *arg, size_t n)
 {
     enum { FEW_ROWS = 4, TASKS_PER_THREAD = 4 };
@@ -518,7 +519,7 @@ static void step_task(void *arg, size_t task, unsigned thread)
     attend_step(j, j->order[task / j->heads->n_kv_heads], task % j->heads->n_kv_heads);
 }
 
-/* Long sequences first, so that no thread begins one when the others are done. */
+/* Long sequences first, so that no thread starts one when the others are finished. */
 static void order_rows(attn_job *j)
 {
     const dmat *pos = &j->kv->pos;
@@ -552,13 +553,13 @@ static void cpu_attention_cached(device *d, const dmat *out, const dmat *q, cons
     }
 }
 
-/* ---- arg max -------------------------------------------------------------------------------------- */
+/* ---- argmax --------------------------------------------------------------------------------------- */
 
 static void argmax_row(void *arg, size_t i)
 {
     const row_job *j = arg;
     const float *x = f32_row(j->x, i);
-    /* one damaged row of the head gives one NaN, which arg max passes over */
+    /* a single damaged row of the output head gives a single NaN, which argmax ignores */
     *i32_row(j->out, i) = isfinite(j->c->k->max_abs(x, j->x->cols)) ? (int32_t)j->c->k->argmax(x, j->x->cols) : -1;
 }
 
@@ -568,7 +569,6 @@ static void cpu_argmax(device *d, const dmat *ids, const dmat *x)
     run_rows(d, argmax_row, &(row_job){ .c = cpu(d), .out = ids, .x = x }, x->rows);
 }
 
-/* With s = sum of exp(x - largest) and t = sum of exp(x - largest) (x - largest): -log s, and log s - t / s. */
 static void token_scores_row(void *arg, size_t i)
 {
     const row_job *j = arg;
@@ -581,7 +581,7 @@ static void cpu_token_scores(device *d, const dmat *out, const dmat *x, const dm
     run_rows(d, token_scores_row, &(row_job){ .c = cpu(d), .out = out, .x = x, .pos = ids }, x->rows);
 }
 
-/* Few tokens do not pay for the copy. */
+/* The copy does not pay off for a few tokens. */
 enum { SCREEN_AFTER = 16, SCREEN_MAX_MISSED = 8 };
 
 static void try_screening(cpu_device *c, const dmat *x, const dmat *w, const dmat *logits)

@@ -5,6 +5,6 @@
 #include "device/device.h"
 #include "kernels/kernels.h"
 
-extern const device_driver cpu_driver; /* of the one device "cpu" */
+extern const device_driver cpu_driver; /* its only device is "cpu" */
 
 #endif

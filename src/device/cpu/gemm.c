@@ -1,14 +1,14 @@
-/* See gemm.h. Three shapes of work:
- *  - few rows (decoding): activations are brought into the form the weight type wants, then every thread
- *    walks long contiguous runs of weight rows;
- *  - many rows (prefill, encoder): activations are packed once into panels [k][mr]; a task takes a block of
- *    weight rows, dequantizes and packs it slice by slice along k (it stays in L2), and runs the tile over
- *    all activation panels;
- *  - convolution: weights are packed beforehand; a task takes a block of output positions, gathers the
- *    patches of one kernel position at a time and runs the tile over all weight panels.
- * The last two come in two precisions: panel cells are float32 or pairs of bfloat16 (gemm_kernels). Many rows come in a
- * third: bytes with a scale for 32 (gemm_int8_kernels); the weights go from their blocks to bytes directly.
- * An output element is always summed by one thread in the same order along k. */
+/* See gemm.h. There are three kinds of products:
+ *  - few rows (decoding): activations are converted to the form that the weight type needs, then each thread walks long
+ *    contiguous runs of weight rows;
+ *  - many rows (prefill, encoder): activations are packed once into panels [k][mr]. A task takes a block of weight
+ * rows, dequantizes and packs it slice by slice along k (slices stay in L2), and runs the tile over all activation
+ * panels;
+ *  - convolution: weights are packed beforehand. A task takes a block of output positions, gathers the patches of one
+ *    kernel position at a time, and runs the tile over all weight panels.
+ * The last two have two precisions: panel cells are float32 or pairs of bfloat16 (gemm_kernels). Many rows have a
+ * third: bytes with a scale for each 32 (gemm_int8_kernels), where weights are unpacked from blocks directly to bytes.
+ * An output element is always summed by one thread, in the same order along k. */
 #include "device/cpu/gemm.h"
 
 #include <stdatomic.h>
@@ -21,16 +21,16 @@ enum {
     K_SLICE_INT8 = 1024,         /* the same as bytes */
     N_BLOCK = 64,                /* weight rows of one task, at least one panel */
     CONV_BLOCK = 48,             /* output positions of one convolution task, at least one panel */
-    GEMV_UNIT_ROWS = 16,         /* weight rows that stay together */
-    GEMV_RUN_BYTES = 256 * 1024, /* of weights, the most that a thread takes at a time */
-    LINEAR_PARTS = 8             /* parts of one call at the most */
+    GEMV_UNIT_ROWS = 16,         /* weight rows of a unit */
+    GEMV_RUN_BYTES = 256 * 1024, /* most bytes of weights that a thread takes at a time */
+    LINEAR_PARTS = 8             /* most parts of one call */
 };
 
-/* Weight rows go by in units. Each thread has a lane, a contiguous run of them, and takes runs from its front, smaller
- * ones towards the end; then it helps in the lanes of the others. So memory is read in few long streams and all
- * threads finish together. */
+/* Weight rows are scheduled in units. Each thread has a lane, a contiguous range of units, and takes runs from its
+ * front, smaller ones towards the end; then it helps with the lanes of other threads. So memory is read in few long
+ * streams and all threads finish together. */
 struct gemv_lane {
-    _Alignas(64) atomic_size_t next; /* a cache line each */
+    _Alignas(64) atomic_size_t next; /* one cache line per lane */
     size_t end;
 };
 
@@ -98,7 +98,7 @@ static void finish_block(const kernels *kn, float *out, size_t ld, size_t rows, 
     }
 }
 
-/* Row i of the input as the products want it: in place, or normalised into to [k]. */
+/* Row i of the input: in place, or normalized into to [k]. */
 static const float *input_row(const kernels *kn, const gemm_input *in, size_t i, float *to)
 {
     const float *x = in->x + i * in->ld;
@@ -118,13 +118,13 @@ typedef struct gemv_job {
     const gemm_part *parts;
     const float *x;
     size_t m, k;
-    const unsigned char *acts;           /* quantized rows, if any part wants them */
-    size_t act_row;                      /* bytes of one */
+    const unsigned char *acts;           /* quantized rows, if any part needs them */
+    size_t act_row;                      /* bytes of a quantized row */
     size_t first_unit[LINEAR_PARTS + 1]; /* per part */
     size_t n_parts, run_units;
 } gemv_job;
 
-enum { GEMV_CHUNK = 64 }; /* weight rows whose sums are kept aside */
+enum { GEMV_CHUNK = 64 }; /* weight rows per chunk of temporary sums */
 
 /* Weight rows [r0, r0 + n) times activation rows [first, first + m), m <= GEMV_MAX_ROWS. */
 static void gemv_matrix(const gemv_job *j, float *out, size_t ld_out, const void *w, quant_type type, size_t r0,
@@ -135,7 +135,7 @@ static void gemv_matrix(const gemv_job *j, float *out, size_t ld_out, const void
     j->g->k->gemv[type](out, ld_out, rows, x, n, j->k, m);
 }
 
-/* Products that meet what is in out already: added to it, or the other factor of a gated pair. */
+/* Products that are combined with the contents of out: added, or as the second factor of a gated pair. */
 static void gemv_combine(const gemv_job *j, const gemm_part *part, size_t r0, size_t n, size_t first, size_t m)
 {
     const kernels *kn = j->g->k;
@@ -176,12 +176,12 @@ static void gemv_units(const gemv_job *j, size_t unit, size_t end)
             continue;
         size_t r0 = (u0 - first) * GEMV_UNIT_ROWS, r1 = (u1 - first) * GEMV_UNIT_ROWS;
         size_t n = (r1 < j->parts[p].n ? r1 : j->parts[p].n) - r0;
-        for (size_t i = 0; i < j->m; i += GEMV_MAX_ROWS) /* the weights stay in the cache meanwhile */
+        for (size_t i = 0; i < j->m; i += GEMV_MAX_ROWS) /* the weights stay in the cache */
             gemv_rows(j, &j->parts[p], r0, n, i, j->m - i < GEMV_MAX_ROWS ? j->m - i : GEMV_MAX_ROWS);
     }
 }
 
-/* The next run [*unit, *end) of a lane: a quarter of what is left, within limits. */
+/* The next run [*unit, *end) of a lane: a quarter of the rest, but at least 1 and at most run_units. */
 static bool gemv_claim(struct gemv_lane *lane, size_t run_units, size_t *unit, size_t *end)
 {
     size_t next = atomic_load_explicit(&lane->next, memory_order_relaxed), n;
@@ -206,7 +206,7 @@ static void gemv_task(void *arg, size_t task, unsigned thread)
             gemv_units(j, unit, end);
 }
 
-/* What the activations have to be for a product's parts. */
+/* The forms of activations that the parts of a product need. */
 typedef struct gemv_forms {
     bool quantized, floating;
 } gemv_forms;
@@ -218,8 +218,8 @@ static size_t part_row_bytes(const gemm_part *p, size_t k)
     return quant_row_bytes(quant_get(p->type), k) + (p->up ? quant_row_bytes(quant_get(p->up_type), k) : 0);
 }
 
-/* Activations in the forms that are wanted: rows as they lie if they are consecutive and stay as they are, else copies,
- * and fixed-point numbers. */
+/* Prepares activations in the required forms. Floating: in place if rows are contiguous and not normalized, else as
+ * copies. Quantized: as fixed point. */
 static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_input *in, gemv_forms forms,
                                        qasr_error *err)
 {
@@ -229,7 +229,7 @@ static qasr_status prepare_activations(gemv_job *j, gemm_context *g, const gemm_
     size_t n_copies = gather ? in->m : in->norm_w ? 1 : 0;
     TRY(reserve_shared(g, act_bytes + n_copies * in->k * sizeof(float), err));
     unsigned char *acts = g->shared;
-    float *copies = n_copies ? (float *)(void *)(acts + act_bytes) : NULL; /* without any, acts may be NULL */
+    float *copies = n_copies ? (float *)(void *)(acts + act_bytes) : NULL; /* acts may be NULL without copies */
     for (size_t i = 0; i < in->m; i++) {
         float *copy = gather ? copies + i * in->k : copies;
         const float *row = input_row(g->k, in, i, copy);
@@ -276,27 +276,27 @@ typedef struct gemm_job {
     const gemm_part *parts;
     const gemm_input *in;
     size_t m, k, mr, nr, n_block, k_slice;
-    size_t own_floats; /* of a thread's scratch, what slices need; rows or blocks that are kept aside come after it */
+    size_t own_floats; /* part of a thread's scratch for slices; normalized rows or spare blocks follow it */
     size_t first_task[LINEAR_PARTS + 1];
 } gemm_job;
 
 static bool bf16_loses_little(quant_type type) { return type != QUANT_F32 && type != QUANT_F16; }
 
-/* Bytes for activations have an error like that of weights of 8 bits: small beside that of 4 and 5 bits
- * (docs/numerics.md). */
+/* Rounding activations to bytes has an error like that of 8-bit weights: small compared with that of 4-bit and 5-bit
+ * weights (docs/numerics.md). */
 static bool int8_loses_little(quant_type type)
 {
     return type == QUANT_Q4_0 || type == QUANT_Q4_1 || type == QUANT_Q4_K || type == QUANT_Q5_0 || type == QUANT_Q5_1 ||
            type == QUANT_Q5_K || type == QUANT_IQ4_NL;
 }
 
-/* The code book of IQ4_NL holds whole bytes. */
+/* The codebook of IQ4_NL needs 8 bits. */
 static bool int8_tile_takes(const kernels *kn, quant_type type)
 {
     return kn->gemm_int8.bits >= (type == QUANT_IQ4_NL ? 8 : 5);
 }
 
-/* Without int8: convolutions do not have it. */
+/* Without int8, which convolutions do not have. */
 static product_type float_product_type(const gemm_context *g, quant_type type, size_t k)
 {
     return g->use_bf16 && k % 2 == 0 && bf16_loses_little(type) ? PRODUCT_BF16 : PRODUCT_F32;
@@ -316,13 +316,13 @@ static const gemm_kernels *tile_kernels(const kernels *kn, product_type product)
 /* Elements in a panel cell. */
 static unsigned cell_elements(product_type product) { return product == PRODUCT_BF16 ? 2 : 1; }
 
-/* Floats that k elements of a row take in a panel of activations. */
+/* Floats that k elements of a row occupy in a panel of activations. */
 static size_t act_floats(product_type product, size_t k)
 {
     return product == PRODUCT_INT8 ? k / QK * (sizeof(act8_block) / sizeof(float)) : k / cell_elements(product);
 }
 
-/* Rows of float32 -> a panel of activations; scratch holds n_rows * k bfloat16 when they are rounded to that. */
+/* Packs float32 rows into a panel of activations. For PRODUCT_BF16, scratch holds n_rows * k bfloat16. */
 static void pack_activations(const kernels *kn, float *panel, const float *rows, size_t ld, size_t n_rows, size_t k,
                              product_type product, float *scratch)
 {
@@ -353,7 +353,7 @@ static float *act_panel(const gemm_job *j, size_t row, size_t k0)
     return (float *)j->g->shared + act_floats(j->product, j->k) * row + act_floats(j->product, k0) * j->mr;
 }
 
-/* A thread's scratch for slices, and what comes after it. */
+/* A thread's scratch for slices, and the scratch after it (own_floats). */
 static float *slice_scratch(const gemm_job *j, unsigned thread)
 {
     return j->g->per_thread + thread * j->g->thread_floats;
@@ -377,14 +377,14 @@ static void pack_rows_task(void *arg, size_t task, unsigned thread)
     }
 }
 
-/* What a thread computes at a time: weight rows [n0, n0 + n) of a matrix, columns [k0, k0 + kc). */
+/* The part of a matrix that a thread multiplies at a time: weight rows [n0, n0 + n), columns [k0, k0 + kc). */
 typedef struct weight_slice {
     const void *w;
     quant_type type;
     size_t n0, n, k0, kc;
     float *out; /* [m, n], row stride ld_out */
     size_t ld_out;
-    bool accumulate; /* what is in out counts */
+    bool accumulate; /* add to out */
 } weight_slice;
 
 static const unsigned char *slice_row(const gemm_job *j, const weight_slice *s, size_t r)
@@ -393,7 +393,7 @@ static const unsigned char *slice_row(const gemm_job *j, const weight_slice *s, 
     return (const unsigned char *)s->w + (s->n0 + r) * quant_row_bytes(q, j->k) + quant_row_bytes(q, s->k0);
 }
 
-/* Of the panel c of output columns and the panel r of rows. */
+/* The output tile at row r and column c. */
 typedef struct tile_output {
     float *c;
     unsigned m, n;
@@ -406,7 +406,7 @@ static tile_output output_at(const gemm_job *j, const weight_slice *s, size_t r,
                           (unsigned)(s->n - c < j->nr ? s->n - c : j->nr), s->k0 > 0 || s->accumulate };
 }
 
-/* Weights to float32 or bfloat16 rows, panels [kc cells][nr], tiles. */
+/* Converts weights to float32 or bfloat16 rows, packs panels [kc cells][nr], runs the tiles. */
 static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scratch)
 {
     const kernels *kn = j->g->k;
@@ -434,8 +434,8 @@ static void multiply_slice(const gemm_job *j, const weight_slice *s, float *scra
         }
 }
 
-/* Weights to bytes and scales, panels of them, tiles. Scratch: bytes by rows, bytes by panels, scales and minima
- * [panel][block][nr], together little more than half of what multiply_slice takes. */
+/* Unpacks weights to bytes and scales, packs panels, runs the tiles. Scratch: bytes by rows, bytes by panels, scales
+ * and minima [panel][block][nr], in total little more than half of what multiply_slice needs. */
 static void multiply_slice_int8(const gemm_job *j, const weight_slice *s, float *scratch)
 {
     const kernels *kn = j->g->k;
@@ -472,8 +472,8 @@ static void multiply_rows(const gemm_job *j, weight_slice s, float *scratch)
     }
 }
 
-/* The other factor of a gated pair comes to spare [m, n_block], and from there to the block in out while that is in the
- * cache. */
+/* Computes the second factor of a gated pair in spare [m, n_block] and combines it with the block of out while that is
+ * in the cache. */
 static void multiply_up(const gemm_job *j, const gemm_part *part, const weight_slice *gate, float *scratch,
                         float *spare)
 {
@@ -508,14 +508,14 @@ static void gemm_task(void *arg, size_t task, unsigned thread)
     finish_block(j->g->k, s.out, s.ld_out, j->m, s.n, part->bias ? part->bias + n0 : NULL, part->gelu);
 }
 
-/* A gated pair is computed in the finer of what its two matrices would have. */
+/* A gated pair uses the more precise of the formats of its two matrices. */
 static product_type part_product(const gemm_context *g, const gemm_part *p, size_t k)
 {
     product_type own = gemm_product_type(g, p->type, k), up = p->up ? gemm_product_type(g, p->up_type, k) : own;
     return own < up ? own : up;
 }
 
-/* Room in each thread's scratch for slices, and for normalised rows or a block of the second factor. */
+/* Reserves each thread's scratch for slices, and for normalized rows or a block of the second factor. */
 static qasr_status reserve_scratch(gemm_context *g, gemm_job *j, size_t n, qasr_error *err)
 {
     bool gated = false;
@@ -525,7 +525,7 @@ static qasr_status reserve_scratch(gemm_context *g, gemm_job *j, size_t n, qasr_
     return reserve_per_thread(g, j->own_floats + (normed > block ? normed : block), err);
 }
 
-/* Parts that want the same kind of product. */
+/* Runs the parts that use this format. */
 static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const gemm_part *parts, size_t n_parts,
                                   product_type product, qasr_error *err)
 {
@@ -535,7 +535,7 @@ static qasr_status gemm_run_parts(gemm_context *g, const gemm_input *in, const g
     };
     if (product != PRODUCT_INT8)
         j.t = tile_kernels(g->k, product);
-    j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 where there is no such tile: no part wants it then */
+    j.mr = j.t ? j.t->mr : g->k->gemm_int8.mr; /* 0 without such a tile; then no part uses it */
     j.nr = j.t ? j.t->nr : g->k->gemm_int8.nr;
     size_t n = 0;
     for (size_t p = 0; p < n_parts; p++)
@@ -566,7 +566,7 @@ qasr_status gemm_run(gemm_context *g, const gemm_input *in, const gemm_part *par
 
 /* ---- convolution --------------------------------------------------------------------------------- */
 
-/* With few channels all nine kernel positions make one slice, else each is its own. */
+/* With few channels all nine kernel positions form one slice, else each forms one. */
 static size_t conv_taps_per_slice(size_t c_in) { return c_in < 32 ? 9 : 1; }
 
 static product_type packed_product(quant_type packed) { return packed == QUANT_BF16 ? PRODUCT_BF16 : PRODUCT_F32; }
@@ -644,13 +644,13 @@ typedef struct conv_job {
 static const float *conv_tap(const conv_job *j, size_t p, size_t uv)
 {
     size_t x = p % j->w_out, y = p / j->w_out % j->h_out, image = p / (j->w_out * j->h_out);
-    size_t iy = 2 * y + uv / 3, ix = 2 * x + uv % 3; /* + 1: the padding */
+    size_t iy = 2 * y + uv / 3, ix = 2 * x + uv % 3; /* includes the padding of 1 */
     if (iy == 0 || ix == 0 || iy > j->height || ix > j->width)
         return NULL;
     return j->in + ((image * j->height + iy - 1) * j->width + ix - 1) * j->c_in;
 }
 
-/* Gathers kernel positions [uv, uv + n_uv) of rows output positions from p: [rows][n_uv * c_in]. */
+/* Gathers kernel positions [uv, uv + n_uv) of output positions [p, p + n_rows): rows [n_rows][n_uv * c_in]. */
 static void conv_gather(const conv_job *j, float *rows, size_t p, size_t n_rows, size_t uv, size_t n_uv)
 {
     for (size_t r = 0; r < n_rows; r++)

@@ -1,6 +1,6 @@
-/* A number of threads in, the machine's limits out: how fast they read memory that no cache holds, and how many
- * operations the register tiles of the kernel table do while their panels stay in the near caches. Each figure
- * is the best of a few passes, as a limit is what nothing disturbed. */
+/* Measures how fast a number of threads read memory that is in no cache, and the rate of the register tiles of the
+ * kernel table while their panels stay in the L1 and L2 caches. Each result is the best of a few passes, the one with
+ * the least disturbance. */
 #include "device/cpu/limits.h"
 
 #include <string.h>
@@ -15,12 +15,12 @@
 enum {
     PASSES = 5,
     CACHES_READ =
-        3, /* a buffer of so many last caches leaves next to nothing of the pass before: 8 give the same rate */
+        3, /* last-level caches per buffer: almost nothing of the previous pass is left; 8 give the same rate */
     READ_TASK_BYTES = 2 << 20, /* also the size of a huge page */
     PREFETCH_WORDS = 1024 / 8,
-    TILE_STEPS = 256, /* panels of 36 KiB and less */
+    TILE_STEPS = 256, /* panels of at most 36 KiB */
     INT8_BLOCKS = TILE_STEPS * 4 / QK,
-    TILE_TASKS_PER_THREAD = 8 /* threads that are held up for a while leave tasks to the others */
+    TILE_TASKS_PER_THREAD = 8 /* several, so that other threads take over the tasks of a delayed one */
 };
 static const size_t read_min_bytes = (size_t)1 << 30;
 static const double tile_pass_s = 0.03;
@@ -29,7 +29,7 @@ static const double tile_pass_s = 0.03;
 
 typedef struct read_job {
     uint64_t *data;
-    uint64_t *sums; /* [threads][8], one cache line each: the results that keep the loads in the program */
+    uint64_t *sums; /* [threads][8], one cache line each: results, so that the compiler keeps the loads */
 } read_job;
 
 static void fill_task(void *arg, size_t task, unsigned thread)
@@ -54,7 +54,7 @@ static void read_task(void *arg, size_t task, unsigned thread)
         j->sums[thread * 8 + l] += sum[l];
 }
 
-/* At least 1 GiB and CACHES_READ last caches, but at most a quarter of the memory there is. */
+/* At least 1 GiB and CACHES_READ last-level caches, but at most a quarter of the memory. */
 static size_t read_buffer_bytes(void)
 {
     size_t bytes = read_min_bytes;
@@ -83,7 +83,7 @@ static qasr_status measure_reading(double *gb_s, pool *p, qasr_error *err)
     }
     job.data = (uint64_t *)size_round_up((uintptr_t)block, READ_TASK_BYTES);
 #if defined(MADV_HUGEPAGE)
-    madvise(job.data, bytes, MADV_HUGEPAGE); /* a wish */
+    madvise(job.data, bytes, MADV_HUGEPAGE); /* a hint; failure does not matter */
 #endif
     pool_run(p, fill_task, &job, n_tasks);
     *gb_s = 0;
@@ -101,7 +101,7 @@ static qasr_status measure_reading(double *gb_s, pool *p, qasr_error *err)
 /* ---- register tiles ----------------------------------------------------------------------------- */
 
 typedef struct tile_job {
-    const gemm_kernels *g; /* one of the two */
+    const gemm_kernels *g; /* g or int8, the other is NULL */
     const gemm_int8_kernels *int8;
     unsigned mr, nr;
     float *memory; /* [threads][thread_floats]: b, a, c */
@@ -133,7 +133,7 @@ static double tile_pass(const tile_job *j, pool *p)
     return clock_now_s() - t0;
 }
 
-/* elements: multiply-adds per cell and step. */
+/* elements: multiply-adds per pair of cells. */
 static double tile_gop_s(tile_job *j, pool *p, unsigned elements)
 {
     double seconds, best = 0;
@@ -149,14 +149,14 @@ static double tile_gop_s(tile_job *j, pool *p, unsigned elements)
     return best;
 }
 
-/* elements of a cell: 1 float32, 2 bfloat16, 4 bytes. */
+/* elements of a cell: 1 (float32), 2 (bfloat16) or 4 (bytes). */
 static qasr_status measure_tile(double *gop_s, tile_job job, unsigned elements, pool *p, qasr_error *err)
 {
     job.thread_floats =
         size_round_up(b_floats * job.nr + a_floats * job.mr + job.nr * job.mr, MEM_ALIGN / sizeof(float));
     size_t n = pool_threads(p) * job.thread_floats;
     TRY(MEM_ALLOC(&job.memory, n, err));
-    /* 0.0005 as a float32 and as each of two bfloat16, 0 and 58 as bytes: sums stay finite */
+    /* 0.0005 as float32 and as each of two bfloat16, 0 and 58 as bytes: sums stay finite */
     static const uint32_t small = 0x3A003A00;
     for (size_t i = 0; i < n; i++)
         memcpy(&job.memory[i], &small, sizeof small);

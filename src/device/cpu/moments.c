@@ -1,7 +1,6 @@
-/* See moments.h. Products are those of a matrix x, turned, with another one, y: columns of x are packed into panels of
- * one kind, those of y into panels of the other, and the register tile of products runs over the blocks that are asked
- * for: those that touch the triangle where y is x, else all. A block is summed beside its place and then added, since
- * rows of a triangle have no common stride. */
+/* See moments.h. Computes x^T y: columns of x are packed into panels of one kind, columns of y into panels of the
+ * other, and the register tile runs over the required blocks: those that touch the triangle if y is x, else all. A
+ * block is summed in scratch and then added, since the rows of a triangle have no common stride. */
 #include "device/cpu/moments.h"
 
 #include <stdbool.h>
@@ -10,7 +9,7 @@
 
 enum {
     SQUARE_COLS = 256, /* columns of one task */
-    BLOCK = 64         /* rows and columns of the sums in one task, at least; whole panels */
+    BLOCK = 64         /* least rows and columns of sums in one task; rounded up to whole panels */
 };
 
 void moments_context_free(moments_context *s)
@@ -48,23 +47,23 @@ void moments_add_squares(moments_context *s, float *sums, const float *x, size_t
     pool_run(s->pool, squares_task, &j, (n + SQUARE_COLS - 1) / SQUARE_COLS);
 }
 
-/* ---- products of two ------------------------------------------------------------------------------ */
+/* ---- pairwise products ---------------------------------------------------------------------------- */
 
 typedef struct products_job {
     moments_context *s;
     const gemm_kernels *t;
     float *sums;
-    bool is_triangle; /* the lower half only, row after row */
+    bool is_triangle; /* lower triangle only, row by row */
     const float *x, *y;
     size_t ld_x, ld_y, m, n;
-    size_t steps; /* m, made even: panels of b stay aligned */
+    size_t steps; /* m rounded up to even, so that panels of b stay aligned */
     size_t n_panels_b;
     float *panels_b, *panels_a;
     size_t block_rows, block_cols, n_block_cols;
 } products_job;
 
-/* Columns [c0, c0 + n) of x, or of y, as rows of steps. */
-static void rope(const products_job *j, float *rows, const float *x, size_t ld, size_t c0, size_t n)
+/* Transposes columns [c0, c0 + n) of x or y to rows of steps. */
+static void transpose(const products_job *j, float *rows, const float *x, size_t ld, size_t c0, size_t n)
 {
     for (size_t r = 0; r < j->m; r++)
         for (size_t c = 0; c < n; c++)
@@ -73,7 +72,7 @@ static void rope(const products_job *j, float *rows, const float *x, size_t ld, 
         rows[c * j->steps + j->m] = 0;
 }
 
-/* One panel: first those of b, then those of a. */
+/* Packs one panel: tasks are first the panels of b, then those of a. */
 static void pack_task(void *arg, size_t task, unsigned thread)
 {
     const products_job *j = arg;
@@ -81,14 +80,14 @@ static void pack_task(void *arg, size_t task, unsigned thread)
     bool is_b = task < j->n_panels_b;
     size_t width = is_b ? j->t->nr : j->t->mr, c0 = (is_b ? task : task - j->n_panels_b) * width;
     size_t n = j->n - c0 < width ? j->n - c0 : width;
-    rope(j, rows, is_b ? j->y : j->x, is_b ? j->ld_y : j->ld_x, c0, n);
+    transpose(j, rows, is_b ? j->y : j->x, is_b ? j->ld_y : j->ld_x, c0, n);
     if (is_b)
         j->t->pack_b(j->panels_b + c0 * j->steps, rows, j->steps, (unsigned)n, j->steps);
     else
         j->t->pack_a(j->panels_a + c0 * j->steps, rows, j->steps, (unsigned)n, j->steps);
 }
 
-/* Adds the part of a block that is asked for. */
+/* Adds the required part of a block to the sums. */
 static void add_block(const products_job *j, const float *block, size_t i0, size_t n_rows, size_t j0, size_t n_cols)
 {
     for (size_t i = i0; i < i0 + n_rows; i++) {

@@ -1,4 +1,4 @@
-/* Sums over rows of what the rows' elements are multiplied with each other: squares, and all products of two. */
+/* Second moments: sums over rows of the squares and of all pairwise products of their elements. */
 #ifndef QASR_DEVICE_CPU_MOMENTS_H
 #define QASR_DEVICE_CPU_MOMENTS_H
 
@@ -6,11 +6,11 @@
 #include "base/pool.h"
 #include "kernels/kernels.h"
 
-/* Scratch memory; grows on demand and stays. Zeroed at first. */
+/* Scratch memory; grows on demand and is kept. Initialize with k, pool and zeros. */
 typedef struct moments_context {
     const kernels *k;
     pool *pool;
-    float *panels; /* of the rows, turned */
+    float *panels; /* of the transposed rows */
     size_t panel_floats;
     float *per_thread; /* [threads][thread_floats] */
     size_t thread_floats;
@@ -22,7 +22,7 @@ void moments_context_free(moments_context *s);
 void moments_add_squares(moments_context *s, float *sums, const float *x, size_t ld_x, size_t m, size_t n);
 
 /* triangle[i (i + 1) / 2 + j] += sum over rows of x[r][i] x[r][j] for j <= i. Summed in float32 from row 0 up, then
- * added: results do not depend on threads, but on how rows are split into calls. Error: NOMEM. */
+ * added: results do not depend on threads, but do depend on how rows are split into calls. Error: NOMEM. */
 qasr_status moments_add_products(moments_context *s, float *triangle, const float *x, size_t ld_x, size_t m, size_t n,
                                  qasr_error *err);
 /* square[i n + j] += sum over rows of x[r][i] y[r][j]: the same for two matrices [m, n], all i and j. */

@@ -1,6 +1,5 @@
-/* A device of ggml: operations are recorded, and when the recording ends a graph for it is looked up, or built
- * (ggml_graph.c), and run. The same recording comes for every token of an answer, so decoding builds one graph for
- * every 256 positions. */
+/* A ggml device: operations are recorded; when the recording ends, its graph is looked up or built (ggml_graph.c), and
+ * run. Every token of an answer repeats the same recording, so decoding builds one graph per 256 positions. */
 #include <math.h>
 #include <string.h>
 
@@ -29,11 +28,11 @@ typedef struct ggml_device {
     pool *pool;
     ggml_memory memory;
     graph_target target;
-    graph *graphs[MAX_GRAPHS]; /* the last one used first */
+    graph *graphs[MAX_GRAPHS]; /* most recently used first */
     size_t n_graphs;
     recording now;
     pending_scores scores;
-    device_mem *factors; /* of the angles, for head_dim and theta */
+    device_mem *factors; /* divisors of the RoPE angles, for factors_dim and factors_theta */
     size_t factors_dim;
     double factors_theta;
     qasr_status status; /* first failure since begin */
@@ -65,7 +64,7 @@ static void to_front(ggml_device *g, size_t i)
     g->graphs[0] = found;
 }
 
-/* Leaves the graph of the recording in front. */
+/* Moves the graph of the recording to the front; builds it if necessary. */
 static qasr_status find_graph(ggml_device *g, qasr_error *err)
 {
     for (size_t i = 0; i < g->n_graphs; i++)
@@ -78,7 +77,7 @@ static qasr_status find_graph(ggml_device *g, qasr_error *err)
     if (g->n_graphs == MAX_GRAPHS)
         drop_graph(g, MAX_GRAPHS - 1);
     qasr_status status = graph_build(&built, &g->target, &g->now, &moved, err);
-    while (g->n_graphs && (moved || status != QASR_OK)) /* after a failure nobody knows where the temporaries are */
+    while (g->n_graphs && (moved || status != QASR_OK)) /* after a failure the temporaries may have moved too */
         drop_graph(g, g->n_graphs - 1);
     TRY(status);
     g->graphs[g->n_graphs++] = built;
@@ -100,7 +99,7 @@ static qasr_status ggml_dev_end(device *d, qasr_error *err)
 {
     ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK && g->now.status != QASR_OK)
-        g->status = error_set(&g->error, g->now.status, "no memory to record %zu operations", g->now.n_ops);
+        g->status = error_set(&g->error, g->now.status, "out of memory after recording %zu operations", g->now.n_ops);
     if (g->status == QASR_OK && g->now.n_ops) {
         g->status = find_graph(g, &g->error);
         if (g->status == QASR_OK)
@@ -196,7 +195,7 @@ static void ggml_dev_linear(device *d, const dmat *x, const row_norm *norm, cons
     }
 }
 
-/* Back ends choose it themselves. */
+/* Back ends choose the format themselves. */
 static product_type ggml_dev_product_type(device *d, quant_type type, size_t k) { return PRODUCT_F32; }
 
 static void ggml_dev_rms_norm(device *d, const dmat *out, const dmat *x, const dmat *w, float eps)
@@ -230,7 +229,7 @@ static dmat ggml_dev_conv_packed(device *d, quant_type type, size_t c_out, size_
     return dmat_make(NULL, 0, QUANT_F32, 1, 9 * c_in * c_out);
 }
 
-/* At once: what it needs is in the file. */
+/* Runs at once, as it reads from the file. */
 static void ggml_dev_conv_pack(device *d, const dmat *packed, const dmat *w, size_t c_in)
 {
     ggml_device *g = ggml_dev(d);
@@ -284,7 +283,7 @@ static void ggml_dev_attention_windows(device *d, const dmat *out, const dmat *q
     record_number(r, window);
 }
 
-/* Which slot a row has is known now, and part of the graph. */
+/* The slots of rows are known when recording and are part of the graph. */
 static void record_caches(recording *r, const kv_view *kv)
 {
     const dmat *slot = &kv->slot;
@@ -296,7 +295,7 @@ static void record_caches(recording *r, const kv_view *kv)
     }
 }
 
-/* theta^(2i / head_dim) for pair i, in memory of the device. */
+/* theta^(2i / head_dim) for each pair i, in device memory. */
 static dmat rope_factors(ggml_device *g, size_t head_dim, double theta)
 {
     dmat m = dmat_make(g->factors, 0, QUANT_F32, 1, head_dim / 2);
@@ -361,7 +360,7 @@ static void ggml_dev_argmax(device *d, const dmat *ids, const dmat *x)
     record_view(r, x);
 }
 
-/* Scores are the host's business: the logits come there when the graph has run. */
+/* The host computes scores after the graph has run. */
 static void ggml_dev_token_scores(device *d, const dmat *out, const dmat *x, const dmat *ids)
 {
     ggml_device *g = ggml_dev(d);
@@ -399,7 +398,7 @@ static void refuse_statistics(device *d)
     ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK)
         g->status = error_set(&g->error, QASR_E_UNSUPPORTED,
-                              "device '%s' has no statistics of activations: use '--device cpu'", d->name);
+                              "device '%s' does not support activation statistics: use '--device cpu'", d->name);
 }
 
 static void ggml_dev_add_squares(device *d, const dmat *sums, const dmat *x) { refuse_statistics(d); }
@@ -465,7 +464,7 @@ static const device_ops ggml_ops = {
     .memory = ggml_dev_memory,
 };
 
-/* ggml's own CPU uses half of all processors unless told. */
+/* By default ggml's own CPU back end uses half of all processors. */
 static void set_threads(const graph_target *t, unsigned n)
 {
     ggml_backend_set_n_threads_t set = (ggml_backend_set_n_threads_t)ggml_backend_reg_get_proc_address(
@@ -481,12 +480,12 @@ static qasr_status start(ggml_device *g, unsigned n_threads, qasr_error *err)
     t->backend = ggml_backend_dev_init(t->device, NULL);
     if (!t->backend)
         return error_set(err, QASR_E_DEVICE,
-                         "device '%s' (%s) does not start: is its driver installed, and is it free?", g->base.name,
+                         "cannot start device '%s' (%s): is its driver installed, and is it in use?", g->base.name,
                          ggml_backend_dev_description(t->device));
     set_threads(t, pool_threads(g->pool));
     t->temporaries = ggml_gallocr_new(ggml_backend_dev_buffer_type(t->device));
     if (!t->temporaries)
-        return error_set(err, QASR_E_NOMEM, "no memory for device '%s'", g->base.name);
+        return error_set(err, QASR_E_NOMEM, "out of memory while starting device '%s'", g->base.name);
     return QASR_OK;
 }
 

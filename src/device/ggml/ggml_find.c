@@ -1,4 +1,4 @@
-/* Loads ggml's back ends, once for the process, and finds devices by name. */
+/* Loads ggml's back ends, once per process, and finds devices by name. */
 #include "device/ggml/ggml_find.h"
 
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 /* ---- loading ----------------------------------------------------------------------------------------- */
 
-/* Lines come in parts. Errors of back ends are logged for debugging only: the function that fails reports them. */
+/* ggml logs lines in parts. Errors are logged at debug level only, since the failing function reports them. */
 static void forward_log(enum ggml_log_level level, const char *text, void *user)
 {
     static _Thread_local char line[512];
@@ -48,11 +48,11 @@ static void load_once(void)
 
 const char *ggml_device_version(void) { return ggml_version(); }
 
-/* ---- what there is ----------------------------------------------------------------------------------- */
+/* ---- devices ----------------------------------------------------------------------------------------- */
 
 static const char *backend_name(ggml_backend_dev_t d) { return ggml_backend_reg_name(ggml_backend_dev_backend_reg(d)); }
 
-/* Accelerators (BLAS) do a few operations only, and beside ggml's CPU. */
+/* Accelerators (BLAS) support only a few operations and need ggml's CPU back end. */
 static bool works_alone(ggml_backend_dev_t d)
 {
     enum ggml_backend_dev_type type = ggml_backend_dev_type(d);
@@ -100,7 +100,7 @@ bool find_list(device_info *out, size_t index)
 
 /* ---- names ------------------------------------------------------------------------------------------- */
 
-/* Names of back ends for each name that users give. */
+/* User-visible names of back ends, and ggml's names for them. */
 static const struct {
     const char *name, *backend[2];
 } kinds[] = {
@@ -129,7 +129,7 @@ static qasr_status not_found(const char *name, qasr_error *err)
     for (size_t i = 0; i < ggml_backend_dev_count() && status == QASR_OK; i++)
         if (works_alone(ggml_backend_dev_get(i)))
             status = buf_printf(&list, NULL, ", %s", public_name(ggml_backend_dev_get(i)));
-    error_write(err, QASR_E_UNSUPPORTED, "device '%s' is not there; there are cpu%s", name, buf_str(&list));
+    error_write(err, QASR_E_UNSUPPORTED, "device '%s' not found; available: cpu%s", name, buf_str(&list));
     buf_free(&list);
     return QASR_E_UNSUPPORTED;
 }

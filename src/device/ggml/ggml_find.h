@@ -1,4 +1,4 @@
-/* The devices that ggml's back ends offer, and what users call them. */
+/* The devices of ggml's back ends, and their user-visible names. */
 #ifndef QASR_DEVICE_GGML_GGML_FIND_H
 #define QASR_DEVICE_GGML_GGML_FIND_H
 
@@ -8,7 +8,7 @@ struct ggml_backend_device;
 
 /* name as for device_open. Errors: UNSUPPORTED (no such device). */
 qasr_status find_device(struct ggml_backend_device **out, const char *name, qasr_error *err);
-/* The i-th device that can do all operations by itself; false beyond the last. */
+/* The i-th device that supports all operations by itself; false beyond the last. */
 bool find_list(device_info *out, size_t i);
 void find_describe(device_info *out, struct ggml_backend_device *device);
 

@@ -1,7 +1,6 @@
-/* One function per operation of device.h, which appends its nodes to a graph. A node that is an operation's result lies
- * in the memory of the matrix it is for, so that the next operation finds it there as device.h says; those in between
- * share a buffer of temporaries. ggml's dimensions begin with the fastest: a matrix [rows, cols] is a tensor {cols,
- * rows}. */
+/* One function per operation of device.h, which appends its nodes to a graph. The result node of an operation is placed
+ * in the memory of its output matrix, where the next operation expects it; intermediate nodes share a buffer of
+ * temporaries. ggml lists the fastest dimension first: a matrix [rows, cols] is a tensor {cols, rows}. */
 #include "device/ggml/ggml_graph.h"
 
 #include <math.h>
@@ -20,15 +19,14 @@ typedef struct ggml_tensor tensor;
 /* A tensor that the host fills before each run. */
 typedef struct fill {
     tensor *t;
-    view ints, table; /* a mask: positions, and no table; rows of an embedding: ids and table */
+    view ints, table; /* mask: positions, without table; embedding rows: ids and table */
 } fill;
 
-/* Rows of which the largest element is wanted, each in parts that are looked at side by side; the host compares the
- * winners. */
+/* An argmax of rows. Each row is split into parts that are searched in parallel; the host compares the winners. */
 typedef struct choice {
-    tensor *best;  /* [parts * rows], index in the part */
-    tensor *found; /* F32: the elements there (if there are several parts), then a number for each part: 0 if all are
-                      finite */
+    tensor *best;  /* [parts * rows], index within the part */
+    tensor *found; /* F32: the elements there (if there are several parts), then a number per part: 0 if all elements
+                      are finite */
     view ids;
     size_t parts, part;
 } choice;
@@ -54,7 +52,7 @@ typedef struct builder {
 
 /* ---- tensors ----------------------------------------------------------------------------------------- */
 
-/* 32-bit and 16-bit accumulators are both there on some back ends; names have changed. */
+/* Some back ends have both 32-bit and 16-bit accumulators. The names of the functions depend on the ggml version. */
 static void accumulate_in_f32(tensor *t)
 {
 #ifdef HAVE_GGML_PREC_SET_ACC
@@ -73,8 +71,8 @@ static size_t row_bytes(const view *v) { return dmat_row_bytes(v->type, v->cols)
 
 static void append(builder *b, tensor *t) { ggml_build_forward_expand(b->g->nodes, t); }
 
-/* Makes t lie in v's memory, from byte skip on. The block is made part of the graph, as ggml counts what is to be
- * looked up. */
+/* Places t in v's memory, from byte skip on. The block is added to the graph because ggml counts the users of its
+ * nodes. */
 static void lie_in(builder *b, tensor *t, const view *v, size_t skip)
 {
     append(b, v->mem->whole);
@@ -83,7 +81,7 @@ static void lie_in(builder *b, tensor *t, const view *v, size_t skip)
     ggml_backend_view_init(t);
 }
 
-/* v's memory from byte skip on, with any dimensions; nb[0] is the type's. */
+/* v's memory from byte skip on, with any dimensions; nb[0] follows from the type. */
 static tensor *leaf(builder *b, const view *v, size_t skip, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3,
                     size_t nb1, size_t nb2, size_t nb3)
 {
@@ -111,7 +109,7 @@ static tensor *heads_of(builder *b, const view *v, size_t head_dim, size_t first
                 v->stride, n * v->stride);
 }
 
-/* The operation's result t, of any shape with the elements of v in order, becomes v. */
+/* Stores the operation's result t in v. t may have any shape with the elements of v in order. */
 static void put(builder *b, const view *v, tensor *t)
 {
     assert(ggml_is_contiguous(t) && ggml_nbytes(t) == v->rows * row_bytes(v) && !t->view_src && t->type == type_of(v));
@@ -140,7 +138,7 @@ static void build_copy(builder *b, const view *v, size_t n_views, const uint64_t
     append(b, ggml_cpy(b->c, matrix(b, &v[1]), matrix(b, &v[0])));
 }
 
-/* Some back ends cannot look up rows of some types: then the host does it, which has the file. */
+/* Some back ends cannot look up rows of some types. Then the host does it from the file. */
 static void build_embed(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *out = &v[0], *table = &v[1], *ids = &v[2];
@@ -171,7 +169,7 @@ static void build_layer_norm(builder *b, const view *v, size_t n_views, const ui
     put(b, &v[0], normed(b, matrix(b, &v[1]), &v[2], &v[3], record_to_float(n[0])));
 }
 
-/* Rows [first, first + n) of x, n up to a multiple of table.rows. */
+/* Adds rows [0, period) of table to each of times consecutive groups of period rows of x, from row first on. */
 static void add_table(builder *b, const view *x, const view *table, size_t first, size_t period, size_t times)
 {
     size_t cols = x->cols, once = period * x->stride;
@@ -201,7 +199,7 @@ static tensor *product(builder *b, const view *w, tensor *x)
     return t;
 }
 
-/* v: x, norm w, norm b, then out, w, bias, up of each part; n: eps, then activation and accumulate of each. */
+/* v: x, norm w, norm b, then out, w, bias, up of each part; n: eps, then activation and accumulate of each part. */
 static void build_linear(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     tensor *x = matrix(b, &v[0]);
@@ -223,9 +221,9 @@ static void build_linear(builder *b, const view *v, size_t n_views, const uint64
     }
 }
 
-/* Back ends look at a row with one group of threads: at the 151,936 logits of a token that took a fifth of its time. A
- * part has at least as many columns as a group has threads: of elements that are all minus infinity the index may be
- * any thread's. */
+/* Back ends search a row with one thread group: for the 151,936 logits of a token that took a fifth of its time. A part
+ * must have at least as many columns as a group has threads, because if all elements are minus infinity, the index may
+ * be that of any thread. */
 static size_t parts_of(size_t cols)
 {
     enum { MAX_PARTS = 256, MIN_COLUMNS = 256 };
@@ -248,7 +246,7 @@ static tensor *rows_of_parts(builder *b, const view *x, size_t parts)
     return leaf(b, x, 0, (int64_t)part, (int64_t)all, 1, 1, bytes, bytes * all, bytes * all);
 }
 
-/* Arg max gives anything for a part with an element that is not finite. */
+/* ggml's argmax is undefined for a part with an element that is not finite, so these are detected separately. */
 static void build_argmax(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     graph *g = b->g;
@@ -276,8 +274,7 @@ static void build_argmax(builder *b, const view *v, size_t n_views, const uint64
 
 /* ---- convolution ------------------------------------------------------------------------------------- */
 
-/* Every pixel's patch becomes a row: the order inside is that of the file's weights, and the product has the channels
- * last again. */
+/* Each pixel's patch becomes a row, in the order of the weights in the file; the product is channels-last again. */
 static void build_conv(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *out = &v[0], *x = &v[1], *packed = &v[2], *bias = &v[3];
@@ -304,8 +301,8 @@ static void build_conv_to_rows(builder *b, const view *v, size_t n_views, const 
 
 /* ---- attention --------------------------------------------------------------------------------------- */
 
-/* Quantized keys or values {hd, n_kv, kv heads, many} as float32. Not all back ends multiply or convert a part of each
- * head rightly, though they say that they do: so the whole cache is converted. */
+/* Quantized keys or values {hd, n_kv, kv heads, many} as float32. Some back ends multiply or convert a part of each
+ * head incorrectly although they claim to support it, so the whole cache is converted. */
 static tensor *widened(builder *b, const tensor *v)
 {
     tensor *all = ggml_new_tensor_4d(b->c, v->type, v->ne[0], (int64_t)(v->nb[2] / v->nb[1]), v->ne[2], v->ne[3]);
@@ -317,7 +314,7 @@ static tensor *widened(builder *b, const tensor *v)
     return ggml_view_4d(b->c, wide, v->ne[0], v->ne[1], v->ne[2], v->ne[3], wide->nb[1], wide->nb[2], wide->nb[3], 0);
 }
 
-/* softmax(scale q k^T + mask) v from single operations: the scores are in memory. */
+/* softmax(scale q k^T + mask) v as separate operations, with the scores in memory. */
 static tensor *compose_attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale)
 {
     k = ggml_is_quantized(k->type) ? widened(b, k) : k;
@@ -329,8 +326,8 @@ static tensor *compose_attention(builder *b, tensor *q, tensor *k, tensor *v, te
     return ggml_cont(b->c, ggml_permute(b->c, y, 0, 2, 1, 3));
 }
 
-/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. Keys and values of 32 bits
- * pass as 16 if the back end wants that. */
+/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. float32 keys and values are
+ * converted to float16 if the back end requires that and precision allows it. */
 static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale)
 {
     for (int half = 0; half < 2; half++) {
@@ -386,10 +383,10 @@ static tensor *rotated(builder *b, tensor *x, const view *norm, tensor *pos, ten
     return ggml_rope_ext(b->c, x, pos, factors, (int)x->ne[0], GGML_ROPE_TYPE_NEOX, 0, 1, 1, 0, 1, 0, 0);
 }
 
-/* Caches that one operation can take: of the same size, in one block, equally far from each other. */
+/* Caches that one operation can process: of the same size and equally spaced in one block. */
 typedef struct cache_run {
-    const view *caches; /* of keys and values in turns */
-    size_t n, distance; /* bytes; any number if n is 1 */
+    const view *caches; /* keys and values alternate */
+    size_t n, distance; /* distance in bytes; irrelevant if n is 1 */
     size_t kv_heads, capacity;
 } cache_run;
 
@@ -399,7 +396,7 @@ static bool follows(const view *cache, const view *one_before, size_t distance)
            cache->offset - one_before->offset == distance;
 }
 
-/* The longest one at the beginning of n_left pairs. */
+/* The longest run at the beginning of n_left pairs. */
 static cache_run run_of(builder *b, const view *caches, size_t n_left, size_t kv_heads)
 {
     cache_run r = { caches, 1, 0, kv_heads, caches->rows / kv_heads };
@@ -413,7 +410,7 @@ static cache_run run_of(builder *b, const view *caches, size_t n_left, size_t kv
     return r;
 }
 
-/* Every kv head's rows of the caches of a run, of keys (which 0) or values (1): {hd, n_kv, kv heads, n}. */
+/* The keys (which = 0) or values (1) of a run of caches: {hd, n_kv, kv heads, n}. */
 static tensor *caches_of(builder *b, const cache_run *r, int which, size_t n_kv)
 {
     const view *cache = &r->caches[which];
@@ -429,7 +426,7 @@ static tensor *positions(builder *b, const view *pos, size_t first, size_t n, si
     return leaf(b, pos, first * sizeof(int32_t), (int64_t)n, 1, (int64_t)times, 1, once, once, once * times);
 }
 
-/* Rows of x {hd, kv heads, rows} from first on, each of them for every cache of the run. */
+/* Writes rows of x {hd, kv heads, rows} to the caches of a run, from row first on: each rows per cache. */
 static void store(builder *b, const cache_run *r, int which, tensor *x, size_t first, size_t each, tensor *rows)
 {
     tensor *part = ggml_view_4d(b->c, x, x->ne[0], (int64_t)each, x->ne[1], (int64_t)r->n, x->nb[2], x->nb[1],
@@ -437,7 +434,8 @@ static void store(builder *b, const cache_run *r, int which, tensor *x, size_t f
     append(b, ggml_set_rows(b->c, caches_of(b, r, which, r->capacity), part, rows));
 }
 
-/* v: q, k, v, norms of q and k, pos, factors, then caches of keys and values: of all rows, or of each; n: eps. */
+/* v: q, k, v, norms of q and k, pos, factors, then key and value cache: one pair for all rows or one per row; n: eps.
+ */
 static void build_rope_and_cache(builder *b, const view *v, size_t n_views, const uint64_t *n)
 {
     const view *q = &v[0], *k = &v[1], *values = &v[2], *pos = &v[5], *caches = &v[7];
@@ -455,7 +453,7 @@ static void build_rope_and_cache(builder *b, const view *v, size_t n_views, cons
     }
 }
 
-/* 0 where key j is at most at the row's position, else minus infinity; one for all layers. */
+/* The mask: 0 if key j is not after the row's position, else minus infinity. All layers share it. */
 static tensor *mask_for(builder *b, view pos, size_t n_kv)
 {
     graph *g = b->g;
@@ -517,7 +515,7 @@ static void (*const build[OP_KINDS])(builder *b, const view *v, size_t n_views, 
     [OP_ARGMAX] = build_argmax,
 };
 
-/* No operation makes more tensors than this, nor more inputs than it has views. */
+/* No operation creates more tensors than this, or more inputs than it has views. */
 static size_t tensors_at_most(const recording *r) { return 24 * r->n_ops + 16 * r->n_views; }
 
 static qasr_status check_support(const graph *g, const graph_target *t, qasr_error *err)
@@ -542,7 +540,7 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     g->context = ggml_init(
         (struct ggml_init_params){ n * ggml_tensor_overhead() + ggml_graph_overhead_custom(n, false), NULL, true });
     if (!g->context)
-        return error_set(err, QASR_E_NOMEM, "no memory for a graph of %zu operations", r->n_ops);
+        return error_set(err, QASR_E_NOMEM, "out of memory for a graph of %zu operations", r->n_ops);
     g->nodes = ggml_new_graph_custom(g->context, n, false);
     builder b = { t, g, g->context, QASR_OK, err };
     for (size_t i = 0, v = 0, k = 0; i < r->n_ops; i++) {
@@ -631,7 +629,7 @@ static void fill_inputs(graph *g)
     }
 }
 
-/* The first of the largest; -1 if not all of the row is finite. */
+/* Index of the largest element, the first on ties; -1 if an element of the row is not finite. */
 static int32_t winner(const choice *c, const int32_t *best, const float *values, const float *sums)
 {
     size_t first = 0;

@@ -26,8 +26,8 @@ qasr_status memory_new_buffer(ggml_memory *m, ggml_backend_buffer_t *out, size_t
     ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(memory_buffer_type(m), bytes);
     if (!buffer)
         return error_set(err, QASR_E_NOMEM,
-                         "device '%s' has no %.1f MB of memory left: use a smaller batch, shorter segments, a smaller "
-                         "model or '--device cpu'",
+                         "device '%s' has less than %.1f MB of memory left: use a smaller batch, shorter segments, a "
+                         "smaller model or '--device cpu'",
                          ggml_backend_dev_name(m->device), (double)bytes / 1e6);
     *out = buffer;
     count(m, ggml_backend_buffer_get_size(buffer));
@@ -42,8 +42,8 @@ void memory_free_buffer(ggml_memory *m, ggml_backend_buffer_t buffer)
     ggml_backend_buffer_free(buffer);
 }
 
-/* Without a name ggml would write one into the tensor when it becomes part of a graph; several threads may do that with
- * a weight that they share. */
+/* The name is set here because ggml writes one into unnamed tensors when they are added to a graph. With a shared
+ * weight that would be a data race. */
 qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t cols, size_t rows, qasr_error *err)
 {
     device_mem *mem;
@@ -51,7 +51,7 @@ qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t
     mem->context = ggml_init((struct ggml_init_params){ ggml_tensor_overhead() + 64, NULL, true });
     if (!mem->context) {
         mem_free(mem);
-        return error_set(err, QASR_E_NOMEM, "no memory for a tensor");
+        return error_set(err, QASR_E_NOMEM, "out of memory for a tensor");
     }
     mem->whole = ggml_new_tensor_2d(mem->context, (enum ggml_type)type, (int64_t)cols, (int64_t)rows);
     ggml_set_name(mem->whole, "memory");
@@ -60,7 +60,7 @@ qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t
     return QASR_OK;
 }
 
-/* Cleared, as masked parts of a cache must be finite numbers: 0 times NaN is NaN. */
+/* Clears the memory, because masked parts of a cache must be finite: 0 times NaN is NaN. */
 qasr_status memory_alloc(ggml_memory *m, device_mem **out, size_t bytes, qasr_error *err)
 {
     device_mem *mem;
@@ -139,7 +139,7 @@ qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err)
     return QASR_OK;
 }
 
-/* Integers are only ever written from here. */
+/* Integers are read from the host copies: only memory_write writes them. */
 void memory_read(void *dst, const dmat *src)
 {
     size_t bytes = dmat_row_bytes(src->type, src->cols);

@@ -1,4 +1,4 @@
-/* Memory of a ggml device: blocks that matrices are views of. Weights (ggml_weights.h) are tensors of the same kind. */
+/* Memory of a ggml device: blocks, which matrices are views of. Weights (ggml_weights.h) use the same struct. */
 #ifndef QASR_DEVICE_GGML_GGML_MEMORY_H
 #define QASR_DEVICE_GGML_GGML_MEMORY_H
 
@@ -10,7 +10,7 @@ struct ggml_backend_buffer_type;
 struct ggml_context;
 struct ggml_tensor;
 
-/* Integers that were written last at an offset: ids and positions are needed on the host too, for masks. */
+/* Host copy of the integers last written at an offset: the host needs ids and positions too, for masks. */
 typedef struct host_ints {
     size_t offset, n, capacity;
     int32_t *values;
@@ -18,12 +18,12 @@ typedef struct host_ints {
 } host_ints;
 
 struct device_mem {
-    uint64_t id; /* never used twice */
+    uint64_t id; /* never reused */
     struct ggml_context *context;
-    struct ggml_tensor *whole;          /* the block as bytes; or the weight */
-    struct ggml_backend_buffer *buffer; /* of the block; NULL: a weight, which lies in another's */
+    struct ggml_tensor *whole;          /* the block as bytes, or the weight */
+    struct ggml_backend_buffer *buffer; /* of the block; NULL: a weight, which is in a shared buffer */
     host_ints *ints;
-    const void *stored; /* a weight as the file has it, [rows] of stored_type; NULL: a block */
+    const void *stored; /* the weight in the file, [rows] of stored_type; NULL: a block */
     quant_type stored_type;
     struct device_mem *next; /* in the list of the weights */
 };
@@ -37,11 +37,10 @@ qasr_status memory_alloc(ggml_memory *m, device_mem **out, size_t bytes, qasr_er
 void memory_free(ggml_memory *m, device_mem *mem);
 qasr_status memory_write(const dmat *dst, const void *src, qasr_error *err);
 void memory_read(void *dst, const dmat *src);
-/* The integers [n] that were last written at offset, NULL if none were. */
+/* The integers [n] last written at offset; NULL if there are none. */
 const int32_t *memory_ints(const device_mem *mem, size_t offset, size_t n);
 
-/* Building blocks of weights, too: a tensor of an enum ggml_type, without memory yet, and buffers, which are counted.
- */
+/* Also used for weights: a tensor of an enum ggml_type, without memory yet; and buffers, counted in m. */
 qasr_status memory_new_tensor(ggml_memory *m, device_mem **out, int type, size_t cols, size_t rows, qasr_error *err);
 qasr_status memory_new_buffer(ggml_memory *m, struct ggml_backend_buffer **out, size_t bytes, qasr_error *err);
 void memory_free_buffer(ggml_memory *m, struct ggml_backend_buffer *buffer); /* NULL is fine */

@@ -1,4 +1,4 @@
-/* The list is read each time it is asked for: graphs are built seldom. */
+/* Parses QASR_GGML_AVOID on each call, as graphs are rarely built. */
 #include "device/ggml/ggml_quirks.h"
 
 #include <stdlib.h>

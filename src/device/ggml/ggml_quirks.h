@@ -1,6 +1,5 @@
-/* The abilities of a back end, less those that the user excludes: QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 names
- * operations of ggml and types of weights, for drivers that have them and do them wrong, and for tests of what is done
- * instead. */
+/* The capabilities of a back end, minus those that the user excludes. QASR_GGML_AVOID=FLASH_ATTN_EXT,q4_0 lists ggml
+ * operations and weight types, for drivers that implement them incorrectly and for tests of the fallbacks. */
 #ifndef QASR_DEVICE_GGML_GGML_QUIRKS_H
 #define QASR_DEVICE_GGML_GGML_QUIRKS_H
 
@@ -9,8 +8,9 @@
 struct ggml_backend_device;
 struct ggml_tensor;
 
+/* True if QASR_GGML_AVOID contains the name, in upper or lower case. */
 bool quirks_word(const char *name);
-/* The operation that makes the tensor is one of the device, and not to be avoided. */
+/* True if the device supports the operation of the tensor and the user does not exclude it. */
 bool quirks_supports(struct ggml_backend_device *on, const struct ggml_tensor *op);
 
 #endif

@@ -1,4 +1,4 @@
-/* Recordings grow in three lists, which keep their memory from one recording to the next. */
+/* A recording has three growing lists, which keep their memory from one recording to the next. */
 #include "device/ggml/ggml_record.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "device/ggml/ggml_memory.h"
 
-/* Room for one more; false without memory. */
+/* Makes room for one more; false if out of memory. */
 static bool reserve(recording *r, void **list, size_t *room, size_t n, size_t size)
 {
     if (n < *room)
@@ -85,7 +85,7 @@ bool record_equal(const recording *a, const recording *b)
            memcmp(a->numbers, b->numbers, a->n_numbers * sizeof *a->numbers) == 0;
 }
 
-/* A copy of exactly the list's size. */
+/* A copy without spare capacity. */
 static qasr_status copy_list(void **to, size_t *room, const void *from, size_t n, size_t size, qasr_error *err)
 {
     TRY(mem_alloc(to, n, size, err));

@@ -1,4 +1,4 @@
-/* A sequence of operations as plain numbers: two sequences do the same if and only if their numbers are the same. */
+/* A sequence of operations as plain numbers: two sequences are the same if and only if their numbers are. */
 #ifndef QASR_DEVICE_GGML_GGML_RECORD_H
 #define QASR_DEVICE_GGML_GGML_RECORD_H
 
@@ -7,7 +7,7 @@
 /* A dmat without padding. */
 typedef struct view {
     device_mem *mem;
-    uint64_t id, offset, rows, cols, stride, type; /* id: of mem, whose address another may get */
+    uint64_t id, offset, rows, cols, stride, type; /* id: of mem, as addresses can be reused */
 } view;
 _Static_assert(sizeof(view) == sizeof(device_mem *) + 6 * sizeof(uint64_t), "padding would be compared");
 
@@ -37,12 +37,12 @@ typedef struct recording {
     uint64_t *numbers;
     size_t n_ops, n_views, n_numbers;
     size_t ops_room, views_room, numbers_room;
-    qasr_status status; /* NOMEM: something is missing */
+    qasr_status status; /* NOMEM: incomplete */
 } recording;
 
 void record_clear(recording *r); /* keeps the memory */
 void record_free(recording *r);
-/* An operation, then its views and numbers. m NULL or without mem: an absent matrix. */
+/* Record an operation, then its views and numbers. m NULL or without mem: an absent matrix. */
 void record_op(recording *r, op_kind kind);
 void record_view(recording *r, const dmat *m);
 void record_number(recording *r, uint64_t n);

@@ -1,5 +1,5 @@
-/* See ggml_weights.h. A weight is used where its file is mapped if the back end takes host memory (Metal, ggml's own
- * CPU); else it is copied, a few megabytes at a time, and the pages that were read are let go, so that the host never
+/* See ggml_weights.h. A weight is used in place in the mapped file if the back end accepts host memory (Metal, ggml's
+ * own CPU). Otherwise it is uploaded, a few megabytes at a time, and the pages read are released, so the host never
  * holds more than that. */
 #include "device/ggml/ggml_weights.h"
 
@@ -12,16 +12,16 @@
 #include "device/ggml/ggml_quirks.h"
 
 enum { UPLOAD_BYTES = 8 << 20, SLAB_BYTES = 64 << 20 };
-/* Recordings identify memory by its id, so the ids of weights and of a handle's own blocks must differ. */
+/* Recordings identify memory by id, so the ids of weights must differ from those of a handle's own blocks. */
 #define FIRST_ID ((uint64_t)1 << 63)
 
 struct mapped_file {
     const unsigned char *data;
-    ggml_backend_buffer_t buffer; /* NULL: the back end did not take it */
+    ggml_backend_buffer_t buffer; /* NULL: the back end did not accept it */
     mapped_file *next;
 };
 
-/* A buffer that weights are put into one after another. */
+/* A buffer that is filled with weights one after another. */
 struct weight_slab {
     ggml_backend_buffer_t buffer;
     size_t used, size;
@@ -36,7 +36,7 @@ bool weights_read_type(struct ggml_backend_device *on, quant_type type, size_t c
     if (!c)
         return false;
     bool reads = !quirks_word(quant_get(type)->name);
-    for (int64_t rows = 1; rows <= 64; rows += 63) { /* decoding and prompts may have kernels of their own */
+    for (int64_t rows = 1; rows <= 64; rows += 63) { /* back ends may have separate kernels for decoding and prefill */
         ggml_reset(c);
         struct ggml_tensor *w = ggml_new_tensor_2d(c, (enum ggml_type)memory_ggml_type(type), (int64_t)cols, 256);
         struct ggml_tensor *x = ggml_new_tensor_2d(c, GGML_TYPE_F32, (int64_t)cols, rows);
@@ -46,7 +46,7 @@ bool weights_read_type(struct ggml_backend_device *on, quant_type type, size_t c
     return reads;
 }
 
-/* The type that a weight gets on the device. */
+/* The type of a weight on the device. */
 static qasr_status choose_type(ggml_weights *w, quant_type *out, quant_type type, size_t cols, qasr_error *err)
 {
     const quant_type wanted[] = { type, QUANT_F16, QUANT_F32 };
@@ -54,19 +54,19 @@ static qasr_status choose_type(ggml_weights *w, quant_type *out, quant_type type
         if (!weights_read_type(w->memory.device, wanted[i], cols))
             continue;
         if (wanted[i] != type && !w->told[type])
-            log_info("device '%s' does not multiply weights of type %s: they become %s",
+            log_info("device '%s' does not support weights of type %s: converting them to %s",
                      ggml_backend_dev_name(w->memory.device), quant_get(type)->name, quant_get(wanted[i])->name);
         w->told[type] = true;
         *out = wanted[i];
         return QASR_OK;
     }
-    return error_set(err, QASR_E_UNSUPPORTED, "device '%s' multiplies neither %s nor f16 nor f32",
+    return error_set(err, QASR_E_UNSUPPORTED, "device '%s' does not support weights of type %s, f16 or f32",
                      ggml_backend_dev_name(w->memory.device), quant_get(type)->name);
 }
 
-/* ---- places ------------------------------------------------------------------------------------------ */
+/* ---- placement --------------------------------------------------------------------------------------- */
 
-/* The file as a buffer of the device, NULL if it cannot be one. */
+/* The file as a device buffer, NULL if the device cannot use it. */
 static ggml_backend_buffer_t map_file(ggml_weights *w, const file_map *file)
 {
     struct ggml_backend_dev_props props;
@@ -89,7 +89,7 @@ static ggml_backend_buffer_t map_file(ggml_weights *w, const file_map *file)
     return f->buffer;
 }
 
-/* True if the weight lies in the file now. */
+/* Uses the weight in place in the file; false if that is not possible. */
 static bool place_in_file(ggml_weights *w, device_mem *mem, const file_map *file, const void *data)
 {
     size_t offset = (size_t)((const unsigned char *)data - file->data);
@@ -236,7 +236,7 @@ qasr_status ggml_dev_weights_map(device_weights *weights, dmat *out, const file_
     TRY(choose_type(w, &to, type, cols, err));
     while (mem && !(mem->stored == data && mem->stored_type == type && ggml_nrows(mem->whole) == (int64_t)rows))
         mem = mem->next;
-    if (!mem) { /* else a head that is the embedding */
+    if (!mem) { /* else an output head tied to the embedding */
         TRY(memory_new_tensor(&w->memory, &mem, memory_ggml_type(to), cols, rows, err));
         mem->stored = data;
         mem->stored_type = type;

@@ -1,11 +1,10 @@
-/* A build without ggml: no devices but the CPU. */
+/* For builds without ggml: no devices except the CPU. */
 #include "device/ggml/ggml_device.h"
 
 static qasr_status open_none(device **out, const char *name, unsigned n_threads, device_precision precision,
                              qasr_error *err)
 {
-    return error_set(err, QASR_E_UNSUPPORTED,
-                     "device '%s' is not there; this program was built without ggml and has only cpu", name);
+    return error_set(err, QASR_E_UNSUPPORTED, "device '%s' not found; built without ggml, which leaves only cpu", name);
 }
 
 static bool list_none(device_info *out, size_t i) { return false; }
