@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Compare measurements from before a change with those after it.
+"""Compare measurements from before and after a change.
 
     compare.py BEFORE.json AFTER.json
     compare.py --before A.json B.json --after C.json D.json
 
-A file is a list as 'qasr bench --format json' writes it, or a list of kernels [{"name", "unit", "value"}, ...] with unit "ns",
-"GB/s" or "Gop/s". Of several values for one key, in one file or in several, the median counts; runs that take turns (before,
-after, before, after) tell more than a long run of each.
+A file is a list from 'qasr bench --format json', or a list of kernels [{"name", "unit", "value"}, ...] with unit "ns", "GB/s" or
+"Gop/s". If a key has several values, in one file or in several, the median counts. Alternating runs (before, after, before,
+after) are more reliable than one long run of each.
 
-The ratio is that of speeds: 2 is twice as fast (of memory: half of it), 0.5 half as fast. What changed by more than the
-threshold is marked. The limits of the machine that 'qasr bench' measures beside its runs are listed too, to tell a change of the
-program from one of the machine; they never fail. Exit status: 1 if a ratio is less than --fail-below, 2 if the files cannot be
-compared.
+Ratios are of speed: 2 is twice as fast (or half the memory), 0.5 half as fast. Changes of more than the threshold are marked. The
+machine limits that 'qasr bench' measures with its runs are listed too, to tell changes of the program from changes of the
+machine; they never cause a failure. Exit status: 1 if a ratio is less than --fail-below, 2 if the files cannot be compared.
 """
 import argparse
 import json
@@ -23,7 +22,7 @@ import sys
 LESS_IS_BETTER = {"s", "ms", "ns", "MB"}
 MORE_IS_BETTER = {"GB/s", "Gop/s", "tokens/s"}
 
-# What to take from an entry of qasr bench: its field, unit, and whether it is the program's (else the machine's).
+# Fields of an entry of qasr bench: path, unit, and whether it measures the program (else the machine).
 BENCH_FIELDS = [
     ("load_s", "s", True),
     ("encode_s", "s", True),
@@ -37,18 +36,18 @@ BENCH_FIELDS = [
     ("limits.bf16_gop_s", "Gop/s", False),
     ("limits.int8_gop_s", "Gop/s", False),
 ]
-# What makes entries different things; shown only where it differs. Without a batch there is one sequence.
+# Fields that identify an entry, shown only if they differ. The default batch is 1.
 BENCH_IDENTITY = [("variant", "{}"), ("batch", "batch {}"), ("threads", "{} threads"), ("cpu_level", "{}"), ("audio_s", "{:g} s"),
                   ("tokens", "{} tokens")]
 
 
 class Failure(Exception):
-    """The files cannot be compared; the message says why."""
+    """The files cannot be compared, for the reason in the message."""
 
 
 def number(value, where):
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise Failure(f"{where} is {json.dumps(value)}, expected a number from 0 on")
+        raise Failure(f"{where} is {json.dumps(value)}, expected a number of at least 0")
     return float(value)
 
 
@@ -59,10 +58,10 @@ def field(entry, path):
 
 
 def read_kernel(entry, where):
-    """Key -> value of a kernel's entry. A key is (name, what it was measured with, quantity, unit, is the program's)."""
+    """Key -> value of a kernel's entry. A key is (identity, quantity, unit, whether it measures the program)."""
     unit = entry.get("unit")
     if not isinstance(entry["name"], str) or unit not in LESS_IS_BETTER | MORE_IS_BETTER:
-        raise Failure(f"{where}: name {json.dumps(entry['name'])}, unit {json.dumps(unit)}, expected a text and one of "
+        raise Failure(f"{where}: name {json.dumps(entry['name'])}, unit {json.dumps(unit)}, expected a string and one of "
                       f"{', '.join(sorted(LESS_IS_BETTER | MORE_IS_BETTER))}")
     return {((entry["name"],), "", unit, True): number(entry.get("value"), f"{where}: value")}
 
@@ -71,7 +70,7 @@ def read_bench(entry, where):
     defaults = {"batch": 1}
     identity = tuple(entry.get(name, defaults.get(name)) for name, _ in BENCH_IDENTITY)
     if not isinstance(entry["variant"], str) or any(isinstance(part, (list, dict)) for part in identity):
-        raise Failure(f"{where}: not what 'qasr bench' writes")
+        raise Failure(f"{where}: not an entry of 'qasr bench'")
     values = {}
     for path, unit, ours in BENCH_FIELDS:
         value = field(entry, path)
@@ -94,7 +93,7 @@ def read_files(paths):
         for i, entry in enumerate(entries):
             where = f"'{path}', entry {i}"
             if not isinstance(entry, dict) or not ("variant" in entry or "name" in entry):
-                raise Failure(f"{where}: neither an entry of 'qasr bench' nor of a kernel")
+                raise Failure(f"{where}: not an entry of 'qasr bench' or of a kernel")
             values = read_bench(entry, where) if "variant" in entry else read_kernel(entry, where)
             for key, value in values.items():
                 found.setdefault(key, []).append(value)
@@ -106,7 +105,7 @@ def read_files(paths):
 
 
 def shorten(identities):
-    """Identity -> text, without what is the same for all; and what that is."""
+    """Identity -> text with the fields that differ; and a text with the fields that are the same for all."""
     full = [i for i in identities if len(i) == len(BENCH_IDENTITY)]
     differs = [len({i[k] for i in full}) > 1 for k in range(len(BENCH_IDENTITY))]
 
@@ -130,7 +129,7 @@ def show(value):
 
 
 def compare(before, after, threshold, fail_below):
-    """Rows of the table, and the worst ratio that fails or None."""
+    """Rows of the table, the worst failing ratio or None, and the fields that all entries share."""
     names, common = shorten(dict.fromkeys([key[0] for key in before] + [key[0] for key in after]))
     rows, worst = [], None
     for key in dict.fromkeys([*before, *after]):
@@ -164,14 +163,14 @@ def parse_args():
     parser.add_argument("files", nargs="*", metavar="FILE", help="BEFORE.json AFTER.json")
     parser.add_argument("--before", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--after", nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--threshold", type=float, default=0.03, metavar="X", help="mark changes beyond it (default 0.03)")
+    parser.add_argument("--threshold", type=float, default=0.03, metavar="X", help="mark larger changes (default 0.03)")
     parser.add_argument("--fail-below", type=float, metavar="RATIO", help="exit status 1 if a ratio is less")
     args = parser.parse_args()
     if args.files and (args.before or args.after):
         parser.error("give either BEFORE.json AFTER.json or --before and --after")
     if args.files:
         if len(args.files) != 2:
-            parser.error(f"expected BEFORE.json and AFTER.json, got {len(args.files)} files; several go to --before and --after")
+            parser.error(f"expected BEFORE.json and AFTER.json, got {len(args.files)} files; several need --before and --after")
         args.before, args.after = args.files[:1], args.files[1:]
     if not args.before or not args.after:
         parser.error("no files to compare: BEFORE.json AFTER.json, or --before FILE... --after FILE...")
@@ -179,7 +178,7 @@ def parse_args():
 
 
 def main():
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # "| head" is no error
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # "| head" is not an error
     args = parse_args()
     try:
         before, after = read_files(args.before), read_files(args.after)

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Times the kernels of this tree against those of another commit, in turns, and compares.
+# Benchmarks the kernels of this tree and of another commit in alternating runs, and compares the times.
 #
 #   bench/kernels.sh BASE [--rounds N] [-- CHECKKERNELS-ARGUMENTS]     e.g. bench/kernels.sh HEAD~1 -- --only gemv_q4_0 avx512vnni
 #
-# The cases are those of the tests (tests/kernels), so no kernel has a bench without a test. BASE is built in a temporary worktree.
+# The benchmark cases are those of the tests (tests/kernels), so every benchmarked kernel is tested. BASE is built in a temporary
+# worktree.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/common.sh

@@ -106,12 +106,12 @@ class Compare(unittest.TestCase):
 
     def test_bad_files_are_refused(self):
         good = self.write("good.json", [kernel("a", 1)])
-        cases = [("{", "cannot read"), ({"read_gb_s": 1}, "is not a list"), ([], "is not a list"), ([7], "neither"),
-                 ([{"value": 1}], "neither"), ([kernel("a", "fast")], "entry 0: value is \"fast\""), ([kernel("a", True)], "value"),
+        cases = [("{", "cannot read"), ({"read_gb_s": 1}, "is not a list"), ([], "is not a list"), ([7], "not an entry"),
+                 ([{"value": 1}], "or of a kernel"), ([kernel("a", "fast")], "entry 0: value is \"fast\""), ([kernel("a", True)], "value"),
                  ([kernel("a", -1)], "value is -1"), ('[{"name": "a", "unit": "ns", "value": NaN}]', "value is NaN"),
-                 ([kernel("a", 1, "GiB")], "unit \"GiB\""), ([kernel(["a"], 1)], "expected a text"),
+                 ([kernel("a", 1, "GiB")], "unit \"GiB\""), ([kernel(["a"], 1)], "expected a string"),
                  ([kernel("a", 1), kernel("a", 1, "ns")], "is measured in"), ([bench(total_s="1")], "total_s is \"1\""),
-                 ([bench(variant=1)], "not what 'qasr bench' writes"), ([bench(threads=[2])], "not what"),
+                 ([bench(variant=1)], "not an entry of 'qasr bench'"), ([bench(threads=[2])], "not an entry of 'qasr bench'"),
                  ([kernel("b", 1)], "no measurement in common")]
         for content, message in cases:
             with self.subTest(message):
