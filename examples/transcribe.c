@@ -1,4 +1,4 @@
-/* Transcribe one file: MODEL AUDIO in, its text out. The program at the head of qasr.h. */
+/* Transcribes an audio file and prints the text; the arguments are MODEL AUDIO. The example at the top of qasr.h. */
 #include <qasr/qasr.h>
 #include <stdio.h>
 
