@@ -141,9 +141,10 @@ static qasr_status add_products(products_job j, qasr_error *err)
     j.block_rows = size_round_up(BLOCK, mr);
     j.block_cols = size_round_up(BLOCK, nr);
     j.n_block_cols = (n + j.block_cols - 1) / j.block_cols;
-    size_t turned = (mr > nr ? mr : nr) * j.steps, block = j.block_rows * j.block_cols;
+    size_t transposed = (mr > nr ? mr : nr) * j.steps, block = j.block_rows * j.block_cols;
     TRY(reserve(&s->panels, &s->panel_floats, (j.n_panels_b * nr + n_panels_a * mr) * j.steps, 1, err));
-    TRY(reserve(&s->per_thread, &s->thread_floats, turned > block ? turned : block, pool_threads(s->pool), err));
+    TRY(reserve(&s->per_thread, &s->thread_floats, transposed > block ? transposed : block, pool_threads(s->pool),
+                err));
     j.panels_b = s->panels;
     j.panels_a = s->panels + j.n_panels_b * nr * j.steps;
     pool_run(s->pool, pack_task, &j, j.n_panels_b + n_panels_a);
