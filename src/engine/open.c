@@ -38,7 +38,7 @@ static qasr_status open_gguf_tokenizer(tokenizer **out, const weights *w, qasr_e
         return error_set(err, QASR_E_FORMAT, "'%s' has no metadata key 'tokenizer.ggml.%s'", weights_file_path(w, 0),
                          tokens ? "merges" : "tokens");
     if (types && types->n_elems != tokens->n_elems)
-        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens but %" PRIu64 " token types",
+        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but token types for %" PRIu64,
                          weights_file_path(w, 0), tokens->n_elems, types->n_elems);
     token_lists lists = { .path = weights_file_path(w, 0),
                           .next = next_string,
