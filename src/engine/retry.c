@@ -29,8 +29,7 @@ static size_t samples_until(double s, double start_s)
     return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0;
 }
 
-/* Trims silence, so that the segment aligns differently with the encoder's windows. False if there is nothing to trim.
- */
+/* Trims silence, so that the segment aligns differently with the encoder's windows. False if there is none to trim. */
 static bool trim(segment_job *j)
 {
     size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s),

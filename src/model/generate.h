@@ -28,7 +28,7 @@ typedef struct sequence {
     qasr_stop_reason stop; /* valid when done and status is OK */
     qasr_status status;    /* valid when done */
     qasr_error error;
-    generate_args args; /* this and what follows is private to generate.c */
+    generate_args args; /* this and what follows is set by generate.c; read-only for others */
     decoder *d;         /* NULL: not started or ended */
     size_t slot;
 } sequence;

@@ -718,7 +718,7 @@ static const struct {
     { CONFIG, "\"1016\"", "\"99999999999\"", "added token id '99999999999'" },
     { CONFIG, "<|endoftext|>", "<|im_start|>", "'<|im_start|>' is given twice" },
     { CONFIG, "\"special\": true", "\"special\": 1", "is not true or false" },
-    { CONFIG, "\"lstrip\": false", "\"lstrip\": true", "has 'lstrip'" },
+    { CONFIG, "\"lstrip\": false", "\"lstrip\": true", "sets 'lstrip'" },
     { CONFIG, "\"single_word\": false", "\"single_word\": true", "sets 'single_word'" },
 };
 
