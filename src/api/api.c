@@ -1,5 +1,4 @@
-/* The public entry points: check arguments, read option structs over their defaults, call one internal
- * function. */
+/* The public entry points: check arguments, read option structs over their defaults, call one internal function. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,7 +126,7 @@ qasr_status qasr_device_get(qasr_device_info *out, size_t index, qasr_error *err
     REQUIRE(out && out->struct_size >= sizeof out->struct_size, "start out from QASR_DEVICE_INFO_INIT");
     device_info found;
     if (!device_list(&found, index))
-        return error_set(err, QASR_E_INVALID, "there is no device %zu", index);
+        return error_set(err, QASR_E_INVALID, "device %zu does not exist", index);
     qasr_device_info own = { .struct_size = out->struct_size,
                              .free_bytes = found.free_bytes,
                              .total_bytes = found.total_bytes,
@@ -222,7 +221,7 @@ qasr_status qasr_teacher_forcing_open(qasr_teacher_forcing **out, qasr_session *
                                       size_t n_samples, const qasr_transcribe_options *opt, qasr_error *err)
 {
     qasr_transcribe_options own = QASR_TRANSCRIBE_OPTIONS_INIT;
-    REQUIRE(out && session && pcm && n_samples > 0, "out, session and pcm must not be NULL, and there must be samples");
+    REQUIRE(out && session && pcm && n_samples > 0, "out, session and pcm must not be NULL, n_samples must not be 0");
     TRY(read_transcribe_options(&own, opt, __func__, err));
     return teacher_forcing_open(out, session, pcm, n_samples, &own, err);
 }

@@ -1,4 +1,4 @@
-/* What the library is made of. Each version comes from the file that knows the library. */
+/* Facts about the build. Each version comes from the file that uses the library. */
 #include "qasr/qasr_tools.h"
 
 #include "audio/audio.h"

@@ -9,16 +9,16 @@
 static qasr_status check_options(const qasr_calibrate_options *opt, qasr_error *err)
 {
     if (!opt->model || !opt->model[0])
-        return error_set(err, QASR_E_INVALID, "no model: give a model directory");
+        return error_set(err, QASR_E_INVALID, "no model: pass a model directory");
     if (!opt->audio || opt->n_audio == 0)
-        return error_set(err, QASR_E_INVALID, "no audio: give files, folders or lists");
+        return error_set(err, QASR_E_INVALID, "no audio: pass files, folders or lists");
     for (size_t i = 0; i < opt->n_audio; i++)
         if (!opt->audio[i])
             return error_set(err, QASR_E_INVALID, "audio file %zu has no name", i);
     if (!opt->output || !opt->output[0])
-        return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
+        return error_set(err, QASR_E_INVALID, "no output: pass the name of the GGUF file to write");
     if (opt->n_threads < 0 || opt->n_threads > POOL_MAX_THREADS)
-        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads,
+        return error_set(err, QASR_E_INVALID, "%d threads requested, expected 0 to %d", opt->n_threads,
                          POOL_MAX_THREADS);
     if (opt->max_memory_mb < 0 || opt->limit < 0)
         return error_set(err, QASR_E_INVALID, "max_memory_mb and limit must not be negative");

@@ -1,4 +1,4 @@
-/* Public entry points for looking into files. */
+/* Public entry points for inspecting files. */
 #include "qasr/qasr_tools.h"
 
 #include "base/error.h"
@@ -7,10 +7,10 @@
 qasr_status qasr_inspect_open(qasr_inspect **out, const char *path, qasr_error *err)
 {
     if (!out)
-        return error_set(err, QASR_E_INVALID, "no place for the result: out is NULL");
+        return error_set(err, QASR_E_INVALID, "out must not be NULL");
     *out = NULL;
     if (!path || !path[0])
-        return error_set(err, QASR_E_INVALID, "no path: give a model directory, a safetensors or a GGUF file");
+        return error_set(err, QASR_E_INVALID, "no path: pass a model directory, a safetensors or a GGUF file");
     return inspect_open(out, path, err);
 }
 

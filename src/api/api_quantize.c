@@ -19,9 +19,9 @@ int qasr_qtype_is_mix(size_t index) { return index < quant_mix_count() && quant_
 static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *err)
 {
     if (!opt->input || !opt->input[0])
-        return error_set(err, QASR_E_INVALID, "no input: give a model directory, a safetensors or a GGUF file");
+        return error_set(err, QASR_E_INVALID, "no input: pass a model directory, a safetensors or a GGUF file");
     if (!opt->dry_run && (!opt->output || !opt->output[0]))
-        return error_set(err, QASR_E_INVALID, "no output: give the name of the GGUF file to write");
+        return error_set(err, QASR_E_INVALID, "no output: pass the name of the GGUF file to write");
     if (opt->n_tensor_types && (!opt->tensor_patterns || !opt->tensor_types))
         return error_set(err, QASR_E_INVALID, "%zu tensor types without %s", opt->n_tensor_types,
                          opt->tensor_patterns ? "their types" : "their patterns");
@@ -32,7 +32,7 @@ static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *e
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", opt->auto_mix);
     if (opt->auto_mix > 0 && !opt->calibration)
         return error_set(err, QASR_E_INVALID,
-                         "an automatic mix of types needs a calibration to measure with; make one with: qasr "
+                         "an automatic mix of types needs calibration statistics; make them with: qasr "
                          "calibrate --covariance");
     return QASR_OK;
 }

@@ -1,17 +1,17 @@
-/* See answer_check.h. Models of this kind fail in few ways: they repeat themselves without end, they stop after a
- * sentence, they write nothing. Nothing but the answer and the sound shows it. The limits are far from what people do:
- * fast speakers reach six words or eight Chinese characters a second, slow ones stay above one. */
+/* See answer_check.h. Models of this kind fail in a few ways: they repeat themselves endlessly, stop after a sentence,
+ * or write nothing. Only the answer and the audio reveal it. The limits are far outside normal speech: fast speakers
+ * reach six words or eight Chinese characters per second, slow ones stay above one. */
 #include "engine/answer_check.h"
 
 #include <string.h>
 
-static const double EMPTY_MIN_S = 2, RATE_MIN_S = 6; /* less is too little to judge by */
+static const double EMPTY_MIN_S = 2, RATE_MIN_S = 6; /* shorter audio is not judged */
 static const double LOUD_LEVEL =
-    0.02; /* -34 dB: no pause of a recording is so loud, though steady noise hides what is in it */
-static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second in which something is heard */
+    0.02; /* -34 dB: louder than any pause in a recording, although steady noise can hide speech */
+static const double WORDS_MIN = 0.3, WORDS_MAX = 10; /* per second of activity */
 static const double WORDS_EXTRA = 8;
 
-/* How much must be heard in a part: of what was heard in the whole at least that share is in one of its parts. */
+/* Scale of the limits for a part: at least one of the parts contains this share of the activity of the whole. */
 static double share(const answer_audio *audio) { return 1.0 / (1 << audio->depth); }
 
 static bool is_odd_rate(double n_words, const answer_audio *audio)
@@ -28,7 +28,7 @@ static bool is_empty_but_loud(const answer_audio *audio)
 
 qasr_segment_status answer_check(const qasr_segment *p, const answer_audio *audio)
 {
-    if (p->stop == QASR_STOP_LOOP || strstr(p->text, "<asr_text>")) /* an answer that begins anew */
+    if (p->stop == QASR_STOP_LOOP || strstr(p->text, "<asr_text>")) /* a second answer begins inside the first */
         return QASR_SEGMENT_SUSPECT_LOOP;
     if (p->stop == QASR_STOP_LIMIT)
         return QASR_SEGMENT_SUSPECT_LIMIT;

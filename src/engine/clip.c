@@ -20,13 +20,13 @@ qasr_status clip_check_samples(const float *pcm, size_t n_samples, qasr_error *e
     return QASR_OK;
 }
 
-/* Of the segment that the sound has found, in seconds of the file. */
+/* End of the segment that the reader has found, in seconds of the file. */
 static double end_of_segment(const clip *c)
 {
     return c->offset_s + (double)(c->segment_reader.n_passed + c->segment_reader.segment.n_samples) / AUDIO_RATE;
 }
 
-/* A job, not yet linked, for the segment that the sound has found. */
+/* A job, not linked yet, for the segment that the reader has found. */
 static qasr_status make_job(segment_job **out, clip *c, qasr_error *err)
 {
     segment_job *j;
@@ -47,7 +47,7 @@ static void free_job(segment_job *j)
     mem_free(j);
 }
 
-/* Links a job behind another one, or at the end. */
+/* Links a job after another one, or at the end. */
 static void add_job(clip *c, segment_job *after, segment_job *j)
 {
     segment_job **link = after ? &after->next : &c->first;
@@ -58,7 +58,7 @@ static void add_job(clip *c, segment_job *after, segment_job *j)
     c->n_segments++;
 }
 
-/* Silence is a segment with an answer already; segments of it that follow each other are one. */
+/* A silent segment already has its answer. Consecutive ones are merged. */
 static qasr_status add_silence(clip *c, qasr_error *err)
 {
     segment_job *j;
@@ -82,7 +82,7 @@ static qasr_status add_silence(clip *c, qasr_error *err)
     return QASR_OK;
 }
 
-/* The next segment that the model is to hear. */
+/* Finds the next segment for the model; records silent ones on the way. */
 static qasr_status find_segment(clip *c, qasr_error *err)
 {
     const qasr_session *s = c->options->session;
@@ -102,11 +102,11 @@ static qasr_status open_sound(clip *c, qasr_error *err)
 {
     const qasr_clip *g = &c->given;
     if (g->path && (g->pcm || g->n_samples))
-        return error_set(err, QASR_E_INVALID, "a clip has both a path, '%s', and samples", g->path);
+        return error_set(err, QASR_E_INVALID, "a clip has both a path ('%s') and samples", g->path);
     if (!g->pcm && g->n_samples > 0)
-        return error_set(err, QASR_E_INVALID, "a clip of %zu samples has none: pcm is NULL", g->n_samples);
+        return error_set(err, QASR_E_INVALID, "a clip has n_samples %zu, but pcm is NULL", g->n_samples);
     if (g->audio && !g->path)
-        return error_set(err, QASR_E_INVALID, "a clip has options for reading a file and no path");
+        return error_set(err, QASR_E_INVALID, "a clip has audio options, but no path");
     qasr_audio_options audio;
     TRY(audio_read_options(&audio, g->audio, err));
     c->offset_s = audio.start_s;
@@ -142,7 +142,7 @@ size_t clip_next_samples(const clip *c)
 
 bool clip_wants_room(const clip *c) { return c->status == QASR_OK && (!c->is_open || clip_next_samples(c) > 0); }
 
-/* The samples of a file are copied, as the window moves on. */
+/* Samples of a file are copied, since the window moves on. */
 static qasr_status take_samples(clip *c, segment_job *j, qasr_error *err)
 {
     j->n_samples = c->segment_reader.segment.n_samples;
@@ -260,7 +260,7 @@ done:
     return status;
 }
 
-/* From the jobs to the result, which owns their strings and ids then. */
+/* Moves the segments from the jobs to the result, which then owns their strings and ids. */
 static qasr_status collect_segments(clip *c, qasr_error *err)
 {
     qasr_result *r = c->result;
@@ -308,7 +308,7 @@ void clip_close(clip *c)
 
 /* ---- text and progress as they come ------------------------------------------------------------------ */
 
-/* The last character of what was shown: whether a space is to follow depends on it. */
+/* Keeps the last character shown, which decides whether a space follows. */
 static void keep_tail(clip *c, const char *text, size_t n)
 {
     size_t at = n - 1;
@@ -318,7 +318,7 @@ static void keep_tail(clip *c, const char *text, size_t n)
     c->tail[n - at] = 0;
 }
 
-/* With what comes between the segments in front, if it is the first text of one. */
+/* Shows text; the first text of a segment is preceded by the separator from the segment before. */
 static qasr_status show(clip *c, const buf *text, qasr_error *err)
 {
     const qasr_transcribe_options *opt = &c->options->opt;
@@ -338,7 +338,7 @@ static qasr_status show(clip *c, const buf *text, qasr_error *err)
     return status;
 }
 
-/* New ids of the segment whose turn it is. */
+/* Shows new ids of the current segment. */
 static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qasr_error *err)
 {
     while (c->n_shown < n) {
@@ -354,7 +354,7 @@ static qasr_status show_ids(clip *c, const int32_t *ids, size_t n, buf *text, qa
     return QASR_OK;
 }
 
-/* The segment to show: the first, then each after the one before is over; NULL: it is not begun. */
+/* The segment to show: the first one, then the next whenever one is complete. NULL: it has not begun yet. */
 static segment_job *shown_segment(clip *c)
 {
     if (c->shown && !c->shown_whole)
@@ -375,14 +375,14 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
     segment_job *j;
     while ((j = shown_segment(c))) {
         bool finished = j->segment.text != NULL;
-        if (!finished && retry_is_possible(c->options)) /* another answer may take its place */
+        if (!finished && retry_is_possible(c->options)) /* a retry may replace the answer */
             return QASR_OK;
         TRY(show_ids(c, finished ? j->segment.tokens : j->seq.ids, finished ? j->segment.n_tokens : j->seq.n_ids, text,
                      err));
         if (!finished)
             return QASR_OK;
         buf_clear(text);
-        TRY(text_stream_end(&c->stream_text, text, err)); /* a character that the token limit has cut */
+        TRY(text_stream_end(&c->stream_text, text, err)); /* a character truncated by the token limit */
         TRY(show(c, text, err));
         c->shown_whole = true;
     }

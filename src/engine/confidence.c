@@ -1,5 +1,5 @@
-/* See confidence.h. Words come of the text as the tokens wrote it: each of its bytes knows the tokens that it came of,
- * so that a word's confidence is the product of their probabilities. A character of several tokens belongs to all of
+/* See confidence.h. Words are taken from the text as the tokens wrote it. Each byte records the tokens it came from, so
+ * a word's confidence is the product of their probabilities. A character written by several tokens belongs to all of
  * them. */
 #include "engine/confidence.h"
 
@@ -8,14 +8,14 @@
 
 #include "base/mem.h"
 
-/* Tokens [first, last] of a byte. */
+/* Tokens [first, last] that wrote a byte. */
 typedef struct token_range {
     uint32_t first, last;
 } token_range;
 
 typedef struct written {
-    buf text;         /* what the tokens behind the tag wrote */
-    buf token_ranges; /* an origin for each byte */
+    buf text;         /* written by the tokens after the tag */
+    buf token_ranges; /* one for each byte */
 } written;
 
 static qasr_status add_token_ranges(written *w, size_t from, token_range o, qasr_error *err)
@@ -29,7 +29,7 @@ static qasr_status write_tokens(written *w, const job_options *o, const qasr_seg
 {
     text_stream s = { 0 };
     bool in_text = o->language != NULL;
-    uint32_t first = 0; /* of the tokens whose bytes wait for the rest of a character */
+    uint32_t first = 0; /* first token of an incomplete character */
     for (size_t i = 0; i < p->n_tokens; i++) {
         if (!in_text) {
             in_text = p->tokens[i] == o->asr_text_id;
@@ -55,7 +55,7 @@ static float confidence(const qasr_segment *p, const written *w, size_t begin, s
     return (float)exp(sum);
 }
 
-/* The words of what was written are those of the text, unless repetitions were taken out of it. */
+/* True if the written words are those of the text; they differ if repetitions were removed. */
 static bool is_same_text(const written *w, const char *text)
 {
     size_t a_begin, a_end = 0, b_begin, b_end = 0, len = strlen(text);

@@ -1,6 +1,5 @@
-/* A model and the length of its input in, operations and bytes out, from the configuration and the types of the
- * tensors as they lie in the files. Only what grows with a matrix is counted: products and attention; norms,
- * activations and softmax are left out. */
+/* Counts operations and bytes from the configuration, the tensor types in the files, and the length of the input. Only
+ * matrix-sized work counts: products and attention, but not norms, activations and softmax. */
 #include "engine/cost.h"
 
 #include "engine/engine.h"
@@ -12,7 +11,7 @@ static int kind_of(product_type product)
     return product == PRODUCT_INT8 ? COST_INT8 : product == PRODUCT_BF16 ? COST_BF16 : COST_F32;
 }
 
-/* The matrices among refs, multiplied with n rows each. */
+/* Adds the matrices among refs, each multiplied with n rows. */
 static void add_products(double ops[COST_KINDS], const weight_ref *refs, size_t n_refs, device *d, size_t n)
 {
     for (size_t i = 0; i < n_refs; i++)
@@ -35,7 +34,7 @@ static void count_convolutions(cost_ops *ops, const model *m, device *d, size_t 
     }
 }
 
-/* Every vector sees those of its window; scores and weighted sums are two products each. */
+/* Each vector attends to its window; scores and weighted sums are one product each. */
 static double count_window_attention(const model_config *c, size_t n_tokens)
 {
     size_t window = c->enc.window_frames / c->enc.chunk_frames * config_tokens_per_chunk(c), rest = n_tokens % window;
@@ -61,8 +60,7 @@ void cost_count_ops(cost_ops *ops, const model *m, device *d, size_t n_frames, s
     add_products(ops->enc_layers, &m->top[TOP_PROJ2_W], 1, d, n_tokens);
     ops->enc_attention = count_window_attention(c, n_tokens);
     add_products(ops->prefill, &m->dec[0][0], c->dec.n_layers * DEC_WEIGHTS, d, n_prompt);
-    ops->prefill[COST_F32] +=
-        gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row: as a decoding step does it */
+    ops->prefill[COST_F32] += gop(m->top[TOP_HEAD].rows, m->top[TOP_HEAD].cols, 1); /* one row, as in a decoding step */
     ops->prefill_attention = count_causal_attention(c, n_prompt);
 }
 

@@ -1,5 +1,5 @@
-/* The three handles of the public API, and what they do: a model (weights, tokenizer, features), a session
- * (device, network, caches), a result. */
+/* The three handles of the public API and their operations: a model (weights, tokenizer, features), a session (device,
+ * network, caches), a result. */
 #ifndef QASR_ENGINE_ENGINE_H
 #define QASR_ENGINE_ENGINE_H
 
@@ -13,10 +13,10 @@
 
 struct qasr_model {
     model *checkpoint;
-    net_list *nets; /* its weights on the devices of the sessions */
+    net_list *nets; /* its weights on the sessions' devices */
     tokenizer *tokenizer;
     mel *features;
-    int32_t eos[CONFIG_MAX_EOS]; /* of config or generation_config, else <|im_end|> and <|endoftext|> */
+    int32_t eos[CONFIG_MAX_EOS]; /* from config or generation_config, else <|im_end|> and <|endoftext|> */
     size_t n_eos;
 };
 
@@ -24,14 +24,14 @@ struct qasr_session {
     const qasr_model *model;
     device *device;
     net *net;         /* shared with the model's other sessions on the device */
-    bool brought_net; /* this session has created it */
+    bool brought_net; /* this session created it */
     net_context context;
     encoder *encoder;
     decoder *decoder;
     quant_type kv_type;
-    size_t batch;          /* segments decoded together at the most: the decoder's slots */
-    uint64_t max_kv_bytes; /* no more are begun when their keys and values would take more */
-    const char *used_by;   /* whoever has the decoder for longer than a call; NULL: nobody */
+    size_t batch;          /* most segments decoded together: the decoder's slots */
+    uint64_t max_kv_bytes; /* no segment starts if keys and values would exceed this */
+    const char *used_by;   /* what holds the decoder beyond a call; NULL: nothing */
 };
 
 struct qasr_result {
@@ -48,17 +48,17 @@ void engine_model_close(qasr_model *m);
 qasr_status engine_session_open(qasr_session **out, const qasr_model *m, const qasr_session_options *opt,
                                 qasr_error *err);
 void engine_session_close(qasr_session *s);
-/* The most memory that the session has taken from its device; weights count in the session that brought them there. */
+/* Peak device memory of the session. Shared weights count in the session that loaded them. */
 uint64_t engine_session_device_bytes(const qasr_session *s);
 qasr_status engine_transcribe(qasr_result **out, qasr_session *s, const float *pcm, size_t n_samples,
                               const qasr_transcribe_options *opt, qasr_error *err);
 qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_options *opt, qasr_next_clip_fn next,
                                    qasr_clip_done_fn done, void *user, qasr_error *err);
-/* Takes the decoder until engine_session_release; user names the taker in the error of the next one. Error: INVALID
- * (taken). */
+/* Reserves the decoder until engine_session_release; user names the owner in the error of a second claim. Error:
+ * INVALID (already claimed). */
 qasr_status engine_session_claim(qasr_session *s, const char *user, qasr_error *err);
 void engine_session_release(qasr_session *s);
-/* out->struct_size is left as it is. */
+/* Does not touch out->struct_size. */
 qasr_status engine_session_cost(const qasr_session *s, size_t n_samples, size_t n_tokens, qasr_cost *out,
                                 qasr_error *err);
 void engine_result_free(qasr_result *r);

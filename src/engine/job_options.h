@@ -1,4 +1,4 @@
-/* How a clip is transcribed: the options of its job, checked, and what follows from them. */
+/* The options of a job, checked, and values derived from them. */
 #ifndef QASR_ENGINE_JOB_OPTIONS_H
 #define QASR_ENGINE_JOB_OPTIONS_H
 

@@ -1,4 +1,4 @@
-/* Opens and closes models and sessions: a model is what threads can share, a session what one call needs. */
+/* Opens and closes models and sessions. Threads share a model; a session serves one call at a time. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static qasr_status find_list(const wmeta **out, const weights *w, const char *ke
 {
     *out = weights_meta_find(w, key);
     if (*out && ((*out)->type != WMETA_ARRAY || (*out)->elem_type != elem_type))
-        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is no list of %s", key, weights_file_path(w, 0),
+        return error_set(err, QASR_E_FORMAT, "key '%s' in '%s' is not a list of %s", key, weights_file_path(w, 0),
                          elem_type == WMETA_STRING ? "strings" : "32-bit numbers");
     return QASR_OK;
 }
@@ -38,7 +38,7 @@ static qasr_status open_gguf_tokenizer(tokenizer **out, const weights *w, qasr_e
         return error_set(err, QASR_E_FORMAT, "'%s' has no metadata key 'tokenizer.ggml.%s'", weights_file_path(w, 0),
                          tokens ? "merges" : "tokens");
     if (types && types->n_elems != tokens->n_elems)
-        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but the types of %" PRIu64,
+        return error_set(err, QASR_E_FORMAT, "'%s' lists %" PRIu64 " tokens, but token types for %" PRIu64,
                          weights_file_path(w, 0), tokens->n_elems, types->n_elems);
     token_lists lists = { .path = weights_file_path(w, 0),
                           .next = next_string,
@@ -52,7 +52,7 @@ static qasr_status open_gguf_tokenizer(tokenizer **out, const weights *w, qasr_e
     return tokenizer_open_lists(out, &lists, err);
 }
 
-/* The tokenizer may know fewer ids than the embedding has rows (unused rows), never more. */
+/* The tokenizer may have fewer ids than the embedding has rows (the rest is unused), never more. */
 static qasr_status check_vocabulary(const qasr_model *m, qasr_error *err)
 {
     const model_config *c = &m->checkpoint->config;
@@ -63,7 +63,7 @@ static qasr_status check_vocabulary(const qasr_model *m, qasr_error *err)
                          path, tokenizer_size(m->tokenizer), c->dec.n_vocab);
     if (c->audio_pad_id < 0 && pad < 0)
         return error_set(err, QASR_E_FORMAT,
-                         "the tokenizer in '%s' has no token '<|audio_pad|>': no model of speech recognition", path);
+                         "the tokenizer in '%s' has no token '<|audio_pad|>': not a speech recognition model", path);
     if (c->audio_pad_id >= 0 && pad != c->audio_pad_id)
         return error_set(err, QASR_E_FORMAT, "token '<|audio_pad|>' in '%s' has id %d, %s says audio_token_id %d", path,
                          pad, m->checkpoint->in_gguf ? "the metadata" : "config.json", c->audio_pad_id);
@@ -132,10 +132,10 @@ void engine_model_close(qasr_model *m)
 
 /* ---- sessions ---------------------------------------------------------------------------------------- */
 
-/* Sessions without a batch of their own. */
+/* For sessions that do not set a batch. */
 enum { AUTO_BATCH = 8 };
 #define AUTO_KV_BYTES ((uint64_t)2 << 30)
-/* Activations, and what a back end takes for itself: more than was seen with segments of 20 minutes. */
+/* Activations and the backend's own memory: more than ever observed with segments of 20 minutes. */
 #define SCRATCH_BYTES ((uint64_t)512 << 20)
 
 static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
@@ -149,7 +149,7 @@ static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *
         }
         snprintf(choices + strlen(choices), sizeof choices - strlen(choices), "%s%s", i ? ", " : "", kv_name);
     }
-    return error_set(err, QASR_E_INVALID, "unknown type '%s' of keys and values; expected %s", name, choices);
+    return error_set(err, QASR_E_INVALID, "unknown KV cache type '%s'; expected %s", name, choices);
 }
 
 static qasr_status open_on(qasr_session *s, const char *name, const qasr_session_options *opt, qasr_error *err)
@@ -176,7 +176,7 @@ static void close_device(qasr_session *s)
     s->device = NULL;
 }
 
-/* On a GPU that has room for everything and takes it, else on the CPU. */
+/* Uses a GPU if it has enough memory and everything loads, else the CPU. */
 static qasr_status open_on_best(qasr_session *s, const qasr_session_options *opt, qasr_error *err)
 {
     char name[DEVICE_NAME_BYTES];

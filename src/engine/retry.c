@@ -1,4 +1,4 @@
-/* See retry.h. Only the samples of the segment and its answer decide, so that neither threads nor the batch do. */
+/* See retry.h. Decisions depend only on the segment's samples and its answer, not on threads or the batch. */
 #include "engine/retry.h"
 
 #include <string.h>
@@ -9,9 +9,9 @@
 
 enum {
     MAX_DEPTH = 2,                /* quarters are not cut again */
-    MIN_SAMPLES = 4 * AUDIO_RATE, /* nor is anything shorter than twice this */
-    PAD = AUDIO_RATE / 10,        /* of silence that a trimmed segment keeps */
-    MIN_TRIM = AUDIO_RATE / 20    /* less would give the same again */
+    MIN_SAMPLES = 4 * AUDIO_RATE, /* segments shorter than twice this are not halved */
+    PAD = AUDIO_RATE / 10,        /* silence kept at the edges of a trimmed segment */
+    MIN_TRIM = AUDIO_RATE / 20    /* trimming less would not change the answer */
 };
 
 bool retry_is_possible(const job_options *o) { return !o->opt.no_retry && !o->opt.ignore_eos; }
@@ -21,7 +21,7 @@ static bool is_worth_it(const job_options *o, const segment_job *j)
     if (!retry_is_possible(o) || !answer_is_suspect(j->segment.status))
         return false;
     return j->segment.status != QASR_SEGMENT_SUSPECT_LIMIT ||
-           o->opt.max_new_tokens == 0; /* a wanted limit is no failure */
+           o->opt.max_new_tokens == 0; /* a limit set by the caller is not a failure */
 }
 
 static size_t samples_until(double s, double start_s)
@@ -29,8 +29,7 @@ static size_t samples_until(double s, double start_s)
     return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0;
 }
 
-/* A segment that begins elsewhere falls differently into the encoder's windows. False if there is nothing to leave out.
- */
+/* Trims silence, so that the segment aligns differently with the encoder's windows. False if there is none to trim. */
 static bool trim(segment_job *j)
 {
     size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s),
@@ -42,7 +41,7 @@ static bool trim(segment_job *j)
     return true;
 }
 
-/* Takes the samples from `at` on from j. */
+/* Makes a job of the samples of j from `at` on. */
 static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_error *err)
 {
     segment_job *half;
@@ -70,8 +69,8 @@ static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_
     return QASR_OK;
 }
 
-/* Where too little was written, one of the parts has at least its share of it: it must not be called good for being
- * short. */
+/* If an answer was too short, at least one of the halves must contain its share of the missing text. A half must not
+ * pass because it is short. */
 static bool has_little_text(const segment_job *j)
 {
     return j->segment.status == QASR_SEGMENT_SUSPECT_EMPTY || j->segment.status == QASR_SEGMENT_SUSPECT_RATE ||

@@ -1,5 +1,5 @@
-/* See scheduler.h. Jobs stand in a list in the order of submission; their segments in decoding stand in `active`, one
- * for each slot in use. */
+/* See scheduler.h. Jobs are listed in the order of submission. `active` lists the segments being decoded, one per slot
+ * in use. */
 #include "engine/scheduler.h"
 
 #include "base/clock.h"
@@ -13,7 +13,7 @@ typedef struct job {
     job_options options;
     clip clip;
     int64_t priority;
-    uint64_t turn; /* how many segments had been begun in all when its last was, or when it was submitted */
+    uint64_t turn; /* value of n_begun when its last segment began, or at submission */
     scheduler_done_fn on_done;
     void *user;
 } job;
@@ -29,7 +29,7 @@ struct scheduler {
         segment_job *segment;
     } active[DECODER_MAX_SLOTS];
     size_t n_active;
-    const job *showing; /* the job whose text and segments are being shown; NULL: none */
+    const job *showing; /* the job whose callbacks are running; NULL: none */
     bool is_stepping, is_closing;
     buf text; /* scratch */
 };
@@ -41,7 +41,7 @@ qasr_status scheduler_open(scheduler **out, qasr_session *session, scheduler_del
     scheduler *s;
     TRY(MEM_CALLOC(&s, 1, err));
     qasr_status status = engine_session_claim(
-        session, "a transcription: wait for its end, and do not use the session in callbacks", err);
+        session, "a transcription: wait until it ends, and do not use the session in callbacks", err);
     if (status != QASR_OK) {
         mem_free(s);
         return status;
@@ -54,7 +54,7 @@ qasr_status scheduler_open(scheduler **out, qasr_session *session, scheduler_del
     return QASR_OK;
 }
 
-/* ---- jobs in, jobs cancelled ----------------------------------------------------------------------- */
+/* ---- submit and cancel ------------------------------------------------------------------------------ */
 
 qasr_status scheduler_submit(scheduler *s, uint64_t *id, const scheduler_job *given, qasr_error *err)
 {
@@ -81,7 +81,7 @@ qasr_status scheduler_submit(scheduler *s, uint64_t *id, const scheduler_job *gi
     return QASR_OK;
 }
 
-/* Sequences of segments that are finished, or whose job has failed, have ended. */
+/* Removes segments whose sequence has ended: finished ones, and those of failed jobs. */
 static void drop_ended(scheduler *s)
 {
     size_t n = 0;
@@ -121,14 +121,14 @@ void scheduler_cancel_all(scheduler *s)
 
 size_t scheduler_n_jobs(const scheduler *s) { return s->n_jobs; }
 
-/* ---- segments begin -------------------------------------------------------------------------------- */
+/* ---- start segments --------------------------------------------------------------------------------- */
 
 static bool goes_before(const job *a, const job *b)
 {
     return a->priority != b->priority ? a->priority > b->priority : a->turn < b->turn;
 }
 
-/* The job whose turn it is, NULL if none has anything to begin. Among equals the first that was submitted. */
+/* The next job that has something to start, or NULL. Among equals, the first submitted. */
 static job *find_next(const scheduler *s)
 {
     job *best = NULL;
@@ -138,7 +138,7 @@ static job *find_next(const scheduler *s)
     return best;
 }
 
-/* Keys and values may take only so much memory, but for a segment that is alone. */
+/* True if the KV cache limit allows the next segment. A segment alone always fits. */
 static bool has_room(const scheduler *s, const job *j)
 {
     const qasr_session *session = s->session;
@@ -149,7 +149,7 @@ static bool has_room(const scheduler *s, const job *j)
     return used <= session->max_kv_bytes && more <= session->max_kv_bytes - used;
 }
 
-/* After a segment was decoded: its answer, another try, or the end of its job. */
+/* Handles a decoded segment: keeps its answer, schedules a retry, or fails its job. */
 static void finish_segment(job *j, segment_job *segment)
 {
     qasr_error error;
@@ -190,14 +190,14 @@ bool scheduler_fill(scheduler *s)
             start_segment(s, j);
         else
             return false;
-        drop_ended(s); /* the others of a job that has failed */
+        drop_ended(s); /* other segments of a failed job */
     }
     return false;
 }
 
-/* ---- all segments one token further ---------------------------------------------------------------- */
+/* ---- decode one token of every segment -------------------------------------------------------------- */
 
-/* A decoding pass over all active segments took so long. */
+/* Divides the time of a decoding pass among the active segments. Each clip counts the pass once. */
 static void share_time(scheduler *s, double seconds)
 {
     for (size_t i = 0; i < s->n_active; i++) {
@@ -223,15 +223,15 @@ static void run_pass(scheduler *s)
     for (size_t i = 0; i < s->n_active; i++) {
         if (status != QASR_OK)
             clip_fail(&s->active[i].job->clip, status, &error);
-        else if (q[i]->done && q[i]->d) /* not ended with another segment of its job */
+        else if (q[i]->done && q[i]->d) /* not ended by the failure of another segment of its job */
             finish_segment(s->active[i].job, s->active[i].segment);
     }
     drop_ended(s);
 }
 
-/* ---- results out ----------------------------------------------------------------------------------- */
+/* ---- deliver ---------------------------------------------------------------------------------------- */
 
-/* Text, segments and progress that are new. */
+/* Reports new text, segments and progress. */
 static void show(scheduler *s, job *j)
 {
     qasr_error error;
@@ -242,7 +242,7 @@ static void show(scheduler *s, job *j)
         fail(s, j, status, &error);
 }
 
-/* The job that *link points to leaves the list. */
+/* Removes the job at *link from the list and hands over its result. */
 static void complete(scheduler *s, job **link)
 {
     job *j = *link;
@@ -259,7 +259,7 @@ static void complete(scheduler *s, job **link)
     mem_free(j);
 }
 
-/* Callbacks may add jobs at the end of the list, but remove none. */
+/* Callbacks may append jobs to the list, but never remove any. */
 static void deliver(scheduler *s)
 {
     for (job **link = &s->first; *link;) {

@@ -1,21 +1,20 @@
-/* Transcribes any number of clips at once on one session. A clip with its options is a job. Jobs can be submitted and
- * cancelled at any time; whoever has the scheduler calls scheduler_step until there is nothing left to do.
+/* Transcribes any number of clips concurrently on one session. A clip with its options is a job. Jobs can be submitted
+ * and cancelled at any time; the owner calls scheduler_step until nothing is left to do.
  *
- * Who is next. Clips are cut into segments, and each segment is decoded in a slot of the decoder. Whenever a slot is
- * free, and memory for keys and values, the next segment comes from the job of the highest priority that has one to
- * begin. Jobs of equal priority take turns, a segment each: the one that has waited longest since its last segment
- * began, or since it was submitted, is next. So a long file does not hold up what is submitted after it, and no number
- * of short files holds up a long one. A lower priority waits as long as a higher one has segments to begin. Segments
- * in decoding are never interrupted for others. If the segment that is next does not fit into memory, those behind it
- * wait with it, even if they would fit; a segment that is alone always fits.
+ * Order. Clips are cut into segments, and each segment is decoded in a slot of the decoder. When a slot and memory for
+ * keys and values are free, the next segment comes from the job of the highest priority that has one to start. Jobs of
+ * equal priority take turns, one segment each: the job whose last segment began (or that was submitted) longest ago is
+ * next. A long file therefore does not delay later jobs, and many short files do not starve a long one. Lower
+ * priorities wait while higher ones have segments to start. Segments being decoded are never preempted. If the next
+ * segment does not fit into memory, those behind it wait too, even if they would fit; a segment alone always fits.
  *
- * Results. The result of a job does not depend on other jobs, on the batch, on threads or on the order of submission.
+ * Results. The result of a job does not depend on other jobs, the batch, threads, or the order of submission.
  *
- * Memory. A clip is opened when it is its turn, and read segment by segment as there is room. A job holds the window of
- * its file that the next cut depends on, samples of segments that may be tried again, and its result so far.
+ * Memory. A clip is opened when its turn comes and is read segment by segment as slots become free. A job holds the
+ * window of its file that the next cut depends on, the samples of segments that may be retried, and its result so far.
  *
- * Threads. One thread drives a scheduler; callbacks run on it, in scheduler_step and scheduler_close only. They may
- * submit and cancel, also the job that they are called for, but not step, fill or close. */
+ * Threads. One thread drives a scheduler. Callbacks run on it, only in scheduler_step and scheduler_close. They may
+ * submit and cancel jobs, including their own, but not step, fill or close. */
 #ifndef QASR_ENGINE_SCHEDULER_H
 #define QASR_ENGINE_SCHEDULER_H
 
@@ -23,47 +22,47 @@
 
 typedef struct scheduler scheduler;
 
-/* Order of everything that a job's callbacks get: text, segments, progress, result. */
+/* Order of a job's callbacks: text, segments, progress, result. */
 typedef enum scheduler_delivery {
-    SCHEDULER_AS_READY, /* each job on its own, as soon as there is something */
-    SCHEDULER_IN_ORDER  /* one job after another in the order of submission; a finished one waits for those before it */
+    SCHEDULER_AS_READY, /* each job as soon as it has something to report */
+    SCHEDULER_IN_ORDER /* one job after another, in the order of submission; a finished job waits for those before it */
 } scheduler_delivery;
 
-/* Comes once for each job: with its result, which is the callee's to free, or with result NULL and the job's error,
- * which lives until the call returns. The clip is the one that was submitted. */
+/* Called once per job, with its result, which the callee frees, or with result NULL and the job's error, valid during
+ * the call. The clip is the one submitted. */
 typedef void (*scheduler_done_fn)(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error);
 
 typedef struct scheduler_job {
-    qasr_clip clip;                     /* its samples or path and options are the caller's, until on_done was called */
-    const qasr_transcribe_options *opt; /* complete; copied, but its strings live like the clip. A callback that returns
-                                           non-zero cancels this job */
+    qasr_clip clip;                     /* samples, path and options stay the caller's and must live until on_done */
+    const qasr_transcribe_options *opt; /* complete; copied, but its strings must live as long as the clip. A callback
+                                           that returns non-zero cancels this job */
     int64_t priority;                   /* higher ones go first */
     scheduler_done_fn on_done;
-    void *user; /* of on_done */
+    void *user; /* passed to on_done */
 } scheduler_job;
 
-/* The session belongs to the scheduler until that is closed. Errors: INVALID (the session is busy), NOMEM. */
+/* The session belongs to the scheduler until scheduler_close. Errors: INVALID (session busy), NOMEM. */
 qasr_status scheduler_open(scheduler **out, qasr_session *session, scheduler_delivery delivery, qasr_error *err);
-/* Cancels all jobs, and calls their on_done, in the order of submission. NULL is fine. */
+/* Cancels all jobs and calls their on_done in the order of submission. NULL is allowed. */
 void scheduler_close(scheduler *s);
 
-/* Takes a job, without looking at its clip: what is wrong with that is told by on_done. *id (NULL allowed) is never 0,
- * and never given again. Errors, after which on_done is not called: INVALID (unknown language), CANCELLED (the
- * scheduler is closing), NOMEM. */
+/* Submits a job without examining its clip: on_done reports errors of the clip. *id (NULL allowed) is never 0 and never
+ * reused. Errors, after which on_done is not called: INVALID (unknown language), CANCELLED (the scheduler is closing),
+ * NOMEM. */
 qasr_status scheduler_submit(scheduler *s, uint64_t *id, const scheduler_job *job, qasr_error *err);
-/* The job completes with CANCELLED in the next step, even if its result was ready, unless it had failed before. Its
- * slots, keys and values are free at once; in one of the job's own callbacks, when that returns, and no other comes but
- * on_done. An id of a job that is done is fine. */
+/* The job completes with CANCELLED in the next step, even if its result was ready, unless it had already failed. Its
+ * slots, keys and values are released at once; from one of the job's own callbacks, when that returns. Only on_done
+ * follows. Ids of completed jobs are ignored. */
 void scheduler_cancel(scheduler *s, uint64_t id);
 void scheduler_cancel_all(scheduler *s);
 
-/* Begins segments until no slot or no memory is left, or nothing is to be begun. True in the last case: there is room
- * for another job. scheduler_step does this, too. Calls no callback. */
+/* Starts segments until slots or memory run out (returns false) or nothing is left to start (true: there is room for
+ * another job). Also part of scheduler_step. Calls no callback. */
 bool scheduler_fill(scheduler *s);
-/* Fills the slots, takes every segment one token further in a single pass of the decoder, and calls the callbacks for
- * what that has brought. False if no job is left. */
+/* Fills the slots, decodes one token of every segment in a single pass, and calls the callbacks for the outcome. False
+ * if no job is left. */
 bool scheduler_step(scheduler *s);
-/* Jobs that are not done. */
+/* Number of jobs not completed. */
 size_t scheduler_n_jobs(const scheduler *s);
 
 #endif

@@ -15,7 +15,7 @@
 enum {
     TOKENS_PER_SECOND = 16,
     TOKENS_EXTRA = 64,
-    TOKENS_MIN = 256 /* limit of the answer from the duration */
+    TOKENS_MIN = 256 /* token limit derived from the duration */
 };
 
 static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
@@ -32,7 +32,7 @@ size_t segment_positions(const job_options *o, size_t n_samples)
            token_limit(&o->opt, n_samples);
 }
 
-/* Log-mel of pcm [n], for which the known logs may serve; short segments are zero-padded to half a second. */
+/* Log-mel features of pcm [n], reusing `known` where possible. Short segments are zero-padded to half a second. */
 static qasr_status compute_features(const job_options *o, const log_mel *known, const float *pcm, size_t n, float **out,
                                     size_t *n_frames, qasr_error *err)
 {
@@ -67,7 +67,7 @@ static double level_of(const float *pcm, size_t n)
     return n ? sqrt(sum / (double)n) : 0;
 }
 
-/* What the guard is to know of the sound, and the edges of what is heard, of a segment whose features are there. */
+/* Measures a segment's audio for answer_check and finds the edges of its speech. */
 static qasr_status look_at_sound(segment_job *j, const float *features, size_t n_frames, qasr_error *err)
 {
     const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
@@ -100,7 +100,8 @@ static qasr_status write_dump(const job_options *o, const char *path, const floa
     return status;
 }
 
-/* The decoder's output was not finite: if what went into it was not either, its weights are not to blame. */
+/* Called when the decoder's output is not finite. If its input was not finite either, the encoder's weights are to
+ * blame. */
 static void blame_encoder(const job_options *o, dmat embeds, qasr_error *err)
 {
     const weights *w = o->session->model->checkpoint->encoder;
@@ -118,7 +119,7 @@ static void blame_encoder(const job_options *o, dmat embeds, qasr_error *err)
     mem_free(host);
 }
 
-/* Encoder output and prompt -> a sequence with its first token. */
+/* Prefills the prompt with the encoder's output; the sequence then has its first token. */
 static qasr_status start_sequence(const job_options *o, segment_job *j, dmat embeds, size_t n_samples, float *logits,
                                   qasr_error *err)
 {
@@ -182,7 +183,7 @@ done:
     return status;
 }
 
-/* Raw ids -> language and text of the segment. */
+/* Decodes the ids into the language and text of the segment. */
 static qasr_status read_answer(const job_options *o, qasr_segment *segment, const sequence *q, qasr_error *err)
 {
     buf raw, lang, text;

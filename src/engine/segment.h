@@ -1,5 +1,5 @@
-/* One segment of audio from samples to its answer: features, encoder and prompt in one go, then a sequence that is
- * decoded together with others. */
+/* One segment of audio, from samples to its answer. segment_start runs features, encoder and prefill; the sequence is
+ * then decoded together with others. */
 #ifndef QASR_ENGINE_SEGMENT_H
 #define QASR_ENGINE_SEGMENT_H
 
@@ -7,31 +7,31 @@
 #include "engine/job_options.h"
 
 typedef struct segment_job {
-    struct segment_job *next;         /* of the clip */
-    struct segment_job *next_waiting; /* to be tried again */
-    const float *pcm;                 /* [n_samples], until the segment is finished */
+    struct segment_job *next;         /* in the clip */
+    struct segment_job *next_waiting; /* in the list of retries */
+    const float *pcm;                 /* [n_samples], valid until the segment is finished */
     size_t n_samples;
-    float *own_pcm;              /* pcm, if it is the job's; NULL otherwise */
-    log_mel logs;                /* of audio that begins with pcm [n_samples]; the first try takes its features there */
-    size_t trim_begin, trim_end; /* samples that this try leaves out */
-    unsigned n_tries;            /* that were in vain */
-    bool without_context;        /* which an answer has only repeated */
-    unsigned depth;              /* how often it was cut in halves */
-    qasr_segment segment;        /* its strings and ids are the job's until they are taken */
-    qasr_timings *timings;       /* of the clip; mel, encode and prefill are added here */
+    float *own_pcm;              /* pcm if the job owns it, else NULL */
+    log_mel logs;                /* log-mel of audio that starts with pcm [n_samples]; the first try reuses it */
+    size_t trim_begin, trim_end; /* samples that this try skips at the edges */
+    unsigned n_tries;            /* failed tries so far */
+    bool without_context;        /* an answer repeated the context: run without it */
+    unsigned depth;              /* times it was halved */
+    qasr_segment segment;        /* the job owns its strings and ids until they are taken */
+    qasr_timings *timings;       /* the clip's; mel, encode and prefill times are added */
     sequence seq;                /* zeroed before the start */
     answer_audio audio;
-    float *first_logits; /* [n_vocab], where to put those after the prompt; NULL: nowhere. Not with a dump */
-    const char *dump;    /* the first try writes its tensors to this file; NULL: to none */
+    float *first_logits; /* [n_vocab], receives the logits after the prompt; NULL: not wanted. Excludes dump */
+    const char *dump;    /* file for the tensors of the first try; NULL: none */
 } segment_job;
 
-/* Positions of the cache that n samples take: an estimate that leaves out the context. */
+/* Estimated cache positions for n samples: audio and answer, without the text of the prompt. */
 size_t segment_positions(const job_options *o, size_t n_samples);
-/* Begins with the samples that the job has. Errors leave nothing to end: NOMEM, INVALID, DEVICE, IO (dump). */
+/* Starts the job on its samples. After an error there is nothing to end. Errors: NOMEM, INVALID, DEVICE, IO (dump). */
 qasr_status segment_start(const job_options *o, segment_job *j, qasr_error *err);
-/* Once the sequence is done: fills in the segment and gives the slot back, after an error too. */
+/* Call when the sequence is done: fills in the segment and releases the slot, after an error too. */
 qasr_status segment_finish(const job_options *o, segment_job *j, qasr_error *err);
-/* Strings and arrays of the segment, which has none then. */
+/* Frees the strings and arrays of a segment and clears them. */
 void segment_free_answer(qasr_segment *p);
 
 #endif

@@ -20,7 +20,7 @@ qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_
     return QASR_OK;
 }
 
-/* As far as a cut may depend on it. The window grows: most files are short. */
+/* Reads as much as the next cut may depend on. The window grows on demand, since most files are short. */
 static qasr_status fill_window(segment_reader *s, qasr_error *err)
 {
     enum { BLOCK = 10 * AUDIO_RATE };

@@ -1,6 +1,5 @@
-/* See teacher_forcing.h. The segment is begun as every segment is, which leaves a sequence with its first token chosen;
- * from there on the caller's tokens go in, one at a time through the pass that decoding uses, so that the numbers are
- * the same. */
+/* See teacher_forcing.h. The segment starts like any other, which leaves a sequence with its first token chosen. Then
+ * the caller's tokens are fed one at a time through the normal decoding pass, so the logits have the same bits. */
 #include "engine/teacher_forcing.h"
 
 #include "base/mem.h"
@@ -12,7 +11,7 @@ struct qasr_teacher_forcing {
     segment_job job;
     qasr_timings timings;
     float *logits;   /* [n_vocab] */
-    size_t n_tokens; /* given so far */
+    size_t n_tokens; /* fed so far */
 };
 
 static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_samples,
@@ -24,8 +23,8 @@ static qasr_status start(qasr_teacher_forcing *f, const float *pcm, size_t n_sam
     const double max_s = opt->max_segment_s > 0 ? opt->max_segment_s : QASR_LONGEST_SEGMENT_S;
     if ((double)n_samples / AUDIO_RATE > max_s)
         return error_set(err, QASR_E_INVALID,
-                         "%.1f s of audio are more than the longest segment, %.1f s: an answer can be given for one "
-                         "segment only",
+                         "%.1f s of audio exceed the longest segment, %.1f s: teacher forcing works on a single "
+                         "segment",
                          (double)n_samples / AUDIO_RATE, max_s);
     TRY(MEM_ALLOC(&f->logits, teacher_forcing_vocabulary(f), err));
     f->job.timings = &f->timings;
@@ -66,11 +65,11 @@ qasr_status teacher_forcing_token(qasr_teacher_forcing *f, int32_t token, qasr_e
         return error_set(err, QASR_E_INVALID, "token %d is not in the vocabulary, expected 0 to %zu", (int)token,
                          teacher_forcing_vocabulary(f) - 1);
     if (f->n_tokens == q->args.max_new_tokens)
-        return error_set(err, QASR_E_INVALID,
-                         "the answer has %zu tokens already, which is its limit: raise max_new_tokens", f->n_tokens);
+        return error_set(err, QASR_E_INVALID, "the answer already has %zu tokens, its limit: raise max_new_tokens",
+                         f->n_tokens);
     TRY(decoder_feed(q->d, q->slot, token, f->logits, err));
     f->n_tokens++;
-    return decoder_token(q->d, q->slot, &next, err); /* fails where the logits are not finite */
+    return decoder_token(q->d, q->slot, &next, err); /* fails if the logits are not finite */
 }
 
 void teacher_forcing_close(qasr_teacher_forcing *f)

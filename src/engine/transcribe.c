@@ -1,8 +1,8 @@
-/* One clip, or many in order: loops over a scheduler. */
+/* Transcribes one clip, or many in order: loops over a scheduler. */
 #include "engine/clip.h"
 #include "engine/scheduler.h"
 
-enum { LOOK_AHEAD = 2 }; /* clips at a time, times the batch */
+enum { LOOK_AHEAD = 2 }; /* clips held at a time, per slot */
 
 /* ---- many clips ------------------------------------------------------------------------------------ */
 
@@ -14,12 +14,12 @@ typedef struct many {
     void *user;
     size_t n_given;
     bool no_more;
-    qasr_error failure; /* of the call */
-    qasr_clip refused;  /* given, but there was no memory for it */
+    qasr_error failure; /* the error of the whole call */
+    qasr_clip refused;  /* given, but not submitted for lack of memory */
     bool has_refused;
 } many;
 
-/* No clip is asked for any more, and those that were given come back. The first failure counts. */
+/* Asks for no more clips and cancels those in progress. The first failure is kept. */
 static void stop(many *m, const qasr_error *error)
 {
     if (m->failure.status == QASR_OK)
@@ -39,13 +39,13 @@ static void hand_over(void *user, const qasr_clip *given, qasr_result *result, c
 {
     many *m = user;
     bool cancelled = error && error->status == QASR_E_CANCELLED && given->error.status == QASR_OK;
-    if (cancelled) /* by a callback of this clip, or together with all others */
+    if (cancelled) /* by a callback of this clip, or together with all the others */
         stop(m, error);
     if (m->done(m->user, given, result, cancelled ? &m->failure : error))
         stop_cancelled(m);
 }
 
-/* The earlier a clip, the higher its priority, as that is the order in which they are handed over. */
+/* Earlier clips get a higher priority, since results are handed over in that order. */
 static void submit_next(many *m)
 {
     qasr_error error;
@@ -59,7 +59,7 @@ static void submit_next(many *m)
         return;
     }
     if (m->n_given++ > 0)
-        opt.dump_tensors = NULL; /* that of the first clip */
+        opt.dump_tensors = NULL; /* for the first clip only */
     if (scheduler_submit(m->scheduler, NULL, &job, &error) != QASR_OK) {
         m->refused = job.clip;
         m->has_refused = true;
@@ -72,7 +72,7 @@ qasr_status engine_transcribe_many(qasr_session *s, const qasr_transcribe_option
 {
     many m = { .opt = opt, .next = next, .done = done, .user = user };
     job_options checked;
-    TRY(job_options_init(&checked, s, opt, err)); /* before a clip is asked for */
+    TRY(job_options_init(&checked, s, opt, err)); /* before asking for clips */
     TRY(scheduler_open(&m.scheduler, s, SCHEDULER_IN_ORDER, err));
     do {
         while (!m.no_more && scheduler_n_jobs(m.scheduler) < LOOK_AHEAD * s->batch && scheduler_fill(m.scheduler))

@@ -1,5 +1,5 @@
-/* The list of facts about a model, and the functions that add them: key = value lines of what files say, cleaned for
- * display. Numbers in keys and values have the units of the file formats. */
+/* The list of facts about a model, and the functions that add them: key = value lines about the contents of files,
+ * cleaned for display. Numbers have the units of the file formats. */
 #ifndef QASR_INSPECT_FACTS_H
 #define QASR_INSPECT_FACTS_H
 
@@ -11,7 +11,7 @@
 struct json_t; /* jansson.h */
 
 enum {
-    FACTS_MAX_TEXT = 96,   /* bytes of a string from a file that are shown */
+    FACTS_MAX_TEXT = 96,   /* bytes shown of a string from a file */
     FACTS_MAX_BYTES = 4096 /* of a value */
 };
 
@@ -29,7 +29,7 @@ void facts_free(facts *f); /* zeroed is fine */
 /* Adds a fact; the value is formatted. Error: NOMEM. */
 qasr_status facts_add(facts *f, qasr_error *err, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* For a file that could not be read: "not readable: ..." becomes the fact, but NOMEM is passed on. */
+/* Adds the fact "not readable: ..." for a file that could not be read. NOMEM is returned as an error instead. */
 qasr_status facts_add_unreadable(facts *f, const char *key, const qasr_error *why, qasr_error *err);
 /* Appends text from a file: control characters as '?', cut at a character after FACTS_MAX_TEXT bytes. Error: NOMEM. */
 qasr_status facts_clean(buf *out, const char *s, size_t len, qasr_error *err);

@@ -47,7 +47,7 @@ done:
 
 enum { NO_SIZE = -1 };
 
-/* Where config.json has a fact, and which size it is in the metadata of GGUF files. */
+/* The place of a fact in config.json, and the config_size that holds it in GGUF metadata. */
 static const struct {
     const char *fact, *section, *key;
     int size;

@@ -1,4 +1,4 @@
-/* See facts.h: what a file of weights contains. */
+/* See facts.h: the contents of a file of weights. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

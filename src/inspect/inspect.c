@@ -1,8 +1,8 @@
 /* Facts about model files: path in, a list of tensors and of key = value facts out. Weights are not read.
  *
- * A directory is looked at as a whole: the safetensors are its weights (a GGUF file, if there are none), each GGUF file
- * beside them gets one line, config.json and the tokenizer files are summed up. Parts that are missing or broken there
- * become facts; only a path that gives nothing at all is an error. */
+ * A directory is described as a whole: the safetensors (or, if there are none, GGUF files) are its weights; every GGUF
+ * file gets one line; config.json and the tokenizer files are summarized. Missing or broken parts become facts. Only a
+ * path that gives nothing at all is an error. */
 #include "inspect/inspect.h"
 
 #include <stdio.h>
@@ -72,7 +72,7 @@ static qasr_status keep_weights(qasr_inspect *in, weights *w, qasr_error *err)
     return add_tensors(in, w, err);
 }
 
-/* "model-q8_0.gguf" beside other weights: one fact, and its tensors. */
+/* A GGUF file next to other weights, such as "model-q8_0.gguf": one fact, and its tensors. */
 static qasr_status add_gguf_beside(qasr_inspect *in, const char *dir, const char *name, qasr_error *err)
 {
     qasr_error why = { .status = QASR_OK };
@@ -111,7 +111,7 @@ static bool has_gguf_model(const qasr_inspect *in)
 
 /* ---- configuration and tokenizer -------------------------------------------------------------- */
 
-/* config.json; *found is false, and nothing is added, if there is none. */
+/* Adds config.json; if there is none, *found is false. */
 static qasr_status add_dir_config(qasr_inspect *in, const char *dir, bool *found, qasr_error *err)
 {
     qasr_error why = { .status = QASR_OK };
@@ -132,7 +132,7 @@ static qasr_status add_dir_config(qasr_inspect *in, const char *dir, bool *found
     return status;
 }
 
-/* The config.json that a GGUF file may carry. */
+/* Adds the config.json embedded in a GGUF file. */
 static qasr_status add_inner_config(qasr_inspect *in, const weights *w, qasr_error *err)
 {
     qasr_error why = { .status = QASR_OK };

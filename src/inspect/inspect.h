@@ -1,4 +1,4 @@
-/* A look into a model directory, a .safetensors or a .gguf file, whoever wrote it: tensors and facts. */
+/* Describes a model directory, a .safetensors or a .gguf file of any origin: tensors and facts. */
 #ifndef QASR_INSPECT_INSPECT_H
 #define QASR_INSPECT_INSPECT_H
 

@@ -1,5 +1,5 @@
-/* config.json -> model_config. thinker_config is used if it is there, else the top level, so both layouts are read by
- * the same code. Every number is checked against a sane range. */
+/* config.json -> model_config. Both layouts share this code: thinker_config if present, else the top level. Every
+ * number is checked against a sane range. */
 #include "model/config.h"
 
 #include <jansson.h>
@@ -56,7 +56,7 @@ qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *er
 
 typedef struct reader {
     const json_t *root;
-    const char *path, *section; /* for messages: "audio_config." */
+    const char *path, *section; /* for messages, as in "audio_config." */
     qasr_error *err;
 } reader;
 
@@ -92,14 +92,14 @@ static qasr_status expect_string(const reader *r, const json_t *obj, const char 
     const json_t *v = json_object_get(obj, key);
     const char *s = json_is_string(v) ? json_string_value(v) : NULL;
     if (v && (!s || strcmp(s, expected) != 0))
-        return error_set(r->err, QASR_E_UNSUPPORTED, "key '%s%s' in '%s' is '%s', this program knows only '%s'",
-                         r->section, key, r->path, s ? s : "(no string)", expected);
+        return error_set(r->err, QASR_E_UNSUPPORTED, "key '%s%s' in '%s' is '%s', only '%s' is supported", r->section,
+                         key, r->path, s ? s : "(not a string)", expected);
     return QASR_OK;
 }
 
 static size_t *size_in(model_config *c, config_size size) { return (size_t *)((char *)c + config_ranges[size].offset); }
 
-/* A size with its key in this and, if that is missing, in the other layout. */
+/* A size with its key in one layout and, if different, in the other. */
 typedef struct json_size {
     config_size size;
     const char *key, *other_key;

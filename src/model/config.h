@@ -1,7 +1,6 @@
-/* Hyper-parameters of a checkpoint, from config.json of either layout (original: under thinker_config;
- * "-hf": flat) or from the metadata of GGUF files. Missing keys are errors: the Python classes' defaults are not the
- * checkpoints' values. Values that a GGUF layout has no key for follow from shapes, or are those of all published
- * models. */
+/* Hyperparameters of a checkpoint, from config.json in either layout (original: under thinker_config; "-hf": flat) or
+ * from GGUF metadata. Missing keys are errors, since the defaults of the Python classes differ from the checkpoints.
+ * Values without a key in a GGUF layout are derived from shapes, or are the same in all published models. */
 #ifndef QASR_MODEL_CONFIG_H
 #define QASR_MODEL_CONFIG_H
 
@@ -16,7 +15,7 @@ struct json_t; /* jansson.h */
 
 enum {
     CONFIG_MAX_EOS = 8,
-    CONFIG_MAX_BYTES = 16 << 20 /* of config.json and the JSON files beside it */
+    CONFIG_MAX_BYTES = 16 << 20 /* size limit of config.json and its companion files */
 };
 
 typedef struct model_config {
@@ -35,10 +34,10 @@ typedef struct model_config {
     int32_t eos[CONFIG_MAX_EOS];
     size_t n_eos;
     bool hf_layout;
-    bool usual_eos; /* <|im_end|> and <|endoftext|> are end tokens as well: a GGUF file can name only one */
+    bool usual_eos; /* <|im_end|> and <|endoftext|> also end the text: a GGUF file can name only one */
 } model_config;
 
-/* The sizes among them. */
+/* The sizes in model_config. */
 typedef enum config_size {
     CONFIG_ENC_MELS,
     CONFIG_ENC_CHANNELS,
@@ -60,50 +59,50 @@ typedef enum config_size {
     CONFIG_SIZES
 } config_size;
 
-/* Reads config.json of a model directory, and generation_config.json if it is there. Errors: as below, IO. */
+/* Reads config.json of a model directory, and generation_config.json if it exists. Errors: as below, IO. */
 qasr_status config_read_dir(model_config *c, const char *dir, qasr_error *err);
-/* text: config.json, path: for messages. eos stays empty when the config names none ("-hf" does).
- * Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (a forced aligner, other
- * activations), NOMEM. */
+/* Parses the text of config.json; path is for messages. eos stays empty if the configuration names none ("-hf" does
+ * not). Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (forced aligner, other activations),
+ * NOMEM. */
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
-/* Reads eos_token_id (a number or a list) of generation_config.json into c. */
+/* Reads eos_token_id (a number or a list) from generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
 
-/* A key of a parsed config.json in either layout: in a section ("text_config"; NULL: none) of thinker_config or of the
- * top level, else in these themselves. NULL if it is missing or null. root may be NULL. */
+/* Finds a key of a parsed config.json in either layout: in a section ("text_config"; NULL: none) of thinker_config or
+ * of the top level, else in thinker_config or the top level itself. NULL if missing or null. root may be NULL. */
 const struct json_t *config_find(const struct json_t *root, const char *section, const char *key);
-/* tie_word_embeddings of text_config, thinker_config or the top level; unsaid where no level has it. */
+/* Value of tie_word_embeddings in text_config, thinker_config or the top level; unsaid if none has it. */
 bool config_tied(const struct json_t *root, bool unsaid);
 
-/* The config.json that a GGUF file carries in the key qasr.config: *text, owned by w, and *root, released with
- * json_decref; both NULL if there is none. Errors: FORMAT (not JSON), NOMEM; *text is set then. */
+/* The config.json stored in a GGUF file under qasr.config: *text, owned by w, and *root, released with json_decref;
+ * both NULL if there is none. Errors: FORMAT (not JSON), NOMEM; *text is still set. */
 qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err);
 
-/* Content of a GGUF file; the kinds after DECODER hold a configuration. */
+/* Content of a GGUF file. The kinds after DECODER include a configuration. */
 typedef enum gguf_kind {
-    GGUF_OTHER,   /* of another model */
+    GGUF_OTHER,   /* not a supported model */
     GGUF_DECODER, /* decoder without configuration, for a directory with config.json and safetensors */
     GGUF_WHOLE,   /* configuration, tokenizer, encoder and decoder: transcribe.cpp, CrispASR */
     GGUF_TEXT,    /* configuration, tokenizer and decoder: llama.cpp's text model */
-    GGUF_MMPROJ   /* configuration and encoder: llama.cpp's other half */
+    GGUF_MMPROJ   /* configuration and encoder: llama.cpp's mmproj file */
 } gguf_kind;
 gguf_kind config_gguf_kind(const weights *w);
-/* Reads the metadata of the GGUF files with the encoder and the decoder: one file of kind WHOLE, or MMPROJ and TEXT.
- * Errors: FORMAT (as above), UNSUPPORTED. */
+/* Reads the metadata of the GGUF files of encoder and decoder: one file of kind WHOLE, or MMPROJ and TEXT. Errors:
+ * FORMAT (as above), UNSUPPORTED. */
 qasr_status config_read_gguf(model_config *c, const weights *encoder, const weights *decoder, qasr_error *err);
-/* A size from the metadata or the tensors of one GGUF file, unchecked; false if it is in neither. */
+/* Finds a size in the metadata or tensors of one GGUF file, unchecked; false if neither has it. */
 bool config_gguf_size(const weights *w, config_size size, uint64_t *out);
 
 /* ---- for the readers ---- */
 typedef struct config_range {
     size_t min, max, offset;
-} config_range; /* offset: of a size_t in model_config */
+} config_range; /* offset of a size_t in model_config */
 extern const config_range config_ranges[CONFIG_SIZES];
-/* Last step of reading a half: checks relations between its sizes. path: for messages. */
+/* Called after reading the encoder or decoder section: checks relations between sizes. path is for messages. */
 qasr_status config_end_encoder(model_config *c, const char *path, qasr_error *err);
 qasr_status config_end_decoder(model_config *c, const char *path, qasr_error *err);
 
-/* Audio vectors for mel frames: 13 per full chunk of 100, ceil(rest / 8) for the rest. */
+/* Audio vectors for n_frames mel frames: 13 per full chunk of 100, ceil(rest / 8) for the rest. */
 size_t config_audio_tokens(const model_config *c, size_t n_frames);
 /* Vectors per full chunk: three halvings (rounded up) of chunk_frames. */
 size_t config_tokens_per_chunk(const model_config *c);

@@ -1,5 +1,5 @@
-/* Metadata of GGUF files -> model_config. The layouts name the same numbers differently and each lacks some: these come
- * from a tensor's shape, or are those of all published models (docs/format.md lists which). */
+/* GGUF metadata -> model_config. Each layout has its own key names and lacks some values. Those come from a tensor's
+ * shape, or are the same in all published models (docs/format.md lists them). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,9 +12,9 @@
 #define EMBEDDING "thinker.model.embed_tokens.weight"
 #define HEAD "thinker.lm_head.weight"
 
-enum { KEY_LAYOUTS = 3 }; /* those with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
+enum { KEY_LAYOUTS = 3 }; /* layouts with configuration in the metadata: llama.cpp, transcribe.cpp, CrispASR */
 
-/* Index of a layout in that order; -1: another layout. */
+/* Index of the layout in that order; -1: another layout. */
 static int key_layout(const weights *w)
 {
     names_layout layout = weights_layout(w);
@@ -23,7 +23,7 @@ static int key_layout(const weights *w)
 
 typedef struct size_source {
     const char *keys[KEY_LAYOUTS];
-    const char *tensor; /* without a key: the first dimension of this tensor, */
+    const char *tensor; /* without a key: the first dimension of this tensor */
     uint64_t published; /* or this value if it is not 0 */
 } size_source;
 
@@ -104,7 +104,7 @@ static qasr_status refuse_aligner(const weights *w, qasr_error *err)
     return QASR_OK;
 }
 
-/* ---- config.json inside -------------------------------------------------------------------------- */
+/* ---- embedded config.json --------------------------------------------------------------------------- */
 
 qasr_status config_gguf_json(struct json_t **root, const char **text, const weights *w, qasr_error *err)
 {
@@ -170,7 +170,7 @@ bool config_gguf_size(const weights *w, config_size size, uint64_t *out)
     return key_layout(w) >= 0 && weights_find(w, needed) && find_size(out, w, size, NULL) == QASR_OK;
 }
 
-/* Describes where a size was found, for messages. */
+/* Describes the source of a size, for messages. */
 static void describe_source(char *out, size_t size, const weights *w, config_size what)
 {
     const size_source *from = &size_sources[what];
@@ -230,7 +230,7 @@ static qasr_status read_id(int32_t *out, bool *found, const weights *w, const ch
     return QASR_OK;
 }
 
-/* ---- values this program supports -------------------------------------------------------------------- */
+/* ---- fixed values ----------------------------------------------------------------------------------- */
 
 static qasr_status check_numbers(const weights *w, qasr_error *err)
 {
@@ -251,8 +251,8 @@ static qasr_status check_numbers(const weights *w, qasr_error *err)
             continue;
         double found = m->type == WMETA_F32 || m->type == WMETA_F64 ? m->as.f : whole_number(&n, m) ? (double)n : -1;
         if (found != fixed[i].expected)
-            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is %g, this program knows only %g",
-                             fixed[i].key, weights_file_path(w, 0), found, fixed[i].expected);
+            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is %g, only %g is supported", fixed[i].key,
+                             weights_file_path(w, 0), found, fixed[i].expected);
     }
     return QASR_OK;
 }
@@ -269,14 +269,14 @@ static qasr_status check_strings(const weights *w, qasr_error *err)
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
         const wmeta *m = weights_meta_find(w, fixed[i].key);
         if (m && (m->type != WMETA_STRING || strcmp(m->str, fixed[i].expected) != 0))
-            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is '%.60s', this program knows only '%s'",
-                             fixed[i].key, weights_file_path(w, 0), m->type == WMETA_STRING ? m->str : "(no string)",
+            return error_set(err, QASR_E_UNSUPPORTED, "key '%s' in '%s' is '%.60s', only '%s' is supported",
+                             fixed[i].key, weights_file_path(w, 0), m->type == WMETA_STRING ? m->str : "(not a string)",
                              fixed[i].expected);
     }
     return QASR_OK;
 }
 
-/* ---- the halves -------------------------------------------------------------------------------------- */
+/* ---- encoder and decoder ---------------------------------------------------------------------------- */
 
 static qasr_status read_encoder(model_config *c, const weights *w, qasr_error *err)
 {
@@ -333,7 +333,8 @@ qasr_status config_read_gguf(model_config *c, const weights *encoder, const weig
         return error_set(err, QASR_E_FORMAT,
                          "'%s': the encoder's output has width %zu, the decoder %zu: expected equal",
                          weights_file_path(encoder, 0), c->enc.d_out, c->dec.d_model);
-    return error_set(err, QASR_E_FORMAT,
-                     "'%s' gives vectors of width %zu, the text model '%s' takes %zu: they are of different models",
-                     weights_file_path(encoder, 0), c->enc.d_out, weights_file_path(decoder, 0), c->dec.d_model);
+    return error_set(
+        err, QASR_E_FORMAT,
+        "'%s' outputs vectors of width %zu, the text model '%s' takes %zu: they belong to different models",
+        weights_file_path(encoder, 0), c->enc.d_out, weights_file_path(decoder, 0), c->dec.d_model);
 }

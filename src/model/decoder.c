@@ -1,12 +1,12 @@
-/* Token ids and audio vectors [n, h] -> 28 pre-norm layers (grouped-query attention with norms on q and k,
- * rotary positions, SwiGLU) -> logits of the last row -> arg max. Mirrors Qwen3ForCausalLM; the three
- * rotary position streams of the configuration coincide in this model, which leaves plain RoPE.
+/* Token ids and audio vectors [n, h] -> 28 pre-norm layers (grouped-query attention with norms on q and k, RoPE,
+ * SwiGLU) -> logits of the last row -> argmax. Mirrors Qwen3ForCausalLM. The configuration's three rotary position
+ * streams coincide in this model, which leaves plain RoPE.
  *
- * The prompt passes in blocks of rows, so scratch memory does not depend on its length. Keys are cached
- * after norm and rotation, head-major, so one head's keys are one contiguous stream.
+ * Prompts are processed in blocks of rows, so scratch memory does not depend on their length. Keys are cached after
+ * norm and rotation, head-major: the keys of a head are contiguous.
  *
- * Encoder and decoder take turns in the scratch memory, so nothing that a sequence needs between two steps is there:
- * keys and values are in the slot's own block, position and chosen token on the host. */
+ * Encoder and decoder share scratch memory in turn, so a sequence keeps nothing there between two steps. Keys and
+ * values are in the slot's block; position and chosen token are on the host. */
 #include "model/decoder.h"
 
 #include <math.h>
@@ -20,12 +20,12 @@ const quant_type decoder_kv_types[DECODER_KV_TYPES] = { QUANT_F16, QUANT_F32, QU
 
 enum { PREFILL_ROWS = 512 };
 
-/* How far the sequence in a slot has come. */
+/* State of the sequence in a slot. */
 typedef struct progress {
     size_t n_past; /* positions in the cache */
-    int32_t next;  /* the chosen token; negative: the logits were not finite */
+    int32_t next;  /* the chosen token; negative if the logits were not finite */
     bool scored;
-    qasr_token_score score; /* of it, if scored */
+    qasr_token_score score; /* its score, if scored */
 } progress;
 
 struct decoder {
@@ -96,8 +96,8 @@ void decoder_free(decoder *dec)
 
 /* ---- slots ---------------------------------------------------------------------------------------- */
 
-/* cos and sin of position * theta^(-2i / head_dim): inverse frequency and product are rounded to float32 as in
- * the reference, where that is worth up to 0.002 rad at position 65535. */
+/* cos and sin of position * theta^(-2i / head_dim). Inverse frequency and product are rounded to float32 as in the
+ * reference, which changes the angle by up to 0.002 rad at position 65535. */
 static qasr_status write_rope(decoder *dec, dmat rope, qasr_error *err)
 {
     enum { BLOCK = 64 };
@@ -121,7 +121,7 @@ static qasr_status write_rope(decoder *dec, dmat rope, qasr_error *err)
     return status;
 }
 
-/* Angles for at least n positions; those that are there do not change. */
+/* Provides angles for at least n positions. Existing ones do not change. */
 static qasr_status reserve_rope(decoder *dec, size_t n, qasr_error *err)
 {
     const model_config *c = dec->net->config;
@@ -137,7 +137,7 @@ static qasr_status reserve_rope(decoder *dec, size_t n, qasr_error *err)
         return status;
     }
     device_mem_free(dec->device,
-                    dec->angles); /* only now: if memory runs out, sequences in other slots keep their angles */
+                    dec->angles); /* only now: after a failed allocation, other slots still have their angles */
     dec->angles = mem;
     dec->rope = rope;
     return QASR_OK;
@@ -148,8 +148,8 @@ qasr_status decoder_open_slot(decoder *dec, size_t *out, size_t n_positions, qas
     const model_config *c = dec->net->config;
     if (n_positions > c->dec.max_positions)
         return error_set(err, QASR_E_INVALID,
-                         "%zu positions are needed for prompt and answer, the model has %zu: use shorter segments of "
-                         "audio, a shorter "
+                         "prompt and answer need %zu positions, the model has %zu: use shorter audio "
+                         "segments, a shorter "
                          "context or a lower token limit",
                          n_positions, c->dec.max_positions);
     TRY(reserve_rope(dec, n_positions, err));
@@ -173,16 +173,16 @@ qasr_token_score decoder_score(const decoder *dec, size_t index)
 
 /* ---- layers --------------------------------------------------------------------------------------- */
 
-/* Rows that run together: those of one slot's prompt, or one of each of several slots. */
+/* Rows processed together: from one slot's prompt, or one row from each of several slots. */
 typedef struct batch {
-    dmat x;         /* [n, d_model], the sum that goes through the layers */
-    dmat slot, pos; /* I32 [n, 1]; slot absent: a prompt */
-    size_t one;     /* the slot of a prompt's rows */
-    size_t n_kv;    /* no row sees more */
-    net_rows rows;  /* what they stand for */
+    dmat x;         /* [n, d_model], the residual stream */
+    dmat slot, pos; /* I32 [n, 1]; no slot: rows of a prompt */
+    size_t one;     /* slot of a prompt's rows */
+    size_t n_kv;    /* no row attends to more keys */
+    net_rows rows;  /* their roles */
 } batch;
 
-/* The part of y for n rows of cols: norms and what attention gives take turns in it. */
+/* The part of y for n rows of cols. Norms and attention output use it in turn. */
 static dmat y_rows(const decoder *dec, size_t n, size_t cols)
 {
     return dmat_make(dec->y.mem, dec->y.offset, QUANT_F32, n, cols);
@@ -236,12 +236,12 @@ static void run_layers(decoder *dec, const batch *b)
         run_layer(dec, b, layer, &(stage_range){ 0, STAGES_PER_LAYER });
 }
 
-/* ---- choices -------------------------------------------------------------------------------------- */
+/* ---- choosing tokens -------------------------------------------------------------------------------- */
 
-/* Outputs of a choice beside the token. Scores need all logits. */
+/* Outputs of a choice besides the token. Scores need all logits. */
 enum { CHOOSE_LOGITS = 1, TOKEN_SCORES = 2 };
 
-/* Choice for each row of x, at most n_slots; dec->logits and dec->scores become known only if they are asked for. */
+/* Chooses a token for each row of x, at most n_slots. dec->logits and dec->scores are defined only if wanted. */
 static void choose(decoder *dec, dmat x, unsigned wanted)
 {
     device *d = dec->device;
@@ -277,7 +277,7 @@ static unsigned wanted_of(const decoder *dec, const size_t *slots, size_t n)
     return wanted;
 }
 
-/* The choices of the slots [n] to the host. */
+/* Reads the choices of slots [n] to the host. */
 static qasr_status read_choices(decoder *dec, const size_t *slots, size_t n, qasr_error *err)
 {
     qasr_token_score scores[DECODER_MAX_SLOTS];
@@ -294,7 +294,7 @@ static qasr_status read_choices(decoder *dec, const size_t *slots, size_t n, qas
     return QASR_OK;
 }
 
-/* Rows [first, first + n) of a prompt. */
+/* Roles of rows [first, first + n) of a prompt. */
 static net_rows find_rows(size_t first, size_t n, bool last, size_t audio_begin, size_t n_audio)
 {
     size_t begin = first > audio_begin ? first : audio_begin;
@@ -307,7 +307,7 @@ static net_rows find_rows(size_t first, size_t n, bool last, size_t audio_begin,
     return rows;
 }
 
-/* Overwrites the rows of the block that begins at first which are audio placeholders. */
+/* Replaces the audio placeholders of the block that begins at row first. */
 static void put_audio(decoder *dec, const batch *b, size_t first, size_t audio_begin, dmat embeds)
 {
     size_t begin = b->rows.audio_begin, n = b->rows.audio_end - begin;
@@ -315,7 +315,7 @@ static void put_audio(decoder *dec, const batch *b, size_t first, size_t audio_b
         op_copy(dec->device, dmat_rows(b->x, begin, n), dmat_rows(embeds, first + begin - audio_begin, n));
 }
 
-/* Rows [first, first + n) of a slot's sequence, with their positions on the device. */
+/* Makes a batch of rows [first, first + n) of a slot's sequence and writes their positions to the device. */
 static qasr_status make_block(decoder *dec, batch *b, size_t index, size_t first, dmat x, qasr_error *err)
 {
     *b = (batch){ .x = x, .pos = dmat_rows(dec->pos, 0, x.rows), .one = index, .n_kv = first + x.rows };
@@ -362,7 +362,7 @@ qasr_status decoder_prefill(decoder *dec, size_t index, const int32_t *ids, size
     return read_choices(dec, &index, 1, err);
 }
 
-/* Token, position and slot of each row to the device. */
+/* Writes token, position and slot of each row to the device. */
 static qasr_status write_rows(decoder *dec, const size_t *slots, size_t n, qasr_error *err)
 {
     for (size_t i = 0; i < n; i++)
@@ -376,7 +376,7 @@ static qasr_status write_rows(decoder *dec, const size_t *slots, size_t n, qasr_
     return device_write(dec->device, dmat_rows(dec->slot, 0, n), dec->host_rows, err);
 }
 
-/* In the order in which they lie in memory. */
+/* Sorts slots by their place in memory. */
 static void sort_slots(size_t *to, const size_t *from, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -442,7 +442,7 @@ qasr_status decoder_logits(decoder *dec, float *out, qasr_error *err)
 
 /* ---- stage by stage ------------------------------------------------------------------------------ */
 
-/* Stores the input of stage s + 1, if there is one, from where stage s has left it. */
+/* Stores the input of stage s + 1, if any, from where stage s left it. */
 static void store_next(const decoder *dec, dmat next, dmat x, size_t s)
 {
     const model_config *c = dec->net->config;

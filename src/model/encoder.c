@@ -1,9 +1,9 @@
-/* Log-mel [128, F] -> chunks of 100 frames -> three strided convolutions (13 vectors per chunk) -> positions
- * that restart in each chunk -> transformer layers with attention inside windows of 104 vectors -> two
- * linear layers -> [N, h]. Mirrors Qwen3ASRAudioEncoder (transformers, models/qwen3_asr).
+/* Log-mel [128, F] -> chunks of 100 frames -> three strided convolutions (13 vectors per chunk) -> positions that
+ * restart in each chunk -> transformer layers with attention within windows of 104 vectors -> two linear layers -> [N,
+ * h]. Mirrors Qwen3ASRAudioEncoder (transformers, models/qwen3_asr).
  *
- * A window never looks outside itself, so groups of windows go through the whole encoder one after another:
- * memory does not grow with the length of the audio. Full attention takes everything as one group. */
+ * Windows are independent, so groups of them pass through the whole encoder in turn, and memory does not grow with the
+ * length of the audio. Full attention uses a single group. */
 #include "model/encoder.h"
 
 #include <string.h>
@@ -13,8 +13,8 @@
 #include "model/stages.h"
 
 enum {
-    GROUP_WINDOWS = 4, /* windows that share one sweep over the weights */
-    CONV_CHUNKS = 4    /* chunks convolved at a time: the first feature map of a chunk has 6 MB */
+    GROUP_WINDOWS = 4, /* windows per pass over the weights */
+    CONV_CHUNKS = 4    /* chunks convolved together: the first feature map of a chunk takes 6 MB */
 };
 static const float layer_norm_eps = 1e-5f;
 
@@ -54,8 +54,8 @@ void encoder_free(encoder *enc)
     mem_free(enc);
 }
 
-/* Lays out the scratch matrices for a group of n_chunks; mem NULL: only their total size. Images and maps are done with
- * when the layers begin, so these share their place; flat goes from one to the other. */
+/* Lays out the scratch matrices for a group of n_chunks; with mem NULL, only returns their total size. Images and maps
+ * are not needed once the layers begin, so the two share memory; flat passes from one to the other. */
 static size_t layout_scratch(encoder *enc, device_mem *mem, size_t n_chunks)
 {
     const model_config *c = enc->net->config;
@@ -93,7 +93,7 @@ static qasr_status reserve(encoder *enc, size_t group_chunks, size_t n_tokens, q
     return QASR_OK;
 }
 
-/* Cuts chunks out of the mel; what lies beyond the last frame is 0, the mean of the normalised range. */
+/* Cuts the mel into chunks. Beyond the last frame they are 0, the mean of the normalized range. */
 static void cut_images(const encoder *enc, const float *mel, size_t n_frames, size_t first, size_t n_chunks)
 {
     size_t h = enc->net->config->enc.n_mels, w = enc->net->config->enc.chunk_frames;
@@ -107,7 +107,7 @@ static void cut_images(const encoder *enc, const float *mel, size_t n_frames, si
     }
 }
 
-/* Convolution stem for chunks [first, first + n) of the clip into rows of flat. */
+/* Runs the convolutions for chunks [first, first + n) of the clip into rows of flat. */
 static qasr_status convolve(encoder *enc, const float *mel, size_t n_frames, size_t first, size_t n, dmat flat,
                             qasr_error *err)
 {
@@ -128,13 +128,13 @@ static qasr_status convolve(encoder *enc, const float *mel, size_t n_frames, siz
     return device_end(d, err);
 }
 
-/* One product of in, without a norm. */
+/* One product of in, without norm. */
 static void project(encoder *enc, dmat in, linear_part part)
 {
     net_linear(enc->ctx, (net_input){ .x = in }, (dmat){ 0 }, &part, 1, false);
 }
 
-/* Flattened feature maps become the sum x that goes through the layers. */
+/* Projects the flattened feature maps and adds positions: the residual stream x. */
 static void enter(encoder *enc, dmat x, dmat flat)
 {
     project(enc, flat, (linear_part){ .out = x, .w = enc->net->top[TOP_CONV_OUT] });
@@ -192,7 +192,7 @@ static void run_layer(encoder *enc, size_t layer, dmat x, size_t window, const s
         net_linear(enc->ctx, stage_input(range, hidden, NULL), y, &add_down, 1, false);
 }
 
-/* The first of the two last matrices, of the normed sum; its result takes the place of the sum. */
+/* The first of the two output projections, of the normed residual stream. Its result replaces x. */
 static void project_inner(encoder *enc, dmat x, dmat in)
 {
     const dmat *w = enc->net->top;
@@ -204,7 +204,7 @@ static void project_out(encoder *enc, dmat out, dmat in)
     project(enc, in, (linear_part){ .out = out, .w = enc->net->top[TOP_PROJ2_W], .bias = enc->net->top[TOP_PROJ2_B] });
 }
 
-/* One group: flat rows -> out rows. */
+/* Runs the layers for one group: rows of flat -> rows of out. */
 static qasr_status transform(encoder *enc, size_t n_rows, size_t window, dmat out, qasr_error *err)
 {
     dmat x = dmat_rows(enc->x, 0, n_rows), y = dmat_rows(enc->norm, 0, n_rows);
@@ -236,14 +236,14 @@ qasr_status encoder_run(encoder *enc, dmat *out, const float *mel, size_t n_fram
             size_t m = n - p < CONV_CHUNKS ? n - p : CONV_CHUNKS;
             TRY(convolve(enc, mel, n_frames, first + p, m, dmat_rows(enc->flat, p * per_chunk, m * per_chunk), err));
         }
-        size_t row0 = first * per_chunk; /* the last chunk may give fewer vectors than it has */
+        size_t row0 = first * per_chunk; /* the last chunk may be incomplete */
         size_t n_rows = n_tokens - row0 < n * per_chunk ? n_tokens - row0 : n * per_chunk;
         TRY(transform(enc, n_rows, window_chunks * per_chunk, dmat_rows(*out, row0, n_rows), err));
     }
     return QASR_OK;
 }
 
-/* Stores the input of the stage after one of a layer, from where that has left it. */
+/* Stores the input of the stage after stage s of a layer, from where that left it. */
 static void store_next(const encoder *enc, dmat next, dmat x, size_t layer, size_t s)
 {
     switch (s) {

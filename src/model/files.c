@@ -1,4 +1,4 @@
-/* See files.h. The metadata decide what a file is; its name only decides between several. */
+/* See files.h. Metadata decides the kind of a file. Names only choose between several candidates. */
 #include "model/files.h"
 
 #include <stdio.h>
@@ -11,9 +11,9 @@
 
 #define MMPROJ_PATTERN "mmproj*.gguf"
 
-/* ---- a decoder beside safetensors ------------------------------------------------------------------- */
+/* ---- a GGUF decoder for safetensors ----------------------------------------------------------------- */
 
-/* *out: the path of DIR/model-NAME.gguf, or of DIR/model.gguf where name is NULL, if that file exists; else NULL. */
+/* *out: the path DIR/model-NAME.gguf, or DIR/model.gguf if name is NULL; NULL if the file does not exist. */
 static qasr_status find_named(char **out, const char *dir, const char *name, qasr_error *err)
 {
     char file[64];
@@ -26,7 +26,7 @@ static qasr_status find_named(char **out, const char *dir, const char *name, qas
     return QASR_OK;
 }
 
-/* Tries the names of all types and mixes in the order of quant/mix.c, then the one without a type; *out NULL: none. */
+/* Tries the names of all types and mixes in the order of quant/mix.c, then the name without a type. *out NULL: none. */
 static qasr_status find_decoder(char **out, const char *dir, qasr_error *err)
 {
     for (size_t i = 0; i < quant_mix_count() && !*out; i++) {
@@ -67,7 +67,7 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
         TRY(file_path_join(out, dir, name, err));
         if (file_exists(*out))
             return QASR_OK;
-        error_set(err, QASR_E_IO, "there is no decoder file '%s'", *out);
+        error_set(err, QASR_E_IO, "decoder file '%s' does not exist", *out);
         mem_free(*out);
         *out = NULL;
         return QASR_E_IO;
@@ -78,16 +78,16 @@ qasr_status files_choose_decoder(char **out, const char *dir, qasr_decoder_weigh
 
 /* ---- candidates ------------------------------------------------------------------------------------- */
 
-/* A search for the GGUF files of a directory that are of a wanted kind; the best stays open. */
+/* A search for GGUF files of a wanted kind in a directory. The best one stays open. */
 typedef struct search {
     const char *dir;
     bool (*wanted)(gguf_kind kind);
-    const char *like; /* the best name has the longest prefix in common with this one; NULL: all are equal */
+    const char *like; /* the best name shares the longest prefix with this; NULL: all are equal */
     weights *best;
-    size_t n, n_best; /* files found, those as good as best */
+    size_t n, n_best; /* files found; files as good as best */
     size_t best_likeness;
     char names[240]; /* of the files found, for messages */
-    bool names_cut;  /* not all fitted into names */
+    bool names_cut;  /* the list was truncated */
     qasr_error first_error;
 } search;
 
@@ -95,7 +95,7 @@ static bool is_text(gguf_kind kind) { return kind == GGUF_TEXT; }
 static bool is_mmproj(gguf_kind kind) { return kind == GGUF_MMPROJ; }
 static bool is_model(gguf_kind kind) { return kind == GGUF_WHOLE || kind == GGUF_TEXT; }
 
-/* "mmproj-Qwen3-ASR-0.6B-f16.gguf" goes with "Qwen3-ASR-0.6B-Q8_0.gguf". */
+/* "mmproj-Qwen3-ASR-0.6B-f16.gguf" belongs to "Qwen3-ASR-0.6B-Q8_0.gguf". */
 static const char *stem_of(const char *name)
 {
     static const char prefix[] = "mmproj-";
@@ -140,7 +140,7 @@ static void consider(search *s, weights *w, const char *name)
     s->n_best = 1;
 }
 
-/* A file that cannot be read is not a candidate; its error is kept in case there is no other. */
+/* Unreadable files are not candidates; the first error is reported if there are no others. */
 static qasr_status look_at(search *s, const char *name, qasr_error *err)
 {
     char *path;
@@ -180,18 +180,18 @@ static qasr_status judge_mates(const search *s, const char *path, qasr_error *er
         return error_set(err, s->first_error.status, "%s", s->first_error.message);
     if (s->n == 0 && text)
         return error_set(err, QASR_E_IO,
-                         "'%s' holds the encoder only, and there is no text model (architecture qwen3vl) beside it; "
-                         "give that as the model and this with --mmproj",
+                         "'%s' holds only the encoder, and there is no text model (architecture qwen3vl) next to it; "
+                         "pass the text model as the model and this file with --mmproj",
                          path);
     if (s->n == 0)
         return error_set(err, QASR_E_IO,
-                         "'%s' holds the text model only, and there is no " MMPROJ_PATTERN
-                         " with the encoder beside it; "
-                         "name it with --mmproj",
+                         "'%s' holds only the text model, and there is no " MMPROJ_PATTERN
+                         " with the encoder next to it; "
+                         "pass it with --mmproj",
                          path);
     if (s->n_best > 1)
-        return error_set(err, QASR_E_INVALID, "'%.150s' could go with %s; %s", path, s->names,
-                         text ? "give one of them as the model and this with --mmproj" : "name one with --mmproj");
+        return error_set(err, QASR_E_INVALID, "'%.150s' matches several files: %s; %s", path, s->names,
+                         text ? "pass one of them as the model and this file with --mmproj" : "pass one with --mmproj");
     return QASR_OK;
 }
 
@@ -221,7 +221,7 @@ static qasr_status open_mmproj(weights **out, const char *path, qasr_error *err)
         return QASR_OK;
     }
     error_set(err, QASR_E_UNSUPPORTED,
-              "'%s' is of architecture '%.40s', expected an mmproj file: 'clip' with audio projector 'qwen3a'", path,
+              "'%s' has architecture '%.40s', expected an mmproj file: 'clip' with audio projector 'qwen3a'", path,
               weights_meta_string(w, "general.architecture"));
     weights_close(w);
     return QASR_E_UNSUPPORTED;
@@ -234,16 +234,16 @@ static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err
     const char *path = weights_file_path(w, 0);
     if (kind == GGUF_DECODER)
         return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%s' has no configuration: it is a decoder that goes with a model directory; give "
-                         "that as the model and this file with --decoder-gguf",
+                         "'%s' has no configuration: it is a decoder for a model directory; pass "
+                         "the directory as the model and this file with --decoder-gguf",
                          path);
     return error_set(err, QASR_E_UNSUPPORTED,
-                     "'%s' is of architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "
+                     "'%s' has architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "
                      "(CrispASR), or 'qwen3vl' with an mmproj file (llama.cpp)",
                      path, weights_meta_string(w, "general.architecture"));
 }
 
-/* Opens the other half of w, if there is one; w becomes *encoder, *decoder, or both. */
+/* Opens the other half of w if it is a pair. w becomes *encoder, *decoder, or both. */
 static qasr_status complete(weights **encoder, weights **decoder, weights *w, const char *mmproj, qasr_error *err)
 {
     gguf_kind kind = config_gguf_kind(w);
@@ -279,7 +279,7 @@ qasr_status files_open_gguf_dir(weights **encoder, weights **decoder, bool *foun
     search s = { .dir = dir, .wanted = is_model };
     qasr_status status = search_dir(&s, "*.gguf", err);
     if (status == QASR_OK && s.n > 1)
-        status = error_set(err, QASR_E_INVALID, "'%.150s' holds several models: %s; give one of them as the model", dir,
+        status = error_set(err, QASR_E_INVALID, "'%.150s' holds several models: %s; pass one of them as the model", dir,
                            s.names);
     else if (status == QASR_OK && s.n == 0 && s.first_error.status)
         status = error_set(err, s.first_error.status, "%s", s.first_error.message);

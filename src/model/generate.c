@@ -1,4 +1,4 @@
-/* The decoding loop of each sequence, turned inside out: arg max until an end token, the limit, or a loop. */
+/* The decoding loop of each sequence, one call per step: argmax until an end token, the limit, or a loop. */
 #include "model/generate.h"
 
 #include "base/mem.h"
@@ -17,7 +17,7 @@ static void finish(sequence *q, qasr_stop_reason stop)
     q->done = true;
 }
 
-/* Looks at the token that was chosen. */
+/* Handles the chosen token. */
 static void accept(sequence *q)
 {
     const generate_args *a = &q->args;
@@ -31,7 +31,7 @@ static void accept(sequence *q)
         finish(q, QASR_STOP_EOS);
         return;
     }
-    if (q->n_ids == a->max_new_tokens) { /* it wanted to go on */
+    if (q->n_ids == a->max_new_tokens) { /* the model wanted to continue */
         finish(q, QASR_STOP_LIMIT);
         return;
     }
@@ -40,7 +40,7 @@ static void accept(sequence *q)
     q->ids[q->n_ids++] = id;
     if (!a->ignore_eos && a->is_loop(q->ids, q->n_ids))
         finish(q, QASR_STOP_LOOP);
-    else if (a->ignore_eos && q->n_ids == a->max_new_tokens) /* no need to know what it wanted */
+    else if (a->ignore_eos && q->n_ids == a->max_new_tokens) /* the next token is not needed */
         finish(q, QASR_STOP_LIMIT);
 }
 

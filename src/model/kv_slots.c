@@ -1,6 +1,6 @@
-/* See kv_slots.h. A slot has memory of its own, or, where the device wants slots together, a part of its group's:
- * groups grow as more slots are needed at a time, so at most half of a group is idle, and a pass over n sequences meets
- * about log n blocks. */
+/* See kv_slots.h. A slot has its own memory or, if the device prefers slots in one block, a part of its group's block.
+ * Group sizes double, so at most half of the allocated slots are idle and a pass over n sequences touches about log n
+ * blocks. */
 #include "model/kv_slots.h"
 
 #include "base/mem.h"
@@ -9,15 +9,15 @@
 enum { SLOT_GROUPS = 7 };
 _Static_assert(DEVICE_MAX_SLOTS == 1 << (SLOT_GROUPS - 1), "the last slot is in the last group");
 
-/* Keys and values of all layers, for one sequence or for several of capacity positions each. */
+/* Keys and values of all layers, for one sequence or several, with `capacity` positions each. */
 typedef struct kv_block {
     device_mem *mem; /* NULL: none */
     size_t capacity;
 } kv_block;
 
 typedef struct slot {
-    kv_block own;    /* for this slot alone */
-    size_t capacity; /* where caches has it */
+    kv_block own;    /* memory of this slot alone */
+    size_t capacity; /* of the memory that caches refers to */
     bool used;
 } slot;
 
@@ -27,7 +27,7 @@ struct kv_slots {
     quant_type type;
     size_t n_slots;
     slot *slots;                  /* [n_slots] */
-    kv_block groups[SLOT_GROUPS]; /* of slots, if the device has kv_together */
+    kv_block groups[SLOT_GROUPS]; /* shared by slots, if the device has kv_together */
     dmat *caches;                 /* [n_layers][2][n_slots]: keys and values, [n_kv_heads * capacity, head_dim] */
 };
 
@@ -38,7 +38,7 @@ qasr_status kv_slots_create(kv_slots **out, device *d, const model_config *c, qu
     const quant_info *q = quant_get(type);
     if (c->dec.head_dim % q->block != 0)
         return error_set(err, QASR_E_UNSUPPORTED,
-                         "keys and values of type '%s' come in blocks of %u, the model's heads have %zu: "
+                         "KV cache type '%s' has blocks of %u values, the model's heads have %zu: "
                          "use f16 or f32",
                          q->name, q->block, c->dec.head_dim);
     kv_slots *kv;
@@ -125,14 +125,14 @@ static bool group_is_used(const kv_slots *kv, size_t g)
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
-/* Where a new sequence may live. */
+/* Memory for a new sequence. */
 typedef struct place {
     size_t index;
-    bool shared; /* with its group */
+    bool shared; /* in the block of its group */
     bool ready;  /* the memory is allocated */
 } place;
 
-/* The memory that a free slot has, if any. */
+/* The memory of a free slot, if any. */
 static const kv_block *memory_of(const kv_slots *kv, size_t index, bool *shared)
 {
     const kv_block *own = &kv->slots[index].own;
@@ -140,8 +140,8 @@ static const kv_block *memory_of(const kv_slots *kv, size_t index, bool *shared)
     return *shared ? &kv->groups[group_of(index)] : own;
 }
 
-/* Among the free slots one whose memory fits: room for n positions, and not much more than that. If there is none, one
- * that can get memory when all that is unused has been given back. */
+/* Finds a free slot whose memory fits: room for n positions, but not much more. Otherwise one that can get memory after
+ * all unused memory is released. */
 static place find_place(const kv_slots *kv, size_t n)
 {
     place best = { .index = kv->n_slots };
@@ -156,7 +156,7 @@ static place find_place(const kv_slots *kv, size_t n)
     }
     if (best.ready)
         return best;
-    for (size_t i = 0; i < kv->n_slots; i++) /* the first whose group can get memory, else the first */
+    for (size_t i = 0; i < kv->n_slots; i++) /* the first whose group can be reallocated, else the first */
         if (!kv->slots[i].used && kv->device->kv_together && !group_is_used(kv, group_of(i)))
             return (place){ i, true, false };
         else if (!kv->slots[i].used && best.index == kv->n_slots)
@@ -164,7 +164,7 @@ static place find_place(const kv_slots *kv, size_t n)
     return best;
 }
 
-/* Memory of sequences that ended, in sizes that no longer fit, must not add up. */
+/* Prevents memory in sizes that no longer fit from accumulating. */
 static void release_unused(kv_slots *kv)
 {
     for (size_t i = 0; i < kv->n_slots; i++)
@@ -191,11 +191,11 @@ static qasr_status reserve_place(kv_slots *kv, place *p, size_t n, qasr_error *e
     release_unused(kv);
     if (p->shared && reserve_block(kv, &kv->groups[g], slots_of(kv, g).n, capacity, NULL) == QASR_OK)
         return QASR_OK;
-    p->shared = false; /* there may still be room for one slot alone */
+    p->shared = false; /* a single slot may still fit */
     return reserve_block(kv, own, 1, capacity, err);
 }
 
-/* Points the caches of a slot to its memory. */
+/* Points the caches of a slot at its memory. */
 static void bind_caches(kv_slots *kv, place p)
 {
     const model_config *c = kv->config;
@@ -231,7 +231,7 @@ kv_view kv_slots_view(const kv_slots *kv, size_t layer, size_t first)
     return (kv_view){ .k = keys, .v = keys + kv->n_slots, .n_slots = kv->n_slots - first };
 }
 
-/* ---- accounts ------------------------------------------------------------------------------------ */
+/* ---- memory use ------------------------------------------------------------------------------------- */
 
 size_t kv_slots_count_free(const kv_slots *kv)
 {

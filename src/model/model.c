@@ -1,6 +1,6 @@
-/* Opens a model: a directory with config.json, safetensors, and the GGUF that may replace the decoder's weights; or
- * GGUF files that hold everything. Every weight of the network is found by its canonical name and checked against the
- * shape that the configuration implies, before anything is computed. */
+/* Opens a model: a directory with config.json, safetensors, and optionally a GGUF file for the decoder, or GGUF files
+ * that hold everything. Every weight of the network is found by its canonical name and checked against the shape that
+ * the configuration implies before anything is computed. */
 #include "model/model.h"
 
 #include <inttypes.h>
@@ -16,9 +16,9 @@
 #include "weights/open.h"
 #include "weights/safetensors.h"
 
-/* Sizes that shapes are made of. */
+/* Dimensions of weights. */
 typedef enum dim {
-    DIM_VECTOR, /* as rows: the weight is a vector of cols elements */
+    DIM_VECTOR, /* as rows: a vector of cols elements */
     DIM_CHANNELS,
     DIM_CONV1_IN,
     DIM_CONV_IN,
@@ -193,9 +193,9 @@ static qasr_status bind_all(model *m, qasr_error *err)
                        err);
 }
 
-/* ---- in memory ------------------------------------------------------------------------------------ */
+/* ---- copying and locking ---------------------------------------------------------------------------- */
 
-/* The tensors of the network that one source has, room for all of it. Returns how many. */
+/* Lists the network's tensors in one source; out has room for all tensors of the network. Returns their number. */
 static size_t list_needed(const wtensor **out, const model *m, const weights *source)
 {
     const struct {
@@ -227,7 +227,7 @@ static void warn_not_locked(uint64_t n_bytes, int refused)
         log_warning("the weights are not locked in memory: %s", strerror(refused));
 }
 
-/* Copies and locks weights, if the options ask for it. */
+/* Copies or locks the weights if the options ask for it. */
 static qasr_status place_weights(model *m, const qasr_model_options *opt, qasr_error *err)
 {
     weights *sources[] = { m->decoder, m->encoder };
@@ -257,8 +257,8 @@ static qasr_status open_dir(model *m, const qasr_model_options *opt, qasr_error 
 {
     if (opt->mmproj)
         return error_set(err, QASR_E_INVALID,
-                         "'%s' is given, but '%s' is no llama.cpp model: an mmproj file does not go with it",
-                         opt->mmproj, m->path);
+                         "'%s' is given, but '%s' is not a llama.cpp model and takes no mmproj file", opt->mmproj,
+                         m->path);
     TRY(config_read_dir(&m->config, m->path, err));
     char *gguf_path;
     TRY(files_choose_decoder(&gguf_path, m->path, opt->decoder_weights, opt->decoder_gguf, err));
@@ -279,18 +279,19 @@ static qasr_status find_gguf(model *m, const char *mmproj, qasr_error *err)
         TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &found, m->path, mmproj, err));
         if (!found)
             return error_set(err, QASR_E_IO,
-                             "'%s' is no model: it has neither config.json nor a GGUF file with a whole model",
+                             "'%s' is not a model: it has neither config.json nor a GGUF file with a complete model",
                              m->path);
         return QASR_OK;
     }
     if (!file_exists(m->path))
-        return error_set(err, QASR_E_IO, "there is no model '%s'", m->path);
+        return error_set(err, QASR_E_IO, "model '%s' does not exist", m->path);
     TRY(weights_is_gguf(&found, m->path, err));
     if (!found)
-        return error_set(err, QASR_E_IO,
-                         "model '%s' is no GGUF file and no directory; expected a GGUF file with a whole model or "
-                         "a directory with config.json and safetensors",
-                         m->path);
+        return error_set(
+            err, QASR_E_IO,
+            "model '%s' is neither a GGUF file nor a directory; expected a GGUF file with a complete model or "
+            "a directory with config.json and safetensors",
+            m->path);
     return files_open_gguf(&m->encoder, &m->decoder, m->path, mmproj, err);
 }
 
@@ -303,13 +304,13 @@ static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error
                  weights_file_path(m->decoder, 0));
     if (opt->decoder_gguf || opt->decoder_weights == QASR_DECODER_SAFETENSORS)
         return error_set(err, QASR_E_INVALID,
-                         "model '%s' has its decoder in '%s': other decoder weights are for directories with "
+                         "model '%s' has its decoder in '%s': other decoder weights require a directory with "
                          "config.json",
                          m->path, weights_file_path(m->decoder, 0));
     return config_read_gguf(&m->config, m->encoder, m->decoder, err);
 }
 
-/* A directory with config.json is a checkpoint, whatever else lies there. */
+/* A directory with config.json is a checkpoint, whatever else it contains. */
 static qasr_status has_config(bool *out, const char *path, qasr_error *err)
 {
     char *config;

@@ -1,5 +1,5 @@
-/* A checkpoint on the host: configuration and, for every weight of the network, where it lies in a mapped
- * file. Shapes and types are checked when the model is opened; net.h brings the weights to a device. */
+/* A checkpoint on the host: its configuration and the place of every weight in a mapped file. Shapes and types are
+ * checked on opening. net.h moves the weights to a device. */
 #ifndef QASR_MODEL_MODEL_H
 #define QASR_MODEL_MODEL_H
 
@@ -60,7 +60,7 @@ typedef enum top_weight {
     TOP_WEIGHTS
 } top_weight;
 
-/* A weight as the network sees it: a matrix [rows, cols], or a vector (rows = 1) that is widened to F32. */
+/* A weight as the network uses it: a matrix [rows, cols], or a vector (rows = 1), widened to F32. */
 typedef struct weight_ref {
     const wtensor *tensor;
     const weights *source;
@@ -70,19 +70,18 @@ typedef struct weight_ref {
 
 typedef struct model {
     model_config config;
-    char *path;                     /* as it was given: a directory or a GGUF file */
-    bool in_gguf;                   /* configuration and tokenizer are metadata of the GGUF files below */
-    weights *encoder, *decoder;     /* where they are read from; may be the same object */
+    char *path;                     /* as given: a directory or a GGUF file */
+    bool in_gguf;                   /* configuration and tokenizer come from GGUF metadata */
+    weights *encoder, *decoder;     /* sources of the weights; may be the same object */
     weight_ref top[TOP_WEIGHTS];    /* TOP_HEAD is TOP_EMBED when tied */
     weight_ref (*enc)[ENC_WEIGHTS]; /* [enc.n_layers] */
     weight_ref (*dec)[DEC_WEIGHTS]; /* [dec.n_layers] */
 } model;
 
-/* opt is complete. Errors as qasr_model_open. */
+/* opt must be complete. Errors as qasr_model_open. */
 qasr_status model_open(model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
 void model_close(model *m); /* NULL is fine */
-/* File that the decoder's weights come from (the first shard of safetensors), and the type that holds most
- * of its layers' bytes. */
+/* File with the decoder's weights (the first shard of safetensors), and the type with the most bytes in its layers. */
 const char *model_decoder_path(const model *m);
 const char *model_decoder_type(const model *m);
 

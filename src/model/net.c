@@ -1,6 +1,5 @@
-/* Brings the weights of a model to a device. Matrices are handed over as they lie in the file. Vectors
- * (norms, biases: under 0.1 % of the weights), the sinusoid table and the re-ordered convolution weights
- * share one block of device memory. */
+/* Moves a model's weights to a device. Matrices are passed as stored in the file. Vectors (norms, biases: under 0.1 %
+ * of the weights), the sinusoid table and the reordered convolution weights share one block of device memory. */
 #include "model/net.h"
 
 #include <math.h>
@@ -9,7 +8,7 @@
 #include "base/mem.h"
 #include "device/layout.h"
 
-/* Hands out parts of the block; with mem NULL it only adds up their sizes. */
+/* Allocates parts of the block; with mem NULL, only adds up their sizes. */
 typedef struct binder {
     net *n;
     device *device;

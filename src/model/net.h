@@ -1,21 +1,19 @@
-/* The network's weights on a device: matrices where they lie (mapped or uploaded), vectors widened to F32. They belong
- * to a model and a device, not to a session, and do not change; the rest of a session's state is in its net_context. */
+/* The network's weights on a device: matrices in place (mapped or uploaded), vectors widened to F32. They belong to a
+ * model and a device, not to a session, and do not change. The state of a session is in its net_context. */
 #ifndef QASR_MODEL_NET_H
 #define QASR_MODEL_NET_H
 
 #include "device/device.h"
 #include "model/model.h"
 
-/* The meaning of the rows of an input: [audio_begin, audio_end) sound, those from choices_begin on positions whose
- * successor is a token of the answer, the others the fixed words of the prompt. */
+/* Roles of an input's rows: [audio_begin, audio_end) are audio; rows from choices_begin on predict a token of the
+ * answer; the others are the fixed text of the prompt. */
 typedef struct net_rows {
     size_t audio_begin, audio_end, choices_begin;
 } net_rows;
 
-/* Told of every product before it is computed: its input x [n, cols], and the first of the matrices that it is
- * multiplied with. Comes between device_begin and device_end of the session's device and may issue operations, which
- * see x.
- */
+/* Called before every product with its input x [n, cols] and its first matrix. Runs between device_begin and device_end
+ * of the session's device and may issue operations, which can read x. */
 typedef void (*net_watch_fn)(void *user, dmat x, dmat w, net_rows rows);
 
 typedef struct net {
@@ -26,31 +24,31 @@ typedef struct net {
     dmat (*enc)[ENC_WEIGHTS]; /* [enc.n_layers] */
     dmat (*dec)[DEC_WEIGHTS]; /* [dec.n_layers] */
     dmat positions;           /* sinusoids [tokens per chunk, enc.d_model] */
-    dmat conv_packed[3];      /* convolution weights in the device's order */
+    dmat conv_packed[3];      /* convolution weights in the device's layout */
 } net;
 
-/* Brings the weights to d's device, with d's help; d need not outlive the net, the model must. The net is for all
- * handles that its weights fit. Errors: NOMEM, DEVICE, UNSUPPORTED. */
+/* Moves the weights to d's device. d need not outlive the net, but the model must. The net works with every device
+ * handle that its weights fit. Errors: NOMEM, DEVICE, UNSUPPORTED. */
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
-/* The state of a session that runs a net, shared by its encoder and decoder. The net is read-only, except for an owner
- * that is alone with it and exchanges matrices (model/stages.h). */
+/* A session's state for running a net, shared by its encoder and decoder. The net is read-only, unless a sole owner
+ * exchanges matrices (model/stages.h). */
 typedef struct net_context {
     net *net;
     device *device;
     device_mem *scratch; /* activations: see net_scratch */
     size_t scratch_bytes;
-    net_watch_fn watch; /* NULL: nobody looks */
+    net_watch_fn watch; /* NULL: none */
     void *watch_user;
-    net_rows rows; /* for the watch: what the rows at work stand for; all zero: each chooses a token */
+    net_rows rows; /* for the watch: roles of the current rows; all zero: each chooses a token */
 } net_context;
 
-/* Frees what the context has allocated. Before the device is closed. */
+/* Frees the context's memory. Call before closing the device. */
 void net_context_clear(net_context *ctx);
 
-/* Memory for activations, at least the given bytes. Encoder and decoder take turns in the same block: contents are
- * lost at the other's turn, and so is the block itself when it has to grow. Error: NOMEM. */
+/* Memory for activations, at least the given bytes. Encoder and decoder use the same block in turn: the other's use
+ * invalidates the contents, and the block itself if it grows. Error: NOMEM. */
 qasr_status net_scratch(net_context *ctx, device_mem **out, size_t bytes, qasr_error *err);
 
 /* The input of a product: x, or norm(x) if norm is not NULL. */
@@ -59,11 +57,11 @@ typedef struct net_input {
     const row_norm *norm;
 } net_input;
 
-/* Products of an input, which the watch is told of. scratch [x.rows, x.cols] takes norm(x) when there is a watch; else
- * it is not touched. alone as for op_norm_linear. */
+/* Products of an input, reported to the watch. With a watch, scratch [x.rows, x.cols] receives norm(x); else it is
+ * untouched. alone as for op_norm_linear. */
 void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear_part *parts, size_t n_parts,
                 bool alone);
-/* op_linear_argmax, which the watch is told of. */
+/* op_linear_argmax, reported to the watch. */
 void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */

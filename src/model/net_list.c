@@ -13,7 +13,7 @@ typedef struct entry {
 
 struct net_list {
     const model *model;
-    pthread_mutex_t lock; /* of the entries */
+    pthread_mutex_t lock; /* guards the entries */
     entry *first;
 };
 

@@ -1,4 +1,4 @@
-/* The nets of a model, which its sessions share: one for each device and form of its weights. */
+/* The nets of a model, shared by its sessions: one per device and form of the weights. */
 #ifndef QASR_MODEL_NET_LIST_H
 #define QASR_MODEL_NET_LIST_H
 
@@ -8,12 +8,12 @@ typedef struct net_list net_list;
 
 /* The model must outlive the list. Error: NOMEM. */
 qasr_status net_list_create(net_list **out, const model *m, qasr_error *err);
-void net_list_free(net_list *l); /* NULL is fine; all nets have been released */
+void net_list_free(net_list *l); /* NULL is fine; all nets must have been released */
 
-/* The net that d can run, brought to d's device if it is not there yet: then *created. Threads that want one wait while
- * another brings a net. Errors as net_create. */
+/* Returns a net that d can run and creates it if there is none (*created). Threads wait while another creates a net.
+ * Errors as net_create. */
 qasr_status net_list_acquire(net_list *l, net **out, device *d, bool *created, qasr_error *err);
-/* The last one that releases a net frees it. The handle that it was acquired for must be closed by then. */
+/* The last release frees the net. Close the device handle that it was acquired with first. */
 void net_list_release(net_list *l, net *n);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 
-/* Matrices by their index among the weights of a layer, or of those outside; bias -1: none. */
+/* Matrices by their index among the weights of a layer, or outside the layers; bias -1: none. */
 typedef struct shared {
     size_t n;
     struct {
@@ -63,7 +63,7 @@ stage stages_get(net *n, size_t index)
 
 size_t stages_find(net *n, dmat w)
 {
-    for (size_t i = 0;; i++) { /* ends: the network has no other products */
+    for (size_t i = 0;; i++) { /* terminates: the network has no other products */
         stage s = stages_get(n, i);
         if (s.w[0]->mem == w.mem && s.w[0]->offset == w.offset)
             return i;

@@ -79,8 +79,8 @@ static qasr_status list_entries(job *j, qasr_error *err)
     }
     if (j->n == 0)
         return error_set(err, QASR_E_INVALID,
-                         "there is nothing to mix types for: no matrix of the decoder is in scope, covered by the "
-                         "calibration and without a type given by name");
+                         "no types to mix: no matrix of the decoder is in scope, covered by the "
+                         "calibration, and without a type given by name");
     return QASR_OK;
 }
 

@@ -1,6 +1,6 @@
 /* See bundle.h. Configuration and tokenizer are written from their parsed form, so files made from a model directory
- * and from another GGUF file are alike. Values that some configurations lack, and that the network does not depend on,
- * are copied from the input or are those of all published models. */
+ * and from another GGUF file match. Values that some configurations lack, and that the network does not depend on, are
+ * copied from the input, or are the same in all published models. */
 #include "quantize/bundle.h"
 
 #include <ctype.h>
@@ -61,7 +61,7 @@ const wtensor *bundle_tensors(const bundle *b, size_t *n)
 
 /* ---- optional values of configurations -------------------------------------------------------- */
 
-/* The input's own key, else this JSON value, else a default. */
+/* Adds the input's own key, else this JSON value, else a default. */
 static qasr_status add_number(gguf_writer *g, const input_model *in, const char *key, const json_t *value,
                               size_t fallback, qasr_error *err)
 {
@@ -202,7 +202,7 @@ static qasr_status put_text(void *arg, const char *text, size_t len, qasr_error 
     return gguf_writer_next_string(l->g, text, len, err);
 }
 
-/* One entry for each row of the embedding. */
+/* Adds one entry for each row of the embedding. */
 static qasr_status add_tokens(gguf_writer *g, const tokenizer *t, size_t n_vocab, qasr_error *err)
 {
     list_writer l = { .g = g };
@@ -236,7 +236,7 @@ static qasr_status add_end_tokens(gguf_writer *g, const qasr_model *m, qasr_erro
         first = m->eos[i] == end ? end : first;
     for (size_t i = 0; i < m->n_eos; i++)
         if (m->eos[i] != first && m->eos[i] != end && m->eos[i] != pad)
-            log_warning("end token %d is left out: the file can name only one besides '<|im_end|>' and '<|endoftext|>'",
+            log_warning("end token %d is omitted: the file can name only one besides '<|im_end|>' and '<|endoftext|>'",
                         (int)m->eos[i]);
     TRY(gguf_writer_meta_u32(g, TOKENS "eos_token_id", (uint32_t)first, err));
     return pad < 0 ? QASR_OK : gguf_writer_meta_u32(g, TOKENS "padding_token_id", (uint32_t)pad, err);
@@ -308,7 +308,7 @@ static qasr_status add_tokenizer(gguf_writer *g, const input_model *in, qasr_err
 
 /* ---- names ------------------------------------------------------------------------------------ */
 
-/* "782M", "2.0B": the number of weights that are written. */
+/* Adds the number of written weights, as "782M" or "2.0B". */
 static qasr_status add_size_label(gguf_writer *g, const plan *p, qasr_error *err)
 {
     char label[32];
@@ -344,7 +344,7 @@ static qasr_status add_languages(gguf_writer *g, const input_model *in, const js
     return QASR_OK;
 }
 
-/* The name in lower case, as other programs derive it. */
+/* Adds the name in lower case, as other programs derive it. */
 static qasr_status add_variant(gguf_writer *g, const input_model *in, qasr_error *err)
 {
     const wmeta *m = input_model_key(in, "stt.variant");

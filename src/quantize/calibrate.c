@@ -229,7 +229,7 @@ static uint32_t mean_tokens(const job *j)
 static qasr_status write_header(const job *j, qasr_error *err)
 {
     if (j->n_segments == 0)
-        return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
+        return error_set(err, QASR_E_INVALID, "the audio has no samples: nothing to calibrate on");
     TRY(gguf_writer_meta_str(j->out, "general.type", GGUF_TYPE_IMATRIX, err));
     TRY(gguf_writer_meta_strings(j->out, "imatrix.datasets", j->opt->n_audio, err));
     for (size_t i = 0; i < j->opt->n_audio; i++)

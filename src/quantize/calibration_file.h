@@ -39,8 +39,8 @@ qasr_status calibration_importance(const calibration *c, const char *canonical, 
 qasr_status calibration_covariance(const calibration *c, const char *canonical, size_t cols, float *out, bool *found,
                                    qasr_error *err);
 
-/* The damped and factored mean products for GPTQ; factor NULL: the file has no products of that input. Errors as above,
- * NOMEM. Free with hessian_free. */
+/* The damped and factored mean products for GPTQ; factor NULL: the file has no products for that input. Errors as
+ * above, NOMEM. Free with hessian_free. */
 qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p,
                                 qasr_error *err);
 

@@ -108,7 +108,7 @@ static qasr_status set_rules(convert_job *j, qasr_error *err)
     const qasr_quantize_options *opt = j->opt;
     TRY(find_mixes(j, err));
     if (opt->n_threads < 0 || opt->n_threads > POOL_MAX_THREADS)
-        return error_set(err, QASR_E_INVALID, "%d threads asked for, expected 0 to %d", opt->n_threads,
+        return error_set(err, QASR_E_INVALID, "%d threads requested, expected 0 to %d", opt->n_threads,
                          POOL_MAX_THREADS);
     j->is_bundle = strcmp(opt->scope, BUNDLE_SCOPE) == 0;
     j->rules.scope = opt->scope;

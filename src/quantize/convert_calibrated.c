@@ -297,8 +297,7 @@ static qasr_status choose_by_audio(convert_job *j, qasr_error *err)
         if (bias)
             bias->way = PLAN_CALIBRATED;
     }
-    return n ? QASR_OK
-             : error_set(err, QASR_E_INVALID, "no matrix is quantized to blocks: there is nothing to calibrate");
+    return n ? QASR_OK : error_set(err, QASR_E_INVALID, "no matrix is quantized to blocks: nothing to calibrate");
 }
 
 qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
@@ -306,7 +305,7 @@ qasr_status convert_choose_calibrated(convert_job *j, qasr_error *err)
     const qasr_quantize_options *opt = j->opt;
     if (opt->calibration && opt->n_calibration_audio && opt->auto_mix <= 0)
         return error_set(err, QASR_E_INVALID,
-                         "both a calibration file and calibration audio are given: give one of them, or ask for an "
+                         "both a calibration file and calibration audio are given: pass only one, or request an "
                          "automatic mix of types, which uses the file");
     if (opt->calibration)
         return choose_by_file(j, err);

@@ -31,7 +31,7 @@ typedef struct chunk_error {
 /* A copy of a converted matrix for the layerwise pass. */
 typedef struct convert_copy {
     unsigned char *blocks;           /* as stored */
-    double *shift;                   /* [rows], mean change of the outputs; NULL: not wanted, else computed from */
+    double *shift;                   /* [rows], mean change of the outputs; NULL: not requested, else computed from */
     const double *mean, *exact_mean; /* [cols], means of the inputs: of the rounded model and of the exact one */
 } convert_copy;
 
@@ -49,7 +49,7 @@ typedef struct convert_job {
 
     calibration *calibration; /* NULL: none */
     hessian hessian;    /* for the input of the matrices being converted; factor NULL: only mean squares are known */
-    convert_copy *copy; /* wanted of the matrix being converted; NULL: none */
+    convert_copy *copy; /* requested for the matrix being converted; NULL: none */
     double transcribed; /* share of the calibration audio that was transcribed, 0 to 1 */
 
     /* convert_chunks.c */

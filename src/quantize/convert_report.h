@@ -1,5 +1,5 @@
-/* What the caller of a quantization is told: each tensor before it is written, warnings, and the final table of sizes
- * and errors. */
+/* Reports of a quantization to its caller: each tensor before it is written, warnings, and the final table of sizes and
+ * errors. */
 #ifndef QASR_QUANTIZE_CONVERT_REPORT_H
 #define QASR_QUANTIZE_CONVERT_REPORT_H
 

@@ -21,8 +21,8 @@ typedef struct factor_job {
     size_t n, at, width; /* columns [at, at + width) are being computed */
 } factor_job;
 
-/* Subtracts from rows [n_rows, n], the first of which is row i0, in the current columns, the contribution of the
- * finished columns on the left. */
+/* Subtracts the contribution of the finished columns on the left from the current columns of rows [n_rows, n]; row i0
+ * is the first. */
 static void subtract_rows(const factor_job *j, float *rows, size_t n_rows, size_t i0)
 {
     float sums[FACTOR_BLOCK * FACTOR_BLOCK];

@@ -25,7 +25,7 @@ typedef struct hessian {
     const kernels *k;
     size_t n;
     float *factor;  /* [n, n], U in the upper half; below is scratch */
-    double damping; /* that was needed */
+    double damping; /* the damping applied */
     float *drift;   /* [n, n], (C U^-1)^T; NULL: the inputs are the exact ones */
 } hessian;
 

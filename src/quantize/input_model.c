@@ -38,7 +38,7 @@ const wmeta *input_model_key(const input_model *in, const char *key)
     return is_gguf(in) ? weights_meta_find(in->sources[in->n_sources - 1], key) : NULL;
 }
 
-/* The configuration inside a file takes precedence over one beside it. */
+/* A configuration embedded in a file takes precedence over one next to it. */
 static qasr_status find_config(input_model *in, qasr_error *err)
 {
     const char *inside = NULL;
@@ -94,7 +94,7 @@ static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
     weights_close(w);
     if (is_decoder)
         return error_set(err, QASR_E_INVALID,
-                         "'%s' holds a decoder without configuration and tokenizer; give a model directory or a GGUF "
+                         "'%s' holds a decoder without configuration and tokenizer; pass a model directory or a GGUF "
                          "file with a complete model",
                          path);
     return QASR_OK;

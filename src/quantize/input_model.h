@@ -13,9 +13,9 @@ typedef struct input_model {
     const weights *sources[INPUT_MODEL_MAX_SOURCES];
     size_t n_sources;
     char *path;
-    char *dir;    /* the input, or the directory it is in */
-    char *name;   /* of the model: from the GGUF file, else of the directory */
-    char *config; /* text of the config.json beside the input, or of the one that a GGUF file holds; NULL: none */
+    char *dir;                  /* the input, or the directory it is in */
+    char *name;                 /* of the model: from the GGUF file, else of the directory */
+    char *config;               /* text of the config.json next to the input or embedded in a GGUF file; NULL: none */
     struct json_t *config_root; /* the same, parsed */
     bool tied;                  /* the head is the embedding */
     weights *own;               /* the source, unless it belongs to model */

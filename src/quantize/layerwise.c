@@ -159,7 +159,7 @@ static qasr_status transcribe(layerwise *lw, qasr_error *err)
 {
     TRY(calibration_session_run(lw->session, give_clip, take_result, lw, &lw->failure, err));
     if (lw->n_samples == 0)
-        return error_set(err, QASR_E_INVALID, "the audio holds no samples, there is nothing to calibrate on");
+        return error_set(err, QASR_E_INVALID, "the audio has no samples: nothing to calibrate on");
     if (lw->n_given < lw->files.n)
         log_warning("calibration uses the first %zu of %zu audio files: the others do not fit into memory", lw->n_given,
                     lw->files.n);
@@ -200,7 +200,7 @@ static qasr_status alloc_encoder(const layerwise *lw, sample *p, int version, qa
     return dmat_alloc(lw->d, &p->version[version].mem, parts, ARRAY_LEN(parts), err);
 }
 
-/* The same in the decoder, without embeds, and without giving back what was there. */
+/* The same in the decoder, without embeds and without freeing the old memory. */
 static qasr_status alloc_decoder(const layerwise *lw, device_mem **out, const sample *p, dmat *x, dmat *in,
                                  qasr_error *err)
 {
@@ -501,7 +501,7 @@ static qasr_status copy_rows(const layerwise *lw, dmat out, dmat x, qasr_error *
     return device_end(lw->d, err);
 }
 
-/* From this stage on the versions differ: the rounded one starts as a copy of the exact one. */
+/* Starts the divergence of the versions: the rounded one begins as a copy of the exact one. */
 static qasr_status split_versions(layerwise *lw, qasr_error *err)
 {
     for (size_t i = 0; i < lw->n_samples; i++) {

@@ -22,12 +22,11 @@ typedef struct layerwise_options {
     void *user;
 } layerwise_options;
 
-/* Weighted means (row_weights.h) over the rows of a stage's input: x in the rounded version, exact in the exact one.
- * Where the matrices have biases, which absorb any constant error, the products are those of the deviations from the
- * means. */
+/* Weighted means (row_weights.h) over the rows of a stage's input: x in the rounded version, exact in the exact one. If
+ * the matrices have biases, which absorb any constant error, products are taken of deviations from the means. */
 typedef struct layerwise_moments {
     size_t n;
-    double n_rows;             /* effective number of rows: as many of equal weight carry as much information */
+    double n_rows;             /* effective number of rows: this many rows of equal weight carry as much information */
     float *products;           /* [n, n], x_i x_j */
     float *drift;              /* [n, n], (exact_i - x_i) x_j; NULL: x is exact */
     double *mean, *exact_mean; /* [n]; NULL: there are no biases */
@@ -39,11 +38,11 @@ void layerwise_moments_free(layerwise_moments *m); /* zeroed is fine */
 qasr_status layerwise_create(layerwise **out, const layerwise_options *opt, qasr_error *err);
 void layerwise_free(layerwise *lw); /* NULL is fine */
 
-/* The current stage; false after the last one before the head. */
+/* Returns the current stage; false after the last one before the head. */
 bool layerwise_stage(layerwise *lw, stage *out);
 /* Moments of the current stage's input; the caller frees what it does not take. Errors: NOMEM, DEVICE. */
 qasr_status layerwise_get_moments(layerwise *lw, layerwise_moments *out, qasr_error *err);
-/* The same of the head's input in the exact version, products only; at any stage. Errors: as above. */
+/* The same for the head's input in the exact version, products only; at any stage. Errors: as above. */
 qasr_status layerwise_get_head_moments(layerwise *lw, layerwise_moments *out, qasr_error *err);
 /* Sets matrix k of the stage in the rounded version: rows of a type as in a file, copied. The same for its bias. Error:
  * NOMEM. */

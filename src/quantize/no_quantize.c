@@ -1,4 +1,4 @@
-/* In place of the other files here in a library built with -Dquantize=disabled. */
+/* Replaces the other files of this folder in a library built with -Dquantize=disabled. */
 #include "base/error.h"
 #include "quantize/calibrate.h"
 #include "quantize/convert.h"

@@ -1,16 +1,16 @@
 /* The rules of quantization, tensor by tensor: canonical name, rank and source type in, stored type out.
  *
- *   matrices of attention, mlp and encoder projections   the wanted type, in encoders at least 8 bits unless asked for
- *   embedding, untied head                                as in the source (f32 becomes f16), or a type of their own
- *                                                         when asked for
+ *   matrices of attention, mlp and encoder projections    the requested type; in encoders at least 8 bits by default
+ *   embedding, untied head                                as in the source (f32 becomes f16), or the type requested
+ *                                                         for embeddings
  *   convolutions                                          as in the source (f32 becomes f16); f32 in a complete model
  *   norms, biases, all other vectors                      f32
  *   everything else                                       as in the source
  *
- * Rows that do not fit a type's blocks take another type of about its size: q4_k -> iq4_nl, q5_k -> q5_0, q6_k -> q8_0
- * (there is no type of 6 bits with smaller blocks), and what does not fit blocks of 32 is f16. Mixes go to q8_0 at
- * once, as is usual for them. Half precision is only chosen for values that fit it: a tensor with |x| > 65504
- * becomes f32 instead. Types given by name take precedence over all of this. */
+ * If rows do not fit a type's blocks, another type of about the same size is used: q4_k -> iq4_nl, q5_k -> q5_0,
+ * q6_k -> q8_0 (no 6-bit type has smaller blocks), and f16 if blocks of 32 do not fit either. Mixes use q8_0 at once,
+ * as in transcribe.cpp. Half precision is only chosen for values that fit it: a tensor with |x| > 65504 becomes f32
+ * instead. Types given by name take precedence over all of this. */
 #include "quantize/plan.h"
 
 #include <math.h>

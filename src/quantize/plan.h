@@ -38,12 +38,12 @@ typedef struct plan_rules {
     bool quantize_embeddings; /* to decoder.embedding; an untied head too */
     bool exact_convolutions;  /* to f32, else as in the source or f16 */
     bool tied;                /* the head is the embedding */
-    type_rules *types;        /* types given by name; NULL: none */
+    type_rules *types;        /* types given by the user; NULL: none */
     const wtensor *extra;     /* [n_extra], f32 in memory; written first, unchanged */
     size_t n_extra;
 } plan_rules;
 
-/* How a tensor is converted. */
+/* The way a tensor is converted. */
 typedef enum plan_way {
     PLAN_COPY,      /* the source's bytes, as the type is the same */
     PLAN_CONVERT,   /* each block from its own values */
@@ -56,14 +56,14 @@ typedef struct plan_entry {
     plan_kind kind;
     plan_way way;
     quant_type type;
-    uint64_t n_rows, row_values; /* blocks lie inside rows */
+    uint64_t n_rows, row_values; /* blocks do not cross rows */
     uint64_t bytes;              /* in the output */
     char layout_name[64];        /* "": the canonical name */
     bool fallback;               /* its rows do not fit the blocks of the type it should have */
     bool skipped;                /* the tied head: not written */
     bool by_name;                /* the user gave the type, by a pattern */
-    bool mixed;                  /* an automatic mix chose the type, */
-    double sensitivity;          /* in which the tensor has this sensitivity (auto_mix.h) */
+    bool mixed;                  /* an automatic mix chose the type */
+    double sensitivity;          /* sensitivity of the tensor in that type (auto_mix.h) */
 } plan_entry;
 
 typedef struct plan {

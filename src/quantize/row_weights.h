@@ -1,6 +1,6 @@
-/* Weight of each row of a matrix's input in a calibration. The fixed words of the prompt are the same in every clip and
- * matter only through attention to them: they count less. Positions that choose a token are few compared with the
- * audio, and their errors change the answer: they count more. */
+/* Weight of each row of a matrix's input in a calibration. The fixed text of the prompt is the same in every clip and
+ * matters only through attention to it, so it counts less. Positions that choose a token are few compared with the
+ * audio, but their errors change the answer, so they count more. */
 #ifndef QASR_QUANTIZE_ROW_WEIGHTS_H
 #define QASR_QUANTIZE_ROW_WEIGHTS_H
 

@@ -1,4 +1,4 @@
-/* Types that the user gives by tensor name: patterns in, the type for a name out; the last matching pattern wins. */
+/* Types given by the user by tensor name: patterns in, the type for a name out; the last matching pattern wins. */
 #ifndef QASR_QUANTIZE_TYPE_RULES_H
 #define QASR_QUANTIZE_TYPE_RULES_H
 

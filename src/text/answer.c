@@ -1,6 +1,6 @@
-/* What the model wrote in; language and text out. Mirrors parse_asr_output and fix_repetitions of the
- * reference; loops in the generated ids and the joining of segments are our additions. All text is UTF-8,
- * malformed bytes are read as U+FFFD; all counting is in code points. */
+/* Raw model output in; language and text out. Mirrors parse_asr_output and fix_repetitions of the reference. Loop
+ * detection during generation and joining of segments are our additions. Text is UTF-8; malformed bytes are read as
+ * U+FFFD. Lengths are counted in code points. */
 #include <limits.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -12,12 +12,12 @@
 /* ---- repetitions -------------------------------------------------------------------------- */
 
 enum {
-    COPIES_MIN = 20,  /* of a pattern, for it to count as a repetition */
+    COPIES_MIN = 20,  /* copies that count as a repetition */
     PATTERN_MAX = 20, /* code points */
-    PATTERN_TAIL = 40 /* patterns are looked for only that far from the end */
+    PATTERN_TAIL = 40 /* patterns must begin at least this far from the end */
 };
 
-/* Runs of more than 20 equal code points become one; gives the new length. */
+/* Reduces runs of more than 20 equal code points to one. Returns the new length. */
 static size_t collapse_runs(uint32_t *s, size_t n)
 {
     size_t n_out = 0;
@@ -31,9 +31,9 @@ static size_t collapse_runs(uint32_t *s, size_t n)
     return n_out;
 }
 
-/* Length of the text from i that repeats with period k: whole copies, at least COPIES_MIN, or 0. same_to[k]
- * remembers how far s[j] == s[j + k] is known to hold; since i only grows, all calls together look at each
- * j once per k, which keeps long texts linear. */
+/* Length of the text from i that repeats with period k: whole copies, at least COPIES_MIN, else 0. same_to[k] records
+ * how far s[j] == s[j + k] is known to hold. Since i only grows, all calls together visit each j once per k, so the
+ * total is linear. */
 static size_t repeated_length(const uint32_t *s, size_t n, size_t i, size_t k, size_t *same_to)
 {
     size_t j = same_to[k] > i ? same_to[k] : i;
@@ -44,7 +44,7 @@ static size_t repeated_length(const uint32_t *s, size_t n, size_t i, size_t k, s
     return copies >= COPIES_MIN ? copies * k : 0;
 }
 
-/* The shortest pattern whose copies begin at i; *length is that of all copies. 0: none. */
+/* Finds the shortest pattern with copies from i on; *length is the length of all copies. 0: none. */
 static size_t find_pattern(const uint32_t *s, size_t n, size_t i, size_t *same_to, size_t *length)
 {
     for (size_t k = 1; k <= PATTERN_MAX; k++) {
@@ -55,7 +55,7 @@ static size_t find_pattern(const uint32_t *s, size_t n, size_t i, size_t *same_t
     return 0;
 }
 
-/* Repeated patterns become one copy, and the search goes on behind them; gives the new length. */
+/* Reduces repeated patterns to one copy and continues after them. Returns the new length. */
 static size_t collapse_patterns(uint32_t *s, size_t n)
 {
     size_t same_to[PATTERN_MAX + 1] = { 0 };
@@ -64,7 +64,7 @@ static size_t collapse_patterns(uint32_t *s, size_t n)
         size_t keep = find_pattern(s, n, i, same_to, &length);
         if (!keep)
             keep = length = 1;
-        memmove(s + n_out, s + i, keep * sizeof *s); /* n_out <= i: never over what is still to be read */
+        memmove(s + n_out, s + i, keep * sizeof *s); /* n_out <= i: unread text is not overwritten */
         n_out += keep;
         i += length;
     }
@@ -95,8 +95,7 @@ static const char prefix[] = "language ";
 
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
 
-/* word is lower case. ASCII is enough to compare with Unicode's lower(): no other character becomes one of
- * the letters of "language none". */
+/* word is lower case. ASCII suffices: Python's lower() maps no other character to a letter of the words used here. */
 static bool begins_with(const char *text, size_t n, const char *word)
 {
     size_t i = 0;
@@ -113,13 +112,13 @@ static bool contains(const char *text, size_t n, const char *word)
     return false;
 }
 
-/* Where Python's splitlines breaks. */
+/* Line breaks of Python's splitlines. */
 static bool is_line_break(uint32_t cp)
 {
     return (cp >= 0x0A && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x1E) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
 }
 
-/* Length of the first line, and with its line break. */
+/* Length of the first line; *with_break includes its line break. */
 static size_t line_length(const char *text, size_t n, size_t *with_break)
 {
     size_t i = 0, length;
@@ -135,7 +134,7 @@ static size_t line_length(const char *text, size_t n, size_t *with_break)
     return n;
 }
 
-/* First character upper case, the others lower case. */
+/* Writes the first character in upper case, the others in lower case. */
 static qasr_status add_capitalised(buf *out, const char *text, size_t n, qasr_error *err)
 {
     for (size_t i = 0; i < n;) {
@@ -148,7 +147,7 @@ static qasr_status add_capitalised(buf *out, const char *text, size_t n, qasr_er
     return QASR_OK;
 }
 
-/* The language in what stands before the tag: the first line "language NAME". */
+/* Finds the language before the tag: the first line of the form "language NAME". */
 static qasr_status add_meta_language(buf *lang, const char *meta, size_t n, qasr_error *err)
 {
     for (size_t used; n > 0; meta += used, n -= used) {
@@ -163,7 +162,7 @@ static qasr_status add_meta_language(buf *lang, const char *meta, size_t n, qasr
     return QASR_OK;
 }
 
-/* fixed: trimmed, repetitions removed. */
+/* fixed: text trimmed and without repetitions. */
 static qasr_status parse_fixed(buf *lang, buf *text, const char *fixed, size_t n, const char *forced, qasr_error *err)
 {
     if (forced)
@@ -223,7 +222,7 @@ bool answer_is_loop(const int32_t *ids, size_t n)
     if (few_different(end - LOOP_WINDOW, LOOP_WINDOW, LOOP_DISTINCT))
         return true;
     for (size_t p = 1; p <= LOOP_PERIOD_MAX; p++) {
-        size_t n_same = (LOOP_COPIES - 1) * p; /* ids that equal the one p places on */
+        size_t n_same = (LOOP_COPIES - 1) * p; /* ids equal to the one p places later */
         if (memcmp(end - LOOP_COPIES * p, end - n_same, n_same * sizeof *ids) == 0)
             return true;
     }

@@ -1,16 +1,15 @@
-/* Text in, token ids out, and back.
+/* Text to token ids, and back.
  *
- * Encoding: trusted text is cut at added tokens; each part becomes NFC, is split into words (pretok.c),
- * and each word starts as one token per byte, of which the neighbouring pair with the smallest rank is
- * merged until no pair is in the table. The pairs wait in a heap ordered by rank, then position, so a word
- * of n bytes takes O(n log n), which matters for words like a million "a".
+ * Encoding: trusted text is split at added tokens. Each part is normalized to NFC and split into words (pretok.c). A
+ * word starts as one token per byte; the adjacent pair with the lowest rank is merged until no pair is in the table.
+ * Pairs are kept in a heap ordered by rank, then position, so a word of n bytes takes O(n log n), even a million times
+ * "a".
  *
- * Taking the smallest (rank, position) again after every merge equals the textbook order (all occurrences
- * of the best pair from left to right, then the next) whenever a merge comes after those that make its
- * parts, as in every trained table.
+ * Taking the lowest (rank, position) after every merge equals the textbook order (all occurrences of the best pair from
+ * left to right, then the next pair) if each merge ranks after those that make its parts, as in every trained table.
  *
- * Decoding: the bytes of the ids pass through a text_stream, one at a time or all at once, so text printed
- * while decoding is the text of the whole. */
+ * Decoding: the bytes of the ids pass through a text_stream, one id at a time or all at once. Streamed text therefore
+ * equals the decoded whole. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -47,17 +46,17 @@ qasr_status token_ids_add(token_ids *t, int32_t id, qasr_error *err)
 
 /* ---- merging one word --------------------------------------------------------------------- */
 
-/* A token of the word; positions are those of its first byte. */
+/* A token of the word, indexed by the position of its first byte. */
 typedef struct symbol {
     int32_t id;
-    int32_t end;        /* of its bytes */
+    int32_t end;        /* end of its bytes */
     int32_t prev, next; /* NO_SYMBOL at the ends */
-    int64_t rank;       /* of the pair with next, NO_RANK if there is none or this one was merged away */
-    int32_t result;     /* what the pair becomes */
+    int64_t rank;       /* rank of the pair with next; NO_RANK: none, or this symbol was merged away */
+    int32_t result;     /* token that the pair becomes */
 } symbol;
 
-/* Scratch of one call; the heap holds rank << 32 | position, smallest first. Entries whose rank is no
- * longer that of the symbol at the position are out of date and skipped. */
+/* Scratch of one call. The heap holds rank << 32 | position, smallest first. Entries that differ from the rank of the
+ * symbol at that position are stale and skipped. */
 typedef struct encoder {
     const tokenizer *t;
     token_ids *out;
@@ -130,7 +129,7 @@ static qasr_status reserve_word(encoder *e, size_t n, qasr_error *err)
     e->heap = NULL;
     e->cap = 0;
     TRY(MEM_ALLOC(&e->symbols, cap, err));
-    /* n - 1 pairs at first; each of n - 1 merges takes one, adds two */
+    /* n - 1 pairs at first; each of n - 1 merges removes one and adds two */
     TRY(MEM_ALLOC(&e->heap, cap * 2, err));
     e->cap = cap;
     return QASR_OK;
@@ -174,7 +173,7 @@ static qasr_status encode_plain(encoder *e, const char *text, size_t len, qasr_e
     return status;
 }
 
-/* The longest added token that text begins with; NULL if none. */
+/* The longest added token that is a prefix of text; NULL if none. */
 static const added_token *added_at(const tokenizer *t, const char *text, size_t len)
 {
     if (!t->added_first[(unsigned char)text[0]])
@@ -217,7 +216,7 @@ qasr_status tokenizer_encode(const tokenizer *t, const char *text, size_t len, b
 
 /* ---- decoding ----------------------------------------------------------------------------- */
 
-/* Passes on what has become certain: complete characters, and U+FFFD for what cannot become one. */
+/* Adds a byte and writes what is final: complete characters, and U+FFFD for bytes that cannot become one. */
 static qasr_status stream_byte(text_stream *s, unsigned char byte, buf *out, qasr_error *err)
 {
     s->tail[s->n_tail++] = byte;
@@ -246,7 +245,7 @@ static qasr_status stream_id(text_stream *s, const tokenizer *t, int32_t id, boo
     return QASR_OK;
 }
 
-/* Special tokens are left out: this is text for people. */
+/* Special tokens are omitted: this text is for display. */
 qasr_status text_stream_add(text_stream *s, const tokenizer *t, int32_t id, buf *out, qasr_error *err)
 {
     return stream_id(s, t, id, true, out, err);

@@ -6,7 +6,7 @@
 
 #include "text/normal.h"
 
-/* Of the beginning of a text: enough for so many letters, unless marks and spaces are most of it. */
+/* Enough of a text for that many letters, unless it is mostly marks and spaces. */
 enum { LOOK_AT_BYTES = 4096 };
 
 static bool counts(int32_t cp)
@@ -17,7 +17,7 @@ static bool counts(int32_t cp)
            (kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO);
 }
 
-/* The first letters and numbers, at most CONTEXT_ECHO_LETTERS, in one form. */
+/* The first letters, marks and numbers, at most CONTEXT_ECHO_LETTERS, normalized and case-folded. */
 static qasr_status first_letters(int32_t out[CONTEXT_ECHO_LETTERS], size_t *n, const char *text, qasr_error *err)
 {
     code_points folded = { 0 };

@@ -1,11 +1,11 @@
-/* See edit.h. What both sequences begin and end with is left out of the table: an optimal alignment has it in pairs. */
+/* See edit.h. Common prefix and suffix stay out of the table: an optimal alignment pairs them. */
 #include "text/edit.h"
 
 #include "base/mem.h"
 
 enum { TABLE_MAX = 1 << 30 };
 
-/* Lengths of the common beginning and of the common end of the rest. */
+/* Lengths of the common prefix, and of the common suffix of the rest. */
 static void find_common(size_t *begin, size_t *end, const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
 {
     size_t n = n_a < n_b ? n_a : n_b, i = 0, k = 0;
@@ -17,14 +17,14 @@ static void find_common(size_t *begin, size_t *end, const int32_t *a, size_t n_a
     *end = k;
 }
 
-/* Where the rest begins. An empty sequence may be NULL, to which C lets nothing be added, not even 0. */
+/* The sequence after the prefix. An empty one may be NULL, and adding even 0 to NULL is undefined. */
 static const int32_t *after(const int32_t *sequence, size_t begin) { return begin ? sequence + begin : sequence; }
 
-/* The last step to a cell of the table. */
+/* Last step of the best path to a cell of the table. */
 enum { STEP_BOTH, STEP_A, STEP_B };
 
-/* row [n_b + 1]: distances of the first i symbols of a to each beginning of b, for i up to n_a. steps [n_a][n_b] or
- * NULL. */
+/* Fills the table row by row. row [n_b + 1]: distances of the first i symbols of a to each prefix of b. steps:
+ * [n_a][n_b] or NULL. Returns the distance. */
 static size_t walk(size_t *row, unsigned char *steps, const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
 {
     for (size_t j = 0; j <= n_b; j++)
@@ -64,7 +64,7 @@ qasr_status edit_distance(size_t *distance, const int32_t *a, size_t n_a, const 
     return QASR_OK;
 }
 
-/* From the last cell to the first: pairs in reverse order, indices from first on. */
+/* Traces the path back from the last cell: pairs in reverse order, with indices from `first` on. */
 static size_t trace(edit_pair *pairs, const unsigned char *steps, size_t n_a, size_t n_b, size_t first)
 {
     size_t n = 0, i = n_a, j = n_b;
@@ -86,8 +86,8 @@ qasr_status edit_align(edit_pair *pairs, size_t *n_pairs, const int32_t *a, size
     size_t mid_a = n_a - begin - end, mid_b = n_b - begin - end;
     if (!size_mul(mid_a, mid_b, &size) || size > TABLE_MAX)
         return error_set(err, QASR_E_INVALID,
-                         "texts of %zu and %zu words are too long and too different to be compared: cut "
-                         "them into shorter clips",
+                         "texts of %zu and %zu words are too long and too different to compare: use "
+                         "shorter clips",
                          n_a, n_b);
     qasr_status status;
     TRY_GOTO(MEM_ALLOC(&row, mid_b + 1, err));

@@ -1,4 +1,4 @@
-/* The languages that the model names in its answers and that the prompt can prescribe. */
+/* The languages that the model names in its answers and accepts in the prompt. */
 #include <string.h>
 
 #include "base/error.h"
@@ -44,11 +44,10 @@ const language *lang_find(const char *name_or_code)
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Number of insertions, deletions and substitutions that turn name into text, which has at most
- * NAME_BYTES_MAX + DISTANCE_MAX bytes. */
+/* Edit distance between name and text, which has at most NAME_BYTES_MAX + DISTANCE_MAX bytes. */
 static size_t edit_distance(const char *name, const char *text, size_t n)
 {
-    /* From the first i letters of name to the first j of text. */
+    /* Distance between the first i letters of name and the first j of text. */
     size_t row[NAME_BYTES_MAX + DISTANCE_MAX + 1];
     for (size_t j = 0; j <= n; j++)
         row[j] = j;

@@ -1,6 +1,5 @@
-/* Text in, its normal form out, by utf8proc in three of its steps: decompose each character, put combining marks in
- * canonical order, compose. The ordering is ours: utf8proc's exchanges neighbours, which takes quadratic time on a long
- * run of marks. */
+/* Unicode normalization with three steps of utf8proc: decompose each character, sort combining marks, compose. The sort
+ * is ours: utf8proc swaps neighbours, which takes quadratic time on a long run of marks. */
 #include "text/normal.h"
 
 #include <stdbool.h>
@@ -11,7 +10,7 @@
 #include "text/text.h"
 #include "text/utf8.h"
 
-enum { DECOMPOSE_MAX = 32 }; /* code points that one character can become: 18 in NFKD, fewer in NFD */
+enum { DECOMPOSE_MAX = 32 }; /* code points from one character: at most 18 in NFKD, fewer in NFD */
 
 void code_points_free(code_points *c)
 {
@@ -59,7 +58,7 @@ static qasr_status decompose(code_points *c, uint32_t cp, normal_form form, qasr
 
 static unsigned combining_class(int32_t cp) { return (unsigned)utf8proc_get_property(cp)->combining_class & 0xFF; }
 
-/* Stable counting sort of a run of combining marks by class; tmp holds n. */
+/* Stable counting sort of a run of combining marks by class; tmp [n] is scratch. */
 static void sort_marks(int32_t *mark, int32_t *tmp, size_t n)
 {
     size_t place[257] = { 0 };
@@ -92,7 +91,7 @@ static qasr_status order_marks(int32_t *cp, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-/* What was decomposed from begin on. */
+/* Composes the decomposed text from `begin` on. */
 static qasr_status compose(code_points *c, size_t begin, qasr_error *err)
 {
     TRY(order_marks(c->cp + begin, c->n - begin, err));

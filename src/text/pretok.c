@@ -1,10 +1,9 @@
 /* Text in; NFC text (normal.c) and its words out.
  *
- * The split is the Qwen2 regular expression, run by PCRE2. White space is written out because \s of PCRE2
- * includes U+180E, which Unicode (and the reference) no longer counts. No alternative nests repetitions,
- * so each match takes a number of steps linear in the text, and what it has looked at it also takes: the
- * match limit below is never reached by that expression and is there so that an engine of another version
- * fails with an error instead of running on. */
+ * The split is the Qwen2 regular expression, run by PCRE2. White space is spelled out because PCRE2's \s includes
+ * U+180E, which Unicode (and the reference) no longer counts. No alternative nests repetitions, so a match takes a
+ * number of steps linear in the text it consumes. The expression never reaches the match limit below; the limit turns
+ * excessive backtracking in another PCRE2 version into an error. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/pretok.h"
 
@@ -27,7 +26,7 @@ static bool is_ascii(const char *text, size_t len)
 
 qasr_status pretok_normalize(buf *out, const char *text, size_t len, qasr_error *err)
 {
-    if (is_ascii(text, len)) /* already NFC, and the usual case */
+    if (is_ascii(text, len)) /* already NFC; the common case */
         return buf_add(out, text, len, err);
     code_points c = { 0 };
     qasr_status status = normal_text(&c, text, len, NORMAL_C, err);
@@ -52,7 +51,7 @@ qasr_status pretok_normalize(buf *out, const char *text, size_t len, qasr_error 
 enum { MATCH_STEPS_PER_BYTE = 16, MATCH_STEPS_MIN = 1000 };
 
 struct pretok {
-    pcre2_general_context *memory; /* makes PCRE2 allocate through base/mem.h */
+    pcre2_general_context *memory; /* PCRE2 allocates through base/mem.h */
     pcre2_code *code;
 };
 
@@ -90,7 +89,7 @@ static qasr_status compile(pretok *p, qasr_error *err)
         return error_set(err, code == PCRE2_ERROR_HEAP_FAILED ? QASR_E_NOMEM : QASR_E_UNSUPPORTED,
                          "cannot compile the word pattern: %s", text);
     }
-    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter does the same, slower */
+    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter gives the same results, slower */
     return QASR_OK;
 }
 
@@ -129,7 +128,7 @@ static qasr_status split(const pretok *p, pcre2_match_data *data, pcre2_match_co
     return QASR_OK;
 }
 
-/* Match data and context per call, so that one pretok serves any number of threads. */
+/* Match data and context are per call, so threads can share a pretok. */
 qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_fn fn, void *arg, qasr_error *err)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, p->memory);
@@ -151,7 +150,7 @@ qasr_status pretok_split(const pretok *p, const char *text, size_t len, pretok_f
 
 const char *text_pcre2_version(void)
 {
-    static char text[64]; /* "10.42 2022-12-11"; the same bytes whoever writes them */
+    static char text[64]; /* such as "10.42 2022-12-11"; concurrent calls write the same bytes */
     return pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof text && pcre2_config(PCRE2_CONFIG_VERSION, text) > 0
                ? text
                : "unknown";

@@ -1,18 +1,17 @@
-/* Context, language and number of audio vectors in; the ids of the chat template out:
+/* Builds the ids of the chat template from context, language and the number of audio vectors:
  *
  *   <|im_start|>system\n{context}<|im_end|>\n
  *   <|im_start|>user\n<|audio_start|>{n_audio x <|audio_pad|>}<|audio_end|><|im_end|>\n
  *   <|im_start|>assistant\n[language {Name}<asr_text>]
  *
- * (without the line breaks after the first two lines). The words are encoded, not stored as ids, so any
- * vocabulary will do. "system\n" and the context are encoded as one string, as the reference does: a
- * context that begins with a newline merges with the template's. Nothing in the context becomes an added
- * token. */
+ * (without the line breaks after the first two lines). Words are encoded, not stored as ids, so any vocabulary works.
+ * "system\n" and the context are encoded as one string, as in the reference: a newline at the start of the context
+ * merges with the template's. Text in the context never becomes an added token. */
 #include <string.h>
 
 #include "text/text.h"
 
-/* Far beyond any model's positions; keeps the list of ids at a sane size. */
+/* Far beyond any model's positions; bounds the list of ids. */
 enum { PROMPT_AUDIO_MAX = 1 << 24 };
 
 void prompt_free(prompt *p)
@@ -44,7 +43,7 @@ static qasr_status add_parts(token_ids *ids, const tokenizer *t, const part *par
     return QASR_OK;
 }
 
-/* The last placeholder of n; add_parts has checked and added the first. */
+/* Repeats the placeholder that add_parts has checked and added, n times in all. */
 static qasr_status repeat_last(token_ids *ids, size_t n, qasr_error *err)
 {
     int32_t id = ids->ids[--ids->n];

@@ -1,9 +1,9 @@
-/* Two texts in, counts out: how far a transcript is from a reference (docs/evaluation.md).
+/* Compares a transcript with a reference and counts the differences (docs/evaluation.md).
  *
- * Both are brought to NFKC and cut into units: words, or single characters in scripts written without spaces. Letters,
- * their marks and numbers belong to units; spaces end one; all else is dropped, so that "it's" is one word, but
- * punctuation between units is remembered with the unit before it. Units are compared by their case-folded form,
- * aligned with the fewest edits; punctuation and case are compared where the alignment pairs units. */
+ * Both texts are normalized to NFKC and split into units: words, or single characters in scripts without spaces. Units
+ * consist of letters, marks and numbers. Spaces end a unit. Everything else is dropped, so "it's" is one word, but
+ * punctuation after a unit is kept with it. Units are compared by their case-folded form and aligned with the fewest
+ * edits. Punctuation and case are compared for aligned units. */
 #include <stdbool.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -14,19 +14,19 @@
 #include "text/text.h"
 #include "text/utf8.h"
 
-/* Part of a list of code points. */
+/* A range in a list of code points. */
 typedef struct span {
     size_t begin, end;
 } span;
 
 typedef struct unit {
-    span letters; /* of units.letters: as written */
-    span key;     /* of units.keys: case folded */
-    span marks;   /* of units.marks: the punctuation behind it */
+    span letters; /* in units.letters: as written */
+    span key;     /* in units.keys: case-folded */
+    span marks;   /* in units.marks: punctuation after it */
     bool single;  /* a character of a script without spaces */
 } unit;
 
-/* units[0] is the beginning of the text: no letters, but what stands before the first word. */
+/* units[0] is the start of the text: it has no letters, only punctuation before the first word. */
 typedef struct units {
     code_points letters, keys, marks;
     unit *units;
@@ -72,7 +72,7 @@ static char_class class_of(int32_t cp)
     }
 }
 
-/* A letter that is a unit of its own: Han, Kana, Bopomofo, and Thai, Lao, Myanmar, Khmer. */
+/* Letters that form single units: Han, Kana, Bopomofo, Thai, Lao, Myanmar, Khmer. */
 static bool is_single(int32_t cp)
 {
     return utf8_is_cjk((uint32_t)cp) || (cp >= 0x0E00 && cp <= 0x0EFF) || (cp >= 0x1000 && cp <= 0x109F) ||
@@ -96,13 +96,13 @@ static qasr_status add_unit(units *u, bool single, qasr_error *err)
     return QASR_OK;
 }
 
-/* Into the last unit if it is still open and goes on with it, else into a new one. */
+/* Adds a letter to the last unit if that is open and matches, else to a new unit. */
 static qasr_status add_letter(units *u, int32_t cp, bool *open, bool combining, qasr_error *err)
 {
     bool single = is_single(cp);
     unit *last = &u->units[u->n - 1];
     if (*open && (combining || (!single && !last->single))) {
-        u->marks.n = last->marks.begin; /* they stood inside the word */
+        u->marks.n = last->marks.begin; /* marks inside the word */
     } else {
         TRY(add_unit(u, single, err));
         last = &u->units[u->n - 1];
@@ -129,7 +129,7 @@ static qasr_status add_keys(units *u, qasr_error *err)
 
 static qasr_status find_units(units *u, const code_points *text, qasr_error *err)
 {
-    bool open = false; /* the last unit may go on */
+    bool open = false; /* the last unit can be extended */
     TRY(add_unit(u, false, err));
     for (size_t i = 0; i < text->n; i++) {
         int32_t cp = text->cp[i];
@@ -166,7 +166,7 @@ static bool same_points(const code_points *a, span x, const code_points *b, span
 
 /* ---- units to symbols -------------------------------------------------------------------------------- */
 
-/* Equal keys get equal numbers, in the order of their first appearance. */
+/* Maps equal keys to equal numbers, in the order of first appearance. */
 typedef struct interner {
     struct {
         const units *u;
@@ -201,14 +201,14 @@ static int32_t intern(interner *in, const units *u, size_t index)
     return in->slots[i].id;
 }
 
-/* Without units[0]. */
+/* Skips units[0]. */
 static void intern_all(interner *in, int32_t *ids, const units *u)
 {
     for (size_t i = 1; i < u->n; i++)
         ids[i - 1] = intern(in, u, i);
 }
 
-/* ids [a->n - 1 + b->n - 1]: those of a, then those of b. */
+/* ids [a->n - 1 + b->n - 1]: first those of a, then those of b. */
 static qasr_status number_units(int32_t *ids, const units *a, const units *b, qasr_error *err)
 {
     interner in = { .mask = 15 };
@@ -223,8 +223,8 @@ static qasr_status number_units(int32_t *ids, const units *a, const units *b, qa
 
 /* ---- counting ---------------------------------------------------------------------------------------- */
 
-/* Punctuation behind a unit of the reference and behind the unit that stands for it; either may be missing (NULL). The
- * order of several marks does not matter. */
+/* Compares the punctuation after a reference unit and after its aligned unit; either may be NULL. The order of marks
+ * does not matter. */
 static qasr_status count_marks(qasr_score *s, const units *ref, const unit *x, const units *hyp, const unit *y,
                                qasr_error *err)
 {
@@ -259,7 +259,7 @@ static bool is_cased(const code_points *letters, span s)
     return false;
 }
 
-/* Units with the same key. */
+/* Compares case; the units must have the same key. */
 static void count_case(qasr_score *s, const units *ref, const unit *x, const units *hyp, const unit *y)
 {
     if (!is_cased(&ref->letters, x->letters))
@@ -301,7 +301,7 @@ done:
     return status;
 }
 
-/* The keys in a row, with a space between two words, none beside a single character. */
+/* Joins the keys, with a space between two words but not next to single characters. */
 static qasr_status join_keys(code_points *out, const units *u, qasr_error *err)
 {
     for (size_t i = 1; i < u->n; i++) {
@@ -324,7 +324,7 @@ static qasr_status read_points(code_points *out, const char *text, qasr_error *e
     return QASR_OK;
 }
 
-/* Raw and normalized characters; a and b are scratch, empty. */
+/* Counts errors in raw and normalized characters; a and b are empty scratch lists. */
 static qasr_status count_characters(qasr_score *s, const char *reference, const units *ref, const char *text,
                                     const units *hyp, code_points *a, code_points *b, qasr_error *err)
 {

@@ -1,16 +1,16 @@
-/* The two tables that encoding asks: tokens by content, and merges by the token that they make.
+/* The two tables used by encoding: tokens by content, and merges by the token that they make.
  *
- * A pair merges if its two contents, one after the other, are the content of a token for which the merges list this
- * cut. So a merge is stored as the length of its left part, found through its result: reading 150,000 of them fills an
- * array in order, where a table by (left, right) would look up three tokens for each and jump through memory. */
+ * A pair merges if its concatenated contents are a token whose merges include this split. A merge is therefore stored
+ * as the length of its left part and found through its result. Loading 150,000 merges fills an array in order; a table
+ * by (left, right) would need three look-ups per merge at random places in memory. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "text/tokenizer.h"
 
-/* A slot holds an id and, above it, bits of the hash that are not all 0, so that most other tokens are told apart
- * without a look at their content; 0 is an empty slot. */
+/* A slot holds an id and, above it, hash bits that are never all 0. They reject most other tokens without comparing
+ * contents. 0: empty slot. */
 enum { ID_BITS = 22 };
 #define ID_MASK (((uint32_t)1 << ID_BITS) - 1)
 _Static_assert(TOKEN_IDS_MAX <= 1 << ID_BITS, "ids fit a slot");
@@ -26,7 +26,7 @@ static uint64_t load(const unsigned char *p, size_t n_bytes)
 
 static uint64_t mix(uint64_t h) { return (h ^ h >> 32) * 0x9E3779B97F4A7C15u; }
 
-/* n is at least 1. Eight bytes at a time; the last one to eight are read in overlapping parts. */
+/* n is at least 1. Reads eight bytes at a time; the last one to eight in overlapping parts. */
 static uint64_t hash_bytes(const unsigned char *p, size_t n)
 {
     uint64_t h = n;
@@ -43,7 +43,7 @@ bool token_is(const tokenizer *t, size_t id, const unsigned char *p, size_t n)
            memcmp(t->bytes + t->tokens[id].offset, p, n) == 0;
 }
 
-/* The slot that holds the id of these bytes, or the empty slot where it would go; *tag: what is put above the id. */
+/* The slot with the id of these bytes, or the empty slot for it; *tag: the bits above the id. */
 static uint32_t *find_slot(const tokenizer *t, const unsigned char *p, size_t n, uint32_t *tag)
 {
     uint64_t hash = hash_bytes(p, n);

@@ -1,12 +1,11 @@
-/* UTF-8 bytes in, code points out, and back. Nothing is assumed of the bytes: what Unicode calls a maximal
- * subpart of an ill-formed sequence is reported as one unit, so that replacing each by U+FFFD gives what
- * Python gives with errors="replace". */
+/* UTF-8 decoding and encoding. Input may be malformed: a maximal subpart of an ill-formed sequence (Unicode's term) is
+ * reported as one unit, so replacing each by U+FFFD matches Python's errors="replace". */
 #include "text/utf8.h"
 
 enum { REPLACEMENT = 0xFFFD };
 
-/* What a lead byte promises: length, payload bits, and the range of the second byte, which is narrower
- * than 80..BF where that excludes overlong forms, surrogates and values above U+10FFFF. */
+/* Properties of a lead byte: length, payload bits, and the range of the second byte, which is narrower than 80..BF
+ * where that excludes overlong forms, surrogates and values above U+10FFFF. */
 typedef struct lead {
     unsigned char length, bits, second_min, second_max;
 } lead;

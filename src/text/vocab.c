@@ -1,14 +1,13 @@
-/* vocab.json, merges.txt and tokenizer_config.json in; a tokenizer's tables out.
+/* Loads a tokenizer from vocab.json, merges.txt and tokenizer_config.json.
  *
- * vocab.json is one flat object {"token": id}. It has its own scanner because it has 150,000 members: a
- * general JSON reader spends most of the loading time of a model on building a tree of it. The tokens are
- * written in the byte alphabet of GPT-2, where each character stands for one byte: printable Latin-1 for
- * itself, the other 68 bytes as U+0100 and up. Anything else in a token is an error, so escapes, lone
- * surrogates and control characters need no cases of their own.
+ * vocab.json is one flat object {"token": id} with 150,000 members. It has its own scanner, since building a tree in a
+ * general JSON reader would dominate the loading time of a model. Tokens are written in GPT-2's byte alphabet, where
+ * each character stands for one byte: printable Latin-1 for itself, the other 68 bytes as U+0100 and up. Anything else
+ * is an error, so escapes, lone surrogates and control characters need no special cases.
  *
- * That ids 0..255 are the bytes and 256 + i is the result of merge i holds for the published files, but
- * nothing here relies on it: ids and results come from the maps of the files. What merge i makes is looked for
- * there first. Its halves are not looked up: a merge of what is no token applies to nothing. */
+ * In published files ids 0..255 are the bytes and 256 + i is the result of merge i. Nothing here relies on that: ids
+ * and results come from the files. The result of merge i is only searched there first. Its halves are not looked up: a
+ * merge of strings that are not tokens never applies. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -25,8 +24,8 @@
 
 enum {
     CONFIG_BYTES_MAX = 4 << 20,
-    TYPICAL_ENTRY_BYTES = 16, /* of a token in vocab.json; published ones take 18 */
-    MIN_MERGE_BYTES = 3       /* and the end of the line, which the last may lack */
+    TYPICAL_ENTRY_BYTES = 16, /* per token in vocab.json; published files have 18 */
+    MIN_MERGE_BYTES = 3       /* plus the line end, which may be missing in the last line */
 };
 
 /* ---- a file being read -------------------------------------------------------------------- */
@@ -73,7 +72,7 @@ void vocab_fill_alphabet(loader *l)
         l->byte_of[is_printable_latin1(b) ? b : next++] = (int16_t)b;
 }
 
-/* Writes the byte that one character stands for. */
+/* Writes the byte that a character stands for. */
 static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, const scanner *s, qasr_error *err)
 {
     if (cp == UTF8_MALFORMED || cp == UTF8_INCOMPLETE)
@@ -84,7 +83,7 @@ static qasr_status put_letter(const loader *l, unsigned char *to, uint32_t cp, c
     return QASR_OK;
 }
 
-/* How many of the 8 bytes, from the lowest on, stand for themselves: '!' to '~', but no quote and no backslash. */
+/* Number of leading bytes (from the lowest) that stand for themselves: '!' to '~' except quote and backslash. */
 static unsigned count_plain(uint64_t x)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones,
@@ -95,9 +94,8 @@ static unsigned count_plain(uint64_t x)
     return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
 }
 
-/* Takes characters up to a quote, a backslash or what is not in the alphabet, which is for the caller to judge. Here
- * goes the time of reading both files. There must be room for as many bytes as s has left. Returns where the next one
- * goes. */
+/* Decodes characters up to a quote, a backslash, or a character outside the alphabet, which the caller handles. Most of
+ * the loading time is spent here. `to` needs room for the rest of s. Returns the end of the output. */
 static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *s)
 {
     const unsigned char *p = s->p, *end = s->end;
@@ -106,7 +104,7 @@ static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *
         if (cp < 0x80) {
             uint64_t x;
             memcpy(&x, p, sizeof x);
-            memcpy(to, &x, sizeof x); /* more than is meant: the rest is overwritten */
+            memcpy(to, &x, sizeof x); /* may copy too much: the rest is overwritten */
             unsigned n = count_plain(x);
             to += n;
             p += n;
@@ -124,7 +122,7 @@ static unsigned char *scan_letters(const loader *l, unsigned char *to, scanner *
     return to;
 }
 
-/* One character, whatever it is. */
+/* Decodes one character of any kind. */
 static qasr_status scan_letter(const loader *l, unsigned char *to, scanner *s, qasr_error *err)
 {
     uint32_t cp;
@@ -201,13 +199,13 @@ static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
     if (c != 'u') {
         if (c == 0 || !strchr("\"\\/bfnrt", c))
             return scan_error(s, err, "unknown escape");
-        if (c >= 'b') /* a control character: in no token */
+        if (c >= 'b') /* a control character: not in any token */
             return scan_error(s, err, "'\\%c' is not a character of the byte alphabet", c);
         s->p++;
         return QASR_OK;
     }
     if (s->end - s->p < 5)
-        return scan_error(s, err, "unfinished escape");
+        return scan_error(s, err, "incomplete escape");
     *cp = 0;
     for (int i = 1; i <= 4; i++) {
         int digit = hex_digit(s->p[i]);
@@ -219,7 +217,7 @@ static qasr_status scan_escape(uint32_t *cp, scanner *s, qasr_error *err)
     return QASR_OK;
 }
 
-/* A string, as *n bytes at to; there must be room for what s has left. */
+/* Reads a string into *n bytes at to, which needs room for the rest of s. */
 static qasr_status scan_token(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
 {
     unsigned char *at = to;
@@ -239,7 +237,7 @@ static qasr_status scan_token(const loader *l, unsigned char *to, size_t *n, sca
         }
     }
     if (!take(s, '"'))
-        return scan_error(s, err, "string does not end");
+        return scan_error(s, err, "unterminated string");
     *n = (size_t)(at - to);
     if (*n == 0)
         return scan_error(s, err, "empty token");
@@ -285,7 +283,7 @@ static qasr_status scan_vocab(loader *l, scanner *s, qasr_error *err)
     return QASR_OK;
 }
 
-/* extra_bytes: room to leave for the added tokens. */
+/* extra_bytes: space for added tokens. */
 static qasr_status load_vocab(loader *l, const char *path, size_t extra_bytes, qasr_error *err)
 {
     file_map m;
@@ -332,7 +330,7 @@ static bool at_line_end(const scanner *s)
     return n == 0 || *s->p == '\n' || (*s->p == '\r' && (n == 1 || s->p[1] == '\n'));
 }
 
-/* Decodes up to a blank or the end of the line. */
+/* Decodes up to a space or the end of the line. */
 static qasr_status scan_half(const loader *l, unsigned char *to, size_t *n, scanner *s, qasr_error *err)
 {
     unsigned char *at = to;
@@ -349,7 +347,7 @@ static qasr_status scan_half(const loader *l, unsigned char *to, size_t *n, scan
 bool vocab_add_merge(tokenizer *t, const unsigned char *p, size_t n_left, size_t n, char *why, size_t size)
 {
     uint32_t rank = t->n_merges;
-    int32_t result = (int32_t)(256 + rank); /* usually: spares a look-up */
+    int32_t result = (int32_t)(256 + rank); /* usually right: saves a look-up */
     if (!token_is(t, 256 + (size_t)rank, p, n))
         result = token_find(t, p, n);
     if (result == NO_TOKEN) {
@@ -362,16 +360,16 @@ bool vocab_add_merge(tokenizer *t, const unsigned char *p, size_t n_left, size_t
     return same == rank;
 }
 
-/* s stands at the begin of a line that is not empty, and is left at its end. scratch has room for what s has left. */
+/* Reads one merge: s is at the start of a non-empty line and stops at its end. scratch has room for the rest of s. */
 static qasr_status scan_merge(loader *l, scanner *s, unsigned char *scratch, qasr_error *err)
 {
     size_t n_left, n_right;
     char why[100];
     TRY(scan_half(l, scratch, &n_left, s, err));
-    s->p += !at_line_end(s); /* the blank */
+    s->p += !at_line_end(s); /* the space */
     TRY(scan_half(l, scratch + n_left, &n_right, s, err));
     if (n_left == 0 || n_right == 0 || !at_line_end(s))
-        return scan_error(s, err, "expected two tokens and one blank");
+        return scan_error(s, err, "expected two tokens separated by one space");
     if (!vocab_add_merge(l->t, scratch, n_left, n_left + n_right, why, sizeof why))
         return scan_error(s, err, "%s", why);
     return QASR_OK;
@@ -402,7 +400,7 @@ static qasr_status load_merges(loader *l, const char *path, qasr_error *err)
     unsigned char *scratch = NULL; /* holds a line, so at most the file */
     TRY(map_text(&m, &s, path, err));
     qasr_status status;
-    TRY_GOTO(MEM_ALLOC(&l->t->merges, m.size / MIN_MERGE_BYTES + 1, err)); /* what is not used is never touched */
+    TRY_GOTO(MEM_ALLOC(&l->t->merges, m.size / MIN_MERGE_BYTES + 1, err)); /* unused pages are never touched */
     TRY_GOTO(MEM_ALLOC(&scratch, m.size, err));
     TRY_GOTO(scan_merges(l, &s, scratch, err));
 done:
@@ -422,7 +420,7 @@ static qasr_status load_config(json_t **root, const char *path, qasr_error *err)
     return status;
 }
 
-/* The id in a member's name: decimal, nothing else. */
+/* Parses the id in a member's name: decimal digits only. */
 static bool parse_id(int32_t *id, const char *name)
 {
     scanner s = { .begin = (const unsigned char *)name, .p = (const unsigned char *)name };
@@ -442,12 +440,12 @@ static qasr_status check_added(const json_t *spec, const char *name, const char 
     for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
         if (json_is_true(json_object_get(spec, unsupported[i])))
             return error_set(err, QASR_E_UNSUPPORTED,
-                             "cannot use '%s': added token '%s' has '%s', expected none that has", path, name,
+                             "cannot use '%s': added token '%s' sets '%s', which is not supported", path, name,
                              unsupported[i]);
     return QASR_OK;
 }
 
-/* The object added_tokens_decoder, its members checked, and the length of their contents. */
+/* Finds and checks the object added_tokens_decoder. *n_bytes: total length of the contents. */
 static qasr_status check_config(json_t **added, size_t *n_bytes, json_t *root, const char *path, qasr_error *err)
 {
     *added = json_object_get(root, "added_tokens_decoder");
@@ -528,7 +526,7 @@ static qasr_status load_files(loader *l, const paths *p, json_t **root, qasr_err
     return pretok_create(&l->t->pretok, err);
 }
 
-/* The other form in which tokenizers are published deserves a word of its own. */
+/* Explains the missing file if the directory has the other published format. */
 static qasr_status check_present(const char *dir, const char *vocab, qasr_error *err)
 {
     char *single;

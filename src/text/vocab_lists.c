@@ -1,8 +1,7 @@
-/* Lists of tokens and merges in; the same tables out that vocab.c makes of a directory.
+/* Loads the tables of vocab.c from lists of tokens and merges.
  *
- * The lists do not say reliably which tokens are added ones: some files have no types, others call <asr_text> normal.
- * But a base token is a byte or what a merge makes, so what is neither can only be one that is recognised as a whole.
- */
+ * The lists do not mark added tokens reliably: some files have no types, others mark <asr_text> as normal. But a base
+ * token is either a byte or the result of a merge, so any other token must be an added one. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -11,8 +10,7 @@
 
 enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_UNUSED = 5 };
 
-/* Tokens come in the byte alphabet: one character, of one or two bytes, for each byte. False if one is no such
- * character. */
+/* Decodes the byte alphabet: one character, of one or two bytes, per byte. False if a character is not in it. */
 static bool decode(const loader *l, unsigned char *to, size_t *n, const char *s, size_t len)
 {
     unsigned char *at = to;
@@ -30,7 +28,7 @@ static bool decode(const loader *l, unsigned char *to, size_t *n, const char *s,
     return true;
 }
 
-/* before, digits, after */
+/* Matches before, digits, after. */
 static bool is_numbered(const char *s, size_t len, const char *before, const char *after)
 {
     size_t n_before = strlen(before), n_after = strlen(after);
@@ -50,7 +48,7 @@ static bool is_placeholder(const char *s, size_t len)
 static bool is_asr_text(const char *s, size_t len)
 {
     static const char asr_text[] =
-        "<asr_text>"; /* some writers call every added token special, but this one is content */
+        "<asr_text>"; /* some writers mark every added token as special, but this one is content */
     return len == sizeof asr_text - 1 && memcmp(s, asr_text, len) == 0;
 }
 
@@ -82,7 +80,7 @@ static qasr_status load_token(loader *l, const token_lists *lists, size_t id, co
     return vocab_add_token(l, (int32_t)id, n, kind, lists->path, err);
 }
 
-/* True: a string, for which there is still room among the bytes that the list takes. */
+/* True if there is another string and it fits into the remaining bytes of the list. */
 static bool next_string(const token_lists *lists, const void *list, uint64_t *pos, uint64_t *room, const char **s,
                         size_t *len)
 {
@@ -122,8 +120,9 @@ static qasr_status load_merge(loader *l, const token_lists *lists, const char *s
     char why[100];
     if (!blank || !decode(l, scratch, &n_left, s, n_s) ||
         !decode(l, scratch + n_left, &n_right, blank + 1, len - n_s - 1) || n_left == 0 || n_right == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot read '%s': merge %" PRIu32 " is not two tokens and one blank",
-                         lists->path, l->t->n_merges);
+        return error_set(err, QASR_E_FORMAT,
+                         "cannot read '%s': merge %" PRIu32 " is not two tokens separated by one space", lists->path,
+                         l->t->n_merges);
     if (!vocab_add_merge(l->t, scratch, n_left, n_left + n_right, why, sizeof why))
         return error_set(err, QASR_E_FORMAT, "cannot read '%s': %s", lists->path, why);
     return QASR_OK;
@@ -152,7 +151,7 @@ static bool is_added(const token *k)
            (k->kind == TOKEN_BASE && k->length > 1 && k->merge == NO_MERGE);
 }
 
-/* A token that nothing makes and no type tells about. */
+/* Guesses the kind of an added token without a type. */
 static token_kind guess_kind(const token_lists *lists, const unsigned char *p, size_t n)
 {
     bool looks_special = n > 4 && memcmp(p, "<|", 2) == 0 && memcmp(p + n - 2, "|>", 2) == 0;
@@ -165,9 +164,8 @@ static qasr_status add_added(tokenizer *t, const token_lists *lists, qasr_error 
     for (size_t id = 0; id < t->n_tokens; id++)
         n += is_added(&t->tokens[id]);
     if (n > VOCAB_MAX_ADDED)
-        return error_set(err, QASR_E_UNSUPPORTED,
-                         "cannot use '%s': %zu tokens that no merge makes, expected at most %d", lists->path, n,
-                         VOCAB_MAX_ADDED);
+        return error_set(err, QASR_E_UNSUPPORTED, "cannot use '%s': %zu added tokens, expected at most %d", lists->path,
+                         n, VOCAB_MAX_ADDED);
     TRY(MEM_ALLOC(&t->added, n, err));
     for (size_t id = 0; id < t->n_tokens; id++) {
         token *k = &t->tokens[id];

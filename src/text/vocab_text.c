@@ -1,14 +1,14 @@
-/* A loaded tokenizer back as text: ids and ranks in, the lines of vocab.json and merges.txt out. */
+/* Converts a loaded tokenizer back to the lines of vocab.json and merges.txt. */
 #include "base/mem.h"
 #include "text/utf8.h"
 #include "text/vocab.h"
 
 typedef struct letters {
-    uint32_t of_byte[256]; /* the character that stands for a byte */
+    uint32_t of_byte[256]; /* character for each byte */
     buf text;
 } letters;
 
-enum { MAX_TEXT_BYTES = 64 << 20 }; /* the whole of vocab.json has at most half of that */
+enum { MAX_TEXT_BYTES = 64 << 20 }; /* vocab.json has at most half as many */
 
 static void letters_init(letters *l)
 {
@@ -70,7 +70,7 @@ static qasr_status give_merge(letters *l, const tokenizer *t, const merge *m, co
     return fn(arg, buf_str(&l->text), l->text.len, err);
 }
 
-/* Merges are found through the token they make; by rank it has to be looked for once. */
+/* Finds the result of each merge, since merges are listed by result. */
 static qasr_status find_results(int32_t **results, const tokenizer *t, qasr_error *err)
 {
     TRY(MEM_ALLOC(results, t->n_merges, err));

@@ -1,12 +1,11 @@
-/* Words of a text: what stands between white space; of scripts without spaces every character, with the marks behind
- * it. */
+/* Splits text into words at white space; in scripts without spaces, into characters with their trailing marks. */
 #include <string.h>
 #include <utf8proc.h>
 
 #include "text/text.h"
 #include "text/utf8.h"
 
-/* Letters and numbers; marks and punctuation belong to what stands before them. */
+/* Letters and numbers. Marks and punctuation belong to the preceding character. */
 static bool begins_word(uint32_t cp)
 {
     switch (utf8proc_category((utf8proc_int32_t)cp)) {

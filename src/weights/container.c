@@ -1,6 +1,6 @@
-/* The container both readers fill: mapped files, tensors that point into them, metadata, a string pool
- * and look-up by name. Tensors and keys go in one by one, weights_finish sorts the names; from then on
- * the object is read-only and may be shared by threads. */
+/* The container that both readers fill: mapped files, tensors that point into them, metadata, a string pool, and
+ * look-up by name. Tensors and keys are added one by one; weights_finish sorts the names. From then on the object is
+ * read-only and may be shared by threads. */
 #include "weights/container.h"
 
 #include <assert.h>
@@ -26,7 +26,7 @@ qasr_status weights_create(weights **out, weights_container kind, qasr_error *er
     return QASR_OK;
 }
 
-/* Room for one more item of the given size in an array of n. */
+/* Makes room for one more item of the given size in an array of n. */
 static qasr_status grow(void **items, size_t *cap, size_t n, size_t size, qasr_error *err)
 {
     if (n < *cap)
@@ -59,7 +59,7 @@ qasr_status weights_add_file(weights *w, const char *path, unsigned *index, qasr
     return QASR_OK;
 }
 
-/* n bytes of the pool, not yet filled. */
+/* Reserves n uninitialized bytes of the pool. */
 static qasr_status text_reserve(weights *w, size_t n, char **out, qasr_error *err)
 {
     enum { CHUNK_BYTES = 32768 };
@@ -122,7 +122,7 @@ static int compare_refs(const void *a, const void *b)
     return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-/* Sorts and returns the first reference whose successor has the same name, NULL if all differ. */
+/* Sorts refs. Returns the first one whose successor has the same name, NULL if all names differ. */
 static const name_ref *sort_refs(name_ref *refs, size_t n)
 {
     qsort(refs, n, sizeof *refs, compare_refs);
@@ -259,7 +259,7 @@ bool wmeta_next_string(const wmeta *m, uint64_t *pos, const char **s, size_t *le
 {
     if (m->type != WMETA_ARRAY || m->elem_type != WMETA_STRING || *pos >= m->elems_bytes)
         return false;
-    uint64_t n; /* every length was checked when the file was opened */
+    uint64_t n; /* all lengths were checked when the file was opened */
     memcpy(&n, m->elems + *pos, sizeof n);
     *s = (const char *)m->elems + *pos + sizeof n;
     *len = (size_t)n;

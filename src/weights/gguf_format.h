@@ -1,4 +1,4 @@
-/* Limits and constants of the GGUF container that reader and writer share. */
+/* Limits and constants of the GGUF container, shared by reader and writer. */
 #ifndef QASR_WEIGHTS_GGUF_FORMAT_H
 #define QASR_WEIGHTS_GGUF_FORMAT_H
 
@@ -8,7 +8,7 @@ enum {
 };
 
 #define GGUF_ALIGNMENT_KEY "general.alignment"
-#define GGUF_STT_PREFIX "stt.qwen3_asr." /* of the keys of transcribe.cpp's layout */
-#define GGUF_TYPE_IMATRIX "imatrix"      /* general.type of a calibration */
+#define GGUF_STT_PREFIX "stt.qwen3_asr." /* prefix of the keys in transcribe.cpp's layout */
+#define GGUF_TYPE_IMATRIX "imatrix"      /* general.type of calibration statistics */
 
 #endif

@@ -1,8 +1,8 @@
-/* GGUF reader: a file of version 2 or 3 goes in, a weights object comes out. Tensor data and arrays stay
- * in the mapping; names, keys and strings are copied to get their NUL.
+/* GGUF reader: opens a file of version 2 or 3 as a weights object. Tensor data and arrays stay in the mapping; names,
+ * keys and strings are copied and NUL-terminated.
  *
- * Everything is read through a cursor that knows the file's end. Counts are compared with what the rest of
- * the file could hold before anything is allocated for them. */
+ * Everything is read through a cursor that knows the file's end. Counts are checked against what the rest of the file
+ * can hold before anything is allocated for them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static qasr_status take(cursor *c, void *out, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-/* A length and that many bytes, left in place. */
+/* Reads a length-prefixed string, left in place. */
 static qasr_status take_string(cursor *c, const char **s, size_t *len, qasr_error *err)
 {
     uint64_t n = 0;
@@ -64,7 +64,7 @@ static qasr_status take_string(cursor *c, const char **s, size_t *len, qasr_erro
     return QASR_OK;
 }
 
-/* A string that has to work as a name, copied into the pool. */
+/* Reads a string that is valid as a name and copies it into the pool. */
 static qasr_status take_name(cursor *c, weights *w, const char **name, qasr_error *err)
 {
     const char *s;
@@ -115,7 +115,7 @@ static qasr_status read_header(cursor *c, gguf_header *h, qasr_error *err)
 
 /* ---- metadata --------------------------------------------------------------------------------- */
 
-/* 0: no plain number. */
+/* Bytes of a number; 0: not a number. */
 static size_t scalar_bytes(uint32_t type)
 {
     static const unsigned char bytes[] = {
@@ -234,7 +234,7 @@ static qasr_status read_metadata(cursor *c, weights *w, uint64_t n, qasr_error *
     return QASR_OK;
 }
 
-/* A key that occurs twice is refused later, with all other duplicates. */
+/* Duplicate keys are refused later, with all other duplicates. */
 static qasr_status find_alignment(uint64_t *out, const weights *w, const char *file, qasr_error *err)
 {
     *out = GGUF_ALIGNMENT;
@@ -284,7 +284,7 @@ static qasr_status read_shape(cursor *c, wtensor *t, qasr_error *err)
     return QASR_OK;
 }
 
-/* One line of the tensor list. *offset is relative to the data, whose start is not known yet. */
+/* Reads a tensor description. *offset is relative to the data, whose start is not known yet. */
 static qasr_status read_tensor(cursor *c, wtensor *t, uint64_t *offset, weights *w, qasr_error *err)
 {
     uint32_t type_id = 0;

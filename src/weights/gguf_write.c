@@ -1,8 +1,8 @@
-/* GGUF writer, version 3: metadata and tensor descriptions go in, then the data of the tensors in parts
- * from any thread; out comes a file that appears whole or not at all.
+/* GGUF writer, version 3: takes metadata and tensor descriptions, then the tensors' data in parts from any thread. The
+ * file appears whole or not at all.
  *
- * Tensors lie in the order of their declaration, each padded with zeros to the alignment, the last one
- * too, and every offset is the running sum of the padded sizes: the one layout that all readers accept. */
+ * Tensors are stored in the order of declaration, each padded with zeros to the alignment, including the last one.
+ * Every offset is the sum of the padded sizes before it: the one layout that all readers accept. */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -21,9 +21,9 @@ typedef struct out_tensor {
 
 struct gguf_writer {
     file_writer file;
-    buf meta; /* key-value pairs as they stand in the file */
+    buf meta; /* key-value pairs as stored in the file */
     uint64_t n_meta;
-    size_t strings_left; /* of the array of strings that was announced last */
+    size_t strings_left; /* strings missing from the current array */
     buf keys;            /* the keys, each with its NUL, to find duplicates */
     out_tensor *tensors;
     size_t n_tensors, cap_tensors;
@@ -95,7 +95,7 @@ static qasr_status check_strings(const gguf_writer *g, qasr_error *err)
                      g->strings_left);
 }
 
-/* Key and type; the value follows. */
+/* Writes key and type; the value follows. */
 static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qasr_error *err)
 {
     if (g->begun)
@@ -169,7 +169,7 @@ qasr_status gguf_writer_next_string(gguf_writer *g, const char *s, size_t len, q
     return QASR_OK;
 }
 
-/* The value as it stands in a file: integers and floats back in their width. Returns its bytes. */
+/* Converts a value to its stored form, with integers and floats in their own width. Returns its bytes. */
 static size_t narrow(unsigned char out[8], const wmeta *m)
 {
     float f = (float)m->as.f;
@@ -295,8 +295,8 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 
 static const unsigned char zeros[GGUF_ALIGNMENT];
 
-/* Header, its padding, and the padding behind every tensor: after this the file has its final size. The magic is left
- * out until commit: the temporary file that a killed process leaves is not a GGUF file, and zeros are not taken for
+/* Writes the header, its padding, and the padding after every tensor, which gives the file its final size. The magic is
+ * left out until commit, so the temporary file of a killed process is not a GGUF file, and zeros are not mistaken for
  * weights. */
 static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
 {
@@ -351,7 +351,7 @@ qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const
     return QASR_OK;
 }
 
-/* A tensor that did not get its data must not end up as silent zeros in a finished file. */
+/* Tensors without data must not become silent zeros in a finished file. */
 static qasr_status check_complete(gguf_writer *g, qasr_error *err)
 {
     if (!g->begun)

@@ -6,7 +6,7 @@
 
 typedef struct gguf_writer gguf_writer;
 
-/* path NULL: nothing is written; such a writer only serves gguf_writer_measure. */
+/* path NULL: nothing is written; such a writer is only for gguf_writer_measure. */
 qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool overwrite, qasr_error *err);
 /* Adds metadata, before the header is written. Keys must be unique and not empty. */
 qasr_status gguf_writer_meta_str(gguf_writer *g, const char *key, const char *value, qasr_error *err);
@@ -19,9 +19,8 @@ qasr_status gguf_writer_meta_strings(gguf_writer *g, const char *key, size_t n, 
 qasr_status gguf_writer_next_string(gguf_writer *g, const char *s, size_t len, qasr_error *err);
 /* Copies a key of another GGUF file. */
 qasr_status gguf_writer_meta_copy(gguf_writer *g, const wmeta *m, qasr_error *err);
-/* Declares the next tensor; shape is slowest first. Trailing GGUF dimensions of 1 are left out as ggml
- * does. *index numbers tensors from 0. Errors: INVALID (duplicate, name over 63 bytes, row not a multiple
- * of the block). */
+/* Declares the next tensor; shape is slowest first. Trailing GGUF dimensions of 1 are omitted, as in ggml. *index
+ * numbers tensors from 0. Errors: INVALID (duplicate, name over 63 bytes, row not a multiple of the block). */
 qasr_status gguf_writer_add(gguf_writer *g, const char *name, quant_type type, unsigned n_dims, const uint64_t *shape,
                             size_t *index, qasr_error *err);
 /* The final size of the file with the keys and tensors declared so far. */

@@ -1,4 +1,4 @@
-/* Reads the parts of the files that hold given tensors into memory, in place of the mapping, or locks them there. */
+/* Reads the parts of the files that hold given tensors into memory, replacing the mapping, or locks them in memory. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -10,7 +10,7 @@ static int by_begin(const void *a, const void *b)
     return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* Joins ranges that touch; returns how many remain, at least 1 if n was. */
+/* Joins adjacent ranges. Returns how many remain, at least 1 if n was. */
 static size_t join_ranges(file_range *ranges, size_t n)
 {
     size_t n_out = 0;
@@ -25,7 +25,8 @@ static size_t join_ranges(file_range *ranges, size_t n)
     return n_out;
 }
 
-/* The pages of a file that hold the tensors, as few ranges as possible; out has room for n. Returns how many. */
+/* Lists the pages of a file that hold the tensors, in as few ranges as possible; out has room for n. Returns the number
+ * of ranges. */
 static size_t list_ranges(file_range *out, const weights *w, unsigned file, const wtensor *const *tensors, size_t n)
 {
     const file_map *map = &w->files[file].map;

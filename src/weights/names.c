@@ -1,10 +1,9 @@
-/* One table of tensor names, read in both directions: the original checkpoint's name in the first column, what each
- * other layout calls the same tensor in the others. Values and shapes are the same in all of them.
+/* One table of tensor names, read in both directions. The first column has the name in the original checkpoint, the
+ * others the name of the same tensor in other layouts. Values and shapes are the same in all layouts.
  *
- * A column that ends in a dot is a prefix: the rest of the name is the same in all layouts. Any other is a complete
- * name without ".weight" or ".bias". '#' stands for the number of a layer. The first matching row decides, so longer
- * prefixes come before shorter ones with the same start, and a name that is written before an alias that is only read.
- */
+ * A name that ends in a dot is a prefix: the rest is the same in all layouts. Any other is a complete name without
+ * ".weight" or ".bias". '#' stands for a layer number. The first matching row decides, so longer prefixes precede
+ * shorter ones with the same start, and a name for writing precedes aliases for reading. */
 #include <string.h>
 
 #include "base/error.h"
@@ -41,7 +40,7 @@ static const char *const rows[][NAMES_LAYOUTS] = {
 
     { "thinker.model.embed_tokens", NULL, "token_embd", "dec.token_embd", "token_embd" },
     { "thinker.model.norm", NULL, "output_norm", "dec.output_norm", "output_norm" },
-    { "thinker.lm_head", NULL, "output", NULL, "output" }, /* transcribe.cpp's is always the embedding */
+    { "thinker.lm_head", NULL, "output", NULL, "output" }, /* in transcribe.cpp it is always the embedding */
     { LAYER "input_layernorm", NULL, "blk.#.attn_norm", "dec.blocks.#.norm_attn", "blk.#.attn_norm" },
     { LAYER "self_attn.q_proj", NULL, "blk.#.attn_q", "dec.blocks.#.attn.q", "blk.#.attn_q" },
     { LAYER "self_attn.k_proj", NULL, "blk.#.attn_k", "dec.blocks.#.attn.k", "blk.#.attn_k" },
@@ -55,9 +54,9 @@ static const char *const rows[][NAMES_LAYOUTS] = {
     { LAYER "mlp.down_proj", NULL, "blk.#.ffn_down", "dec.blocks.#.ffn.down", "blk.#.ffn_down" },
 };
 
-/* What a name has that the pattern does not say. */
+/* The parts of a name that its pattern leaves open. */
 typedef struct wildcard {
-    const char *number, *rest; /* of the layer, and what follows the pattern */
+    const char *number, *rest; /* layer number, and the part after the pattern */
     size_t n_number;
 } wildcard;
 
@@ -80,7 +79,7 @@ static bool match(wildcard *w, const char *pattern, const char *name)
     return is_prefix || strcmp(name, ".weight") == 0 || strcmp(name, ".bias") == 0;
 }
 
-/* Appends n bytes and keeps out a string. */
+/* Appends n bytes and a NUL; false if they do not fit. */
 static bool append(char *out, size_t size, size_t *used, const char *s, size_t n)
 {
     if (n >= size - *used)
@@ -100,7 +99,7 @@ static bool expand(char *out, size_t size, const char *pattern, const wildcard *
            append(out, size, &used, w->rest, strlen(w->rest));
 }
 
-/* *found: a row knows the name. */
+/* *found: a row matches the name. */
 static bool translate(char *out, size_t size, const char *name, names_layout from, names_layout to, bool *found)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

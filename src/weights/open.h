@@ -4,8 +4,8 @@
 
 #include "weights/weights.h"
 
-/* The content decides: GGUF magic, else safetensors. Errors: those of weights_open_gguf and weights_open_safetensors.
- */
+/* Detects the container by content: GGUF magic, else safetensors. Errors as weights_open_gguf and
+ * weights_open_safetensors. */
 qasr_status weights_open(weights **out, const char *path, qasr_error *err);
 /* True for a file that begins with the GGUF magic. Errors: IO, NOMEM. */
 qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err);

@@ -1,8 +1,8 @@
-/* safetensors: one file, or shards with or without an index, go in; a weights object comes out.
+/* Opens safetensors as a weights object: one file, or shards with or without an index.
  *
- * A file is: u64 length n, n bytes of JSON, data. The JSON maps each name to {"dtype", "shape",
- * "data_offsets": [begin, end) counted from the end of the JSON}; "__metadata__" maps strings to strings.
- * An index is JSON whose "weight_map" names the file of each tensor. */
+ * A file is: u64 length n, n bytes of JSON, data. The JSON maps each name to {"dtype", "shape", "data_offsets": [begin,
+ * end) relative to the end of the JSON}; "__metadata__" maps strings to strings. In an index, "weight_map" maps each
+ * tensor to its file. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static qasr_status check_magic(const file_map *m, const char *file, qasr_error *
     return QASR_OK;
 }
 
-/* Parses the header; *data_pos is where the data starts. json_decref(*root) is the caller's. */
+/* Parses the header; *data_pos is where the data starts. The caller releases *root with json_decref. */
 static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *m, const char *file, qasr_error *err)
 {
     TRY(check_magic(m, file, err));
@@ -67,7 +67,7 @@ static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *
                          SAFETENSORS_MAX_JSON_BYTES);
     json_error_t bad;
     *root = json_loadb((const char *)m->data + sizeof n, (size_t)n, JSON_REJECT_DUPLICATES, &bad);
-    if (!*root && !*bad.text) /* Jansson has nothing to say */
+    if (!*root && !*bad.text) /* no message: Jansson ran out of memory */
         return error_set(err, QASR_E_NOMEM, "cannot read the header of '%.200s': out of memory", file);
     if (!*root)
         return error_set(err, QASR_E_FORMAT, "'%.200s': header is not valid JSON: %s (byte %d)", file, bad.text,
@@ -79,7 +79,7 @@ static qasr_status read_header(json_t **root, size_t *data_pos, const file_map *
     return error_set(err, QASR_E_FORMAT, "'%.200s': header is not a JSON object", file);
 }
 
-/* JSON integer that is not negative; false for anything else. */
+/* Reads a JSON integer that is not negative; false for anything else. */
 static bool get_u64(uint64_t *out, const json_t *v)
 {
     if (!json_is_integer(v) || json_integer_value(v) < 0)
@@ -171,11 +171,11 @@ static int compare_items(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-/* Sorts by position. Gaps are harmless; bytes that belong to two tensors are not. */
+/* Sorts by position. Gaps are allowed, overlaps are not. */
 static qasr_status sort_items(st_item *items, size_t n, const char *file, qasr_error *err)
 {
     qsort(items, n, sizeof *items, compare_items);
-    const st_item *last = NULL; /* with bytes: empty tensors overlap nothing */
+    const st_item *last = NULL; /* last non-empty one: empty tensors overlap nothing */
     for (size_t i = 0; i < n; i++) {
         if (items[i].begin == items[i].end)
             continue;
@@ -206,7 +206,7 @@ static qasr_status add_metadata(weights *w, json_t *metadata, const char *file, 
     return QASR_OK;
 }
 
-/* Checks every entry of the header, also those that will not be kept. */
+/* Checks every entry of the header, including those that will not be kept. */
 static qasr_status parse_items(st_item *items, size_t *n_items, json_t *root, uint64_t data_bytes, const char *file,
                                qasr_error *err)
 {
@@ -291,7 +291,7 @@ static qasr_status load_index(json_t **root, const char *path, qasr_error *err)
     return status;
 }
 
-/* The file name comes from a JSON file that somebody else wrote: it must stay in the index's folder. */
+/* The file name comes from untrusted JSON: it must stay in the index's folder. */
 static qasr_status check_shard_name(const char *name, const char *tensor, const char *index, qasr_error *err)
 {
     if (!*name || strcmp(name, ".") == 0 || strchr(name, '/') || strchr(name, '\\') || strstr(name, ".."))
@@ -308,7 +308,7 @@ static int compare_placements(const void *a, const void *b)
     return order ? order : strcmp(x->tensor, y->tensor);
 }
 
-/* The weight_map as a list sorted by file, then tensor. */
+/* Lists the weight_map, sorted by file, then tensor. */
 static qasr_status list_placements(placement **out, size_t *n_out, json_t *root, const char *index, qasr_error *err)
 {
     json_t *map = json_object_get(root, "weight_map"), *value;
@@ -379,7 +379,7 @@ done:
 
 /* ---- folders ------------------------------------------------------------------------------------ */
 
-/* Shards name their number: "model-00001-of-00003.safetensors". */
+/* Shard names contain the number of shards: "model-00001-of-00003.safetensors". */
 static qasr_status check_complete(char *const *names, size_t n, const char *dir, qasr_error *err)
 {
     const char *of = strstr(names[0], "-of-") + strlen("-of-");

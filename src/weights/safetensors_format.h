@@ -1,4 +1,4 @@
-/* Limits and constants of the safetensors container that reader and writer share. */
+/* Limits and constants of the safetensors container, shared by reader and writer. */
 #ifndef QASR_WEIGHTS_SAFETENSORS_FORMAT_H
 #define QASR_WEIGHTS_SAFETENSORS_FORMAT_H
 

@@ -10,7 +10,7 @@
 #include "weights/container.h"
 #include "weights/safetensors_format.h"
 
-/* One header entry; *pos moves behind the tensor's data. */
+/* Adds a header entry; *pos advances past the tensor's data. */
 static qasr_status add_entry(json_t *root, const st_entry *e, uint64_t *pos, qasr_error *err)
 {
     if (!e->name || !*e->name || strcmp(e->name, SAFETENSORS_METADATA_KEY) == 0 || json_object_get(root, e->name))

@@ -1,8 +1,7 @@
-/* Named tensors in mapped files, and the metadata that comes with them.
+/* Named tensors in mapped files, and their metadata.
  *
- * A weights object holds one or more mapped files of one container (safetensors or GGUF). Tensors point
- * into the mappings; nothing is copied. Every number of a file is checked against the mapping's size
- * before it is used. */
+ * A weights object holds one or more mapped files of one container (safetensors or GGUF). Tensors point into the
+ * mappings; nothing is copied. Every number in a file is checked against the size of the mapping before use. */
 #ifndef QASR_WEIGHTS_WEIGHTS_H
 #define QASR_WEIGHTS_WEIGHTS_H
 
@@ -18,8 +17,8 @@ enum { WEIGHTS_MAX_DIMS = 4 };
 
 typedef struct wtensor {
     const char *name;      /* as in the file */
-    const char *canonical; /* in the original checkpoint's naming ("thinker.model.norm.weight"); equal to
-                              name when the file's layout does not know it */
+    const char *canonical; /* name in the original checkpoint ("thinker.model.norm.weight"); equal to name if the file's
+                              layout does not know it */
     quant_type type;
     unsigned n_dims;
     uint64_t shape[WEIGHTS_MAX_DIMS]; /* slowest first (GGUF's order reversed); 1 beyond n_dims */
@@ -29,9 +28,9 @@ typedef struct wtensor {
 } wtensor;
 
 /* ---- names ---- */
-enum { NAMES_MAX_BYTES = 160 }; /* buffer for a canonical name of the network, or for what a layout calls it */
+enum { NAMES_MAX_BYTES = 160 }; /* buffer size for a canonical name of the network, or for its name in a layout */
 
-/* How a file names the tensors. llama.cpp's covers both of its files, text model and mmproj. */
+/* Naming scheme of a file's tensors. llama.cpp's covers both of its files, text model and mmproj. */
 typedef enum names_layout {
     NAMES_ORIGINAL,
     NAMES_HF,
@@ -42,15 +41,15 @@ typedef enum names_layout {
 } names_layout;
 
 const char *names_layout_name(names_layout layout); /* "original", "hf", "llama.cpp", ... */
-/* Name in a layout -> original name, into out (size bytes). Names that the layout does not know are copied. False if
- * the result does not fit. */
+/* Name in a layout -> original name, written to out [size]. Names unknown to the layout are copied. False if the result
+ * does not fit. */
 bool names_canonical(char *out, size_t size, const char *name, names_layout from);
-/* Original name -> name in a layout. False if the layout has none for it or it does not fit. */
+/* Original name -> name in a layout. False if the layout has none or it does not fit. */
 bool names_in_layout(char *out, size_t size, const char *canonical, names_layout to);
-/* The same for messages: returns out, or canonical itself if the layout has no name for it. */
+/* The same for messages: returns out, or canonical if the layout has no name for it. */
 const char *names_shown(char *out, size_t size, const char *canonical, names_layout to);
-/* architecture: general.architecture of a GGUF file, or "". If it decides nothing, the layout that knows most of the
- * names; original if none knows any. */
+/* Detects the layout. architecture: general.architecture of a GGUF file, or "". If that is not decisive, the layout
+ * that knows most of the names; original if none knows any. */
 names_layout names_detect(const char *architecture, const wtensor *tensors, size_t n);
 
 typedef enum weights_container { WEIGHTS_SAFETENSORS, WEIGHTS_GGUF } weights_container;
@@ -59,8 +58,8 @@ typedef struct weights weights;
 
 void weights_close(weights *w); /* NULL is fine */
 
-/* Reads the data of these tensors of w into memory; their data pointers stay valid, and the files are no longer
- * accessed for them. Errors: IO (also if a file was truncated or replaced since w was opened), NOMEM. */
+/* Reads the data of these tensors of w into memory. Their data pointers stay valid, and the files are not accessed for
+ * them any more. Errors: IO (also if a file was truncated or replaced after w was opened), NOMEM. */
 qasr_status weights_copy(weights *w, const wtensor *const *tensors, size_t n, qasr_error *err);
 /* Locks the data of these tensors of w in memory until w is closed. Adds their size to *n_bytes. *refused: the errno if
  * the system refused some of them, else unchanged. Error: NOMEM. */

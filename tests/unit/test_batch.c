@@ -577,7 +577,7 @@ static void wrong_arguments_are_refused(void **state)
     so.batch = 0;
     so.kv_type = "q4_0";
     assert_int_equal(qasr_session_open(&s, opened, &so, &err), QASR_E_INVALID);
-    assert_string_equal(err.message, "unknown type 'q4_0' of keys and values; expected f16, f32, q8_0");
+    assert_string_equal(err.message, "unknown KV cache type 'q4_0'; expected f16, f32, q8_0");
     assert_null(s);
     s = open_session(2, 1, NULL);
     caller_init(&c, 2);

@@ -271,7 +271,7 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     assert_int_equal(calls, 3);
     opt = quantize_options("q.gguf");
     opt.calibration = "c.gguf";
-    quantize_fails(&opt, QASR_E_INVALID, "give one of them");
+    quantize_fails(&opt, QASR_E_INVALID, "pass only one");
     opt = quantize_options("q.gguf");
     const char *missing[] = { clips[0], "missing.wav" };
     opt.calibration_audio = missing;

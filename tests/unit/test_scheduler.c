@@ -376,7 +376,7 @@ static void errors_are_those_of_the_job(void **state)
     } errors[] = { { QASR_E_IO, "missing.wav" },
                    { QASR_OK, "" },
                    { QASR_E_INVALID, "sample 100 of the audio is not a finite number" },
-                   { QASR_E_INVALID, "positions are needed" },
+                   { QASR_E_INVALID, "prompt and answer need" },
                    { QASR_E_IO, "the disk is gone" },
                    { QASR_OK, "" } };
     for (size_t k = 0; k < ARRAY_LEN(c); k++) {

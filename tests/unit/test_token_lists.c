@@ -214,12 +214,12 @@ static void damaged_lists_are_refused(void **state)
         { VOCAB, 5, "[PAD5]", "has no token" },
         { VOCAB, 1016, "<|im_end|>", "have the same token" },
         { VOCAB, 300, "xyzzy", "makes a token that is not in the vocabulary" },
-        { MERGES, 7, "", "merge 7 is not two tokens and one blank" },
-        { MERGES, 7, "abc", "merge 7 is not two tokens and one blank" },
-        { MERGES, 7, "a ", "merge 7 is not two tokens and one blank" },
-        { MERGES, 7, " a", "merge 7 is not two tokens and one blank" },
-        { MERGES, 7, "a b c", "merge 7 is not two tokens and one blank" },
-        { MERGES, 7, "\x01 b", "merge 7 is not two tokens and one blank" },
+        { MERGES, 7, "", "merge 7 is not two tokens separated by one space" },
+        { MERGES, 7, "abc", "merge 7 is not two tokens separated by one space" },
+        { MERGES, 7, "a ", "merge 7 is not two tokens separated by one space" },
+        { MERGES, 7, " a", "merge 7 is not two tokens separated by one space" },
+        { MERGES, 7, "a b c", "merge 7 is not two tokens separated by one space" },
+        { MERGES, 7, "\x01 b", "merge 7 is not two tokens separated by one space" },
         { MERGES, 7, "~ ~", "merge 7 makes a token that is not in the vocabulary" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -262,7 +262,7 @@ static void counts_are_checked(void **state)
     fill(real, TOKENIZER_DIR, 151936, "[PAD%u]");
     lists = lists_of(false);
     lists.n_merges = 100;
-    assert_refused(&lists, QASR_E_UNSUPPORTED, "tokens that no merge makes");
+    assert_refused(&lists, QASR_E_UNSUPPORTED, "added tokens, expected at most");
 }
 
 static void every_failed_allocation_is_reported(void **state)
