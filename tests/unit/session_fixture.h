@@ -1,4 +1,4 @@
-/* The demo model, sessions on it, and results that must be the same. */
+/* The demo model, sessions on it, and comparison of results. */
 #ifndef TESTS_SESSION_FIXTURE_H
 #define TESTS_SESSION_FIXTURE_H
 

@@ -1,4 +1,4 @@
-/* text: repetitions, the parts of an answer, loops, joining. */
+/* text: repetitions, parsing of answers, loops, joining, context echoes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((random_state >> 20) % n);
 }
 
-/* ---- repetitions, against their wording taken literally ------------------------------------ */
+/* ---- repetitions, against a literal implementation ----------------------------------------- */
 
 enum { NAIVE_MAX = 2000 };
 
@@ -155,7 +155,7 @@ static void repetitions_near_the_threshold(void **state)
     }
 }
 
-/* Megabytes that keep every pattern length busy without being a repetition. */
+/* Megabytes of text that exercise every pattern length but are not a repetition. */
 static void long_texts_take_no_quadratic_time(void **state)
 {
     buf text, got;
@@ -261,13 +261,13 @@ static void loops_are_noticed(void **state)
         ids[200 - 6 * p] = -1;
         assert_false(answer_is_loop(ids, 200));
     }
-    for (int different = 5; different <= 8; different++) { /* in no period: the first id of a period varies */
+    for (int different = 5; different <= 8; different++) { /* few distinct ids without a period */
         for (int i = 0; i < 200; i++)
             ids[i] = i < 104 ? i : (int32_t)random_below((uint32_t)different) + 500;
         for (int i = 0; i < different; i++)
             ids[199 - i] = 500 + i;
         assert_int_equal(answer_is_loop(ids, 200), different <= 6);
-        ids[104] = -5; /* one more, first of the window */
+        ids[104] = -5; /* one more distinct id, the first of the window */
         assert_int_equal(answer_is_loop(ids, 200), different <= 5);
         ids[104] = 500;
         ids[103] = -5; /* just before the window */
@@ -336,7 +336,7 @@ static void echoes_of_the_context(void **state)
     check_echo("Qwen, Alibaba, Tongyi", "Qwen\nAlibaba\nTongyi\n", true);
     check_echo("He said: Qwen, Alibaba, Tongyi", "Qwen Alibaba Tongyi", false); /* not at the beginning */
     check_echo("Qwen, Alibaba", "Qwen Alibaba Tongyi", false);                  /* not all of it */
-    check_echo("Anna Lee is here.", "Anna Lee", false);                         /* a name that one may begin with */
+    check_echo("Anna Lee is here.", "Anna Lee", false); /* too short: speech may begin with such a name */
     check_echo("Annabelle is here.", "Annabell", true);
     check_echo("", "Qwen Alibaba Tongyi", false);
     check_echo("anything", "", false);
@@ -345,7 +345,7 @@ static void echoes_of_the_context(void **state)
     check_echo("通义千问是一个模型，很好。", "通义千问，是一个模型", true);
     check_echo("通义千问是另一个模型，很好。", "通义千问，是一个模型", false);
     check_echo("Приём, приём, слышно?", "ПРИЁМ ПРИЁМ", true);
-    /* of a long context its first 40 letters */
+    /* only the first 40 letters of a long context count */
     check_echo("abcdefghij abcdefghij abcdefghij abcdefghij and else",
                "Abcdefghij abcdefghij abcdefghij abcdefghij Klmnop", true);
     check_echo("abcdefghij abcdefghij abcdefghij abcdefghix and else",
@@ -353,7 +353,7 @@ static void echoes_of_the_context(void **state)
     check_echo("\xFF\xFE"
                "abcdefghi",
                "abcdefghi", true);
-    for (size_t n = 0; n < 8; n++) { /* no memory */
+    for (size_t n = 0; n < 8; n++) { /* out of memory */
         bool echoes;
         mem_fail_after(n);
         qasr_status status = context_echo_find(&echoes, "abcdefghi", "abcdefghi", NULL);

@@ -1,4 +1,4 @@
-/* Screened arg maxima against whole products: always the same index, wherever it says that it has found one. */
+/* Screened argmax against the full product: the same index whenever screening reports that it found one. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -19,7 +19,7 @@ static uint32_t seed;
 static gemm_context g;
 static float approx[N]; /* scratch */
 
-static float next_random(void) /* about normal */
+static float next_random(void) /* roughly Gaussian */
 {
     float sum = 0;
     for (int i = 0; i < 4; i++) {
@@ -46,7 +46,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* [N, K] random rows; those in ties[] are made equal. */
+/* Random rows [N, K]; the rows in ties are equal. */
 static void *make_matrix(quant_type type, float **values, const size_t *ties, size_t n_ties)
 {
     float *x = malloc(N * K * sizeof *x);
@@ -70,7 +70,7 @@ static int32_t whole_argmax(const void *w, quant_type type, const float *x, floa
     return (int32_t)g.k->argmax(logits, N);
 }
 
-/* A vector that is near a row: noise against the row's own length. */
+/* A row plus noise. */
 static void make_vector(float x[K], const float *row, float noise)
 {
     for (size_t i = 0; i < K; i++)
@@ -96,7 +96,7 @@ static void index_is_that_of_the_whole_product(void **state)
             if (found)
                 assert_int_equal(got, want);
             n_found += found;
-            if (i < 3) { /* three rows are the same: the first one wins */
+            if (i < 3) { /* three rows are equal: the first wins */
                 assert_true(found);
                 assert_int_equal(got, 77);
             }
@@ -106,7 +106,7 @@ static void index_is_that_of_the_whole_product(void **state)
             }
         }
         assert_true(n_found >= 60);
-        assert_true(n_found < 300); /* the last ones are more noise than row */
+        assert_true(n_found < 300); /* the last vectors are mostly noise */
         argmax_screen_free(s);
         free(w), free(values), free(logits);
     }
@@ -159,7 +159,7 @@ static void small_types_need_no_screen(void **state)
     assert_false(argmax_screen_is_smaller(QUANT_Q5_0));
 }
 
-/* A handle of the device that takes a long run of arg maxima, before and after it begins to screen. */
+/* A device handle that runs many argmax operations, before and after screening starts. */
 enum { STEPS = 60 };
 typedef struct runner {
     pthread_t thread;
@@ -189,7 +189,7 @@ static void *run_steps(void *arg)
     return NULL;
 }
 
-/* Handles in threads of their own share the weights and their screening copy, which outlives the first that ends. */
+/* Handles in separate threads share the weights and the screening copy, which outlives the first handle to close. */
 static void handles_give_the_index_of_the_whole_product(void **state)
 {
     float *values, *logits = malloc(N * sizeof *logits), *x = malloc(STEPS * K * sizeof *x);
@@ -220,7 +220,7 @@ static void handles_give_the_index_of_the_whole_product(void **state)
     free(w), free(values), free(logits), free(x);
 }
 
-/* One copy for all, until the last has given it back; another matrix of the file gets none meanwhile. */
+/* All share one copy until the last has released it; meanwhile another matrix of the file gets none. */
 static void the_copy_is_shared(void **state)
 {
     float *values;

@@ -1,5 +1,5 @@
-/* qasr_audio_options: parts of files, channels, samples without a header, files that another program decodes; what a
- * header says. */
+/* qasr_audio_options: parts of files, channels, headerless samples, files decoded by another program;
+ * qasr_audio_probe. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -32,7 +32,7 @@ static void keep_warning(void *user, qasr_log_level level, const char *message)
         snprintf(warning, sizeof warning, "%s", message);
 }
 
-/* A path in the test's folder; good until 32 more were asked for. */
+/* A path in the test's folder; valid for the next 31 calls. */
 static const char *path_of(const char *name)
 {
     static char paths[32][128];
@@ -69,7 +69,7 @@ static void write_sound(const char *path, int format, int rate, int channels, co
     SF_INFO info = { .samplerate = rate, .channels = channels, .format = format };
     SNDFILE *f = sf_open(path, SFM_WRITE, &info);
     assert_non_null(f);
-    for (size_t i = 0; i < n; i += 4096) { /* the Vorbis encoder puts on the stack what it gets at once */
+    for (size_t i = 0; i < n; i += 4096) { /* the Vorbis encoder puts a whole write on the stack */
         const sf_count_t m = (sf_count_t)(n - i < 4096 ? n - i : 4096);
         assert_int_equal(sf_writef_float(f, x + i * (size_t)channels, m), m);
     }
@@ -84,7 +84,7 @@ static const char *stereo_wav(void)
     return path;
 }
 
-/* Loads, and reads the same as a stream, which must give the same. Free with qasr_audio_free. */
+/* Loads the file, and checks that reading it as a stream gives the same. Free with qasr_audio_free. */
 static float *load(const char *path, const qasr_audio_options *opt, size_t *n)
 {
     qasr_error err;
@@ -135,7 +135,7 @@ static void expect_error(const char *path, const qasr_audio_options *opt, qasr_s
 
 /* ---- parts and channels ---------------------------------------------------------------------- */
 
-/* A part is what a file that has only that part gives. */
+/* A part of a file gives the same samples as a file with only that part. */
 static void test_parts(void **state)
 {
     static const double parts[][2] = {
@@ -169,7 +169,7 @@ static void test_part_after_the_end(void **state)
     assert_string_equal(warning, "");
 }
 
-/* Longer than what a stream keeps: it is decoded twice. */
+/* Longer than a stream's buffer, so it is decoded twice. */
 static void test_long_part(void **state)
 {
     enum { SECONDS = 300, LOW_RATE = 4000 };
@@ -282,7 +282,7 @@ static void test_raw(void **state)
         expect_same(stereo_wav(), NULL, path_of("a.raw"), &opt);
     }
     qasr_audio_options opt =
-        QASR_AUDIO_OPTIONS_INIT; /* a header is sound then, and half a frame at the end is left out */
+        QASR_AUDIO_OPTIONS_INIT; /* header bytes count as samples, and an incomplete last frame is dropped */
     opt.raw = "s16le:16000:1";
     FILE *f = fopen(path_of("odd.wav"), "wb");
     fwrite("RIFFabcWAVE", 1, 11, f);
@@ -294,7 +294,7 @@ static void test_raw(void **state)
     qasr_audio_free(x);
 }
 
-/* Eight bits are not sixteen: held against libsndfile's own reading of a file with a header. */
+/* 8-bit formats, compared with libsndfile's reading of a file with a header. */
 static void test_raw_of_eight_bits(void **state)
 {
     static const struct {
@@ -317,7 +317,7 @@ static void test_raw_of_eight_bits(void **state)
 
 /* ---- other programs -------------------------------------------------------------------------------- */
 
-/* A program in the place of ffmpeg, which does as the script says; its standard input is the file to decode. */
+/* A replacement for ffmpeg that runs the script; its standard input is the file to decode. */
 static qasr_audio_options with_program(const char *script)
 {
     static char program[128];
@@ -333,7 +333,7 @@ static qasr_audio_options with_program(const char *script)
 
 static void no_child_is_left(void) { assert_true(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD); }
 
-/* A file that libsndfile does not know: a word, then an AU file. */
+/* A file that libsndfile cannot read: a word, then an AU file. */
 static const char *strange_file(const char *name)
 {
     char buffer[4096];
@@ -366,7 +366,7 @@ static void test_program(void **state)
     no_child_is_left();
 }
 
-/* The same bytes from a pipe: the program gets them as a file that it can go back and forth in. */
+/* The same bytes from a pipe: the program gets them as a seekable file. */
 static void test_program_on_a_pipe(void **state)
 {
     qasr_audio_options opt = with_program("test -f /dev/stdin || exit 1; tail -c +8");
@@ -431,7 +431,7 @@ static void test_program_fails(void **state)
     no_child_is_left();
 }
 
-/* What libsndfile knows does not go to the program. */
+/* Files that libsndfile reads are not passed to the program. */
 static void test_program_is_not_needed(void **state)
 {
     qasr_audio_options opt = with_program("echo unwanted >&2; exit 1");

@@ -1,5 +1,5 @@
-/* Types under a budget, against trying all; the automatic mix of the demo model: its size, what it leaves alone,
- * threads. */
+/* Choice of types under a bit budget, against exhaustive search; the automatic mix of the demo model: size, tensors
+ * left alone, threads. */
 #include <math.h>
 
 #include "base/file.h"
@@ -30,7 +30,7 @@ static double uniform(void)
 
 static double bits_of(quant_type type) { return 8.0 * quant_get(type)->bytes / quant_get(type)->block; }
 
-/* Sensitivity that falls with the bits, more or less. */
+/* Sensitivity that decreases with the bits, with noise. */
 static void make_items(budget_item *items)
 {
     for (size_t i = 0; i < N_ITEMS; i++) {
@@ -51,7 +51,7 @@ static double total_sensitivity(const budget_item *items)
     return sum;
 }
 
-/* The smallest sensitivity of all choices with at most so many bits per value. */
+/* The smallest total sensitivity of all choices with at most the given bits per value. */
 static double best_sensitivity(const budget_item *given, double bits)
 {
     budget_item items[N_ITEMS];
@@ -98,27 +98,27 @@ static void budget_ends(void **state)
     assert_int_equal(budget_choose(items, N_ITEMS, 4.49, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "4.49 bits per weight are too few: the smallest types take 4.5"));
     must(budget_choose(items, N_ITEMS, 4.5, &err), &err);
-    for (size_t i = 0; i < N_ITEMS; i++) /* the better one of the two smallest */
+    for (size_t i = 0; i < N_ITEMS; i++) /* the better of the two smallest types */
         assert_int_equal(items[i].type,
                          items[i].sensitivity[QUANT_Q4_K] < items[i].sensitivity[QUANT_Q4_0] ? QUANT_Q4_K : QUANT_Q4_0);
     for (size_t i = 0; i < N_ITEMS; i++)
         items[i].sensitivity[QUANT_Q8_0] = 0;
     must(budget_choose(items, N_ITEMS, 100, &err), &err);
     assert_true(budget_bits(items, N_ITEMS) == 8.5);
-    for (size_t i = 0; i < N_ITEMS; i++) /* bits that bring nothing are not taken */
+    for (size_t i = 0; i < N_ITEMS; i++) /* bits without a benefit are not spent */
         for (size_t c = 0; c < N_CANDIDATES; c++)
             items[i].sensitivity[candidates[c]] = 0;
     must(budget_choose(items, N_ITEMS, 100, &err), &err);
     assert_true(budget_bits(items, N_ITEMS) == 4.5);
 }
 
-/* ---- the demo model: a layer of it, where that will do ---- */
+/* ---- the demo model, or one layer of it ---- */
 
-/* What a plan says of the tensors. */
+/* Totals over the tensors of a plan. */
 typedef struct told {
     size_t n, n_mixed;
     double values, bits, sensitivity, least; /* of the mixed ones */
-    bool others_mixed;                       /* one that no mix is for */
+    bool others_mixed;                       /* a tensor that must not be mixed is */
     char types[8192];
 } told;
 
@@ -185,7 +185,8 @@ static void more_bits_less_sensitivity(void **state)
         assert_int_equal(t.n_mixed, 7);
         assert_false(t.others_mixed);
         assert_true(t.bits / t.values <= bits &&
-                    t.bits / t.values > fmin(bits, 8.5) - 0.5); /* a feed-forward matrix from q6_k to q8_0 */
+                    t.bits / t.values >
+                        fmin(bits, 8.5) - 0.5); /* the largest step: a feed-forward matrix from q6_k to q8_0 */
         assert_true(t.sensitivity < last || (bits > 8.5 && t.sensitivity <= last));
         last = t.sensitivity;
     }
@@ -240,7 +241,7 @@ static void the_encoder_keeps_its_types(void **state)
     calibrated();
     qasr_quantize_options opt = mix_options(&t, 5.5);
     opt.scope = "all";
-    opt.tensor_patterns = (const char *[]){ "thinker.model.layers.[1-9]..*_proj" }; /* as there is little to mix */
+    opt.tensor_patterns = (const char *[]){ "thinker.model.layers.[1-9]..*_proj" }; /* leaves little to mix */
     opt.tensor_types = (const char *[]){ "q4_0" };
     opt.n_tensor_types = 1;
     run_mix(&opt);

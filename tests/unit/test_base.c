@@ -169,7 +169,7 @@ static void output_appears_whole_or_not_at_all(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(file_writer_open(&w, path, true, &err), QASR_E_INVALID);
     assert_true(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
-    assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO); /* and does not wait for a writer */
+    assert_int_equal(file_map_open(&m, path, &err), QASR_E_IO); /* and does not block waiting for a writer */
     unlink(path);
     assert_int_equal(rmdir(dir), 0);                                      /* empty: no temporary file is left */
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_IO); /* no such directory */
@@ -268,7 +268,7 @@ static void cpu_level_can_be_masked(void **state)
         assert_null(cpu_env_invalid());
         int expected = i < (int)top ? i : (int)top;
         assert_true(cpu_has_level((cpu_level)i) == (i == expected) || !strcmp(cpu_level_name((cpu_level)i), "avxvnni"));
-        if (!cpu_has_level((cpu_level)expected)) /* avxvnni: see there */
+        if (!cpu_has_level((cpu_level)expected)) /* the CPU lacks avxvnni */
             expected--;
         assert_int_equal(cpu_detect(), expected);
         assert_non_null(strstr(cpu_level_choices(), cpu_level_name((cpu_level)i)));
@@ -286,7 +286,7 @@ static void cpu_level_can_be_masked(void **state)
         "avx512vnni",
 #endif
     };
-    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) { /* no level, or one of another architecture */
+    for (size_t i = 0; i < ARRAY_LEN(foreign); i++) { /* not a level, or a level of another architecture */
         setenv("QASR_CPU", foreign[i], 1);
         assert_string_equal(cpu_env_invalid(), foreign[i]);
         assert_int_equal(cpu_detect(), top);

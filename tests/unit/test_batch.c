@@ -1,5 +1,5 @@
-/* Sequences decoded together: the same tokens for any batch, order, number of threads and company; clips in their
- * order, whatever happens to the others; nothing kept of what was given. Through the public API, on the demo model. */
+/* Batched decoding: tokens do not depend on the batch, the order, the threads or the other clips; clips complete in
+ * order, even if others fail; samples are not kept after the call. Through the public API, on the demo model. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -31,7 +31,7 @@ static const char *const files[] = {
 enum { N_FILES = ARRAY_LEN(files), MAX_CLIPS = 32 };
 static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac";
 
-/* ---- sounds and sessions ---- */
+/* ---- audio and sessions ---- */
 
 static struct sound {
     float *pcm;
@@ -63,16 +63,16 @@ static int close_all(void **state)
 /* ---- a caller of qasr_transcribe_many ---- */
 
 typedef struct caller {
-    size_t order[MAX_CLIPS], n_clips; /* sounds in the order they are given */
+    size_t order[MAX_CLIPS], n_clips; /* audio files in submission order */
     size_t n_given, n_done, most_ahead;
-    size_t fail_at, nan_at; /* index of a clip without samples, and of one with a bad sample; SIZE_MAX: none */
+    size_t fail_at, nan_at; /* index of a clip without samples, and of a clip with a NaN; SIZE_MAX: none */
     size_t cancel_next_at, cancel_done_at;
-    size_t cancel_text_at;    /* in calls of on_text */
+    size_t cancel_text_at;    /* counts calls of on_text */
     bool by_path;             /* clips are files */
-    float *copies[MAX_CLIPS]; /* freed when done: nobody may read them later */
+    float *copies[MAX_CLIPS]; /* freed in on_done: reading them later is an error */
     qasr_result *results[MAX_CLIPS];
     qasr_error errors[MAX_CLIPS];
-    char text[8000], texts[MAX_CLIPS][8000]; /* what on_text gave since the last done, and before each done */
+    char text[8000], texts[MAX_CLIPS][8000]; /* text from on_text since the last on_done, and before each */
     size_t n_texts;
 } caller;
 
@@ -158,7 +158,7 @@ static qasr_status transcribe_many(caller *c, qasr_session *s, qasr_error *err)
     return qasr_transcribe_many(s, &opt, give, take, c, err);
 }
 
-/* Each clip alone, one token at a time: what all others must give. */
+/* The expected results: each clip alone, one token at a time. */
 static void transcribe_alone(qasr_result *results[N_FILES], const char *kv_type)
 {
     qasr_error err;
@@ -198,7 +198,7 @@ static void check_many(qasr_result *const alone[N_FILES], int batch, int n_threa
 
 static void batch_and_threads_do_not_change_tokens(void **state)
 {
-    /* 0: the default; 11: more rows than a group of the matrix-vector products */
+    /* 0: the default; 11: more rows than a group of matrix-vector products */
     static const struct {
         int batch, threads;
     } sessions[] = {
@@ -271,9 +271,7 @@ static void segments_of_a_clip_are_decoded_together(void **state)
         assert_true(n >= 8);
         for (size_t p = 0; p < n; p++) {
             const qasr_segment *segment = qasr_result_segment(results[i], p);
-            n_tokens +=
-                segment
-                    ->n_tokens; /* the first token of a segment is of its prompt, its last pass gives the end token */
+            n_tokens += segment->n_tokens; /* prefill gives the first token, the last pass the end token */
         }
         assert_string_equal(c.text, qasr_result_text(results[i]));
         assert_true(c.n_texts > n);
@@ -288,7 +286,7 @@ static void segments_of_a_clip_are_decoded_together(void **state)
     free_results(results, ARRAY_LEN(results));
 }
 
-/* Files are read segment by segment: the same cuts and the same results as of samples in memory. */
+/* Files are read segment by segment, with the same cuts and results as samples in memory. */
 static void files_give_what_their_samples_give(void **state)
 {
     qasr_error err;
@@ -312,14 +310,14 @@ static void files_give_what_their_samples_give(void **state)
     qasr_session_close(s);
 }
 
-/* Segments as they come, of parts of files. */
+/* Segments delivered one by one, for parts of files. */
 typedef struct watcher {
     qasr_audio_options audio;
     size_t n_given, n_done, n_segments, n_of_clip, cancel_at;
     struct {
         double start_s, end_s;
         char text[400];
-    } seen[40]; /* of the clip that is next */
+    } seen[40]; /* of the current clip */
 } watcher;
 
 static int give_part(void *user, qasr_clip *clip)
@@ -422,7 +420,7 @@ static void clips_without_sound_have_their_errors(void **state)
     qasr_session_close(s);
 }
 
-/* The time of a pass is divided among those who took part. */
+/* The time of a pass is divided among its sequences. */
 static void times_of_the_clips_add_up(void **state)
 {
     qasr_error err;
@@ -430,7 +428,7 @@ static void times_of_the_clips_add_up(void **state)
     qasr_session *s = open_session(4, 2, NULL);
     caller_init(&c, 4);
     for (size_t i = 0; i < 4; i++)
-        c.order[i] = 3; /* four times the same clip: all end in the same pass */
+        c.order[i] = 3; /* the same clip four times: all end in the same pass */
     must(transcribe_many(&c, s, &err), &err);
     const qasr_timings *first = qasr_result_timings(c.results[0]);
     double sum = 0;
@@ -447,7 +445,7 @@ static void times_of_the_clips_add_up(void **state)
     qasr_session_close(s);
 }
 
-/* ---- failures and the end ---- */
+/* ---- failures and cancellation ---- */
 
 static void a_failing_clip_does_not_stop_the_others(void **state)
 {
@@ -493,8 +491,7 @@ static void a_segment_that_does_not_fit_fails_its_clip(void **state)
     qasr_session_close(s);
 }
 
-/* Sequences that reserve 400 MB of keys and values each: an automatic batch takes five of them, one that was asked for
- * takes all. */
+/* Sequences that reserve 400 MB of KV cache each: an automatic batch takes five of them, an explicit one takes all. */
 static void an_automatic_batch_is_limited_by_memory(void **state)
 {
     qasr_error err;
@@ -507,7 +504,7 @@ static void an_automatic_batch_is_limited_by_memory(void **state)
         qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
         opt.max_new_tokens = 65000;
         must(qasr_transcribe_many(s, &opt, give, take, &c, &err), &err);
-        assert_int_equal(c.most_ahead, batch ? 8 : 6); /* with the one that waits */
+        assert_int_equal(c.most_ahead, batch ? 8 : 6); /* including the one that waits */
         for (size_t i = 0; i < 8; i++)
             same_result(c.results[i], c.results[0]);
         caller_free(&c);
@@ -515,7 +512,7 @@ static void an_automatic_batch_is_limited_by_memory(void **state)
     }
 }
 
-/* Every clip that was given comes back, with a result or with the word that all was cancelled. */
+/* Every submitted clip completes, with a result or with QASR_E_CANCELLED. */
 static void check_cancelled(qasr_session *s, size_t next_at, size_t done_at, size_t text_at, size_t n_results)
 {
     qasr_error err;
@@ -545,13 +542,13 @@ static void callbacks_cancel(void **state)
     caller c;
     qasr_session *s = open_session(3, 2, NULL);
     check_cancelled(s, 0, SIZE_MAX, SIZE_MAX, 0);
-    check_cancelled(s, 2, SIZE_MAX, SIZE_MAX, 0); /* two were begun */
+    check_cancelled(s, 2, SIZE_MAX, SIZE_MAX, 0); /* two had started */
     check_cancelled(s, SIZE_MAX, 0, SIZE_MAX, 1);
     check_cancelled(s, SIZE_MAX, 4, SIZE_MAX, 5);
     check_cancelled(s, SIZE_MAX, SIZE_MAX, 3, 0);
     qasr_result *alone[N_FILES] = { NULL };
     transcribe_alone(alone, NULL);
-    caller_init(&c, N_FILES); /* the session is as good as new */
+    caller_init(&c, N_FILES); /* the session is still usable */
     must(transcribe_many(&c, s, &err), &err);
     for (size_t i = 0; i < N_FILES; i++)
         same_result(c.results[i], alone[i]);
@@ -590,13 +587,13 @@ static void wrong_arguments_are_refused(void **state)
     opt.max_new_tokens = -1;
     assert_int_equal(qasr_transcribe_many(s, &opt, give, take, &c, &err), QASR_E_INVALID);
     assert_string_equal(err.message, "qasr_transcribe_many: max_new_tokens must not be negative");
-    assert_int_equal(c.n_given, 0); /* before the first clip is asked for */
+    assert_int_equal(c.n_given, 0); /* fails before the first clip is requested */
     qasr_session_close(s);
 }
 
-/* ---- sessions side by side ---- */
+/* ---- concurrent sessions ---- */
 
-/* A thread that transcribes all sounds, one after another. */
+/* A thread that transcribes all audio files, one after another. */
 typedef struct worker {
     pthread_t thread;
     qasr_session *s;
@@ -631,7 +628,7 @@ static void work_at_once(qasr_session *const sessions[], size_t n, qasr_result *
     }
 }
 
-/* Sessions of one model, at work in two threads, closed in any order. */
+/* Sessions of one model, used in two threads, closed in any order. */
 static void sessions_share_the_weights(void **state)
 {
     qasr_result *alone[N_FILES] = { NULL };
@@ -640,7 +637,7 @@ static void sessions_share_the_weights(void **state)
     assert_ptr_equal(s[0]->net, s[1]->net);
     assert_ptr_not_equal(s[0]->device, s[1]->device);
     work_at_once(s, 2, alone);
-    qasr_session_close(s[0]); /* the one that brought the weights */
+    qasr_session_close(s[0]); /* the one that loaded the weights */
     s[0] = open_session(0, 1, NULL);
     assert_ptr_equal(s[0]->net, s[1]->net);
     work_at_once(s, 2, alone);
@@ -678,7 +675,7 @@ static void heads_must_suit_the_type_of_keys(void **state)
     decoder_free(d);
 }
 
-/* The limit falls into a character of two tokens: what is shown says so, like the result. */
+/* The token limit splits a character of two tokens: text shown and result both end in U+FFFD. */
 static void a_character_that_is_cut_is_shown(void **state)
 {
     qasr_error err;
@@ -700,7 +697,7 @@ static void a_character_that_is_cut_is_shown(void **state)
     qasr_session_close(s);
 }
 
-/* Whichever allocation fails: every clip comes back, right or with an error; the session goes on. */
+/* Whichever allocation fails, every clip completes, correctly or with an error, and the session stays usable. */
 static void failing_allocations_lose_no_clip(void **state)
 {
     enum { CLIPS = 3 };
@@ -730,7 +727,7 @@ static void failing_allocations_lose_no_clip(void **state)
             }
         }
         caller_free(&c);
-        caller_init(&c, 2); /* after whatever happened */
+        caller_init(&c, 2); /* after any failure */
         must(transcribe_many(&c, s, &err), &err);
         same_result(c.results[0], alone[0]);
         same_result(c.results[1], alone[1]);

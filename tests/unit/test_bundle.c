@@ -1,5 +1,4 @@
-/* Whole models in one file: what is in it, that it says the same whatever it was made from, and that it gives the
- * golden ids with nothing beside it. */
+/* Whole models in one file: contents, independence of the input format, and golden ids from the file alone. */
 #include <jansson.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -45,7 +44,7 @@ static const wtensor *stored(const weights *w, const char *name)
     return NULL;
 }
 
-/* ---- what is in it ------------------------------------------------------------------------- */
+/* ---- contents ------------------------------------------------------------------------------ */
 
 static void types_follow_the_preset(void **state)
 {
@@ -208,7 +207,7 @@ static void keys_say_what_the_configuration_says(void **state)
     weights_close(w);
 }
 
-/* ---- whatever it was made from ------------------------------------------------------------- */
+/* ---- independence of the input ------------------------------------------------------------- */
 
 static void assert_same_meta(const wmeta *a, const wmeta *b)
 {
@@ -223,7 +222,7 @@ static void assert_same_meta(const wmeta *a, const wmeta *b)
     }
 }
 
-/* The same but for the name of the input. */
+/* Equal except for the name of the input. */
 static void assert_same_files(const char *path_a, const char *path_b)
 {
     weights *a = assert_opens(path_a), *b = assert_opens(path_b);
@@ -260,7 +259,7 @@ static void a_file_is_as_good_as_the_directory(void **state)
     assert_same_files(scratch_path("direct.gguf"), scratch_path("second.gguf"));
 }
 
-/* The decoder alone, taken out of a whole model: what a checkpoint gives. */
+/* The decoder extracted from a whole model equals the one made from a checkpoint. */
 static void the_decoder_can_be_taken_out(void **state)
 {
     (void)state;
@@ -350,7 +349,7 @@ static void inputs_that_are_no_model_are_refused(void **state)
     assert_int_equal(scratch_list(false), 1);
 }
 
-/* In a dry run, as that is everything but the conversion. */
+/* In a dry run, which covers everything but the conversion. */
 static void failed_allocations_are_reported(void **state)
 {
     (void)state;
@@ -370,7 +369,7 @@ static void failed_allocations_are_reported(void **state)
     }
 }
 
-/* ---- what it says -------------------------------------------------------------------------- */
+/* ---- transcripts --------------------------------------------------------------------------- */
 
 static void check_clip(qasr_session *s, const char *name, const json_t *clip)
 {
@@ -382,7 +381,7 @@ static void check_clip(qasr_session *s, const char *name, const json_t *clip)
     snprintf(path, sizeof path, TEST_DATA "/golden/clips/%.*s.flac", (int)strcspn(name, "."), name);
     assert_int_equal(qasr_audio_load(&pcm, &n, path, &err), QASR_OK);
     qasr_transcribe_options whole = QASR_TRANSCRIBE_OPTIONS_INIT;
-    whole.max_segment_s = 1200; /* as the reference does */
+    whole.max_segment_s = 1200; /* as in the reference */
     if (qasr_transcribe(&result, s, pcm, n, &whole, &err) != QASR_OK)
         fail_msg("%s", err.message);
     const qasr_segment *segment = qasr_result_segment(result, 0);
@@ -394,7 +393,7 @@ static void check_clip(qasr_session *s, const char *name, const json_t *clip)
     qasr_audio_free(pcm);
 }
 
-/* Clips whose golden ids are no close decision, with a file that lies alone in its directory. */
+/* Clips whose golden ids win by a clear margin, with a file alone in its directory. */
 static void check_golden(const char *qtype, double min_margin)
 {
     qasr_error err;

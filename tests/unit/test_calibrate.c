@@ -1,5 +1,5 @@
-/* Calibration of the demo model: sums against those of rows that were computed another way, the same bytes for threads,
- * passes and kinds; the reader, and what it must refuse; which audio files names stand for. */
+/* Calibration of the demo model: sums against independently computed rows, the same bytes for any threads, passes
+ * and kinds; the reader, and files that it must refuse; which audio files a name stands for. */
 #include <math.h>
 #include <sys/stat.h>
 
@@ -62,7 +62,7 @@ static calibration *open_file(const char *name)
 
 /* ---- sums of known rows ---- */
 
-/* Rows [n, cols] and what they add up to. */
+/* Rows [n, cols] and their sums. */
 typedef struct expected {
     size_t cols, n;
     double weight;
@@ -93,14 +93,15 @@ static void expect_row(expected *e, const float *x, double weight)
     e->weight += weight;
 }
 
-/* Of row i of a prompt of n: the template has 9 words before the sound and 6 after it, the last of which chooses. */
+/* Weight of row i of a prompt of n: the template has 9 tokens before the audio and 6 after it; the last row predicts
+ * the first token of the answer. */
 static double prompt_weight(size_t i, size_t n)
 {
     enum { BEFORE = 9, AFTER = 6 };
     return i + 1 == n ? 4 : i < BEFORE || i + AFTER >= n ? 1.0 / 16 : 1;
 }
 
-/* tolerance: of what the rows themselves may differ by, relative. */
+/* tolerance: relative, for differences between the rows themselves. */
 static void check_sums(const calibration *c, const char *matrix, const expected *e, double tolerance)
 {
     qasr_error err;
@@ -129,7 +130,7 @@ static void check_sums(const calibration *c, const char *matrix, const expected 
     free(products);
 }
 
-/* A watch of the test's own, which fetches the rows of some matrices. */
+/* A watch that reads back the input rows of some matrices. */
 typedef struct seen {
     const char *name; /* after "thinker." */
     const dmat *w;
@@ -142,7 +143,7 @@ typedef struct watcher {
     size_t n;
 } watcher;
 
-/* Alone, a row of an answer comes by itself, and the rows of a prompt together. */
+/* With a batch of 1, each row of an answer comes alone, and the rows of a prompt come together. */
 static double fetched_weight(const seen *from, size_t i, size_t n)
 {
     if (strstr(from->name, ".audio_tower."))
@@ -158,7 +159,7 @@ static void fetch_rows(void *user, dmat x, dmat w, net_rows unused)
             float *rows = malloc(x.rows * x.cols * sizeof *rows);
             assert_int_equal(x.cols, u->list[i].e.cols);
             assert_int_equal(device_read(u->s->device, rows, x, NULL),
-                             QASR_OK); /* this device has computed them already */
+                             QASR_OK); /* the CPU device computes immediately */
             for (size_t r = 0; r < x.rows; r++)
                 expect_row(&u->list[i].e, rows + r * x.cols, fetched_weight(&u->list[i], r, x.rows));
             free(rows);
@@ -192,7 +193,7 @@ static qasr_result *transcribe(qasr_session *s, const char *path, const char *du
     return r;
 }
 
-/* The same clips one by one, their rows summed in double. */
+/* The same clips one by one, with rows summed in double. */
 static void sums_are_those_of_the_rows(void **state)
 {
     qasr_model *m;
@@ -240,8 +241,7 @@ static void sums_are_those_of_the_rows(void **state)
     qasr_model_close(m);
 }
 
-/* Row by row without the network: norm(embedding of prompt and answer, or audio vector) is what the first layer gets.
- */
+/* Row by row without the network: the first layer's input is norm(embedding of prompt and answer, or audio vector). */
 static void first_layer_sees_normed_embeddings(void **state)
 {
     static const int32_t before[] = { 1017, 470, 198, 1018, 198, 1017, 464, 198, 1019 },
@@ -274,7 +274,7 @@ static void first_layer_sees_normed_embeddings(void **state)
         memcpy(ids + n, p->tokens, p->n_tokens * sizeof *ids);
         n += p->n_tokens;
         for (size_t i = 0; i < n; i++) {
-            size_t audio = i - ARRAY_LEN(before); /* wraps before it */
+            size_t audio = i - ARRAY_LEN(before); /* wraps around before the audio */
             if (audio < p->n_audio_tokens)
                 memcpy(rows[i], (const unsigned char *)embeds->data + audio * sizeof rows[i], sizeof rows[i]);
             else
@@ -390,7 +390,7 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     opt.audio = missing;
     opt.n_audio = 2;
     calibrate_fails(&opt, QASR_E_IO, "missing.wav");
-    opt.limit = 1; /* it is not reached */
+    opt.limit = 1; /* the missing file is not reached */
     assert_int_equal(calibrate(&opt).n_clips, 1);
     calibrate_fails(&opt, QASR_E_INVALID, "use --force");
     opt.overwrite = 1;
@@ -406,10 +406,10 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     calibrate_fails(&opt, QASR_E_INVALID, "must not be negative");
     qasr_calibrate_report report = { 0 };
     opt.max_memory_mb = 0;
-    assert_int_equal(qasr_calibrate(&opt, &report, NULL), QASR_E_INVALID); /* not from INIT */
+    assert_int_equal(qasr_calibrate(&opt, &report, NULL), QASR_E_INVALID); /* not initialized with _INIT */
 }
 
-/* Every allocation that fails is an error, and leaves nothing. */
+/* Every failed allocation is an error and leaves no file. */
 static void failing_allocations_are_errors(void **state)
 {
     qasr_error err;
@@ -418,7 +418,7 @@ static void failing_allocations_are_errors(void **state)
     opt.n_threads = 1;
     size_t n = 0;
     qasr_status status = QASR_E_NOMEM;
-    for (; status != QASR_OK; n += 1 + n / 8) { /* densely at first */
+    for (; status != QASR_OK; n += 1 + n / 8) { /* every allocation at first, then sparser */
         assert_true(n < 100000);
         mem_fail_after(n);
         status = qasr_calibrate(&opt, NULL, &err);
@@ -470,7 +470,7 @@ static void reads_what_llama_cpp_writes(void **state)
         { "blk.11.ffn_down.weight.in_sum2", 6, 3, 9 },
         { "blk.11.ffn_down.weight.counts", 1, 3 },
         { "blk.1.ffn_up.weight.in_sum2", 2, 0, 0 },
-        { "blk.1.ffn_up.weight.counts", 1, 0 }, /* never used */
+        { "blk.1.ffn_up.weight.counts", 1, 0 }, /* a matrix without rows */
         { "output.weight.in_sum2", 2, 1, 1 },
         { "output.weight.counts", 1, 2 },
         { "something.else", 3, 0, 0 },
@@ -485,7 +485,7 @@ static void reads_what_llama_cpp_writes(void **state)
     const float wanted[] = { 2, 0.5f, 0.5f, 0.5f };
     assert_memory_equal(means, wanted, sizeof wanted);
     assert_float_equal(rows, 4, 0);
-    must(calibration_importance(c, KEY0, 4, &means, &rows, &err), &err); /* the same input */
+    must(calibration_importance(c, KEY0, 4, &means, &rows, &err), &err); /* has the same input */
     assert_memory_equal(means, wanted, sizeof wanted);
     must(calibration_importance(c, "thinker.model.layers.11.mlp.down_proj.weight", 6, &means, NULL, &err), &err);
     assert_float_equal(means[5], 3, 0);

@@ -1,4 +1,4 @@
-/* config.json of both layouts, what is refused, and the number of audio vectors. */
+/* config.json in both layouts, refused configurations, and the number of audio vectors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ static void both_layouts_say_the_same(void **state)
     assert_int_equal(c[0].dec.n_kv_heads, 1);
     assert_true(c[0].dec.tied_head);
     assert_int_equal(c[0].n_eos, 0);
-    assert_int_equal(c[1].n_eos, 2); /* only this layout names them */
+    assert_int_equal(c[1].n_eos, 2); /* only this layout lists them */
 }
 
 /* The demo configuration with one text replaced. */

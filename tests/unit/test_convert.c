@@ -1,4 +1,4 @@
-/* The quantizer: what each tensor becomes, byte by byte, and that a failure leaves nothing behind. */
+/* The quantizer: the bytes of each tensor, and failures that leave no file behind. */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -85,7 +85,7 @@ static void run(const qasr_quantize_options *opt, qasr_quantize_report *report)
         fail_msg("%s", err.message);
 }
 
-/* Runs and expects a failure that says `part` and leaves n_left files in the directory. */
+/* Runs and expects a failure whose message contains `part`, with n_left files left in the directory. */
 static void run_fails(const qasr_quantize_options *opt, qasr_status status, const char *part, size_t n_left)
 {
     qasr_error err;
@@ -165,7 +165,7 @@ static void write_text(const char *name, const char *text)
 
 static bool is_matrix(const char *name) { return strstr(name, "_proj.weight") != NULL; }
 
-/* What the stored bytes of a tensor must be: quantized row by row from the source's floats. */
+/* Checks the stored bytes of a tensor: quantized row by row from the source's floats. */
 static void check_bytes(const wtensor *from, const wtensor *to)
 {
     const quant_info *q = quant_get(to->type);
@@ -248,7 +248,7 @@ static void test_metadata(void **state)
     weights_close(w);
 }
 
-/* The same bytes from one thread and from five. */
+/* One thread and five give the same bytes. */
 static void check_threads(qasr_quantize_options opt)
 {
     buf files[2];
@@ -295,8 +295,8 @@ static const qasr_quantize_row *find_row(const qasr_quantize_report *r, const ch
     return NULL;
 }
 
-/* A scope that is no whole model: encoder matrices too, names of the checkpoint; the tied head is left out and the
- * report says so. */
+/* A scope that is not a whole model: encoder matrices too, the checkpoint's names; the tied head is left out and
+ * reported. */
 static void test_all_tensors(void **state)
 {
     (void)state;
@@ -325,7 +325,7 @@ static void test_all_tensors(void **state)
     mem_free(report.rows);
 }
 
-/* The report's errors against those computed here from the two files. */
+/* The errors in the report against errors computed here from the two files. */
 static void test_report_errors(void **state)
 {
     (void)state;
@@ -399,7 +399,7 @@ static void test_fallback(void **state)
     }
 }
 
-/* Half precision is chosen for float32 embeddings and convolutions, unless a value does not fit. */
+/* Float32 embeddings and convolutions become half precision, unless a value does not fit. */
 static void test_float32_source(void **state)
 {
     (void)state;
@@ -422,7 +422,7 @@ static void test_float32_source(void **state)
     assert_int_equal(type_in_output("thinker.model.conv.weight"), QUANT_F16);
 }
 
-/* The head is a matrix of its own unless the config says that it is the embedding. */
+/* The head is a separate matrix unless the configuration ties it to the embedding. */
 static void test_untied_head(void **state)
 {
     (void)state;
@@ -442,7 +442,7 @@ static void test_untied_head(void **state)
     weights *w = open_output();
     assert_int_equal(weights_count(w), 1);
     weights_close(w);
-    opt.scope = "thinker.lm_head."; /* without the embedding it is all there is: kept */
+    opt.scope = "thinker.lm_head."; /* kept, since the embedding is not in scope */
     run(&opt, NULL);
     assert_int_equal(type_in_output("thinker.lm_head.weight"), QUANT_Q8_0);
 }
@@ -475,7 +475,7 @@ static int hear_tensor(void *user, const qasr_quantize_tensor *t)
     return h->n_calls_left-- == 0;
 }
 
-/* A dry run says of every tensor and of the file what a real one does, and leaves nothing. */
+/* A dry run reports the same as a real run about every tensor and the file, and writes nothing. */
 static void check_dry_run(qasr_quantize_options opt)
 {
     qasr_quantize_report dry = { 0 }, made = { 0 };
@@ -620,7 +620,7 @@ static void test_gguf_input(void **state)
     assert_int_equal(n_warnings, 1);
 }
 
-/* The same type again is a copy: nothing is lost, and nothing said. */
+/* The same type again is a lossless copy without a warning. */
 static void test_same_type_is_copied(void **state)
 {
     (void)state;
@@ -670,7 +670,7 @@ static void test_bad_weights(void **state)
         run_fails(&opt, cases[i].status, cases[i].part, 1);
     }
     fill(8 * 64);
-    data[7 * 64] = NAN; /* in tensors that are only copied or widened too */
+    data[7 * 64] = NAN; /* also in tensors that are only copied or widened */
     write_matrix(EMBED, 8, 64);
     qasr_quantize_options opt = options(input, "q8_0");
     run_fails(&opt, QASR_E_FORMAT, "embed_tokens.weight' row 7 holds NaN", 1);

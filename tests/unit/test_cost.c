@@ -1,5 +1,5 @@
-/* Operations and bytes of a transcription: the published sizes against figures worked out by hand, the demo model
- * against what its files hold; and the measured limits. */
+/* Operations and bytes of a transcription: published sizes against numbers computed by hand, the demo model against
+ * its files; and the measured limits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@ static void must(qasr_status status, const qasr_error *err)
         fail_msg("%s", err->message);
 }
 
-/* ---- a model of one of the published sizes without its weights ---- */
+/* ---- models of the published sizes, without weights ---- */
 
 enum { MAX_TENSORS = TOP_WEIGHTS + 64 * (ENC_WEIGHTS + DEC_WEIGHTS) };
 
@@ -54,7 +54,7 @@ static void read_config(model_config *c, const char *size)
     buf_free(&text);
 }
 
-/* rows 0: a vector */
+/* rows 0: vector */
 typedef struct shape {
     int weight;
     size_t rows, cols;
@@ -153,7 +153,7 @@ static void operations_of_half_a_minute(void **state)
     free_model(s);
 }
 
-/* The same sums whatever the precision; which part is bfloat16 or int8 is the device's word. */
+/* Totals do not depend on the precision; the device decides which part is bfloat16 or int8. */
 static void precision_follows_the_device(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_F16);
@@ -172,13 +172,13 @@ static void precision_follows_the_device(void **state)
     cost_count_ops(&ops, &s->m, d, 3000, 405);
     assert_int_equal(ops.prefill[COST_INT8] > 356, has_int8);
     assert_true(ops.conv[COST_INT8] == 0 &&
-                ops.enc_layers[COST_INT8] == 0); /* weights of the encoder are not quantized */
+                ops.enc_layers[COST_INT8] == 0); /* the encoder's weights are not quantized */
     assert_float_equal(sum(ops.prefill), 357.0, 0.05);
     device_close(d);
     free_model(s);
 }
 
-/* Whole segments are convolved, but only the vectors that count go on; and one frame more is one segment more. */
+/* Convolutions run over whole segments, but only valid vectors continue; one more frame means one more segment. */
 static void short_segments(void **state)
 {
     shapes_only *s = make_model("0.6b", QUANT_BF16);
@@ -202,9 +202,9 @@ static void bytes_of_a_step(void **state)
     assert_float_equal((double)cost_step_bytes(&s->m) / 1e6, 1192, 1);
     assert_int_equal(cost_kv_bytes(c, QUANT_F16), 2 * 28 * 8 * 128 * 2);
     assert_int_equal(cost_kv_bytes(c, QUANT_F32), 2 * cost_kv_bytes(c, QUANT_F16));
-    /* layers at 8.5 bits, the head as it was */
+    /* layers at 8.5 bits, the head unchanged */
     assert_float_equal((double)cost_step_bytes(&q->m) / 1e6, 440.4 * 8.5 / 8 + 311.2, 1);
-    s->m.top[TOP_HEAD].tensor = &(wtensor){ .n_bytes = 1000 }; /* a head of its own */
+    s->m.top[TOP_HEAD].tensor = &(wtensor){ .n_bytes = 1000 }; /* an untied head */
     assert_int_equal(cost_weights_bytes(&s->m) - cost_weights_bytes(&q->m) - 1000,
                      cost_step_bytes(&s->m) - 1000 + s->m.top[TOP_EMBED].tensor->n_bytes - cost_step_bytes(&q->m));
     free_model(s);
@@ -241,11 +241,12 @@ static void cost_of_a_session(void **state)
     assert_int_equal(work.n_prompt_tokens, 13 + 15);
     assert_string_equal(work.embedding_type, "bf16");
     assert_int_equal(work.weights_bytes, file_bytes("encoder") + file_bytes("decoder") + file_bytes("embedding"));
-    /* a step reads the decoder, the tied head, one row (256 values) of it as embedding, and 28 + 5 positions */
+    /* a step reads the decoder, the tied head, one of its rows (256 values) as embedding, and 28 + 5 positions */
     assert_int_equal(work.decode_bytes_per_token,
                      file_bytes("decoder") + file_bytes("embedding") + 256 * 2 + 33 * work.kv_bytes_per_position);
     assert_int_equal(more.decode_bytes_per_token - work.decode_bytes_per_token, 10 * work.kv_bytes_per_position);
-    assert_true(work.encode_gop > 0.01 && work.encode_gop < 270.7 / 30 && work.prefill_gop > 0.01); /* less than 0.6B */
+    assert_true(work.encode_gop > 0.01 && work.encode_gop < 270.7 / 30 &&
+                work.prefill_gop > 0.01); /* smaller than 0.6B */
     assert_string_equal(work.encode_precision, work.prefill_precision);
 
     struct {
@@ -255,7 +256,7 @@ static void cost_of_a_session(void **state)
     newer.work.struct_size = offsetof(qasr_cost, prefill_gop); /* a caller that knows two fields */
     must(qasr_session_cost(session, 16000, 10, &newer.work, &err), &err);
     assert_true(newer.work.encode_gop == work.encode_gop && newer.work.prefill_gop == 0);
-    newer.work.struct_size = sizeof newer; /* and one that knows more */
+    newer.work.struct_size = sizeof newer; /* and a caller that knows more */
     must(qasr_session_cost(session, 16000, 10, &newer.work, &err), &err);
     assert_true(newer.work.prefill_gop == work.prefill_gop && newer.after[0] == 7);
     assert_int_equal(newer.work.struct_size, sizeof newer);

@@ -1,5 +1,5 @@
 /* The CPU device against plain loops in double: products with every weight type at decode and prefill sizes,
- * convolution, attention, cache, arg max; and the same bits for any number of threads. */
+ * convolution, attention, KV cache, argmax; and the same bits for any number of threads. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -73,8 +73,7 @@ static float *fetch(dmat m)
 
 static double gelu(double x) { return 0.5 * x * (1 + erf(x / sqrt(2))); }
 
-/* Weights of a type as stored bytes and as the values they stand for. Types that are only read are filled
- * with random bytes whose scales are then made harmless. */
+/* Weights of a type, stored and dequantized. Read-only types get random bytes with small scales. */
 static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, float **values)
 {
     const quant_info *q = quant_get(t);
@@ -88,7 +87,7 @@ static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, flo
             uint16_t small = f16_from_f32(0.02f);
             for (size_t i = 0; i < row_bytes; i++)
                 bytes[r * row_bytes + i] = (unsigned char)(next_random() * 127 + 128);
-            for (size_t b = 0; b < cols / q->block; b++) { /* d and m lead the block of both types */
+            for (size_t b = 0; b < cols / q->block; b++) { /* both types start their blocks with d and m */
                 memcpy(bytes + r * row_bytes + b * q->bytes, &small, 2);
                 memcpy(bytes + r * row_bytes + b * q->bytes + 2, &small, 2);
             }
@@ -98,8 +97,8 @@ static unsigned char *random_weights(quant_type t, size_t rows, size_t cols, flo
     return bytes;
 }
 
-/* What rounding to bytes may change in x . w: for 32 elements half a 127th of the largest activation, times the
- * weights. */
+/* Bound on the error of x . w from int8 activations: for each 32 elements half a 127th of the largest activation,
+ * times the sum of the weights' magnitudes. */
 static double int8_bound(const float *x, const float *w, size_t k)
 {
     double bound = 0;
@@ -138,7 +137,7 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
             /* rounding of a float32 sum, and 16-bit activations for quantized types */
             double bound = 2e-6 * (size + 1) + (t > QUANT_BF16 ? 4e-5 * size : 0);
             product_type product = m > 8 ? device_product_type(d, t, k) : PRODUCT_F32;
-            if (product == PRODUCT_BF16) /* both factors */
+            if (product == PRODUCT_BF16) /* both factors are rounded */
                 bound += 0x1p-7 * size;
             if (product == PRODUCT_INT8)
                 bound += int8_bound(x + i * k, values + j * k, k);
@@ -149,7 +148,7 @@ static void check_linear(quant_type t, size_t m, size_t n, size_t k, bool bias, 
     free(got), free(x), free(b), free(old), free(values), free(w);
 }
 
-/* Where precision is given up at all, by default and only there, it is for these types. */
+/* Only these types may use int8 products, and only at the default precision. */
 static void product_types_follow_the_precision(void **state)
 {
     static const bool has_4_or_5_bits[QUANT_TYPE_COUNT] = {
@@ -190,7 +189,7 @@ static void products_match_for_every_type(void **state)
 
 static void several_parts_share_their_input(void **state)
 {
-    enum { PARTS = 4 }; /* which may each want another kind of product */
+    enum { PARTS = 4 }; /* each may use another kind of product */
     static const quant_type types[PARTS] = { QUANT_Q8_0, QUANT_F16, QUANT_Q4_1, QUANT_Q4_0 };
     precision = DEVICE_FAST;
     open_device(2);
@@ -227,7 +226,7 @@ static void several_parts_share_their_input(void **state)
 
 static double silu(double x) { return x / (1 + exp(-x)); }
 
-/* silu(x gate^T) * (x up^T), and the bits of each row alone. */
+/* silu(x gate^T) * (x up^T); with alone, each row also has the bits it has alone. */
 static void check_swiglu(quant_type gate_type, quant_type up_type, size_t m, size_t n, size_t k, bool alone)
 {
     float *gate, *up, *x = random_host(m * k, 1);
@@ -287,7 +286,7 @@ static void gated_pairs_match(void **state)
             }
 }
 
-/* A norm on the way into a product has the bits of one before it. */
+/* A norm fused into a product gives the bits of a separate norm. */
 static void check_normed(quant_type t, size_t m, bool layer, bool alone)
 {
     enum { K = 768, N = 70 };
@@ -328,7 +327,7 @@ static void norms_on_the_way_change_nothing(void **state)
             }
 }
 
-/* Rows of different sequences: as many as there are, each with the bits it has alone. */
+/* Rows of different sequences: each has the bits it has alone, whatever their number. */
 static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation act, bool accumulate)
 {
     float *values, *x = random_host(m * k, 1), *b = random_host(n, 1), *old = random_host(m * n, 1);
@@ -336,7 +335,7 @@ static void check_alone(quant_type t, size_t m, size_t n, size_t k, activation a
     file_map map = { w, n * quant_row_bytes(quant_get(t), k) };
     dmat mw, wide = new_mat(QUANT_F32, m, k + 32, NULL), mb = new_mat(QUANT_F32, 1, n, b);
     dmat mx = wide, together = new_mat(QUANT_F32, m, n, old), single = new_mat(QUANT_F32, m, n, old);
-    mx.cols = k; /* rows need not be consecutive */
+    mx.cols = k; /* rows need not be contiguous */
     assert_int_equal(device_write(d, mx, x, NULL), QASR_OK);
     assert_int_equal(device_weights_map(weights, &mw, &map, w, t, n, k, NULL), QASR_OK);
     device_begin(d);
@@ -388,7 +387,7 @@ static void check_conv(size_t n_images, size_t h, size_t w, size_t c_in, size_t 
                     for (size_t c = 0; c < c_in; c++)
                         for (size_t u = 0; u < 3; u++)
                             for (size_t v = 0; v < 3; v++) {
-                                size_t iy = 2 * y + u - 1, ix = 2 * t + v - 1; /* wraps below 0 */
+                                size_t iy = 2 * y + u - 1, ix = 2 * t + v - 1; /* wraps around below 0 */
                                 if (iy >= h || ix >= w)
                                     continue;
                                 double product = (double)x[((i * h + iy) * w + ix) * c_in + c] *
@@ -463,7 +462,7 @@ static void window_attention_matches(void **state)
     }
 }
 
-/* Angles and weights of norms for queries and keys; host copies of them. */
+/* RoPE angles and norm weights for queries and keys, with host copies. */
 typedef struct rope_case {
     qk_rope rope;
     float *q_norm, *k_norm, *angles;
@@ -486,7 +485,7 @@ static rope_case new_rope(size_t n_positions, size_t hd)
 
 static void free_rope(rope_case *t) { free(t->q_norm), free(t->k_norm), free(t->angles); }
 
-/* The heads of a row at a position: norm, then half-rotation. */
+/* The heads of a row at a position: norm, then RoPE on halves. */
 static void rope_host(float *x, size_t cols, size_t hd, const float *norm, const float *angles)
 {
     for (size_t h = 0; h < cols; h += hd) {
@@ -503,7 +502,7 @@ static void rope_host(float *x, size_t cols, size_t hd, const float *norm, const
     }
 }
 
-/* Prompt in blocks, then single tokens: what the decoder does. */
+/* As in the decoder: the prompt in blocks, then single tokens. */
 static void cached_attention_matches(void **state)
 {
     enum { HEADS = 4, KV = 2, HD = 128, N = 150, CAPACITY = 192 };
@@ -551,13 +550,14 @@ static void cached_attention_matches(void **state)
     }
 }
 
-/* Decoding steps of sequences in several slots, in any order, against each slot's own cache and steps of one row. */
+/* Decoding steps with sequences in several slots, in any order, against a separate cache per slot and steps of one
+ * row. */
 static void check_slots(quant_type type, unsigned n_threads)
 {
     enum { SLOTS = 11, HEADS = 4, KV = 2, HD = 64, STEPS = 3 };
     static const int32_t begin[SLOTS] = { 0, 5, 63, 64, 1, 130, 7, 90, 2, 127, 33 };
     open_device(n_threads);
-    dmat kc[2][SLOTS], vc[2][SLOTS]; /* caches of different capacities, twice */
+    dmat kc[2][SLOTS], vc[2][SLOTS]; /* two sets of caches of different capacities */
     for (size_t i = 0; i < SLOTS; i++) {
         size_t capacity = (size_t)begin[i] + STEPS + i;
         float *values = random_host(KV * capacity * HD, 1);
@@ -666,8 +666,8 @@ static void small_operations_match(void **state)
     close_device();
 }
 
-/* Squares and triangle of rows [m, n] inside wider ones, and products with the columns 5 further on, added to what is
- * there in two calls; as fetched. */
+/* Squares and triangle of rows [m, n] inside wider rows, and products with the columns 5 to the right, accumulated
+ * in calls of `split` rows; read back to the host. */
 static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsigned n_threads)
 {
     enum { MORE = 5 };
@@ -675,7 +675,7 @@ static float *run_moments(const float *x, size_t m, size_t n, size_t split, unsi
     open_device(n_threads);
     float *start = random_host(n + n_triangle + n * n, 1);
     dmat rows = new_mat(QUANT_F32, m, n + MORE, x);
-    rows.cols = n; /* the stride stays */
+    rows.cols = n; /* the stride is unchanged */
     dmat sums = new_mat(QUANT_F32, 1, n, start), triangle = new_mat(QUANT_F32, 1, n_triangle, start + n);
     dmat square = new_mat(QUANT_F32, n, n, start + n + n_triangle), others = rows;
     others.offset += MORE * sizeof(float);
@@ -703,7 +703,7 @@ static void moments_match_sums_in_double(void **state)
         seed = 7;
         float *x = random_host(m * ld, 3);
         float *got = run_moments(x, m, n, cases[t][2], 1), *again = run_moments(x, m, n, cases[t][2], 3);
-        seed = 12345; /* as open_device */
+        seed = 12345; /* as in open_device */
         size_t n_triangle = n * (n + 1) / 2;
         float *start = random_host(n + n_triangle + n * n, 1);
         for (size_t i = 0; i < n; i++)
@@ -752,7 +752,7 @@ static void logits_that_are_not_finite_are_reported(void **state)
     close_device();
 }
 
-/* Logits of every kind: even, one that stands out, hardly any difference, one that cannot be. */
+/* Logits of several kinds: all equal, widely spread, almost equal, one dominant, one very low. */
 static void scores_of_chosen_tokens(void **state)
 {
     enum { N = 6, COLS = 5000 };
@@ -770,7 +770,7 @@ static void scores_of_chosen_tokens(void **state)
         for (size_t c = 1; c < COLS; c++)
             ids[i] = x[i * COLS + c] > x[i * COLS + (size_t)ids[i]] ? (int32_t)c : ids[i];
     }
-    ids[5] = -1; /* nothing was chosen */
+    ids[5] = -1; /* no token was chosen */
     dmat best = new_mat(DTYPE_I32, N, 1, ids), scores = new_mat(QUANT_F32, N, 2, NULL);
     device_begin(d);
     op_token_scores(d, scores, new_mat(QUANT_F32, N, COLS, x), best);

@@ -1,5 +1,5 @@
-/* Every operation on a device of ggml against the CPU device in float32: same inputs, results within what the device's
- * arithmetic may differ by (docs/numerics.md). Argument: the device; a machine that has no such device skips. */
+/* Every operation on a ggml device against the CPU device in float32: same inputs, results within the tolerance of
+ * the device's arithmetic (docs/numerics.md). Argument: the device; skipped on machines without it. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -37,13 +37,13 @@ static float *random_host(size_t n, float scale)
 
 enum { MAX_BLOCKS = 96, MAX_VALUES = 1 << 20 };
 
-/* The device that a case runs on, what it allocated, and what it found. */
+/* The device that a case runs on, its allocations and results. */
 typedef struct bench {
     device *d;
     device_weights *weights;
     device_mem *blocks[MAX_BLOCKS];
     size_t n_blocks;
-    void *kept[MAX_BLOCKS]; /* host memory that weights lie in */
+    void *kept[MAX_BLOCKS]; /* host memory of the weights */
     size_t n_kept;
     float *found; /* [n_found] */
     size_t n_found;
@@ -74,7 +74,7 @@ static dmat random_mat(bench *b, size_t rows, size_t cols, float scale)
     return m;
 }
 
-/* Rows of cols inside wider ones. */
+/* A matrix of cols columns inside a wider one. */
 static dmat strided_mat(bench *b, size_t rows, size_t cols)
 {
     float *x = random_host(rows * cols, 1);
@@ -87,7 +87,7 @@ static dmat strided_mat(bench *b, size_t rows, size_t cols)
 
 static dmat new_ints(bench *b, const int32_t *values, size_t n) { return new_mat(b, DTYPE_I32, n, 1, values); }
 
-/* A weight in host memory, as if a file were mapped there. */
+/* A weight in host memory, mapped as from a file. */
 static dmat new_weight(bench *b, quant_type type, size_t rows, size_t cols)
 {
     qasr_error err;
@@ -114,7 +114,7 @@ static void finish(bench *b)
     must(device_end(b->d, &err), &err);
 }
 
-/* Appends a matrix to what the case found. */
+/* Appends a matrix to the results of the case. */
 static void keep(bench *b, dmat m)
 {
     assert_true(b->n_found + m.rows * m.cols <= MAX_VALUES);
@@ -128,7 +128,7 @@ static void keep(bench *b, dmat m)
     b->n_found += m.rows * m.cols;
 }
 
-/* ---- the same case on both ----------------------------------------------------------------------------- */
+/* ---- comparison of both devices ------------------------------------------------------------------------ */
 
 typedef void (*case_fn)(bench *b, const void *arg);
 
@@ -148,7 +148,7 @@ static void run_on(bench *b, const char *name, case_fn fn, const void *arg)
         free(b->kept[--b->n_kept]);
 }
 
-/* No value may differ by more than tolerance times the largest one. */
+/* No value may differ by more than tolerance times the largest magnitude. */
 static void compare(case_fn fn, const void *arg, double tolerance, const char *what)
 {
     bench cpu = { 0 }, other = { 0 };
@@ -166,10 +166,10 @@ static void compare(case_fn fn, const void *arg, double tolerance, const char *w
     free(cpu.found), free(other.found);
 }
 
-/* Back ends may round activations to bytes beside quantized weights, and to 16 bits beside others. */
+/* Backends may round activations to 8 bits with quantized weights, and to 16 bits with others. */
 static double product_tolerance(quant_type t) { return t == QUANT_F32 ? 1e-3 : t <= QUANT_BF16 ? 8e-3 : 3e-2; }
 
-/* Keys, values and weights of 16 bits. */
+/* Keys, values and attention weights in 16 bits. */
 static const double attention_tolerance = 4e-3;
 
 typedef struct product_case {
@@ -228,7 +228,7 @@ static void run_embed(bench *b, const void *arg)
     keep(b, out);
 }
 
-/* Looking up is no arithmetic. */
+/* A lookup involves no arithmetic. */
 static void embeddings_match_for_every_type(void **state)
 {
     for (quant_type t = 0; t < QUANT_TYPE_COUNT; t++) {
@@ -303,7 +303,7 @@ static void window_attention_matches(void **state)
 {
     static const window_case cases[] = {
         { 130, 104, 64 }, { 104, 104, 64 }, { 7, 104, 64 }, { 150, 150, 64 }, { 33, 10, 64 }, { 61, 20, 48 }
-    }; /* a head that few kernels know */
+    }; /* 48: a head size that few kernels support */
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char what[64];
         snprintf(what, sizeof what, "%zu rows in windows of %zu, heads of %zu", cases[i].n, cases[i].window,
@@ -312,10 +312,11 @@ static void window_attention_matches(void **state)
     }
 }
 
-/* What a back end has not is put together from other operations, or done on the host: as if it had nothing of that. */
+/* Operations that a backend lacks are composed from others or done on the host. Pretends that it lacks the named
+ * ones. */
 static void avoiding(const char *words) { assert_int_equal(setenv("QASR_GGML_AVOID", words, 1), 0); }
 
-/* Angles that both devices know: a table for one, theta for the other. */
+/* Angles for both devices: a table for the CPU, theta for ggml. */
 static qk_rope new_rope(bench *b, size_t n_positions, size_t hd)
 {
     const double theta = 1e6;
@@ -334,7 +335,7 @@ static qk_rope new_rope(bench *b, size_t n_positions, size_t hd)
 
 enum { HEADS = 4, KV = 2, HD = 128, CAPACITY = 576 };
 
-/* A prompt in two blocks, then single tokens: also across the multiple of positions that a graph is made for. */
+/* A prompt in two blocks, then single tokens, also across the multiple of positions that a graph is built for. */
 static void run_cached(bench *b, const void *arg)
 {
     enum { N = 300 };
@@ -351,7 +352,7 @@ static void run_cached(bench *b, const void *arg)
         for (size_t i = 0; i < n; i++)
             at[i] = (int32_t)(first + i);
         assert_int_equal(device_write(b->d, dmat_rows(pos, 0, n), at, NULL), QASR_OK);
-        /* the same memory each time, as in decoding */
+        /* reuses the same memory, as in decoding */
         dmat now = dmat_rows(x, 0, n), kn = dmat_rows(k, 0, n), vn = dmat_rows(v, 0, n);
         kv_view kv = { &kc, &vc, 1, .pos = dmat_rows(pos, 0, n) };
         device_begin(b->d);
@@ -431,7 +432,7 @@ static dmat random_cache(bench *b, quant_type type, size_t rows)
 
 typedef struct slots_case {
     quant_type type;
-    bool together;                  /* caches are parts of one block, one slot after the other */
+    bool together;                  /* the caches are consecutive parts of one block */
     int32_t rows[STEPS][SLOTS + 1]; /* slots of a step, -1 after the last */
 } slots_case;
 
@@ -481,7 +482,7 @@ static void slots_attend_to_their_own_caches(void **state)
     }
 }
 
-/* All, two runs, one alone, one after the other the wrong way round. */
+/* Slots per step: all, two contiguous runs, one, several out of order. */
 static void caches_of_one_block_are_taken_together(void **state)
 {
     static const quant_type types[] = { QUANT_F32, QUANT_F16, QUANT_Q8_0 };
@@ -498,12 +499,12 @@ static void caches_of_one_block_are_taken_together(void **state)
 
 static void run_argmax(bench *b, const void *arg)
 {
-    enum { ROWS = 1536 }; /* taken in several parts */
+    enum { ROWS = 1536 }; /* processed in several parts */
     dmat x = random_mat(b, 6, 256, 1), w = new_weight(b, QUANT_Q8_0, ROWS, 256), scratch = random_mat(b, 6, ROWS, 1);
     float *long_rows = random_host(8 * ROWS, 1);
     for (size_t i = 0; i < 5; i++)
         long_rows[i * ROWS + 300 * i] = 99;
-    if (*(const bool *)arg) /* of parts that have equal winners the first counts; inside a part back ends differ */
+    if (*(const bool *)arg) /* between parts with equal maxima the first wins; within a part backends differ */
         long_rows[ROWS - 1] = long_rows[256 * 3] = 99;
     long_rows[5 * ROWS + 700] = NAN, long_rows[6 * ROWS] = -INFINITY, long_rows[8 * ROWS - 1] = INFINITY;
     dmat many = new_mat(b, QUANT_F32, 8, ROWS, long_rows), of_many = new_mat(b, DTYPE_I32, 8, 1, NULL);
@@ -529,8 +530,7 @@ static void arg_max_matches_and_reports_what_is_not_finite(void **state)
     avoiding("");
 }
 
-/* A graph that is used again sees the values of now; memory that was given back and is another's is not mistaken for
- * the old one. */
+/* A reused graph sees current values; freed memory that was allocated again is not mistaken for the old block. */
 static void run_again(bench *b, const void *arg)
 {
     for (int round = 0; round < 3; round++) {
@@ -552,7 +552,7 @@ static void run_again(bench *b, const void *arg)
 
 static void graphs_are_used_again_and_forgotten(void **state) { compare(run_again, NULL, 1e-5, "again"); }
 
-/* More kinds of work than graphs are kept, of growing size, so that temporaries move. */
+/* More kinds of recordings than graphs are cached, of growing size, so that temporaries move. */
 static void run_many(bench *b, const void *arg)
 {
     dmat w = new_weight(b, QUANT_F32, 64, 128), x = random_mat(b, 60, 128, 1), out = random_mat(b, 60, 64, 1);
@@ -597,7 +597,7 @@ static void memory_is_counted(void **state)
     must(device_alloc(b.d, &mem, 1 << 20, &err), &err);
     assert_true(device_memory(b.d) >= before + (1 << 20));
     device_mem_free(b.d, mem);
-    assert_true(device_memory(b.d) >= before + (1 << 20)); /* the most that there was */
+    assert_true(device_memory(b.d) >= before + (1 << 20)); /* the peak */
     device_close(b.d);
 }
 
@@ -620,7 +620,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Two sessions of a model in two threads: the second has no weights of its own, and is there when the first is gone. */
+/* Two sessions of a model in two threads: the second shares the weights of the first and outlives it. */
 static void sessions_share_the_weights(void **state)
 {
     qasr_error err;
@@ -648,7 +648,7 @@ static void sessions_share_the_weights(void **state)
         must(w[i].status, &w[i].err);
     assert_true(strlen(qasr_result_text(w[0].result)) > 10);
     assert_string_equal(qasr_result_text(w[0].result), qasr_result_text(w[1].result));
-    /* scratch and caches are the same, the weights are counted once */
+    /* scratch and caches are equal in size; the weights are counted once */
     assert_int_equal(qasr_session_device_bytes(w[0].s) - qasr_session_device_bytes(w[1].s), weights - none);
 
     qasr_session_close(w[0].s);
@@ -670,7 +670,7 @@ static void keep_warning(void *user, qasr_log_level level, const char *message)
         snprintf(warning, sizeof warning, "%s", message);
 }
 
-/* A GPU is taken if all fits, and the log says why not. */
+/* A GPU is chosen if everything fits; otherwise the log says why not. */
 static void a_gpu_is_chosen_if_it_has_room(void **state)
 {
     device_info info = { 0 };
@@ -689,7 +689,7 @@ static void a_gpu_is_chosen_if_it_has_room(void **state)
     assert_true(!has_gpu == !strstr(warning, "using the CPU"));
 }
 
-/* Names find the device that they list, and numbers count. */
+/* The listed names open their devices, and numbers select among several. */
 static void names_are_those_of_the_list(void **state)
 {
     device_info info;

@@ -1,5 +1,5 @@
-/* GGUF reader and writer. Files to read are built here byte by byte, so that the reader is not judged by
- * our own writer. */
+/* GGUF reader and writer. Input files are built here byte by byte, so that the reader is not tested with our own
+ * writer. */
 #include "weights_fixture.h"
 
 #include <fnmatch.h>
@@ -65,7 +65,7 @@ static void add_data(buf *b, size_t alignment, size_t n)
 /* Type ids in GGUF files. */
 enum { F32 = 0, F16 = 1, Q8_0 = 8, Q6_K = 14, IQ2_XXS = 16, I8 = 24 };
 
-/* Every kind of value, several types and shapes, an alignment of its own. Data: 32 + 64 + 224 + 0 bytes. */
+/* Every kind of value, several types and shapes, an explicit alignment. Data: 32 + 64 + 224 + 0 bytes. */
 static void build_full(buf *b)
 {
     add_header(b, 3, 4, 16);
@@ -201,7 +201,7 @@ static void test_reads_empty_files_and_tensors(void **state)
     weights_close(w);
 
     add_header(&b, 3, 1, 0);
-    add_tensor(&b, "x", NE(0, 4), Q8_0, 0); /* and no padding: there are no data */
+    add_tensor(&b, "x", NE(0, 4), Q8_0, 0); /* no data, hence no padding */
     write_buf("m.gguf", &b);
     w = assert_opens(scratch_path("m.gguf"));
     assert_sound(w);
@@ -209,7 +209,7 @@ static void test_reads_empty_files_and_tensors(void **state)
     weights_close(w);
 }
 
-/* Data start at the next multiple of whatever alignment the file names, wherever its list ends. */
+/* Data start at the next multiple of the file's alignment, wherever the tensor list ends. */
 static void test_reads_any_alignment(void **state)
 {
     (void)state;
@@ -249,7 +249,7 @@ HEADER_CASE(most_tensors, "GGUF", 3, UINT64_MAX, 0)
 HEADER_CASE(many_keys, "GGUF", 3, 0, 6)
 HEADER_CASE(most_keys, "GGUF", 3, 0, UINT64_MAX)
 
-/* One key, described by the statement; room behind it. */
+/* One key, written by the statement, with padding after it. */
 #define KEY_CASE(name, statement)                                                                                      \
     static void name(buf *b)                                                                                           \
     {                                                                                                                  \
@@ -330,7 +330,7 @@ static void tensor_two_names(buf *b)
     add_data(b, 32, 64);
 }
 
-static void tensors_do_not_fit(buf *b) /* the count is right for the whole file, wrong for the rest */
+static void tensors_do_not_fit(buf *b) /* the count would fit the whole file, but not the bytes left */
 {
     add_header(b, 3, 8, 1);
     add_array(b, "k", WMETA_U8, 200);
@@ -472,7 +472,7 @@ typedef struct put_job {
     qasr_status status;
 } put_job;
 
-/* Writes every n_parts-th segment of 100 bytes of each tensor. */
+/* Writes every n_parts-th chunk of 100 bytes of each tensor. */
 static void *put_parts(void *arg)
 {
     put_job *j = arg;
@@ -704,7 +704,7 @@ static void test_writer_keeps_existing_files(void **state)
     weights_close(assert_opens(path));
 }
 
-/* Arrays, keys copied from another file, and a size that is known before anything is written. */
+/* Arrays, keys copied from another file, and the file size predicted before anything is written. */
 static qasr_status fill_arrays(gguf_writer *g, const weights *from, qasr_error *err)
 {
     static const int32_t types[] = { 1, -3, 4 };
@@ -795,9 +795,8 @@ static void test_writer_counts_strings(void **state)
     assert_int_equal(scratch_list(false), 0);
 }
 
-/* All data is there and the file has its size, but it is not a GGUF file before the commit: what a killed process
- * leaves.
- */
+/* Before the commit the file has all data and its final size, but is not a valid GGUF file: a killed process leaves
+ * this. */
 static void test_unfinished_files_are_refused(void **state)
 {
     (void)state;
@@ -809,7 +808,7 @@ static void test_unfinished_files_are_refused(void **state)
     assert_int_equal(gguf_writer_put(g, index, 0, (float[]){ 1, 2, 3 }, 12, NULL), QASR_OK);
     assert_int_equal(file_list(&left, scratch, "out.*", NULL), QASR_OK);
     assert_int_equal(left.n, 1);
-    assert_int_not_equal(fnmatch("*.gguf", left.names[0], 0), 0); /* nor is it found as a model's file */
+    assert_int_not_equal(fnmatch("*.gguf", left.names[0], 0), 0); /* its name does not match model files either */
     weights *w = NULL;
     qasr_error err;
     assert_int_equal(weights_open_gguf(&w, scratch_path(left.names[0]), &err), QASR_E_FORMAT);

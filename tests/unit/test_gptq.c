@@ -1,5 +1,5 @@
-/* Error-compensated rounding: the factor gives the moments back, the outputs' error shrinks, rows and threads change
- * nothing, moments that cannot be factored are damped, hostile ones are refused. */
+/* GPTQ: the factor reproduces the Hessian, the output error shrinks, results do not depend on other rows or threads,
+ * Hessians that cannot be factored are damped, invalid ones are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static double uniform(void)
 
 static float gaussian(void) { return (float)(sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform())); }
 
-/* Mean x x^T of inputs that a few directions dominate, as activations do. */
+/* Mean x x^T of inputs dominated by a few directions, like activations. */
 static float *make_moments(size_t n)
 {
     enum { RANK = 24 };
@@ -60,7 +60,7 @@ static float *copy_moments(const float *h, size_t n)
     return copy;
 }
 
-/* Sum over rows of e H e^T, e = w - what blocks give. */
+/* Sum over rows of e H e^T, e = w - dequantized blocks. */
 static double output_error(const void *blocks, quant_type type, const float *w, const float *h)
 {
     const quant_info *q = quant_get(type);
@@ -113,7 +113,7 @@ static void test_factor_gives_moments_back(void **state)
     }
 }
 
-/* x H x^T, with the damping. */
+/* x H x^T, with damping. */
 static void test_energy(void **state)
 {
     const size_t sizes[] = { 1, 31, 64, 65, 200 };
@@ -138,7 +138,7 @@ static void test_energy(void **state)
     }
 }
 
-/* How much of the output's error is left, against the weighted search for scales alone. */
+/* The remaining output error, relative to that of the weighted search for scales alone. */
 static void test_outputs_get_better(void **state)
 {
     float *h = make_moments(N), *w = malloc(N_ROWS * N * sizeof *w), *importance = malloc(N * sizeof *importance);
@@ -172,8 +172,8 @@ static void test_outputs_get_better(void **state)
     mem_free(h);
 }
 
-/* Inputs y differ from x, those of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w) H is near w
- * C. */
+/* The inputs y differ from x, the inputs of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w)
+ * H is near w C. */
 static void test_drift_is_made_up_for(void **state)
 {
     float *h = make_moments(N), *cross, *w = malloc(N_ROWS * N * sizeof *w), *stored = malloc(N * sizeof *stored);
@@ -183,7 +183,7 @@ static void test_drift_is_made_up_for(void **state)
         w[i] = 0.05f * gaussian();
     for (size_t i = 0; i < N; i++)
         mean += (double)h[i * N + i] / N;
-    for (size_t i = 0; i < N; i++) /* x_i - y_i = 0.2 y_(i + 1): no symmetric matrix */
+    for (size_t i = 0; i < N; i++) /* x_i - y_i = 0.2 y_(i + 1): not a symmetric matrix */
         for (size_t j = 0; j < N; j++)
             cross[i * N + j] = 0.2f * h[(i + 1) % N * N + j];
     float *c = copy_moments(cross, N), *again = copy_moments(cross, N);

@@ -1,4 +1,4 @@
-/* A look into files: layout, parts, facts; broken neighbours in a directory do not hide the rest. */
+/* Inspection of files: layout, parts, facts; broken files in a directory do not hide the others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -146,7 +146,7 @@ static void test_own_gguf(void **state)
     quantize_to(path_of("a.gguf"));
     qasr_inspect *in = look(path_of("a.gguf"));
     check_facts(in, facts, ARRAY_LEN(facts));
-    const char *config = fact_of(in, "meta.qasr.config"); /* long text: one line, cut, its length told */
+    const char *config = fact_of(in, "meta.qasr.config"); /* long text: one line, truncated, with its length */
     assert_null(strchr(config, '\n'));
     assert_non_null(strstr(config, "bytes)"));
     inspect_free(in);

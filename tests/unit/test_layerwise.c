@@ -1,6 +1,5 @@
-/* The layerwise pass along the demo model's stages: its exact version gives what calibration files have, its rounded
- * version gives what the model of the rounded weights has by itself; the sums of two versions; quantization that goes
- * along. */
+/* The layerwise pass along the demo model's stages: its exact network gives the sums of calibration files, its
+ * rounded network those of a model with the rounded weights; sums over both networks; layerwise quantization. */
 #include <math.h>
 
 #include "base/file.h"
@@ -39,8 +38,7 @@ static layerwise_moments moments(layerwise *t)
     return m;
 }
 
-/* a and b [n, n] hardly differ beside the size of their diagonals; means of a are added where its products are centred.
- */
+/* a and b [n, n] agree relative to their diagonals; the products of a may be centred, so its means are added. */
 static void same_products(const char *name, const layerwise_moments *a, const float *b,
                           const layerwise_moments *b_means, double tolerance)
 {
@@ -55,7 +53,7 @@ static void same_products(const char *name, const layerwise_moments *a, const fl
         }
 }
 
-/* ---- the exact version ---- */
+/* ---- the exact network ---- */
 
 static void exact_version_is_what_calibration_sees(void **state)
 {
@@ -101,7 +99,7 @@ static void exact_version_is_what_calibration_sees(void **state)
     calibration_close(c);
 }
 
-/* ---- the rounded version ---- */
+/* ---- the rounded network ---- */
 
 static void put_from(layerwise *to, const stage *from)
 {
@@ -119,7 +117,7 @@ static void put_from(layerwise *to, const stage *from)
     }
 }
 
-/* Another model's matrices are handed in one after the other: the rounded version must be that model. */
+/* Puts another model's matrices one after the other: the rounded network must become that model. */
 static void rounded_version_is_the_model_of_the_rounded_weights(void **state)
 {
     qasr_error err;
@@ -133,7 +131,7 @@ static void rounded_version_is_the_model_of_the_rounded_weights(void **state)
     layerwise *exact = open_layerwise(MODEL_DIR, clips, N_CLIPS), *other = open_layerwise(opt.output, clips, N_CLIPS);
     weights *file;
     stage s, from;
-    double largest = 0; /* difference to the exact version, which must not go unnoticed */
+    double largest = 0; /* difference from the exact network: the test must be able to detect one */
     must(weights_open(&file, opt.output, &err), &err);
     const wtensor *table = weights_find(file, "thinker.model.embed_tokens.weight");
     must(layerwise_put_embedding(exact, table->type, table->data, &err), &err);
@@ -160,9 +158,9 @@ static void rounded_version_is_the_model_of_the_rounded_weights(void **state)
     layerwise_free(other);
 }
 
-/* ---- sums of two versions ---- */
+/* ---- sums of both networks ---- */
 
-static double weight_of(size_t row, net_rows rows) /* as docs/format.md has it */
+static double weight_of(size_t row, net_rows rows) /* as in docs/format.md */
 {
     return row >= rows.choices_begin ? 4 : row >= rows.audio_begin && row < rows.audio_end ? 1 : 1.0 / 16;
 }

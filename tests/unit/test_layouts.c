@@ -1,4 +1,4 @@
-/* Models in GGUF files of other programs: what is read from their metadata, and opening them when memory runs out. */
+/* Models in GGUF files of other programs: configuration from their metadata, and opening them when memory runs out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,7 @@ static void metadata_say_what_config_json_says(void **state)
         assert_int_equal(have->dec.n_vocab, want->dec.n_vocab);
         assert_int_equal(have->dec.max_positions, want->dec.max_positions);
         assert_true(have->dec.rms_eps == want->dec.rms_eps && have->dec.rope_theta == want->dec.rope_theta);
-        /* only transcribe.cpp's files do not store the head */
+        /* only transcribe.cpp's files omit the head */
         assert_int_equal(have->dec.tied_head, strncmp(files[i], "stt", 3) == 0);
         assert_true((m->checkpoint->top[TOP_HEAD].tensor == m->checkpoint->top[TOP_EMBED].tensor) ==
                     have->dec.tied_head);
@@ -65,7 +65,7 @@ static void end_tokens_are_found(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         qasr_model *m = open_model(path_of(files[i]));
-        assert_int_equal(m->n_eos, 2); /* one is named, the other is usual */
+        assert_int_equal(m->n_eos, 2); /* one from the metadata, the other by default */
         assert_int_equal(m->eos[0], 1018);
         assert_int_equal(m->eos[1], 1016);
         qasr_model_close(m);

@@ -1,4 +1,4 @@
-/* mel: check values of the model specification, a plain double-precision computation, edges, threads. */
+/* mel: check values of the model specification, a plain double-precision implementation, edges, threads. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static float *new_floats(size_t n)
     return x;
 }
 
-/* Features of pcm [n]; *n_frames and the result [MEL_BINS, *n_frames], to be freed. */
+/* Features of pcm [n]: *n_frames and the result [MEL_BINS, *n_frames]. Free it. */
 static float *features(const float *pcm, size_t n, pool *p, size_t *n_frames)
 {
     *n_frames = mel_frames(n);
@@ -59,7 +59,7 @@ static float *noise(size_t n, uint32_t seed)
     return x;
 }
 
-/* ---- the same by the definitions, in double ------------------------------------------------ */
+/* ---- plain implementation in double -------------------------------------------------------- */
 
 static double plain_mel_to_hz(double m) { return m < 15 ? 200 * m / 3 : 1000 * exp((m - 15) * log(6.4) / 27); }
 
@@ -125,9 +125,9 @@ static void assert_matches_plain(const float *x, size_t n)
 
 /* ---- tests --------------------------------------------------------------------------------- */
 
-/* The plain computation has the specified weights, and so has the module: a cosine on bin k has, after the
- * window, power 100^2 in bin k, a quarter of that in bins k - 1 and k + 1 and none elsewhere, so the value of
- * each filter is known from its weights. Next to 0 Hz the mirrored line interferes: not compared there. */
+/* The plain implementation and the module have the specified filter weights: a windowed cosine on bin k has power
+ * 100^2 in bin k, a quarter of that in bins k - 1 and k + 1 and none elsewhere, so the weights determine the value of
+ * each filter. Near 0 Hz the mirrored line interferes; not compared there. */
 static void filters_have_the_specified_weights(void **state)
 {
     static const struct {
@@ -241,7 +241,7 @@ static void every_length_matches_the_definition(void **state)
                                       1281, 1439, 1440, 1500, 4000, 7999, 8000, 10240, 10400 };
     float *x = noise(10400, 7);
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
-        /* its own memory, so that a sanitizer sees a read beyond the end */
+        /* separate memory, so that a sanitizer detects reads beyond the end */
         float *exact = new_floats(lengths[i]);
         memcpy(exact, x, lengths[i] * sizeof *x);
         assert_matches_plain(exact, lengths[i]);
@@ -262,7 +262,7 @@ static void silence_is_flat(void **state)
     mem_free(x);
 }
 
-/* Beside a loud frame in the same transform, a silent one must still be exactly at the floor. */
+/* A silent frame must be exactly at the floor even if it shares a transform with a loud one. */
 static void loud_frames_do_not_leak_into_silent_ones(void **state)
 {
     float *x = NULL;
@@ -312,7 +312,7 @@ static void threads_do_not_change_a_bit(void **state)
     mem_free(x);
 }
 
-/* Segments of every length around the groups of frames, and a loud end that only the whole has. */
+/* Segments of every length around the groups of frames, and a loud end that only the whole audio has. */
 static void known_logs_give_the_same_bits(void **state)
 {
     const size_t n_whole = 20000;

@@ -54,7 +54,7 @@ static void test_examples_of_each_layout(void **state)
                 assert_false(names_in_layout(out, sizeof out, rows[i][NAMES_ORIGINAL], (names_layout)layout));
 }
 
-/* Every tensor of a model has a name of its own in each layout, and comes back from it. */
+/* Every tensor of a model has a unique name in each layout, which maps back to it. */
 static void test_round_trip_of_a_model(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* Every allocation of a process fails in turn, those of the libraries included: malloc and its relatives are replaced
- * by counting ones. Loading the demo model, and loading and transcribing a clip, must then end with an error and leave
- * nothing allocated, or get by without the memory. */
+/* Every allocation of the process fails in turn, including those of libraries: malloc and its relatives are replaced
+ * by counting versions. Loading the demo model, and loading and transcribing a clip, must then either fail with an
+ * error and leave nothing allocated, or succeed without the memory. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -31,10 +31,10 @@ static atomic_size_t n_asked; /* since it was set to 0 */
 static atomic_size_t n_first_refused, n_last_refused;
 static atomic_bool counting;
 
-/* Libraries that do not live through every refusal get only those that they pass on to us. Jansson 2.14 frees a value
- * twice when it has no memory to put it into an array or an object, so it is refused strings and values, which are
- * smaller than the entries of both. libsndfile 1.2 and soxr 0.1 do not look at most of what they were given; they are
- * refused their first block, which has a size of its own. */
+/* Some libraries do not survive every failed allocation; only the sizes listed here fail for them. Jansson 2.14
+ * frees a value twice if it lacks the memory to add it to an array or an object, so only its strings and values fail,
+ * which are smaller than the entries of both. libsndfile 1.2 and soxr 0.1 do not check most allocations; only their
+ * first block fails, which has a unique size. */
 static const struct {
     const char *library;
     size_t min, max;
@@ -101,7 +101,7 @@ void free(void *p)
     __libc_free(p);
 }
 
-/* ---- what is run ------------------------------------------------------------------------------- */
+/* ---- calls under test -------------------------------------------------------------------------- */
 
 static qasr_model *model;
 
@@ -153,7 +153,7 @@ static qasr_status load_sound(const char *path, qasr_error *err)
     return status;
 }
 
-/* Another rate: the resampler at work. */
+/* Another sample rate, to run the resampler. */
 static qasr_status load_wav(qasr_error *err) { return load_sound(FUZZ_CORPUS "/audio/wav_stereo", err); }
 
 /* ---- failing ------------------------------------------------------------------------------------ */
@@ -173,7 +173,7 @@ static qasr_status run(qasr_status (*call)(qasr_error *), size_t first, size_t l
 static void fail_each(const char *what, qasr_status (*call)(qasr_error *), bool and_all_after)
 {
     qasr_error err;
-    if (run(call, SIZE_MAX, 0, &err) != QASR_OK) /* what libraries keep for ever is there after a first run */
+    if (run(call, SIZE_MAX, 0, &err) != QASR_OK) /* the first run makes the allocations that libraries keep forever */
         fail_msg("%s: %s", what, err.message);
     size_t n_failed = 0, n = 0;
     for (;; n++) {

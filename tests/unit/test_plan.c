@@ -8,7 +8,7 @@
 #define ENC "thinker.audio_tower."
 #define DEC "thinker.model."
 
-enum { WIDE = 896 }; /* the encoder of the 0.6B model: no multiple of 256 */
+enum { WIDE = 896 }; /* the encoder of the 0.6B model: not a multiple of 256 */
 static float data[4 * 1024];
 
 typedef struct shape {
@@ -17,7 +17,7 @@ typedef struct shape {
     uint64_t shape[4];
 } shape;
 
-/* One of everything, rows as in the 0.6B model. */
+/* One tensor of each kind, with row lengths of the 0.6B model. */
 static const shape model[] = {
     { ENC "conv2d1.weight", 4, { 4, 1, 3, 3 } },
     { ENC "conv2d1.bias", 1, { 4 } },
@@ -126,7 +126,7 @@ static void kinds_get_their_types(void **state)
     weights_close(w);
 }
 
-/* What a second way of converting needs to know: where rows lie, and whether anything is to be done. */
+/* Entries tell converters where the rows are and whether they need conversion. */
 static void entries_say_how(void **state)
 {
     (void)state;
@@ -262,7 +262,7 @@ static void bad_patterns_are_refused(void **state)
         { { { "mlp", "q5_0" }, { "nowhere", "q5_0" } }, QASR_E_INVALID, "pattern 'nowhere' matches no tensor" },
         { { { "mlp", "q5_0" }, { "lm_head", "q5_0" } },
           QASR_E_INVALID,
-          "pattern 'lm_head' matches no tensor" }, /* left out */
+          "pattern 'lm_head' matches no tensor" }, /* tied, so it is skipped */
         { { { "mlp", "q5_0" }, { "layernorm", "q5_0" } },
           QASR_E_INVALID,
           "pattern 'layernorm' gives type q5_0 to tensor '" DEC
@@ -327,7 +327,8 @@ static void names_follow_the_layout(void **state)
     assert_string_equal(plan_name(&p.entries[0]), "frontend.window");
     assert_string_equal(plan_name(find(&p, ENC "layers.0.self_attn.out_proj.weight")), "enc.blocks.0.attn.out.weight");
     assert_string_equal(plan_name(find(&p, DEC "embed_tokens.weight")), "dec.token_embd.weight");
-    assert_string_equal(plan_name(find(&p, "thinker.lm_head.weight")), "thinker.lm_head.weight"); /* no name there */
+    assert_string_equal(plan_name(find(&p, "thinker.lm_head.weight")),
+                        "thinker.lm_head.weight"); /* this layout has no name for it */
     plan_free(&p);
     weights_close(w);
 }

@@ -52,7 +52,7 @@ static void published_ids_come_out(void **state)
 static void every_language_has_its_published_ids(void **state)
 {
     static const int32_t name[][3] = {
-        /* as many as are not 0, in the order of the list */
+        /* unused entries are 0; in list order */
         { 8453 },  { 6364 },  { 72366, 2367 }, { 34117 }, { 5938 },  { 8585 },         { 15154 }, { 42188 },
         { 58829 }, { 14811 }, { 16134 },       { 8522 },  { 26392 }, { 48477 },        { 10769 }, { 23734 },
         { 43980 }, { 79140 }, { 23234 },       { 30109 }, { 43680 }, { 57853 },        { 31984 }, { 33150 },
@@ -141,7 +141,7 @@ static void absurd_lengths_are_refused(void **state)
     free(context);
 }
 
-/* A copy of the demo tokenizer whose added tokens are only these. */
+/* A copy of the demo tokenizer with only these added tokens. */
 static void open_with_added(tokenizer **t, const char *config)
 {
     char dir[64];

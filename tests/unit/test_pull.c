@@ -92,13 +92,13 @@ static void ranges(void **state)
             assert_int_equal(s.n, 0);
         }
     }
-    assert_true(byte_ranges_add(&s, 10, 5)); /* from behind: nothing */
+    assert_true(byte_ranges_add(&s, 10, 5)); /* end before begin: adds nothing */
     assert_true(byte_ranges_add(&s, UINT64_MAX - 1, UINT64_MAX));
     assert_int_equal(s.list[s.n - 1].end, UINT64_MAX);
     byte_ranges_free(&s);
 }
 
-/* ---- state of a download ---------------------------------------------------------------------- */
+/* ---- download state ---------------------------------------------------------------------------- */
 
 #define HASH_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define HASH_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -163,9 +163,9 @@ static void damaged_state(void **state)
         { "", 0 },
         { "have 4096 5096 5000000 " HASH_A " w\n", 1000 },
         { "have 4096 5096 5000000 " HASH_A " w\nhave 5000 6096 5000000 " HASH_A " w\n", 2000 },
-        { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 50000 5000000 " HASH_A " w", 1000 }, /* torn */
+        { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 50000 5000000 " HASH_A " w", 1000 }, /* truncated line */
         { "have 4096 5096 5000000 " HASH_A " w\nhave 10000 500\nhave 10000 10001 5000000 " HASH_A " w\n", 1001 },
-        { "have 4096 5096 5000000 " HASH_B " w\n", 0 }, /* another file of that name */
+        { "have 4096 5096 5000000 " HASH_B " w\n", 0 }, /* another version of the file */
         { "have 4096 5096 5000001 " HASH_A " w\n", 0 },
         { "have 4096 5096 5000000 " HASH_A " v\n", 0 },
         { "have 0 5096 5000000 " HASH_A " w\n", 0 }, /* the head is never on disk */
@@ -181,7 +181,7 @@ static void damaged_state(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_int_equal(believed(&p, cases[i].text), cases[i].n);
-    assert_int_equal(truncate(p.file, SIZE - 1), 0); /* not the file that the state describes */
+    assert_int_equal(truncate(p.file, SIZE - 1), 0); /* no longer matches the state */
     assert_int_equal(believed(&p, cases[1].text), 0);
     unlink(p.file);
     assert_int_equal(believed(&p, cases[1].text), 0);

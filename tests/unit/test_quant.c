@@ -1,5 +1,5 @@
-/* Block formats: bytes against golden vectors and against a slow model of the rules
- * (tools/make_quant_cases.py), conversions of halves for every value there is, and the type table. */
+/* Block formats: bytes against golden vectors and against a slow reference implementation
+ * (tools/make_quant_cases.py), half conversions for every value, and the type table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ static void test_every_half_comes_back(void **state)
         const unsigned a = h & 0x7fff;
         if (a > 0x7c00) {
             assert_true(isnan(x));
-            assert_int_equal(f16_from_f32(x), h | 0x200); /* made quiet */
+            assert_int_equal(f16_from_f32(x), h | 0x200); /* made a quiet NaN */
         } else {
             if (a == 0x7c00)
                 assert_true(isinf(x) && !!signbit(x) == h >> 15);
@@ -113,7 +113,7 @@ static void test_float_rows_at_odd_addresses(void **state)
     static const quant_type float_types[] = { QUANT_F32, QUANT_F16, QUANT_BF16 };
     float x[37], y[37];
     for (int i = 0; i < 37; i++)
-        x[i] = (float)(i - 18) * 0.375f; /* exact in all three */
+        x[i] = (float)(i - 18) * 0.375f; /* exact in all three types */
     for (size_t t = 0; t < ARRAY_LEN(float_types); t++) {
         const quant_info *q = quant_get(float_types[t]);
         unsigned char stored[1 + sizeof x + 1];
@@ -221,7 +221,7 @@ static void test_zeros(void **state)
 {
     static const struct {
         quant_type type;
-        const char *head; /* the first bytes; the last of them repeats to the end */
+        const char *head; /* the first bytes; the last one repeats to the end */
     } cases[] = {
         { QUANT_Q4_0, "008088" },   { QUANT_Q5_0, "0080ffffffff00" },
         { QUANT_Q8_0, "00" },       { QUANT_Q4_K, "00" },
@@ -353,8 +353,8 @@ static void check_values(int index, const quant_info *q, const float *x, const u
 
 static void test_values_of_cases(void **state) { for_each_case(check_values); }
 
-/* Largest error, relative to the largest magnitude of a block, and root of the mean squared error, relative
- * to that of the weights, on a bell-shaped row. */
+/* Largest error relative to the largest magnitude of its block, and RMS error relative to the RMS of the weights, on
+ * a Gaussian row. */
 static void test_error_bounds(void **state)
 {
     static const struct {
@@ -400,7 +400,7 @@ static void test_error_bounds(void **state)
     }
 }
 
-/* A row is its blocks one after the other, at any address. */
+/* A row is a sequence of blocks at any address. */
 static void test_rows(void **state)
 {
     enum { N = 3 * QK_K };
@@ -425,7 +425,7 @@ static void test_rows(void **state)
             q->dequantize(parts + b * q->block, one, q->block);
         }
         assert_memory_equal(whole, parts, sizeof whole);
-        q->quantize(shifted, x, 0); /* nothing: touches nothing */
+        q->quantize(shifted, x, 0); /* n = 0 writes nothing */
         assert_int_equal(shifted[0], 0xaa);
     }
 }
@@ -500,7 +500,7 @@ static void test_names(void **state)
         assert_int_equal(quant_from_name(wrong[i]), -1);
 }
 
-/* The list of names: from 8-bit codes to 4-bit ones, then what has no codes; each is found again by its name. */
+/* The list of names: from 8-bit types to 4-bit ones, then types without codes; each is found by its name. */
 static void test_mixes(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* safetensors reader and writer: files made here, byte by byte. */
+/* safetensors reader and writer, with files built here byte by byte. */
 #include "weights_fixture.h"
 
 #include <fcntl.h>
@@ -92,7 +92,7 @@ static void test_reads_a_file_without_tensors(void **state)
 
 /* ---- reading instead of mapping ---- */
 
-enum { BIG = 20000 }; /* bytes of a tensor: some pages, and parts of two that are a neighbour's too */
+enum { BIG = 20000 }; /* bytes of a tensor: some whole pages, and two shared with neighbours */
 static const char big_json[] =
     "{" ENTRY("a", "BF16", "[100,100]", 0, 20000) "," ENTRY("b", "BF16", "[100,100]", 20000, 40000) "," ENTRY(
         "c", "BF16", "[100,100]", 40000, 60000) "," ENTRY("d", "F32", "[1]", 60000, 60004) "}";
@@ -114,7 +114,7 @@ static void test_copies_outlive_the_file(void **state)
     qasr_error err;
     assert_int_equal(weights_copy(w, needed, 4, &err), QASR_OK);
     assert_sound(w);
-    assert_counts_up(weights_find(w, "b"), BIG); /* between them, mapped still */
+    assert_counts_up(weights_find(w, "b"), BIG); /* between them, still mapped */
     assert_int_equal(truncate(scratch_path("m.safetensors"), 0), 0);
     assert_counts_up(weights_find(w, "a"), 0); /* not mapped: that would be a signal */
     assert_counts_up(weights_find(w, "c"), 2 * BIG);
@@ -140,7 +140,7 @@ static void test_files_that_change_are_not_copied(void **state)
         if (i == 0)
             assert_int_equal(truncate(scratch_path("m.safetensors"), cut), 0);
         else if (i == 1) {
-            write_st("new.safetensors", big_json, 60004); /* another inode for sure: the old one is in use */
+            write_st("new.safetensors", big_json, 60004); /* certainly another inode, since the old one is in use */
             assert_int_equal(rename(scratch_path("new.safetensors"), scratch_path("m.safetensors")), 0);
         } else
             assert_int_equal(unlink(scratch_path("m.safetensors")), 0);
@@ -164,10 +164,11 @@ static void test_locking_counts_whole_pages(void **state)
     int refused = 0;
     qasr_error err;
     assert_int_equal(weights_lock(w, needed, 2, &n_bytes, &refused, &err), QASR_OK);
-    assert_int_equal(refused, 0); /* 64 KiB are allowed everywhere */
+    assert_int_equal(refused, 0); /* every system allows 64 KiB */
     size_t a_end = size_round_up(at + BIG, page), c_begin = (at + 2 * BIG) / page * page, size = at + 60004;
     size_t c_end = size_round_up(at + 3 * BIG, page) < size ? size_round_up(at + 3 * BIG, page) : size;
-    assert_int_equal(n_bytes, 7 + c_end - (a_end < c_begin ? c_begin - a_end : 0)); /* the file's first page is a's */
+    assert_int_equal(n_bytes,
+                     7 + c_end - (a_end < c_begin ? c_begin - a_end : 0)); /* the file's first page belongs to a */
     weights_close(w);
 }
 
@@ -324,7 +325,7 @@ static void test_reads_shards_by_index(void **state)
         assert_non_null(t);
         assert_string_equal(t->name, "model.language_model.norm.weight");
         assert_int_equal(t->file, 0);
-        t = weights_find(w, "both"); /* the index decides which one */
+        t = weights_find(w, "both"); /* the index decides which */
         assert_int_equal(t->file, 1);
         assert_string_equal(file_base_name(weights_file_path(w, t->file)), SHARD2);
         assert_int_equal(*(const unsigned char *)t->data, 4);
@@ -332,7 +333,7 @@ static void test_reads_shards_by_index(void **state)
         weights_close(w);
     }
     try_allocation_failures(scratch);
-    write_st("model.safetensors", "{" ENTRY("single", "F32", "[1]", 0, 4) "}", 4); /* comes first */
+    write_st("model.safetensors", "{" ENTRY("single", "F32", "[1]", 0, 4) "}", 4); /* takes precedence */
     weights *w = assert_opens(scratch);
     assert_non_null(weights_find(w, "single"));
     assert_int_equal(weights_count(w), 1);

@@ -1,5 +1,5 @@
-/* The scheduler: jobs with options of their own on one session, submitted, cancelled and closed at any time, also by
- * callbacks. On the demo model; what a job must give is what its clip gives alone. */
+/* The scheduler: jobs with individual options on one session, submitted, cancelled and closed at any time, also in
+ * callbacks. On the demo model; a job must give the result of its clip alone. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "engine/scheduler.h"
 #include "session_fixture.h"
 
-/* ---- sounds and sessions ---- */
+/* ---- audio and sessions ---- */
 
 enum { ENGLISH, RUSSIAN, SHORT, LONG, N_SOUNDS };
 static const char *const files[N_SOUNDS] = {
@@ -46,16 +46,16 @@ static int close_all(void **state)
 
 enum { A, B, C, D };
 
-/* A clip and everything that its callbacks have brought. */
+/* A clip and everything its callbacks have delivered. */
 typedef struct client {
     char name; /* in the log of the test */
     struct test *test;
     qasr_transcribe_options opt;
     scheduler_job job;
     uint64_t id;
-    void (*reaction)(struct client *c); /* of on_text; NULL: none */
+    void (*reaction)(struct client *c); /* called in on_text; NULL: none */
     void (*last_word)(struct client *c);
-    struct client *other; /* for these */
+    struct client *other; /* for both functions */
     int answer;           /* of on_text */
     size_t n_texts, n_segments, n_done;
     char text[4000];
@@ -63,7 +63,7 @@ typedef struct client {
     qasr_error error;
 } client;
 
-/* The log has a small letter for each segment and a capital for each end, in the order of the callbacks. */
+/* The log has a lower-case letter per segment and an upper-case one per completed job, in callback order. */
 typedef struct test {
     qasr_session *session;
     scheduler *scheduler;
@@ -143,7 +143,7 @@ static void test_open(test *t, int batch, int n_threads, scheduler_delivery deli
 
 static size_t free_slots(const test *t) { return decoder_free_slots(t->session->decoder); }
 
-/* Nothing is left of the jobs. */
+/* Checks that no job is left. */
 static void test_close(test *t)
 {
     scheduler_close(t->scheduler);
@@ -167,7 +167,7 @@ static void steps(test *t, size_t n)
 
 /* ---- results ---- */
 
-/* The client's result is that of its clip and options alone; it is freed. */
+/* Compares the client's result with that of its clip and options alone, and frees it. */
 static void check_result(client *c)
 {
     qasr_error err;
@@ -205,7 +205,7 @@ static void check_cancelled(const client *c)
     assert_string_equal(c->error.message, "transcription was cancelled");
 }
 
-/* ---- who is next, who is done ---- */
+/* ---- order of jobs and of delivery ---- */
 
 static void a_short_job_overtakes_a_long_one(void **state)
 {
@@ -254,7 +254,7 @@ static void jobs_of_equal_priority_take_turns(void **state)
     submit(&c[B]);
     while (strlen(t.log) < 2)
         steps(&t, 1);
-    submit(&c[C]); /* behind one segment of each, as both have waited since before */
+    submit(&c[C]); /* after one segment of each, as both have waited longer */
     run(&t);
     assert_memory_equal(t.log, "ababcCab", 8);
     check_results(c, 3);
@@ -306,7 +306,7 @@ static void room_is_told(void **state)
     scheduler_close(NULL);
 }
 
-/* ---- options of each job ---- */
+/* ---- options per job ---- */
 
 static void options_are_those_of_the_job(void **state)
 {
@@ -398,7 +398,7 @@ static void cancelled_jobs_free_their_memory(void **state)
     test_open(&t, 4, 2, SCHEDULER_AS_READY);
     for (size_t k = 0; k < ARRAY_LEN(c); k++)
         client_init(&c[k], &t, (char)('A' + k), k == 1 ? LONG : ENGLISH);
-    c[0].opt.ignore_eos = c[2].opt.ignore_eos = 1; /* so that they last */
+    c[0].opt.ignore_eos = c[2].opt.ignore_eos = 1; /* so that they run long enough */
     c[0].opt.max_new_tokens = c[2].opt.max_new_tokens = 40;
     submit(&c[0]);
     steps(&t, 2);
@@ -412,13 +412,13 @@ static void cancelled_jobs_free_their_memory(void **state)
     assert_int_equal(free_slots(&t), 3);
     assert_true(decoder_kv_used(t.session->decoder) == one);
     assert_int_equal(c[1].n_done, 0);
-    scheduler_cancel(t.scheduler, c[1].id); /* once more is fine */
+    scheduler_cancel(t.scheduler, c[1].id); /* cancelling twice is allowed */
     steps(&t, 1);
     check_cancelled(&c[1]);
     assert_int_equal(free_slots(&t), 2);
     submit(&c[3]);
-    scheduler_cancel(t.scheduler, c[3].id); /* before anything was done */
-    scheduler_cancel(t.scheduler, c[1].id); /* done */
+    scheduler_cancel(t.scheduler, c[3].id); /* before it has started */
+    scheduler_cancel(t.scheduler, c[1].id); /* already completed */
     scheduler_cancel(t.scheduler, 12345);
     run(&t);
     check_cancelled(&c[3]);
@@ -432,12 +432,12 @@ static void cancel_self(client *c)
 {
     size_t before = free_slots(c->test);
     scheduler_cancel(c->test->scheduler, c->id);
-    assert_int_equal(free_slots(c->test), before); /* when the callback returns */
+    assert_int_equal(free_slots(c->test), before); /* slots are freed only after the callback returns */
 }
 
 static void cancel_other(client *c) { scheduler_cancel(c->test->scheduler, c->other->id); }
 
-/* After its second text. */
+/* Refuses the second text. */
 static void refuse(client *c) { c->answer = c->n_texts == 2; }
 
 static void callbacks_cancel(void **state)
@@ -452,12 +452,12 @@ static void callbacks_cancel(void **state)
             client_init(&c[B], &t, 'B', ENGLISH);
             client_init(&c[C], &t, 'C', RUSSIAN);
             c[B].opt.on_text = c[C].opt.on_text = take_text;
-            c[B].opt.no_retry = 1; /* text comes token by token */
+            c[B].opt.no_retry = 1; /* so that text arrives token by token */
             c[B].opt.ignore_eos = 1;
             c[B].opt.max_new_tokens = 40;
             c[B].other = i == 1 ? &c[C] : NULL;
             c[B].reaction = reactions[i];
-            c[C].opt.ignore_eos = 1; /* so that it is still there */
+            c[C].opt.ignore_eos = 1; /* so that it is still running */
             c[C].opt.max_new_tokens = 60;
             submit_all(c, 3);
             run(&t);
@@ -471,7 +471,7 @@ static void callbacks_cancel(void **state)
         }
 }
 
-/* Results that wait for their turn, and jobs that fail, when all is cancelled. */
+/* Results waiting for their turn, and failed jobs, when everything is cancelled. */
 static void what_has_failed_keeps_its_error(void **state)
 {
     test t;
@@ -514,7 +514,7 @@ static void callbacks_submit(void **state)
     c[A].opt.on_text = take_text;
     c[A].reaction = submit_other;
     c[A].other = &c[B];
-    c[B].last_word = submit_other; /* the scheduler would have nothing left */
+    c[B].last_word = submit_other; /* otherwise the scheduler would be idle */
     c[B].other = &c[C];
     submit(&c[A]);
     run(&t);

@@ -1,5 +1,5 @@
-/* Edit distance against a plain recursion, alignments against their rules, and the counts of qasr_score_text against
- * counts made by hand. */
+/* Edit distance against plain recursion, alignments against their rules, and the counts of qasr_score_text against
+ * counts done by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static size_t plain_distance(const int32_t *a, size_t n_a, const int32_t *b, siz
     return both < best ? both : best;
 }
 
-/* Every index once and in order; as many unequal pairs as the distance. */
+/* Every index occurs once, in order; the number of unequal pairs is the distance. */
 static void check_alignment(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b, size_t distance)
 {
     edit_pair pairs[32];
@@ -82,7 +82,7 @@ static void too_long_to_align(void **state)
     }
     assert_int_equal(edit_align(pairs, &n, a, N, b, N, &err), QASR_E_INVALID);
     assert_non_null(strstr(err.message, "33000"));
-    for (int32_t i = 0; i < N; i++) /* what is alike at both ends does not count */
+    for (int32_t i = 0; i < N; i++) /* a common prefix and suffix do not count towards the limit */
         b[i] = i == N / 2 ? -1 : i;
     assert_int_equal(edit_align(pairs, &n, a, N, b, N, &err), QASR_OK);
     assert_int_equal(n, N);
@@ -102,7 +102,7 @@ static qasr_score score(const char *reference, const char *text)
     return s;
 }
 
-/* Word errors of words; the same for the normalized characters, whose number is given. */
+/* Checks the numbers of word errors and words, and that the errors are the same in the other direction. */
 static void expect_words(const char *reference, const char *text, size_t errors, size_t words)
 {
     qasr_score s = score(reference, text), back = score(text, reference);
@@ -121,14 +121,14 @@ static void words(void **state)
     expect_words("one two three", "one three", 1, 3);
     expect_words("one two three", "one 2 three four", 2, 3);
     expect_words("One,  two\tthree!\n", "one two three", 0, 3);
-    expect_words("It's a well-known fact.", "its a wellknown fact", 0, 4); /* inside a word punctuation is dropped */
+    expect_words("It's a well-known fact.", "its a wellknown fact", 0, 4); /* punctuation inside a word is dropped */
     expect_words("a - b", "a b", 0, 2);
     expect_words("$5 + 3% (x)", "5 3 x", 0, 3);
     expect_words("Ёлка", "ёлка", 0, 1);
-    expect_words("ёлка", "елка", 1, 1); /* another letter */
+    expect_words("ёлка", "елка", 1, 1); /* a different letter */
     expect_words("Straße", "STRASSE", 0, 1);
-    expect_words("ﬁve ①", "five 1", 0, 2);             /* compatibility */
-    expect_words("cafe\xCC\x81", "caf\xC3\xA9", 0, 1); /* composed or not */
+    expect_words("ﬁve ①", "five 1", 0, 2);             /* compatibility characters differ */
+    expect_words("cafe\xCC\x81", "caf\xC3\xA9", 0, 1); /* composed and decomposed are equal */
     expect_words("Ｆｕｌｌ　ｗｉｄｔｈ", "full width", 0, 2);
     expect_words("\xC2\xA0no\xE2\x80\xAF"
                  "break\xC2\xA0",
@@ -144,9 +144,9 @@ static void scripts_without_spaces(void **state)
     expect_words("我用GPU 3天", "我用gpu3天", 2, 5); /* "gpu" and "3", or "gpu3" */
     expect_words("ラーメン、ひらがな", "ﾗｰﾒﾝ ひらがな", 0, 8);
     expect_words("ㄅㄆ", "ㄅㄇ", 1, 2);
-    expect_words("ที่นี่", "ที่นี้", 1, 2);                                      /* a Thai letter has its marks with it */
+    expect_words("ที่นี่", "ที่นี้", 1, 2);                                      /* a Thai letter includes its marks */
     expect_words("한국어 음성", "한국어음성", 2, 2);                     /* Korean has spaces */
-    assert_int_equal(score("我 爱 AI 吗", "").normalized_characters, 5); /* no space beside a single character */
+    assert_int_equal(score("我 爱 AI 吗", "").normalized_characters, 5); /* no space next to single-character words */
     assert_int_equal(score("two words", "").normalized_characters, 9);
 }
 
@@ -156,13 +156,13 @@ static void characters(void **state)
     assert_int_equal(s.characters, 6);
     assert_int_equal(s.character_errors, 3);
     s = score("Да, нет.", "да нет");
-    assert_int_equal(s.characters, 8); /* code points of the text as it is */
+    assert_int_equal(s.characters, 8); /* code points of the unmodified text */
     assert_int_equal(s.character_errors, 3);
     assert_int_equal(s.normalized_characters, 6);
     assert_int_equal(s.normalized_errors, 0);
     assert_int_equal(s.exact, 0);
     assert_int_equal(score("same", "same").exact, 1);
-    s = score("a\xFF\xC3", "a\xFE\xE2\x82"); /* malformed: each part one U+FFFD */
+    s = score("a\xFF\xC3", "a\xFE\xE2\x82"); /* malformed: each sequence becomes one U+FFFD */
     assert_int_equal(s.characters, 3);
     assert_int_equal(s.character_errors, 0);
     assert_int_equal(s.exact, 0);
@@ -181,17 +181,17 @@ static void punctuation(void **state)
     expect_marks("", "", 0, 0, 0);
     expect_marks("Yes, it is.", "Yes, it is.", 2, 0, 0);
     expect_marks("Yes, it is.", "Yes it, is?", 0, 2, 2);
-    expect_marks("Yes, it is.", "Yes, was.", 2, 0, 0); /* behind words that stand for each other */
+    expect_marks("Yes, it is.", "Yes, was.", 2, 0, 0); /* after substituted words */
     expect_marks("Is it? No.", "Is it, no.", 1, 1, 1);
-    expect_marks("One, two, three.", "One, three.", 2, 1, 0); /* that of a missing word is missing */
+    expect_marks("One, two, three.", "One, three.", 2, 1, 0); /* the mark of a missing word is missing too */
     expect_marks("One, three.", "One, two, three.", 2, 0, 1);
     expect_marks("\"Yes.\"", "\"Yes\".", 3, 0, 0); /* before the first word; several in any order */
     expect_marks("Wait...", "Wait…", 3, 0, 0);
     expect_marks("Wait..", "Wait...", 2, 0, 1);
-    expect_marks("it's", "its", 0, 0, 0); /* inside a word it is none */
+    expect_marks("it's", "its", 0, 0, 0); /* not a mark inside a word */
     expect_marks("你好，世界。", "你好世界。", 1, 1, 0);
     expect_marks("...", "", 0, 3, 0);
-    expect_marks("1 + 1 = 2", "1 1 2", 0, 0, 0); /* symbols are no punctuation */
+    expect_marks("1 + 1 = 2", "1 1 2", 0, 0, 0); /* symbols are not punctuation */
 }
 
 static void expect_case(const char *reference, const char *text, size_t right, size_t total)
@@ -204,7 +204,7 @@ static void expect_case(const char *reference, const char *text, size_t right, s
 static void casing(void **state)
 {
     expect_case("Anna has 3 cats", "anna has 3 cats", 2, 3);
-    expect_case("Anna has 3 cats", "Anna had 3 Cats", 1, 2); /* only words that both have */
+    expect_case("Anna has 3 cats", "Anna had 3 Cats", 1, 2); /* only matching words count */
     expect_case("Да ЕСТЬ", "Да есть", 1, 2);
     expect_case("我 123", "我 123", 0, 0);
 }
@@ -214,13 +214,13 @@ static void long_and_odd(void **state)
     enum { N = 100000 };
     char *a = malloc(2 * N + 2), *b = malloc(2 * N + 2);
     a[0] = b[0] = 'x';
-    for (size_t i = 0; i < N; i++) { /* a run of marks, in two orders */
+    for (size_t i = 0; i < N; i++) { /* a run of combining marks in two orders */
         memcpy(a + 1 + 2 * i, i % 2 ? "\xCC\xA3" : "\xCC\x81", 2);
         memcpy(b + 1 + 2 * i, i < N / 2 ? "\xCC\xA3" : "\xCC\x81", 2);
     }
     a[2 * N + 1] = b[2 * N + 1] = 0;
     qasr_score s = QASR_SCORE_INIT;
-    b[1000] = 0; /* the distance of characters takes their product */
+    b[1000] = 0; /* the character distance takes time proportional to the product of the lengths */
     assert_int_equal(qasr_score_text(&s, a, b, NULL), QASR_OK);
     assert_int_equal(s.words, 1);
     assert_int_equal(s.substitutions, 1);
@@ -235,7 +235,7 @@ static void arguments(void **state)
         unsigned char after[8];
     } room;
     memset(&room, 0x5A, sizeof room);
-    room.s.struct_size = offsetof(qasr_score, substitutions); /* an old program's */
+    room.s.struct_size = offsetof(qasr_score, substitutions); /* a program built with an older header */
     assert_int_equal(qasr_score_text(&room.s, "a b", "a c", NULL), QASR_OK);
     assert_int_equal(room.s.words, 2);
     assert_int_equal(room.s.substitutions, 0x5A5A5A5A5A5A5A5A);

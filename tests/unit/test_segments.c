@@ -1,5 +1,4 @@
-/* Segments of long audio, on the demo model: which answers are suspect, what is tried then, silence, scores, words,
- * progress. */
+/* Segments of long audio, on the demo model: suspect answers, retries, silence, scores, words, progress. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,7 @@ static int close_model(void **state)
     return 0;
 }
 
-/* ---- the guard ---- */
+/* ---- answer checks ---- */
 
 static void suspect_answers_are_told_from_others(void **state)
 {
@@ -106,11 +105,11 @@ static void words_are_counted_in_all_scripts(void **state)
         assert_int_equal(text_count_words(cases[i].text), cases[i].n);
 }
 
-/* ---- what is tried again ---- */
+/* ---- retries ---- */
 
 static const float *room; /* 40 s of the long clip */
 
-/* A job whose answer, of 40 s that begin at 100, is suspect. */
+/* A job of 40 s, starting at 100 s, with a suspect answer. */
 static segment_job suspect(qasr_segment_status status)
 {
     segment_job j = { .pcm = room, .n_samples = 40 * SECOND };
@@ -137,7 +136,7 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     segment_job j = suspect(QASR_SEGMENT_SUSPECT_RATE);
     must(retry_decide(&plan, &half, &o, &j, &err), &err);
     assert_int_equal(plan, RETRY_SAME);
-    assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* a tenth of a second stays */
+    assert_int_equal(j.trim_begin, 1400 * SECOND / 1000); /* 0.1 s before the speech is kept */
     assert_int_equal(j.trim_end, 900 * SECOND / 1000);
     assert_null(j.segment.text);
     segment_job again = suspect(QASR_SEGMENT_SUSPECT_RATE);
@@ -146,7 +145,7 @@ static void a_suspect_segment_is_trimmed_then_halved(void **state)
     assert_int_equal(plan, RETRY_HALVES);
     assert_true(j.trim_begin == 0 && j.trim_end == 0 && j.pcm == pcm && half->pcm == pcm + j.n_samples);
     assert_int_equal(j.n_samples + half->n_samples, 40 * SECOND);
-    assert_true(j.audio.depth == 1 && half->audio.depth == 1); /* as there was too little text */
+    assert_true(j.audio.depth == 1 && half->audio.depth == 1); /* since there was too little text */
     assert_in_range(j.n_samples, 10 * SECOND, 30 * SECOND);
     assert_true(j.segment.start_s == 100 && j.segment.end_s == half->segment.start_s && half->segment.end_s == 140);
     assert_true(fabs(j.segment.end_s - 100 - (double)j.n_samples / SECOND) < 1e-9);
@@ -181,9 +180,9 @@ static void what_is_not_tried_again(void **state)
                                 : i == 4 ? QASR_SEGMENT_OK
                                          : QASR_SEGMENT_SUSPECT_LOOP);
         o.opt.no_retry = i == 0;
-        o.opt.max_new_tokens = i == 1; /* a limit that was asked for */
+        o.opt.max_new_tokens = i == 1; /* an explicit limit */
         o.opt.ignore_eos = i == 2;
-        if (i == 3) { /* too short for halves, and begins with its speech */
+        if (i == 3) { /* too short to halve or trim */
             j.n_samples = 7 * SECOND;
             j.segment.speech_start_s = 100.1;
         }
@@ -198,7 +197,7 @@ static void what_is_not_tried_again(void **state)
 
 static size_t count_words(const qasr_result *r) { return text_count_words(qasr_result_text(r)); }
 
-/* 61 s at once are more than the model can take. */
+/* 61 s in one segment make the demo model loop. */
 static void loops_are_cured_by_halves(void **state)
 {
     static const int runs[][2] = { { 1, 1 }, { 3, 2 }, { 8, 3 } }; /* batch, threads */
@@ -262,7 +261,7 @@ static void silence_between_clips_is_skipped(void **state)
     float *a = NULL, *b = NULL, *all = NULL;
     size_t n_a, n_b;
     qasr_result *first = NULL, *second = NULL, *both = NULL;
-    qasr_session *s = open_session(1, 2, NULL); /* one after the other, so that progress is made twice */
+    qasr_session *s = open_session(1, 2, NULL); /* clips run one after the other, so each reports progress */
     must(qasr_audio_load(&a, &n_a, short_file, &err), &err);
     must(qasr_audio_load(&b, &n_b, russian_file, &err), &err);
     must(qasr_transcribe(&first, s, a, n_a, NULL, &err), &err);
@@ -298,7 +297,7 @@ static void silence_between_clips_is_skipped(void **state)
     assert_int_equal(seen.n, 1);
     assert_null(both);
     opt.on_progress = NULL;
-    memset(all, 0, n * sizeof *all); /* nothing but silence */
+    memset(all, 0, n * sizeof *all); /* silence only */
     must(qasr_transcribe(&both, s, all, n, &opt, &err), &err);
     assert_int_equal(qasr_result_segment_count(both), 1);
     assert_int_equal(qasr_result_segment(both, 0)->status, QASR_SEGMENT_SILENT);

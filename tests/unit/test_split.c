@@ -1,4 +1,4 @@
-/* activity, split: what is heard, where long audio is cut, which silence becomes a segment of its own. */
+/* activity, split: active audio, cuts of long audio, silent segments. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static int free_tables(void **state)
     return 0;
 }
 
-/* ---- sounds ---- */
+/* ---- audio ---- */
 
 static uint32_t seed;
 
@@ -49,8 +49,8 @@ static void add_noise(float *x, size_t begin, size_t end, float size)
         x[i] += size * noise();
 }
 
-/* Something like words from begin to end: syllables of 160 ms, a voice of 150 Hz with harmonics and some hiss, each
- * louder in its middle, with stops of 40 ms between them. */
+/* Speech-like audio from begin to end: syllables of 160 ms, a 150 Hz voice with harmonics and some hiss, loudest in
+ * the middle, with gaps of 40 ms between them. */
 static void add_words(float *x, size_t begin, size_t end, float size)
 {
     const size_t syllable = 200 * MS, sound = 160 * MS;
@@ -66,7 +66,7 @@ static void add_words(float *x, size_t begin, size_t end, float size)
     }
 }
 
-/* Words all over x [n] but for a pause [begin, end) after every `every`. */
+/* Fills x [n] with words, with a pause of `pause` samples after every `every` samples. */
 static void add_sentences(float *x, size_t n, size_t every, size_t pause, float size)
 {
     for (size_t at = 0; at < n; at += every + pause)
@@ -81,7 +81,7 @@ typedef struct segments {
     bool silent[MAX_SEGMENTS];
 } segments;
 
-/* The logs that a cut leaves behind give the features of its segment, which begins x. */
+/* The log-mel values that a cut leaves behind give the features of its segment, which starts at x. */
 static void assert_known_logs(const log_mel *logs, const split_segment *segment, const float *x)
 {
     const size_t n = segment->n_samples, n_values = MEL_BINS * mel_frames(n);
@@ -99,7 +99,8 @@ static void assert_known_logs(const log_mel *logs, const split_segment *segment,
     mem_free(computed);
 }
 
-/* All segments of x [n]. What a stream shows, exactly one window, gives the same as all that is left. */
+/* All segments of x [n]. Checks that exactly one window, as in a stream, gives the same cut as all remaining
+ * samples. */
 static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
 {
     const split_rule rule = split_rule_make(max_s);
@@ -108,7 +109,7 @@ static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
         size_t left = n - start, seen = left < rule.window ? left : rule.window;
         split_segment all, part;
         log_mel logs;
-        float *window = NULL; /* of exactly that size, so that reading beyond it shows */
+        float *window = NULL; /* of exactly that size, so that sanitizers detect reads beyond it */
         assert_int_equal(MEM_ALLOC(&window, seen, NULL), QASR_OK);
         memcpy(window, x + start, seen * sizeof *x);
         assert_int_equal(split_next(&part, &logs, &rule, window, seen, start == 0, tables, p, NULL), QASR_OK);
@@ -129,7 +130,7 @@ static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
     }
 }
 
-/* Nothing of x is above `size` within 20 ms of the cut. */
+/* No sample of x exceeds `size` within 20 ms of the cut. */
 static void assert_quiet_cut(const float *x, size_t cut, float size)
 {
     for (size_t i = cut - 20 * MS; i < cut + 20 * MS; i++)
@@ -140,7 +141,7 @@ static void rules_follow_the_seconds(void **state)
 {
     split_rule r = split_rule_make(0);
     assert_int_equal(r.max, 28 * SECOND);
-    assert_int_equal(r.whole, r.rest); /* what is not cut off the end of long audio is not cut alone either */
+    assert_int_equal(r.whole, r.rest); /* audio too short to be cut at the end of a clip is not cut alone either */
     assert_true(r.aim < r.rest && r.rest < r.max && r.window >= 2 * r.rest);
     r = split_rule_make(20);
     assert_int_equal(r.max, 20 * SECOND);
@@ -171,7 +172,7 @@ static void short_audio_is_one_segment(void **state)
         assert_int_equal(p.n, 1);
         assert_false(p.silent[0]);
     }
-    split(&p, x, 20 * SECOND, 28, NULL); /* who wants one segment gets it, even if nothing is in it */
+    split(&p, x, 20 * SECOND, 28, NULL); /* one segment if the limit allows it, even if it is empty */
     assert_int_equal(p.n, 1);
     assert_false(p.silent[0]);
     add_sentences(x, 29 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
@@ -202,7 +203,7 @@ static void cuts_fall_into_pauses(void **state)
             assert_true(p.n >= 2);
             for (size_t c = 1; c < p.n; c++) {
                 assert_false(p.silent[c]);
-                assert_quiet_cut(words, p.begin[c], 0); /* the stops between syllables are quiet too, but shorter */
+                assert_quiet_cut(words, p.begin[c], 0); /* the gaps between syllables are silent too, but shorter */
             }
         }
         mem_free(x);
@@ -214,7 +215,7 @@ typedef struct pause {
     size_t at, length;
 } pause; /* in milliseconds */
 
-/* The first cut of n_ms of words with these pauses, which have a faint noise in them. */
+/* The first cut, in ms, of n_ms of words with these pauses, which contain faint noise. */
 static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
 {
     segments p;
@@ -223,7 +224,7 @@ static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
     for (size_t i = 0; i < n_pauses; i++) {
         add_words(x, at, pauses[i].at * MS, 0.3f);
         at = (pauses[i].at + pauses[i].length) * MS;
-        add_noise(x, pauses[i].at * MS, at, 0.003f); /* louder than the stops between syllables */
+        add_noise(x, pauses[i].at * MS, at, 0.003f); /* louder than the gaps between syllables */
     }
     add_words(x, at, n_ms * MS, 0.3f);
     split(&p, x, n_ms * MS, 0, NULL);
@@ -234,9 +235,9 @@ static size_t first_cut(size_t n_ms, const pause *pauses, size_t n_pauses)
 
 static void a_long_pause_near_the_aim_is_preferred(void **state)
 {
-    static const pause pauses[] = { { 11000, 700 },
-                                    { 15000, 150 },
-                                    { 20000, 200 } }; /* the second is nearer to the aim of half */
+    static const pause pauses[] = {
+        { 11000, 700 }, { 15000, 150 }, { 20000, 200 }
+    }; /* the second is nearest to the preferred length, half of the audio */
     assert_in_range(first_cut(35000, pauses, 3), 11020, 11680);
     static const pause equal[] = { { 11000, 200 }, { 15000, 200 }, { 20000, 200 } };
     assert_in_range(first_cut(35000, equal, 3), 15000, 20200);
@@ -244,7 +245,7 @@ static void a_long_pause_near_the_aim_is_preferred(void **state)
 
 static void a_pause_within_reach_spares_the_word(void **state)
 {
-    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first segment may end in the first only */
+    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first segment can only end in the first */
     assert_in_range(first_cut(40000, pauses, 2), 9000, 9150);
 }
 
@@ -253,7 +254,7 @@ static void without_pauses_the_quietest_place_is_taken(void **state)
     const size_t n = 60 * SECOND;
     segments p;
     float *x = silence(n);
-    for (size_t i = 0; i < n; i++) { /* a hum that never ends, but fades away for a tenth of a second */
+    for (size_t i = 0; i < n; i++) { /* a continuous hum that fades for a tenth of a second */
         double away = fabs((double)i / SECOND - 13.05) / 0.05;
         x[i] = 0.3f * (float)(sin((double)i * 0.2) * (away < 1 ? 0.5 - 0.48 * cos(M_PI * away) : 1));
     }
@@ -262,7 +263,7 @@ static void without_pauses_the_quietest_place_is_taken(void **state)
     mem_free(x);
     x = silence(n);
     add_words(x, 0, n, 0.3f);
-    split(&p, x, n, 0, NULL); /* at least between syllables */
+    split(&p, x, n, 0, NULL); /* cuts fall between syllables */
     for (size_t c = 1; c < p.n; c++)
         assert_true(p.begin[c] % (200 * MS) >= 140 * MS || p.begin[c] % (200 * MS) <= 20 * MS);
     mem_free(x);
@@ -270,7 +271,7 @@ static void without_pauses_the_quietest_place_is_taken(void **state)
 
 /* ---- silence ---- */
 
-/* 10 s of something, 9 s of words, 20 s of something. */
+/* 10 s of noise, 9 s of words with noise, 20 s of noise; offset is a DC offset. */
 static void split_around_words(segments *p, float noise_size, float offset, float words)
 {
     const size_t n = 39 * SECOND;
@@ -294,7 +295,7 @@ static void long_silence_is_a_segment_of_its_own(void **state)
         split_around_words(&p, cases[i].noise, cases[i].offset, cases[i].words);
         assert_int_equal(p.n, 3);
         assert_true(p.silent[0] && !p.silent[1] && p.silent[2]);
-        assert_in_range(p.end[0], 9500 * MS, 9900 * MS); /* some of it stays with the words */
+        assert_in_range(p.end[0], 9500 * MS, 9900 * MS); /* some silence stays with the words */
         assert_in_range(p.end[1], 19100 * MS, 19600 * MS);
     }
 }
@@ -304,7 +305,7 @@ static void nothing_that_might_be_speech_is_silence(void **state)
     static const struct {
         float noise, words;
     } cases[] = {
-        { 0.1f, 0.3f }, { 0.03f, 0.3f }, /* noise of -25 and -35 dB: who knows what is in it */
+        { 0.1f, 0.3f }, { 0.03f, 0.3f }, /* noise of -25 and -35 dB may hide speech */
     };
     segments p;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -312,7 +313,7 @@ static void nothing_that_might_be_speech_is_silence(void **state)
         for (size_t k = 0; k < p.n; k++)
             assert_false(p.silent[k]);
     }
-    /* words 10 dB above noise that is silence itself, and faint words in digital silence */
+    /* words 10 dB above noise that counts as silence, and faint words in digital silence */
     const size_t n = 100 * SECOND;
     float *x = silence(n);
     add_noise(x, 0, n, 0.002f);
@@ -349,7 +350,7 @@ static void one_word_in_long_silence_is_found(void **state)
     mem_free(x);
 }
 
-/* ---- all of it ---- */
+/* ---- all segments together ---- */
 
 static void segments_are_the_whole_for_any_rule(void **state)
 {
@@ -382,7 +383,7 @@ static void halves_are_cut_in_the_middle(void **state)
     float *x = silence(n);
     add_words(x, 0, 8 * SECOND, 0.3f);
     add_words(x, 8 * SECOND + 400 * MS, 17 * SECOND, 0.3f);
-    add_words(x, 18 * SECOND, n, 0.3f); /* a longer pause, but not near the middle */
+    add_words(x, 18 * SECOND, n, 0.3f); /* a longer pause, but far from the middle */
     assert_int_equal(split_halves(&at, x, n, tables, NULL, NULL), QASR_OK);
     assert_in_range(at, 8 * SECOND, 8 * SECOND + 400 * MS);
     memset(x, 0, n * sizeof *x);
@@ -416,12 +417,12 @@ static void edges_are_those_of_the_words(void **state)
         assert_true(first == 0 && end == 0);
         activity_free(&a);
         add_words(x, 2 * SECOND, 4 * SECOND, 0.3f);
-        x[5 * SECOND] = 0.9f; /* a click is none */
+        x[5 * SECOND] = 0.9f; /* a click is not activity */
         look(&a, x, n);
         size_t n_active_frames = activity_edges(&a, &first, &end);
         assert_in_range(first, 192, 206);
         assert_in_range(end, 392, 406);
-        assert_in_range(n_active_frames, 140, end - first); /* pauses between syllables may be left out */
+        assert_in_range(n_active_frames, 140, end - first); /* gaps between syllables may not be active */
         activity_free(&a);
         mem_free(x);
     }

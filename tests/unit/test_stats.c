@@ -1,4 +1,4 @@
-/* The figures of 'qasr eval' against values worked out by hand, and properties that they must have. */
+/* Statistics of 'qasr eval' against values computed by hand, and properties that must hold. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@ static void divergence(void **state)
     assert_int_equal(stats_arg_max((float[]){ 1, 3, 3, 2 }, 4), 1);
 }
 
-/* A small change of a large row: the second order, sum p d^2 / 2 - (sum p d)^2 / 2, which is far below float's
+/* A small change of a large row: the second-order term, sum p d^2 / 2 - (sum p d)^2 / 2, which is far below float
  * rounding. */
 static void small_divergence(void **state)
 {
@@ -70,7 +70,7 @@ static void intervals(void **state)
     stats_interval(a, items, N);
     stats_interval(b, items, N);
     assert_memory_equal(a, b, sizeof a);
-    /* a mean of N draws, each 1 with probability 0.2: normal, with a standard deviation of 0.02 */
+    /* mean of N draws, each 1 with probability 0.2: about normal, standard deviation 0.02 */
     assert_float_equal(a[0], 0.2 - 1.96 * 0.02, 0.004);
     assert_float_equal(a[1], 0.2 + 1.96 * 0.02, 0.004);
     stats_interval(a, items, 1);

@@ -1,5 +1,5 @@
-/* Text as subtitles: nothing lost, nothing too wide, too many lines or too long; breaks where they should be, in
- * several scripts. */
+/* Text as subtitles: no text lost, limits of width, lines and duration kept, breaks in the right places, in several
+ * scripts. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,7 @@ static void test_sentences(void **state)
     expect("a\tb\r\nc\x01\x7f"
            "d",
            4, 20, 2, 7, "a b c d");
-    expect("10\xC2\xA0kg of it", 4, 8, 1, 7, "10\xC2\xA0kg|of it"); /* a space that is not to be broken at */
+    expect("10\xC2\xA0kg of it", 4, 8, 1, 7, "10\xC2\xA0kg|of it"); /* a no-break space */
 }
 
 static void test_scripts(void **state)
@@ -89,17 +89,17 @@ static void test_scripts(void **state)
 
 static void test_times(void **state)
 {
-    break_text("aaaa bbbb cccc dddd", 8, 9, 1, 7); /* two subtitles of half the characters */
+    break_text("aaaa bbbb cccc dddd", 8, 9, 1, 7); /* two subtitles, each with half the characters */
     assert_int_equal(found.n, 2);
     assert_true(found.start_s[0] == 10 && found.end_s[0] == 14 && found.start_s[1] == 14 && found.end_s[1] == 18);
-    break_text("aaaa bbbb", 20, 42, 2, 7); /* no longer than it may be, although there is time */
+    break_text("aaaa bbbb", 20, 42, 2, 7); /* limited to the longest duration, although there is time */
     assert_int_equal(found.n, 2);
     assert_true(found.end_s[0] == 17 && found.start_s[1] == 20 && found.end_s[1] == 27);
     break_text("aaaa bbbb", 0, 42, 2, 7);
     assert_true(found.n == 1 && found.start_s[0] == 10 && found.end_s[0] == 10);
 }
 
-/* Columns of a line, counted by another rule than that of the code: each code point, but for joined emoji. */
+/* Columns of a line, counted independently of the code under test: by code point, except for joined emoji. */
 static int columns(const char *line, size_t n)
 {
     int width = 0;
@@ -122,7 +122,7 @@ static void without_space(char *to, const char *from)
     *to = 0;
 }
 
-/* Whatever the text and the limits: every character comes out once, in order, and the limits hold. */
+/* For any text and limits: every character appears once, in order, and the limits hold. */
 static void test_limits_hold(void **state)
 {
     static const char *const parts[] = { "word",      "a",      ", ", ". ",   " ",  "? ", "incomprehensibilities",

@@ -1,5 +1,5 @@
-/* Given answers: along its own answer a model must choose every token again, with the bits that it has on any number of
- * threads; other tokens change what comes after them, and wrong calls are refused. */
+/* Teacher forcing: along its own answer a model must predict every token again, with the same bits for any number of
+ * threads; other tokens change the predictions after them, and invalid calls are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,7 +66,7 @@ static size_t arg_max(const qasr_teacher_forcing *f)
     return best;
 }
 
-/* Walks along the model's own answer; the logits of all positions, [n_tokens + 1][vocabulary]. */
+/* Walks along the model's own answer. Returns the logits of all positions [n_tokens + 1][vocabulary]. */
 static float *walk(const fixture *f, const qasr_transcribe_options *opt, size_t *n_values)
 {
     qasr_error err;
@@ -91,7 +91,7 @@ static float *walk(const fixture *f, const qasr_transcribe_options *opt, size_t 
     return all;
 }
 
-/* Bit for bit on 1 and 3 threads, with and without a limit and options that go into the prompt. */
+/* Equal bits on 1 and 3 threads, with and without a limit and options that go into the prompt. */
 static void own_answer(void **state)
 {
     qasr_transcribe_options other = QASR_TRANSCRIBE_OPTIONS_INIT;
@@ -109,7 +109,7 @@ static void own_answer(void **state)
         assert_memory_equal(a, b, n_one * sizeof *a);
         free(b);
         b = walk(&three, &other, &n_three);
-        assert_true(n_three < n_one); /* the language is not part of the answer */
+        assert_true(n_three < n_one); /* a forced language is not part of the answer */
         free(a);
         free(b);
         close_fixture(&one);
@@ -192,7 +192,7 @@ static void wrong_calls(void **state)
     opt = (qasr_transcribe_options)QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.language = "Klingon";
     assert_int_equal(qasr_teacher_forcing_open(&forced, f.session, f.pcm, f.n, &opt, &err), QASR_E_INVALID);
-    must(qasr_transcribe(&result, f.session, f.pcm, f.n, NULL, &err), &err); /* free again */
+    must(qasr_transcribe(&result, f.session, f.pcm, f.n, NULL, &err), &err); /* the session is free again */
     qasr_result_free(result);
     close_fixture(&f);
 }

@@ -1,4 +1,4 @@
-/* A vocabulary given as lists makes the tokenizer that the directory makes; damaged lists are refused. */
+/* A vocabulary given as lists makes the same tokenizer as the directory; damaged lists are refused. */
 #include "tokenizer_fixture.h"
 
 #include "text/tokenizer.h"
@@ -47,7 +47,7 @@ static bool list_next(const void *arg, uint64_t *pos, const char **s, size_t *le
     return true;
 }
 
-/* GPT-2's table, as its code says it: printable Latin-1 is itself, the n-th of the others is U+0100 + n. */
+/* GPT-2's byte table: printable Latin-1 stands for itself, the n-th other byte is U+0100 + n. */
 static size_t spell(char *out, const unsigned char *p, size_t n)
 {
     size_t used = 0;
@@ -65,7 +65,7 @@ static size_t spell(char *out, const unsigned char *p, size_t n)
     return used;
 }
 
-/* The lists that a converter would write for the tokenizer of a directory. */
+/* The lists that a converter writes for the tokenizer of a directory. */
 static void fill(const tokenizer *t, const char *dir, size_t n_rows, const char *unused)
 {
     char text[1024];
@@ -148,7 +148,8 @@ static void lists_make_what_the_directory_makes(void **state)
         for (int with_types = 0; with_types < 2; with_types++) {
             fill(models[i].t, models[i].dir, models[i].n_rows, with_types ? "<|unused_%u|>" : "[PAD%u]");
             tokenizer *t = must_open(with_types);
-            /* without types, what reads <|...|> counts as special: true of the demo, not of all published ones */
+            /* without types, tokens of the form <|...|> count as special: right for the demo, but not for all
+             * published ones */
             assert_same(t, models[i].t, with_types || models[i].t == demo);
             tokenizer_free(t);
         }
@@ -172,7 +173,7 @@ static void types_tell_what_text_does_not(void **state)
 {
     (void)state;
     fill(demo, MODEL_DIR, 1026, "[PAD%u]");
-    list_set(&tokens, 1023, "two words"); /* no letters of the byte alphabet: only a type can allow the blank */
+    list_set(&tokens, 1023, "two words"); /* not in the byte alphabet: only a type can allow the space */
     types[1023] = 4;
     list_set(&tokens, 1024, "");
     types[1024] = 5;
@@ -237,10 +238,10 @@ static void damaged_lists_are_refused(void **state)
     types[1017] = 4;
     types[1018] = 3;
     list_set(&tokens, 1018, tokens.items[1017]);
-    merges.n_bytes = 0; /* and no room for any */
+    merges.n_bytes = 0; /* and too few bytes for any */
     lists = lists_of(true);
     assert_refused(&lists, QASR_E_FORMAT, "list of merges ends after 0");
-    lists.n_merges = 0; /* every token of two bytes or more is one that nothing makes */
+    lists.n_merges = 0; /* no merge makes the tokens of two or more bytes */
     assert_refused(&lists, QASR_E_FORMAT, "ids 1017 and 1018 have the same token");
 }
 

@@ -125,7 +125,7 @@ static void tables_have_the_published_shape(void **state)
         assert_int_equal(real->byte_id[first[i]], id[i]);
 }
 
-/* Where the left half of the next line ends, counted in characters, each of which stands for one byte; 0: no line. */
+/* The length of the left half of the next line in characters, each of which stands for one byte; 0: no more lines. */
 static size_t next_cut(const char **line)
 {
     const char *end = strchr(*line, '\n'), *blank = strchr(*line, ' ');
@@ -211,11 +211,11 @@ static void golden_answers_decode(void **state)
 
 /* ---- random text -------------------------------------------------------------------------- */
 
-/* Any character below U+0530: all that is assigned there has been for long, so that libraries of different
- * Unicode versions agree on it. Those of the pool above that are as old. */
+/* Characters below U+0530 were assigned long ago, so libraries with different Unicode versions agree on them. Those
+ * of the pool above it are as old. */
 enum { OLD_CHARACTERS = 0x530, ALL_CHARACTERS = 0x110000 };
 
-/* A letter, any character below limit, or one of the kinds that the split and NFC tell apart. */
+/* A letter, any character below limit, or a character of a kind that the split or NFC distinguishes. */
 static uint32_t random_character(uint32_t limit)
 {
     static const uint32_t pool[] = { ' ',    ' ',    '\n',   '\r',  '\t',  0x85,    0xA0,    0x3000, '\'',    's',
@@ -347,7 +347,7 @@ static size_t scan_word(const characters *c, size_t p)
     return scan_white(c, p);
 }
 
-/* Cuts lengths of words off the front of the list that the scanner made. */
+/* Word lengths from the scanner, checked off one by one. */
 typedef struct expected_words {
     size_t length[64], n, next;
 } expected_words;
@@ -387,7 +387,7 @@ static void split_follows_its_rules(void **state)
     buf_free(&text);
 }
 
-/* ---- merging, against the textbook -------------------------------------------------------- */
+/* ---- merging, against a naive implementation ---------------------------------------------- */
 
 /* The lines of a merges.txt, sorted. */
 typedef struct pair_list {
@@ -427,7 +427,7 @@ typedef struct parts {
     size_t n;
 } parts;
 
-/* Rank of the pair at i; UINT32_MAX: it is in no line. */
+/* Rank of the pair at i; UINT32_MAX: not in the list. */
 static uint32_t pair_rank(const pair_list *l, const parts *p, size_t i)
 {
     char line[401];
@@ -436,7 +436,7 @@ static uint32_t pair_rank(const pair_list *l, const parts *p, size_t i)
     return found ? found->rank : UINT32_MAX;
 }
 
-/* All occurrences of the best pair from left to right, until there is none. The letters of the word stand for
+/* Merges all occurrences of the best pair from left to right, until no pair is left. The word's letters represent
  * themselves in the file. */
 static void merge_naively(const pair_list *l, parts *p)
 {
@@ -482,7 +482,7 @@ static void merging_follows_the_textbook(void **state)
     free_pairs(&lists[1]);
 }
 
-/* A million bytes that are hard on the split, on NFC or on the merging. */
+/* A million bytes of the worst cases for the split, NFC or merging. */
 static void long_text_takes_no_quadratic_time(void **state)
 {
     static const char *const unit[] = { "a", " ", "\u0315\u0300", ".", "\n ", "\xFF", "中", "1", "' ", "\u0301" };
@@ -576,7 +576,7 @@ static void streaming_gives_the_text_of_the_whole(void **state)
         buf_clear(&streamed);
         buf_clear(&whole);
         for (size_t j = 0; j < n; j++) {
-            ids[j] = (int32_t)random_below(j % 2 ? 256 : 151710); /* many lone bytes */
+            ids[j] = (int32_t)random_below(j % 2 ? 256 : 151710); /* many tokens of a single byte */
             assert_int_equal(text_stream_add(&s, real, ids[j], &streamed, &err), QASR_OK);
             assert_true(is_well_formed(&streamed));
             assert_true(s.n_tail <= 3);
@@ -604,7 +604,7 @@ static void stream_waits_for_the_whole_character(void **state)
     }
     assert_int_equal(text_stream_add(&s, real, party[0], &text, &err), QASR_OK);
     assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK);
-    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK); /* nothing is left */
+    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK); /* a second call adds nothing */
     assert_string_equal(buf_str(&text), " 🎉 \uFFFD");
     buf_free(&text);
     buf_init(&text, 1);
@@ -745,7 +745,7 @@ static void hostile_files_are_refused(void **state)
     remove_dir(dir);
 }
 
-/* Every beginning of vocab.json and merges.txt, cut at any byte, is refused or gives a usable tokenizer. */
+/* vocab.json and merges.txt truncated at any byte are refused or give a usable tokenizer. */
 static void truncated_files_do_no_harm(void **state)
 {
     qasr_error err;
@@ -790,7 +790,7 @@ static void ids_need_not_be_in_order(void **state)
     char dir[64];
     make_dir(dir);
     static const char text[] = "! language English";
-    write_edited(dir, VOCAB, "\"!\": 0", "\"!\": 3000"); /* holes at 0 and 1023..2999 */
+    write_edited(dir, VOCAB, "\"!\": 0", "\"!\": 3000"); /* unused ids 0 and 1023..2999 */
     qasr_error err;
     tokenizer *t = NULL;
     assert_int_equal(tokenizer_open_dir(&t, dir, &err), QASR_OK);
@@ -810,7 +810,7 @@ static void ids_need_not_be_in_order(void **state)
     remove_dir(dir);
 }
 
-/* Several merges make one token; one has a half that is none and never applies. */
+/* Several merges make the same token; one has a half that is not a token, and never applies. */
 static void merges_with_one_result_are_told_apart(void **state)
 {
     static const unsigned char zzzz[] = "zzzz";
@@ -870,7 +870,7 @@ static void every_failed_allocation_is_reported(void **state)
     tokenizer_free(NULL);
 }
 
-/* ---- back as text ------------------------------------------------------------------------- */
+/* ---- ids back to text --------------------------------------------------------------------- */
 
 static qasr_status add_line(void *arg, const char *text, size_t len, qasr_error *err)
 {

@@ -1,6 +1,6 @@
-/* The engine end to end on the demo model, through the public API: a GGUF decoder, full precision against
- * q8_0, threads, memory, limits, callbacks, segments, the other checkpoint layout, foreign GGUF files, damaged weights.
- */
+/* The engine end to end on the demo model, through the public API: a GGUF decoder, full precision against q8_0,
+ * threads, memory, limits, callbacks, segments, the other checkpoint layout, other programs' GGUF files, damaged
+ * weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,7 +85,7 @@ static int remove_dir(void **state)
     return rmdir(dir); /* nothing else was left behind */
 }
 
-/* Replaces a file of the directory by the demo's with one text changed. */
+/* Replaces a file of the directory by the demo's, with one text changed. */
 static void change_text(const char *name, const char *from, const char *to)
 {
     buf text;
@@ -231,7 +231,7 @@ static void threads_do_not_change_the_result(void **state)
 
 /* ---- memory ---- */
 
-/* A number of /proc/self/status, in KiB; -1 where there is none. */
+/* A number from /proc/self/status in KiB; -1 on systems without it. */
 static long status_kib(const char *key)
 {
     char line[256];
@@ -268,7 +268,7 @@ static void options_of_memory_do_not_change_the_result(void **state)
     }
 }
 
-/* Copies of the weights in the place of links. */
+/* Replaces the links to the weights by copies. */
 static void copy_weights(void)
 {
     for (size_t i = 5; i < 7; i++) {
@@ -286,7 +286,7 @@ static void copy_weights(void)
 
 static void weights_that_were_read_need_no_files(void **state)
 {
-    enum { WEIGHTS_KIB = 18000 }; /* 20353, less what the allocators of sanitizers keep */
+    enum { WEIGHTS_KIB = 18000 }; /* 20353, minus memory that sanitizers' allocators keep */
     run r = { 0 };
     qasr_error err;
     qasr_model_options mo = QASR_MODEL_OPTIONS_INIT;
@@ -296,7 +296,7 @@ static void weights_that_were_read_need_no_files(void **state)
     must(qasr_model_open(&r.model, dir, &mo, &err), &err);
     if (before >= 0)
         assert_true(status_kib("RssAnon") >= before + WEIGHTS_KIB);
-    for (size_t i = 5; i < 7; i++) /* to touch a mapping would be a signal from now on */
+    for (size_t i = 5; i < 7; i++) /* from now on, touching a mapping would raise a signal */
         assert_int_equal(truncate(in_dir(model_files[i]), 0), 0);
     must(qasr_session_open(&r.session, r.model, NULL, &err), &err);
     assert_string_equal(transcribe(&r, english, NULL), english_text);
@@ -304,12 +304,12 @@ static void weights_that_were_read_need_no_files(void **state)
     long with = status_kib("RssAnon");
     qasr_model_close(r.model);
     if (before >= 0)
-        assert_true(status_kib("RssAnon") <= with - WEIGHTS_KIB); /* given back at once */
+        assert_true(status_kib("RssAnon") <= with - WEIGHTS_KIB); /* freed immediately */
     qasr_audio_free(r.pcm);
     qasr_result_free(r.result);
 }
 
-/* Sanitizers replace mlock by nothing. */
+/* Sanitizers replace mlock by a no-op. */
 static bool locks_are_real(void)
 {
     size_t page = file_page_bytes();
@@ -335,7 +335,7 @@ static void keep_warnings(void *user, qasr_log_level level, const char *message)
         snprintf(log_text + n, sizeof log_text - n, "%s|", message);
 }
 
-/* Takes away, or gives back, the right to lock memory beyond the limit. Root has it. */
+/* Drops or restores the capability to lock memory beyond the limit, which root has. */
 static void set_lock_right(bool on)
 {
 #ifdef __linux__
@@ -447,7 +447,7 @@ static void the_token_limit_is_reported(void **state)
 
 static void long_output_loops_are_stopped(void **state)
 {
-    run r; /* 61 s at once is more than the demo model ever heard: it repeats itself */
+    run r; /* 61 s in one segment, longer than any training clip, make the demo model repeat itself */
     open_run(&r, MODEL_DIR, NULL, 2);
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.max_segment_s = 1200;
@@ -551,7 +551,7 @@ static void full_attention_is_an_option(void **state)
     opt.encoder_attention = QASR_ENCODER_WINDOWS;
     transcribe(&r, russian, &opt);
     read_logits(windows, 1024);
-    assert_memory_equal(full, windows, sizeof full); /* under 8 s there is one window */
+    assert_memory_equal(full, windows, sizeof full); /* audio under 8 s has only one window */
     transcribe(&r, english, &opt);
     read_logits(windows, 1024);
     opt.encoder_attention = QASR_ENCODER_FULL;
@@ -623,13 +623,13 @@ static void a_stored_head_is_used_when_not_tied(void **state)
     open_run(&r, dir, NULL, 2);
     assert_string_equal(transcribe(&r, russian, NULL), russian_text);
     close_run(&r);
-    quantize("q8_0", "model.gguf"); /* has no head: it comes from the safetensors */
+    quantize("q8_0", "model.gguf"); /* has no head, which comes from the safetensors */
     open_run(&r, dir, NULL, 2);
     assert_string_equal(transcribe(&r, russian, NULL), russian_text);
     close_run(&r);
 }
 
-/* GGUF version 2 without metadata, quantized projections, all else F16: what other converters write. */
+/* A file as other converters write it: GGUF version 2 without metadata, quantized projections, everything else F16. */
 static void a_gguf_without_metadata_loads(void **state)
 {
     qasr_error err;
@@ -677,7 +677,7 @@ static void a_gguf_without_metadata_loads(void **state)
     close_run(&r);
 }
 
-/* ---- what cannot work ---- */
+/* ---- errors ---- */
 
 static void wrong_models_are_refused(void **state)
 {
@@ -713,7 +713,6 @@ static void wrong_models_are_refused(void **state)
     assert_null(m);
 }
 
-/* Fills the first values of a tensor with NaN and transcribes. */
 /* The shard that holds a tensor. */
 static const char *find_shard(const char *tensor)
 {
@@ -845,7 +844,7 @@ static void every_failing_allocation_is_an_error(void **state)
     assert_true(failed_allocations("transcription", whole_run) > 50);
 }
 
-/* One session all along: what a failed call leaves half done must not reach the text of a later one. */
+/* The same session throughout: leftovers of a failed call must not reach the text of a later one. */
 static void a_session_survives_failing_allocations(void **state)
 {
     run r;

@@ -1,5 +1,5 @@
-/* Quantization with importance, and its tools: put is the nearest value, quantize_weighted is never worse than
- * quantize, refit never worse than what was there, and all of them bear any finite input. */
+/* Importance-weighted quantization: put stores the nearest value, quantize_weighted is never worse than quantize,
+ * refit never worse than before, and all of them accept any finite input. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,7 +92,7 @@ static double error_of(const quant_info *q, const void *block, const float *x, c
 
 /* ---- put ---- */
 
-/* Any bytes, but scales that are finite. */
+/* Random bytes, but finite scales. */
 static void random_block(uint8_t *block, const quant_info *q, int how)
 {
     float x[QK_K];
@@ -151,8 +151,8 @@ static void put_agrees_with_dequantize(void **state)
     }
 }
 
-/* The values an element can have are those of all blocks that differ from this one in the element's bits alone: its
- * bits are found by looking which ones change the element and no other. */
+/* An element's possible values are those of all blocks that differ only in the element's bits, which are the bits
+ * that change this element and no other. */
 static unsigned code_bits(size_t bits[8], const quant_info *q, const uint8_t *block, unsigned element)
 {
     float y[QK_K], z[QK_K];
@@ -171,7 +171,7 @@ static unsigned code_bits(size_t bits[8], const quant_info *q, const uint8_t *bl
     return n;
 }
 
-/* Returns how many bits the element has; none where the scale is 0. */
+/* Returns the number of bits of the element; 0 if the scale is 0. */
 static unsigned check_nearest(const quant_info *q, uint8_t *block)
 {
     const unsigned element = random_u32() % q->block;
@@ -227,7 +227,7 @@ static void put_of_floats_rounds(void **state)
 /* ---- quantize_weighted and refit ---- */
 
 typedef struct tally {
-    double plain, weighted; /* sums of errors as shares of the block's energy */
+    double plain, weighted; /* sums of errors relative to the block's energy */
     int n;
 } tally;
 
@@ -285,7 +285,7 @@ static void weighted_is_never_worse(void **state)
     }
 }
 
-/* Refit does something: scales that are wrong come right. */
+/* Refit corrects wrong scales. */
 static void refit_finds_scales(void **state)
 {
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
@@ -352,7 +352,7 @@ static void extremes_stay_finite(void **state)
     }
 }
 
-/* Rows are their blocks, at any address. */
+/* Rows are sequences of blocks at any address. */
 static void rows_are_blocks(void **state)
 {
     enum { N = 2 * QK_K };
@@ -376,8 +376,8 @@ static void rows_are_blocks(void **state)
     }
 }
 
-/* What the search is for: with every weight as important as the others q4_0 must lose clearly less than its plain
- * quantizer, which leaves one end of its range to a single weight. Measured: a factor of 0.884. */
+/* The purpose of the search: with uniform importance, q4_0 must have a clearly smaller error than its plain
+ * quantizer, which spends one end of its range on a single weight. Measured: a factor of 0.884. */
 static void uniform_importance_helps_q4_0(void **state)
 {
     enum { N = 64 * QK_K };

@@ -1,5 +1,4 @@
-/* The tokenizers that tests use: that of the published vocabulary, that of the demo model, and edited copies of the
- * latter. */
+/* Tokenizers for tests: the published vocabulary, the demo model's, and edited copies of the demo model's. */
 #ifndef TESTS_TOKENIZER_FIXTURE_H
 #define TESTS_TOKENIZER_FIXTURE_H
 
@@ -55,7 +54,7 @@ static inline void write_file(const char *dir, int which, const char *text, size
     fclose(f);
 }
 
-/* A file of a tokenizer, to be freed. */
+/* The text of a tokenizer file. Free it. */
 static inline buf read_text(const char *dir, int which)
 {
     qasr_error err;
@@ -68,7 +67,7 @@ static inline buf read_text(const char *dir, int which)
     return text;
 }
 
-/* The demo model's file with the first occurrence of from replaced, or all of it when from is NULL. */
+/* Writes the demo model's file with the first occurrence of from replaced by to; from NULL: writes only to. */
 static inline void write_edited(const char *dir, int which, const char *from, const char *to)
 {
     qasr_error err;
@@ -85,7 +84,7 @@ static inline void write_edited(const char *dir, int which, const char *from, co
     buf_free(&edited);
 }
 
-/* A new directory with the demo model's files. */
+/* Makes a directory with the demo model's files. */
 static inline void make_dir(char dir[64])
 {
     snprintf(dir, 64, "/tmp/qasr-tokenizer-XXXXXX");

@@ -1,5 +1,5 @@
-/* What the tests of both containers need: a scratch folder, files from bytes, and checks that hold for
- * whatever a hostile file made of a weights object. */
+/* Shared by the tests of both containers: a scratch folder, files from bytes, and checks that hold for any weights
+ * object, even from a hostile file. */
 #ifndef TESTS_WEIGHTS_FIXTURE_H
 #define TESTS_WEIGHTS_FIXTURE_H
 
@@ -34,7 +34,7 @@ static inline int scratch_make(void **state)
     return mkdtemp(scratch) ? 0 : -1;
 }
 
-/* The number of entries; with remove they are deleted. */
+/* The number of entries; remove: also deletes them. */
 static inline size_t scratch_list(bool remove_all)
 {
     size_t n = 0;
@@ -57,7 +57,7 @@ static inline int scratch_remove(void **state)
     return rmdir(scratch);
 }
 
-/* Path in the scratch folder; valid until the fourth call from now. */
+/* Path in the scratch folder; valid for the next three calls. */
 static inline const char *scratch_path(const char *name)
 {
     static char paths[4][256];
@@ -82,7 +82,7 @@ static inline void assert_message(const qasr_error *err, const char *part)
         fail_msg("message is \"%s\", expected it to say \"%s\"", err->message, part);
 }
 
-/* Opens a file that must be refused, with this status and this text in the message. */
+/* Opens a file that must be refused with this status and this text in the message. */
 static inline void assert_refused(const char *path, qasr_status status, const char *part)
 {
     weights *w = NULL;
@@ -104,7 +104,7 @@ static inline weights *assert_opens(const char *path)
     return w;
 }
 
-/* Sizes fit together, all data and arrays lie in the mappings, every name is found. */
+/* Sizes are consistent, all data and arrays are inside the mappings, every name is found. */
 static inline void assert_sound(const weights *w)
 {
     for (size_t i = 0; i < weights_count(w); i++) {
@@ -132,7 +132,7 @@ static inline void assert_sound(const weights *w)
     }
 }
 
-/* Either opens to something sound or fails with a message. */
+/* The file either opens to consistent weights or fails with a message. */
 static inline bool try_bytes(const char *name, const void *data, size_t n)
 {
     write_bytes(name, data, n);
