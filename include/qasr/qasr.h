@@ -107,11 +107,18 @@ typedef struct qasr_audio_options {
     const char *ffmpeg; /* a program that is run, without a shell, to decode what libsndfile does not know (m4a, mp4,
                            webm): "ffmpeg", as found on PATH, or another path of it; the file is its standard input, and
                            it is told to open no addresses on the network. NULL: no program is ever run */
+    const char *track;  /* of a file with several tracks of sound: its number, from "1" on, or the code of its language
+                           ("en", "eng"). NULL: the default track, else the first */
 } qasr_audio_options;
 #define QASR_AUDIO_OPTIONS_INIT                                                                                        \
     {                                                                                                                  \
-        sizeof(qasr_audio_options), 0, 0, 0, 0, 0                                                                      \
+        sizeof(qasr_audio_options), 0, 0, 0, 0, 0, 0                                                                   \
     }
+
+/* Extensions that recordings have ("wav"), whether they need ffmpeg or not; NULL after the last. What a file is is
+ * found out from its content, never from its name: these are for programs that look for recordings in a folder, or must
+ * not write over one. */
+QASR_API const char *qasr_audio_extension(size_t index);
 
 /* Error INVALID if the options make no sense, whatever the file. */
 QASR_API qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err);
@@ -409,6 +416,10 @@ QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
 /* Non-zero: the file that the clip was read from ends early or is damaged, and the result is of what could be decoded;
  * a warning in the log says what is wrong. Always 0 for samples. */
 QASR_API int qasr_result_audio_damaged(const qasr_result *result);
+/* What is damaged or missing, place by place in their order: a line of text, or NULL if index is out of range, and from
+ * where to where in seconds of the file, with silence there or nothing. *to_s is *from_s if the length is unknown, as
+ * where a file was cut off. */
+QASR_API const char *qasr_result_damage(const qasr_result *result, size_t index, double *from_s, double *to_s);
 
 /* Wall time of each phase. The first three work on one segment at a time. A decoding pass works on several segments at
  * once, also on those of other clips (qasr_transcribe_many): its time is divided equally among the segments, so that

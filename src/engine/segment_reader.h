@@ -16,7 +16,8 @@ typedef struct segment_reader {
     split_segment segment; /* n_samples 0: there is none, the sound is over */
     size_t n_passed;       /* samples before it */
     uint64_t n_total;
-    bool damaged; /* the file ended early; known when all of it was read */
+    audio_damage *damages; /* [n_damages] of the file; known when all of it was read. Whoever takes them sets NULL */
+    size_t n_damages;
 } segment_reader;
 
 /* path NULL: pcm [n_samples]; else a file, whose path and options (complete) must live

@@ -1,0 +1,84 @@
+/* See tracks.h. */
+#include "audio/tracks.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+
+/* Codes of ISO 639 for one language: of two letters, of three, and the older ones of three where they differ. */
+static const char *const codes[][3] = {
+    { "ar", "ara", "ara" }, { "cs", "ces", "cze" }, { "da", "dan", "dan" }, { "de", "deu", "ger" },
+    { "el", "ell", "gre" }, { "en", "eng", "eng" }, { "es", "spa", "spa" }, { "fa", "fas", "per" },
+    { "fi", "fin", "fin" }, { "fr", "fra", "fre" }, { "he", "heb", "heb" }, { "hi", "hin", "hin" },
+    { "hu", "hun", "hun" }, { "id", "ind", "ind" }, { "it", "ita", "ita" }, { "ja", "jpn", "jpn" },
+    { "ko", "kor", "kor" }, { "mk", "mkd", "mac" }, { "ms", "msa", "may" }, { "nl", "nld", "dut" },
+    { "no", "nor", "nor" }, { "pl", "pol", "pol" }, { "pt", "por", "por" }, { "ro", "ron", "rum" },
+    { "ru", "rus", "rus" }, { "sv", "swe", "swe" }, { "th", "tha", "tha" }, { "tl", "tgl", "fil" },
+    { "tr", "tur", "tur" }, { "uk", "ukr", "ukr" }, { "vi", "vie", "vie" }, { "yue", "yue", "yue" },
+    { "zh", "zho", "chi" },
+};
+
+static size_t count_digits(const char *s) { return strspn(s, "0123456789"); }
+
+qasr_status tracks_check(const char *track, qasr_error *err)
+{
+    const size_t n = track ? strlen(track) : 1, n_digits = track ? count_digits(track) : 0;
+    const bool is_number = n_digits > 0 && n_digits == n && n < 4 && atoi(track) > 0;
+    const bool is_code = n_digits == 0 && n >= 2 && n <= 7;
+    if (!track || is_number || is_code)
+        return QASR_OK;
+    return error_set(err, QASR_E_INVALID,
+                     "track '%s': expected a number from 1 on, or the code of a language such as en or eng", track);
+}
+
+size_t tracks_number(const char *track) { return track && count_digits(track) > 0 ? (size_t)atoi(track) - 1 : 0; }
+
+static bool is_same_language(const char *a, const char *b)
+{
+    if (strcasecmp(a, b) == 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        bool has_a = false, has_b = false;
+        for (size_t k = 0; k < ARRAY_LEN(codes[i]); k++) {
+            has_a = has_a || strcasecmp(a, codes[i][k]) == 0;
+            has_b = has_b || strcasecmp(b, codes[i][k]) == 0;
+        }
+        if (has_a && has_b)
+            return true;
+    }
+    return false;
+}
+
+/* "1 (fre), 2 (eng)" */
+static void list_tracks(char *to, size_t size, const ffmpeg_tracks *t)
+{
+    *to = 0;
+    for (size_t i = 0, n; i < t->n && (n = strlen(to)) < size; i++) {
+        const char *language = t->tracks[i].language;
+        snprintf(to + n, size - n, *language ? "%s%zu (%s)" : "%s%zu", i ? ", " : "", i + 1, language);
+    }
+}
+
+qasr_status tracks_choose(size_t *chosen, const ffmpeg_tracks *t, const char *track, const char *name, qasr_error *err)
+{
+    char list[160];
+    const bool by_number = track && count_digits(track) > 0;
+    size_t i = by_number ? tracks_number(track) : 0;
+    list_tracks(list, sizeof list, t);
+    if (track && !by_number && t->n > 1) /* a single track is taken whatever it is said to be */
+        while (i < t->n && !is_same_language(track, t->tracks[i].language))
+            i++;
+    if (t->n > 0 && i >= t->n)
+        return error_set(err, QASR_E_FORMAT, "'%s' has no track '%s', it has: %s", name, track, list);
+    for (size_t k = 0; !track && k < t->n; k++)
+        if (t->tracks[k].is_default) {
+            i = k;
+            break;
+        }
+    if (t->n > 1)
+        log_info("'%s' has %zu tracks with sound: %s; taking track %zu", name, t->n, list, i + 1);
+    *chosen = i;
+    return QASR_OK;
+}
