@@ -7,15 +7,21 @@
 #include "audio/reader.h"
 #include "base/mem.h"
 
-enum { MAX_GAP_S = 3600 /* numbers that jump farther are not believed */ };
+enum {
+    MAX_GAP_S = 3600,          /* numbers that jump farther are not believed */
+    MAX_READY_FLOATS = 1 << 27 /* of blocks that libFLAC gives at once */
+};
+
+static const char lost_frames[] = "FLAC frames are damaged or missing";
 
 typedef struct flac {
     FLAC__StreamDecoder *decoder;
-    float *frames; /* [n_ready, channels] of the last block, from at on */
+    float *frames; /* [n_ready, channels] of the last blocks, from at on */
     size_t max_floats, n_ready, at;
     uint64_t n_silent; /* frames of silence to be given before them */
     uint64_t first;    /* number of the stream's first frame */
     uint64_t n_given;  /* frames so far, with silence and what is ready */
+    uint64_t lost_at;  /* n_given when something was found to be lost */
     bool has_first, lost, no_memory;
     FLAC__uint64 end; /* bytes up to the last good block */
 } flac;
@@ -32,19 +38,51 @@ static FLAC__StreamDecoderTellStatus tell(const FLAC__StreamDecoder *d, FLAC__ui
     return FLAC__STREAM_DECODER_TELL_STATUS_OK;
 }
 
-/* Where a block belongs; what should have been before it is silence. */
-static void place_block(reader *r, flac *f, const FLAC__FrameHeader *h)
+static void note_lost(flac *f)
+{
+    if (!f->lost)
+        f->lost_at = f->n_given;
+    f->lost = true;
+}
+
+/* Where a block belongs; what should have been before it is silence. libFLAC 1.4 gives silent blocks itself for those
+ * that it misses. */
+static void place_block(reader *r, flac *f, const FLAC__FrameHeader *h, bool is_silent)
 {
     const uint64_t number = h->number.sample_number, expected = f->first + f->n_given;
-    if (!f->has_first || number < expected || number - expected > (uint64_t)MAX_GAP_S * h->sample_rate)
+    if ((!f->has_first && !f->lost) || number < expected || number - expected > (uint64_t)MAX_GAP_S * h->sample_rate)
         f->first = number - f->n_given;
-    else
+    else if (number > expected && f->n_ready == f->at) {
+        note_lost(f);
         f->n_silent = number - expected;
-    if (f->has_first && (f->lost || f->n_silent))
-        reader_add_gap(r, f->n_given, f->n_given + f->n_silent, "FLAC frames are damaged or missing");
+        f->n_given += f->n_silent;
+    }
+    if (f->lost && !is_silent)
+        reader_add_gap(r, f->lost_at, f->n_given, lost_frames);
+    f->lost = f->lost && is_silent;
     f->has_first = true;
-    f->lost = false;
-    f->n_given += f->n_silent + h->blocksize;
+    f->n_given += h->blocksize;
+}
+
+/* Room for n more floats behind those that are ready. */
+static bool make_room(flac *f, size_t channels, size_t n)
+{
+    const size_t used = (f->n_ready - f->at) * channels;
+    float *more = f->frames;
+    if (used + n > f->max_floats) {
+        const size_t size = used + n > 2 * f->max_floats ? used + n : 2 * f->max_floats;
+        if (used + n > MAX_READY_FLOATS || MEM_ALLOC(&more, size, NULL) != QASR_OK)
+            return false;
+        f->max_floats = size;
+    }
+    if (used > 0)
+        memmove(more, f->frames + f->at * channels, used * sizeof *more);
+    if (more != f->frames)
+        mem_free(f->frames);
+    f->frames = more;
+    f->n_ready -= f->at;
+    f->at = 0;
+    return true;
 }
 
 static FLAC__StreamDecoderWriteStatus take_block(const FLAC__StreamDecoder *d, const FLAC__Frame *frame,
@@ -54,30 +92,27 @@ static FLAC__StreamDecoderWriteStatus take_block(const FLAC__StreamDecoder *d, c
     flac *f = r->state;
     const FLAC__FrameHeader *h = &frame->header;
     const size_t n = h->blocksize, channels = h->channels;
+    const float scale = 1.0F / (float)((uint32_t)1 << (h->bits_per_sample - 1));
+    bool is_silent = true;
     if (r->rate == 0) {
         r->rate = (int)h->sample_rate;
         r->channels = (int)channels;
     }
     if ((int)channels != r->channels) {
-        f->lost = true;
+        note_lost(f);
         return FLAC__STREAM_DECODER_WRITE_STATUS_CONTINUE;
     }
-    if (n * channels > f->max_floats) {
-        mem_free(f->frames);
-        f->frames = NULL;
-        f->max_floats = 0;
-        f->no_memory = MEM_ALLOC(&f->frames, n * channels, NULL) != QASR_OK;
-        if (f->no_memory)
-            return FLAC__STREAM_DECODER_WRITE_STATUS_ABORT;
-        f->max_floats = n * channels;
-    }
-    place_block(r, f, h);
-    const float scale = 1.0F / (float)((uint32_t)1 << (h->bits_per_sample - 1));
+    f->no_memory = !make_room(f, channels, n * channels);
+    if (f->no_memory)
+        return FLAC__STREAM_DECODER_WRITE_STATUS_ABORT;
+    float *to = f->frames + f->n_ready * channels;
     for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < n; i++)
-            f->frames[i * channels + c] = (float)x[c][i] * scale;
-    f->n_ready = n;
-    f->at = 0;
+        for (size_t i = 0; i < n; i++) {
+            to[i * channels + c] = (float)x[c][i] * scale;
+            is_silent = is_silent && x[c][i] == 0;
+        }
+    place_block(r, f, h, is_silent);
+    f->n_ready += n;
     if (!FLAC__stream_decoder_get_decode_position(d, &f->end))
         f->end = r->link->n_bytes;
     return FLAC__STREAM_DECODER_WRITE_STATUS_CONTINUE;
@@ -85,7 +120,7 @@ static FLAC__StreamDecoderWriteStatus take_block(const FLAC__StreamDecoder *d, c
 
 static void note_error(const FLAC__StreamDecoder *d, FLAC__StreamDecoderErrorStatus error, void *user)
 {
-    ((flac *)((reader *)user)->state)->lost = true;
+    note_lost(((reader *)user)->state);
 }
 
 static bool is_over(const flac *f)
@@ -165,6 +200,8 @@ static bool has_leftovers(reader *r, const flac *f)
 
 static void end_stream(reader *r, flac *f)
 {
+    if (f->lost && f->n_given > f->lost_at)
+        reader_add_gap(r, f->lost_at, f->n_given, lost_frames);
     const bool is_short = r->n_frames >= 0 && f->n_given < (uint64_t)r->n_frames; /* which is found out anyway */
     if (f->has_first && !is_short && has_leftovers(r, f))
         reader_add_gap(r, f->n_given, f->n_given, "the last FLAC frame is damaged or cut off");

@@ -10,8 +10,9 @@ enum {
     LAST_SEGMENT = 255,
     FLAG_FIRST = 2,
     FLAG_LAST = 4,
-    MAX_FIRST_PAGE = 512, /* of a FLAC stream, which is corrected */
+    MAX_FIRST_PAGE = 512, /* of a stream, which may be changed */
     FLAC_OFFSET = 9,      /* of "fLaC" in its first packet */
+    OPUS_PRE_SKIP = 10,
     OPUS_RATE = 48000
 };
 
@@ -34,6 +35,7 @@ typedef struct walk {
     bool in_first_pages;
     bool has_group, has_skipped; /* skipped: one without sound of a kind that is known */
     stream_kind kind;            /* of the group's stream; NONE: none was found */
+    page first;                  /* of the stream */
     uint64_t serial, next_number;
     size_t n_header_packets;        /* still to come */
     size_t first_header, n_headers; /* ranges of the headers, in links.ranges */
@@ -110,6 +112,15 @@ static stream_kind kind_of(const unsigned char *packet, size_t n)
                                                              : STREAM_NONE;
 }
 
+/* A page whose packets were changed, as the head of the last link. */
+static qasr_status add_changed_page(const walk *k, unsigned char *p, size_t n, qasr_error *err)
+{
+    const uint32_t crc = checksum(k->crc_table, p, n);
+    for (size_t i = 0; i < 4; i++)
+        p[22 + i] = (unsigned char)(crc >> 8 * i);
+    return links_add_head(k->links, p, n, err);
+}
+
 static qasr_status add_flac_head(const walk *k, const page *g, qasr_error *err)
 {
     unsigned char copy[MAX_FIRST_PAGE];
@@ -117,10 +128,17 @@ static qasr_status add_flac_head(const walk *k, const page *g, qasr_error *err)
     const size_t at = g->n_head + FLAC_OFFSET;
     const int64_t total = flac_forget_length(copy + at, g->n_bytes - at);
     last_link(k)->n_frames = total > 0 ? total : -1;
-    const uint32_t crc = checksum(k->crc_table, copy, g->n_bytes);
-    for (size_t i = 0; i < 4; i++)
-        copy[22 + i] = (unsigned char)(crc >> 8 * i);
-    return links_add_head(k->links, copy, g->n_bytes, err);
+    return add_changed_page(k, copy, g->n_bytes, err);
+}
+
+/* The first page of an Opus stream that is resumed in the middle, where there is nothing to skip. */
+static qasr_status add_opus_head(const walk *k, qasr_error *err)
+{
+    unsigned char copy[MAX_FIRST_PAGE];
+    const page *g = &k->first;
+    memcpy(copy, window_get(k->w, g->at, g->n_bytes), g->n_bytes);
+    copy[g->n_head + OPUS_PRE_SKIP] = copy[g->n_head + OPUS_PRE_SKIP + 1] = 0;
+    return add_changed_page(k, copy, g->n_bytes, err);
 }
 
 /* The first page of a stream that is taken. */
@@ -129,10 +147,11 @@ static qasr_status begin_stream(walk *k, const page *g, stream_kind kind, qasr_e
     audio_link *new;
     const unsigned char *packet = window_get(k->w, g->at, g->n_bytes) + g->n_head;
     k->kind = kind;
+    k->first = *g;
     k->serial = g->serial;
     k->next_number = g->number + 1;
     k->n_header_packets = kind == STREAM_VORBIS ? 2 : kind == STREAM_OPUS ? 1 : 0;
-    k->pre_skip = kind == STREAM_OPUS ? (int64_t)read_little_endian(packet + 10, 2) : 0;
+    k->pre_skip = kind == STREAM_OPUS ? (int64_t)read_little_endian(packet + OPUS_PRE_SKIP, 2) : 0;
     k->rate = kind == STREAM_OPUS ? OPUS_RATE : kind == STREAM_VORBIS ? (int)read_little_endian(packet + 12, 4) : 0;
     TRY(links_add(&new, k->links, kind == STREAM_FLAC ? LINK_OGG_FLAC : LINK_SNDFILE, err));
     if (k->has_skipped)
@@ -140,7 +159,7 @@ static qasr_status begin_stream(walk *k, const page *g, stream_kind kind, qasr_e
     k->has_skipped = false;
     new->cut = "it has no last page"; /* until that is seen */
     k->first_header = k->links->n_ranges;
-    if (kind == STREAM_FLAC && g->n_bytes <= MAX_FIRST_PAGE)
+    if (kind == STREAM_FLAC)
         return add_flac_head(k, g, err);
     return links_add_range(k->links, g->at, g->at + g->n_bytes, err);
 }
@@ -154,7 +173,7 @@ static qasr_status take_first_page(walk *k, const page *g, qasr_error *err)
         k->has_group = k->in_first_pages = true;
         k->kind = STREAM_NONE;
     }
-    if (kind == STREAM_NONE)
+    if (kind == STREAM_NONE || g->n_bytes > MAX_FIRST_PAGE)
         return QASR_OK;
     if (k->kind == STREAM_NONE)
         return begin_stream(k, g, kind, err);
@@ -172,10 +191,16 @@ static qasr_status resume_stream(walk *k, qasr_error *err)
     new->lost = "Ogg pages are damaged or missing";
     new->lost_s = -1;
     new->continues = true;
+    const uint64_t n_changed = k->kind == STREAM_OPUS ? k->first.n_bytes : 0;
+    if (n_changed)
+        TRY(add_opus_head(k, err));
     for (size_t i = 0; i < k->n_headers; i++) {
         const byte_range r = k->links->ranges[k->first_header + i];
-        TRY(links_add_range(k->links, r.begin, r.end, err));
+        const uint64_t begin = r.begin + (i == 0 ? n_changed : 0);
+        if (begin < r.end)
+            TRY(links_add_range(k->links, begin, r.end, err));
     }
+    links_close_range(k->links);
     return QASR_OK;
 }
 

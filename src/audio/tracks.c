@@ -20,14 +20,22 @@ static const char *const codes[][3] = {
     { "zh", "zho", "chi" },
 };
 
+/* The language of a code such as "en", "eng" or "pt-BR". */
+static size_t count_letters(const char *s)
+{
+    size_t n = 0;
+    while ((s[n] >= 'a' && s[n] <= 'z') || (s[n] >= 'A' && s[n] <= 'Z'))
+        n++;
+    return n >= 2 && n <= 3 && (!s[n] || s[n] == '-' || s[n] == '_') ? n : 0;
+}
+
 static size_t count_digits(const char *s) { return strspn(s, "0123456789"); }
 
 qasr_status tracks_check(const char *track, qasr_error *err)
 {
     const size_t n = track ? strlen(track) : 1, n_digits = track ? count_digits(track) : 0;
     const bool is_number = n_digits > 0 && n_digits == n && n < 4 && atoi(track) > 0;
-    const bool is_code = n_digits == 0 && n >= 2 && n <= 7;
-    if (!track || is_number || is_code)
+    if (!track || is_number || count_letters(track) > 0)
         return QASR_OK;
     return error_set(err, QASR_E_INVALID,
                      "track '%s': expected a number from 1 on, or the code of a language such as en or eng", track);
@@ -35,15 +43,22 @@ qasr_status tracks_check(const char *track, qasr_error *err)
 
 size_t tracks_number(const char *track) { return track && count_digits(track) > 0 ? (size_t)atoi(track) - 1 : 0; }
 
+static bool has_code(const char *code, const char *language)
+{
+    const size_t n = count_letters(language);
+    return n > 0 && n == strlen(code) && strncasecmp(code, language, n) == 0;
+}
+
 static bool is_same_language(const char *a, const char *b)
 {
-    if (strcasecmp(a, b) == 0)
+    const size_t n = count_letters(a);
+    if (n > 0 && n == count_letters(b) && strncasecmp(a, b, n) == 0)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
         bool has_a = false, has_b = false;
         for (size_t k = 0; k < ARRAY_LEN(codes[i]); k++) {
-            has_a = has_a || strcasecmp(a, codes[i][k]) == 0;
-            has_b = has_b || strcasecmp(b, codes[i][k]) == 0;
+            has_a = has_a || has_code(codes[i][k], a);
+            has_b = has_b || has_code(codes[i][k], b);
         }
         if (has_a && has_b)
             return true;
