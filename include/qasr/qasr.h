@@ -91,8 +91,9 @@ QASR_API const char *qasr_cpu_level_name(size_t index);
 
 /* ---- audio ------------------------------------------------------------------------------- */
 
-/* Reads a file ("-": standard input) of any format, rate and channel count that libsndfile knows and
- * gives mono float samples at 16 kHz, |x| <= 1. Errors: IO, FORMAT, NOMEM. Free with qasr_audio_free. */
+/* Reads a file ("-": standard input) of any rate and channel count, recognised by its content (docs/transcribe.md lists
+ * the formats), and gives mono float samples at 16 kHz, |x| <= 1. Errors: IO, FORMAT, NOMEM. Free with
+ * qasr_audio_free. */
 QASR_API qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
 QASR_API void qasr_audio_free(float *pcm);
 
@@ -104,7 +105,7 @@ typedef struct qasr_audio_options {
     const char
         *raw; /* the file has samples and no header: "FORMAT:RATE:CHANNELS" as in "s16le:16000:1", FORMAT one of s8, u8,
                  s16le, s16be, s24le, s24be, s32le, s32be, f32le, f32be, f64le, f64be, ulaw, alaw; NULL: a sound file */
-    const char *ffmpeg; /* a program that is run, without a shell, to decode what libsndfile does not know (m4a, mp4,
+    const char *ffmpeg; /* a program that is run, without a shell, to decode what the library does not know (m4a, mp4,
                            webm): "ffmpeg", as found on PATH, or another path of it; the file is its standard input, and
                            it is told to open no addresses on the network. NULL: no program is ever run */
     const char *track;  /* of a file with several tracks of sound: its number, from "1" on, or the code of its language

@@ -57,6 +57,8 @@ static void place_block(reader *r, flac *f, const FLAC__FrameHeader *h, bool is_
         f->n_silent = number - expected;
         f->n_given += f->n_silent;
     }
+    if (is_silent && r->link->has_holes)
+        note_lost(f);
     if (f->lost && !is_silent)
         reader_add_gap(r, f->lost_at, f->n_given, lost_frames);
     f->lost = f->lost && is_silent;

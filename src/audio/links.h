@@ -43,6 +43,7 @@ typedef struct audio_link {
     int64_t clock_end;            /* time stamp at its end, in 1 / clock_rate s; below 0: none */
     int clock_rate;
     bool continues;  /* its time stamps are those of the link before it */
+    bool has_holes;  /* LINK_OGG_FLAC: some of its bytes are missing in between */
     const char *cut; /* why something is missing at its end; NULL: nothing is */
     double cut_s;    /* how long that is; 0: unknown */
 } audio_link;

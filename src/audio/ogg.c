@@ -212,7 +212,10 @@ static qasr_status take_page(walk *k, const page *g, qasr_error *err)
     if (k->kind == STREAM_NONE || g->serial != k->serial)
         return QASR_OK;
     const bool in_headers = k->n_header_packets > 0;
-    if (g->number != k->next_number && !in_headers && k->kind != STREAM_FLAC) /* FLAC numbers its frames itself */
+    const bool is_hole = g->number != k->next_number && !in_headers;
+    if (is_hole && k->kind == STREAM_FLAC) /* which numbers its frames itself */
+        last_link(k)->has_holes = true;
+    else if (is_hole)
         TRY(resume_stream(k, err));
     k->next_number = (g->number + 1) & UINT32_MAX;
     TRY(links_add_range(k->links, g->at, g->at + g->n_bytes, err));
