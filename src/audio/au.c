@@ -1,4 +1,4 @@
-/* AU files: a header of 24 bytes or more, then samples to the end, of which the header tells the number of bytes. */
+/* AU files: a header of at least 24 bytes, which says how many bytes of samples follow, then the samples. */
 #include <string.h>
 
 #include "audio/links.h"
@@ -53,7 +53,6 @@ qasr_status au_find(links *l, window *w, uint64_t *at, qasr_error *err)
         new->rate = (int)(number(head + 16, 4) & INT32_MAX);
         new->channels = (int)channels;
         new->n_frames = (int64_t)n;
-        new->frames_are_counted = true;
         if (size > end - begin && size < 0x7F000000) {
             new->cut = "its header announces more";
             new->cut_s = (double)((size - (end - begin)) / block) / (new->rate ? new->rate : 1);

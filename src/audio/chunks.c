@@ -1,5 +1,5 @@
 /* Files of chunks with samples in them: WAV (also RIFX, RF64, BW64), Wave64, AIFF, AIFF-C, CAF. The lengths that their
- * headers tell are taken for hints: recorders that crash leave 0, files above 4 GiB wrap, programs that write into a
+ * headers state are hints: recorders that crash leave 0, files above 4 GiB wrap, programs that write into a
  * pipe put in the largest number, and files are cut off and joined. Samples end where their chunk says only if
  * something follows there that looks like the rest of a file. */
 #include <inttypes.h>
@@ -45,14 +45,14 @@ static const family families[] = {
 
 typedef struct piece {
     uint64_t begin, end; /* of the samples */
-    uint64_t n_missing;  /* bytes that the header tells beyond the end */
+    uint64_t n_missing;  /* bytes that the header announces beyond the end */
 } piece;
 
 typedef struct walk {
     window *w;
     const family *family;
     uint64_t begin, at;
-    uint64_t sound_size; /* of RF64, whose chunk of samples does not tell; 0: none */
+    uint64_t sound_size; /* of RF64, from the chunk ds64; 0: none */
     bool has_format;
     unsigned tag; /* of formats with samples: TAG_PCM */
     sample_format format;
@@ -69,7 +69,7 @@ static uint64_t number(const walk *k, const unsigned char *p, size_t n)
 
 /* ---- formats ------------------------------------------------------------------------------- */
 
-/* Integers (signed but for those of one byte, if so) or floats of so many bytes. */
+/* Integers or floats of n_bytes; integers are signed, but for bytes if byte_is_unsigned. */
 static sample_format choose_format(bool is_float, bool big_endian, size_t n_bytes, bool byte_is_unsigned)
 {
     static const sample_format integers[4][2] = { { SAMPLE_S8, SAMPLE_S8 },
@@ -239,7 +239,7 @@ static bool is_trailer(const chunk *c)
     return false;
 }
 
-/* What stands at `at` is the rest of the file, or another file. */
+/* The rest of the file begins at `at`, or another file. */
 static bool rest_begins_at(const walk *k, uint64_t at)
 {
     chunk c;
@@ -263,7 +263,7 @@ static uint64_t find_next_file(const walk *k, uint64_t at)
     return k->w->end;
 }
 
-static bool is_shorter_than_told(const walk *k, const chunk *c, uint64_t size, uint64_t left)
+static bool is_shorter_than_stated(const walk *k, const chunk *c, uint64_t size, uint64_t left)
 {
     return size > left && size < (uint64_t)1 << 62 && (k->sound_size || !is_placeholder(k->family, c->size));
 }
@@ -279,16 +279,16 @@ static piece find_samples(const walk *k, const chunk *c)
     size = size > offset ? size - offset : 0;
     piece found = { .begin = offset < end - c->body ? c->body + offset : end, .end = end };
     const uint64_t left = end - found.begin;
-    if (is_shorter_than_told(k, c, size, left)) {
+    if (is_shorter_than_stated(k, c, size, left)) {
         found.n_missing = size - left;
         return found;
     }
     if (size <= left) {
-        const chunk told = { .body = found.begin, .size = size };
+        const chunk stated = { .body = found.begin, .size = size };
         found.end = found.begin + size;
-        if (rest_begins_at(k, end_of_chunk(k, &told)) || rest_begins_at(k, found.end))
+        if (rest_begins_at(k, end_of_chunk(k, &stated)) || rest_begins_at(k, found.end))
             return found;
-        log_info("the header of '%s' tells %" PRIu64 " bytes of samples, but more follow; reading them all",
+        log_info("the header of '%s' states %" PRIu64 " bytes of samples, but more follow; reading all of them",
                  k->w->in->name, size);
     }
     found.end = find_next_file(k, size <= left ? found.end : found.begin);
@@ -336,7 +336,6 @@ static qasr_status add_samples(links *l, const walk *k, const piece *p, qasr_err
     new->rate = k->rate;
     new->channels = k->channels;
     new->n_frames = (int64_t)n;
-    new->frames_are_counted = true;
     if (p->n_missing) {
         new->cut = "its header announces more";
         new->cut_s = (double)(p->n_missing / k->block) / (k->rate > 0 ? k->rate : 1);

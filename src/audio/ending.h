@@ -6,8 +6,8 @@
 
 #include "audio/input.h"
 
-/* w covers a whole file. False for containers that do not tell: others than RIFF (AVI, WAV), AIFF, Wave64, RF64, CAF,
- * MP4, Matroska, ASF, transport streams and Ogg. */
+/* w covers a whole file. Always false for containers without such information: others than RIFF (AVI, WAV), AIFF,
+ * Wave64, RF64, CAF, MP4, Matroska, ASF, transport streams and Ogg. */
 bool ending_is_missing(window *w);
 /* Another file was joined to it: to MP4 or Matroska, which are decoded as far as the first goes. */
 bool ending_is_followed(window *w);

@@ -1,5 +1,5 @@
-/* Endings of names, for programs that look for recordings in folders or must not write over one. What a file is is
- * found out from its bytes: here is no promise that it can be decoded. */
+/* Extensions for programs that look for recordings in folders, or must not overwrite one. The content of a file decides
+ * how it is decoded, and whether it can be. */
 #include "audio/audio.h"
 
 static const char *const extensions[] = {

@@ -190,21 +190,34 @@ typedef struct message {
     const char *text;
 } message;
 
-static bool next_message(FILE *from, message *m)
+/* The next line that is not empty, from *at on, which moves behind it; lines that are too long are passed over. The
+ * program may still be writing, and shares the position of the descriptor: so that is left alone. */
+static bool next_line(char *line, size_t size, int fd, off_t *at)
 {
-    do {
-        if (!fgets(m->line, sizeof m->line, from))
-            return false;
-        for (int c = strchr(m->line, '\n') ? '\n' : 0; c != '\n' && c != EOF;) /* the rest of a long line */
-            c = getc(from);
-        m->line[strcspn(m->line, "\r\n")] = 0;
-    } while (!*m->line);
+    ssize_t n;
+    for (bool is_rest = false; (n = pread(fd, line, size - 1, *at)) > 0;) {
+        line[n] = 0;
+        const size_t length = strcspn(line, "\r\n");
+        const bool has_end = line[length] != 0;
+        line[length] = 0;
+        *at += (off_t)(length + has_end);
+        if (has_end && length > 0 && !is_rest)
+            return true;
+        is_rest = !has_end;
+    }
+    return false;
+}
+
+static bool next_message(const ffmpeg *f, off_t *at, message *m)
+{
+    if (!f->messages || !next_line(m->line, sizeof m->line, fileno(f->messages), at))
+        return false;
     *m->context = *m->level = 0;
     m->text = m->line;
     for (const char *end; *m->text == '[' && (end = strstr(m->text, "] ")); m->text = end + 2) {
-        const char *at = strstr(m->text, " @ ");
-        if (at && at < end)
-            snprintf(m->context, sizeof m->context, "%.*s", (int)(at - m->text - 1), m->text + 1);
+        const char *owner = strstr(m->text, " @ ");
+        if (owner && owner < end)
+            snprintf(m->context, sizeof m->context, "%.*s", (int)(owner - m->text - 1), m->text + 1);
         else
             snprintf(m->level, sizeof m->level, "%.*s", (int)(end - m->text - 1), m->text + 1);
     }
@@ -231,10 +244,9 @@ static void read_stream(const char *text, ffmpeg_tracks *t)
 void ffmpeg_list_tracks(const ffmpeg *f, ffmpeg_tracks *t)
 {
     message m;
+    off_t at = 0;
     *t = (ffmpeg_tracks){ 0 };
-    if (!f->messages || fseek(f->messages, 0, SEEK_SET) != 0)
-        return;
-    while (next_message(f->messages, &m) && strncmp(m.text, "Output #", 8) != 0 &&
+    while (next_message(f, &at, &m) && strncmp(m.text, "Output #", 8) != 0 &&
            strncmp(m.text, "Stream mapping", 14) != 0) {
         const char *stream = strstr(m.text, "Stream #0:");
         if (stream)
@@ -254,18 +266,17 @@ static bool is_error(const message *m, const ffmpeg_tracks *t)
     return is && !strstr(m->text, "Last message repeated");
 }
 
-/* The last error, without who it says speaks: "file:/dev/stdin: ". That there is no sound comes with advice about
+/* The last error, without the prefix "file:/dev/stdin: ". That there is no sound comes with advice about
  * options that the user has not given. */
 static void last_error(const ffmpeg *f, char *text, size_t size)
 {
     static const char input[] = "file:/dev/stdin: ", no_stream[] = "matches no streams";
     ffmpeg_tracks t;
     message m;
+    off_t at = 0;
     *text = 0;
     ffmpeg_list_tracks(f, &t);
-    if (!f->messages || fseek(f->messages, 0, SEEK_SET) != 0)
-        return;
-    while (next_message(f->messages, &m)) {
+    while (next_message(f, &at, &m)) {
         if (!is_error(&m, &t))
             continue;
         const bool no_sound = strstr(m.text, no_stream) != NULL;

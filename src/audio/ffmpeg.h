@@ -10,7 +10,7 @@
 
 enum { FFMPEG_MAX_TRACKS = 64, FFMPEG_MAX_CODECS = 8 };
 
-/* What it says of its input. */
+/* The tracks of its input, from its messages. */
 typedef struct ffmpeg_tracks {
     size_t n; /* tracks with sound; 0: it did not say */
     struct {
@@ -32,7 +32,7 @@ typedef struct ffmpeg {
  * than local files. in is a descriptor that is open on the file. False if there is no such program; errno says why. *f
  * is to be ended if it was started. */
 bool ffmpeg_start(ffmpeg *f, const char *program, int in, size_t track);
-/* Waits for the first bytes of its output, which tell rate and channels. False: there are none. */
+/* Waits for the first bytes of its output, which hold rate and channels. False: there are none. */
 bool ffmpeg_read_header(ffmpeg *f);
 /* Up to n frames [n, channels] from 0 s of the file on, silence where it has none; 0 at the end. */
 size_t ffmpeg_read(ffmpeg *f, float *frames, size_t n);

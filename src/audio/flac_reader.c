@@ -1,5 +1,5 @@
-/* FLAC streams, native or in Ogg, by libFLAC, up to their last byte, whatever number of frames their header tells. What
- * is lost in the middle becomes silence of the same length, as FLAC numbers its frames. */
+/* FLAC streams, native or in Ogg, by libFLAC, up to their last byte, whatever number of frames their header states.
+ * What is lost in the middle becomes silence of the same length, as FLAC numbers its frames. */
 #include <FLAC/stream_decoder.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What the first pass over a sound learns of its levels, to keep two things from blanking it: a few samples far beyond
+/* Levels of a sound, measured in the first pass over it, to keep two things from blanking it: a few samples far beyond
  * all others, by which the reference would divide the whole, and channels in opposite phase, whose mean is silence.
  * Nothing changes a sound whose samples are all within 4, and whose channels do not cancel. */
 #ifndef QASR_AUDIO_LEVELS_H
@@ -22,7 +22,7 @@ typedef struct levels {
     uint64_t counts[LEVELS_EXPONENTS];
     float largest[LEVELS_EXPONENTS];
     uint64_t first[LEVELS_EXPONENTS]; /* the first such frame */
-    /* Of the block that is being added: sums of squares of each channel, and of the sum of all. */
+    /* The current block: sums of squares of each channel, and of the sum of all. */
     size_t n_block;
     double channel_energy[AUDIO_MAX_CHANNELS], sum_energy;
     cancelled *ranges; /* [n_ranges] in order */

@@ -58,7 +58,6 @@ qasr_status links_add(audio_link **out, links *l, link_codec codec, qasr_error *
     **out = (audio_link){ .codec = codec,
                           .n_keep = UINT64_MAX,
                           .n_frames = -1,
-                          .n_announced = -1,
                           .clock_end = -1,
                           .head = l->heads.len,
                           .first_range = l->n_ranges };

@@ -1,4 +1,4 @@
-/* What there is to decode in an input: links, which follow each other in time. A link is a stream of one codec, rate
+/* The sound in an input as links, which follow each other in time. A link is a stream of one codec, rate
  * and number of channels; its bytes are ranges of the input, behind a head that may have been corrected. Joined files,
  * chained streams and what is behind damage are links of their own. */
 #ifndef QASR_AUDIO_LINKS_H
@@ -36,8 +36,6 @@ typedef struct audio_link {
     uint64_t n_bytes;             /* head and ranges */
     uint64_t n_skip, n_keep;      /* frames to leave out at the beginning, then to keep at the most */
     int64_t n_frames;             /* to come, as far as was counted or a header says; below 0: unknown */
-    bool frames_are_counted;      /* n_frames is a fact, not a claim */
-    int64_t n_announced;          /* frames that a header tells, if it is wrong; below 0: it is not, or tells nothing */
     const char *lost;             /* why something is missing before the link; NULL: nothing is */
     double lost_s;                /* how long that was; below 0: see clock_end */
     int64_t clock_end;            /* time stamp at its end, in 1 / clock_rate s; below 0: none */
@@ -87,8 +85,8 @@ qasr_status flac_find(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status ogg_find(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status mpeg_find(links *l, window *w, uint64_t *at, qasr_error *err); /* MPEG audio: MP3, MP2 */
 
-/* Writes into the first bytes of a FLAC stream, p [n] from "fLaC" on, that its length is unknown. The frames it told, 0
- * for none; below 0: it begins with no STREAMINFO. */
+/* Marks the length of a FLAC stream as unknown in its first bytes, p [n] from "fLaC" on. Returns the frames that were
+ * stated there, 0 for none; below 0: it does not begin with STREAMINFO. */
 int64_t flac_forget_length(unsigned char *p, size_t n);
 /* MPEG audio in [begin, end), wherever that lies. *found: there was some. */
 qasr_status mpeg_find_in(links *l, window *w, uint64_t begin, uint64_t end, bool *found, qasr_error *err);

@@ -1,6 +1,6 @@
 /* MPEG audio (MP3, MP2): a stream of frames with headers of four bytes and nothing around them. All frames are walked
  * through: a header is believed if others of its kind follow where it says. So the number of frames is known whatever a
- * Xing header tells, damage is found with its place, and joined files are links of their own. What an encoder had put
+ * Xing header states, damage is found with its place, and joined files are links of their own. What an encoder had put
  * in front and behind (the LAME tag has these numbers) is cut off. */
 #include <string.h>
 
@@ -53,7 +53,7 @@ static bool are_alike(const frame *a, const frame *b)
     return a->rate == b->rate && a->layer == b->layer && a->low == b->low;
 }
 
-/* What may stand behind a frame, besides another one. */
+/* A frame may end at `at`, though no other one follows. */
 static bool is_boundary(window *w, uint64_t at, uint64_t end)
 {
     return at == end || (at < end && (tag_bytes(w, at) > 0 || links_begin_at(w, at)));
@@ -85,7 +85,7 @@ static bool stream_at(window *w, uint64_t at, uint64_t end, int n_more, frame *f
 
 /* Xing, Info or VBRI: a frame that holds no sound. */
 typedef struct info_frame {
-    int64_t n_frames; /* below 0: it does not tell */
+    int64_t n_frames; /* below 0: not stated */
     bool has_delay;
     uint64_t delay, padding; /* samples in front and behind that the encoder added */
 } info_frame;
@@ -140,11 +140,11 @@ typedef struct walk {
 
 static audio_link *last_link(const walk *k) { return &k->links->items[k->links->n - 1]; }
 
-/* An info frame tells how many frames are lost: no more than those become silence. */
-static void limit_lost(walk *k, uint64_t n_told)
+/* An info frame shows how many frames are lost: no more than those become silence. */
+static void limit_lost(walk *k, uint64_t n_stated)
 {
     double sum_s = 0;
-    const double lost_s = n_told > k->n_all ? (double)(n_told - k->n_all) * k->like.n_samples / k->like.rate : 0;
+    const double lost_s = n_stated > k->n_all ? (double)(n_stated - k->n_all) * k->like.n_samples / k->like.rate : 0;
     for (size_t i = k->first_link; i < k->links->n; i++)
         sum_s += k->links->items[i].lost_s;
     for (size_t i = k->first_link; i < k->links->n && sum_s > lost_s; i++)
@@ -157,8 +157,8 @@ static void close_link(walk *k, bool is_last)
     if (!k->has_link)
         return;
     audio_link *l = last_link(k);
-    const int64_t n_all = (int64_t)k->n_all, told = k->has_info && k->info.n_frames > 0 ? k->info.n_frames : n_all;
-    const bool fits = told == n_all || told == n_all + 1 || told + 1 == n_all; /* some count the info frame */
+    const int64_t n_all = (int64_t)k->n_all, stated = k->has_info && k->info.n_frames > 0 ? k->info.n_frames : n_all;
+    const bool fits = stated == n_all || stated == n_all + 1 || stated + 1 == n_all; /* some count the info frame */
     uint64_t n = k->n_frames * (uint64_t)k->like.n_samples;
     n -= l->n_skip < n ? l->n_skip : n;
     if (is_last && k->has_info && k->info.has_delay && fits && k->info.padding > DECODER_DELAY) {
@@ -167,10 +167,9 @@ static void close_link(walk *k, bool is_last)
     }
     l->n_keep = n;
     l->n_frames = (int64_t)n;
-    l->frames_are_counted = true;
-    if (is_last && !fits && told > n_all && !l->cut && !l->lost) {
+    if (is_last && !fits && stated > n_all && !l->cut && !l->lost) {
         l->cut = "its header announces more frames";
-        l->cut_s = (double)(told - n_all) * k->like.n_samples / k->like.rate;
+        l->cut_s = (double)(stated - n_all) * k->like.n_samples / k->like.rate;
     }
     if (is_last && k->has_info && k->info.n_frames > 0)
         limit_lost(k, (uint64_t)k->info.n_frames);
@@ -231,7 +230,7 @@ static uint64_t find_stream(walk *k, uint64_t at)
     }
 }
 
-/* n bytes are no frames: about how long they lasted. */
+/* n bytes of damage: estimates how long they lasted. */
 static void note_lost(walk *k, uint64_t n)
 {
     const double frame_bytes = k->n_frames > 0 ? (double)k->n_bytes / (double)k->n_frames : (double)k->like.n_bytes;
@@ -240,7 +239,7 @@ static void note_lost(walk *k, uint64_t n)
     k->lost_s = lost_s < MAX_LOST_S ? lost_s : MAX_LOST_S;
 }
 
-/* Passes what is no frame, at k->at. */
+/* Passes over damage at k->at. */
 static void pass_damage(walk *k)
 {
     const uint64_t begin = k->at;
@@ -252,7 +251,7 @@ static void pass_damage(walk *k)
     } else if (k->has_link && k->end - begin >= HEADER_BYTES &&
                window_count_zeros(k->w, begin, k->end) < k->end - begin) {
         const bool partial = frame_at(k->w, begin, k->end, &k->like, &f);
-        last_link(k)->cut = partial ? "its last frame is cut off" : "what follows are no MPEG frames";
+        last_link(k)->cut = partial ? "its last frame is cut off" : "the rest of it is not MPEG audio";
         last_link(k)->cut_s = partial ? (double)f.n_samples / f.rate : 0;
     }
 }
@@ -270,7 +269,7 @@ static bool is_good_frame(const walk *k, frame *f)
            stream_at(k->w, behind, k->end, CONFIRM, &next);
 }
 
-/* From the first frame, which is at k->at, to the end or another file. n_before: bytes that are no frames in front. */
+/* From the first frame, which is at k->at, to the end or another file. n_before: bytes in front of it. */
 static qasr_status walk_frames(walk *k, uint64_t n_before, qasr_error *err)
 {
     frame f;

@@ -181,7 +181,7 @@ static qasr_status take_first_page(walk *k, const page *g, qasr_error *err)
     return QASR_OK;
 }
 
-/* Behind missing pages: a link of its own with the headers of the stream, and the time stamps that it goes on with. */
+/* Behind missing pages: another link, with the headers of the stream in front and the same clock. */
 static qasr_status resume_stream(walk *k, qasr_error *err)
 {
     audio_link *new;

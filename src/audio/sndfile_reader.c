@@ -119,7 +119,7 @@ static qasr_status open_sndfile(reader *r, qasr_error *err)
         info.samplerate = r->link->rate;
         info.channels = r->link->channels;
     }
-    errno = 0; /* no room is no matter of formats */
+    errno = 0; /* tells lack of memory from an unknown format */
     r->state = sf_open_virtual(&io, SFM_READ, &info, r);
     if (!r->state && errno == ENOMEM)
         return error_set_errno(err, "cannot decode '%s'", r->in->name);

@@ -156,7 +156,7 @@ static qasr_status open_link(source *s, qasr_error *err)
     return QASR_OK;
 }
 
-/* What is wrong with the file's end by its own container; NULL: nothing. */
+/* A fault of the file's end that its own container shows; NULL: none. */
 static const char *find_wrong_end(source *s)
 {
     window *w;
@@ -170,7 +170,7 @@ static const char *find_wrong_end(source *s)
     return what;
 }
 
-/* What was wrong with the link that is over. */
+/* Notes the damage of the link that is over. */
 static qasr_status end_link(source *s, qasr_error *err)
 {
     const reader *r = &s->reader;
@@ -317,7 +317,7 @@ static qasr_status open_program(source *s, qasr_error *err)
                      *text ? text : no_sound);
 }
 
-/* What our decoders do not know goes to the program, if there is one. */
+/* Hands the input to the program, if there is one. */
 static qasr_status decode_elsewhere(source *s, qasr_error *err)
 {
     if (!s->program)
@@ -366,7 +366,7 @@ static qasr_status add_raw(source *s, const char *raw, qasr_error *err)
     return links_add_range(&s->links, 0, n * block, err);
 }
 
-/* What is recognised, or all of it for libsndfile to look at. */
+/* Links of what is recognised, else one of all bytes for libsndfile to look at. */
 static qasr_status find_links(source *s, qasr_error *err)
 {
     audio_link *l;

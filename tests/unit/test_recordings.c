@@ -179,7 +179,7 @@ static void mpeg_frames_are_counted_not_believed(void **state)
 
 /* ---- damage ------------------------------------------------------------------------------------------ */
 
-static void decoding_goes_on_behind_damage(void **state)
+static void decoding_continues_behind_damage(void **state)
 {
     static const char *const names[] = { "mp3-600-bad-bytes.mp3", "mp3-4000-zeros.mp3" };
     sound want = clean(0);
@@ -446,7 +446,7 @@ int main(void)
         cmocka_unit_test(lossless_files_are_read_whole),
         cmocka_unit_test(chained_and_joined_streams_are_read_whole),
         cmocka_unit_test(mpeg_frames_are_counted_not_believed),
-        cmocka_unit_test(decoding_goes_on_behind_damage),
+        cmocka_unit_test(decoding_continues_behind_damage),
         cmocka_unit_test(what_is_lost_keeps_its_time),
         cmocka_unit_test(tags_alone_are_no_sound),
         cmocka_unit_test(a_giant_sample_does_not_blank_the_rest),
