@@ -17,7 +17,8 @@ typedef struct segment_reader {
     log_mel logs;          /* of audio that begins with the segment, as far as the cut needed them */
     size_t n_passed;       /* samples before it */
     uint64_t n_total;
-    bool damaged; /* the file ended early; known when all of it was read */
+    audio_damage *damages; /* [n_damages] of the file; known when all of it was read. Whoever takes them sets NULL */
+    size_t n_damages;
 } segment_reader;
 
 /* path NULL: pcm [n_samples]; else a file, whose path and options (complete) must live

@@ -1,4 +1,4 @@
-# Sourced before every case. QASR is the program, DEMO the demo model, LAYOUTS the folder with the demo model in the layouts of
+# Sourced before every case. QASR is the program, DEMO the demo model, CASES the folder of the cases, LAYOUTS the folder with the demo model in the layouts of
 # other programs, DATA the test data, PYTHON a Python 3, TOOL tool.py, CONVERT convert_audio, HUB_SERVER the server for qasr pull.
 # Pulled models go to cache/.
 
