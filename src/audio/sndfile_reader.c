@@ -125,8 +125,6 @@ static qasr_status open_sndfile(reader *r, qasr_error *err)
         return error_set_errno(err, "cannot decode '%s'", r->in->name);
     if (!r->state)
         sndfile_text(r->text, sizeof r->text, NULL);
-    else if ((info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) /* what mpeg.c knows is not given to libsndfile */
-        snprintf(r->text, sizeof r->text, "Format not recognised");
     if (*r->text)
         return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s", r->in->name, r->text);
     r->rate = info.samplerate;

@@ -366,6 +366,14 @@ static qasr_status add_raw(source *s, const char *raw, qasr_error *err)
     return links_add_range(&s->links, 0, n * block, err);
 }
 
+/* libsndfile would take the bytes for MPEG audio and have libmpg123 print messages, though mpeg.c has found none. */
+static bool looks_like_mpeg(source *s)
+{
+    unsigned char p[3] = { 0 };
+    input_read(&s->in, 0, p, sizeof p);
+    return memcmp(p, "ID3", 3) == 0 || (p[0] == 0xFF && (p[1] & 0xE0) == 0xE0);
+}
+
 /* Links of what is recognised, else one of all bytes for libsndfile to look at. */
 static qasr_status find_links(source *s, qasr_error *err)
 {
@@ -376,6 +384,10 @@ static qasr_status find_links(source *s, qasr_error *err)
         return error_set(err, QASR_E_FORMAT, "cannot decode '%s': there is no sound in it", s->in.name);
     if (s->links.n > 0)
         return QASR_OK;
+    if (looks_like_mpeg(s)) {
+        snprintf(s->reason, sizeof s->reason, "Format not recognised");
+        return QASR_OK;
+    }
     TRY(links_add(&l, &s->links, LINK_SNDFILE, err));
     return links_add_range(&s->links, 0, s->in.size, err);
 }
