@@ -12,6 +12,8 @@ pkg-config     pkg-config        pkg-config  pkgconf-pkg-config   pkgconf     pk
 meson          meson             meson       meson                meson       meson                meson
 ninja          ninja-build       ninja       ninja-build          ninja       ninja                samurai
 sndfile        libsndfile1-dev   libsndfile  libsndfile-devel     libsndfile  libsndfile-devel     libsndfile-dev
+flac           libflac-dev       flac        flac-devel           flac        flac-devel           flac-dev
+libmpg123      libmpg123-dev     mpg123      mpg123-devel         mpg123      mpg123-devel         mpg123-dev
 soxr           libsoxr-dev       libsoxr     soxr-devel           libsoxr     soxr-devel           soxr-dev
 jansson        libjansson-dev    jansson     jansson-devel        jansson     libjansson-devel     jansson-dev
 libutf8proc    libutf8proc-dev   utf8proc    utf8proc-devel       libutf8proc utf8proc-devel       utf8proc-dev
@@ -26,7 +28,7 @@ aarch64-cc     gcc-aarch64-linux-gnu,libc6-dev-arm64-cross - - - - -
 debootstrap    debootstrap       -           -                    -           -                    -
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
-BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
+BUILD_NEEDS='cc pkg-config meson ninja sndfile flac libmpg123 soxr jansson libutf8proc libpcre2-8'
 BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; optional
 TEST_NEEDS='cmocka python-venv certificates'
 FUZZ_NEEDS="$BUILD_NEEDS cmocka fuzzer"

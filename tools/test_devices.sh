@@ -7,7 +7,7 @@ set -uo pipefail
 . "$(dirname "$0")/chroot.sh"
 
 system=${1:-${TMPDIR:-/var/tmp}/qasr-trixie-ggml}
-BUILD_PACKAGES='gcc libc6-dev pkg-config meson ninja-build libsndfile1-dev libsoxr-dev libjansson-dev libutf8proc-dev libpcre2-dev libcmocka-dev python3 mesa-vulkan-drivers'
+BUILD_PACKAGES='gcc libc6-dev pkg-config meson ninja-build libsndfile1-dev libflac-dev libmpg123-dev libsoxr-dev libjansson-dev libutf8proc-dev libpcre2-dev libcmocka-dev python3 mesa-vulkan-drivers'
 GGML_PACKAGES='libggml-dev libggml0-backend-vulkan'
 
 skip()

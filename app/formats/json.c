@@ -48,8 +48,7 @@ static void add_result(json_t *o, const format_item *it)
         json_object_set_new(o, "detected_language", json_text(it->detected));
     json_object_set_new(o, "duration", json_number(t->audio_s, 4));
     json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(r))));
-    if (qasr_result_audio_damaged(r))
-        json_object_set_new(o, "audio_damaged", json_true());
+    segment_json_add_damage(o, r);
     json_object_set_new(o, "model", json_text(it->model_path));
     json_t *decoder = json_object();
     json_object_set_new(decoder, "file", json_text(qasr_model_decoder_path(it->model)));

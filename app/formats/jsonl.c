@@ -43,8 +43,7 @@ static bool item(FILE *f, const format_item *it)
             json_object_set_new(o, "detected_language", json_text(it->detected));
         json_object_set_new(o, "duration", json_number(qasr_result_timings(it->result)->audio_s, 4));
         json_object_set_new(o, "stop_reason", json_text(qasr_stop_reason_name(qasr_result_stop_reason(it->result))));
-        if (qasr_result_audio_damaged(it->result))
-            json_object_set_new(o, "audio_damaged", json_true());
+        segment_json_add_damage(o, it->result);
     } else {
         json_object_set_new(o, "error", json_text(it->error));
     }

@@ -60,3 +60,21 @@ void segment_json_add(json_t *o, const qasr_segment *p)
     if (p->has_token_scores)
         add_scores(o, p);
 }
+
+void segment_json_add_damage(json_t *o, const qasr_result *result)
+{
+    if (!qasr_result_audio_damaged(result))
+        return;
+    json_t *list = json_array();
+    const char *what;
+    double from_s, to_s;
+    for (size_t i = 0; (what = qasr_result_damage(result, i, &from_s, &to_s)); i++) {
+        json_t *place = json_object();
+        json_object_set_new(place, "start", json_number(from_s, 3));
+        json_object_set_new(place, "end", json_number(to_s, 3));
+        json_object_set_new(place, "what", json_text(what));
+        json_array_append_new(list, place);
+    }
+    json_object_set_new(o, "audio_damaged", json_true());
+    json_object_set_new(o, "damage", list);
+}

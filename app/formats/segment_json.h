@@ -1,4 +1,4 @@
-/* A segment of a transcript as JSON, with the same keys in all JSON formats. */
+/* Parts of a transcript as JSON, with the same keys in all JSON formats. */
 #ifndef QASR_APP_FORMATS_SEGMENT_JSON_H
 #define QASR_APP_FORMATS_SEGMENT_JSON_H
 
@@ -11,6 +11,8 @@ struct json_t; /* jansson.h: for the .c files */
 
 /* Adds a segment's fields to an object, including confidence if the segment has scores. */
 void segment_json_add(struct json_t *o, const qasr_segment *p);
+/* Adds "audio_damaged" and the list "damage" if the audio was damaged. */
+void segment_json_add_damage(struct json_t *o, const qasr_result *result);
 struct json_t *segment_json_tokens(const int32_t *ids, size_t n);
 
 #endif

@@ -43,12 +43,15 @@ static const opt opts[] = {
     { "channel", 0, "N|mix|split",
       "which channel to transcribe: one, the mean of all (default), or each one separately", OPT_STRING,
       offsetof(args, channel) },
+    { "track", 0, "N|LANG",
+      "which audio track of a file with several: its number, or the code of its language (default: the default track)",
+      OPT_STRING, offsetof(args, audio.track) },
     { "raw", 0, "FORMAT:RATE:CHANNELS",
       "the files are headerless samples, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le or be, ulaw, "
       "alaw",
       OPT_STRING, offsetof(args, audio.raw) },
     { "ffmpeg", 0, "PROGRAM",
-      "program for formats that libsndfile cannot decode, such as m4a, mp4 and webm (default: ffmpeg, if it is on "
+      "program for formats that qasr itself cannot decode, such as m4a, mp4 and webm (default: ffmpeg, if it is on "
       "PATH); 'none': no program",
       OPT_STRING, offsetof(args, audio.ffmpeg) },
     { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,

@@ -14,12 +14,6 @@
 #include "app/lines.h"
 #include "app/message.h"
 
-/* Extensions of files taken from folders: first those that libsndfile reads, then those that need ffmpeg. */
-static const char *const extensions[] = {
-    "wav",  "wave", "flac", "ogg", "oga", "opus", "mp3", "aif",  "aiff", "aifc", "au",  "snd", "caf", "w64",
-    "rf64", "m4a",  "m4b",  "aac", "mp4", "m4v",  "mov", "webm", "mkv",  "mka",  "wma", "amr", "3gp",
-};
-
 static bool no_memory(void) { return message_fail("out of memory"); }
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -97,8 +91,9 @@ typedef struct search {
 bool inputs_is_audio_name(const char *path)
 {
     const char *name = base_name(path), *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && dot > name && i < sizeof extensions / sizeof *extensions; i++)
-        if (strcasecmp(dot + 1, extensions[i]) == 0)
+    const char *extension;
+    for (size_t i = 0; dot && dot > name && (extension = qasr_audio_extension(i)); i++)
+        if (strcasecmp(dot + 1, extension) == 0)
             return true;
     return false;
 }

@@ -112,8 +112,9 @@ QASR_API const char *qasr_version(void);
 
 /* ---- audio ------------------------------------------------------------------------------- */
 
-/* Reads an audio file ("-": standard input) of any format, rate and number of channels that libsndfile supports, and
- * converts it to mono float samples at 16 kHz, |x| <= 1. Errors: IO, FORMAT, NOMEM. Free with qasr_audio_free. */
+/* Reads an audio file ("-": standard input) of any rate and number of channels, recognized by its content
+ * (docs/transcribe.md lists the formats), and converts it to mono float samples at 16 kHz, |x| <= 1. Errors: IO,
+ * FORMAT, NOMEM. Free with qasr_audio_free. */
 QASR_API qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qasr_error *err);
 QASR_API void qasr_audio_free(float *pcm);
 
@@ -125,11 +126,17 @@ typedef struct qasr_audio_options {
     const char *raw;    /* headerless samples: "FORMAT:RATE:CHANNELS", such as "s16le:16000:1". FORMAT is s8, u8, s16le,
                            s16be, s24le, s24be, s32le, s32be, f32le, f32be, f64le, f64be, ulaw or alaw. NULL: the file
                            has a header */
-    const char *ffmpeg; /* program that decodes what libsndfile cannot (m4a, mp4, webm): "ffmpeg", looked up in PATH, or
-                           a path. It runs without a shell, reads the file from standard input, and is told not to
+    const char *ffmpeg; /* program that decodes what the library cannot (m4a, mp4, webm): "ffmpeg", looked up in PATH,
+                           or a path. It runs without a shell, reads the file from standard input, and is told not to
                            access the network. NULL: never run a program */
+    const char *track;  /* of a file with several audio tracks: its number, from "1", or the code of its language ("en",
+                           "eng"). NULL: the default track, else the first */
 } qasr_audio_options;
 #define QASR_AUDIO_OPTIONS_INIT QASR_INIT(qasr_audio_options)
+
+/* File name extensions of recordings, such as "wav", with or without ffmpeg; NULL after the last. The content alone
+ * decides what a file is; these are for programs that search folders, or must not overwrite recordings. */
+QASR_API const char *qasr_audio_extension(size_t index);
 
 /* Checks options without a file. Error: INVALID. */
 QASR_API qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err);
@@ -331,6 +338,10 @@ QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
 /* Non-zero: the file ended early or was damaged, and the result covers what could be decoded; the log has a warning.
  * Always 0 for samples. */
 QASR_API int qasr_result_audio_damaged(const qasr_result *result);
+/* Damaged or missing parts of the file, in order: one line of text, NULL if index is out of range, and the range in
+ * seconds of the file, which is silent or left out. *to_s is *from_s if the length is unknown, as where a file was cut
+ * off. */
+QASR_API const char *qasr_result_damage(const qasr_result *result, size_t index, double *from_s, double *to_s);
 
 /* Wall time of each phase. A decoding pass serves several segments, even of different clips; its time is divided
  * equally among them, so decode_s of all clips adds up to the time that passed. */

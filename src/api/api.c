@@ -37,6 +37,8 @@ qasr_status qasr_audio_load(float **pcm, size_t *n_samples, const char *path, qa
     return audio_load(pcm, n_samples, path, &(qasr_audio_options)QASR_AUDIO_OPTIONS_INIT, err);
 }
 
+const char *qasr_audio_extension(size_t index) { return audio_extension(index); }
+
 qasr_status qasr_audio_check(const qasr_audio_options *opt, qasr_error *err)
 {
     qasr_audio_options own;
@@ -246,7 +248,17 @@ void qasr_result_free(qasr_result *result) { engine_result_free(result); }
 const char *qasr_result_text(const qasr_result *result) { return result->text; }
 const char *qasr_result_language(const qasr_result *result) { return result->language; }
 size_t qasr_result_segment_count(const qasr_result *result) { return result->n_segments; }
-int qasr_result_audio_damaged(const qasr_result *result) { return result->audio_damaged; }
+int qasr_result_audio_damaged(const qasr_result *result) { return result->n_damages > 0; }
+
+const char *qasr_result_damage(const qasr_result *result, size_t index, double *from_s, double *to_s)
+{
+    if (index >= result->n_damages)
+        return NULL;
+    const audio_damage *d = &result->damages[index];
+    *from_s = d->from_s;
+    *to_s = d->to_s;
+    return d->what;
+}
 
 const qasr_timings *qasr_result_timings(const qasr_result *result) { return &result->timings; }
 

@@ -13,6 +13,10 @@
 enum {
     AUDIO_RATE = 16000,
     AUDIO_MIN_SAMPLES = 8000, /* half a second */
+    AUDIO_MIN_RATE = 1000,    /* of files */
+    AUDIO_MAX_RATE = 768000,
+    AUDIO_MAX_CHANNELS = 256,
+    AUDIO_MAX_HOURS = 24,
     MEL_BINS = 128,
     MEL_FFT = 400,
     MEL_SPECTRUM = MEL_FFT / 2 + 1,
@@ -21,6 +25,9 @@ enum {
 
 /* Samples that the features are computed of: shorter segments are zero-padded to AUDIO_MIN_SAMPLES. */
 static inline size_t audio_padded_samples(size_t n) { return n < AUDIO_MIN_SAMPLES ? AUDIO_MIN_SAMPLES : n; }
+/* Endings of the names of files that are worth opening, as in "wav", without the ones that only say what is meant to be
+ * in a file; NULL after the last. */
+const char *audio_extension(size_t index);
 
 const char *audio_sndfile_version(void);
 const char *audio_soxr_version(void);
@@ -36,17 +43,26 @@ qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const q
 /* What the headers say, of the part that opt chooses. info->struct_size is left as it is. */
 qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err);
 
+/* Something that is missing in a file, or damaged: from where to where, in seconds of the file; silence stands there,
+ * or nothing. to_s == from_s: how much it is is not known. */
+enum { AUDIO_DAMAGE_TEXT = 200 };
+typedef struct audio_damage {
+    double from_s, to_s;
+    bool is_end; /* the file ends there, or a file of several that were joined */
+    char what[AUDIO_DAMAGE_TEXT];
+} audio_damage;
+
 /* The same samples bit by bit, in memory that does not grow with the file. Opening decodes all of it once, for the
- * peak, and reports what is wrong with it; path and the strings of opt must live as long as the stream. Errors as
- * audio_load, also of reading: IO when the file has changed since. */
+ * peak, and reports what is wrong with it; path and the strings of opt must live as long as the stream. The file is
+ * read as far as it went when it was opened. Errors as audio_load, also of reading: IO when it became shorter since. */
 typedef struct audio_stream audio_stream;
 qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_audio_options *opt, qasr_error *err);
 /* The next n samples; *n_read is less than n at the end only. */
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err);
 /* Samples of all of it, known once it is open. */
 uint64_t audio_stream_length(const audio_stream *a);
-/* After the last sample: there should have been more, or other ones. */
-bool audio_stream_is_damaged(const audio_stream *a);
+/* What is damaged in the part that is read, in order; NULL after the last. Owned by the stream. */
+const audio_damage *audio_stream_damage(const audio_stream *a, size_t i);
 void audio_stream_close(audio_stream *a); /* NULL is fine */
 
 /* mel.c: the Whisper features with 128 bins, floor(n / 160) frames, no padding to 30 s. */

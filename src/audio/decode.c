@@ -2,118 +2,55 @@
  * (qwen_asr inference/utils.py): float samples, mean over the channels, soxr "HQ" to 16 kHz, division by the peak if
  * that is above 1.
  *
- * The file streams through in chunks of some thousand frames, so memory holds one growing buffer of results, or only
- * what was not yet read of an audio_stream.
+ * The file streams through in chunks of some thousand frames, so memory holds only what was not yet read of a stream.
  *
  * The peak is known at the end of the file only. So a long stream is decoded twice, once for its peak and its damage,
- * then to be read: that takes a hundredth of the time of what is done with the samples. */
+ * then to be read: that takes a hundredth of the time of what is done with the samples. Where channels cancel, or a few
+ * samples would make the rest inaudible (levels.h), it is decoded once more with that corrected. */
 #include "audio/audio.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <soxr.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "audio/levels.h"
+#include "audio/resampler.h"
+#include "audio/sndfile_reader.h"
 #include "audio/source.h"
-#include "base/buf.h"
+#include "audio/tracks.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
 
 enum {
-    MAX_HOURS = 24,
-    CHUNK_FLOATS = 65536,           /* at least SOURCE_MAX_CHANNELS */
-    KEEP_SAMPLES = 120 * AUDIO_RATE /* a stream that is not longer is decoded once and kept */
+    CHUNK_FLOATS = 65536,            /* at least AUDIO_MAX_CHANNELS */
+    KEEP_SAMPLES = 120 * AUDIO_RATE, /* a stream that is not longer is decoded once and kept */
+    MAX_WARNINGS = 8                 /* of damage in one file */
 };
 
-/* ---- resampling -------------------------------------------------------------------------- */
+struct audio_stream {
+    source *source;
+    resampler resampler;    /* holds what was decoded and not dropped */
+    float *chunk, *mono;    /* [CHUNK_FLOATS] each */
+    size_t channel;         /* 0: all */
+    uint64_t first, limit;  /* of the file's frames: the first that is wanted, how many */
+    uint64_t n_file_frames; /* decoded so far */
+    uint64_t n_frames;      /* of them, wanted */
+    bool ended;
+    bool again;               /* not for the first time */
+    uint64_t n_frames_before; /* of the first time */
+    levels levels;            /* of the first time, which are corrected then: */
+    bool is_corrected;
+    float max_level;     /* samples beyond it are clipped */
+    float peak;          /* samples are divided by it if it is above 1 */
+    size_t n_read;       /* samples of the resampler's that were handed out */
+    double from_s, to_s; /* the part of the file */
+};
 
-typedef struct resampler {
-    soxr_t soxr;        /* NULL when the input has the right rate */
-    buf pcm;            /* floats at AUDIO_RATE */
-    float *chunk;       /* [CHUNK_FLOATS] */
-    uint64_t n_dropped; /* samples that were before those of pcm */
-} resampler;
+/* ---- frames -------------------------------------------------------------------------------- */
 
-/* *r is to be closed also after an error. */
-static qasr_status resampler_open(resampler *r, int rate, qasr_error *err)
-{
-    const size_t max_samples = (size_t)MAX_HOURS * 3600 * AUDIO_RATE + CHUNK_FLOATS; /* + what soxr may add */
-    *r = (resampler){ 0 };
-    buf_init(&r->pcm, max_samples * sizeof(float));
-    if (rate == AUDIO_RATE)
-        return QASR_OK;
-    TRY(MEM_ALLOC(&r->chunk, CHUNK_FLOATS, err));
-    const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
-    const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
-    const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
-    soxr_error_t failure = NULL;
-    r->soxr = soxr_create(rate, AUDIO_RATE, 1, &failure, &io, &quality, &runtime);
-    if (!r->soxr)
-        return error_set(err, QASR_E_NOMEM, "cannot set up resampling from %d Hz: %s", rate,
-                         failure ? failure : "no reason given");
-    return QASR_OK;
-}
-
-static void resampler_close(resampler *r)
-{
-    soxr_delete(r->soxr);
-    mem_free(r->chunk);
-    buf_free(&r->pcm);
-}
-
-/* Puts n samples in; x NULL: ends the signal and takes out what is still inside. */
-static qasr_status resampler_put(resampler *r, const float *x, size_t n, qasr_error *err)
-{
-    if (!r->soxr)
-        return x ? buf_add(&r->pcm, x, n * sizeof *x, err) : QASR_OK;
-    size_t n_used = 0, n_out = 0;
-    do {
-        size_t used = 0;
-        soxr_error_t failure =
-            soxr_process(r->soxr, x ? x + n_used : NULL, n - n_used, &used, r->chunk, CHUNK_FLOATS, &n_out);
-        if (failure)
-            return error_set(err, QASR_E_NOMEM, "resampling failed: %s", failure);
-        n_used += used;
-        TRY(buf_add(&r->pcm, r->chunk, n_out * sizeof(float), err));
-    } while (n_used < n || (!x && n_out > 0));
-    return QASR_OK;
-}
-
-/* Samples that n frames at a rate become. */
-static uint64_t resampled_length(uint64_t n_frames, int rate)
-{
-    return (n_frames * AUDIO_RATE + (uint64_t)rate - 1) / (uint64_t)rate;
-}
-
-/* Forgets the first n samples. */
-static void resampler_drop(resampler *r, size_t n)
-{
-    if (n == 0)
-        return;
-    memmove(r->pcm.data, r->pcm.data + n * sizeof(float), r->pcm.len - n * sizeof(float));
-    r->pcm.len -= n * sizeof(float);
-    r->n_dropped += n;
-}
-
-/* Ends the signal and makes its length ceil(n_frames * AUDIO_RATE / rate). */
-static qasr_status resampler_finish(resampler *r, uint64_t n_frames, int rate, qasr_error *err)
-{
-    if (n_frames > 0)
-        TRY(resampler_put(r, NULL, 0, err));
-    const size_t want = (size_t)(resampled_length(n_frames, rate) - r->n_dropped) * sizeof(float);
-    static const float silence[64];
-    while (r->pcm.len < want) {
-        size_t missing = want - r->pcm.len;
-        TRY(buf_add(&r->pcm, silence, missing < sizeof silence ? missing : sizeof silence, err));
-    }
-    r->pcm.len = want;
-    return QASR_OK;
-}
-
-/* ---- the whole path ---------------------------------------------------------------------- */
-
-/* frames: [n, channels] -> mono: [n]; the two may be the same memory. channel 0: the mean of all; from 1: that one. */
+/* frames: [n, channels] -> mono: [n]. channel 0: the mean of all; from 1: that one. */
 static void make_mono(float *mono, const float *frames, size_t n, size_t channels, size_t channel)
 {
     for (size_t i = 0; channel && i < n; i++)
@@ -128,6 +65,19 @@ static void make_mono(float *mono, const float *frames, size_t n, size_t channel
     }
 }
 
+/* The channel that is wanted or the mean of all; where that cancels, the loudest one. */
+static void mix(const audio_stream *a, float *mono, const float *frames, size_t n, size_t channels)
+{
+    for (size_t i = 0, m; i < n; i += m) {
+        const uint64_t at = a->n_frames + i;
+        const cancelled *r = a->is_corrected ? levels_cancelled(&a->levels, at) : NULL;
+        const bool inside = r && r->from <= at;
+        const uint64_t left = r ? (inside ? r->to : r->from) - at : n;
+        m = left < n - i ? (size_t)left : n - i;
+        make_mono(mono + i, frames + i * channels, m, channels, inside ? r->channel : a->channel);
+    }
+}
+
 static size_t count_finite(const float *x, size_t n)
 {
     size_t i = 0;
@@ -136,30 +86,13 @@ static size_t count_finite(const float *x, size_t n)
     return i;
 }
 
-struct audio_stream {
-    source *source;
-    resampler resampler;    /* holds what was decoded and not dropped */
-    float *chunk;           /* [CHUNK_FLOATS] */
-    size_t channel;         /* 0: all */
-    uint64_t first, limit;  /* of the file's frames: the first that is wanted, how many */
-    uint64_t n_file_frames; /* decoded so far */
-    uint64_t n_frames;      /* of them, wanted */
-    bool ended, damaged;
-    bool again;               /* the second time */
-    uint64_t n_frames_before; /* of the first time */
-    float peak;               /* samples are divided by it if it is above 1 */
-    size_t n_read;            /* samples of the resampler's that were handed out */
-};
-
 static qasr_status end_frames(audio_stream *a, qasr_error *err)
 {
-    source *s = a->source;
     if (a->again && a->n_frames != a->n_frames_before)
-        return source_changed(s, err);
-    if (!a->again && a->n_frames < a->limit) /* else the file's end was not seen */
-        TRY(source_check_end(s, a->n_file_frames, &a->damaged, err));
+        return error_set(err, QASR_E_IO, "'%s' has changed while it was read", source_name(a->source));
     a->ended = true;
-    return resampler_finish(&a->resampler, a->n_frames, source_rate(s), err);
+    TRY(a->again ? QASR_OK : levels_finish(&a->levels, err));
+    return resampler_finish(&a->resampler, a->n_frames, err);
 }
 
 /* The wanted ones of n frames that were decoded: their number, moved to the beginning. */
@@ -178,34 +111,38 @@ static qasr_status decode_chunk(audio_stream *a, qasr_error *err)
 {
     source *s = a->source;
     const size_t channels = (size_t)source_channels(s);
-    const uint64_t max_frames = (uint64_t)MAX_HOURS * 3600 * (uint64_t)source_rate(s);
-    const size_t got = a->n_frames < a->limit ? source_read(s, a->chunk, CHUNK_FLOATS / channels) : 0;
+    const uint64_t max_frames = (uint64_t)AUDIO_MAX_HOURS * 3600 * (uint64_t)source_rate(s);
+    size_t got = 0;
+    if (a->n_frames < a->limit)
+        TRY(source_read(s, a->chunk, CHUNK_FLOATS / channels, &got, err));
     if (got == 0)
         return end_frames(a, err);
     const size_t n = cut_frames(a, a->chunk, got, channels);
-    make_mono(a->chunk, a->chunk, n, channels, a->channel);
-    const size_t n_finite = count_finite(a->chunk, n);
+    mix(a, a->mono, a->chunk, n, channels);
+    const size_t n_finite = count_finite(a->mono, n);
     if (n_finite < n)
         return error_set(err, QASR_E_FORMAT, "'%s' has a sample that is not a finite number in frame %" PRIu64,
                          source_name(s), a->first + a->n_frames + n_finite);
+    if (!a->again)
+        TRY(levels_add(&a->levels, a->channel ? NULL : a->chunk, a->mono, n, err));
+    for (size_t i = 0; a->is_corrected && i < n; i++)
+        a->mono[i] = fmaxf(-a->max_level, fminf(a->max_level, a->mono[i]));
     a->n_frames += n;
     if (a->n_frames > max_frames)
         return error_set(
             err, QASR_E_FORMAT,
             "'%s' is longer than %d hours; cut it into parts first, or take parts of it with a start and a "
             "duration",
-            source_name(s), MAX_HOURS);
-    return n > 0 ? resampler_put(&a->resampler, a->chunk, n, err) : QASR_OK;
+            source_name(s), AUDIO_MAX_HOURS);
+    return resampler_put(&a->resampler, a->mono, n, err);
 }
-
-static float *decoded(const audio_stream *a) { return (float *)(void *)a->resampler.pcm.data; }
 
 /* How many of the resampler's samples the end of the signal cannot cut off. */
 static size_t count_settled(const audio_stream *a)
 {
     const resampler *r = &a->resampler;
-    const uint64_t there = r->n_dropped + r->pcm.len / sizeof(float);
-    const uint64_t sure = resampled_length(a->n_frames, source_rate(a->source));
+    const uint64_t there = r->n_dropped + resampler_count(r);
+    const uint64_t sure = resampler_length(a->n_frames, r->from, r->to);
     return (size_t)((there < sure ? there : sure) - r->n_dropped);
 }
 
@@ -230,18 +167,23 @@ static void limit_peak(float *x, size_t n, float peak)
             x[i] /= peak;
 }
 
+/* ---- options ------------------------------------------------------------------------------- */
+
 qasr_status audio_read_options(qasr_audio_options *own, const qasr_audio_options *given, qasr_error *err)
 {
+    sample_format format;
+    int rate, channels;
     *own = (qasr_audio_options)QASR_AUDIO_OPTIONS_INIT;
     TRY(options_read(own, sizeof *own, given, "QASR_AUDIO_OPTIONS_INIT", err));
     if (!(own->start_s >= 0) || !isfinite(own->start_s) || !(own->duration_s >= 0) || !isfinite(own->duration_s))
         return error_set(err, QASR_E_INVALID,
                          "the start (%g s) and the duration (%g s) of audio must be 0 or positive numbers",
                          own->start_s, own->duration_s);
-    if (own->channel < 0 || own->channel > SOURCE_MAX_CHANNELS)
+    if (own->channel < 0 || own->channel > AUDIO_MAX_CHANNELS)
         return error_set(err, QASR_E_INVALID, "channel %d: expected 0 for all, or from 1 to %d", own->channel,
-                         SOURCE_MAX_CHANNELS);
-    return own->raw ? source_check_raw(own->raw, err) : QASR_OK;
+                         AUDIO_MAX_CHANNELS);
+    TRY(tracks_check(own->track, err));
+    return own->raw ? sndfile_read_raw(&format, &rate, &channels, own->raw, err) : QASR_OK;
 }
 
 /* Seconds as frames; a file has never as many as the largest number. */
@@ -260,24 +202,9 @@ static qasr_status choose_frames(audio_stream *a, const qasr_audio_options *opt,
     a->channel = (size_t)opt->channel;
     a->first = frames_of(opt->start_s, rate);
     a->limit = opt->duration_s > 0 ? frames_of(opt->duration_s, rate) : INT64_MAX;
+    a->from_s = opt->start_s;
+    a->to_s = opt->duration_s > 0 ? opt->start_s + opt->duration_s : INFINITY;
     return QASR_OK;
-}
-
-/* *a is to be closed also after an error. */
-static qasr_status open_stream(audio_stream *a, const char *path, const qasr_audio_options *opt, qasr_error *err)
-{
-    *a = (audio_stream){ 0 };
-    TRY(source_open(&a->source, path, opt, err));
-    TRY(choose_frames(a, opt, err));
-    TRY(resampler_open(&a->resampler, source_rate(a->source), err));
-    return MEM_ALLOC(&a->chunk, CHUNK_FLOATS, err);
-}
-
-static void close_stream(audio_stream *a)
-{
-    mem_free(a->chunk);
-    resampler_close(&a->resampler);
-    source_close(a->source);
 }
 
 qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err)
@@ -297,57 +224,98 @@ qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audi
     return status;
 }
 
-/* ---- in one segment ------------------------------------------------------------------------ */
-
-qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err)
-{
-    audio_stream a;
-    char *bytes = NULL;
-    qasr_status status = QASR_OK;
-    TRY_GOTO(open_stream(&a, path, opt, err));
-    while (!a.ended)
-        TRY_GOTO(decode_chunk(&a, err));
-    const size_t n_out = a.resampler.pcm.len / sizeof(float);
-    TRY_GOTO(find_peak(&a.peak, decoded(&a), n_out, source_name(a.source), err));
-    TRY_GOTO(buf_take(&a.resampler.pcm, &bytes, err));
-    limit_peak((float *)(void *)bytes, n_out, a.peak);
-    *pcm = (float *)(void *)bytes;
-    *n_samples = n_out;
-done:
-    close_stream(&a);
-    return status;
-}
-
-/* ---- bit by bit -------------------------------------------------------------------------- */
+/* ---- the stream ---------------------------------------------------------------------------- */
 
 static qasr_status begin_again(audio_stream *a, qasr_error *err)
 {
     resampler_close(&a->resampler);
-    a->resampler = (resampler){ 0 };
-    a->n_frames_before = a->n_frames;
+    if (!a->again) /* a file that grows is not read any farther */
+        a->n_frames_before = a->limit = a->n_frames;
     a->n_frames = a->n_file_frames = 0;
     a->ended = false;
     a->again = true;
     TRY(source_rewind(a->source, err));
-    return resampler_open(&a->resampler, source_rate(a->source), err);
+    return resampler_open(&a->resampler, source_rate(a->source), AUDIO_RATE, 1, err);
 }
 
 /* Decodes everything for the peak. What is not long stays. */
-static qasr_status survey(audio_stream *a, qasr_error *err)
+static qasr_status survey(audio_stream *a, bool *is_long, qasr_error *err)
 {
     size_t n_seen = 0;
-    bool is_long = false;
+    *is_long = false;
+    a->peak = 0;
     while (!a->ended) {
         TRY(decode_chunk(a, err));
         const size_t n = count_settled(a);
         if (n > n_seen)
-            TRY(find_peak(&a->peak, decoded(a) + n_seen, n - n_seen, source_name(a->source), err));
+            TRY(find_peak(&a->peak, resampler_frames(&a->resampler) + n_seen, n - n_seen, source_name(a->source), err));
         n_seen = n;
-        is_long = is_long || n > KEEP_SAMPLES;
-        if (is_long) {
+        *is_long = *is_long || n > KEEP_SAMPLES;
+        if (*is_long) {
             resampler_drop(&a->resampler, n);
             n_seen = 0;
         }
+    }
+    return QASR_OK;
+}
+
+static void warn_of_damage(const audio_stream *a)
+{
+    const audio_damage *d;
+    const char *name = source_name(a->source);
+    size_t i = 0;
+    for (; (d = audio_stream_damage(a, i)); i++) {
+        if (i >= MAX_WARNINGS)
+            continue;
+        if (d->is_end && d->to_s > d->from_s)
+            log_warning("'%s' ends early, at %.2f s instead of %.2f s: %s", name, d->from_s, d->to_s, d->what);
+        else if (d->is_end)
+            log_warning("'%s' ends early, at %.2f s: %s", name, d->from_s, d->what);
+        else if (d->to_s > d->from_s)
+            log_warning("'%s' is damaged from %.2f to %.2f s: %s", name, d->from_s, d->to_s, d->what);
+        else
+            log_warning("'%s' is damaged at %.2f s: %s", name, d->from_s, d->what);
+    }
+    if (i > MAX_WARNINGS)
+        log_warning("'%s' is damaged in %zu more places", name, i - MAX_WARNINGS);
+}
+
+/* Decides what is to be corrected, and says so. */
+static void judge_levels(audio_stream *a)
+{
+    const char *name = source_name(a->source);
+    const double rate = source_rate(a->source);
+    uint64_t at, n = 0;
+    float peak;
+    a->max_level = levels_limit(&a->levels, &at, &peak);
+    if (a->max_level < INFINITY)
+        log_warning("'%s' has samples of up to %g at %.2f s, far beyond all others; they are clipped to %g", name,
+                    (double)peak, (double)(a->first + at) / rate, (double)a->max_level);
+    for (size_t i = 0; i < a->levels.n_ranges; i++)
+        n += a->levels.ranges[i].to - a->levels.ranges[i].from;
+    if (n > 0)
+        log_warning(
+            "'%s' has channels in opposite phase in %.1f s from %.2f s on, whose mean is silence; the louder one "
+            "is taken there",
+            name, (double)n / rate, (double)(a->first + a->levels.ranges[0].from) / rate);
+    a->is_corrected = a->max_level < INFINITY || n > 0;
+}
+
+static qasr_status open_stream(audio_stream *a, const char *path, const qasr_audio_options *opt, qasr_error *err)
+{
+    bool is_long;
+    TRY(source_open(&a->source, path, opt, err));
+    TRY(choose_frames(a, opt, err));
+    TRY(resampler_open(&a->resampler, source_rate(a->source), AUDIO_RATE, 1, err));
+    TRY(MEM_ALLOC(&a->chunk, CHUNK_FLOATS, err));
+    TRY(MEM_ALLOC(&a->mono, CHUNK_FLOATS, err));
+    levels_init(&a->levels, source_rate(a->source), (size_t)source_channels(a->source));
+    TRY(survey(a, &is_long, err));
+    warn_of_damage(a);
+    judge_levels(a);
+    if (a->is_corrected) {
+        TRY(begin_again(a, err));
+        TRY(survey(a, &is_long, err));
     }
     return is_long ? begin_again(a, err) : QASR_OK;
 }
@@ -355,10 +323,8 @@ static qasr_status survey(audio_stream *a, qasr_error *err)
 qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_audio_options *opt, qasr_error *err)
 {
     audio_stream *a;
-    TRY(MEM_ALLOC(&a, 1, err));
-    qasr_status status = open_stream(a, path, opt, err);
-    if (status == QASR_OK)
-        status = survey(a, err);
+    TRY(MEM_CALLOC(&a, 1, err));
+    const qasr_status status = open_stream(a, path, opt, err);
     if (status != QASR_OK) {
         audio_stream_close(a);
         return status;
@@ -369,10 +335,17 @@ qasr_status audio_stream_open(audio_stream **out, const char *path, const qasr_a
 
 uint64_t audio_stream_length(const audio_stream *a)
 {
-    return resampled_length(a->again ? a->n_frames_before : a->n_frames, source_rate(a->source));
+    return resampler_length(a->again ? a->n_frames_before : a->n_frames, source_rate(a->source), AUDIO_RATE);
 }
 
-bool audio_stream_is_damaged(const audio_stream *a) { return a->damaged; }
+const audio_damage *audio_stream_damage(const audio_stream *a, size_t i)
+{
+    const audio_damage *d;
+    for (size_t k = 0; (d = source_damage(a->source, k)); k++)
+        if (d->to_s >= a->from_s && d->from_s <= a->to_s && i-- == 0)
+            return d;
+    return NULL;
+}
 
 qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_read, qasr_error *err)
 {
@@ -380,7 +353,7 @@ qasr_status audio_stream_read(audio_stream *a, float *pcm, size_t n, size_t *n_r
         const size_t there = count_settled(a) - a->n_read, want = n - *n_read;
         if (there > 0) {
             const size_t m = there < want ? there : want;
-            memcpy(pcm + *n_read, decoded(a) + a->n_read, m * sizeof *pcm);
+            memcpy(pcm + *n_read, resampler_frames(&a->resampler) + a->n_read, m * sizeof *pcm);
             limit_peak(pcm + *n_read, m, a->peak);
             a->n_read += m;
             *n_read += m;
@@ -399,12 +372,32 @@ void audio_stream_close(audio_stream *a)
 {
     if (!a)
         return;
-    close_stream(a);
+    mem_free(a->chunk);
+    mem_free(a->mono);
+    levels_free(&a->levels);
+    resampler_close(&a->resampler);
+    source_close(a->source);
     mem_free(a);
 }
 
-const char *audio_soxr_version(void)
+/* ---- all at once --------------------------------------------------------------------------- */
+
+qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const qasr_audio_options *opt, qasr_error *err)
 {
-    const char *name = soxr_version(), *dash = strrchr(name, '-'); /* "libsoxr-0.1.3" */
-    return dash ? dash + 1 : name;
+    audio_stream *a;
+    float *all = NULL;
+    size_t n_read;
+    TRY(audio_stream_open(&a, path, opt, err));
+    const size_t n = (size_t)audio_stream_length(a);
+    qasr_status status = MEM_ALLOC(&all, n, err);
+    if (status == QASR_OK)
+        status = audio_stream_read(a, all, n, &n_read, err);
+    audio_stream_close(a);
+    if (status != QASR_OK) {
+        mem_free(all);
+        return status;
+    }
+    *pcm = all;
+    *n_samples = n;
+    return QASR_OK;
 }

@@ -1,87 +1,200 @@
-/* Ogg (RFC 3533): pages, of which the last one of a stream has a flag. Wave64 and RF64 (EBU Tech 3306) say at the
- * beginning how long the file is, CAF how long each of its chunks is. */
+/* See ending.h. Most containers say at the beginning how long the file is or how long each part of it, Ogg (RFC 3533)
+ * marks the last page of a stream. Programs that do not know yet write the largest number there is, or something near
+ * it. */
 #include "audio/ending.h"
 
 #include <string.h>
 
-enum { PAGE_HEAD = 27, PAGE_FLAGS = 5, PAGE_SEGMENTS = 26, LAST_PAGE = 4 };
+#include "base/error.h"
 
-/* Bytes of the page at p, 0 if there is none that ends within n bytes. */
-static size_t page_bytes(const unsigned char *p, size_t n)
+enum {
+    MAX_PARTS = 1 << 20,
+    MAX_PAGE = 27 + 255 + 255 * 255,
+    FTYP = 0x66747970, /* names of boxes and elements */
+    SEGMENT = 0x18538067,
+    EBML = 0x1A45DFA3
+};
+
+static const uint64_t endless = (uint64_t)1 << 62;
+
+static bool is_too_short(const window *w, uint64_t claimed) { return claimed > w->end && claimed < endless; }
+
+/* Little- or big-endian numbers; 0 beyond the end. */
+static uint64_t little(window *w, uint64_t at, size_t n)
 {
-    if (n < PAGE_HEAD || memcmp(p, "OggS", 4) != 0 || n < PAGE_HEAD + (size_t)p[PAGE_SEGMENTS])
-        return 0;
-    size_t bytes = PAGE_HEAD + (size_t)p[PAGE_SEGMENTS];
-    for (size_t i = 0; i < p[PAGE_SEGMENTS]; i++)
-        bytes += p[PAGE_HEAD + i];
-    return bytes <= n ? bytes : 0;
+    const unsigned char *p = window_get(w, at, n);
+    return p ? read_little_endian(p, n) : 0;
 }
 
-static bool ogg_is_cut(const unsigned char *tail, size_t n_tail)
+static uint64_t big(window *w, uint64_t at, size_t n)
 {
-    for (size_t i = 0; i + PAGE_HEAD <= n_tail; i++)
-        if (page_bytes(tail + i, n_tail - i) == n_tail - i)
-            return !(tail[i + PAGE_FLAGS] & LAST_PAGE);
-    return true;
+    const unsigned char *p = window_get(w, at, n);
+    return p ? read_big_endian(p, n) : 0;
 }
 
-/* Numbers of 64 bits; 0 beyond the head. */
-static uint64_t little_endian(const unsigned char *head, size_t n_head, size_t at)
+/* The last byte of an odd number may be missing. */
+static bool riff_is_cut(window *w)
 {
-    uint64_t value = 0;
-    for (size_t i = 8; i-- > 0 && at + 8 <= n_head;)
-        value = value << 8 | head[at + i];
-    return value;
+    const uint64_t n = little(w, 4, 4);
+    return n < 0x7F000000 && is_too_short(w, n + 8 - (n & 1));
 }
 
-static uint64_t big_endian(const unsigned char *head, size_t n_head, size_t at)
+static bool form_is_cut(window *w)
 {
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8 && at + 8 <= n_head; i++)
-        value = value << 8 | head[at + i];
-    return value;
+    const uint64_t n = big(w, 4, 4);
+    return n < 0x7F000000 && is_too_short(w, n + 8 - (n & 1));
 }
-
-/* Programs that do not know yet write the largest number there is, or something near it. */
-static bool is_too_short(uint64_t size, uint64_t claimed) { return claimed > size && claimed < (uint64_t)1 << 62; }
 
 /* Chunks end at multiples of 8, files need not. */
-static bool w64_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
+static bool w64_is_cut(window *w)
 {
-    return is_too_short(size + 7, little_endian(head, n_head, 16));
+    const uint64_t n = little(w, 16, 8);
+    return n > 7 && is_too_short(w, n - 7);
 }
 
 /* The chunk ds64 comes first; its first number is the length of all that is behind it and the name of the file's kind.
  */
-static bool rf64_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
+static bool rf64_is_cut(window *w)
 {
-    return n_head >= 28 && memcmp(head + 12, "ds64", 4) == 0 &&
-           is_too_short(size + 1, little_endian(head, n_head, 20) + 8);
+    const uint64_t n = big(w, 12, 4) == 0x64733634 ? little(w, 20, 8) : 0; /* "ds64" */
+    return n < endless && is_too_short(w, n + 7);
 }
 
-static bool caf_is_cut(const unsigned char *head, size_t n_head, uint64_t size)
+static bool caf_is_cut(window *w)
 {
-    for (uint64_t at = 8; at + 12 <= n_head;) {
-        uint64_t n = big_endian(head, n_head, (size_t)at + 4);
-        if (n >= (uint64_t)1 << 62)
+    uint64_t at = 8;
+    for (int i = 0; i < MAX_PARTS && window_get(w, at, 12); i++) {
+        const uint64_t n = big(w, at + 4, 8);
+        if (n >= endless)
             return false;
-        if (is_too_short(size, at + 12 + n))
-            return true;
         at += 12 + n;
     }
-    return false;
+    return is_too_short(w, at);
 }
 
-bool ending_is_missing(const unsigned char *head, size_t n_head, const unsigned char *tail, size_t n_tail,
-                       uint64_t size)
+/* Boxes: a length of 32 bits, or of 64 if that is 1; 0: to the end. Where the last one ends, or a second file begins.
+ */
+static uint64_t walk_boxes(window *w)
 {
-    if (n_head < 4)
-        return false;
-    if (memcmp(head, "OggS", 4) == 0)
-        return ogg_is_cut(tail, n_tail);
-    if (memcmp(head, "riff", 4) == 0)
-        return w64_is_cut(head, n_head, size);
-    if (memcmp(head, "RF64", 4) == 0)
-        return rf64_is_cut(head, n_head, size);
-    return memcmp(head, "caff", 4) == 0 && caf_is_cut(head, n_head, size);
+    uint64_t at = 0;
+    for (int i = 0; i < MAX_PARTS && window_get(w, at, 8) && (at == 0 || big(w, at + 4, 4) != FTYP); i++) {
+        uint64_t n = big(w, at, 4);
+        n = n == 1 ? big(w, at + 8, 8) : n;
+        if (n < 8 || n >= endless)
+            return w->end;
+        at += n;
+    }
+    return at;
+}
+
+static bool mp4_is_cut(window *w) { return is_too_short(w, walk_boxes(w)); }
+
+static bool mp4_is_followed(window *w) { return big(w, walk_boxes(w) + 4, 4) == FTYP; }
+
+/* An EBML number without its mark of length; endless: unknown. *n: its bytes. */
+static uint64_t ebml_size(window *w, uint64_t at, size_t *n)
+{
+    const unsigned first = (unsigned)big(w, at, 1);
+    if (first == 0)
+        return endless;
+    *n = (size_t)__builtin_clz(first) - 23;
+    const uint64_t ones = ((uint64_t)1 << 7 * *n) - 1, size = big(w, at, *n) & ones;
+    return size == ones ? endless : size;
+}
+
+/* An EBML header, then a segment that holds the rest: where that ends, 0 if it does not say. */
+static uint64_t segment_end(window *w)
+{
+    size_t n = 0;
+    uint64_t at = 4, size = ebml_size(w, at, &n);
+    if (size >= endless)
+        return 0;
+    at += n + size;
+    if (big(w, at, 4) != SEGMENT)
+        return 0;
+    size = ebml_size(w, at + 4, &n);
+    return size < endless ? at + 4 + n + size : 0;
+}
+
+static bool matroska_is_cut(window *w) { return is_too_short(w, segment_end(w)); }
+
+static bool matroska_is_followed(window *w) { return segment_end(w) > 0 && big(w, segment_end(w), 4) == EBML; }
+
+/* The object with the file's properties stands in the header. */
+static bool asf_is_cut(window *w)
+{
+    static const unsigned char properties[] = { 0xA1, 0xDC, 0xAB, 0x8C, 0x47, 0xA9, 0xCF, 0x11,
+                                                0x8E, 0xE4, 0x00, 0xC0, 0x0C, 0x20, 0x53, 0x65 };
+    const uint64_t header_end = little(w, 16, 8) < w->end ? little(w, 16, 8) : w->end;
+    const uint64_t at = window_find(w, 30, header_end, properties, sizeof properties);
+    return at < header_end && is_too_short(w, little(w, at + 40, 8));
+}
+
+static bool ogg_is_cut(window *w)
+{
+    for (uint64_t at = w->end > MAX_PAGE ? w->end - MAX_PAGE : 0;; at++) {
+        at = window_find(w, at, w->end, "OggS", 4);
+        const unsigned char *p = at < w->end ? window_get(w, at, 27) : NULL;
+        if (!p)
+            return true;
+        const bool is_last = p[5] & 4;
+        const size_t n_segments = p[26];
+        size_t n = 27 + n_segments;
+        p = window_get(w, at, n);
+        for (size_t i = 0; p && i < n_segments; i++)
+            n += p[27 + i];
+        if (p && at + n == w->end)
+            return !is_last;
+    }
+}
+
+/* Transport streams are packets of 188 bytes, or of 192 with a time stamp in front. */
+static bool is_transport_stream(window *w, size_t n, size_t sync)
+{
+    const unsigned char *p = window_get(w, sync, 2 * n + 1);
+    return p && p[0] == 0x47 && p[n] == 0x47 && p[2 * n] == 0x47;
+}
+
+static const struct {
+    size_t at;
+    const char *magic;
+    bool (*is_cut)(window *w);
+    bool (*is_followed)(window *w);
+} kinds[] = {
+    { 0, "RIFF", riff_is_cut, NULL },
+    { 0, "FORM", form_is_cut, NULL },
+    { 0, "riff", w64_is_cut, NULL },
+    { 0, "RF64", rf64_is_cut, NULL },
+    { 0, "caff", caf_is_cut, NULL },
+    { 4, "ftyp", mp4_is_cut, mp4_is_followed },
+    { 4, "styp", mp4_is_cut, mp4_is_followed },
+    { 4, "moov", mp4_is_cut, mp4_is_followed },
+    { 0, "\x1A\x45\xDF\xA3", matroska_is_cut, matroska_is_followed },
+    { 0, "\x30\x26\xB2\x75", asf_is_cut, NULL },
+    { 0, "OggS", ogg_is_cut, NULL },
+};
+
+/* The row of kinds; ARRAY_LEN(kinds): none. */
+static size_t find_kind(window *w)
+{
+    const unsigned char *p = window_get(w, 0, 8);
+    size_t i = 0;
+    while (i < ARRAY_LEN(kinds) && !(p && memcmp(p + kinds[i].at, kinds[i].magic, 4) == 0))
+        i++;
+    return i;
+}
+
+bool ending_is_missing(window *w)
+{
+    const size_t kind = find_kind(w);
+    if (kind < ARRAY_LEN(kinds))
+        return kinds[kind].is_cut(w);
+    return (is_transport_stream(w, 188, 0) && w->end % 188 != 0) ||
+           (is_transport_stream(w, 192, 4) && w->end % 192 != 0);
+}
+
+bool ending_is_followed(window *w)
+{
+    const size_t kind = find_kind(w);
+    return kind < ARRAY_LEN(kinds) && kinds[kind].is_followed && kinds[kind].is_followed(w);
 }

@@ -1,16 +1,15 @@
-/* Whether a sound file in a container that decoders read to any end without a word has its end. */
+/* Whether a file whose decoder reads to any end without a word has its end, and whether that is its end. */
 #ifndef QASR_AUDIO_ENDING_H
 #define QASR_AUDIO_ENDING_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-enum { ENDING_HEAD_BYTES = 1 << 14, ENDING_TAIL_BYTES = 27 + 255 + 255 * 255 }; /* the tail: the largest page of Ogg */
+#include "audio/input.h"
 
-/* head [n_head] and tail [n_tail] are the first and last bytes of a file of `size` bytes, as many of the above as it
- * has. False for other containers than Ogg, Wave64, RF64 and CAF. */
-bool ending_is_missing(const unsigned char *head, size_t n_head, const unsigned char *tail, size_t n_tail,
-                       uint64_t size);
+/* w covers a whole file. Always false for containers without such information: others than RIFF (AVI, WAV), AIFF,
+ * Wave64, RF64, CAF, MP4, Matroska, ASF, transport streams and Ogg. */
+bool ending_is_missing(window *w);
+/* Another file was joined to it: to MP4 or Matroska, which are decoded as far as the first goes. */
+bool ending_is_followed(window *w);
 
 #endif

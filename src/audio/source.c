@@ -1,288 +1,411 @@
-/* See source.h. Sound files are read by libsndfile, of any format, rate and channel count that it knows; what it does
- * not know may be given to ffmpeg, whose output it reads from a pipe. Nothing is allocated by what a header claims. */
+/* See source.h. What is in an input is found out from its bytes (links.h), never from its name; what none of our
+ * decoders knows may be given to a program, whose output is read from a pipe. Nothing is allocated by what a header
+ * claims. */
 #include "audio/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <sndfile.h>
-#include <stdbool.h>
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "audio/audio.h"
 #include "audio/ending.h"
-#include "audio/ffmpeg.h"
-#include "base/buf.h"
-#include "base/file.h"
+#include "audio/reader.h"
+#include "audio/resampler.h"
+#include "audio/sndfile_reader.h"
+#include "audio/tracks.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-enum {
-    MIN_RATE = 1000,
-    MAX_RATE = 768000,
-    MAX_PIPE_BYTES = INT32_MAX, /* of encoded input that cannot seek and is held in memory */
-    LIBRARY_TEXT = 160          /* room for a message of libsndfile */
-};
+enum { MAX_DAMAGES = 256, CHUNK_FLOATS = 16384 /* at least AUDIO_MAX_CHANNELS */ };
 
 struct source {
-    const char *path, *name; /* name: for messages */
-    const char *program;     /* to decode what libsndfile does not know; NULL: none */
-    SNDFILE *file;
-    SF_INFO info, asked; /* asked: of raw samples, else zero */
-    buf bytes;           /* the whole input if it cannot seek */
-    size_t at;           /* read position in bytes */
-    ffmpeg decoder;      /* file reads what it writes */
-    bool decoded_elsewhere;
+    const char *path, *program, *track;
+    input in;
+    links links;
+    int rate, channels;
+
+    size_t next_link;
+    bool has_reader;
+    reader reader;
+    resampler resampler; /* of a link with another rate */
+    float *chunk;        /* [CHUNK_FLOATS] of a link with another rate or other channels; NULL: there was none */
+    uint64_t n_silent;   /* frames of silence to come */
+    uint64_t at;         /* frames that were given */
+    uint64_t link_at;    /* of the link that is read */
+    double clock_at;     /* s: where the time stamps of a stream have their 0 */
+
+    bool by_program;
+    ffmpeg decoder;
+    size_t track_index;
+    bool has_track; /* it was chosen */
+
+    bool was_read; /* to its end: what is damaged is known */
+    bool is_over;
+    audio_damage *damages; /* [MAX_DAMAGES]; NULL: none */
+    size_t n_damages;
+    char reason[READER_TEXT]; /* why the first link could not be decoded */
 };
-
-/* ---- raw samples ------------------------------------------------------------------------- */
-
-static const struct {
-    const char *name;
-    int format;
-} raw_formats[] = {
-    { "s8", SF_FORMAT_PCM_S8 },
-    { "u8", SF_FORMAT_PCM_U8 },
-    { "s16le", SF_FORMAT_PCM_16 | SF_ENDIAN_LITTLE },
-    { "s16be", SF_FORMAT_PCM_16 | SF_ENDIAN_BIG },
-    { "s24le", SF_FORMAT_PCM_24 | SF_ENDIAN_LITTLE },
-    { "s24be", SF_FORMAT_PCM_24 | SF_ENDIAN_BIG },
-    { "s32le", SF_FORMAT_PCM_32 | SF_ENDIAN_LITTLE },
-    { "s32be", SF_FORMAT_PCM_32 | SF_ENDIAN_BIG },
-    { "f32le", SF_FORMAT_FLOAT | SF_ENDIAN_LITTLE },
-    { "f32be", SF_FORMAT_FLOAT | SF_ENDIAN_BIG },
-    { "f64le", SF_FORMAT_DOUBLE | SF_ENDIAN_LITTLE },
-    { "f64be", SF_FORMAT_DOUBLE | SF_ENDIAN_BIG },
-    { "ulaw", SF_FORMAT_ULAW },
-    { "alaw", SF_FORMAT_ALAW },
-};
-
-static qasr_status bad_raw(const char *raw, qasr_error *err)
-{
-    char names[160] = "";
-    for (size_t i = 0; i < ARRAY_LEN(raw_formats); i++) {
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", raw_formats[i].name);
-    }
-    return error_set(
-        err, QASR_E_INVALID,
-        "raw samples '%s': expected FORMAT:RATE:CHANNELS as in s16le:16000:1, FORMAT one of %s, RATE from %d to "
-        "%d, CHANNELS from 1 to %d",
-        raw, names, MIN_RATE, MAX_RATE, SOURCE_MAX_CHANNELS);
-}
-
-/* A number of digits only, from 1 to max, that ends with the character end; *p goes behind that. */
-static bool read_count(const char **p, char end, int max, int *out)
-{
-    char *after;
-    if (**p < '0' || **p > '9')
-        return false;
-    errno = 0;
-    long value = strtol(*p, &after, 10);
-    if (errno || *after != end || value < 1 || value > max)
-        return false;
-    *out = (int)value;
-    *p = after + (end != 0);
-    return true;
-}
-
-static qasr_status read_raw(SF_INFO *info, const char *raw, qasr_error *err)
-{
-    const char *p = strchr(raw, ':');
-    *info = (SF_INFO){ 0 };
-    for (size_t i = 0; p && i < ARRAY_LEN(raw_formats); i++)
-        if (strncmp(raw, raw_formats[i].name, (size_t)(p - raw)) == 0 && !raw_formats[i].name[p - raw])
-            info->format = SF_FORMAT_RAW | raw_formats[i].format;
-    if (p)
-        p++;
-    return info->format && read_count(&p, ':', MAX_RATE, &info->samplerate) && info->samplerate >= MIN_RATE &&
-                   read_count(&p, 0, SOURCE_MAX_CHANNELS, &info->channels)
-               ? QASR_OK
-               : bad_raw(raw, err);
-}
-
-qasr_status source_check_raw(const char *raw, qasr_error *err)
-{
-    SF_INFO info;
-    return read_raw(&info, raw, err);
-}
-
-/* ---- libsndfile on memory ---------------------------------------------------------------- */
-
-static sf_count_t bytes_length(void *user) { return (sf_count_t)((source *)user)->bytes.len; }
-
-static sf_count_t bytes_seek(sf_count_t offset, int whence, void *user)
-{
-    source *s = user;
-    sf_count_t base = whence == SEEK_SET ? 0 : (sf_count_t)(whence == SEEK_CUR ? s->at : s->bytes.len);
-    sf_count_t target;
-    if (__builtin_add_overflow(base, offset, &target) || target < 0 || (size_t)target > s->bytes.len)
-        return -1;
-    s->at = (size_t)target;
-    return target;
-}
-
-static sf_count_t bytes_read(void *to, sf_count_t n, void *user)
-{
-    source *s = user;
-    size_t left = s->bytes.len - s->at, want = n < 0 ? 0 : (size_t)n;
-    if (want > left)
-        want = left;
-    if (want > 0)
-        memcpy(to, s->bytes.data + s->at, want);
-    s->at += want;
-    return (sf_count_t)want;
-}
-
-static sf_count_t bytes_tell(void *user) { return (sf_count_t)((source *)user)->at; }
-
-/* What libsndfile says, without its final stop. */
-static const char *library_text(char *to, SNDFILE *file)
-{
-    snprintf(to, LIBRARY_TEXT, "%s", sf_strerror(file));
-    size_t n = strlen(to);
-    while (n > 0 && strchr(". \n", to[n - 1]))
-        to[--n] = 0;
-    return to;
-}
-
-/* ---- a program that decodes -------------------------------------------------------------- */
 
 static const char no_sound[] = "it gives no sound";
 
-/* The encoded bytes as a file without a name, read from its beginning; below 0: there is no room. */
-static int bytes_as_file(const buf *bytes)
+/* ---- damage -------------------------------------------------------------------------------- */
+
+/* The last place that is counted takes in what comes after it. */
+static qasr_status add_damage(source *s, double from_s, double to_s, bool is_end, const char *what, qasr_error *err)
 {
-    FILE *f = tmpfile();
-    int fd = -1;
-    if (f && fwrite(bytes->data, 1, bytes->len, f) == bytes->len && fflush(f) == 0 && fseek(f, 0, SEEK_SET) == 0)
-        fd = fcntl(fileno(f), F_DUPFD_CLOEXEC, 0);
-    if (f)
-        fclose(f);
-    return fd;
+    if (s->was_read)
+        return QASR_OK;
+    if (!s->damages)
+        TRY(MEM_ALLOC(&s->damages, MAX_DAMAGES, err));
+    if (s->n_damages == MAX_DAMAGES) {
+        s->damages[MAX_DAMAGES - 1].to_s = to_s;
+        return QASR_OK;
+    }
+    audio_damage *d = &s->damages[s->n_damages++];
+    *d = (audio_damage){ .from_s = from_s, .to_s = to_s, .is_end = is_end };
+    snprintf(d->what, sizeof d->what, "%.*s", AUDIO_DAMAGE_TEXT - 1, what);
+    error_clean_line(d->what, sizeof d->what);
+    return QASR_OK;
 }
 
-static qasr_status start_decoder(source *s, const char *reason, qasr_error *err)
+static double seconds_at(const source *s, uint64_t frame) { return s->rate ? (double)frame / s->rate : 0; }
+
+const audio_damage *source_damage(const source *s, size_t i) { return i < s->n_damages ? &s->damages[i] : NULL; }
+
+/* ---- links --------------------------------------------------------------------------------- */
+
+static qasr_status check_format(const source *s, int rate, int channels, qasr_error *err)
 {
-    const bool in_memory = s->bytes.len > 0;
-    int fd = in_memory ? bytes_as_file(&s->bytes) : open(s->path, O_RDONLY | O_CLOEXEC);
+    if (rate < AUDIO_MIN_RATE || rate > AUDIO_MAX_RATE)
+        return error_set(err, QASR_E_FORMAT, "'%s' has a sample rate of %d Hz, expected %d to %d", s->in.name, rate,
+                         AUDIO_MIN_RATE, AUDIO_MAX_RATE);
+    if (channels < 1 || channels > AUDIO_MAX_CHANNELS)
+        return error_set(err, QASR_E_FORMAT, "'%s' has %d channels, expected 1 to %d", s->in.name, channels,
+                         AUDIO_MAX_CHANNELS);
+    return QASR_OK;
+}
+
+static void close_reader(source *s)
+{
+    if (s->has_reader)
+        reader_close(&s->reader);
+    resampler_close(&s->resampler);
+    s->has_reader = false;
+}
+
+/* Frames of silence for what is lost before the link that was opened, so that it is in time. */
+static uint64_t frames_lost(source *s, const audio_link *l)
+{
+    double lost_s = l->lost_s;
+    const double length_s = s->reader.n_frames >= 0 ? (double)s->reader.n_frames / s->reader.rate : -1;
+    if (l->clock_end >= 0 && l->clock_rate > 0 && length_s >= 0) {
+        const double begin_s = (double)l->clock_end / l->clock_rate - length_s; /* by the time stamps */
+        if (l->continues)
+            lost_s = s->clock_at + begin_s - seconds_at(s, s->at);
+        else
+            s->clock_at = seconds_at(s, s->at) - begin_s;
+    }
+    return lost_s > 0 && lost_s < AUDIO_MAX_HOURS * 3600.0 ? (uint64_t)llround(lost_s * s->rate) : 0;
+}
+
+/* The first link that can be decoded makes the source's format, others are brought to it. */
+static qasr_status begin_link(source *s, const audio_link *l, qasr_error *err)
+{
+    const reader *r = &s->reader;
+    if (s->rate == 0) {
+        s->rate = r->rate;
+        s->channels = r->channels;
+    }
+    if (!s->chunk && (r->rate != s->rate || r->channels != s->channels))
+        TRY(MEM_ALLOC(&s->chunk, CHUNK_FLOATS, err));
+    if (r->rate != s->rate)
+        TRY(resampler_open(&s->resampler, r->rate, s->rate, (size_t)s->channels, err));
+    s->n_silent = frames_lost(s, l);
+    if (l->lost)
+        TRY(add_damage(s, seconds_at(s, s->at), seconds_at(s, s->at + s->n_silent), false, l->lost, err));
+    s->link_at = s->at + s->n_silent;
+    return QASR_OK;
+}
+
+/* Opens the next link that can be decoded; without has_reader there is none. */
+static qasr_status open_link(source *s, qasr_error *err)
+{
+    while (!s->has_reader && s->next_link < s->links.n) {
+        qasr_error why = { 0 };
+        const audio_link *l = &s->links.items[s->next_link++];
+        qasr_status status = reader_open(&s->reader, &s->links, l, &s->in, &why);
+        s->has_reader = status == QASR_OK;
+        if (status == QASR_OK)
+            status = check_format(s, s->reader.rate, s->reader.channels, &why);
+        if (status == QASR_OK) {
+            TRY(begin_link(s, l, err));
+            continue;
+        }
+        close_reader(s);
+        if (status == QASR_E_NOMEM || (s->links.n == 1 && !*s->reader.text)) {
+            if (err)
+                *err = why;
+            return status;
+        }
+        const char *text = *s->reader.text ? s->reader.text : why.message;
+        if (!*s->reason)
+            snprintf(s->reason, sizeof s->reason, "%.*s", READER_TEXT - 1, text);
+        TRY(add_damage(s, seconds_at(s, s->at), seconds_at(s, s->at), false, text, err));
+    }
+    return QASR_OK;
+}
+
+/* A fault of the file's end that its own container shows; NULL: none. */
+static const char *find_wrong_end(source *s)
+{
+    window *w;
+    if (MEM_ALLOC(&w, 1, NULL) != QASR_OK)
+        return NULL;
+    *w = (window){ .in = &s->in, .end = s->in.size };
+    const char *what = ending_is_missing(w)    ? "it was cut off, or not finished by who wrote it"
+                       : ending_is_followed(w) ? "another file is joined to it; split them first"
+                                               : NULL;
+    mem_free(w);
+    return what;
+}
+
+/* Notes the damage of the link that is over. */
+static qasr_status end_link(source *s, qasr_error *err)
+{
+    const reader *r = &s->reader;
+    const audio_link *l = r->link;
+    const double begin_s = seconds_at(s, s->link_at), end_s = seconds_at(s, s->at);
+    for (size_t i = 0; i < r->n_gaps; i++)
+        TRY(add_damage(s, begin_s + (double)r->gaps[i].from / r->rate, begin_s + (double)r->gaps[i].to / r->rate, false,
+                       r->gaps[i].what, err));
+    const uint64_t expected = r->n_frames >= 0 ? (uint64_t)r->n_frames : 0;
+    const bool is_all = l->codec == LINK_SNDFILE && l->n_bytes == s->in.size; /* which no one has looked through */
+    const char *cut = l->cut ? l->cut : is_all && !s->was_read ? find_wrong_end(s) : NULL;
+    char text[AUDIO_DAMAGE_TEXT];
+    if (r->n_read < expected) {
+        snprintf(text, sizeof text, "%.100s%sfound %llu of %llu frames", r->text, *r->text ? "; " : "",
+                 (unsigned long long)r->n_read, (unsigned long long)expected);
+        TRY(add_damage(s, end_s, end_s + (double)(expected - r->n_read) / r->rate, true, text, err));
+    } else if (cut)
+        TRY(add_damage(s, end_s, end_s + l->cut_s, true, cut, err));
+    else if (*r->text)
+        TRY(add_damage(s, end_s, end_s, true, r->text, err));
+    if (s->in.error) {
+        snprintf(text, sizeof text, "it cannot be read: %s", strerror(s->in.error));
+        TRY(add_damage(s, end_s, end_s, true, text, err));
+    }
+    close_reader(s);
+    return QASR_OK;
+}
+
+/* frames [n, from] -> [n, to]: one channel goes to all, of others the mean does. */
+static void change_channels(float *out, const float *in, size_t n, size_t from, size_t to)
+{
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t c = 0; c < from; c++)
+            sum += in[i * from + c];
+        for (size_t c = 0; c < to; c++)
+            out[i * to + c] = from == to ? in[i * from + c] : (float)(sum / (double)from);
+    }
+}
+
+/* From a link with other channels, but the same rate. */
+static qasr_status read_changed(source *s, float *frames, size_t n, size_t *n_read, qasr_error *err)
+{
+    const size_t from = (size_t)s->reader.channels, to = (size_t)s->channels, most = CHUNK_FLOATS / from;
+    TRY(reader_read(&s->reader, s->chunk, n < most ? n : most, n_read, err));
+    change_channels(frames, s->chunk, *n_read, from, to);
+    return QASR_OK;
+}
+
+/* From a link with another rate. frames are scratch, too. */
+static qasr_status read_resampled(source *s, float *frames, size_t n, size_t *n_read, qasr_error *err)
+{
+    resampler *r = &s->resampler;
+    const size_t channels = (size_t)s->channels;
+    while (resampler_count(r) == 0) {
+        size_t got;
+        if (s->is_over) {
+            *n_read = 0;
+            return QASR_OK;
+        }
+        TRY(read_changed(s, frames, n, &got, err));
+        s->is_over = got == 0;
+        TRY(got > 0 ? resampler_put(r, frames, got, err) : resampler_finish(r, s->reader.n_read, err));
+    }
+    *n_read = n < resampler_count(r) ? n : resampler_count(r);
+    memcpy(frames, resampler_frames(r), *n_read * channels * sizeof *frames);
+    resampler_drop(r, *n_read);
+    return QASR_OK;
+}
+
+/* *n_read 0: the end of all links. */
+static qasr_status read_links(source *s, float *frames, size_t n, size_t *n_read, qasr_error *err)
+{
+    for (;;) {
+        *n_read = 0;
+        TRY(open_link(s, err));
+        if (!s->has_reader)
+            return QASR_OK;
+        if (s->n_silent > 0) {
+            *n_read = n < s->n_silent ? n : (size_t)s->n_silent;
+            memset(frames, 0, *n_read * (size_t)s->channels * sizeof *frames);
+            s->n_silent -= *n_read;
+            return QASR_OK;
+        }
+        if (s->reader.rate != s->rate)
+            TRY(read_resampled(s, frames, n, n_read, err));
+        else if (s->reader.channels != s->channels)
+            TRY(read_changed(s, frames, n, n_read, err));
+        else
+            TRY(reader_read(&s->reader, frames, n, n_read, err));
+        if (*n_read > 0)
+            return QASR_OK;
+        TRY(end_link(s, err));
+        s->is_over = false;
+    }
+}
+
+/* ---- a program that decodes ---------------------------------------------------------------- */
+
+static qasr_status start_program(source *s, qasr_error *err)
+{
+    const int fd = input_descriptor(&s->in);
     if (fd < 0)
-        return error_set_errno(
-            err, in_memory ? "cannot hand '%s' to a decoder in a temporary file" : "cannot open '%s'", s->name);
-    const bool started = ffmpeg_start(&s->decoder, s->program, fd);
+        return error_set_errno(err, "cannot hand '%s' to a decoder", s->in.name);
+    const bool started = ffmpeg_start(&s->decoder, s->program, fd, s->track_index);
     const int code = errno;
     close(fd);
     if (started)
         return QASR_OK;
     if (code != ENOENT)
-        return error_set(err, QASR_E_IO, "cannot decode '%s': cannot run '%s': %s", s->name, s->program,
+        return error_set(err, QASR_E_IO, "cannot decode '%s': cannot run '%s': %s", s->in.name, s->program,
                          strerror(code));
     if (strcmp(s->program, "ffmpeg") != 0)
         return error_set(err, QASR_E_FORMAT,
                          "cannot decode '%s': %s; the program '%s', which is to be run for such files, was not found",
-                         s->name, reason, s->program);
+                         s->in.name, s->reason, s->program);
     return error_set(err, QASR_E_FORMAT,
                      "cannot decode '%s': %s; install ffmpeg, which is run for such files, or convert it first to WAV, "
                      "FLAC, Ogg or MP3",
-                     s->name, reason);
+                     s->in.name, s->reason);
 }
 
-/* What libsndfile does not know goes to the program, if there is one. */
-static qasr_status decode_elsewhere(source *s, qasr_error *err)
+/* The program runs, and is at the track that is wanted. */
+static qasr_status open_program(source *s, qasr_error *err)
 {
-    char reason[LIBRARY_TEXT], text[LIBRARY_TEXT];
-    if (errno == ENOMEM)
-        return error_set_errno(err, "cannot decode '%s'", s->name);
-    const qasr_status status = sf_error(NULL) == SF_ERR_SYSTEM ? QASR_E_IO : QASR_E_FORMAT;
-    library_text(reason, NULL);
-    if (!s->program || s->asked.format || status == QASR_E_IO)
-        return error_set(err, status,
-                         "cannot decode '%s': %s; convert it first, for example with: "
-                         "ffmpeg -i FILE -ar 16000 -ac 1 out.wav",
-                         s->name, reason);
-    TRY(start_decoder(s, reason, err));
-    s->info = (SF_INFO){ 0 };
-    s->file = sf_open_fd(s->decoder.fd, SFM_READ, &s->info, SF_FALSE);
-    if (s->file) {
-        s->info.frames = -1;
-        s->decoded_elsewhere = true;
-        return QASR_OK;
+    char text[READER_TEXT];
+    ffmpeg_tracks tracks;
+    size_t chosen = s->track_index;
+    TRY(start_program(s, err));
+    const bool has_output = ffmpeg_read_header(&s->decoder);
+    ffmpeg_list_tracks(&s->decoder, &tracks);
+    if (!s->has_track)
+        TRY(tracks_choose(&chosen, &tracks, s->track, s->in.name, err));
+    s->has_track = true;
+    if (has_output && chosen != s->track_index) {
+        ffmpeg_end(&s->decoder);
+        s->track_index = chosen;
+        return open_program(s, err);
     }
+    if (has_output)
+        return check_format(s, s->decoder.rate, s->decoder.channels, err);
     ffmpeg_finish(&s->decoder, text, sizeof text);
-    return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; %s: %s", s->name, reason, s->program,
+    return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s; %s: %s", s->in.name, s->reason, s->program,
                      *text ? text : no_sound);
 }
 
-/* ---- opening ----------------------------------------------------------------------------- */
-
-static qasr_status decode_bytes(source *s, qasr_error *err)
+/* Hands the input to the program, if there is one. */
+static qasr_status decode_elsewhere(source *s, qasr_error *err)
 {
-    SF_VIRTUAL_IO io = { .get_filelen = bytes_length, .seek = bytes_seek, .read = bytes_read, .tell = bytes_tell };
-    s->at = 0;
-    s->info = s->asked;
-    errno = 0; /* no room is no matter of formats */
-    s->file = sf_open_virtual(&io, SFM_READ, &s->info, s);
-    return s->file ? QASR_OK : decode_elsewhere(s, err);
-}
-
-/* Pipes and terminals cannot seek, but decoders must: take everything into memory first. */
-static qasr_status open_bytes(source *s, int fd, qasr_error *err)
-{
-    TRY(file_read_to_end(&s->bytes, fd, s->name, "; save it as a file first", err));
-    if (s->bytes.len == 0)
-        return error_set(err, QASR_E_FORMAT, "'%s' is empty, expected an audio file", s->name);
-    return decode_bytes(s, err);
-}
-
-static qasr_status decode_file(source *s, qasr_error *err)
-{
-    s->info = s->asked;
-    errno = 0;
-    s->file = sf_open(s->path, SFM_READ, &s->info);
-    return s->file ? QASR_OK : decode_elsewhere(s, err);
-}
-
-/* fd is open on path. Regular files are opened once more by name: libsndfile knows some headerless formats by
- * the extension alone. */
-static qasr_status open_descriptor(source *s, int fd, qasr_error *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return error_set_errno(err, "cannot examine '%s'", s->name);
-    if (S_ISDIR(st.st_mode))
-        return error_set(err, QASR_E_IO, "cannot read '%s': it is a directory, expected an audio file", s->name);
-    if (!S_ISREG(st.st_mode))
-        return open_bytes(s, fd, err);
-    if (st.st_size == 0)
-        return error_set(err, QASR_E_FORMAT, "'%s' is empty, expected an audio file", s->name);
-    return decode_file(s, err);
-}
-
-static qasr_status check_info(const source *s, qasr_error *err)
-{
-    if (s->info.samplerate < MIN_RATE || s->info.samplerate > MAX_RATE)
-        return error_set(err, QASR_E_FORMAT, "'%s' has a sample rate of %d Hz, expected %d to %d", s->name,
-                         s->info.samplerate, MIN_RATE, MAX_RATE);
-    if (s->info.channels < 1 || s->info.channels > SOURCE_MAX_CHANNELS)
-        return error_set(err, QASR_E_FORMAT, "'%s' has %d channels, expected 1 to %d", s->name, s->info.channels,
-                         SOURCE_MAX_CHANNELS);
+    if (!s->program)
+        return error_set(err, QASR_E_FORMAT,
+                         "cannot decode '%s': %s; convert it first, for example with: "
+                         "ffmpeg -i FILE -ar 16000 -ac 1 out.wav",
+                         s->in.name, s->reason);
+    s->n_damages = 0;
+    s->by_program = true;
+    s->track_index = tracks_number(s->track);
+    TRY(open_program(s, err));
+    s->rate = s->decoder.rate;
+    s->channels = s->decoder.channels;
     return QASR_OK;
 }
 
-static qasr_status open_any(source *s, qasr_error *err)
+static qasr_status end_program(source *s, qasr_error *err)
 {
-    if (strcmp(s->path, "-") == 0)
-        return open_bytes(s, STDIN_FILENO, err);
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(err, "cannot open '%s'", s->path);
-    qasr_status status = open_descriptor(s, fd, err);
-    close(fd);
-    return status;
+    char text[READER_TEXT], what[AUDIO_DAMAGE_TEXT];
+    const double end_s = seconds_at(s, s->at);
+    const bool good = ffmpeg_finish(&s->decoder, text, sizeof text);
+    if (!good && s->at == 0)
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->in.name, s->program,
+                         *text ? text : no_sound);
+    snprintf(what, sizeof what, "%.60s: %.120s", s->program, *text ? text : "it ended before its time");
+    const char *wrong_end = find_wrong_end(s);
+    if (wrong_end)
+        return add_damage(s, end_s, end_s, true, wrong_end, err);
+    return !good || *text ? add_damage(s, 0, end_s, false, what, err) : QASR_OK;
+}
+
+/* ---- the source ---------------------------------------------------------------------------- */
+
+static qasr_status add_raw(source *s, const char *raw, qasr_error *err)
+{
+    audio_link *l;
+    sample_format format;
+    int rate, channels;
+    TRY(sndfile_read_raw(&format, &rate, &channels, raw, err));
+    TRY(links_add(&l, &s->links, LINK_SAMPLES, err));
+    const uint64_t block = sndfile_frame_bytes(format, channels), n = s->in.size / block;
+    l->format = format;
+    l->rate = rate;
+    l->channels = channels;
+    l->n_frames = (int64_t)n;
+    return links_add_range(&s->links, 0, n * block, err);
+}
+
+/* libsndfile would take the bytes for MPEG audio and have libmpg123 print messages, though mpeg.c has found none. */
+static bool looks_like_mpeg(source *s)
+{
+    unsigned char p[3] = { 0 };
+    input_read(&s->in, 0, p, sizeof p);
+    return memcmp(p, "ID3", 3) == 0 || (p[0] == 0xFF && (p[1] & 0xE0) == 0xE0);
+}
+
+/* Links of what is recognised, else one of all bytes for libsndfile to look at. */
+static qasr_status find_links(source *s, qasr_error *err)
+{
+    audio_link *l;
+    bool has_sound;
+    TRY(links_find(&s->links, &s->in, &has_sound, err));
+    if (!has_sound)
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': there is no sound in it", s->in.name);
+    if (s->links.n > 0)
+        return QASR_OK;
+    if (looks_like_mpeg(s)) {
+        snprintf(s->reason, sizeof s->reason, "Format not recognised");
+        return QASR_OK;
+    }
+    TRY(links_add(&l, &s->links, LINK_SNDFILE, err));
+    return links_add_range(&s->links, 0, s->in.size, err);
+}
+
+static qasr_status open_any(source *s, const qasr_audio_options *opt, qasr_error *err)
+{
+    TRY(input_open(&s->in, s->path, err));
+    TRY(opt->raw ? add_raw(s, opt->raw, err) : find_links(s, err));
+    if (s->links.are_several && s->program) {
+        snprintf(s->reason, sizeof s->reason, "it has several tracks");
+        return decode_elsewhere(s, err);
+    }
+    TRY(open_link(s, err));
+    if (!s->has_reader)
+        return decode_elsewhere(s, err);
+    if (tracks_number(s->track) > 0)
+        return error_set(err, QASR_E_FORMAT, "'%s' has one track, there is no track %s", s->in.name, s->track);
+    return QASR_OK;
 }
 
 qasr_status source_open(source **out, const char *path, const qasr_audio_options *opt, qasr_error *err)
@@ -290,14 +413,10 @@ qasr_status source_open(source **out, const char *path, const qasr_audio_options
     source *s;
     TRY(MEM_CALLOC(&s, 1, err));
     s->path = path;
-    s->name = strcmp(path, "-") == 0 ? "standard input" : path;
-    s->program = opt->ffmpeg;
-    buf_init(&s->bytes, MAX_PIPE_BYTES);
-    qasr_status status = opt->raw ? read_raw(&s->asked, opt->raw, err) : QASR_OK;
-    if (status == QASR_OK)
-        status = open_any(s, err);
-    if (status == QASR_OK)
-        status = check_info(s, err);
+    s->program = opt->raw ? NULL : opt->ffmpeg;
+    s->track = opt->track;
+    links_init(&s->links);
+    const qasr_status status = open_any(s, opt, err);
     if (status != QASR_OK) {
         source_close(s);
         return status;
@@ -306,166 +425,77 @@ qasr_status source_open(source **out, const char *path, const qasr_audio_options
     return QASR_OK;
 }
 
-const char *source_name(const source *s) { return s->name; }
-int source_rate(const source *s) { return s->info.samplerate; }
-int source_channels(const source *s) { return s->info.channels; }
+const char *source_name(const source *s) { return s->in.name; }
+int source_rate(const source *s) { return s->rate; }
+int source_channels(const source *s) { return s->channels; }
 
 int64_t source_frames(const source *s)
 {
-    return s->info.frames >= 0 && s->info.frames < SF_COUNT_MAX ? (int64_t)s->info.frames : -1;
+    double sum_s = 0, clock_s = 0;
+    if (s->by_program)
+        return -1;
+    for (size_t i = 0; i < s->links.n; i++) {
+        const audio_link *l = &s->links.items[i];
+        const bool is_first = i == 0 && s->has_reader && s->reader.link == l;
+        const int64_t n = is_first ? s->reader.n_frames : l->n_frames;
+        const int rate = is_first ? s->reader.rate : l->rate ? l->rate : s->rate;
+        if (is_first && s->links.n == 1)
+            return n;
+        if (n < 0 && l->clock_end < 0)
+            return -1;
+        const double length_s = n >= 0 ? (double)n / rate : (double)l->clock_end / l->clock_rate;
+        if (l->continues) /* its time stamps are those of what came before */
+            sum_s += length_s - clock_s;
+        else
+            sum_s += length_s + (l->lost_s > 0 ? l->lost_s : 0);
+        clock_s = length_s;
+    }
+    return (int64_t)llround(sum_s * s->rate);
 }
 
-size_t source_read(source *s, float *frames, size_t n)
+qasr_status source_read(source *s, float *frames, size_t n, size_t *n_read, qasr_error *err)
 {
-    const sf_count_t got = sf_readf_float(s->file, frames, (sf_count_t)n);
-    return got > 0 ? (size_t)got : 0;
+    *n_read = 0;
+    if (s->by_program)
+        *n_read = s->decoder.fd > 0 ? ffmpeg_read(&s->decoder, frames, n) : 0;
+    else
+        TRY(read_links(s, frames, n, n_read, err));
+    s->at += *n_read;
+    if (*n_read > 0 || s->was_read)
+        return QASR_OK;
+    if (s->by_program)
+        TRY(end_program(s, err));
+    s->was_read = true;
+    if (s->at > 0 || s->by_program)
+        return QASR_OK;
+    for (size_t i = 0; i < s->links.n; i++)
+        if (s->links.items[i].n_frames > 0 || s->n_damages > 0)
+            return error_set(err, QASR_E_FORMAT,
+                             "cannot decode '%s': not one sample could be read, the file is damaged", s->in.name);
+    return QASR_OK;
 }
 
-qasr_status source_changed(const source *s, qasr_error *err)
-{
-    return error_set(err, QASR_E_IO, "'%s' has changed while it was read", s->name);
-}
-
-static void close_file(source *s)
-{
-    if (s->file)
-        sf_close(s->file);
-    s->file = NULL;
-    ffmpeg_end(&s->decoder);
-}
-
-/* Not by seeking, which some formats do only nearly. */
 qasr_status source_rewind(source *s, qasr_error *err)
 {
-    const SF_INFO before = s->info;
-    close_file(s);
-    TRY(s->bytes.len > 0 ? decode_bytes(s, err) : decode_file(s, err));
-    return s->info.samplerate == before.samplerate && s->info.channels == before.channels ? QASR_OK
-                                                                                          : source_changed(s, err);
+    close_reader(s);
+    ffmpeg_end(&s->decoder);
+    s->next_link = 0;
+    s->at = s->n_silent = 0;
+    s->clock_at = 0;
+    s->is_over = false;
+    s->was_read = true;
+    return s->by_program ? open_program(s, err) : open_link(s, err);
 }
 
 void source_close(source *s)
 {
     if (!s)
         return;
-    close_file(s);
-    buf_free(&s->bytes);
+    close_reader(s);
+    ffmpeg_end(&s->decoder);
+    links_free(&s->links);
+    input_close(&s->in);
+    mem_free(s->chunk);
+    mem_free(s->damages);
     mem_free(s);
-}
-
-/* ---- files shorter than they claim -------------------------------------------------------- */
-
-/* libsndfile corrects the length of cut WAV, AIFF and AU files silently and leaves only a line such as
- * "data : 64000 (should be 31979)" in its log. Programs that write into a pipe put the largest number there
- * is; that is no damage. */
-static bool log_says_truncated(SNDFILE *file)
-{
-    static const char *const labels[] = { "data : ", "SSND : ", "Data Size   : " };
-    char text[4096];
-    sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
-    for (size_t i = 0; i < ARRAY_LEN(labels); i++) {
-        const char *line = strstr(text, labels[i]);
-        if (!line)
-            continue;
-        char *end;
-        unsigned long long claimed = strtoull(line + strlen(labels[i]), &end, 0), actual;
-        if (sscanf(end, " (should be %llu)", &actual) == 1 && actual < claimed && claimed < 0x7FFFF000)
-            return true;
-    }
-    return false;
-}
-
-/* Up to n bytes from `at` on. */
-static size_t read_at(const source *s, uint64_t at, unsigned char *to, size_t n)
-{
-    size_t got = 0;
-    if (s->bytes.len > 0) {
-        got = at < s->bytes.len ? s->bytes.len - (size_t)at : 0;
-        got = got < n ? got : n;
-        if (got)
-            memcpy(to, (const unsigned char *)s->bytes.data + at, got);
-        return got;
-    }
-    FILE *f = fopen(s->path, "rb");
-    if (f && fseeko(f, (off_t)at, SEEK_SET) == 0)
-        got = fread(to, 1, n, f);
-    if (f)
-        fclose(f);
-    return got;
-}
-
-static uint64_t size_of(const source *s)
-{
-    struct stat st;
-    return s->bytes.len > 0 ? s->bytes.len : stat(s->path, &st) == 0 ? (uint64_t)st.st_size : 0;
-}
-
-/* Without memory nothing is known to be missing. */
-static bool is_cut(const source *s)
-{
-    const uint64_t size = size_of(s), tail = size > ENDING_TAIL_BYTES ? size - ENDING_TAIL_BYTES : 0;
-    unsigned char *part;
-    if (s->asked.format || MEM_ALLOC(&part, ENDING_HEAD_BYTES + ENDING_TAIL_BYTES, NULL) != QASR_OK)
-        return false;
-    size_t n_head = read_at(s, 0, part, ENDING_HEAD_BYTES),
-           n_tail = read_at(s, tail, part + ENDING_HEAD_BYTES, ENDING_TAIL_BYTES);
-    bool missing = ending_is_missing(part, n_head, part + ENDING_HEAD_BYTES, n_tail, size);
-    mem_free(part);
-    return missing;
-}
-
-static bool warn_if_cut(const source *s, uint64_t n_frames)
-{
-    bool cut = is_cut(s);
-    if (cut)
-        log_warning("'%s' ends early: it was cut off, or not finished by who wrote it; using the %" PRIu64
-                    " frames found",
-                    s->name, n_frames);
-    return cut;
-}
-
-/* The same for what a program has decoded. */
-static qasr_status check_decoder(source *s, uint64_t n_frames, bool *damaged, qasr_error *err)
-{
-    char text[LIBRARY_TEXT];
-    const bool good = ffmpeg_finish(&s->decoder, text, sizeof text);
-    if (good && !*text) {
-        *damaged = warn_if_cut(s, n_frames);
-        return QASR_OK;
-    }
-    if (!good && n_frames == 0)
-        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': %s: %s", s->name, s->program,
-                         *text ? text : no_sound);
-    log_warning("'%s' is damaged: %s: %s; using the %" PRIu64 " frames that it gave", s->name, s->program,
-                *text ? text : "it ended before its time", n_frames);
-    *damaged = true;
-    return QASR_OK;
-}
-
-qasr_status source_check_end(source *s, uint64_t n_frames, bool *damaged, qasr_error *err)
-{
-    char text[LIBRARY_TEXT];
-    const int64_t expected = source_frames(s);
-    if (s->decoded_elsewhere)
-        return check_decoder(s, n_frames, damaged, err);
-    if (n_frames == 0 && s->info.frames != 0)
-        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': not one sample could be read, the file is damaged",
-                         s->name);
-    *damaged = true;
-    if (sf_error(s->file) != SF_ERR_NO_ERROR)
-        log_warning("'%s' is damaged: %s; using the %" PRIu64 " frames before that", s->name,
-                    library_text(text, s->file), n_frames);
-    else if (expected >= 0 && n_frames < (uint64_t)expected)
-        log_warning("'%s' ends early: found %" PRIu64 " of %" PRIu64 " frames", s->name, n_frames, (uint64_t)expected);
-    else if (log_says_truncated(s->file))
-        log_warning("'%s' ends early: its header announces more than the %" PRIu64 " frames found", s->name, n_frames);
-    else
-        *damaged = warn_if_cut(s, n_frames);
-    return QASR_OK;
-}
-
-const char *audio_sndfile_version(void)
-{
-    const char *name = sf_version_string(), *dash = strrchr(name, '-'); /* "libsndfile-1.2.0" */
-    return dash ? dash + 1 : name;
 }

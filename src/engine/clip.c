@@ -277,7 +277,9 @@ qasr_status clip_take_result(clip *c, qasr_result **out, qasr_error *err)
     TRY(collect_segments(c, err));
     TRY(join_segments(c->result, err));
     c->result->timings.total_s = clock_now_s() - c->begin_s;
-    c->result->audio_damaged = c->segment_reader.damaged;
+    c->result->damages = c->segment_reader.damages;
+    c->result->n_damages = c->segment_reader.n_damages;
+    c->segment_reader.damages = NULL;
     *out = c->result;
     c->result = NULL;
     return QASR_OK;
@@ -290,6 +292,7 @@ void engine_result_free(qasr_result *r)
     for (size_t i = 0; i < r->n_segments; i++)
         segment_free_answer(&r->segments[i]);
     mem_free(r->segments);
+    mem_free(r->damages);
     mem_free(r->text);
     mem_free(r->language);
     mem_free(r);
@@ -303,6 +306,7 @@ void clip_close(clip *c)
         free_job(j);
     }
     segment_reader_close(&c->segment_reader);
+    mem_free(c->segment_reader.damages);
     engine_result_free(c->result);
 }
 

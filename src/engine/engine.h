@@ -38,7 +38,8 @@ struct qasr_result {
     char *text, *language;
     qasr_segment *segments; /* their strings and ids belong to the result */
     size_t n_segments;
-    bool audio_damaged;
+    audio_damage *damages; /* [n_damages] of the file */
+    size_t n_damages;
     qasr_timings timings;
 };
 

@@ -20,6 +20,17 @@ qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_
     return QASR_OK;
 }
 
+static qasr_status keep_damages(segment_reader *s, qasr_error *err)
+{
+    while (audio_stream_damage(s->stream, s->n_damages))
+        s->n_damages++;
+    if (s->n_damages > 0)
+        TRY(MEM_ALLOC(&s->damages, s->n_damages, err));
+    for (size_t i = 0; i < s->n_damages; i++)
+        s->damages[i] = *audio_stream_damage(s->stream, i);
+    return QASR_OK;
+}
+
 /* Reads as much as the next cut may depend on. The window grows on demand, since most files are short. */
 static qasr_status fill_window(segment_reader *s, qasr_error *err)
 {
@@ -41,7 +52,7 @@ static qasr_status fill_window(segment_reader *s, qasr_error *err)
         TRY(audio_stream_read(s->stream, s->window + s->n_window, n, &n_read, err));
         s->n_window += n_read;
         if (n_read < n) {
-            s->damaged = audio_stream_is_damaged(s->stream);
+            TRY(keep_damages(s, err));
             audio_stream_close(s->stream);
             s->stream = NULL;
         }

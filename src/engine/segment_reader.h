@@ -17,7 +17,8 @@ typedef struct segment_reader {
     log_mel logs;          /* log-mel from the start of the segment on, as far as the cut needed it */
     size_t n_passed;       /* samples before the segment */
     uint64_t n_total;
-    bool damaged; /* the file ended early; known once all of it is read */
+    audio_damage *damages; /* [n_damages] of the file, known once all of it is read; to take them, set NULL */
+    size_t n_damages;
 } segment_reader;
 
 /* path NULL: pcm [n_samples]; else a file. path and the strings of audio (complete) must live as long as the reader. *s

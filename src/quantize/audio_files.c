@@ -7,21 +7,20 @@
 #include <string.h>
 #include <strings.h>
 
+#include "audio/audio.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 enum { MAX_LIST_BYTES = 64 << 20 };
 
-static const char *const audio_extensions[] = { "wav", "flac", "ogg", "oga", "opus", "mp3",
-                                                "aif", "aiff", "au",  "caf", "w64" };
-static const char *const list_extensions[] = { "txt", "tsv" };
+static const char *list_extension(size_t index) { return index == 0 ? "txt" : index == 1 ? "tsv" : NULL; }
 
-static bool has_extension(const char *path, const char *const *extensions, size_t n)
+static bool has_extension(const char *path, const char *(*get)(size_t index))
 {
-    const char *dot = strrchr(file_base_name(path), '.');
-    for (size_t i = 0; dot && i < n; i++)
-        if (strcasecmp(dot + 1, extensions[i]) == 0)
+    const char *dot = strrchr(file_base_name(path), '.'), *extension;
+    for (size_t i = 0; dot && (extension = get(i)); i++)
+        if (strcasecmp(dot + 1, extension) == 0)
             return true;
     return false;
 }
@@ -64,7 +63,7 @@ static qasr_status add_folder(audio_files *f, const char *dir, qasr_error *err)
         return error_set_errno(err, "cannot list '%s'", dir);
     qasr_status status = QASR_OK;
     for (struct dirent *e; status == QASR_OK && (e = readdir(d));)
-        if (e->d_name[0] != '.' && has_extension(e->d_name, audio_extensions, ARRAY_LEN(audio_extensions)))
+        if (e->d_name[0] != '.' && has_extension(e->d_name, audio_extension))
             status = add_joined(f, dir, e->d_name, err);
     closedir(d);
     TRY(status);
@@ -134,7 +133,7 @@ qasr_status audio_files_find(audio_files *f, const char *const *names, size_t n,
                              "standard input ('-') cannot be used here: the audio may be read several times");
         if (file_is_dir(names[i])) {
             TRY(add_folder(f, names[i], err));
-        } else if (has_extension(names[i], list_extensions, ARRAY_LEN(list_extensions))) {
+        } else if (has_extension(names[i], list_extension)) {
             TRY(add_list(f, names[i], err));
         } else {
             TRY(mem_strdup(&path, names[i], err));

@@ -1,4 +1,4 @@
-# Sourced before every case. QASR: the program. DEMO: the demo model. LAYOUTS: a folder with the demo model in other programs'
+# Sourced before every case. QASR: the program. DEMO: the demo model. CASES: the folder of the cases. LAYOUTS: a folder with the demo model in other programs'
 # layouts. DATA: the test data. PYTHON: Python 3. TOOL: tool.py. CONVERT: convert_audio. HUB_SERVER: the server for qasr pull.
 # Pulled models go to cache/.
 

@@ -36,7 +36,7 @@ def case_env(build):
     env = {name: value for name, value in os.environ.items()
            if name not in ("QASR_CPU", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
     return dict(env, QASR=str(build / "cli" / "qasr"), DEMO=str(ROOT / "models" / "demo"), DATA=str(ROOT / "tests" / "data"),
-                LAYOUTS=str(build / "tests" / "layouts"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
+                CASES=str(HERE / "cases"), LAYOUTS=str(build / "tests" / "layouts"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
                 TOOL=str(HERE / "tool.py"), HUB_SERVER=str(ROOT / "tests" / "tools" / "hub_server.py"), LC_ALL="C.UTF-8",
                 LSAN_OPTIONS=f"suppressions={ROOT / 'tests' / 'lsan.supp'}:print_suppressions=0")
 

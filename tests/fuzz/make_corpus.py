@@ -219,6 +219,18 @@ def aiff(rate_bytes, data):
     return b"FORM" + struct.pack(">I", len(chunks) + 4) + b"AIFF" + chunks
 
 
+def w64(data):
+    guid = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+    form = struct.pack("<HHIIHH", 3, 1, 16000, 64000, 4, 32)
+    chunks = b"fmt " + guid + struct.pack("<Q", 24 + len(form)) + form + b"data" + guid + struct.pack("<Q", 24 + len(data)) + data
+    return (b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + struct.pack("<Q", 40 + len(chunks)) + b"wave" + guid + chunks)
+
+
+def caf(data):
+    desc = struct.pack(">d4sIIIII", 16000, b"lpcm", 2, 2, 1, 1, 16)
+    return (b"caff\0\1\0\0desc" + struct.pack(">Q", len(desc)) + desc + b"data" + struct.pack(">QI", len(data) + 4, 0) + data)
+
+
 def write_audio(folder, data):
     pcm = struct.pack("<800h", *tone(800))
     files = {"wav": wav(1, 1, 16000, 16, pcm), "wav_stereo": wav(1, 2, 44100, 16, pcm), "wav_u8": wav(1, 1, 8000, 8, bytes(range(256))),
@@ -226,10 +238,27 @@ def write_audio(folder, data):
              "wav_streamed": wav(1, 1, 16000, 16, pcm[:401], 0xFFFFFFFF), "wav_cut": wav(1, 1, 16000, 16, pcm[:101], 1600),
              "wav_24": wav(1, 1, 96000, 24, bytes(900)), "wav_ulaw": wav(7, 1, 8000, 8, bytes(range(0, 256, 3))),
              "aiff": aiff(b"\x40\x0c\xfa\x00\0\0\0\0\0\0", struct.pack(">400h", *tone(400))),
+             "wav_zero": wav(1, 1, 16000, 16, pcm, 0), "wav_joined": wav(1, 1, 16000, 16, pcm) + wav(1, 2, 44100, 16, pcm),
+             "wav_two_data": wav(1, 1, 16000, 16, pcm) + b"data" + struct.pack("<I", 800) + pcm[:800],
+             "rf64": b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 880, 800, 400, 0) + b"fmt " +
+                     struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data\xff\xff\xff\xff" + pcm[:800],
+             "w64": w64(pcm), "caf": caf(pcm), "au_unknown": b".snd" + struct.pack(">IIIII", 24, 0xFFFFFFFF, 27, 8000, 2) + bytes(900),
              "au": b".snd" + struct.pack(">IIIII", 24, 800, 3, 16000, 1) + struct.pack(">400h", *tone(400))}
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    shutil.copyfile(data / "golden" / "clips" / "short-200ms.flac", folder / "flac")
+    flac = (data / "golden" / "clips" / "short-200ms.flac").read_bytes()
+    (folder / "flac").write_bytes(flac)
+    (folder / "flac_joined").write_bytes(flac + flac)
+    (folder / "flac_damaged").write_bytes(flac[:len(flac) // 2] + bytes(40) + flac[len(flac) // 2:])
+    corpus = Path(__file__).parent / "corpus" / "audio"
+    for name in "mp3", "ogg", "opus":  # joined, and with bytes that are lost in the middle
+        content = (corpus / name).read_bytes()
+        middle = len(content) // 2
+        (folder / f"{name}_joined").write_bytes(content + content)
+        (folder / f"{name}_damaged").write_bytes(content[:middle] + bytes(60) + content[middle + 100:])
+    mp3 = (corpus / "mp3").read_bytes()
+    (folder / "wav_mp3").write_bytes(wav(0x55, 1, 16000, 0, mp3))
+    (folder / "id3").write_bytes(b"ID3\4\0\0\0\0\0\x14" + bytes(20) + mp3 + b"TAG" + bytes(125))
 
 
 def main():

@@ -852,6 +852,18 @@ static void put_number(unsigned char *to, uint64_t n, bool big)
         to[big ? 7 - i : i] = (unsigned char)(n >> 8 * i);
 }
 
+/* Of a file of these bytes. */
+static bool misses_its_end(unsigned char *bytes, size_t n)
+{
+    input in = { .name = "bytes", .fd = -1, .bytes = { .data = (char *)bytes, .len = n }, .size = n };
+    window *w = NULL;
+    assert_int_equal(MEM_ALLOC(&w, 1, NULL), QASR_OK);
+    *w = (window){ .in = &in, .end = n };
+    const bool missing = ending_is_missing(w);
+    mem_free(w);
+    return missing;
+}
+
 /* Containers that decoders read to any end: of a file of 4000 bytes. */
 static void missing_ends_are_found(void **state)
 {
@@ -861,37 +873,55 @@ static void missing_ends_are_found(void **state)
         bool missing;
     } caf[] = { { 3936, false }, { 3937, true }, { UINT64_MAX, false }, { 0, false } },
       w64[] = { { 4000, false }, { 4007, false }, { 4008, true }, { UINT64_MAX, false }, { 0, false } };
-    assert_false(ending_is_missing(b, 3, b, 3, 3));
-    assert_false(ending_is_missing((const unsigned char *)"fLaC...", 8, b, sizeof b, sizeof b));
+    assert_false(misses_its_end(b, 3));
+    assert_false(misses_its_end((unsigned char[]){ "fLaC..." }, 8));
     put_number(b + 8 + 4, 32, true); /* a chunk of 32 bytes, then one up to the end */
     for (size_t i = 0; i < ARRAY_LEN(caf); i++) {
         put_number(b + 52 + 4, caf[i].n, true);
-        assert_int_equal(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b), caf[i].missing);
+        assert_int_equal(misses_its_end(b, sizeof b), caf[i].missing);
     }
     memcpy(b, "riff", 4);
     for (size_t i = 0; i < ARRAY_LEN(w64); i++) {
         put_number(b + 16, w64[i].n, false);
-        assert_int_equal(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b), w64[i].missing);
+        assert_int_equal(misses_its_end(b, sizeof b), w64[i].missing);
     }
-    assert_false(ending_is_missing(b, 10, b, 10, 10));
+    assert_false(misses_its_end(b, 10));
     memcpy(b, "RF64....WAVEds64", 16);
     put_number(b + 20, 3992, false);
-    assert_false(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    assert_false(misses_its_end(b, sizeof b));
     put_number(b + 20, 3994, false);
-    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    assert_true(misses_its_end(b, sizeof b));
+    /* MP4: a box of 24 bytes, one of 64-bit length; Matroska: a header of 3 bytes, a segment */
+    memset(b, 0, sizeof b);
+    memcpy(b,
+           "\0\0\0\x18"
+           "ftypM4A ",
+           12);
+    memcpy(b + 24, "\0\0\0\1mdat", 8);
+    put_number(b + 32, 3976, true);
+    assert_false(misses_its_end(b, sizeof b));
+    put_number(b + 32, 3977, true);
+    assert_true(misses_its_end(b, sizeof b));
+    memset(b, 0, sizeof b);
+    memcpy(b, "\x1A\x45\xDF\xA3\x83...\x18\x53\x80\x67\x4F\x92", 14);
+    assert_false(misses_its_end(b, sizeof b));
+    b[13] = 0x93; /* 3987 bytes */
+    assert_true(misses_its_end(b, sizeof b));
+    memcpy(b + 12, "\x7F\xFF", 2); /* unknown */
+    assert_false(misses_its_end(b, sizeof b));
     /* Ogg: a last page of two segments, 255 and 7 bytes */
     unsigned char *page = b + sizeof b - (27 + 2 + 262);
     memset(b, 0, sizeof b);
     memcpy(b, "OggS", 4);
-    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b)); /* its end is no page */
+    assert_true(misses_its_end(b, sizeof b)); /* its end is no page */
     memcpy(page, "OggS", 4);
     page[26] = 2, page[27] = 255, page[28] = 7;
-    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    assert_true(misses_its_end(b, sizeof b));
     page[5] = 4;
-    assert_false(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
-    assert_true(ending_is_missing(b, sizeof b, b, sizeof b - 1, sizeof b - 1));
+    assert_false(misses_its_end(b, sizeof b));
+    assert_true(misses_its_end(b, sizeof b - 1));
     page[26] = 255; /* more segments than there are bytes */
-    assert_true(ending_is_missing(b, sizeof b, b, sizeof b, sizeof b));
+    assert_true(misses_its_end(b, sizeof b));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, clear_warning, remove_fixture)

@@ -1,0 +1,257 @@
+/* Ogg (RFC 3533): pages with a checksum, each of one of the streams that lie side by side; streams that follow each
+ * other are chained. Of each group of streams the first with sound is taken. Its pages that are whole make a link;
+ * where some are missing the next link begins, with the stream's headers in front once more. */
+#include <string.h>
+
+#include "audio/links.h"
+
+enum {
+    PAGE_HEAD = 27,
+    LAST_SEGMENT = 255,
+    FLAG_FIRST = 2,
+    FLAG_LAST = 4,
+    MAX_FIRST_PAGE = 512, /* of a stream, which may be changed */
+    FLAC_OFFSET = 9,      /* of "fLaC" in its first packet */
+    OPUS_PRE_SKIP = 10,
+    OPUS_RATE = 48000
+};
+
+typedef struct page {
+    uint64_t at;
+    size_t n_bytes, n_head; /* all of it; what is before the packets */
+    unsigned flags;
+    uint64_t serial, number;
+    int64_t granule;  /* below 0: no packet ends in it */
+    size_t n_packets; /* that end in it */
+} page;
+
+typedef enum stream_kind { STREAM_NONE, STREAM_VORBIS, STREAM_OPUS, STREAM_FLAC } stream_kind;
+
+typedef struct walk {
+    links *links;
+    window *w;
+    uint32_t crc_table[256];
+    uint64_t at;
+    bool in_first_pages;
+    bool has_group, has_skipped; /* skipped: one without sound of a kind that is known */
+    stream_kind kind;            /* of the group's stream; NONE: none was found */
+    page first;                  /* of the stream */
+    uint64_t serial, next_number;
+    size_t n_header_packets;        /* still to come */
+    size_t first_header, n_headers; /* ranges of the headers, in links.ranges */
+    int64_t pre_skip;
+    int rate;
+} walk;
+
+/* ---- pages --------------------------------------------------------------------------------- */
+
+static void fill_crc_table(uint32_t table[256])
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t value = i << 24;
+        for (int bit = 0; bit < 8; bit++)
+            value = value & 0x80000000 ? value << 1 ^ 0x04C11DB7 : value << 1;
+        table[i] = value;
+    }
+}
+
+/* The checksum of a page, whose own field counts as zero. */
+static uint32_t checksum(const uint32_t table[256], const unsigned char *p, size_t n)
+{
+    uint32_t crc = 0;
+    for (size_t i = 0; i < n; i++)
+        crc = crc << 8 ^ table[crc >> 24 ^ (i >= 22 && i < 26 ? 0 : p[i])];
+    return crc;
+}
+
+static bool read_page(const walk *k, uint64_t at, page *out)
+{
+    const unsigned char *p = window_get(k->w, at, PAGE_HEAD);
+    if (!p || memcmp(p, "OggS\0", 5) != 0)
+        return false;
+    const size_t n_segments = p[26], n_head = PAGE_HEAD + n_segments;
+    size_t n_bytes = n_head;
+    page g = { .at = at, .n_head = n_head, .flags = p[5] };
+    p = window_get(k->w, at, n_head);
+    for (size_t i = PAGE_HEAD; p && i < n_head; i++) {
+        n_bytes += p[i];
+        g.n_packets += p[i] < LAST_SEGMENT;
+    }
+    p = p ? window_get(k->w, at, n_bytes) : NULL;
+    if (!p || checksum(k->crc_table, p, n_bytes) != read_little_endian(p + 22, 4))
+        return false;
+    g.n_bytes = n_bytes;
+    g.granule = (int64_t)read_little_endian(p + 6, 8);
+    g.serial = read_little_endian(p + 14, 4);
+    g.number = read_little_endian(p + 18, 4);
+    *out = g;
+    return true;
+}
+
+/* The next whole page from `at` on. */
+static bool find_page(const walk *k, uint64_t at, page *out)
+{
+    for (;; at++) {
+        at = window_find(k->w, at, k->w->end, "OggS", 4);
+        if (at == k->w->end)
+            return false;
+        if (read_page(k, at, out))
+            return true;
+    }
+}
+
+/* ---- streams ------------------------------------------------------------------------------- */
+
+static audio_link *last_link(const walk *k) { return &k->links->items[k->links->n - 1]; }
+
+static stream_kind kind_of(const unsigned char *packet, size_t n)
+{
+    return n >= 30 && memcmp(packet, "\1vorbis", 7) == 0     ? STREAM_VORBIS
+           : n >= 19 && memcmp(packet, "OpusHead", 8) == 0   ? STREAM_OPUS
+           : n >= 51 && memcmp(packet, "\177FLAC\1", 6) == 0 ? STREAM_FLAC
+                                                             : STREAM_NONE;
+}
+
+/* A page whose packets were changed, as the head of the last link. */
+static qasr_status add_changed_page(const walk *k, unsigned char *p, size_t n, qasr_error *err)
+{
+    const uint32_t crc = checksum(k->crc_table, p, n);
+    for (size_t i = 0; i < 4; i++)
+        p[22 + i] = (unsigned char)(crc >> 8 * i);
+    return links_add_head(k->links, p, n, err);
+}
+
+static qasr_status add_flac_head(const walk *k, const page *g, qasr_error *err)
+{
+    unsigned char copy[MAX_FIRST_PAGE];
+    memcpy(copy, window_get(k->w, g->at, g->n_bytes), g->n_bytes);
+    const size_t at = g->n_head + FLAC_OFFSET;
+    const int64_t total = flac_forget_length(copy + at, g->n_bytes - at);
+    last_link(k)->n_frames = total > 0 ? total : -1;
+    return add_changed_page(k, copy, g->n_bytes, err);
+}
+
+/* The first page of an Opus stream that is resumed in the middle, where there is nothing to skip. */
+static qasr_status add_opus_head(const walk *k, qasr_error *err)
+{
+    unsigned char copy[MAX_FIRST_PAGE];
+    const page *g = &k->first;
+    memcpy(copy, window_get(k->w, g->at, g->n_bytes), g->n_bytes);
+    copy[g->n_head + OPUS_PRE_SKIP] = copy[g->n_head + OPUS_PRE_SKIP + 1] = 0;
+    return add_changed_page(k, copy, g->n_bytes, err);
+}
+
+/* The first page of a stream that is taken. */
+static qasr_status begin_stream(walk *k, const page *g, stream_kind kind, qasr_error *err)
+{
+    audio_link *new;
+    const unsigned char *packet = window_get(k->w, g->at, g->n_bytes) + g->n_head;
+    k->kind = kind;
+    k->first = *g;
+    k->serial = g->serial;
+    k->next_number = g->number + 1;
+    k->n_header_packets = kind == STREAM_VORBIS ? 2 : kind == STREAM_OPUS ? 1 : 0;
+    k->pre_skip = kind == STREAM_OPUS ? (int64_t)read_little_endian(packet + OPUS_PRE_SKIP, 2) : 0;
+    k->rate = kind == STREAM_OPUS ? OPUS_RATE : kind == STREAM_VORBIS ? (int)read_little_endian(packet + 12, 4) : 0;
+    TRY(links_add(&new, k->links, kind == STREAM_FLAC ? LINK_OGG_FLAC : LINK_SNDFILE, err));
+    if (k->has_skipped)
+        new->lost = "there is a stream of an unknown kind";
+    k->has_skipped = false;
+    new->cut = "it has no last page"; /* until that is seen */
+    k->first_header = k->links->n_ranges;
+    if (kind == STREAM_FLAC)
+        return add_flac_head(k, g, err);
+    return links_add_range(k->links, g->at, g->at + g->n_bytes, err);
+}
+
+static qasr_status take_first_page(walk *k, const page *g, qasr_error *err)
+{
+    const unsigned char *p = window_get(k->w, g->at, g->n_bytes);
+    const stream_kind kind = p ? kind_of(p + g->n_head, g->n_bytes - g->n_head) : STREAM_NONE;
+    if (!k->in_first_pages) {
+        k->has_skipped = k->has_skipped || (k->has_group && k->kind == STREAM_NONE);
+        k->has_group = k->in_first_pages = true;
+        k->kind = STREAM_NONE;
+    }
+    if (kind == STREAM_NONE || g->n_bytes > MAX_FIRST_PAGE)
+        return QASR_OK;
+    if (k->kind == STREAM_NONE)
+        return begin_stream(k, g, kind, err);
+    k->links->are_several = true;
+    return QASR_OK;
+}
+
+/* Behind missing pages: another link, with the headers of the stream in front and the same clock. */
+static qasr_status resume_stream(walk *k, qasr_error *err)
+{
+    audio_link *new;
+    last_link(k)->cut = NULL;
+    TRY(links_add(&new, k->links, LINK_SNDFILE, err));
+    new->cut = "it has no last page";
+    new->lost = "Ogg pages are damaged or missing";
+    new->lost_s = -1;
+    new->continues = true;
+    const uint64_t n_changed = k->kind == STREAM_OPUS ? k->first.n_bytes : 0;
+    if (n_changed)
+        TRY(add_opus_head(k, err));
+    for (size_t i = 0; i < k->n_headers; i++) {
+        const byte_range r = k->links->ranges[k->first_header + i];
+        const uint64_t begin = r.begin + (i == 0 ? n_changed : 0);
+        if (begin < r.end)
+            TRY(links_add_range(k->links, begin, r.end, err));
+    }
+    links_close_range(k->links);
+    return QASR_OK;
+}
+
+static qasr_status take_page(walk *k, const page *g, qasr_error *err)
+{
+    if (g->flags & FLAG_FIRST)
+        return take_first_page(k, g, err);
+    k->in_first_pages = false;
+    if (k->kind == STREAM_NONE || g->serial != k->serial)
+        return QASR_OK;
+    const bool in_headers = k->n_header_packets > 0;
+    const bool is_hole = g->number != k->next_number && !in_headers;
+    if (is_hole && k->kind == STREAM_FLAC) /* which numbers its frames itself */
+        last_link(k)->has_holes = true;
+    else if (is_hole)
+        TRY(resume_stream(k, err));
+    k->next_number = (g->number + 1) & UINT32_MAX;
+    TRY(links_add_range(k->links, g->at, g->at + g->n_bytes, err));
+    audio_link *l = last_link(k);
+    if (in_headers) {
+        k->n_header_packets -= g->n_packets < k->n_header_packets ? g->n_packets : k->n_header_packets;
+        k->n_headers = l->n_ranges;
+        if (k->n_header_packets == 0) /* so that they can be given again, without what follows */
+            links_close_range(k->links);
+    }
+    if (g->granule >= 0 && k->kind != STREAM_FLAC) {
+        l->clock_end = g->granule - k->pre_skip;
+        l->clock_rate = k->rate;
+    }
+    if (g->flags & FLAG_LAST)
+        l->cut = NULL;
+    return QASR_OK;
+}
+
+qasr_status ogg_find(links *l, window *w, uint64_t *at, qasr_error *err)
+{
+    walk k = { .links = l, .w = w, .at = *at };
+    page g;
+    const size_t n_links = l->n;
+    const unsigned char *p = window_get(w, *at, 4);
+    if (!p || memcmp(p, "OggS", 4) != 0)
+        return QASR_OK;
+    fill_crc_table(k.crc_table);
+    while (find_page(&k, k.at, &g)) {
+        TRY(take_page(&k, &g, err));
+        k.at = g.at + g.n_bytes;
+    }
+    if (l->n == n_links)
+        return QASR_OK;
+    if (k.kind == STREAM_NONE && !last_link(&k)->cut)
+        last_link(&k)->cut = "it has a stream of an unknown kind";
+    *at = w->end;
+    return QASR_OK;
+}
