@@ -29,7 +29,7 @@ static const opt opts[] = {
     { "max-memory", 0, "MB",
       "memory for the statistics; if they need more, the audio is read several times (default 2048)", OPT_INT,
       offsetof(args, options.max_memory_mb), NULL, 1, 1 << 20 },
-    { "limit", 'n', "N", "take only the first N audio files", OPT_INT, offsetof(args, options.limit), NULL, 1,
+    { "limit", 'n', "N", "use only the first N audio files", OPT_INT, offsetof(args, options.limit), NULL, 1,
       1000000000 },
     OVERWRITE_OPT(offsetof(args, options.overwrite)),
     QUIET_OPT(offsetof(args, quiet)),
@@ -105,7 +105,7 @@ static int run(int argc, char **argv)
 
 const command cmd_calibrate = {
     "calibrate",
-    "collect statistics of activations, for better quantization",
+    "collect activation statistics for better quantization",
     "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
     "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"

@@ -57,7 +57,7 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_help = { "help",
-                           "show help as text or manual page, or shell completion",
+                           "show help texts, manual pages or shell completions",
                            "[COMMAND] [--man] | --completion SHELL",
                            "Completion for this shell: eval \"$(qasr help --completion bash)\", or zsh; fish: qasr "
                            "help --completion fish | source\n",

@@ -110,7 +110,7 @@ static int run(int argc, char **argv)
 }
 
 const command cmd_info = { "info",
-                           "show what a model directory, .safetensors or .gguf file holds",
+                           "show the contents of a model directory, .safetensors or .gguf file",
                            "PATH [OPTIONS]",
                            NULL,
                            opts,

@@ -121,7 +121,7 @@ static int split_rules(rule_list *l, const opt_files *given)
     return EXIT_DONE;
 }
 
-/* What the callbacks work on. */
+/* State of the callbacks. */
 typedef struct show {
     progress bar;
     quantize_out out;

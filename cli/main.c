@@ -65,7 +65,7 @@ static void print_log(void *user, qasr_log_level level, const char *message)
     fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
-/* Weights are read from mapped files, where a failed read is a SIGBUS: it cannot be recovered from. */
+/* Weights are read from mapped files, where a failed read raises SIGBUS, from which the program cannot recover. */
 static void exit_on_lost_mapping(int number)
 {
     static const char message[] =
@@ -80,8 +80,8 @@ static void exit_on_lost_mapping(int number)
     _exit(EXIT_FAILED);
 }
 
-/* A closed standard descriptor would be reused for the next opened file, which messages would then go into. A read-only
- * descriptor takes its place, so that writing to it is lost output. */
+/* A closed standard descriptor would be reused for the next opened file, and messages would go into that file. Puts
+ * a read-only descriptor in its place, so that writing to it counts as lost output. */
 static void occupy_standard_descriptors(void)
 {
     int fd;

@@ -22,7 +22,7 @@ bool segment_set(const command *cmd, const char *text, qasr_transcribe_options *
         return true;
     if (strcmp(text, "off") == 0) {
         options->max_segment_s = MAX_S;
-        options->no_retry = 1; /* a retry would cut the audio after all */
+        options->no_retry = 1; /* retries would cut the audio */
         return true;
     }
     char *end;

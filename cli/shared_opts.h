@@ -131,9 +131,9 @@ extern const char *const report_txt_json[], *const report_md_json[]; /* in that 
 
 /* Two rows: const char *, int. */
 #define SELECT_OPTS(exclude, limit)                                                                                    \
-    { "exclude", 0, "GLOB", "leave out matching files, as in '*-long-*'", OPT_STRING, exclude },                       \
+    { "exclude", 0, "GLOB", "skip matching files, as in '*-long-*'", OPT_STRING, exclude },                            \
     {                                                                                                                  \
-        "limit", 0, "N", "take the first N of the remaining files", OPT_INT, limit, NULL, 1, 1e9                       \
+        "limit", 0, "N", "use only the first N of the remaining files", OPT_INT, limit, NULL, 1, 1e9                   \
     }
 
 #endif

@@ -124,7 +124,7 @@ static void md_report(FILE *f, const bench_report *r)
         first->encode_gop / r->rows[0].batch, first->encode_precision, first->prefill_gop / r->rows[0].batch,
         first->prefill_precision);
     if (any_batch(r))
-        fputs("With a batch, times are those of all copies of the sound together; they share the weights that a "
+        fputs("With a batch, times are those of all copies of the audio together; they share the weights that a "
               "decoding pass "
               "reads.\n",
               f);

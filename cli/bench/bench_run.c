@@ -21,7 +21,7 @@ static bool fail(const qasr_error *err)
 
 /* ---- audio ----------------------------------------------------------------------------------- */
 
-/* Four syllables per second of a 140 Hz voice with some noise: speed does not depend on what is said. */
+/* Four syllables per second of a 140 Hz voice with some noise: speed does not depend on the words. */
 static void make_signal(float *pcm, size_t n)
 {
     const double turn = 2 * acos(-1);

@@ -83,7 +83,7 @@ static char *read_all(int fd, size_t *size)
     return NULL;
 }
 
-/* Exit status as of waitpid, of a child that has closed its end of the pipe and is about to end. */
+/* Exit status, as from waitpid, of a child that has closed its end of the pipe and is about to exit. */
 static int wait_for(pid_t pid)
 {
     int status = 1;

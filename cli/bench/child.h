@@ -1,4 +1,4 @@
-/* Runs work in a child process, with memory and file mappings of its own. */
+/* Runs work in a child process, with separate memory and file mappings. */
 #ifndef QASR_CLI_BENCH_CHILD_H
 #define QASR_CLI_BENCH_CHILD_H
 

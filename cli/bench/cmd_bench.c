@@ -1,6 +1,7 @@
 /* qasr bench: speed of a model on this machine with its decoder stored in several ways, against the limits of the
- * machine. Each run is a separate process, so that memory and load time are its own; the parent opens nothing. Variants
- * take turns, and limits are measured between the runs, so that load changes on a shared machine affect all alike. */
+ * machine. Each run is a separate process, so that its memory and load time can be measured; the parent opens nothing.
+ * Variants take turns, and limits are measured between the runs, so that load changes on a shared machine affect all
+ * alike. */
 #include <dirent.h>
 #include <limits.h>
 #include <math.h>
@@ -46,8 +47,8 @@ static const opt opts[] = {
     { "tokens", 'n', "N", "decode exactly N tokens (default 100)", OPT_INT, offsetof(args, job.n_tokens), NULL, 2,
       10000 },
     { "variants", 'v', "LIST",
-      "of fp (safetensors), the types and mixes of 'qasr quantize', and those with +emb: "
-      "embeddings quantized too (default " DEFAULT_VARIANTS ")",
+      "fp (safetensors), and types and mixes of 'qasr quantize', with +emb to quantize "
+      "embeddings too (default " DEFAULT_VARIANTS ")",
       OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST",
       "numbers of copies of the audio to decode together; each variant runs with each number (default 1)", OPT_STRING,
@@ -57,8 +58,8 @@ static const opt opts[] = {
     { "repeat", 'r', "N", "runs of each variant; the report shows medians (default 3)", OPT_INT, offsetof(args, repeat),
       NULL, 1, 1000 },
     { "warm-up", 'w', "N",
-      "transcriptions before the measured one in each run (default 0): a GPU's first one prepares its kernels", OPT_INT,
-      offsetof(args, job.warm_up), NULL, 0, 1000 },
+      "transcriptions before the measured one in each run (default 0): a GPU compiles its kernels in the first one",
+      OPT_INT, offsetof(args, job.warm_up), NULL, 0, 1000 },
     THREADS_OPT(offsetof(args, job.session_options.n_threads)),
     MEMORY_OPTS(offsetof(args, job.model_options)),
     { "limits", 0, NULL, "only measure the limits of the machine: no model, no runs", OPT_FLAG,

@@ -29,7 +29,7 @@ static const opt opts[] = {
     { "model", 'm', "MODEL", "the model to evaluate: a path or the name of a pulled model", OPT_STRING,
       offsetof(args, job.model.path) },
     DECODER_OPTS(offsetof(args, job.model.options)),
-    { "baseline", 0, "MODEL", "a model to compare it with: texts, token ids, next-token distributions", OPT_STRING,
+    { "baseline", 0, "MODEL", "a model to compare with: texts, token ids, next-token distributions", OPT_STRING,
       offsetof(args, job.baseline.path) },
     { "baseline-decoder-weights", 0, "KIND", "as --decoder-weights, for the baseline", OPT_CHOICE,
       offsetof(args, job.baseline.options.decoder_weights), decoder_weights_names },

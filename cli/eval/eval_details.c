@@ -217,15 +217,15 @@ static bool check_settings(lines *in, const json_t *o, const eval_settings *s)
     {
         const char *old = json_string_value(json_object_get(then, key));
         if (good && (!old || strcmp(old, json_string_value(value)) != 0)) {
-            lines_fail(in, "made with %s '%s', not '%s' as now; use another details file", key, old ? old : "none",
-                       json_string_value(value));
+            lines_fail(in, "made with %s '%s', but this run uses '%s'; use another details file", key,
+                       old ? old : "none", json_string_value(value));
             json_decref(now);
             return false;
         }
     }
     bool same = good && json_object_size(then) == json_object_size(now);
     json_decref(now);
-    return same || lines_fail(in, "not a details file of such an evaluation; use another one");
+    return same || lines_fail(in, "not a details file of the same kind of evaluation; use another one");
 }
 
 /* Reads the existing lines. *keep: bytes of the complete lines. */

@@ -1,6 +1,6 @@
 /* Transcribes clips in groups: the model's answers, the baseline's, then both models teacher-forced along the
- * baseline's answer, which completes a clip's metrics. In groups, not all at once, so that results are written early.
- */
+ * baseline's answer, which completes a clip's metrics. Groups rather than all clips at once, so that results are
+ * written early. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -18,8 +18,8 @@ typedef struct text_list {
     size_t *by_name; /* indices sorted by file name */
 } text_list;
 
-/* Reads tab-separated UTF-8; lines end with \n or \r\n. The first line names the columns: file, language and text are
- * required, others are ignored. False on error (printed with the line number); there is nothing to free then. */
+/* Reads tab-separated UTF-8; lines end with \n or \r\n. The first line names the columns: file, language and text
+ * are required; others are ignored. False on error (printed with the line number); there is nothing to free then. */
 bool texts_read_references(text_list *list, const char *path);
 /* The same with optional language; or JSON lines with the keys file, text and optionally language. */
 bool texts_read_hypotheses(text_list *list, const char *path);

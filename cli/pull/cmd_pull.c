@@ -1,4 +1,4 @@
-/* qasr pull: gets a model from the hub into a directory. */
+/* qasr pull: downloads a model from the hub into a directory. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +35,9 @@ static const opt opts[] = {
       offsetof(args, options.n_connections), NULL, 1, 32 },
     { "retries", 0, "N", "give up after N failures in a row, with growing pauses between them (default 8)", OPT_INT,
       offsetof(args, options.n_retries), NULL, 1, 1000 },
-    { "sha256", 0, "FILE=HEX", "the hash that a file must have, whatever the hub says; may be repeated", OPT_LIST,
+    { "sha256", 0, "FILE=HEX", "required hash of a file, whatever the hub says; may be repeated", OPT_LIST,
       offsetof(args, options.sha256) },
-    { "verify", 0, NULL, "check the hashes of a model that is already here, not only its sizes", OPT_FLAG,
+    { "verify", 0, NULL, "check the hashes of an existing model, not only its sizes", OPT_FLAG,
       offsetof(args, options.verify) },
     QUIET_OPT(offsetof(args, options.quiet)),
 };
@@ -204,13 +204,13 @@ static const char *list_models(void)
 }
 
 const command cmd_pull = { "pull",
-                           "get a model from the Hugging Face hub",
+                           "download a model from the Hugging Face hub",
                            "NAME|REPO[@REVISION] [OPTIONS]",
-                           "Interrupted downloads resume where they stopped. Files are checked by their hashes; the "
-                           "directory appears once all are right.\n"
-                           "Proxies come from the environment (https_proxy, no_proxy). The token is HF_TOKEN, or for "
-                           "the public hub the one that\n"
-                           "its own tools have stored.\n",
+                           "Interrupted downloads resume where they stopped. Hashes of all files are checked before "
+                           "the directory appears.\n"
+                           "Proxies come from the environment (https_proxy, no_proxy). The token is HF_TOKEN, or, for "
+                           "the public hub, the one\n"
+                           "stored by its own tools.\n",
                            opts,
                            sizeof opts / sizeof opts[0],
                            run,

@@ -17,7 +17,7 @@
 
 enum {
     MAX_REDIRECTS = 10,
-    MAX_PAUSE_S = 32, /* our own limit; the server may ask for more, up to: */
+    MAX_PAUSE_S = 32, /* longest pause of our own; the server may request more, up to: */
     MAX_RETRY_AFTER_S = 600,
     CONNECT_TIMEOUT_S = 30,
     STALL_TIMEOUT_S = 60, /* without a byte */
@@ -226,7 +226,7 @@ static bool result_may_pass(const fetch *f, CURLcode result)
     switch (result) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT: return f->reached; /* else rather a wrong name than a transient failure */
+    case CURLE_COULDNT_CONNECT: return f->reached; /* else probably a wrong name, not a transient failure */
     case CURLE_OK:
     case CURLE_PARTIAL_FILE:
     case CURLE_OPERATION_TIMEDOUT:
@@ -241,7 +241,7 @@ static bool result_may_pass(const fetch *f, CURLcode result)
 static const char *advice_for(const fetch *f, long status)
 {
     if (status == 401 || status == 403)
-        return f->token ? "; the token may not read this"
+        return f->token ? "; the token does not give access to this"
                         : "; check the name; if it is private or restricted, set HF_TOKEN";
     return status == 404   ? "; check the name and the revision"
            : status == 416 ? "; the file has changed on the server"

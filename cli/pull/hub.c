@@ -75,7 +75,7 @@ static char *stored_token(void)
     return read_token_file(joined);
 }
 
-/* Loopback addresses cannot be overheard. */
+/* Loopback traffic cannot be intercepted. */
 static bool is_loopback(const char *url)
 {
     static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
@@ -373,7 +373,7 @@ static bool complete(manifest *m, fetch *f, const char *endpoint)
             return message_fail("'%s': the server gives no valid size", file->name);
         file->size = (uint64_t)facts.size;
         if (!file->hash[0])
-            manifest_set_hash(file->hash, facts.etag); /* an etag may be something other than a hash */
+            manifest_set_hash(file->hash, facts.etag); /* an etag is not always a hash */
     }
     return true;
 }

@@ -1,12 +1,7 @@
-/* Files that arrive in ranges. The state is an append-only text file; each line is written after the bytes it describes
- * were flushed:
- *
- *     have BEGIN END SIZE HASH NAME    these bytes are in NAME.part
- *     whole SIZE HASH NAME             NAME is there, and its hash was right
- *     drop NAME                        forget all of that
- *
- * Size and hash identify the file: after it has changed on the server, parts of the old one do not count. A line
- * without an end is from a crash. */
+/* Files that arrive in ranges. The state is an append-only text file; each line is written after the bytes it
+ * describes were flushed: have BEGIN END SIZE HASH NAME these bytes are in NAME.part whole SIZE HASH NAME NAME is
+ * complete, and its hash was verified drop NAME forget all of that Size and hash identify the file: after it has
+ * changed on the server, parts of the old version do not count. An incomplete last line is from a crash. */
 #include "cli/pull/partial_download.h"
 
 #include <dirent.h>
@@ -204,7 +199,7 @@ static bool lock_state(download *d)
     if (flock(d->state_fd, LOCK_EX | LOCK_NB) == 0)
         return true;
     if (errno == EWOULDBLOCK)
-        return message_fail("another qasr pull is using '%s'; wait until it ends", d->dir);
+        return message_fail("another qasr pull is using '%s'; wait until it finishes", d->dir);
     return fail_on("lock", d->dir, STATE_NAME);
 }
 

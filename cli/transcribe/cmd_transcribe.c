@@ -1,4 +1,4 @@
-/* qasr transcribe: turns audio files into transcripts. This file has the options and their checks. */
+/* qasr transcribe: turns audio files into transcripts. This file defines the options and checks them. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,8 +48,8 @@ static const opt opts[] = {
       "alaw",
       OPT_STRING, offsetof(args, audio.raw) },
     { "ffmpeg", 0, "PROGRAM",
-      "decodes what libsndfile cannot, such as m4a, mp4 and webm (default: ffmpeg, if it is on PATH); 'none': no "
-      "program",
+      "program for formats that libsndfile cannot decode, such as m4a, mp4 and webm (default: ffmpeg, if it is on "
+      "PATH); 'none': no program",
       OPT_STRING, offsetof(args, audio.ffmpeg) },
     { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
       offsetof(args, options.language) },

@@ -52,7 +52,7 @@ static double speed(const transcribe_progress *p)
     return elapsed_s > 0 ? (p->done_s + p->segment_s) / elapsed_s : 0;
 }
 
-/* The end has its own lines. */
+/* No line at the end, which prints its own messages. */
 static bool line_is_due(transcribe_progress *p)
 {
     const double done_s = p->done_s + p->segment_s, part_s = LINE_PART * p->total_s;

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Was anything fetched again that was remembered? check_resume.py LOG STATE.N...
+"""Checks that recorded data is not fetched again.
 
-STATE.N is what a pull that ended early had remembered when the log of the server (tests/tools/hub_server.py) had N lines: no
-later answer may be about bytes that it says were there.
+check_resume.py LOG STATE.N...
+
+STATE.N is the state of an interrupted pull when the server's log (tests/tools/hub_server.py) had N lines: no later response may
+contain bytes that the state lists.
 """
 import json
 import sys
 
 
 def remembered(path):
-    """[begin, end) of the ranges, by file name, and the names of the files that were whole"""
+    """[begin, end) of the ranges by file name, and the names of complete files."""
     ranges, whole = {}, set()
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -22,7 +24,7 @@ def remembered(path):
 
 
 def asked(entry):
-    """the file's name and [begin, end)"""
+    """The file's name and [begin, end)."""
     name = entry["path"].split("?")[0].rsplit("/", 1)[1]
     begin, end = entry["range"].removeprefix("bytes=").split("-") if entry["range"] else (0, 1 << 60)
     return name, int(begin), int(end) + 1
@@ -39,13 +41,13 @@ def main():
             name, begin, end = asked(entry)
             again = name in whole or any(begin < e and b < end for b, e in ranges.get(name, []))
             if again:
-                print(f"{state}: {name} {begin}-{end} was there already")
+                print(f"{state}: {name} {begin}-{end} was already recorded")
             n_again += again
     sent = sum(e["sent"] for e in log if e["server"] == "cdn")
-    print(f"remembered ranges: {'some' if n_ranges > 1 else n_ranges}, fetched again: {n_again}")
-    size = 21377864                     # of the weights
-    ranges = 3 * len(sys.argv[2:]) << 20  # that a kill can cost: two on their way, a MiB each, and what nobody has read
-    print(f"sent: {'enough, and not much more' if size <= sent <= size + ranges else sent}")
+    print(f"recorded ranges: {'some' if n_ranges > 1 else n_ranges}, fetched again: {n_again}")
+    size = 21377864                     # bytes of weights
+    ranges = 3 * len(sys.argv[2:]) << 20  # lost per kill: two ranges of 1 MiB in flight, and unread data
+    print(f"sent: {'as expected' if size <= sent <= size + ranges else sent}")
 
 
 if __name__ == "__main__":
