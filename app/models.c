@@ -232,7 +232,7 @@ const model_entry *models_newest(const model_list *l)
     return best;
 }
 
-/* Names that the user may have meant: those in the cache, then those that can be pulled. */
+/* Names to suggest: models in the cache, then models that can be pulled. */
 static const char *candidate(const void *list, size_t i)
 {
     const model_list *l = list;

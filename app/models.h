@@ -55,9 +55,9 @@ void models_list_free(model_list *l);
 /* The most recently pulled model that transcribes; NULL if there is none. */
 const model_entry *models_newest(const model_list *l);
 
-/* Finds the model to use. given: an existing path, or the name of a model in the cache; NULL: the value of QASR_MODEL,
- * read the same way, else the most recently pulled model that transcribes. Free *path. Returns EXIT_DONE, or the exit
- * status after an error message. */
+/* Finds the model to use. given: an existing path, or the name of a model in the cache; NULL: the value of
+ * QASR_MODEL, interpreted the same way, else the most recently pulled model that transcribes. Free *path. Returns
+ * EXIT_DONE, or the exit status after an error message. */
 int models_resolve(const command *cmd, char **path, const char *given);
 
 #endif

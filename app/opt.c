@@ -1,4 +1,4 @@
-/* Options: a command's table and argv in, the command's filled struct out. */
+/* Options: fills a command's struct from its table and argv. */
 #include "app/opt.h"
 
 #include <errno.h>

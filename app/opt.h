@@ -53,9 +53,9 @@ extern const opt opt_help; /* --help, which every command has in addition to its
 
 typedef enum opt_result { OPT_PARSED, OPT_HELP_SHOWN, OPT_WRONG } opt_result;
 
-/* Fills the command's struct, which the caller has set to its defaults; free lists with opt_files_free. A wrong option
- * has been reported on stderr, --help has been printed to stdout. Words that are not options are an error unless the
- * table has an OPT_FILE. */
+/* Fills the command's struct, which the caller has set to its defaults; free lists with opt_files_free. Reports
+ * wrong options on stderr, and prints --help to stdout. Words that are not options are an error unless the table has an
+ * OPT_FILE. */
 opt_result opt_parse(const command *cmd, void *into, int argc, char **argv);
 void opt_files_free(opt_files *files);
 void opt_print_help(const command *cmd);

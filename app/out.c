@@ -51,7 +51,7 @@ static bool parent_of(char *dir, size_t size, const char *path)
     return true;
 }
 
-/* Detects before the work starts what would fail after it. */
+/* Detects errors before the work starts that would otherwise occur after it. */
 static bool writable(const char *path)
 {
     char dir[PATH_MAX];

@@ -84,7 +84,7 @@ void progress_update(progress *p, uint64_t done, uint64_t total)
         return;
     p->last_done = done;
     double elapsed = progress_now_s() - p->start_s;
-    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* a second */
+    double rate = elapsed > 0 ? (double)(done - p->begin) / elapsed : 0; /* per second */
     double units_s = rate / (double)p->per_unit;
     snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " %s  %.*f %s/s", done / p->per_unit, total / p->per_unit,
              p->unit, units_s < 10, units_s, p->unit);

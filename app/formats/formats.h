@@ -28,8 +28,8 @@ typedef struct format_item {
 typedef struct format_writer {
     const char *name; /* also the file extension */
     bool holds_many;  /* one stream may contain the results of several files */
-    bool as_it_comes; /* write segments as they come, since readers can recognize an incomplete file; else a file's
-                         segments when it is done */
+    bool as_it_comes; /* write segments as they arrive, since readers can detect an incomplete file; else a file's
+                         segments once it is complete */
     void (*begin)(FILE *f, size_t n_files);
     bool (*segment)(FILE *f, const format_item *item, const qasr_segment *segment); /* the item has no result yet */
     bool (*item)(FILE *f, const format_item *item);

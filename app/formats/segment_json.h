@@ -1,4 +1,4 @@
-/* A segment of a transcript as JSON: the same keys in every format that has them. */
+/* A segment of a transcript as JSON, with the same keys in all JSON formats. */
 #ifndef QASR_APP_FORMATS_SEGMENT_JSON_H
 #define QASR_APP_FORMATS_SEGMENT_JSON_H
 

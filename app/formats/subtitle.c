@@ -1,6 +1,6 @@
-/* See subtitle.h. Text is a sequence of unbreakable units: words, or single characters of scripts without spaces with
- * their punctuation. A subtitle takes as many units as fit its lines and duration, then gives up those after the last
- * good place to stop. */
+/* See subtitle.h. Text is a sequence of unbreakable units: words, or single characters of scripts without spaces
+ * with their punctuation. A subtitle takes as many units as fit its lines and duration, then drops those after the last
+ * good break. */
 #include "app/formats/subtitle.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ typedef struct unit {
     size_t begin, end; /* bytes of the text */
     int width;         /* columns */
     size_t n_before;   /* characters of the text before it, spaces left out */
-    bool space;        /* behind it */
+    bool space;        /* after it */
     mark mark;
 } unit;
 
@@ -132,7 +132,7 @@ static mark mark_of(utf8proc_int32_t cp, mark before)
 static void find_units(subtitle *s)
 {
     size_t n = strlen(s->text);
-    utf8proc_int32_t before = 0; /* 0: a space, or the beginning */
+    utf8proc_int32_t before = 0; /* 0: a space, or the start of the text */
     for (size_t at = 0; at < n;) {
         character c = read_character(s->text, at, n);
         unit *u = s->n ? &s->units[s->n - 1] : NULL;
@@ -216,7 +216,7 @@ static size_t share_with_next(const subtitle *s, size_t i, size_t end)
     return middle;
 }
 
-/* The last good place to stop in [i, end): after a sentence in the last two thirds, after a clause in the last half. */
+/* The last good break in [i, end): after a sentence in the last two thirds, after a clause in the last half. */
 static size_t find_stop(const subtitle *s, size_t i, size_t end)
 {
     static const struct {

@@ -15,8 +15,8 @@ typedef struct subtitle_limits {
 typedef void (*subtitle_fn)(void *user, double start_s, double end_s, const char *lines);
 
 /* Breaks text preferably at ends of sentences, then at other punctuation, then at spaces and between characters of
- * scripts without spaces, and inside a word only if it is wider than a line. Times are proportional to the number of
- * characters. Runs of white space and control characters become one space. Calls show for each subtitle in order;
+ * scripts without spaces, and inside a word only if it is wider than a line. Durations are proportional to the number
+ * of characters. Runs of white space and control characters become one space. Calls show for each subtitle in order;
  * subtitles do not overlap and last at least a millisecond. False without memory. */
 bool subtitle_break(const char *text, double start_s, double end_s, const subtitle_limits *limits, subtitle_fn show,
                     void *user);

@@ -1,4 +1,4 @@
-/* Transcripts as plain text: one line per file, with the file's name in front when there are several. */
+/* Transcripts as plain text: one line per file, which starts with the file's name if there are several. */
 #include "app/clip_name.h"
 #include "app/formats/formats.h"
 
