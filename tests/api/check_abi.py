@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the binary interface of the library with tests/api/abi.txt: prototypes, sizes of structs, offsets of their fields, values
-of enums (64-bit Linux on x86 and ARM), soversion. Also checks that the libraries define all functions of the headers and no other
-global name.
+of enums (64-bit Linux on x86 and ARM), soversion. Also checks that the libraries define all functions in the headers and no other
+global names.
 
 check_abi.py --update|--check ROOT --soversion N --shared FILE [--static FILE] --nm PROGRAM --cc PROGRAM [ARGUMENT...]
 """
@@ -17,8 +17,8 @@ import tempfile
 HEADERS = ("qasr.h", "qasr_tools.h")
 
 COMPATIBLE = """
-Programs built with the last release keep working: new functions, new values at the end of enums and new fields at the end of structs are
-what the conventions in qasr.h allow. Raise the minor version (meson.build, include/qasr/version.h), note the change in CHANGELOG.md and
+Programs built with the last release keep working: the conventions in qasr.h allow new functions, and new values and fields at the end of
+enums and structs. Raise the minor version (meson.build, include/qasr/version.h), note the change in CHANGELOG.md and
 update abi.txt:
 """
 INCOMPATIBLE = """
@@ -29,7 +29,7 @@ libqasrN in packaging/debian, tools/make_deb.sh, tools/test_deb.sh and README.md
 
 
 def read_headers(folder):
-    """The declarations of all headers without comments, directives and what is for C++ only."""
+    """The declarations of all headers without comments, directives and C++ parts."""
     text = ""
     for name in HEADERS:
         source = (folder / name).read_text(encoding="utf-8")
@@ -40,13 +40,13 @@ def read_headers(folder):
 
 
 def prototype(result, name, parameters):
-    """Without the names of parameters, which no program depends on."""
+    """The prototype without parameter names, on which no program depends."""
     types = [re.sub(r"(?<=\W)\w+$", "", p.strip()).strip() if " " in p.strip() else p for p in parameters.split(",")]
     return f"{result.strip()} {name}({', '.join(types)})"
 
 
 def declared_functions(text):
-    """Name: prototype, of functions."""
+    """Maps functions to their prototypes."""
     return {name: prototype(result, name, parameters)
             for result, name, parameters in re.findall(r"QASR_API ([^;(]+?)(\w+)\(([^)]*)\);", text)}
 
@@ -57,7 +57,7 @@ def declared_callbacks(text):
 
 
 def declared_fields(text):
-    """Struct: its fields in order, as (name, declaration)."""
+    """Maps structs to their fields in order, as (name, declaration)."""
     structs = {}
     for body, name in re.findall(r"typedef struct \w+ \{([^}]*)\} (\w+);", text):
         structs[name] = []
@@ -71,13 +71,13 @@ def declared_fields(text):
 
 
 def declared_constants(text):
-    """Enum: its constants in order."""
+    """Maps enums to their constants in order."""
     return {name: [c.split("=")[0].strip() for c in body.split(",")]
             for body, name in re.findall(r"typedef enum \w+ \{([^}]*)\} (\w+);", text)}
 
 
 def measure(text, include, compiler):
-    """Sizes, offsets and values, as printed by a program that this compiles."""
+    """Compiles and runs a program that prints sizes, offsets and values."""
     lines = []
     for struct, fields in declared_fields(text).items():
         lines.append(f'printf("size of struct %s: %zu\\n", "{struct}", sizeof({struct}));')
@@ -98,7 +98,7 @@ def defined_names(nm, options, library):
 
 
 def check_names(functions, args):
-    """What is wrong with the names that the libraries define."""
+    """Errors in the names that the libraries define."""
     errors = []
     for library, options in ((args.shared, ["-D", "--defined-only"]), (args.static, ["-g", "--defined-only"])):
         if library:
@@ -109,7 +109,7 @@ def check_names(functions, args):
 
 
 def is_compatible(old, new):
-    """Nothing is gone or different, except that structs may have grown."""
+    """True if nothing has been removed or changed, except that structs may have grown."""
     sizes = {line.rpartition(" ")[0]: int(line.rpartition(" ")[2]) for line in new if line.startswith("size of")}
     for line in old:
         name, _, value = line.rpartition(" ")

@@ -13,7 +13,7 @@ export PKG_CONFIG_PATH=$(dirname "$pc"):${PKG_CONFIG_PATH:-}
 flags=$(pkg-config --define-variable=prefix="$dir$prefix" --cflags --libs qasr)
 # shellcheck disable=SC2086
 ${CC:-cc} -std=c99 ${QASR_TEST_CFLAGS:-} "$source/examples/transcribe.c" -o "$dir/transcribe" $flags -Wl,-rpath,"$libdir"
-# only qasr is linked statically, as few systems have static libraries of all that libsndfile needs
+# only qasr is linked statically: few systems have static versions of all of libsndfile's dependencies
 # shellcheck disable=SC2046
 private="$(pkg-config --libs $(pkg-config --print-requires-private qasr)) $(sed -n 's/^Libs.private: //p' "$pc")"
 # shellcheck disable=SC2086

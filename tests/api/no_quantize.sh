@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# no_quantize.sh SOURCE_DIR: builds the program with -Dquantize=disabled and otherwise the fewest options, from scratch. It must
-# transcribe, and say in one line what it lacks.
+# no_quantize.sh SOURCE_DIR: builds a minimal program with -Dquantize=disabled from scratch. It must transcribe, and report in one
+# line what it lacks.
 set -euo pipefail
 source=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# little optimization: the build takes most of the time
+# low optimization, since the build takes most of the time
 meson setup "$dir/build" "$source" --buildtype=plain -Doptimization=1 -Dquantize=disabled -Dtests=disabled -Dpull=disabled -Dggml=disabled \
     >"$dir/log" 2>&1 && ninja -C "$dir/build" cli/qasr >>"$dir/log" 2>&1 || { tail -n 40 "$dir/log"; exit 1; }
 qasr=$dir/build/cli/qasr
 
-# expect STATUS OUTPUT COMMAND...: OUTPUT is the start of all that the command prints, which is one line
+# expect STATUS OUTPUT COMMAND...: the command must print one line, which starts with OUTPUT
 expect() {
     local status=0 wanted_status=$1 wanted=$2 got
     shift 2

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Dependencies between folders point one way (docs/architecture.md), no files include each other in a circle, programs see
-the public headers only, and third-party headers stay in the .c files that are meant to know them.
+"""Checks that folders depend in one direction (docs/architecture.md), that no files include each other in a circle, that programs
+see public headers only, and that third-party headers stay in the .c files meant for them.
 Argument: the project's root."""
 import pathlib
 import re
 import sys
 
-# What the folders of the library may include, besides themselves; folders inside are listed where they differ.
+# What the folders of the library may include besides themselves; subfolders are listed where they differ.
 LIBRARY = {
     "base": [], "quant": ["base"], "kernels": ["base", "quant"], "weights": ["base", "quant"],
     "audio": ["base", "quant", "kernels"], "text": ["base"],
@@ -19,7 +19,7 @@ LIBRARY = {
 }
 # The same for programs, which include public headers, app/ and their own files.
 PROGRAMS = {"app": [], "cli": ["app"]}
-# Folders that do not see the other folders beside them: drivers of devices, groups of commands.
+# Folders that must not see their sibling folders: device drivers, groups of commands.
 APART = {"device/cpu", "device/ggml", "cli/bench", "cli/eval", "cli/pull", "cli/transcribe"}
 
 THIRD_PARTY = {"ggml.h", "ggml-alloc.h", "ggml-backend.h", "sndfile.h", "soxr.h", "jansson.h", "utf8proc.h", "pcre2.h"}
@@ -64,7 +64,7 @@ def check(path, key, allowed):
 
 
 def find_circle():
-    """Depth first; a module that is met again on the way closes a circle."""
+    """Depth-first search; a module that is already on the path closes a circle."""
     done, way = set(), []
 
     def walk(at):
@@ -88,9 +88,9 @@ for base, known in ((root / "src", LIBRARY), (root, PROGRAMS)):
             check(path, str(path.relative_to(base)), allowed)
             n_files += 1
 unlisted = {p.name for p in (root / "src").iterdir() if p.is_dir()} - set(LIBRARY)
-errors += [f"src/{name}/ has no place in the order" for name in sorted(unlisted)]
+errors += [f"src/{name}/ is missing from the order of folders" for name in sorted(unlisted)]
 circle = find_circle()
 if circle:
     errors.append("a circle of includes: " + " > ".join(circle))
-print("\n".join(errors) if errors else f"{n_files} files keep the order of folders, without circles")
+print("\n".join(errors) if errors else f"{n_files} files follow the order of folders, without circles")
 sys.exit(1 if errors or n_files < 150 else 0)

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 """Runs the command-line cases and compares what they print. TAP on standard output.
 
-A case is cases/NAME.sh. It runs under bash in an empty directory, after lib.sh, and must give
+A case is cases/NAME.sh. It runs under bash in an empty directory, after lib.sh, and must produce
   NAME.exit                       the exit status (no file: 0)
   NAME.stdout.exact / .glob       its standard output, byte for byte, or line by line as shell patterns
   NAME.stderr.exact / .glob       the same for standard error
-No file means no output. In patterns a line '...' stands for any number of lines. The source folder and the
-empty directory show up as ROOT and WORK, the folder of the layouts as LAYOUTS.
-A case may use nothing outside its directory, no fixed port and no other case: Meson runs each as a test of its own,
-several at once. A line '# Needs OPTION.' skips it in builds with -DOPTION=disabled.
+No file means no output. In patterns a line '...' matches any number of lines. The source folder and the
+empty directory appear as ROOT and WORK, the folder of the layouts as LAYOUTS.
+A case must not use files outside its directory, fixed ports or other cases: Meson runs each as a separate test,
+several in parallel. A line '# Needs OPTION.' skips it in builds with -DOPTION=disabled.
 
 run.py [--build DIR] [--without OPTION]... [--update] [NAME...]    run these cases, or all
 run.py --list                                                       print the names of all cases
 run.py --check-list NAME...                                         fail if these are not the names of all cases
 --build: the build directory, 'build' if not given. --without: a Meson option that was off when it was configured.
---update rewrites the .exit and .exact files with what the program gives now.
+--update rewrites the .exit and .exact files with the current output.
 """
 import argparse
 import fnmatch
@@ -32,7 +32,7 @@ ROOT = HERE.parent.parent
 
 
 def case_env(build):
-    """What lib.sh describes; without what the user has set up."""
+    """The variables described in lib.sh, without the user's settings."""
     env = {name: value for name, value in os.environ.items()
            if name not in ("QASR_CPU", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
     return dict(env, QASR=str(build / "cli" / "qasr"), DEMO=str(ROOT / "models" / "demo"), DATA=str(ROOT / "tests" / "data"),
@@ -54,7 +54,7 @@ def run_case(script, build):
 
 
 def lines_match(lines, patterns):
-    """Whole-list match; a pattern '...' takes any number of lines."""
+    """Matches all lines; a pattern '...' matches any number of them."""
     if not patterns:
         return not lines
     if patterns[0] == "...":
@@ -63,7 +63,7 @@ def lines_match(lines, patterns):
 
 
 def check_stream(script, stream, got):
-    """None if right, else what is wrong."""
+    """None if the output is right, else a complaint."""
     exact, glob = (script.with_suffix(f".{stream}.{kind}") for kind in ("exact", "glob"))
     if glob.exists():
         good = lines_match(got.decode(errors="replace").splitlines(), glob.read_text().splitlines())
@@ -97,7 +97,7 @@ def needs_one_of(script, without):
 
 
 def check_case(script, args):
-    """List of complaints, empty if the case passes, None if it was skipped; and the seconds that it took."""
+    """The complaints (empty: passed, None: skipped) and the seconds it took."""
     if needs_one_of(script, args.without):
         return None, 0
     begun = time.monotonic()
@@ -130,7 +130,7 @@ def run_cases(scripts, args):
 
 
 def check_list(known, names):
-    """Do the tests that Meson was configured with cover the cases that are here?"""
+    """Checks that the tests Meson was configured with are exactly the cases in the folder."""
     missing, gone = sorted(set(known) - set(names)), sorted(set(names) - set(known))
     if missing or gone:
         print(f"cases without a test: {missing}, tests without a case: {gone}; configure the build directory again", file=sys.stderr)

@@ -2,17 +2,17 @@
 """Makes and damages files for the command-line cases.
 
 tool.py wav FILE N_SAMPLES                 a 16 kHz mono wav file with a quiet tone
-tool.py hours FILE SECONDS CLIP.wav EVERY  a 16 kHz mono wav file of silence, without room on the disk, that has the clip every so
-                                           many seconds, first after half of that
+tool.py hours FILE SECONDS CLIP.wav EVERY  a 16 kHz mono wav file of silence (sparse on disk), with the clip every EVERY seconds,
+                                           first after EVERY / 2
 tool.py set FILE.safetensors TENSOR INDEX VALUE   overwrite one bf16 value: nan, inf or a number
 tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's header
 tool.py gguf FILE EDIT...                  change a GGUF file: KEY=TYPE:JSON sets a metadata key ("u32:7", "arr/str:[]"),
                                            KEY[I]=JSON one element, -KEY removes one, %TENSOR removes a tensor,
                                            TENSOR:NExNE gives it another shape, fastest dimension first
-tool.py sub FILE OLD NEW                   replace text, which must be there
+tool.py sub FILE OLD NEW                   replace text that must occur in the file
 tool.py keys                               paths and types of the JSON on standard input
-tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes: the command must end with
-                                           status 0, or with 1 or 3 and one line of error; a report of what does not
+tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes, and report where the command does not exit
+                                           with status 0, or with 1 or 3 and one error line
 """
 import json
 import math

@@ -11,7 +11,7 @@ static char folder[64];
 
 _Noreturn void fuzz_finding(const char *fact, const char *file, int line)
 {
-    fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, fact);
+    fprintf(stderr, "%s:%d: check failed: %s\n", file, line, fact);
     abort();
 }
 
@@ -33,7 +33,7 @@ const char *fuzz_folder(void)
 {
     if (folder[0])
         return folder;
-    /* in memory where the system has such a place: a file is written for every input */
+    /* in memory if the system allows it, since every input writes a file */
     snprintf(folder, sizeof folder, "%s/qasr-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(folder)) {
         perror(folder);

@@ -1,4 +1,4 @@
-/* A sound file; those of an odd number of bytes come through a pipe. */
+/* An audio file; inputs with an odd number of bytes come through a pipe. */
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static size_t check_load(const char *path)
     return n;
 }
 
-/* The same number of samples bit by bit. */
+/* Compares the number of samples, and the samples bit by bit. */
 static void check_stream(const char *path, size_t n_expected)
 {
     static float pcm[READ_SAMPLES];

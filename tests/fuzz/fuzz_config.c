@@ -1,5 +1,4 @@
-/* JSON of a model directory: config.json, generation_config.json, and the index of shards (which are two small good
- * files). */
+/* JSON of a model directory: config.json, generation_config.json, and the index of shards (two small valid files). */
 #include <stdlib.h>
 
 #include "model/config.h"

@@ -1,5 +1,5 @@
-/* A .gguf file, in all the ways in which one is read: as a container, as a model (configuration, tokenizer, shapes), as
- * a calibration, and by `qasr info`. */
+/* A .gguf file, read in every way: as a container, as a model (configuration, tokenizer, shapes), as a calibration
+ * file, and by `qasr info`. */
 #include <math.h>
 
 #include "model/config.h"
@@ -46,7 +46,7 @@ static void check_inspection(const char *path)
     qasr_inspect_close(in);
 }
 
-/* What quantizers take for granted of the statistics of a matrix. */
+/* Properties of a matrix's statistics that quantizers rely on. */
 static void check_calibration(const char *path)
 {
     enum { COLS = 8 };

@@ -1,4 +1,4 @@
-/* A command line: the first byte chooses the command, the words that follow end with zero bytes. */
+/* A command line: the first byte chooses the command; zero-terminated words follow. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static void be_quiet(void)
     done = 1;
 }
 
-/* True for the name of a choice, but for the first: that leaves NULL. */
+/* True for the name of a choice, except the first, which leaves NULL. */
 static bool is_choice(const opt *o, const char *name)
 {
     for (size_t i = 1; opt_choice(o, 0) && opt_choice(o, i); i++)
@@ -30,7 +30,7 @@ static bool is_choice(const opt *o, const char *name)
     return false;
 }
 
-/* Fields hold nothing but values that the table allows. */
+/* Checks that the fields hold only values that the table allows. */
 static void check_values(const command *cmd, const char *args, opt_result result)
 {
     for (size_t i = 0; i < cmd->n_opts; i++) {

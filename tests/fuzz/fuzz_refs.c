@@ -1,4 +1,4 @@
-/* Lists of texts: references, and transcripts of others as a table or as JSON lines. */
+/* Lists of texts: references, and transcripts as a table or as JSON lines. */
 #include <string.h>
 
 #include "cli/eval/texts.h"

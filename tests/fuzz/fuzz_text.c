@@ -20,7 +20,7 @@ static void open_demo(void)
     atexit(close_demo);
 }
 
-/* The context must not form a special token, so the placeholders are those of the audio. */
+/* The context must not form special tokens, so all placeholders belong to the audio. */
 static void check_prompt(const char *context)
 {
     enum { N_AUDIO = 3 };

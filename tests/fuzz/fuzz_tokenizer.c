@@ -1,4 +1,4 @@
-/* The three files of a tokenizer and a text, with zero bytes between. */
+/* The three files of a tokenizer and a text, separated by zero bytes. */
 #include "text_checks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

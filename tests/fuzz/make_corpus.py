@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the inputs that fuzzing starts from: small files of every kind that the program reads, all of them good.
+"""Writes the seed corpus for fuzzing: small valid files of every kind that the program reads.
 
 make_corpus.py DEMO_MODEL_DIR TEST_DATA_DIR OUT_DIR [STAMP]
 
-A folder per target. What cannot be made with Python's own modules, and inputs that once were findings, are in corpus/ beside
-this script. Needs nothing but Python.
+One folder per target. Files that Python's own modules cannot make, and former findings, are in corpus/ beside this script.
+Needs only Python.
 """
 import copy
 import json
@@ -27,7 +27,7 @@ N_MERGES = 12
 
 
 def alphabet():
-    """The character that stands for each byte."""
+    """The character that represents each byte."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = iter(range(256, 512))
     return [chr(b if b in printable else next(others)) for b in range(256)]
@@ -109,7 +109,7 @@ def write_gguf(folder, model):
         write(folder / name)
         file = GgufFile.read(folder / name)
         for key in [key for key in file.tensors if "frontend" in key or "mel_" in key]:
-            del file.tensors[key]  # large, and read by nobody
+            del file.tensors[key]  # large and unused
         file.write(folder / name)
     write_llama_mmproj(folder / "mmproj", model)
     file = GgufFile.read(folder / "mmproj")
@@ -120,7 +120,7 @@ def write_gguf(folder, model):
 
 
 def slim(model):
-    """The type of the Rust program's matrices needs rows of 32."""
+    """The matrix type of the Rust program needs rows of 32."""
     model = copy.copy(model)
     model.tensors = {name: t for name, t in model.tensors.items() if len(t.shape) == 1}
     return model
@@ -199,7 +199,7 @@ def write_options(folder):
         (folder / name).write_bytes(bytes([number]) + words.replace(" ", "\0").encode() + b"\0")
 
 
-# ---- sound -----------------------------------------------------------------------------------------------
+# ---- audio -----------------------------------------------------------------------------------------------
 
 
 def tone(n, amplitude=8000, period=40):

@@ -1,4 +1,4 @@
-/* In the place of app/message.c: messages are formatted and dropped. */
+/* Replaces app/message.c: formats messages and drops them. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,9 +1,6 @@
-/* Runs a target on every file of some folders, and on mutations of each that are the same on every machine.
- *
- *     replay_TARGET MUTATIONS FOLDER...
- *
- * A finding ends it as the target's crash does; the last line of standard error then says which input it was. That
- * input alone: replay_TARGET FILE [MUTATION]. */
+/* Runs a target on every file of some folders, and on mutations of each, which are the same on every machine.
+ * replay_TARGET MUTATIONS FOLDER... A finding ends the run; the last line of standard error names the input, which
+ * 'replay_TARGET FILE [MUTATION]' runs alone. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +45,7 @@ static void set_byte(input *in, uint64_t *random)
         in->bytes[below(random, in->n)] = (uint8_t)next_random(random);
 }
 
-/* Lengths and offsets are where readers go wrong. */
+/* Overwrites bytes with a boundary value, since readers most often fail on lengths and offsets. */
 static void set_number(input *in, uint64_t *random)
 {
     static const uint64_t numbers[] = { 0,
@@ -91,7 +88,7 @@ static void repeat_block(input *in, uint64_t *random)
     in->n += n;
 }
 
-/* Mutation 0 is the seed itself. */
+/* Mutation 0 is the unchanged seed. */
 static void mutate(input *in, size_t mutation)
 {
     static void (*const edits[])(input *, uint64_t *) = { flip_bit,   flip_bit, set_byte,     set_number,
@@ -101,7 +98,7 @@ static void mutate(input *in, size_t mutation)
         edits[below(&random, sizeof edits / sizeof edits[0])](in, &random);
 }
 
-/* In memory of exactly its size, so that sanitizers see what is read beyond. */
+/* Runs a copy of exactly the input's size, so that sanitizers detect reads beyond the end. */
 static void run_copy(const input *in)
 {
     uint8_t *copy = malloc(in->n ? in->n : 1);
@@ -147,7 +144,7 @@ static size_t list(char **paths, size_t n, const char *folder)
 
 /* ---- runs --------------------------------------------------------------------------------------- */
 
-/* Where the child is, for the parent to tell. */
+/* The child's current input, shared with the parent, which reports it after a crash. */
 typedef struct place {
     size_t seed, mutation, n_run;
 } place;
@@ -176,7 +173,7 @@ static int run_one(const char *path, size_t mutation)
     return 0;
 }
 
-/* In a child, as a crash must not take along the knowledge of where it was. */
+/* Runs in a child process, so that the parent can name the input after a crash. */
 static int run_folders(size_t n_mutations, char **folders)
 {
     static char *paths[SEEDS_MAX];
@@ -186,7 +183,7 @@ static int run_folders(size_t n_mutations, char **folders)
         n = list(paths, n, *folders);
     place *at = mmap(NULL, sizeof *at, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (n == 0 || at == MAP_FAILED) {
-        fprintf(stderr, "no input\n");
+        fprintf(stderr, "no input files\n");
         return 1;
     }
     pid_t child = fork();

@@ -1,4 +1,4 @@
-/* What must hold for any tokenizer that was opened, and any text. */
+/* Invariants of any tokenizer that opened, for any text. */
 #ifndef TESTS_FUZZ_TEXT_CHECKS_H
 #define TESTS_FUZZ_TEXT_CHECKS_H
 
@@ -10,7 +10,7 @@
 
 enum { MAX_TEXT = 1 << 26 };
 
-/* Ids are in range, and decoding gives the text back in NFC. */
+/* Ids are in range, and decoding them returns the text in NFC. */
 static inline void check_round_trip(const tokenizer *t, const char *text, size_t n, bool trusted)
 {
     qasr_error err;
@@ -24,14 +24,14 @@ static inline void check_round_trip(const tokenizer *t, const char *text, size_t
                    tokenizer_kind_of(t, ids.ids[i]) != TOKENIZER_NO_TOKEN);
     FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, false, &back, &err) == QASR_OK);
     FUZZ_CHECK(pretok_normalize(&normal, text, n, &err) == QASR_OK);
-    if (!trusted) /* added tokens are not normalized, and what they separate is not either */
+    if (!trusted) /* text inside and across added tokens is not normalized */
         FUZZ_CHECK(back.len == normal.len && memcmp(buf_str(&back), buf_str(&normal), back.len) == 0);
     buf_free(&back);
     buf_free(&normal);
     token_ids_free(&ids);
 }
 
-/* Any ids at all give text, the same range by range as at once. */
+/* Any ids decode to text, the same one by one as all at once. */
 static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_t size)
 {
     qasr_error err;
@@ -41,7 +41,7 @@ static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_
     buf_init(&whole, MAX_TEXT);
     buf_init(&download, MAX_TEXT);
     for (size_t i = 0; i + 2 <= size; i += 2) {
-        int16_t id; /* tokenizers of this size have holes and ends in reach */
+        int16_t id; /* reaches unused ids and the ends of tokenizers of this size */
         memcpy(&id, data + i, sizeof id);
         FUZZ_CHECK(token_ids_add(&ids, id, &err) == QASR_OK);
         FUZZ_CHECK(text_stream_add(&stream, t, id, &download, &err) == QASR_OK);

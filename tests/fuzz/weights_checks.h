@@ -1,4 +1,4 @@
-/* What must hold for any weights object that was opened, whatever is in its files. */
+/* Invariants of any weights object that opened, whatever its files contain. */
 #ifndef TESTS_FUZZ_WEIGHTS_CHECKS_H
 #define TESTS_FUZZ_WEIGHTS_CHECKS_H
 
@@ -7,7 +7,7 @@
 #include "fuzz.h"
 #include "weights/weights.h"
 
-/* Data lies within its file, and the name leads back to it. */
+/* The data lies within its file, and the name finds the tensor. */
 static inline void check_tensors(const weights *w)
 {
     char name[512];
@@ -26,7 +26,7 @@ static inline void check_tensors(const weights *w)
     }
 }
 
-/* Values lie within their file, and lists end where they say. */
+/* Values lie within their file, and arrays have the stated length. */
 static inline void check_metadata(const weights *w)
 {
     for (size_t i = 0; i < weights_meta_count(w); i++) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A device gives the CPU's texts on clips of the demo evaluation set, with bf16 and with q8_0 decoders. Arguments: the program, the
-project's root, the device, how many clips (0: all but the long ones, whose answers are not decided by a clear margin)."""
+"""Checks that a device gives the CPU's texts on clips of the demo evaluation set, with bf16 and q8_0 decoders. Arguments: the program,
+the project's root, the device, the number of clips (0: all but the long ones, whose tokens do not win by a clear margin)."""
 import json
 import pathlib
 import subprocess

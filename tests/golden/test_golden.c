@@ -1,15 +1,15 @@
 /* Parity with the reference implementation (models/demo/README.md, "Checking an implementation"): mel, audio
- * embeddings, first logits and generated ids of the demo model for every golden clip, through the public
- * API. Prints the largest difference of each stage; the tolerances are explained in docs/numerics.md.
+ * embeddings, first logits and generated ids of the demo model for every golden clip, through the public API. Prints
+ * the largest difference of each stage; docs/numerics.md explains the tolerances.
  *
- * Arguments: DATA_DIR MODEL f32|auto [QTYPE [FILE]]. f32: float32 arithmetic. auto: the precision that users get by
- * default. With a type the decoder is quantized first, or is FILE. MODEL may be a GGUF file: the type is then what it
- * holds, and the encoder's. Without float32 and full weights only ids that the reference chose by a clear margin must
- * match, and embeddings are judged by their direction too. First logits of a quantized decoder are compared with those
- * of the same decoder in float32 arithmetic.
+ * Arguments: DATA_DIR MODEL f32|auto [QTYPE [FILE]]. f32: float32 arithmetic. auto: the default precision. QTYPE: uses
+ * a decoder quantized to that type, which is made here or is FILE. If MODEL is a GGUF file, QTYPE is the type of its
+ * decoder and encoder. With quantized weights or reduced precision, ids must match only where the reference chose by a
+ * clear margin, and the cosine of the embeddings is checked too. First logits of a quantized decoder are compared with
+ * those of the same decoder in float32 arithmetic.
  *
- * QASR_TEST_DEVICE names the device, which must compute as 'auto' may; the comparison in float32 arithmetic stays on
- * the CPU. */
+ * QASR_TEST_DEVICE names the device, which must meet the tolerances of 'auto'; the float32 comparison runs on the CPU.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,35 +26,35 @@
 #include "weights/safetensors.h"
 #include "weights/weights.h"
 
-enum { MAX_NEW_TOKENS = 200 }; /* as the reference was run */
+enum { MAX_NEW_TOKENS = 200 }; /* as in the reference run */
 
 typedef struct stage {
     const char *name;
     double tolerance, worst;
-    double min_cosine; /* smallest seen */
+    double min_cosine; /* smallest so far */
     int n_compared;
 } stage;
 
 static struct {
     const char *data_dir, *model, *qtype, *device; /* device NULL: the CPU */
-    const char *given_gguf;                        /* NULL: gguf is made */
+    const char *given_gguf;                        /* NULL: quantized here */
     char gguf[64];
     bool in_gguf, f32; /* in_gguf: the whole model */
     json_t *golden;
     weights *expected;
     qasr_model *opened;
-    qasr_session *session, *exact; /* exact: float32 arithmetic, where session rounds and the weights are quantized */
-    /* float32 arithmetic against float32 arithmetic: what is seen is rounding */
+    qasr_session *session, *exact; /* exact: in float32 arithmetic; used if session rounds and weights are quantized */
+    /* float32 against float32 arithmetic: rounding only */
     stage mel, embeds, logits;
 } env = { .mel = { "mel", 1e-4, 0, 1 },
           .embeds = { "audio_embeds", 2e-4, 0, 1 },
           .logits = { "first_logits", 1e-3, 0, 1 } };
-/* weights of the encoder rounded to 8 bits */
+/* encoder weights rounded to 8 bits */
 static const double stored_embeds_tolerance = 0.3;
 /* bfloat16 activations: 2^-9 each, through six layers; int8 with q4_0: 2^-8 of the largest of 32 */
 static const double rounded_embeds_tolerance = 0.1, rounded_logits_tolerance = 0.05, rounded_min_cosine = 0.9999;
 static const double int8_logits_tolerance = 0.12;
-/* devices of ggml: activations in bytes in every product, beside K-quants with one scale for 256 */
+/* ggml devices: 8-bit activations in every product, with K-quants one scale per 256 */
 static const double device_min_cosine = 0.9995;
 static bool rounds_to_int8(void) { return env.qtype && (env.device || strcmp(env.qtype, "q4_0") == 0); }
 
@@ -76,7 +76,7 @@ static const float *find(const weights *w, uint64_t *rows, uint64_t *cols, const
     return t->data;
 }
 
-/* Compares the last rows of what was computed with what is expected; true when a tensor was there. */
+/* Compares the last rows of a computed tensor with the expected ones. False if there is no expected tensor. */
 static bool compare(stage *s, const weights *dump, const weights *expected, const char *stem, const char *key)
 {
     uint64_t rows, cols, have_rows = 0, have_cols = 0;
@@ -106,7 +106,7 @@ static bool compare(stage *s, const weights *dump, const weights *expected, cons
     return true;
 }
 
-/* Where the reference itself is nearly undecided, other rounding may decide otherwise. */
+/* If the reference chose by a narrow margin, other rounding may choose differently. */
 static bool ids_must_match(const char *stem, double min_margin)
 {
     if (!env.qtype && env.f32)
@@ -172,7 +172,7 @@ static void clip_matches(void **state)
     qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
     opt.dump_tensors = dump_path;
     opt.max_new_tokens = MAX_NEW_TOKENS;
-    opt.max_segment_s = 1200; /* the reference took all clips whole */
+    opt.max_segment_s = 1200; /* the reference did not cut clips */
     opt.no_retry = 1;
     qasr_result *result = NULL;
     must(qasr_transcribe(&result, env.session, pcm, n, &opt, &err), &err);
@@ -205,7 +205,7 @@ static void print_worst(void **state)
         "smallest cosines: %.7f, %.7f, %.7f\n",
         qasr_session_device(env.session), qasr_cpu_level(), env.f32 ? "f32" : "auto", env.mel.worst, env.embeds.worst,
         env.logits.worst, env.mel.min_cosine, env.embeds.min_cosine, env.logits.min_cosine);
-    assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* something was compared */
+    assert_true(env.mel.worst > 0 && env.embeds.worst > 0); /* the comparison ran */
     assert_true(env.logits.n_compared > 0 || (env.qtype && !env.exact));
 }
 

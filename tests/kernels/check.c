@@ -37,7 +37,7 @@ void fill_floats(float *x, size_t n, int how)
         switch (how) {
         case FILL_ZERO: x[i] = random_u32() % 2 ? 0.0f : -0.0f; break;
         case FILL_TINY: x[i] = r * 0x1p-130f; break; /* mostly subnormal */
-        case FILL_LARGE: x[i] = r * 0x1p50f; break;  /* squares still add up */
+        case FILL_LARGE: x[i] = r * 0x1p50f; break;  /* sums of squares stay finite */
         case FILL_SAME: x[i] = same; break;
         case FILL_OUTLIER: x[i] = i == n / 2 ? 1e4f : r * 1e-3f; break;
         default: x[i] = r; break;
@@ -133,7 +133,7 @@ void guarded_free(guarded *g)
 static struct {
     const char *level, *only;
     char name[64];
-    int tests, failed;  /* TAP lines; or entries of a list of times */
+    int tests, failed;  /* TAP lines, or entries of the JSON list */
     size_t checks, bad; /* of the current kernel */
     double worst;       /* |error| / bound */
     bool json;
@@ -202,7 +202,7 @@ void verdict(void)
 
 /* ---- timing ---- */
 
-static double thread_now_s(void) /* processor time: other programs on the machine count less */
+static double thread_now_s(void) /* CPU time, which other programs on the machine affect less */
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -224,7 +224,7 @@ void bench(const char *name, void (*fn)(void *), void *arg, double bytes, double
         if (run == 0)
             reps = each < 10e-3 ? (size_t)(10e-3 / (each + 1e-9)) + 1 : 1;
     }
-    if (state.json) /* as bench/compare.py reads it */
+    if (state.json) /* format of bench/compare.py */
         printf("%s{\"name\":\"%s %s\",\"unit\":\"ns\",\"value\":%.0f}", state.tests++ ? ",\n" : "[", state.level, name,
                best * 1e9);
     else
@@ -233,7 +233,7 @@ void bench(const char *name, void (*fn)(void *), void *arg, double bytes, double
     fflush(stdout);
 }
 
-/* lower: the table below, NULL for the lowest. */
+/* lower: the table one level below, NULL for the lowest. */
 static void run_table(const kernels *k, const kernels *lower, bool benches)
 {
     state.level = k->name;
@@ -262,7 +262,7 @@ static void run_level(cpu_level level, bool benches)
         printf("ok %d - %s # SKIP not on this machine\n", ++state.tests, cpu_level_name(level));
 }
 
-/* A table that is no level: the kernels of avxvnni, their one instruction in the encoding of AVX-512. */
+/* A table that is not a level: the avxvnni kernels with their one VNNI instruction in its AVX-512 encoding. */
 #define EVEX_NAME "avxvnni-evex"
 
 static void run_avxvnni_evex(bool benches)

@@ -15,7 +15,7 @@ typedef struct attn_case {
     int causal;
     quant_type kv_type;
     int how;
-    float sharp; /* factor on q: large values make the softmax a maximum */
+    float sharp; /* factor on q: with large values softmax becomes a maximum */
 } attn_case;
 
 static double kv_at(const attn_args *a, const void *base, size_t row, size_t d)
@@ -34,7 +34,7 @@ static size_t visible(const attn_args *a, size_t i)
     return a->causal && a->first + i + 1 < a->n_kv ? a->first + i + 1 : a->n_kv;
 }
 
-/* Expected row i, and what an error of one rounding in every score may change it by. */
+/* Expected row i, and how much one rounding in every score may change it. */
 static void reference_row(const attn_args *a, size_t i, double *out, double *bound)
 {
     size_t seen = visible(a, i);
@@ -63,7 +63,7 @@ static void reference_row(const attn_args *a, size_t i, double *out, double *bou
     free(score);
 }
 
-/* Alignment that rows of a type ask for. */
+/* Alignment of rows of a type. */
 static size_t kv_align(quant_type type) { return type == QUANT_F32 ? 4 : 2; }
 
 static void *place_kv(guarded *g, const attn_case *c, size_t stride, bool at_start)
@@ -80,7 +80,7 @@ static void *place_kv(guarded *g, const attn_case *c, size_t stride, bool at_sta
     return p;
 }
 
-/* gcc 12 for ARM crashes when it vectorizes what becomes part of this. */
+/* gcc 12 for ARM crashes when it vectorizes code inlined here. */
 #if defined(__GNUC__) && !defined(__clang__)
 __attribute__((optimize("no-tree-vectorize")))
 #endif
@@ -116,7 +116,7 @@ check_case(attention_fn run, const attn_case *c, bool at_start)
                         "row %zu of %zu, element %zu, %zu keys, head %zu", i, c->n_q, d, c->n_kv, c->head_dim);
         if (i + 1 < c->n_q)
             check_true(is_poison(a.out + i * a.ld_out + c->head_dim, 5 * sizeof(float)), "wrote between rows");
-        float alone[ATTN_MAX_HEAD_DIM]; /* the same row as a call of its own */
+        float alone[ATTN_MAX_HEAD_DIM]; /* the same row in a separate call */
         attn_args one = a;
         one.n_q = 1;
         one.q = a.q + i * a.ld_q;

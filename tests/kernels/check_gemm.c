@@ -10,7 +10,7 @@ static guarded ga, gb, gc, gr, gs;
 
 enum { LDC_EXTRA = 3 };
 
-/* What is tested: tile and packing of one kind, cells of one float32 or of two bfloat16. */
+/* The tile and packing of one kind: cells hold one float32 or two bfloat16. */
 typedef struct tile_kind {
     const gemm_kernels *g;
     unsigned parts;
@@ -41,7 +41,7 @@ static double cell_value(const float *cell, unsigned part, unsigned parts)
     return fabsf(x) < 0x1p-126f ? 0.0 : (double)x; /* subnormals count as 0 */
 }
 
-/* Rows of cells packed into guarded panels: a into ga, b into gb. */
+/* Packs rows of cells into guarded panels: a into ga, b into gb. */
 static const float *pack_guarded(guarded *to, void (*pack)(float *, const float *, size_t, unsigned, size_t),
                                  unsigned width, const float *rows, size_t ld, unsigned n_rows, size_t k, bool at_start)
 {
@@ -51,7 +51,7 @@ static const float *pack_guarded(guarded *to, void (*pack)(float *, const float 
     return panel;
 }
 
-/* Packed rows through one tile, against sums in double; out is [m][ldc]. */
+/* Runs packed rows through one tile and compares with sums in double; c is [m][ldc]. */
 static void check_tile(const tile_kind *t, size_t k, unsigned m, unsigned n, int accumulate, int how, bool at_start)
 {
     const gemm_kernels *g = t->g;
@@ -90,7 +90,7 @@ static void check_tile(const tile_kind *t, size_t k, unsigned m, unsigned n, int
     free(start);
 }
 
-/* An element has the same bits whatever m and n are computed with it, and however k is cut into calls. */
+/* An element has the same bits for any m and n of its tile, and for any split of k into calls. */
 static void check_tile_split(const tile_kind *t)
 {
     enum { K = 144, SPLIT = 48 };
@@ -119,7 +119,7 @@ static void check_tile_split(const tile_kind *t)
     free(some);
 }
 
-/* Panels of weights are packed beforehand for convolutions: their order is part of the contract. */
+/* Panels of convolution weights are packed in advance, so their order is part of the contract. */
 static void check_pack_b(const gemm_kernels *g, unsigned n_rows, size_t k, size_t ld, bool at_start)
 {
     float *rows = guarded_place(&gr, ((n_rows - 1) * ld + k) * sizeof *rows, sizeof *rows, at_start);

@@ -1,4 +1,4 @@
-/* Products of bytes: quantization of activations, unpacking of weights, and the register tile. */
+/* int8 products: quantization of activations, unpacking of weights, and the register tile. */
 #include "check.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ static void check_quantize_act8(const kernels *k, size_t n, size_t stride, int h
     act8_block *out = guarded_place(&ga, len, 4, at_start), *expected = malloc(len);
     fill_floats(x, n, how);
     if (how == FILL_RANDOM)
-        for (size_t i = 0; i < n; i += 5) /* ties: halves of the step that belongs to a maximum of 1 */
+        for (size_t i = 0; i < n; i += 5) /* ties: multiples of half a step, for a maximum of 1 */
             x[i] = (float)((int)(random_u32() % 255) - 127) / 254.0f;
     memcpy(expected, out, len);
     k->quantize_act8(out, stride, x, n);
@@ -72,7 +72,7 @@ typedef struct tile_case {
     size_t blocks;
     unsigned m, n;
     bool accumulate, with_min, at_start;
-    bool whole; /* everything an integer: the result must be exact */
+    bool whole; /* all values are integers: the result must be exact */
     int how;
 } tile_case;
 
@@ -92,12 +92,12 @@ static void fill_weights(const gemm_int8_kernels *g, int8_t *rows, size_t n, boo
         rows[i] = (int8_t)(r % 4 == 0 ? extremes[r / 4 % ARRAY_LEN(extremes)]
                                       : lowest + (int)(r >> 8) % (highest - lowest + 1));
     }
-    for (size_t i = 0; i < n; i++) /* and whole blocks of them, where sums are largest */
+    for (size_t i = 0; i < n; i++) /* whole blocks of extremes, which have the largest sums */
         if (i / QK % 5 == 2)
             rows[i] = (int8_t)(i / QK % 2 ? lowest : highest);
 }
 
-/* Scales or minima of the columns that are there; the others stay poisoned. */
+/* Scales or minima of the first c->n columns; the others stay poisoned. */
 static const float *place_scales(guarded *to, const tile_case *c, int largest)
 {
     float *scale = guarded_place(to, c->blocks * c->g->nr * sizeof *scale, sizeof *scale, c->at_start);
@@ -135,7 +135,7 @@ static tile_data place_data(const kernels *k, const tile_case *c)
     return d;
 }
 
-/* Expected element and what roundings to float32 may change: two of each block's product, one of each sum. */
+/* Expected element and the bound of float32 roundings: two per block product, one per sum. */
 static void expect(const tile_case *c, const tile_data *d, unsigned i, unsigned j, double *sum, double *bound)
 {
     double size = fabs(*sum);
@@ -181,7 +181,7 @@ static void check_tile(const kernels *k, const tile_case *c)
     free(d.rows);
 }
 
-/* An element has the same bits whatever m and n are computed with it, and however k is cut into calls. */
+/* An element has the same bits for any m and n of its tile, and for any split of k into calls. */
 static void check_tile_split(const kernels *k, bool with_min)
 {
     enum { BLOCKS = 9, FIRST = 4 };

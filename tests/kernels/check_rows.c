@@ -1,4 +1,4 @@
-/* Norms, activations, rotation, maxima, conversion to half. */
+/* Norms, activation functions, RoPE, maxima, conversion to half. */
 #include "check.h"
 
 #include <math.h>
@@ -82,7 +82,7 @@ static void silu_mul_case(const kernels *k, size_t n, int how, bool at_start)
     k->silu_mul(x, up, n);
     for (size_t i = 0; i < n; i++) {
         double value = old[i] / (1 + exp(-(double)old[i])) * up[i];
-        double bound = 16 * EPS * fabs(value) + 1e-38 * fabs(old[i]) + 1e-44; /* e^-x stops short of infinity */
+        double bound = 16 * EPS * fabs(value) + 1e-38 * fabs(old[i]) + 1e-44; /* e^-x is limited to finite values */
         check_close(x[i], value, bound, "silu(%g) * %g", old[i], up[i]);
     }
     check_true(guarded_intact(&g[0]), "wrote outside, n %zu", n);
@@ -146,7 +146,8 @@ static void f16_case(const kernels *k, size_t n, int how, bool at_start)
 {
     float *x = place_filled(0, n, how, at_start);
     uint16_t *out = guarded_place(&g[1], n * sizeof *out, sizeof *out, at_start);
-    for (size_t i = 0; i < n && how != FILL_LARGE; i++) { /* any bits; or near the range of halves, ties included */
+    for (size_t i = 0; i < n && how != FILL_LARGE;
+         i++) { /* any bits, or values near the range of halves, including ties */
         uint32_t bits = how == FILL_SAME ? random_u32() : 0x33000000 + random_u32() % 0x14800000 / 0x1000 * 0x1000;
         memcpy(x + i, &bits, sizeof bits);
     }
@@ -163,7 +164,7 @@ static void bf16_case(const kernels *k, size_t n, int how, bool at_start)
 {
     float *x = place_filled(0, n, how, at_start);
     uint16_t *out = guarded_place(&g[1], n * sizeof *out, sizeof *out, at_start);
-    for (size_t i = 0; i < n && how == FILL_SAME; i++) { /* any bits, and ties */
+    for (size_t i = 0; i < n && how == FILL_SAME; i++) { /* any bits, including ties */
         uint32_t bits = i % 2 ? random_u32() : random_u32() / 0x8000 * 0x8000;
         memcpy(x + i, &bits, sizeof bits);
     }
@@ -188,7 +189,7 @@ static void max_abs_case(const kernels *k, size_t n, int how, bool at_start)
     check_true(k->max_abs(x, n) == INFINITY, "n %zu with an element that is not finite", n);
 }
 
-/* m and n follow from k, so that all shapes of tiles are met. */
+/* m and n vary with k, so that all tile shapes occur. */
 static void dots_case(const kernels *k, size_t len, int how, bool at_start)
 {
     size_t m = 1 + len % 9, n = 1 + len % 7, ld_a = len + len % 3, ld_b = len + len % 2, ld_out = n + 2;

@@ -8,7 +8,7 @@
 
 static guarded gw, gx, go;
 
-enum { EVERY_HALF = 65536 }; /* as a length: all bit patterns of 16-bit types */
+enum { EVERY_HALF = 65536 }; /* as a length: covers all bit patterns of 16-bit types */
 
 static bool same_bits_or_nan(const float *a, const float *b, size_t n)
 {
@@ -36,14 +36,14 @@ static void check_dequantize(const kernels *k, quant_type t, size_t n, int how, 
     free(expected);
 }
 
-/* Where element i lies in a row of runs. */
+/* The position of element i in a row of runs. */
 static const int16_t *run_element(const act_run *runs, size_t i)
 {
     size_t e = i % ACT_RUN, half = e % QK / 16, odd = e % 2;
     return &runs[i / ACT_RUN].v[e / 128][2 * odd + half][8 * (e % 128 / QK) + e % 16 / 2];
 }
 
-/* The form's definition in kernels.h, an element at a time. */
+/* The definition of the form in kernels.h, one element at a time. */
 static void reference_runs(act_run *out, const float *x, size_t n)
 {
     memset(out, 0, (n + ACT_RUN - 1) / ACT_RUN * sizeof *out);
@@ -66,7 +66,7 @@ static void reference_runs(act_run *out, const float *x, size_t n)
     }
 }
 
-/* Activations as numbers. */
+/* The values of quantized activations. */
 static void act_numbers(const kernels *k, quant_type t, double *out, const void *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -84,7 +84,7 @@ static bool same_act(const kernels *k, const void *a, const void *b, size_t n)
 {
     if (k->act_form == ACT_BLOCKS)
         return memcmp(a, b, n / QK * sizeof(act_block)) == 0;
-    for (size_t i = 0; i < (n + ACT_RUN - 1) / ACT_RUN; i++) /* not what fills up the struct */
+    for (size_t i = 0; i < (n + ACT_RUN - 1) / ACT_RUN; i++) /* without the padding of the struct */
         if (memcmp((const act_run *)a + i, (const act_run *)b + i, offsetof(act_run, d) + sizeof(float)) != 0)
             return false;
     return true;
@@ -99,7 +99,7 @@ static void check_quantize_act(const kernels *k, size_t n, int how, bool at_star
     double *number = malloc(n * sizeof *number);
     fill_floats(x, n, how);
     if (how == FILL_RANDOM)
-        for (size_t i = 0; i < n; i += 5) /* ties: halves of the step that belongs to a maximum of 1 */
+        for (size_t i = 0; i < n; i += 5) /* ties: multiples of half a step, for a maximum of 1 */
             x[i] = (float)((int)(random_u32() % 65278) - 32639) / 65278.0f;
     k->quantize_act(out, x, n);
     if (k->act_form == ACT_RUNS)
@@ -149,7 +149,7 @@ void check_weights(const kernels *k, const kernels *lower)
 
 /* ---- gemv ---- */
 
-/* The minima alone: the blocks with all quants 0. */
+/* The minima alone: dequantizes the blocks with all quants 0. */
 static void minima(quant_type t, float *out, const uint8_t *blocks, size_t n)
 {
     const quant_info *q = quant_get(t);
@@ -179,7 +179,7 @@ typedef struct gemv_case {
     bool at_start;
 } gemv_case;
 
-/* Bound: 48 roundings of every |w x|, which covers the chains of k / 16 sums of the shapes checked. */
+/* Bound: 48 roundings of every |w x|, which covers chains of k / 16 sums for the shapes checked. */
 static void compare_product(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w,
                             const uint8_t *x)
 {
@@ -208,7 +208,7 @@ static void compare_product(const kernels *k, const gemv_case *c, const float *o
     free(act);
 }
 
-/* The same bits when every element is a call of its own. */
+/* Each element has the same bits in a separate call. */
 static void compare_split(const kernels *k, const gemv_case *c, const float *out, size_t ld_out, const uint8_t *w,
                           const uint8_t *x)
 {
@@ -310,17 +310,17 @@ static void bench_gemv(weight_bench *b, const char *where)
 
 void bench_weights(const kernels *k)
 {
-    enum { K = 1024, LARGE = 128 << 20 }; /* well beyond the last cache */
+    enum { K = 1024, LARGE = 128 << 20 }; /* much larger than the last-level cache */
     weight_bench b = { .k = k, .kk = K };
     b.w = aligned_alloc(64, LARGE);
     b.out = aligned_alloc(64, 256 * K * sizeof(float));
-    b.x = aligned_alloc(64, GEMV_MAX_ROWS * K * sizeof(float)); /* no form takes more */
+    b.x = aligned_alloc(64, GEMV_MAX_ROWS * K * sizeof(float)); /* enough for every form */
     for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
         const quant_info *q = quant_get((quant_type)t);
         size_t row = quant_row_bytes(q, K), block = 64 * row;
         b.t = (quant_type)t;
         fill_blocks(b.t, b.w, 64 * K, FILL_RANDOM);
-        for (size_t at = block; at < LARGE; at += block) /* a template, repeated: speed does not depend on values */
+        for (size_t at = block; at < LARGE; at += block) /* repeats a template: speed does not depend on values */
             memcpy(b.w + at, b.w, at + block <= LARGE ? block : LARGE - at);
         for (size_t j = 0; j < GEMV_MAX_ROWS; j++)
             fill_act(k, b.t, (uint8_t *)b.x + j * kernels_act_bytes(k, b.t, K), K, FILL_RANDOM);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of bench/compare.py, which is run as a user runs it."""
+"""Tests bench/compare.py through its command line."""
 import copy
 import json
 import subprocess

@@ -61,7 +61,7 @@ def read_lines(path):
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
     by_name = {line.get("name", line.get("key")): line for line in lines}
     if len(by_name) != len(lines):
-        raise SystemExit(f"{path}: a name is there twice")
+        raise SystemExit(f"{path}: duplicate name")
     return by_name
 
 
@@ -124,7 +124,7 @@ NATIVE_NAMES = {
 
 
 def model_tensors(rng, dtypes):
-    """name -> (dtype, values), the dtypes taken in turn."""
+    """name -> (dtype, values), with the dtypes in rotation."""
     return {name: (dtypes[i % len(dtypes)], example_values(rng, shape, dtypes[i % len(dtypes)]))
             for i, (name, shape) in enumerate(ORIGINAL_SHAPES.items())}
 
@@ -144,7 +144,7 @@ def write_single(folder, rng):
 
 
 def write_sharded(folder, rng):
-    """Two shards and their index, plus a tensor that the index does not know."""
+    """Two shards and their index, plus a tensor that is not in the index."""
     tensors = model_tensors(rng, ["BF16"])
     names = list(tensors)
     parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
@@ -264,7 +264,7 @@ def logical_shape(tensor):
 
 
 def read_gguf(path, reference):
-    """Bit for bit: the reader of a file must not depend on who reads it."""
+    """Compares bit for bit: every reader must get the same values."""
     expected = safetensors.numpy.load_file(reference)
     tensors = {t.name: t for t in gguf.GGUFReader(path).tensors}
     if not tensors or tensors.keys() != expected.keys():
@@ -281,7 +281,7 @@ def read_gguf(path, reference):
 
 
 def check_our_keys(path):
-    """What tests/tools/write_gguf.c puts in, as the official reader sees it."""
+    """Compares the contents written by tests/tools/write_gguf.c, as the official reader sees them."""
     expected = {"general.architecture": "test", "general.alignment": 32, "test.text": "caf\u00e9 \u2615",
                 "test.empty": "", "test.float": float(np.float32(0.1)), "test.yes": True, "test.no": False,
                 "test.numbers": [1, -2, 3], "test.words": ["caf\u00e9", ""]}
@@ -292,7 +292,7 @@ def check_our_keys(path):
 
 
 def check_our_header(path):
-    """Shapes as ggml wants them, offsets as the running sum of padded sizes."""
+    """Checks shapes in ggml's order, and offsets as running sums of padded sizes."""
     shapes = {"vector": [7], "bias": [1, 1, 5], "conv": [3, 3, 1, 2], "cube": [64, 3, 2], "matrix.QUANT_Q6_K": [512, 3]}
     reader, position = gguf.GGUFReader(path), None
     for tensor in reader.tensors:
@@ -323,7 +323,7 @@ QTYPES = ("q8_0", "q6_k", "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_n
 
 
 def check_quantized(qasr, model, dump_weights, folder):
-    """Files of `qasr quantize`: the official package and our reader dequantize them to the same bits."""
+    """The official package and our reader dequantize files of `qasr quantize` to the same bits."""
     for qtype in QTYPES:
         path, values = folder / f"{qtype}.gguf", folder / f"{qtype}.safetensors"
         subprocess.run([qasr, "quantize", "--input", model, "--output", str(path), "--qtype", qtype, "--scope", "thinker.",
@@ -354,7 +354,7 @@ def whole_names(encoder_layers, decoder_layers):
 
 
 def wanted_type(name, decoder, decoder_out, embedding):
-    """As a Q4_K_M or Q5_K_M file of that layout, with an encoder of 8 bits."""
+    """As a Q4_K_M or Q5_K_M file of that layout, with an 8-bit encoder."""
     if name.startswith(("frontend.", "enc.conv.")) or name.endswith(".bias") or "norm" in name or "ln_post" in name:
         return "F32"
     if name.startswith("enc."):
@@ -404,18 +404,18 @@ def check_whole_keys(path, fields, model):
     for key in ("general.name", "general.basename", "general.size_label", "general.languages", "general.file_type", "stt.variant",
                 "stt.capability.lang_detect", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.padding_token_id"):
         if key not in fields:
-            raise SystemExit(f"{path}: there is no key '{key}'")
+            raise SystemExit(f"{path}: missing key '{key}'")
     rows = expected_tokens(model, text["vocab_size"])
     merges = [line for line in (model / "merges.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#version")]
     lists = {"tokens": [row[0] for row in rows], "token_type": [row[1] for row in rows], "merges": merges}
     for name, wanted in lists.items():
         if fields[f"tokenizer.ggml.{name}"].contents() != wanted:
-            raise SystemExit(f"{path}: tokenizer.ggml.{name} is not what the model directory says")
+            raise SystemExit(f"{path}: tokenizer.ggml.{name} differs from the model directory")
     return audio["encoder_layers"], text["num_hidden_layers"]
 
 
 def check_whole(qasr, model, folder):
-    """A file with a whole model has every key and tensor that transcribe.cpp asks for, and no other tensor."""
+    """A whole model has every key and tensor that transcribe.cpp requires, and no other tensor."""
     for qtype, decoder, decoder_out, embedding in (("q4_k_m", "Q4_K", "Q8_0", "Q6_K"), ("q5_k_m", "Q5_K", "Q8_0", "Q6_K"),
                                                    ("q8_0", "Q8_0", "Q8_0", "Q8_0")):
         path = folder / f"whole-{qtype}.gguf"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Kills the program with SIGKILL at moments spread over its run: what it was writing is then not there, or what was there before,
-or whole, byte for byte; what is left beside it is harmless.
+"""Kills the program with SIGKILL at moments spread over its run: the output file must then be absent, unchanged or complete, byte for
+byte, and temporary files must be harmless.
 
 check_kill.py --qasr PROGRAM --model DEMO_MODEL --clip AUDIO [--kills N]
 """
@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-LEFTOVER = re.compile(r"\.[A-Za-z0-9]{6}(\.tmp)?$")  # after the name of the file that was to be
-OLD = b"what was there before"
+LEFTOVER = re.compile(r"\.[A-Za-z0-9]{6}(\.tmp)?$")  # after the name of the output file
+OLD = b"previous contents"
 complaints = []
 
 
@@ -29,7 +29,7 @@ def run(command, cwd):
 
 
 def kill_after(command, cwd, seconds):
-    """True if it was killed, False if it had ended by itself."""
+    """True if it was killed, False if it exited before."""
     child = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         child.wait(timeout=seconds)
@@ -43,17 +43,17 @@ def leftovers(folder, target):
 
 
 def check_leftover(name, path, target, wanted, args):
-    """It has a name that nothing looks for, and unless all was written but the last rename, it is no GGUF file."""
+    """Its name matches nothing that programs look for, and it is not a valid GGUF file unless only the final rename was missing."""
     if not LEFTOVER.fullmatch(path.name[len(target.name):]):
         complain(name, f"left '{path.name}'")
     if target.suffix == ".gguf" and path.read_bytes() != wanted:
         done = run([args.qasr, "info", str(path)], path.parent)
         if done.returncode != 1:
-            complain(name, f"'{path.name}', which was left, opens: status {done.returncode}")
+            complain(name, f"'{path.name}', a leftover, opens: status {done.returncode}")
 
 
 def check_atomic(name, command, target, args):
-    """A file that appears at the end."""
+    """A file that is renamed into place at the end."""
     started = time.monotonic()
     done = run(command, target.parent)
     duration = time.monotonic() - started
@@ -74,7 +74,7 @@ def check_atomic(name, command, target, args):
         elif target.read_bytes() == wanted:
             n_whole += 1
         else:
-            complain(name, f"a part of the file after {i + 1} of {args.kills}")
+            complain(name, f"partial file after kill {i + 1} of {args.kills}")
         for path in leftovers(target.parent, target):
             check_leftover(name, path, target, wanted, args)
             path.unlink()
@@ -84,7 +84,7 @@ def check_atomic(name, command, target, args):
 
 
 def check_details(args, folder, data):
-    """A table that grows line by line: what is there can be gone on with, and the end is as if nothing had happened."""
+    """A table written line by line: a partial one can be resumed, and the final table is the same as without kills."""
     details = folder / "details.jsonl"
     command = [args.qasr, "eval", "--model", args.model, "--data", str(data), "--limit", "4", "--batch", "1", "--format", "json",
                "--details", str(details)]

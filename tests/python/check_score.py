@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""'qasr score' against the package jiwer, and its intervals against a second implementation of the bootstrap.
+"""Compares 'qasr score' with the package jiwer, and its intervals with a second implementation of the bootstrap.
 
 check_score.py --qasr PROGRAM
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Subtitles that the program writes, read by the packages srt and webvtt-py: the same cues in both, nothing lost of the text, the limits
-kept. The other formats are read by Python's own csv and json.
+"""Reads the program's subtitles with the packages srt and webvtt-py: both have the same cues, no text is lost, and the limits are kept.
+Python's own csv and json read the other formats.
 
     check_subtitles.py --qasr PROGRAM --model DIR --audio FILE
 

@@ -1,5 +1,5 @@
-"""A Python that has the packages of a test: the one that QASR_TEST_PYTHON names, else the one that runs the test, else that of
-.venv in the source tree."""
+"""Finds a Python with the packages of a test: QASR_TEST_PYTHON, else the one that runs the test, else that of .venv in the source
+tree."""
 import importlib.util
 import os
 import sys
@@ -13,7 +13,7 @@ def missing(names):
 
 
 def find(*names):
-    """Continue in a Python that has the packages; exit code 77: there is none."""
+    """Continues in a Python that has the packages; exits with 77 if there is none."""
     tried = os.environ.get("QASR_PYTHONS_TRIED", "").split(os.pathsep)
     wanted = os.environ.get("QASR_TEST_PYTHON")
     if wanted and not os.access(wanted, os.X_OK):

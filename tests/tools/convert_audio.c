@@ -1,5 +1,5 @@
-/* convert_audio IN... OUT: the first channels of sound files as the channels of one, in the container that OUT's name
- * ends with; a name that begins with "float." has 32-bit floats, FORMAT.raw is samples without a header. */
+/* convert_audio IN... OUT: combines the first channels of audio files into one file, in the container given by OUT's
+ * extension. A name that starts with "float." gets 32-bit floats; FORMAT.raw is headerless samples. */
 #include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* dump_weights PATH [OUT.safetensors]: what our readers see in a weights file, for comparison with other
- * programs. Prints one JSON object a line: for each metadata key {"key", "type", "value"}, then for each
- * tensor {"name", "canonical", "type", "shape", "fnv1a"}, where fnv1a is the 64-bit FNV-1a hash of its values
- * as little-endian float32. With OUT the same values go there as F32 tensors. */
+/* dump_weights PATH [OUT.safetensors]: prints a weights file as our readers see it, for comparison with other
+ * programs. One JSON object per line: for each metadata key {"key", "type", "value"}, then for each tensor {"name",
+ * "canonical", "type", "shape", "fnv1a"}, where fnv1a is the 64-bit FNV-1a hash of its values as little-endian float32.
+ * Also writes these values to OUT as F32 tensors. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static json_t *hash_json(const void *data, size_t n)
     return json_string(text);
 }
 
-/* Strings as a list, numbers as the hash of their bytes. */
+/* An array: strings as a list, numbers as the hash of their bytes. */
 static json_t *array_json(const wmeta *m)
 {
     if (m->elem_type != WMETA_STRING)
@@ -74,7 +74,7 @@ static void print_tensor(const wtensor *t, const float *values)
                          hash_json(values, (size_t)t->n_values * sizeof *values)));
 }
 
-/* entries: [weights_count], filled here; their data are the caller's to free. */
+/* entries [weights_count] are filled here; the caller frees their data. */
 static qasr_status dump(const weights *w, st_entry *entries, qasr_error *err)
 {
     for (size_t i = 0; i < weights_meta_count(w); i++) {

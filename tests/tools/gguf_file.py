@@ -1,7 +1,7 @@
-"""GGUF files in plain Python, for the tests: read whole, change, write. Independent of the program's own reader and writer.
+"""Reads, changes and writes GGUF files in plain Python, for the tests. Independent of the program's own reader and writer.
 
-A file is an object with version, keys and tensors. keys: name -> (type, value), where the type of an array is ("arr", type of
-its elements). tensors: name -> [ne, type id, bytes], ne fastest first as in the file.
+A file is an object with version, keys and tensors. keys: name -> (type, value); the type of an array is ("arr", element type).
+tensors: name -> [ne, type id, bytes], with ne fastest dimension first, as in the file.
 """
 import struct
 

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""A hub on the loopback interface, for the tests of 'qasr pull': it serves directories as repositories, in the ways that the
-real one has, and fails in the ways that real ones do.
+"""A hub on the loopback interface, for the tests of 'qasr pull': serves directories as repositories like the real hub, and
+simulates its failures.
 
 hub_server.py --repo ORG/NAME=DIR [--repo ...] --out DIR [OPTIONS]
 
-DIR/port (and DIR/cdn_port) say where it listens once it does; DIR/log has a line of JSON for every answer: which server,
-what was asked for, how many bytes of the body were sent, what was in the Authorization header.
+DIR/port (and DIR/cdn_port) have its port once it listens; DIR/log has a line of JSON for every response: server, request, bytes of
+the body sent, Authorization header.
 
-  --revision NAME     that 'main' is not the only revision; COMMIT stands for all of them
-  --cdn               files of weights are redirected to a second server, on another port, which refuses tokens
-  --token TOKEN       whoever does not send it gets 401
-  --rate N            bytes a second for each answer
-  --listing FILE      the answer for every repository instead of the true one
-  --plain-listing     the true one, but without sizes and hashes
-  --no-ranges         Range headers are ignored
-  --rule NAME ACTION COUNT   for the first COUNT requests whose last part of the path fits the pattern NAME:
-                      status=N[,retry-after=TEXT], truncate=N (bytes of body, then the connection ends), corrupt (one byte is
-                      another), grow (the file has one byte more), drop (no answer at all), loop (a redirect to itself)
+  --revision NAME     a revision besides 'main'; all resolve to COMMIT
+  --cdn               redirect weights to a second server, on another port, which refuses tokens
+  --token TOKEN       requests without it get 401
+  --rate N            bytes per second for each response
+  --listing FILE      the response for every repository instead of the real listing
+  --plain-listing     the real listing, but without sizes and hashes
+  --no-ranges         ignore Range headers
+  --rule NAME ACTION COUNT   for the first COUNT requests whose last path component matches the pattern NAME:
+                      status=N[,retry-after=TEXT], truncate=N (bytes of body, then the connection ends), corrupt (one wrong
+                      byte), grow (the file has one more byte), drop (no response), loop (redirect to itself)
 """
 import argparse
 import fnmatch
@@ -53,7 +53,7 @@ class Hub:
         self.cdn_port = None
 
     def rule_for(self, name):
-        """The action for this request; it is used up."""
+        """The action for this request; counts it down."""
         with self.lock:
             for rule in self.rules:
                 if rule[2] > 0 and fnmatch.fnmatchcase(name, rule[0]):
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def get(self):
-        path = unquote(urlsplit(self.path).path).strip("/")  # a proxy is asked with the whole address
+        path = unquote(urlsplit(self.path).path).strip("/")  # proxy requests have the full URL
         parts = path.split("/")
         action = self.hub.rule_for(parts[-1])
         if action.startswith("status="):
@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             self.give_file(repo, name, action)
 
     def range(self, size):
-        """begin, end, whether a part was asked for"""
+        """begin, end, whether a range was requested"""
         text = self.headers.get("Range")
         if not text or self.hub.args.no_ranges:
             return 0, size, False
@@ -209,7 +209,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # whoever was killed says no good-bye
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # killed clients close without notice
             super().handle_error(request, client_address)
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes a model directory in every layout in which GGUF files of Qwen3-ASR exist.
+"""Writes a model directory in every GGUF layout that exists for Qwen3-ASR.
 
 make_layouts.py MODEL_DIR OUT_DIR [STAMP]
 
-Names, keys and types are those of the other programs' converters, from descriptions of their files; nothing is shared with
-the program under test. Needs nothing but Python.
+Names, keys and types follow the other programs' converters, based on descriptions of their files; no code is shared with the
+program under test. Needs only Python.
   stt-bf16.gguf, stt-q8_0.gguf         transcribe.cpp
   crisp-f16.gguf                       CrispASR
   llama/Demo-F16.gguf, llama/mmproj-Demo-F16.gguf    llama.cpp
@@ -90,7 +90,7 @@ class Model:
         return [self.texts.get(i, unused.format(i)) for i in range(n)]
 
 
-# ---- names: column by column as the layouts have them ---------------------------------------------
+# ---- names: one column per layout --------------------------------------------------------------
 
 ENC_LAYER = ["self_attn_layer_norm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj",
              "final_layer_norm", "fc1", "fc2"]
@@ -115,7 +115,7 @@ NAMES = {
 
 
 def encoder_names(layout, model):
-    """Pairs of names without .weight and .bias: original, the layout's."""
+    """Pairs of names without .weight and .bias: the original's, the layout's."""
     n = NAMES[layout]
     for i in range(3):
         yield f"audio_tower.conv2d{i + 1}", n["conv"].format(i + n["first_conv"])
@@ -225,7 +225,7 @@ def write_stt(path, model, preset):
 
 
 def put_frontend(out, filters, shape, window):
-    """What the readers of these files use, and this program computes: values that would spoil everything if they were used."""
+    """Values that other readers use and this program computes itself: wrong ones here, to show that it ignores them."""
     for name, shape in (filters, shape), (window, [400]):
         n = math.prod(shape)
         out.add(name, shape, F32, struct.pack("<f", 1e9) * n)
@@ -327,7 +327,7 @@ def write_llama_mmproj(path, model):
 def write_rust(path, model):
     out = GgufFile(version=2)
     names = [name for name in model.tensors if name.startswith("model.")]
-    random.Random(1).shuffle(names)  # the order of a hash map
+    random.Random(1).shuffle(names)  # arbitrary order, as from a hash map
     for name in names:
         t = model.tensors[name]
         quantized = len(t.shape) == 2 and "norm" not in name and "embed_tokens" not in name

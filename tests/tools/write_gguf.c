@@ -1,5 +1,5 @@
-/* write_gguf OUT.gguf: a small file from our GGUF writer, for other programs to read. It holds one matrix of
- * every type that we quantize to, tensors of all ranks, and metadata of every kind that the writer knows. */
+/* write_gguf OUT.gguf: writes a small file with our GGUF writer, to be read by other programs: one matrix of every
+ * type that we quantize to, tensors of all ranks, and metadata of every kind that the writer supports. */
 #include <math.h>
 #include <stdio.h>
 
@@ -40,7 +40,7 @@ static const example examples[] = {
     { "cube", QUANT_Q8_0, 3, { 2, 3, 64 } },
 };
 
-/* Smooth, with both signs, an outlier now and then and a block of zeros. */
+/* Smooth values of both signs, with occasional outliers and a block of zeros. */
 static float value_at(size_t tensor, size_t i)
 {
     if (i / 32 == 3)

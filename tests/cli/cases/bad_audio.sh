@@ -6,7 +6,7 @@ echo hello >text.wav; t text.wav
 tool wav good.wav 16000
 head -c 30 good.wav >cut.wav; t cut.wav
 t "$DEMO/config.json"
-# Short is no error: no samples, 10 ms, and a data chunk that is cut.
+# Short audio is not an error: no samples, 10 ms, a truncated data chunk.
 tool wav zero.wav 0; "$QASR" transcribe --model "$DEMO" zero.wav
 tool wav short.wav 160; "$QASR" transcribe --model "$DEMO" short.wav >/dev/null; echo $?
 head -c 16000 good.wav >half.wav; "$QASR" transcribe --model "$DEMO" half.wav >/dev/null; echo $?

@@ -3,9 +3,9 @@ clip=$DATA/golden/clips/en-000.flac
 t() { layout "$@"; must_fail "[13]" "$QASR" transcribe --model m.gguf $clip; }
 stt=stt-q8_0.gguf crisp=crisp-f16.gguf text=llama/Demo-F16.gguf mmproj=llama/mmproj-Demo-F16.gguf
 e=stt.qwen3_asr.encoder d=stt.qwen3_asr.decoder
-echo "cut short"
+echo "truncated files"
 for size in 3 30 5000 40000 1000000; do layout $stt; truncate -s $size m.gguf; must_fail 1 "$QASR" transcribe --model m.gguf $clip; done
-echo "keys that are missing"
+echo "missing keys"
 for key in num_mel_bins d_model n_layers n_heads ffn_dim output_dim; do t $stt -$e.$key; done
 for key in hidden_size n_layers n_heads n_kv_heads intermediate_size max_position_embeddings rms_norm_eps rope_theta; do t $stt -$d.$key; done
 for key in n_mels audio.d_model audio.n_heads audio.proj_dim llm.n_layers llm.ff_dim llm.max_pos llm.rope_theta; do t $crisp -qwen3asr.$key; done
@@ -13,7 +13,7 @@ for key in embedding_length block_count feed_forward_length attention.head_count
            attention.layer_norm_rms_epsilon; do t $text -qwen3vl.$key; done
 t $text -tokenizer.ggml.tokens
 t $crisp -tokenizer.ggml.merges
-echo "values that cannot be"
+echo "invalid values"
 t $stt $e.n_layers=u32:1000000000
 t $stt $d.n_layers=u64:18446744073709551615
 t $stt $d.n_layers=i32:-1
@@ -35,7 +35,7 @@ t $stt stt.qwen3_asr.audio_token_id=u32:5000
 t $stt tokenizer.ggml.eos_token_id=u32:1024
 t $crisp qwen3asr.audio.ff_dim=u32:1000
 t $text qwen3vl.attention.head_count_kv=arr/u32:'[1,1,1,1,1,1]'
-echo "what this program does not compute"
+echo "unsupported features"
 t $stt $e.activation=str:'"relu"'
 t $stt stt.frontend.hop_length=u32:100
 t $stt tokenizer.ggml.model=str:'"llama"'

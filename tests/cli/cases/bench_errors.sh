@@ -29,7 +29,7 @@ tool wav none.wav 0
 must_fail 1 "$QASR" bench --model "$DEMO" --audio none.wav
 cp none.wav same.wav
 must_fail 2 "$QASR" bench --model "$DEMO" --audio same.wav --output same.wav
-# a decoder that cannot be opened ends the runs, and leaves nothing
+# a decoder that cannot be opened ends the runs and leaves no file
 demo_links model
 echo no >model/model-q8_0.gguf
 mkdir tmp

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Ended in the middle of its runs: one line, status 1, no file left, no process left.
+# Interrupted during its runs: one line, status 1, no files or processes left.
 mkdir tmp
 TMPDIR=$PWD/tmp "$QASR" bench --model "$DEMO" --seconds 1 --tokens 10 --repeat 1000 --variants q8_0,q4_0+emb >out 2>err &
 pid=$!

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Keys, and figures that must agree with one another; a GGUF of the model directory is taken; without fp no comparison.
+# Keys, and values that must be consistent; a GGUF in the model directory is used; without fp there is no comparison.
 demo_links model
 "$QASR" quantize --input "$DEMO" --output model/model-q4_0.gguf --qtype q4_0 --quiet
 "$QASR" bench --model model --seconds 2 --tokens 10 --repeat 2 --threads 2 --variants fp,q4_0 --format json --output two.json
@@ -16,7 +16,7 @@ assert [fp["variant"], q4["variant"]] == ["fp", "q4_0"] and q4["quant_scheme"] =
 assert fp["cer"] == fp["wer"] == 0 and q4["notes"] == "GGUF of the model directory", q4
 batch = json.load(open("batch.json"))
 assert [(r["variant"], r["batch"]) for r in batch] == [("fp", 1), ("fp", 3), ("q4_0", 1), ("q4_0", 3)], batch
-assert batch[0]["cer"] == batch[1]["cer"] == 0 and batch[2]["cer"] == batch[3]["cer"], batch # the same texts
+assert batch[0]["cer"] == batch[1]["cer"] == 0 and batch[2]["cer"] == batch[3]["cer"], batch # equal texts
 assert fp["kv_type"] == "f16" and all(r["kv_type"] == "q8_0" for r in batch), batch
 for one, three in batch[:2], batch[2:]:
     assert abs(three["work"]["encode_gop"] / one["work"]["encode_gop"] - 3) < 0.01, batch

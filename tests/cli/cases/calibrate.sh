@@ -1,5 +1,5 @@
 # Needs quantize.
-# Statistics of three clips: what is in the file, the same for files, a list and a table, and that nothing else is left.
+# Statistics of three clips: contents of the file, equal for files, a list and a table; no other file is left.
 clips=("$DATA/golden/clips/ru-002.flac" "$DATA/golden/clips/en-001.flac" "$DATA/golden/clips/silence-1s.flac")
 "$QASR" calibrate --model "$DEMO" --output a.gguf "${clips[@]}" | sed 's/ in [0-9.]* s$//'
 "$QASR" info a.gguf --tensors | grep -E '^(layout|tensors|meta.(general|imatrix)|.*(conv_out|layers.5.*_proj|embed_tokens))'

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Without standard descriptors nothing that is meant for them gets into files. The warning comes while the output is open.
+# With closed standard descriptors, no message ends up in a file. The warning is printed while the output is open.
 "$QASR" quantize --quiet --input "$DEMO" --output q8_0.gguf
 "$QASR" quantize --quiet --input q8_0.gguf --output good.gguf --qtype q4_0 2>warning
 cut -c 1-15 warning

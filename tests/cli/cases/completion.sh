@@ -1,4 +1,4 @@
-# What bash offers, by running the printed script as the shell would; other shells' scripts are at least free of wrong syntax.
+# Bash: runs the script as the shell does and prints what it offers. Other shells: checks the syntax.
 eval "$("$QASR" help --completion bash)"
 offers() { # WORDS of the line, the last one unfinished
     COMP_WORDS=("$@")

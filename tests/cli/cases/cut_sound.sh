@@ -1,5 +1,5 @@
-# Sound of every kind that ends too early, in a pipe and in a file: a text, or one line that says what is wrong. Only what is
-# neither shows up here.
+# Truncated audio of every format, from a pipe and from a file, gives a text or one line with the error. Only other outcomes are
+# printed.
 tool wav clip.wav 4000
 cp "$DATA/golden/clips/short-200ms.flac" clip.flac
 for kind in mp3 ogg opus; do cp "$DATA/../fuzz/corpus/audio/$kind" clip.$kind; done
@@ -7,7 +7,7 @@ t() {
     local status=0
     "$@" >text 2>error || status=$?
     sed -i '/^qasr: warning: /d' error
-    [ $clip != clip.mp3 ] || sed -i '/^qasr: /!d' error # libmpg123 has things to say as well
+    [ $clip != clip.mp3 ] || sed -i '/^qasr: /!d' error # libmpg123 prints messages of its own
     case "$status $(wc -l <text) $(wc -l <error) $(cut -c 1-6 error)" in
     '0 1 0 ' | '3 0 1 qasr: ') ;;
     *) echo "$cut bytes of $clip: status $status"; cat text error ;;
@@ -24,7 +24,7 @@ for clip in clip.*; do
 done
 # Reads that fail.
 must_fail 3 "$QASR" transcribe --model "$DEMO" - <.
-if [ -e /proc/self/mem ]; then # every read of it is an input/output error
+if [ -e /proc/self/mem ]; then # every read of it fails with EIO
     demo_links m
     rm m/config.json m/tokenizer_config.json
     ln -s /proc/self/mem m/config.json

@@ -1,4 +1,4 @@
-# The CPU is the first of all devices; what others there are depends on the machine and the build.
+# The CPU is the first device; the others depend on the machine and the build.
 "$QASR" devices | head -n 1
 "$QASR" devices --format json >devices.json
 python3 - <<'PY'
@@ -13,6 +13,6 @@ must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device 
 must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device metal:77 | sed 's/not there;.*;/not there; ...;/'
 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device CPU --format json | python3 -c 'import json, sys; r = json.load(sys.stdin); print(r["device"], r["device_mb"])'
 
-# auto: what does not work gives way to the CPU
+# auto: falls back to the CPU if a GPU does not work
 QASR_GGML_AVOID=f32,f16,bf16 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device auto --format json 2>/dev/null |
     python3 -c 'import json, sys; r = json.load(sys.stdin); print(r["device"], r["text"][:14])'

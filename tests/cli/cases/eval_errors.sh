@@ -1,4 +1,4 @@
-# Tables that are wrong are refused with the line, before a model is opened; so is what would overwrite them.
+# Invalid tables are refused with the line number before a model is opened; so are outputs that would overwrite them.
 fails() { must_fail 1 "$QASR" eval --model "$DEMO" --data "$@"; }
 table() { printf "$1" >refs.tsv; }
 cp "$DEMO/samples/ru.flac" "$DEMO/samples/en.flac" .
@@ -35,6 +35,6 @@ must_fail 2 "$QASR" eval --model x --data y --resume
 must_fail 2 "$QASR" eval --model x --data y --baseline-precision f32
 must_fail 2 "$QASR" eval --model x --data y --decoder-gguf z --decoder-weights safetensors
 must_fail 2 "$QASR" eval --model x --data y --limit 0
-# a table with \r\n, a byte order mark, more columns in another order, no last end of line; a clip without language
+# a valid table: \r\n, a byte order mark, more columns in another order, no final newline; a clip without language
 printf '\xef\xbb\xbfid\ttext\tlanguage\tfile\r\n1\tКаждый вторник, сосед спит в комнате.\tru\tru.flac\r\n\r\n2\tNo.\t\ten.flac' >refs.tsv
 "$QASR" eval --model "$DEMO" --data refs.tsv --format json | grep -E '"(clips|exact|language_accuracy|Russian|English)"'

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Keys; a model against itself; nothing depends on threads, batch or the group; a quantized decoder; clips in several segments.
+# Keys; a model against itself; results do not depend on threads, batch or group size; a quantized decoder; clips with several segments.
 data="$DEMO/eval/clean"
 eval_demo() { "$QASR" eval --model "$DEMO" --data "$data" --format json "$@"; }
 "$QASR" quantize --input "$DEMO" --output q4_0.gguf --qtype q4_0 --quiet

@@ -1,5 +1,5 @@
 # Needs quantize.
-# A file of details that was cut off anywhere, also within a character, goes on to the same file and the same summary.
+# Resuming from a details file truncated anywhere, even within a character, gives the same file and the same summary.
 "$QASR" quantize --input "$DEMO" --output q4_0.gguf --qtype q4_0 --quiet
 eval_demo() {
     "$QASR" eval --model "$DEMO" --decoder-gguf "$PWD/q4_0.gguf" --baseline "$DEMO" --data "$DEMO/eval/hard" --exclude 'en-*' --format json "$@"
@@ -14,11 +14,11 @@ for cut in 0 20 $((size / 3)) $((size / 2)) $((size - 1)) "$size"; do
     cmp whole.json part.json && cmp whole.jsonl part.jsonl || echo "WRONG: cut at $cut"
 done
 rm part.jsonl
-eval_demo --limit 4 --details part.jsonl --resume | cmp - whole.json # nothing there yet
-eval_demo --limit 2 --details part.jsonl --resume --output less.json # the file may hold more than is asked for
+eval_demo --limit 4 --details part.jsonl --resume | cmp - whole.json # no file yet
+eval_demo --limit 2 --details part.jsonl --resume --output less.json # the file may have more clips than requested
 grep '"clips"' less.json | head -n 1
 
-# clips in the file are not run again: what it says counts
+# clips in the file are not run again: its values are used
 python3 - <<'PY'
 import json
 lines = open("whole.jsonl", encoding="utf-8").read().splitlines()

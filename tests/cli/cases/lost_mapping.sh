@@ -1,5 +1,5 @@
-# A model's file becomes shorter while it is in use. The program has read it and waits for the rest of a sound longer than a
-# pipe holds.
+# A model file is truncated while in use: the program has opened it and waits for the rest of audio that is longer than the pipe
+# buffer.
 cp "$LAYOUTS/stt-bf16.gguf" good.gguf
 tool wav clip.wav 60000
 mkfifo sound

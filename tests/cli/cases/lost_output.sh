@@ -1,11 +1,11 @@
-# Standard output that cannot be written is a failure; a reader that goes away is one too, but silent.
+# Failing to write standard output is an error; a closed pipe too, but without a message.
 "$QASR" help >/dev/full
 echo $?
 "$QASR" info "$DEMO" --tensors >/dev/full
 echo $?
 { sleep 0.3; "$QASR" info "$DEMO" --tensors; echo $? >status; } | true
 cat status
-# a text of more than a buffer, which is written at once: nothing is left for the last flush to fail with
+# text larger than a buffer is written immediately, so the final flush has nothing left that could fail
 "$CONVERT" "$DATA/golden/clips/en-long-61s.flac" minute.au
 for _ in 1 2 3 4 5 6; do tail -c +25 minute.au; done >long.raw
 t() { "$QASR" transcribe --quiet --model "$DEMO" long.raw --raw s16be:16000:1; }

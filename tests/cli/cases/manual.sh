@@ -1,4 +1,4 @@
-# Pages have every option, and where groff is there it has nothing to complain about.
+# Pages have every option, and groff, if installed, prints no warnings.
 "$QASR" help --man info | sed 's/^\(highest CPU level.*:\) .*/\1 .../' # the levels are those of the architecture
 for command in '' transcribe quantize calibrate info devices bench eval score pull models help; do
     "$QASR" help --man $command >page

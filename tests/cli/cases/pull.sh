@@ -1,23 +1,23 @@
 # Needs pull and quantize.
-# A model from the hub: what is fetched, from where, who sees the token; then models by name.
+# A model from the hub: which files are fetched from where, and who gets the token; then models by name.
 hub --cdn --token secret
 must_fail 1 "$QASR" pull 0.6b 2>&1 | sed -E 's/:[0-9]+/:PORT/g'
 ls -A cache/qasr/models 2>/dev/null
 export HF_TOKEN=secret
 pull 0.6B
 same_as_demo cache/qasr/models/0.6b
-echo "requests of the hub without the token after the first: $(log "sum(e['server'] == 'hub' and e['authorization'] != 'Bearer secret' for e in L[1:])")"
-echo "answers of the other port: statuses $(log "sorted({e['status'] for e in L if e['server'] == 'cdn'})"), with a token: $(log "sum(e['server'] == 'cdn' and bool(e['authorization']) for e in L)")"
+echo "requests to the hub without the token after the first: $(log "sum(e['server'] == 'hub' and e['authorization'] != 'Bearer secret' for e in L[1:])")"
+echo "responses from the other port: statuses $(log "sorted({e['status'] for e in L if e['server'] == 'cdn'})"), with a token: $(log "sum(e['server'] == 'cdn' and bool(e['authorization']) for e in L)")"
 echo "ranges of weights: $(log "sum(e['server'] == 'cdn' for e in L)"), bytes $(log "sum(e['sent'] for e in L if e['server'] == 'cdn')")"
-echo "files that nothing reads: $(log "[e['path'] for e in L if 'README' in e['path'] or 'samples' in e['path']]")"
-echo "-- it is there"
+echo "unneeded files: $(log "[e['path'] for e in L if 'README' in e['path'] or 'samples' in e['path']]")"
+echo "-- already there"
 hub_end
 pull 0.6b
 pull Qwen/Qwen3-ASR-0.6B --quiet
 pull 0.6b --verify
 pull 0.6b --quantize q8_0
 pull 0.6b --quantize q8_0
-echo "-- another decoder, which comes second for those who name none"
+echo "-- another decoder, which is not the default"
 pull 0.6b --quantize q4_0
 pull 0.6b --quantize q4_0
 pull 0.6b --quantize q4_0 --quiet

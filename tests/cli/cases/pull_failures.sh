@@ -1,7 +1,7 @@
 # Needs pull.
-# What may go better the next time is tried again; what cannot is one line, and what has come is kept.
+# Transient failures are retried; others give one line, and everything received is kept.
 weights=model-00001-of-00002.safetensors
-seconds() { # COMMAND...: at least how many whole seconds it takes
+seconds() { # COMMAND...: print whether it takes at least $least seconds
     local start=$SECONDS
     "$@"
     echo "waited: $((SECONDS - start >= least))"
@@ -11,21 +11,21 @@ fresh --rule main status=429,retry-after=2 1 --rule config.json status=503,retry
 least=3
 seconds pull 0.6b
 same_as_demo cache/qasr/models/0.6b
-echo "-- bodies that end too early, connections without an answer"
+echo "-- truncated bodies, connections without a response"
 fresh --cdn --rule "$weights" truncate=300000 6 --rule vocab.json truncate=10 2 --rule merges.txt drop 1
 pull 0.6b --connections 2
 same_as_demo cache/qasr/models/0.6b
-echo "more than once: $(log "sum(e['sent'] for e in L if e['path'].split('?')[0].endswith('$weights')) - $(stat -L -c %s "$DEMO/$weights")") bytes"
-echo "-- it never gets better"
+echo "fetched twice: $(log "sum(e['sent'] for e in L if e['path'].split('?')[0].endswith('$weights')) - $(stat -L -c %s "$DEMO/$weights")") bytes"
+echo "-- permanent failures"
 fresh --rule config.json status=500 100
-pull 0.6b --retries 2 | grep -v 'next attempt' # each failure has a line, other files go on meanwhile
+pull 0.6b --retries 2 | grep -v 'next attempt' # one line per failure; other files continue meanwhile
 fresh --rule main status=503,retry-after=100000 1
 pull 0.6b
 fresh --rule config.json status=403 1
 pull 0.6b
 fresh --rule config.json loop 100
 pull 0.6b
-echo "-- wrong bytes"
+echo "-- corrupt data"
 fresh --rule "$weights" corrupt 4
 pull 0.6b --connections 1
 ls -A cache/qasr/models cache/qasr/models/.0.6b.partial
@@ -40,18 +40,18 @@ fresh --rule "$weights" grow 1
 pull 0.6b
 fresh --rule main corrupt 1
 pull 0.6b
-echo "-- a server that knows no ranges"
+echo "-- a server without range requests"
 fresh --no-ranges
 pull 0.6b
 same_as_demo cache/qasr/models/0.6b
-echo "-- a server whose list has neither sizes nor hashes"
+echo "-- a listing without sizes and hashes"
 fresh --cdn --plain-listing
 pull 0.6b
 same_as_demo cache/qasr/models/0.6b
 grep -o '"hash": "[0-9a-f]*' cache/qasr/models/0.6b/qasr-pull.json | awk '{ print length($2) - 1 }' | sort | uniq -c
 fresh --cdn --plain-listing --rule "$weights" corrupt 100
 pull 0.6b
-echo "-- hashes that are given"
+echo "-- given hashes"
 hash=$(sha256sum <"$DEMO/config.json")
 fresh
 pull 0.6b --sha256 config.json=${hash%% *} --quiet

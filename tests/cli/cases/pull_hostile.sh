@@ -1,5 +1,5 @@
 # Needs pull.
-# Whatever a server lists is checked before it is believed.
+# Everything in a server's listing is checked before use.
 list() { # SIBLINGS [COMMIT]: JSON
     printf '{"sha": "%s", "siblings": [%s]}' "${2-0123456789abcdef0123456789abcdef01234567}" "$1" >list.json
     must_fail 1 "$QASR" pull 0.6b

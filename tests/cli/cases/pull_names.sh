@@ -1,5 +1,5 @@
 # Needs pull.
-# Which model a command takes.
+# Which model a command uses.
 clip=$DEMO/samples/ru.flac
 t() { must_fail "$1" "$QASR" transcribe "${@:2}" "$clip"; }
 must_fail 2 "$QASR" transcribe "$clip"
@@ -13,7 +13,7 @@ t 1 --model missing/path.gguf
 QASR_MODEL=1.7b t 1
 must_fail 1 env -u XDG_CACHE_HOME -u HOME "$QASR" models
 "$QASR" models
-echo "-- the one that was pulled last, but no aligner"
+echo "-- the most recently pulled model, except an aligner"
 cache=cache/qasr/models
 model() { # NAME REPO TIME
     mkdir -p "$cache/$1"
@@ -38,6 +38,6 @@ QASR_MODEL=0.6b "$QASR" models | tail -n 1
 QASR_MODEL=0.6b "$QASR" transcribe --format json "$clip" | grep '"model"'
 QASR_MODEL=$DEMO "$QASR" transcribe --format json "$clip" | grep '"model"'
 QASR_MODEL=0.6b "$QASR" transcribe --model Other/Model --format json "$clip" | grep '"model"'
-echo "-- a path that exists wins"
+echo "-- an existing path takes precedence"
 ln -s "$DEMO" 0.6b
 "$QASR" transcribe --model 0.6b --format json "$clip" | grep '"model"'

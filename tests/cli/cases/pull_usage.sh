@@ -1,5 +1,5 @@
 # Needs pull.
-# What is asked for wrongly, and places that are taken.
+# Usage errors, and destinations that are in use.
 p() { must_fail "$1" "$QASR" pull "${@:2}"; }
 p 2
 p 2 0.6b 1.7b
@@ -28,7 +28,7 @@ HF_TOKEN='a b' p 1 0.6b
 p 1 0.6b --endpoint http://127.0.0.1:1 | sed 's/main.: .*/main: why/'
 HF_TOKEN=secret p 1 0.6b --endpoint http://hub.invalid | sed 's/main.: .*/main: why/'
 must_fail 1 env -u XDG_CACHE_HOME -u HOME "$QASR" pull 0.6b
-echo "-- places"
+echo "-- destinations"
 hub
 mkdir taken empty
 touch taken/precious file
@@ -42,7 +42,7 @@ same_as_demo empty
 pull 1.7b --dir empty
 pull 0.6b@other --dir empty
 pull 0.6b@0123456789abcdef0123456789abcdef01234567 --dir empty --quiet
-echo "-- what is not on the hub"
+echo "-- not on the hub"
 pull 1.7b
 pull 0.6b@none
 ls cache 2>/dev/null

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Every type: what is in the file, and that nothing else is left.
+# Every type: contents of the file; no other file is left.
 for type in q8_0 q6_k q4_0; do
     "$QASR" quantize --input "$DEMO" --output $type.gguf --qtype $type --quiet
     "$QASR" info $type.gguf | grep -E '^(layout|container|tensors|type|meta.qasr.(qtype|scope))'

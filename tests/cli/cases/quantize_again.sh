@@ -1,5 +1,5 @@
 # Needs quantize.
-# GGUF files as input. What is quantized already gets a warning, what stays as it is none.
+# GGUF files as input. Requantizing gives a warning, copying does not.
 "$QASR" quantize --input "$DEMO" --output f16.gguf --qtype f16 --quiet
 "$QASR" quantize --input f16.gguf --output q8_0.gguf --quiet
 "$QASR" quantize --input "$DEMO" --output direct.gguf --quiet
@@ -11,5 +11,5 @@ for file in f16 q8_0 direct same q4_k mixed; do
 done
 must_fail 1 "$QASR" quantize --input q4_k.gguf --output q4_k.gguf --force
 must_fail 1 "$QASR" quantize --input q4_k.gguf --output x.gguf --scope thinker.audio_tower.
-# The decoder is taken from it.
+# The decoder is extracted.
 "$QASR" transcribe --model "$DEMO" --decoder-gguf "$PWD/mixed.gguf" "$DEMO/samples/en.flac"

@@ -1,5 +1,5 @@
 # Needs quantize.
-# Types chosen for each matrix: the plan keeps to the bits, is what a run does, and does not depend on threads.
+# Types chosen per matrix: the plan keeps to the bit budget, equals the run, and does not depend on threads.
 clips="$DEMO/eval/calibration/refs.tsv"
 "$QASR" calibrate -m "$DEMO" -o full.gguf --covariance --limit 8 -q "$clips"
 "$QASR" calibrate -m "$DEMO" -o squares.gguf --limit 8 -q "$clips"

@@ -11,9 +11,9 @@ for c in full squares; do
     "$QASR" info $c-1.gguf | grep calibration
 done
 "$QASR" quantize -i "$DEMO" -o plain.gguf --qtype q4_0 --quantize-embeddings -q
-cmp -s full-1.gguf squares-1.gguf || echo "products are more than squares"
-cmp -s plain.gguf squares-1.gguf || echo "squares are more than nothing"
-# half precision needs no calibration, the rest of the plan stands
+cmp -s full-1.gguf squares-1.gguf || echo "covariances change the result"
+cmp -s plain.gguf squares-1.gguf || echo "squares change the result"
+# half precision needs no calibration; the rest of the plan is unchanged
 "$QASR" quantize -i "$DEMO" -o mixed.gguf --qtype q4_k_m --scope all -c full.gguf --tensor-type 'layers.1.*k_proj=f16' | grep -v '^wrote' | cut -c1-40
 
 for wrong in plain.gguf missing.gguf; do
@@ -21,4 +21,4 @@ for wrong in plain.gguf missing.gguf; do
     echo "exit $?"
 done
 "$QASR" quantize -i "$DEMO" -o x.gguf --qtype f16 -c full.gguf 2>&1
-[ -e x.gguf ] || echo "nothing is left"
+[ -e x.gguf ] || echo "no file is left"

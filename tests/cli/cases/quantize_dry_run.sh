@@ -1,5 +1,5 @@
 # Needs quantize.
-# A dry run writes nothing, and the size it promises is that of the file.
+# A dry run writes nothing and predicts the exact size of the file.
 check() {
     local promised
     promised=$("$QASR" quantize "$@" --dry-run --format json | python3 -c 'import json, sys; print(json.load(sys.stdin)["file_bytes"])')

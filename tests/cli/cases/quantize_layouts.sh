@@ -1,5 +1,5 @@
 # Needs quantize.
-# Files of other programs become a whole model of ours, or a decoder.
+# Other programs' files are converted to our whole models and decoders.
 for file in stt-bf16 stt-q8_0 crisp-f16 llama/Demo-F16 llama/mmproj-Demo-F16 rust-q8_0; do
     echo "$file"
     if "$QASR" quantize --input $LAYOUTS/$file.gguf --output whole.gguf --scope all --force --quiet; then

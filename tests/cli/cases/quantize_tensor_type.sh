@@ -1,5 +1,5 @@
 # Needs quantize.
-# Patterns and types that cannot be.
+# Invalid patterns and types.
 q() { must_fail "$1" "$QASR" quantize --input "$DEMO" --output x.gguf "${@:2}"; }
 q 1 --tensor-type 'nothing=q8_0'
 q 1 --tensor-type 'proj=q8_0' --tensor-type 'lm_head=q4_0'

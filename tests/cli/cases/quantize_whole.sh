@@ -1,13 +1,13 @@
 # Needs quantize.
-# A model in one file transcribes from a directory that has nothing else.
+# A model in one file transcribes from an otherwise empty directory.
 mkdir alone
 "$QASR" quantize --input "$DEMO" --output alone/demo.gguf --scope all --qtype Q4_K_M --quiet
 cp "$DEMO"/samples/*.flac alone
 (cd alone && "$QASR" transcribe --quiet --model demo.gguf en.flac ru.flac && "$QASR" transcribe --model . en.flac | cmp - <("$QASR" transcribe --model demo.gguf en.flac) && ls)
 "$QASR" info alone/demo.gguf | grep -E '^(layout|tensors|type|tokenizer|model|languages|meta.(general|stt.variant|qasr.(scope|qtype)))'
-# The encoder has a type of its own.
+# A separate type for the encoder.
 "$QASR" quantize --input alone/demo.gguf --dry-run --scope thinker. --qtype q4_0 --encoder-qtype q5_k_m --embedding-qtype q8_0 | sed -n '/^kind/,$p'
-# An output matrix of its own is kept.
+# An untied output matrix is kept.
 demo_links m
 own m/model-00002-of-00002.safetensors
 own m/model-00001-of-00002.safetensors

@@ -1,4 +1,4 @@
-# The table of jobs in README.md: every command does what is said there.
+# The table of tasks in README.md: every command does what the table says.
 root=$DEMO/../..
 mkdir -p models bin talks/below
 ln -s "$DEMO" models/demo

@@ -1,4 +1,4 @@
-# Other people's transcripts: tables and JSON lines give the same; what is missing counts as empty.
+# Existing transcripts: tables and JSON lines give the same result; missing transcripts count as empty.
 score() { "$QASR" score --ref refs.tsv "$@"; }
 printf 'file\tlanguage\ttext\n' >refs.tsv
 printf 'a.wav\tEnglish\tYes, Anna is here.\nb.wav\tEnglish\tNo.\nc.wav\tru\tДа, нет.\nd.wav\tEnglish\tOne two.\n' >>refs.tsv
@@ -18,7 +18,7 @@ cut -f1,2 hyp.tsv | grep -v 'b.wav' | grep -v 'd.wav' >less.tsv
 echo "?	x.wav" >>less.tsv
 score --hyp less.tsv --format json 2>&1 | grep -E '"(wer|empty|exact|language_accuracy|Russian)"|warning'
 score --hyp hyp.tsv --exclude '[ab].*' --limit 1 --format json | grep -E '"(clips|wer)"'
-# what 'qasr eval --details' writes is such a file
+# the output of 'qasr eval --details' is such a file
 "$QASR" eval --model "$DEMO" --data "$DEMO/eval/hard" --limit 3 --details d.jsonl --format json --output e.json
 "$QASR" score --ref "$DEMO/eval/hard/refs.tsv" --limit 3 --hyp d.jsonl --format json --output s.json
 python3 -c 'import json; e, s = json.load(open("e.json")), json.load(open("s.json")); print(all(s[k] == e[k] for k in s if k not in ("ref", "hyp", "per_language")), "looped" in s)'

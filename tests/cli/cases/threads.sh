@@ -1,5 +1,5 @@
 # Needs quantize.
-# Four threads give what one gives: a batch of clips with a quantized decoder, a calibration, a conversion with it. Short, as
+# Four threads give the same as one: a batch of clips with a quantized decoder, a calibration, a conversion with it. Short, because
 # `make test-tsan` runs it too.
 "$QASR" quantize --quiet --threads 4 --input "$DEMO" --output q4_0.gguf --qtype q4_0
 for n in 1 4; do

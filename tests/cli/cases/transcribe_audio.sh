@@ -1,10 +1,10 @@
-# The same sound in any container gives the same text, lossless ones the same bytes; parts, channels, samples without a header.
+# The same audio gives the same text in any container, and the same bytes in lossless ones; parts, channels, headerless samples.
 t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
 clip=$DATA/golden/clips/en-000.flac
 t "$clip" --format jsonl | tee wanted.jsonl
 for name in a.wav a.flac a.aiff a.au a.caf a.w64 a.rf64 float.wav; do
     "$CONVERT" "$clip" $name
-    cp $name sound # found out from what is in it, not from its name
+    cp $name sound # the format is detected from the content, not from the name
     t sound --format jsonl >got.jsonl
     sed 's/"file":"[^"]*"/"file":""/' wanted.jsonl >w
     sed 's/"file":"[^"]*"/"file":""/' got.jsonl | cmp - w || echo "WRONG: $name"
@@ -18,8 +18,8 @@ done
 "$CONVERT" "$clip" a.f32le.raw
 t a.s16be.raw --raw s16be:16000:1
 t - --raw f32le:16000:1 <a.f32le.raw
-t a.wav --raw s16be:16000:2 --duration 1 >/dev/null # a header is sound then: noise, but no failure
-echo "--- parts: times are those of the file"
+t a.wav --raw s16be:16000:2 --duration 1 >/dev/null # the header is read as samples: noise, but not an error
+echo "--- parts: times count from the start of the file"
 t "$DATA/golden/clips/en-long-61s.flac" --start 20.5 --duration 11 --format jsonl
 t "$clip" --start 1000
 echo "status $?"
@@ -35,7 +35,7 @@ t two.wav --channel 3
 echo "status $?"
 t missing.wav two.wav --channel split
 echo "status $?"
-echo "--- warnings and progress say which channel"
+echo "--- warnings and progress name the channel"
 for file in silence-1s.flac en-000.flac; do "$CONVERT" "$DATA/golden/clips/$file" $file.wav; done
 "$CONVERT" silence-1s.flac.wav en-000.flac.wav half.wav
 "$QASR" transcribe --model "$DEMO" --channel split --timings --max-new-tokens 6 half.wav 2>&1 | sed -E 's/[0-9.]+x$/Ax/; s/: audio .*/: audio/; s/: [0-9.]+ s of audio in .*/: A/'

@@ -1,5 +1,5 @@
-# Files are decoded together, and so are the segments of one: the same output as one after the other, in the same order, also
-# around a file that fails; a session writes what comes first as soon as it is there.
+# Batches of files and of segments of one file: the same output in the same order as one after the other, also around a file that
+# fails; results are written as soon as they are complete.
 cd "$DATA/golden/clips"
 files="en-long-12s.flac ru-000.flac missing.wav silence-1s.flac en-001.flac ru-002.flac en-long-61s.flac ru-001.flac"
 for batch in 1 2 3 8 64; do

@@ -1,4 +1,4 @@
-# Context and language: where they come from, what they may be, what a forced language that is not spoken leads to.
+# Context and language: sources, allowed values, and the effect of forcing a language that is not spoken.
 clip=$DATA/golden/clips/en-000.flac
 t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
 printf 'Sophia\nletter\n' >names.txt

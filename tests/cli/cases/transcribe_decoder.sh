@@ -1,10 +1,10 @@
 # Needs quantize.
-# Which decoder weights are taken.
+# Which decoder weights are used.
 demo_links m
 t() { "$QASR" transcribe --model m "$DATA/golden/clips/en-000.flac" --format json "$@" >r.json &&
       python3 -c 'import json; r = json.load(open("r.json")); print(r["decoder"]["file"], r["decoder"]["type"], r["text"])'; }
 must_fail 1 "$QASR" transcribe --model m a.wav --decoder-weights gguf
-# the smaller a type, the later it is looked for
+# smaller types come later in the search order
 for type in bf16 iq4_nl q4_k_m q5_1; do
     "$QASR" quantize -q --input m --output m/model-$type.gguf --qtype $type
     t

@@ -1,5 +1,5 @@
-# What libsndfile does not know goes to a program that is found on PATH, without a shell. Here it is one of ours, which takes
-# ffmpeg's arguments; a real ffmpeg is asked in the last lines if there is one.
+# Files that libsndfile cannot read go to a program on PATH, without a shell. Here it is a replacement that takes ffmpeg's
+# arguments; the last lines use a real ffmpeg if there is one.
 t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
 mkdir bin
 cat >bin/ffmpeg <<'SH'
@@ -20,7 +20,7 @@ t -- -x.m4a "$name"
 t - <"$name"
 t "$name" --ffmpeg "$PWD/bin/ffmpeg" --start 1 --duration 1 >/dev/null
 sort -u log
-[ ! -e gone ] || echo "WRONG: a shell was there"
+[ ! -e gone ] || echo "WRONG: a shell ran"
 echo "not a sound" >bad.mp4
 must_fail 3 t bad.mp4
 must_fail 3 t bad.mp4 --ffmpeg none

@@ -1,4 +1,4 @@
-# Every format, for one file and for several: snapshots. Nothing in them but json's figures depends on the machine.
+# Snapshots of every format, for one file and for several. Only the timings in json depend on the machine.
 cd "$DATA/golden/clips"
 t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; }
 long="--segment 14 en-long-61s.flac"
@@ -6,23 +6,23 @@ for format in srt vtt lrc tsv csv txt jsonl; do
     echo "--- $format"
     t $long --format $format
 done
-echo "--- limits of subtitles"
+echo "--- subtitle limits"
 t $long --format srt --max-line-width 24 --max-lines 1 --max-line-seconds 2 | head -n 12
 for format in tsv csv txt jsonl; do
     echo "--- two files, one fails: $format"
     t ru-000.flac missing.wav en-000.flac --format $format 2>&1
 done
 cd "$OLDPWD"
-echo "--- several at a time, names of files that are special to a format"
+echo "--- several files, names with characters special to a format"
 mkdir -p 'in/a "b", c'
 cp "$DATA/golden/clips/en-000.flac" 'in/a "b", c/x	y.flac'
 t in --recursive --format csv,tsv,srt,vtt,lrc,json,jsonl,txt --output-dir out
 (cd out && find . -type f | LC_ALL=C sort)
 cat out/*/*.csv out/*/*.tsv out/*/*.txt
-echo "--- the format follows from the name"
+echo "--- format from the extension"
 t "$DATA/golden/clips/en-000.flac" --output a.SRT
 head -n 2 a.SRT
-# the same bytes, however much is done at a time
+# the same bytes for any threads and batch
 for options in "--threads 1 --batch 1" "--threads 2 --batch 3" "--threads 3"; do
     t --segment 14 "$DATA/golden/clips/en-long-61s.flac" --format srt,vtt,lrc,tsv,csv,txt,jsonl $options --output-dir many
     [ -e first ] || cp -r many first

@@ -1,5 +1,5 @@
-# Three hours, of which nine times eleven seconds are not silent: memory as for a minute, every second is accounted for, and all
-# that was skipped has a line on standard error, where now and then a line says how far the run is.
+# Three hours with nine clips of eleven seconds in silence: memory as for a minute, segments cover every second, and standard error
+# reports the skipped silence and, occasionally, the progress.
 tool hours long.wav 10800 "$DATA/audio/jfk.wav" 1200
 tool hours short.wav 60 "$DATA/audio/jfk.wav" 30
 export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}

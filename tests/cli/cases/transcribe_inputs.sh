@@ -1,4 +1,4 @@
-# Files, folders, patterns and lists; what is there already; one that fails does not stop the rest.
+# Files, folders, patterns and lists; existing results; a file that fails does not stop the others.
 clips=$DATA/golden/clips
 t() { "$QASR" transcribe --model "$DEMO" "$@"; echo "status $?"; }
 figures() { sed -E 's/[0-9.]+ s of audio in [0-9.]+ s, [0-9.]+x/A s of audio in B s, Cx/; s/: [0-9.]+ s, [0-9.]+x$/: A s, Bx/'; }
@@ -7,16 +7,16 @@ cp "$clips/en-000.flac" in/b.flac
 cp "$clips/ru-000.flac" in/a.flac
 cp "$clips/ru-001.flac" in/below/deep/c.flac
 touch in/notes.txt in/.hidden.wav
-mkfifo in/pipe.ogg # must not be waited for
+mkfifo in/pipe.ogg # must not block
 ln -s pipe.ogg in/to-pipe.ogg
-ln -s ../below in/below/deep/loop # must not be followed for ever
+ln -s ../below in/below/deep/loop # must not be followed endlessly
 echo "--- a folder"
 t in 2>&1 | figures
-echo "--- and those below"
+echo "--- and its subfolders"
 t in --recursive --quiet
-echo "--- a pattern, and one that matches nothing"
+echo "--- a pattern, and a pattern without matches"
 t 'in/[ab].flac' 'in/*.wav' 2>&1 | figures
-echo "--- names that would end the line or steer the terminal"
+echo "--- names with control characters"
 mkdir strange
 cp "$clips/en-000.flac" "$(printf 'strange/a\033[2J\nb.flac')"
 cp "$clips/ru-000.flac" strange/c.flac
@@ -26,16 +26,16 @@ printf 'in/b.flac\r\n\nin/below/deep/c.flac\n' >list.txt
 t --list list.txt --quiet
 echo in/b.flac | t --list - --quiet
 t --list missing.txt
-echo "--- results in a folder, with those below"
+echo "--- results in a folder, with subfolders"
 t in --recursive --output-dir out/new --format txt,srt 2>&1 | figures
 (cd out/new && find . -type f | LC_ALL=C sort)
-echo "--- what is there is not done again"
+echo "--- existing results are skipped"
 rm out/new/below/deep/c.srt
 echo mine >out/new/a.txt
 t in --recursive --output-dir out/new --format txt,srt --skip-existing 2>&1 | figures
 cat out/new/a.txt out/new/below/deep/c.txt
 t in --recursive --output-dir out/new --format txt,srt --resume 2>&1 | figures
-echo "--- names that collide, before anything is done"
+echo "--- colliding names, before any work"
 mkdir -p x/1 x/2
 cp in/a.flac x/1/same.flac
 cp in/b.flac x/2/same.flac

@@ -1,4 +1,5 @@
-# Memory does not grow with the length of a file: 10 minutes are 38 MB of samples. A line on standard error says that half is done, if it may.
+# Memory does not grow with the length of a file: 10 minutes are 38 MB of samples. Unless quiet, a line on standard error reports
+# progress at one half.
 tool wav short.wav 160000
 tool wav long.wav 9600000
 export ASAN_OPTIONS=quarantine_size_mb=1:${ASAN_OPTIONS-}

@@ -1,4 +1,4 @@
-# Where the weights lie does not show in the text. Whether they may be locked depends on the machine.
+# The text does not depend on where the weights are. Whether they can be locked depends on the machine.
 clip=$DATA/golden/clips/en-000.flac
 for options in "" --no-mmap --mlock "--no-mmap --mlock --timings"; do
     "$QASR" transcribe --model "$DEMO" "$clip" $options 2>stderr.tmp

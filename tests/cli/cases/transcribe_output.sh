@@ -14,7 +14,7 @@ must_fail 1 "$QASR" transcribe --model missing $clip --output none.txt
 cp $clip sound.flac
 ln -s sound.flac alias.txt
 must_fail 2 "$QASR" transcribe --model "$DEMO" sound.flac --output alias.txt
-# what has the name of a recording may be one, also when it is not to be read
+# a file with the name of a recording may be one, even if it is not an input
 echo recording >other.wav
 must_fail 2 "$QASR" transcribe --model "$DEMO" sound.flac --output other.wav
 must_fail 2 "$QASR" transcribe --model "$DEMO" sound.flac -o other.wav --format json

@@ -1,4 +1,4 @@
-# On a terminal: one line with files, seconds, speed and the time that is left, gone before anything else is printed.
+# On a terminal: one line with files, seconds, speed and remaining time, erased before anything else is printed.
 cd "$DATA/golden/clips"
 cat >"$OLDPWD/terminal.py" <<'PY'
 import os, pty, re, sys
@@ -9,7 +9,7 @@ seen = bytearray()
 while True:
     try:
         data = os.read(fd, 65536)
-    except OSError: # how Linux says that the other side is closed
+    except OSError: # on Linux: the other side is closed
         break
     if not data:
         break
@@ -21,7 +21,7 @@ for _, bar in bars:
     assert re.fullmatch(r"file [1-4]/4  \d+/69 s  \d+\.\dx(  ETA \d+:\d\d ?)?", bar), bar
 percents = [int(percent) for percent, _ in bars]
 assert len(bars) >= 3 and percents == sorted(percents), bars
-# what a terminal shows in the end: each line without what was wiped out
+# the final contents of the terminal: each line without erased text
 for line in text.replace("\r\n", "\n").split("\n"):
     shown = line.split("\x1b[K")[-1].split("\r")[-1]
     if shown:

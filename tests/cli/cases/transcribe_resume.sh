@@ -1,4 +1,4 @@
-# JSON lines that were cut off anywhere go on to the same file; a run that was interrupted leaves what is done, whole.
+# Resuming from JSON lines truncated anywhere gives the same file; an interrupted run leaves complete lines of finished files.
 cd "$DATA/golden/clips"
 t() { "$QASR" transcribe --quiet --model "$DEMO" --segment 14 "$@"; }
 clips="en-000.flac en-long-61s.flac missing.wav ru-000.flac"
@@ -10,7 +10,7 @@ size=$(wc -c <"$W/whole.jsonl")
 for cut in 0 20 300 900 $((size / 2)) $((size - 1)) "$size"; do
     head -c "$cut" "$W/whole.jsonl" >"$W/part.jsonl"
     t $clips --output "$W/part.jsonl" --resume 2>/dev/null
-    # those that failed are tried again, and their new lines, at the end, take the place of the old ones
+    # failed files are tried again; their new lines, at the end, replace the old ones
     python3 - "$W/whole.jsonl" "$W/part.jsonl" <<'PY' || echo "WRONG: cut at $cut"
 import json, sys
 whole, part = ([json.loads(line) for line in open(path, encoding="utf-8")] for path in sys.argv[1:])
@@ -32,7 +32,7 @@ must_fail 1 t "$DATA/golden/clips/en-000.flac" --output /dev/full --format jsonl
 { echo "file	text"; echo "ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
 sed -i '1s/.*/file	language	text/; 2s/	/	Russian	/' refs.tsv
 "$QASR" score --ref refs.tsv --hyp whole.jsonl --format json 2>/dev/null | grep '"wer"' | head -n 1
-echo "--- other names of the same files, also those that are stored with question marks"
+echo "--- other names of the same files, also names stored with question marks"
 mkdir -p names/below
 cp "$DATA/golden/clips/ru-000.flac" names/below/a.flac
 cp "$DATA/golden/clips/ru-000.flac" "$(printf 'names/\377.flac')"
@@ -42,9 +42,9 @@ for form in names ./names names/. .//names/ ./././names; do
     t $form/below//a.flac $form/*.flac -o names.jsonl --resume || echo "WRONG: status $?"
     cmp names.jsonl names.whole
 done
-t "$PWD/names" -o names.jsonl --resume # nothing else is the same
+t "$PWD/names" -o names.jsonl --resume # an absolute path is another name
 grep -c '"file","file"' names.jsonl
-echo "--- a name that two files have in lines says nothing"
+echo "--- a stored name shared by two files is ambiguous"
 cp "$DATA/golden/clips/en-000.flac" "$(printf 'names/\376.flac')"
 cp names.whole names.jsonl
 t names --recursive -o names.jsonl --resume
@@ -54,8 +54,8 @@ sed -E 's/"(speech_start|speech_end|no_speech|n_prompt_tokens|n_audio_tokens)":[
 grep -c tokens older.jsonl
 cp older.jsonl older.whole
 (cd "$DATA/golden/clips" && t $clips --output "$W/older.jsonl" --resume 2>/dev/null)
-diff older.jsonl older.whole | cut -c 1-60 # the one that fails comes last
-echo "--- interrupted in the middle of a file: tables have the rows of those that are done"
+diff older.jsonl older.whole | cut -c 1-60 # the failing file comes last
+echo "--- interrupted in the middle of a file: tables have the rows of finished files"
 tool hours hour.wav 3600 "$DATA/audio/jfk.wav" 12
 for format in csv tsv; do
     "$QASR" transcribe --batch 1 --model "$DEMO" "$DATA/golden/clips/ru-000.flac" hour.wav -o rows.$format 2>err &

@@ -1,4 +1,4 @@
-# Warnings as failures: the text is written all the same.
+# Warnings as failures: the text is still written.
 cd "$DATA/golden/clips"
 t() { "$QASR" transcribe --quiet --model "$DEMO" "$@"; echo "status $?"; }
 tool wav "$OLDPWD/zero.wav" 0
@@ -11,7 +11,7 @@ cd "$OLDPWD"
 t zero.wav
 t zero.wav --strict --output out.txt
 cat out.txt
-echo "--- a file that was cut off, and damage in one"
+echo "--- a truncated file, and a damaged one"
 head -c 40000 "$DATA/golden/clips/en-long-12s.flac" >cut.flac
 t cut.flac --strict --format json -o cut.json 2>&1
 grep audio_damaged cut.json
@@ -23,7 +23,7 @@ for kind in wav aiff au w64 rf64 flac ogg opus mp3; do
     t whole.$kind --strict -o out.txt 2>&1 | sed "s/^/whole $kind: /"
     { t half.$kind --strict -o out.txt; t - --strict -o out.txt <half.$kind; } 2>&1 | grep -o 'warning: .*\(damaged\|ends early\)\|status .' | sort | uniq -c
 done
-echo "--- sounds without words: what was suspect does not become good by being cut"
+echo "--- audio without words: suspect segments stay suspect when cut"
 python3 - <<'PY'
 import random, struct, wave
 def write(name, samples):
@@ -43,28 +43,28 @@ t bursts.wav steady.wav --strict --format jsonl 2>warnings | grep -c suspect_emp
 t bursts.wav steady.wav --strict --format txt -o out.txt 2>/dev/null
 grep -c 'audible sound but no text' warnings | sed 's/^[1-9]$/some/'
 t silent.wav --strict -o out.txt 2>&1
-echo "--- lines with warnings are made again, and replaced"
+echo "--- lines with warnings are replaced by new ones"
 lines() { python3 -c 'import json, sys; [print(l["file"][-11:], l.get("text", l.get("error"))) for l in map(json.loads, open(sys.argv[1])) if l["type"] == "file"]' out.jsonl; }
 clips=$DATA/golden/clips
 r() { t "$clips/en-000.flac" zero.wav "$clips/ru-001.flac" gone.wav --strict -o out.jsonl "$@" 2>&1 | grep -v 'qasr: warning'; }
 r --max-new-tokens 22
 r --max-new-tokens 20 --resume
 lines
-t "$clips/en-000.flac" zero.wav "$clips/ru-001.flac" --max-new-tokens 20 -o out.jsonl --resume # whoever is not strict has them
+t "$clips/en-000.flac" zero.wav "$clips/ru-001.flac" --max-new-tokens 20 -o out.jsonl --resume # without --strict they are done
 r --resume
 lines
 rm zero.wav
-r --resume # an error does not take the place of a text
+r --resume # an error does not replace a text
 lines
 "$CONVERT" "$clips/ru-000.flac" zero.wav
 cp zero.wav gone.wav
 r --resume
 lines
 for n in 6 60; do t "$clips/en-000.flac" --max-new-tokens $n -o $n.jsonl 2>/dev/null; done
-cat 6.jsonl 60.jsonl >both.jsonl # of a run that was killed before it could take the old ones out
+cat 6.jsonl 60.jsonl >both.jsonl # as after a run killed before it removed the old lines
 t "$clips/en-000.flac" --strict --resume -o both.jsonl
 cmp both.jsonl 60.jsonl
-t cut.flac -o cut.jsonl 2>/dev/null # what ended early once may be whole now
+t cut.flac -o cut.jsonl 2>/dev/null # a truncated file may be complete now
 t cut.flac -o cut.jsonl --strict --resume 2>/dev/null
 "$CONVERT" "$clips/en-long-12s.flac" whole.flac
 cp whole.flac cut.flac
