@@ -1,4 +1,4 @@
-# The front door: Meson does the building, these targets bring a fresh machine to the point where it can.
+# Entry points: Meson builds; these targets first install what it needs on a fresh machine.
 
 BUILD ?= build
 BUILD_ASAN ?= build-asan
@@ -16,21 +16,21 @@ SHELL = bash
 
 help:
 	@echo 'make demo          install what is missing, build, transcribe a sample with the demo model'
-	@echo 'make test          the same, then run the tests'
+	@echo 'make test          install what is missing, build, run all tests'
 	@echo 'make test-asan     run the tests built with AddressSanitizer and UndefinedBehaviorSanitizer'
-	@echo 'make test-tsan     run those about threads built with ThreadSanitizer (minutes)'
-	@echo 'make fuzz          fuzz every reader for FUZZ_SECONDS (600) with libFuzzer; FUZZ_TARGETS="gguf audio" for some'
+	@echo 'make test-tsan     run the multi-threaded tests built with ThreadSanitizer (minutes)'
+	@echo 'make fuzz          fuzz every reader for FUZZ_SECONDS (600) with libFuzzer; FUZZ_TARGETS="gguf audio" for only these'
 	@echo 'make test-aarch64  test the ARM kernels under emulation'
-	@echo 'make test-devices  test GPU devices through ggml, in a Debian 13 of their own (needs root)'
-	@echo 'make test-full     transcribe with full-size models of random weights (7 GB of disk, minutes)'
-	@echo 'make results       measure full-size models of random weights against the machine, write docs/results.md'
-	@echo 'make quality       measure what quantization does to the demo model, write docs/quality.md'
-	@echo 'make format        lay out the C code by .clang-format; the tests check that it is'
+	@echo 'make test-devices  test ggml devices in a separate Debian 13 (needs root)'
+	@echo 'make test-full     transcribe with full-size models with random weights (10 GB of disk and of memory, minutes)'
+	@echo 'make results       benchmark full-size models with random weights against the machine, write docs/results.md'
+	@echo 'make quality       measure how quantization affects the demo model, write docs/quality.md'
+	@echo 'make format        format the C code with clang-format, as the tests require'
 	@echo 'make build         build library, program and tests'
 	@echo 'make install       build and install; PREFIX=/usr/local, DESTDIR= for packagers'
-	@echo 'make deb           Debian packages of the committed state, in build-deb'
-	@echo 'make test-deb      make them, and install and use them in a bare Debian (needs root, debootstrap, lintian)'
-	@echo 'make static        build the program with static libraries where the system has them, in build-static'
+	@echo 'make deb           build Debian packages of the committed state in build-deb'
+	@echo 'make test-deb      build them, install and use them in a bare Debian (needs root, debootstrap, lintian)'
+	@echo 'make static        build the program in build-static, with static libraries where available'
 	@echo 'make clean         remove the build directories'
 
 demo:
@@ -54,7 +54,7 @@ test:
 	@tools/configure.sh $(BUILD) --buildtype=release -Dtests=enabled
 	@tools/run_tests.sh $(BUILD)
 
-# -g1: reports need line numbers only, and compiling and linking takes a quarter less time.
+# -g1: reports need only line numbers, and the build takes a quarter less time.
 test-asan:
 	@tools/setup.sh --tests
 	@tools/venv.sh
@@ -62,7 +62,7 @@ test-asan:
 	    -Db_sanitize=address,undefined -Db_lundef=false
 	@tools/run_tests.sh $(BUILD_ASAN) --timeout-multiplier 4
 
-# Threads meet in the pool, the device, batches and conversion; the other tests use one thread.
+# The tests of code with threads: pool, device, batches, conversion.
 test-tsan:
 	@tools/setup.sh --tests
 	@tools/venv.sh

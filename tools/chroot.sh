@@ -1,8 +1,8 @@
-# Sourced by the scripts that test in a Debian of their own: making one, and running commands in it. Needs root, and common.sh.
-# Mirror, proxies, certificates and pip's settings are those of this machine.
+# Sourced by the scripts that test in a separate Debian: makes one, and runs commands in it. Needs root and common.sh. Mirror, proxies,
+# certificates and pip's settings are taken from this machine.
 # shellcheck shell=bash
 
-# The mirror that MIRROR names, or else the first Debian one that apt uses here.
+# $MIRROR, else the first Debian mirror in apt's sources.
 debian_mirror()
 {
     local mirror
@@ -12,7 +12,7 @@ debian_mirror()
     printf '%s\n' "$mirror"
 }
 
-# make_debian SUITE DIR: a minimal system, which appears whole or not at all
+# make_debian SUITE DIR: make a minimal system in DIR, completely or not at all
 make_debian()
 {
     local mirror log status
@@ -27,7 +27,7 @@ make_debian()
     return $status
 }
 
-# copy_debian SUITE DIR [BASE]: a system as of make_debian in DIR, copied from BASE if that is given; made there first if it is not there
+# copy_debian SUITE DIR [BASE]: make a minimal system in DIR, as a copy of BASE if given; BASE is made first if it does not exist
 copy_debian()
 {
     if [ -z "${3:-}" ]; then
@@ -38,7 +38,7 @@ copy_debian()
     cp -a --reflink=auto "$3" "$2"
 }
 
-# copy_network_settings DIR: what this machine needs to reach mirror and PyPI, the system in DIR needs too
+# copy_network_settings DIR: give the system in DIR this machine's settings for reaching the mirror and PyPI
 copy_network_settings()
 {
     local file
@@ -53,8 +53,8 @@ copy_network_settings()
     [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/host-certificates.crt"
 }
 
-# inside DIR USER COMMAND: run a shell command in the system in DIR, with the project read-only in /home/user/project; processes and
-# mounts end with it
+# inside DIR USER COMMAND: run a shell command in the system in DIR, with the project read-only in /home/user/project; its processes
+# and mounts end with it
 inside()
 {
     local settings

@@ -1,4 +1,4 @@
-# Sourced by the scripts here: where the project is, how they talk, which Meson they call.
+# Sourced by the scripts in this folder: the project's root, messages, the Meson to call.
 # shellcheck shell=bash
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,14 +10,14 @@ fail() {
     exit 1
 }
 
-# meson_is_new_enough PROGRAM: meson.build asks for 1.0
+# meson_is_new_enough PROGRAM: meson.build requires 1.0
 meson_is_new_enough()
 {
     local version
     version=$("$1" --version 2>/dev/null) && [ "${version%%.*}" -ge 1 ] 2>/dev/null
 }
 
-# Prints the Meson to call: the system's, or the one that setup.sh put into .venv because the system's is too old.
+# Prints the Meson to call: the system's, else the one that setup.sh installed into .venv.
 find_meson()
 {
     local program
@@ -30,8 +30,8 @@ find_meson()
     return 1
 }
 
-# make_checkpoint SIZE: models/random-SIZE, made if it is not there; the current directory is the project's. Written under
-# another name first: what an interrupted run leaves is not taken for a checkpoint.
+# make_checkpoint SIZE: make models/random-SIZE unless it exists; the current directory is the project's root. Written under another
+# name first, so that an interrupted run leaves no incomplete checkpoint.
 make_checkpoint()
 {
     local dir=models/random-$1 python=$VENV/bin/python3

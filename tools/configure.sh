@@ -10,7 +10,7 @@ meson=$(find_meson) || fail "Meson 1.0 or newer is missing; run tools/setup.sh"
 cd "$ROOT"
 options=("$@")
 if [ -f "$build/build.ninja" ]; then
-    # a library that was missing the last time is only looked for again when asked to
+    # without this, Meson does not search again for libraries that were missing before
     [ ${#options[@]} -gt 0 ] || exit 0
     options+=(--reconfigure)
 fi

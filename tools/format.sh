@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# format.sh [--check]: lay out all C files by .clang-format, or with --check only list those that are not. The version is that
-# of tools/requirements.txt, as every version lays out some things its own way. Exit status of --check: 77 if it is missing.
+# format.sh [--check]: format all C files, or with --check only list those that need it. Uses the clang-format of
+# tools/requirements.txt, because versions differ in details. Exits with 77 if it is missing.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -16,5 +16,5 @@ if [ "${1:-}" != --check ]; then
     "$clang_format" -i "${files[@]}"
     exit
 fi
-"$clang_format" --dry-run -Werror "${files[@]}" || fail "some files are not laid out by .clang-format: run 'make format'"
-say "${#files[@]} files are laid out by .clang-format"
+"$clang_format" --dry-run -Werror "${files[@]}" || fail "some files are not formatted; run 'make format'"
+say "${#files[@]} files are formatted"

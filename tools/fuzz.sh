@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fuzz.sh BUILD_DIR SECONDS [TARGET...]: run the fuzz targets of a build with -Dfuzz=true one after the other, each for SECONDS.
-# The corpus of each target stays in BUILD_DIR/learned for the next run; inputs that are findings go to
-# BUILD_DIR/findings. The last line is 'N passed, N failed'; the exit code is 0 only if nothing was found.
+# The corpus of each target stays in BUILD_DIR/learned for the next run; failing inputs go to BUILD_DIR/findings. The last line is
+# 'N passed, N failed'; the exit code is 0 only if nothing was found.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -22,7 +22,7 @@ for target; do
     seeds=("$build/tests/fuzz/corpus/$target")
     [ ! -d "tests/fuzz/corpus/$target" ] || seeds+=("tests/fuzz/corpus/$target")
     say "$target: $seconds s"
-    # drops the output of the target itself (3: both streams) and keeps that of libFuzzer and the sanitizers
+    # drops the target's own output (3: both streams), keeps that of libFuzzer and the sanitizers
     if "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -close_fd_mask=3 \
         -artifact_prefix="$build/findings/$target-" "$learned" "${seeds[@]}" >"$log" 2>&1; then
         n_passed=$((n_passed + 1))

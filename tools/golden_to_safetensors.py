@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert golden tensors from a NumPy archive (.npz) to safetensors, so that the C tests read them with the library's own reader.
+"""Convert golden tensors from a NumPy archive (.npz) to safetensors, so that the C tests can read them with the library's own reader.
 
   golden_to_safetensors.py demo.npz tests/data/golden/demo.safetensors
 
@@ -28,7 +28,7 @@ def main():
     save_file(tensors, args.safetensors)
     stored = load_file(args.safetensors)
     if stored.keys() != tensors.keys():
-        sys.exit(f"'{args.safetensors}' does not hold the same names as '{args.npz}'")
+        sys.exit(f"'{args.safetensors}' does not have the same names as '{args.npz}'")
     for name, tensor in tensors.items():
         if stored[name].shape != tensor.shape or stored[name].tobytes() != tensor.tobytes():
             sys.exit(f"tensor '{name}' differs after it was read back from '{args.safetensors}'")

@@ -2,11 +2,11 @@
 """Writes models/demo/eval/calibration: short synthetic clips for calibrating the demo model.
 
 Needs numpy and the programs espeak-ng, flite and oggenc (Debian: espeak-ng flite vorbis-tools). Building and testing do
-not need this script: the clips are part of the tree.
+not need this script: the clips are in the repository.
 
     tools/make_calibration_audio.py models/demo/eval/calibration --exclude REFS.tsv...
 
-Sentences are drawn from templates and word lists like those of the model's training. A sentence that occurs in one of the
+Sentences are drawn from templates and word lists like those of the training data. A sentence that occurs in one of the
 --exclude files (file, language, text; texts of several sentences are taken apart) is drawn again, so no clip shares a
 sentence with a test clip. The same seed, programs and --exclude files give the same bytes.
 """
@@ -23,7 +23,7 @@ import numpy as np
 
 RATE = 16000
 CLIPS = 120
-SHORTEST, LONGEST = 2.0, 8.0  # seconds, silence at the ends included
+SHORTEST, LONGEST = 2.0, 8.0  # seconds, including silence at both ends
 
 ACCENTS = ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029"]
 VARIANTS = ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt2", "klatt3",
@@ -172,13 +172,13 @@ def read_wave(path):
     with wave.open(path, "rb") as file:
         if file.getnchannels() != 1 or file.getsampwidth() != 2:
             sys.exit(f"error: '{path}' is not 16-bit mono")
-        # espeak-ng does not know the length when it writes the header: read to the end
+        # espeak-ng writes the header before it knows the length: read to the end
         data = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return data.astype(np.float64) / 32768.0, file.getframerate()
 
 
 def resample(x, rate):
-    """To RATE by cutting or padding the spectrum: exact for band-limited sound, and short clips need no more."""
+    """Resamples to RATE by cutting or padding the spectrum, which is exact for band-limited audio."""
     if rate == RATE:
         return x
     n_out = int(round(len(x) * RATE / rate))
@@ -205,7 +205,7 @@ def speak(rng, code, text, folder):
 
 
 def reverberate(rng, x):
-    """A direct sound, then noise that decays by 60 dB in 0.15 to 0.6 s."""
+    """A direct impulse, then noise that decays by 60 dB in 0.15 to 0.6 s."""
     seconds = rng.uniform(0.15, 0.6)
     t = np.arange(int(seconds * RATE)) / RATE
     tail = rng.standard_normal(len(t)) * np.exp(-6.9 * t / seconds)
@@ -217,7 +217,7 @@ def reverberate(rng, x):
 
 
 def noise(rng, n):
-    """White, or pink: power falls with the frequency."""
+    """White noise, or pink noise, whose power falls with frequency."""
     white = rng.standard_normal(n)
     if rng.random() < 0.5:
         return white
@@ -242,7 +242,7 @@ def write_ogg(path, x, serial, folder):
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(np.clip(np.rint(x * 32767.0), -32768, 32767).astype("<i2").tobytes())
-    # the serial number would be random
+    # without --serial, the serial number is random
     subprocess.run(["oggenc", "--quiet", "--quality", "3", "--serial", str(serial), "-o", path, wav], check=True)
 
 

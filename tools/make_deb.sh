@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make_deb.sh DIRECTORY: builds Debian packages of the committed state there: qasr, libqasr1, libqasr-dev. MAINTAINER='Name <address>'
-# goes into them; without it that of the last commit.
+# make_deb.sh DIRECTORY: builds Debian packages of the committed state in DIRECTORY: qasr, libqasr1, libqasr-dev. The maintainer is
+# MAINTAINER='Name <address>', by default the author of the last commit.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes tests/data/quant_cases.bin: inputs and expected bytes for tests/unit/test_quant.c.
 
-A slow, plain statement of the quantization rules, one float32 operation at a time and independent of the C
-code: use it to check src/quant, never the other way round. Needs numpy. Where the package gguf is there, the rules that
-it knows too are checked against it.
+A slow, plain implementation of the quantization rules, one float32 operation at a time and independent of the C
+code: use it to check src/quant, never the other way round. Needs numpy. If the package gguf is installed, types
+that it supports are compared with it.
 
     tools/make_quant_cases.py tests/data/quant_cases.bin
 
@@ -22,7 +22,7 @@ np.seterr(all="ignore")
 
 
 def nearest(v):
-    """Half to even: the low mantissa bits of v + 1.5 * 2^23."""
+    """Rounds half to even: the low mantissa bits of v + 1.5 * 2^23."""
     return int((F(v) + F(12582912.0)).view(np.uint32) & 0x7FFFFF) - 0x400000
 
 
@@ -105,7 +105,7 @@ CODE_BOOK = [F(v) for v in (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25,
 
 
 def code_nearest_to(t):
-    """The higher one of two that are equally near."""
+    """Index of the nearest value; of two equally near, the higher."""
     if t <= CODE_BOOK[0]:
         return 0
     if t >= CODE_BOOK[15]:
@@ -296,7 +296,7 @@ def random_superblock(rng, kind):
         x = (x.astype(F).view(np.uint32) & 0xFFFF0000).view(F)
     elif kind == 6:  # few levels of both signs: ties everywhere
         x = rng.integers(-4, 5, 256) * (scale / 4)
-    elif kind == 7:  # groups of very different size: scales that are stored as zero
+    elif kind == 7:  # groups of very different magnitude: some scales are stored as zero
         x *= np.repeat(10.0 ** rng.uniform(-7, 0, 16), 16)
     elif kind == 8:  # far from zero
         x = x * 0.01 + scale * rng.choice([-1, 1])
@@ -304,7 +304,7 @@ def random_superblock(rng, kind):
 
 
 def special_superblocks(rng):
-    for tiny in (1e-15, 3e-15, 1e-20, 1e-30, 1e-38, 1e-42):  # around and below what counts as zero
+    for tiny in (1e-15, 3e-15, 1e-20, 1e-30, 1e-38, 1e-42):  # around and below the threshold of zero
         yield (rng.standard_normal(256) * tiny).astype(F)
     x = rng.standard_normal(256) * np.repeat([1, 1e-16, 1e-38, 0, 1e-44, 1e-5, 1e-9, 1e-3], 32)
     yield x.astype(F)
@@ -327,7 +327,7 @@ def check_against_gguf(x):
     except ImportError:
         return
     for quantize in BLOCKS_OF_32:
-        if quantize is iq4_nl:  # which the package only reads
+        if quantize is iq4_nl:  # the package only reads it
             continue
         for b in range(8):
             block = x[32 * b : 32 * b + 32]
@@ -336,7 +336,7 @@ def check_against_gguf(x):
                 continue
             expected = gguf.quants.quantize(block.reshape(1, 32), gguf.GGMLQuantizationType[quantize.__name__.upper()])
             if quantize(block) != expected.tobytes():
-                sys.exit(f"{quantize.__name__} is not what the package gguf makes of {block}")
+                sys.exit(f"{quantize.__name__} differs from the package gguf for {block}")
 
 
 def main():

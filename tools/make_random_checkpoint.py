@@ -11,27 +11,27 @@ Needs only Python 3.8+ and numpy (tools/venv.sh makes .venv with it).
 A shape file is a JSON object {"base": "0.6b"|"1.7b"|"tiny", "audio_config": {...}, "text_config": {...}}
 whose keys override the base's (names as in config.json).
 
-Files written (the JSON files as the originals where --configs has them): config.json, generation_config.json,
+Files written (JSON files are copies of the originals if --configs has them): config.json, generation_config.json,
 preprocessor_config.json, tokenizer_config.json, chat_template.json, vocab.json, merges.txt and model.safetensors, or
 model-0000i-of-0000N.safetensors plus model.safetensors.index.json (--shards N; default 2 for 1.7b as in the original,
 else 1). All tensors are bf16, as in the originals (612 tensors for 0.6B; lm_head is stored too, bitwise equal to
 embed_tokens, because tie_word_embeddings is true).
 
-The values are gaussian (--std 0.02; norm weights 1, norm biases 0, other biases gaussian). Fast mode draws ONE
-block of 2^24-3 (a prime) gaussians and gives every tensor a window into the endlessly repeated block that starts at
-an offset taken from a hash of seed and tensor name: deterministic, independent of the tensor order, and no two rows
-of a matrix are equal. --full-random draws every tensor freshly (default for shapes below 64 M parameters).
+The values are Gaussian (--std 0.02; norm weights 1, norm biases 0, other biases Gaussian). Fast mode draws one
+block of 2^24-3 (a prime) values and gives every tensor a window into the endlessly repeated block, at an offset
+derived from a hash of seed and tensor name: deterministic, independent of the tensor order, and no two rows
+of a matrix are equal. --full-random draws every tensor separately (default for shapes below 64 M parameters).
 
 Rows of embed_tokens/lm_head of ids >= 151643 (the special tokens) are multiplied by --special-scale (0.05): greedy
-decoding then hardly ever picks an end-of-text token. With --special-scale 1 they are like any other row.
+decoding then almost never picks an end token. With --special-scale 1 they are like all other rows.
 
 --residual-scale multiplies the contribution of the decoder's layers to the residual stream (o_proj, down_proj). Random layers drown the
-input and make all logits alike, unlike those of a trained model; with 0.01 the last token stands out and is repeated.
+input and make all logits similar, unlike in a trained model; with 0.01 the last token dominates and is repeated.
 
 The tokenizer files come from --tokenizer DIR if it has them (plain, or packed with an unpack.py as in
-tests/data/tokenizer). Otherwise a syntactically valid stand-in is written, with the 256 byte tokens, a few merges (enough for the
-words of the prompt) and unique filler strings. The ids that the prompt uses (system 8948, user 872, assistant 77091,
-language 11528, newline 198, space 220) are right in the stand-in too.
+tests/data/tokenizer). Otherwise a valid substitute is written, with the 256 byte tokens, a few merges (enough for the words of
+the prompt) and unique filler strings. It has the correct ids of the prompt (system 8948, user 872, assistant 77091,
+language 11528, newline 198, space 220).
 """
 import argparse
 import hashlib
@@ -160,7 +160,7 @@ class Values:
         return int.from_bytes(hashlib.sha256(("%d:%s" % (self.seed, name)).encode()).digest()[:8], "little")
 
     def chunks(self, name, shape, kind):
-        """yields uint16 arrays that concatenate to the tensor"""
+        """Yields uint16 arrays whose concatenation is the tensor."""
         if name == "thinker.lm_head.weight":
             name = "thinker.model.embed_tokens.weight"   # tied: bitwise equal
         n = int(np.prod(shape, dtype=np.int64))
@@ -254,7 +254,7 @@ def byte_chars():
 
 
 def copy_if_there(name, out, *dirs):
-    """Copy NAME from the first of the directories that has it."""
+    """Copy NAME from the first directory that has it."""
     for d in filter(None, dirs):
         path = os.path.join(d, name)
         if os.path.exists(path):
@@ -264,7 +264,7 @@ def copy_if_there(name, out, *dirs):
 
 
 def unpack_if_there(out, src):
-    """Write the tokenizer files that SRC holds in packed form; returns their names."""
+    """Unpack the tokenizer files of SRC; returns their names."""
     parts = [os.path.join(src, n) for n in ("unpack.py", "merges.txt.xz", "tokenizer_config.json")]
     if not all(map(os.path.exists, parts)):
         return []
@@ -328,7 +328,7 @@ def main():
     ap.add_argument("--out", help="default: models/random-SIZE in the project")
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--std", type=float, default=0.02)
-    ap.add_argument("--norm-std", type=float, default=0.0, help="spread of norm weights about 1 and norm biases about 0")
+    ap.add_argument("--norm-std", type=float, default=0.0, help="standard deviation of norm weights around 1 and norm biases around 0")
     ap.add_argument("--special-scale", type=float, default=0.05)
     ap.add_argument("--residual-scale", type=float, default=1.0)
     ap.add_argument("--shards", type=int)
@@ -336,7 +336,7 @@ def main():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     ap.add_argument("--tokenizer", default=os.path.join(root, "tests", "data", "tokenizer"))
     ap.add_argument("--configs", default=os.path.join(root, "tools", "configs"),
-                    help="where SIZE/*.json and common/*.json are taken from as they are, if there")
+                    help="directory of SIZE/*.json and common/*.json, copied unchanged if they exist")
     ap.add_argument("--tokenizer-only", action="store_true", help="rewrite only the tokenizer files of --out")
     args = ap.parse_args()
     if not args.size and not args.shape:

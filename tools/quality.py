@@ -5,7 +5,7 @@
 
 Calibrates on models/demo/eval/calibration, quantizes into a temporary folder with each of TYPES, alone and in mixes, and runs 'qasr eval'
 on the clean and the hard clips against the unquantized model. No test clip is a calibration clip. Evaluations
-run in parallel with one thread each, because their results do not depend on it; speed is measured afterwards, alone.
+run in parallel with one thread each, since results do not depend on threads; speed is measured afterwards, alone.
 """
 import concurrent.futures
 import json
@@ -68,12 +68,12 @@ TABLE_HEAD = """
 class Way:
     """A way of quantizing, and its results."""
     name: str
-    options: list           # of 'qasr quantize', with the scope
+    options: list           # options of 'qasr quantize', including the scope
     how: str = ""           # "", or one of CALIBRATED
     size: int = 0
     bits: float = 0
     sets: tuple = ("clean", "hard")
-    metrics: dict = field(default_factory=dict)  # per set: the output of 'qasr eval'
+    metrics: dict = field(default_factory=dict)  # per set of clips: the output of 'qasr eval'
 
     def title(self):
         return self.name + (f", {self.how}" if self.how else "")
@@ -148,7 +148,7 @@ def quality_tables(heading, note, ways, original):
 
 
 def measure_speed(qasr, way, folder):
-    """Tokens per second, MB of memory, and the last run, which has the settings."""
+    """Tokens per second, memory in MB, and the last run, which has the settings."""
     path = os.path.join(folder, "speed.gguf")
     quantize(qasr, way, path, None)
     runs = [run_json(qasr, "transcribe", *model_options(way, path), "--batch", "1", "--ignore-eos", "--max-new-tokens", str(SPEED_TOKENS), "--threads", "2",

@@ -33,7 +33,7 @@ cpu_model()
     printf '%s\n' "${name:-unknown}"
 }
 
-# section TITLE SIZE OPTION...: a section of the report: the command to type, then its output
+# section TITLE SIZE OPTION...: print a section of the report: the command, then its output
 section()
 {
     local title=$1 size=$2

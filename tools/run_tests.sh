@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run_tests.sh BUILD_DIR [MESON_TEST_OPTION...]: run the tests of a configured build directory.
-# The last line is 'N passed, N failed' (and ', N skipped' if any were); a time-out and an error count as failed, and so does
-# a run that never got to the tests. The exit code is 0 only if nothing failed and something passed.
+# The last line is 'N passed, N failed' (and ', N skipped' if any were); timeouts and errors count as failed, and so does
+# a run that did not start the tests. The exit code is 0 only if nothing failed and something passed.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -13,11 +13,11 @@ meson=$(find_meson) || fail "Meson 1.0 or newer is missing; run tools/setup.sh"
 
 log=$build/meson-logs/qasr-tests.json
 rm -f "$log"
-# one more than there are cores: some tests wait for a server or a signal
+# one more than the number of cores, since some tests wait for a server or a signal
 "$meson" test -C "$build" --print-errorlogs --logbase qasr-tests --num-processes $(($(getconf _NPROCESSORS_ONLN) + 1)) "$@" </dev/null 2>&1
 status=$?
 
-# One JSON object a line, one line a test. Ninja comes with Meson and Meson with Python, so python3 is there.
+# One JSON object per line and test. Meson needs Python, so python3 is available.
 python3 - "$log" "$status" <<'EOF'
 import json
 import sys

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Install what building qasr needs and this machine lacks; with --tests also what its tests need, with --fuzz what fuzzing
-# needs, with --aarch64 instead what testing the ARM kernels on another machine needs, with --devices what tools/test_devices.sh
-# does.
-# Does nothing, and needs no rights, when all is there.
+# setup.sh [--tests|--fuzz|--aarch64|--devices]: install the missing dependencies of the build; --tests, --fuzz: also those of the
+# tests or of fuzzing; --aarch64, --devices: instead those of tools/test_aarch64.sh or tools/test_devices.sh. If nothing is missing,
+# does nothing and needs no privileges.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -28,7 +27,7 @@ debootstrap    debootstrap       -           -                    -           - 
 aarch64-run    qemu-user-static  -           -                    -           -                    -
 '
 BUILD_NEEDS='cc pkg-config meson ninja sndfile soxr jansson libutf8proc libpcre2-8'
-BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; without them the rest is built
+BUILD_WISHES='libcurl libcrypto' # for 'qasr pull'; optional
 TEST_NEEDS='cmocka python-venv certificates'
 FUZZ_NEEDS="$BUILD_NEEDS cmocka fuzzer"
 DEVICES_NEEDS='debootstrap'
@@ -36,7 +35,7 @@ AARCH64_NEEDS='cc meson ninja aarch64-cc aarch64-run'
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
 
-# A compiler alone is not enough: a bare gcc package comes without the C library's headers.
+# Checks for the C library's headers too, which a bare gcc package lacks.
 have_compiler()
 {
     printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
@@ -50,11 +49,11 @@ have_fuzzer()
         clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null
 }
 
-# have WHAT: is it here? A Meson that is too old counts as here, since the package manager has no newer one.
+# have WHAT: is it installed? An old Meson counts, since the package manager has no newer one.
 have()
 {
     case $1 in
-    cc) # CC may hold options
+    cc) # CC may contain options
         # shellcheck disable=SC2086
         have_compiler ${CC:-cc}
         ;;
@@ -66,7 +65,7 @@ have()
     meson) have_command meson || find_meson >/dev/null ;;
     ninja) have_command ninja ;;
     python-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
-    # only Debian's pip looks for the system's certificates; elsewhere it brings its own
+    # only Debian's pip uses the system's certificates; others bundle their own
     certificates) ! have_command apt-get || [ -e /etc/ssl/certs/ca-certificates.crt ] ;;
     *) have_command pkg-config && pkg-config --exists "$1" ;;
     esac
@@ -80,7 +79,7 @@ missing_of()
     done
 }
 
-# packages_for COLUMN WHAT...: the names that one package manager (column of PACKAGES) uses
+# packages_for COLUMN WHAT...: the package names of one package manager (a column of PACKAGES)
 packages_for()
 {
     local column=$1 what
@@ -111,7 +110,7 @@ as_root()
     elif [ -t 0 ]; then
         sudo "$@"
     else
-        sudo -n "$@"            # nobody is there to type a password
+        sudo -n "$@"            # nobody can type a password
     fi
 }
 
@@ -126,15 +125,15 @@ install_with_apt()
     fi
     say "installing with apt-get: ${packages[*]}"
     if ! apt-cache show "${packages[@]}" >/dev/null 2>&1; then
-        apt update || fail "'apt-get update' failed (see above); by hand, as root: apt-get install ${packages[*]}"
+        apt update || fail "'apt-get update' failed (see above); run as root: apt-get install ${packages[*]}"
         updated=yes
     fi
     apt install --no-install-recommends "${packages[@]}" && return
     if [ $updated = no ]; then
-        say "the package lists may be old: trying again with new ones"
+        say "the package lists may be outdated: updating them and trying again"
         apt update && apt install --no-install-recommends "${packages[@]}" && return
     fi
-    fail "'apt-get install' failed (see above); by hand, as root: apt-get install ${packages[*]}"
+    fail "'apt-get install' failed (see above); run as root: apt-get install ${packages[*]}"
 }
 
 install_with_brew()
@@ -160,15 +159,15 @@ install_missing()
     fi
 }
 
-# Ubuntu 22.04 has Meson 0.61: take a newer one from PyPI, for this project alone.
+# Ubuntu 22.04 has Meson 0.61: installs a newer one from PyPI, for this project only.
 ensure_new_meson()
 {
     find_meson >/dev/null && return
-    say "Meson $(meson --version) is too old (1.0 is needed): installing a newer one into .venv"
+    say "Meson $(meson --version) is too old (1.0 is required): installing a newer one into .venv"
     have python-venv || install_missing python-venv certificates
     [ -x "$VENV/bin/python3" ] || python3 -m venv "$VENV" || fail "could not make '$VENV' (see above)"
     "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check 'meson>=1.0' >&2 ||
-        fail "could not install Meson with pip (see above); install Meson 1.0 or newer yourself"
+        fail "could not install Meson with pip (see above); install Meson 1.0 or newer by hand"
 }
 
 main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# static_library.sh OUTPUT ARCHIVE SYSTEM AR OBJCOPY CC...: makes the static library OUTPUT of all objects in ARCHIVE, as one object
-# in which hidden names are local, so that the library defines no name but those of its public headers. SYSTEM is Meson's name of
-# the operating system. CC is the compiler and the arguments it needs to link.
+# static_library.sh OUTPUT ARCHIVE SYSTEM AR OBJCOPY CC...: makes the static library OUTPUT from all objects in ARCHIVE, as one object
+# with local hidden names, so that it defines only the names of its public headers. SYSTEM is Meson's name of the operating system. CC
+# is the compiler with the arguments it needs for linking.
 set -euo pipefail
 out=$1 archive=$2 system=$3 ar=$4 objcopy=$5
 shift 5

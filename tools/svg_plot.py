@@ -1,8 +1,8 @@
-"""Small scatter plots as SVG, the same bytes for the same numbers; colours follow the reader's light or dark mode.
+"""Small scatter plots as SVG: the same bytes for the same data; colours follow the reader's light or dark mode.
 
     plot(path, title, x_axis, y_axis, series)
 
-Labels of points are placed where they cover nothing, if there is room.
+Labels of points avoid covering anything if possible.
 """
 import math
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from html import escape
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 76, 18, 62, 54
 FONT, SMALL = 13, 11
-CHAR = 0.58  # width of a character, in font sizes: a little wide, so that boxes do not touch
+CHAR = 0.58  # width of a character in font sizes, slightly too large, so that boxes do not touch
 
 LIGHT = {"paper": "#ffffff", "ink": "#1f2328", "grid": "#d8dee4", "a": "#0b62a8", "b": "#c4480b", "c": "#0a7a55", "d": "#8b3fa8"}
 DARK = {"paper": "#0d1117", "ink": "#e6edf3", "grid": "#30363d", "a": "#6cb6ff", "b": "#f69d50", "c": "#57d9a3", "d": "#dcbdfb"}
 
 
 def style():
-    """No custom properties, because programs that ignore them would draw black on black."""
+    """No custom properties: programs that ignore them would draw black on black."""
     def rules(colours):
         lines = [f".paper {{ fill: {colours['paper']} }} text {{ fill: {colours['ink']} }} .grid {{ stroke: {colours['grid']} }}"]
         lines += [f".{k}, text.{k} {{ fill: {colours[k]} }} .line-{k} {{ stroke: {colours[k]} }}" for k in "abcd"]
@@ -38,8 +38,8 @@ class Axis:
 @dataclass
 class Series:
     name: str
-    points: list  # (x, y, label), label "": none
-    line: bool = False  # joins the points, in their order
+    points: list  # (x, y, label); label "": none
+    line: bool = False  # connects the points in order
 
 
 @dataclass
@@ -47,8 +47,8 @@ class Scale:
     axis: Axis
     low: float
     high: float
-    at: float   # where low is, in pixels
-    to: float   # where high is
+    at: float   # position of low in pixels
+    to: float   # position of high
     ticks: list = field(default_factory=list)
 
     def __call__(self, value):
@@ -57,7 +57,7 @@ class Scale:
 
 
 def linear_ticks(low, high):
-    """About six round numbers, and the range widened to them."""
+    """About six round tick values, and the range extended to them."""
     step = 10 ** math.floor(math.log10((high - low) / 5))
     step *= next(k for k in (1, 2, 5, 10) if (high - low) / (step * k) <= 6)
     first, last = math.floor(low / step), math.ceil(high / step)
@@ -96,7 +96,7 @@ def overlap(a, b):
 
 
 def places(x, y, width):
-    """Boxes for a label, the best first: beside the point, then farther and farther away."""
+    """Candidate boxes for a label, best first: beside the point, then increasingly far away."""
     half = SMALL * 0.6
     for far in (0, 9, 18, 27, 36):
         for side in (1, -1):
@@ -112,7 +112,7 @@ def places(x, y, width):
 
 
 def place_label(text, x, y, taken, frame):
-    """The first place that covers nothing, or the one that covers least."""
+    """The first box that covers nothing, else the one that covers least."""
     width = len(text) * SMALL * CHAR
     best, least = None, math.inf
     for box in places(x, y, width):

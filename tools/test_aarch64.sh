@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # test_aarch64.sh BUILD_DIR: build the kernels for 64-bit ARM and run the tests of each level under emulation, on the weakest
-# processor that has it: an instruction of a higher level in its code crashes there. The last line is 'N passed, N failed'.
-# Without cross compiler and emulator all is skipped, and the line says so; a level that is skipped on a processor which has it
-# counts as failed.
+# processor that has it, where instructions of higher levels crash. The last line is 'N passed, N failed'. Without a cross compiler
+# or an emulator everything is skipped, and the last line says so; a level skipped on a processor that has it counts as failed.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -17,7 +16,7 @@ skip()
 }
 
 case $(uname -m) in
-aarch64 | arm64) skip "this is an ARM machine, where 'make test' does it" ;;
+aarch64 | arm64) skip "this is an ARM machine, where 'make test' covers them" ;;
 esac
 "$ROOT/tools/setup.sh" --aarch64 || skip "no cross compiler or no emulator, and they could not be installed (see above)"
 

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# test_chroot.sh SUITE [BASE_DIR]: do 'make demo' and 'make test' work on a bare Debian of that suite (bookworm, trixie)?
-# Makes a minimal system with debootstrap, or copies BASE_DIR if that is one already (it is made there if not), clones the
-# committed state of the project into it, installs make and git, as a user would, and runs both; then once more without rights.
-# Needs root and debootstrap.
+# test_chroot.sh SUITE [BASE_DIR]: test 'make demo' and 'make test' on a bare Debian of that suite (bookworm, trixie).
+# Makes a minimal system with debootstrap (or copies BASE_DIR, which is made first if missing), installs make and git, clones the
+# committed state of the project, and runs both; then 'make demo' again without privileges. Needs root and debootstrap.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/chroot.sh"
@@ -51,6 +50,6 @@ say "$suite: make test"
 inside "$system" 0:0 'cd /home/user/qasr && make test' || fail "$suite: make test failed"
 
 clone_project 1000:1000
-say "$suite: make demo without rights, all packages being there"
+say "$suite: make demo without privileges, with all packages installed"
 check_demo 1000:1000
-say "$suite: all well"
+say "$suite: passed"

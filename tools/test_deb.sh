@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test_deb.sh DIRECTORY [BASE_DIR]: are the packages in DIRECTORY (make deb) good? lintian looks at them, then they are installed in a
-# bare Debian of this machine's suite, where the program must transcribe, show its manual page, and a program link with the library;
-# and they are removed again. Needs root, debootstrap and lintian. BASE_DIR: see test_chroot.sh.
+# test_deb.sh DIRECTORY [BASE_DIR]: test the packages in DIRECTORY (make deb). Runs lintian, installs them in a bare Debian of this
+# machine's suite, where the program must transcribe and show its manual page, and a program must link with the library; then removes
+# them. Needs root, debootstrap and lintian. BASE_DIR: see test_chroot.sh.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/chroot.sh"
@@ -18,7 +18,7 @@ system=$work/root
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 say "lintian"
-# whose packages these are is not the project's business
+# these checks depend on the packager, not on the project
 lintian --fail-on error,warning --suppress-tags bogus-mail-host,initial-upload-closes-no-bugs "$packages"/*.changes
 
 copy_debian "$suite" "$system" "$base" || exit 1
@@ -31,10 +31,10 @@ say "installing in a bare $suite"
 inside "$system" 0:0 'apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends /home/user/debs/*.deb gcc libc6-dev pkg-config' \
     >"$work/apt.log" 2>&1 || { tail -n 20 "$work/apt.log" >&2; fail "installation failed"; }
 text=$(inside "$system" 1000:1000 'qasr transcribe --model ~/demo ~/demo/samples/en.flac')
-say "it says: $text"
-[[ $text == *"Anna dropped a blue bag in the church."* ]] || fail "the installed program said '$text'"
+say "transcript: $text"
+[[ $text == *"Anna dropped a blue bag in the church."* ]] || fail "the installed program printed '$text'"
 linked=$(inside "$system" 0:0 'cd ~ && cc transcribe.c -o t $(pkg-config --cflags --libs qasr) && ./t demo demo/samples/en.flac')
-[ "$linked" = "$text" ] || fail "a program with the library said '$linked'"
+[ "$linked" = "$text" ] || fail "a program linked with the library printed '$linked'"
 inside "$system" 0:0 'dpkg -L qasr | grep -q man1/qasr-transcribe.1 && DEBIAN_FRONTEND=noninteractive apt-get -q -y purge qasr libqasr-dev libqasr1 && ! command -v qasr' \
     >"$work/purge.log" 2>&1 || { tail "$work/purge.log" >&2; fail "removal failed"; }
-say "all well"
+say "passed"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test_devices.sh [DIR]: build with ggml and test its devices in a Debian 13, whose backports have it: its CPU, and Vulkan on the
-# software driver. The last line is 'N passed, N failed, N skipped'. The system and the build stay in DIR for the next time
-# (default: qasr-trixie-ggml in TMPDIR or /var/tmp). Where no such system can be made, all is skipped, and the line says why.
+# test_devices.sh [DIR]: build with ggml and test its CPU device, and Vulkan with the software driver, in a Debian 13, whose backports
+# have ggml. The last line is 'N passed, N failed, N skipped'. The system and the build stay in DIR for the next run (default:
+# qasr-trixie-ggml in TMPDIR or /var/tmp). If no such system can be made, everything is skipped, and a message says why.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/chroot.sh"
@@ -12,7 +12,7 @@ GGML_PACKAGES='libggml-dev libggml0-backend-vulkan'
 
 skip()
 {
-    say "devices of ggml not tested: $*"
+    say "ggml devices not tested: $*"
     echo '0 passed, 0 failed, 1 skipped'
     exit 0
 }
@@ -23,7 +23,7 @@ install_packages()
     [ ! -e "$system/etc/qasr-packages" ] || [ "$(cat "$system/etc/qasr-packages")" != "$BUILD_PACKAGES $GGML_PACKAGES" ] || return 0
     log=$(mktemp)
     echo "deb $(debian_mirror) trixie-backports main" >"$system/etc/apt/sources.list.d/backports.list"
-    say "installing ggml and what building needs"
+    say "installing ggml and the build dependencies"
     # shellcheck disable=SC2086  # lists of words
     inside "$system" 0:0 "export DEBIAN_FRONTEND=noninteractive
         apt-get -q update && apt-get -q -y install --no-install-recommends $BUILD_PACKAGES &&
@@ -39,18 +39,18 @@ install_packages()
 copy_network_settings "$system"
 install_packages || skip "packages could not be installed (see above)"
 
-# Ninja compares times: what was built of another checkout may be newer than what has changed in this one.
+# Ninja compares times: files built from another checkout may be newer than changed sources in this one.
 of=$system/home/user/build-of
 if [ "$(cat "$of" 2>/dev/null)" != "$ROOT" ]; then
     rm -rf --one-file-system "$system/home/user/build"
     echo "$ROOT" >"$of"
 fi
 
-# The software driver shows itself only when it is asked for, and compiles faster without optimization; what it compiled it keeps.
+# The software driver must be requested explicitly; it compiles faster without optimization, and caches its shaders.
 inside "$system" 0:0 'export GGML_VK_VISIBLE_DEVICES=0 GALLIVM_PERF=nopt
     cd /home/user/project && tools/configure.sh /home/user/build --buildtype=release -Dtests=enabled -Dggml=enabled >/home/user/configure.log ||
         { cat /home/user/configure.log; exit 1; }
-    # Meson builds what the tests of the suite need, and no other test
+    # Meson builds only the tests of the suite
     ninja -C /home/user/build cli/qasr >/home/user/build.log || { tail -n 50 /home/user/build.log; exit 1; }
     /home/user/build/cli/qasr devices
     tools/run_tests.sh /home/user/build --suite device'

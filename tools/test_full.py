@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Transcribe with the models that tools/test_full.sh made, check each run, print a table and 'N passed, N failed'.
+"""Transcribe with the models made by tools/test_full.sh, check each run, print a table and 'N passed, N failed'.
 
-Random weights say nothing about the text, but all about shapes, speed and memory: every run must end with exit code 0 (the program
-itself fails on a NaN), without anything else than JSON on stdout, and with exactly as many token ids as were asked for.
+With random weights the text is meaningless, but shapes, speed and memory are real: every run must exit with 0 (the program fails on
+NaN), print only JSON on stdout, and produce exactly the requested number of token ids.
 """
 import argparse
 import itertools
@@ -27,7 +27,7 @@ COLUMNS = [                            # heading, width, format of the values
 
 
 def write_clip(source, seconds, path):
-    """SECONDS of 16 kHz mono speech: the samples of SOURCE, repeated as often as needed."""
+    """Writes SECONDS of 16 kHz mono speech: the samples of SOURCE, repeated as needed."""
     with wave.open(str(source), "rb") as clip:
         if (clip.getframerate(), clip.getnchannels(), clip.getsampwidth()) != (SAMPLE_RATE, 1, 2):
             sys.exit(f"'{source}' is not 16 kHz mono 16 bit")
@@ -39,7 +39,7 @@ def write_clip(source, seconds, path):
 
 
 def encoder_bytes(model):
-    """Bytes of the audio tower in the checkpoint: the only part of it that is read next to a GGUF decoder."""
+    """Bytes of the audio tower in the checkpoint, the only part of it that is read with a GGUF decoder."""
     total = 0
     for path in model.glob("*.safetensors"):
         with open(path, "rb") as f:
@@ -52,19 +52,19 @@ def encoder_bytes(model):
 
 
 def run(command):
-    """(exit code, stdout, stderr, peak resident bytes) of a command, the last as the kernel counted it"""
+    """(exit code, stdout, stderr, peak resident bytes as counted by the kernel) of a command."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        unit = 1 if sys.platform == "darwin" else 1024          # ru_maxrss: bytes there, KiB elsewhere
+        unit = 1 if sys.platform == "darwin" else 1024          # ru_maxrss: bytes on macOS, KiB elsewhere
         return child.returncode, out.read().decode("utf-8", "replace"), err.read().decode("utf-8", "replace"), usage.ru_maxrss * unit
 
 
 def problems(code, stdout, seconds):
-    """(what is wrong with a run, as a list; its JSON)"""
+    """(list of problems of a run, its JSON)"""
     if code != 0:
         return [f"exit code {code}, expected 0"], None
     try:
@@ -85,7 +85,7 @@ def problems(code, stdout, seconds):
 
 
 def check_run(qasr, model, qtype, seconds, clip):
-    """Transcribe once: print its row of the table, or what is wrong; true if all is well."""
+    """Transcribe once, and print a row of the table or the problems. True if there are none."""
     gguf = model / f"model-{qtype}.gguf"
     code, stdout, stderr, rss = run([
         qasr, "transcribe", "--model", str(model), "--decoder-gguf", gguf.name, "--max-new-tokens", str(N_TOKENS),
@@ -107,8 +107,8 @@ def main():
     parser.add_argument("--qasr", required=True)
     parser.add_argument("--sizes", nargs="+", required=True)
     parser.add_argument("--types", nargs="+", required=True)
-    parser.add_argument("--passed", type=int, default=0, help="checks that passed before")
-    parser.add_argument("--failed", type=int, default=0, help="checks that failed before")
+    parser.add_argument("--passed", type=int, default=0, help="number of earlier checks that passed")
+    parser.add_argument("--failed", type=int, default=0, help="number of earlier checks that failed")
     args = parser.parse_args()
 
     print("  ".join(f"{heading:>{width}}" for heading, width, _ in COLUMNS), flush=True)
@@ -119,7 +119,7 @@ def main():
         good = [check_run(args.qasr, ROOT / "models" / f"random-{size}", qtype, seconds, clips[seconds])
                 for size, qtype, seconds in itertools.product(args.sizes, args.types, clips)]
     passed, failed = args.passed + good.count(True), args.failed + good.count(False)
-    print("RSS: peak, as the kernel counted it; RSS-file: less the GGUF file and the audio tower of the checkpoint")
+    print("RSS: peak as counted by the kernel; RSS-file: minus the GGUF file and the audio tower of the checkpoint")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

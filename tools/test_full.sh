@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_full.sh BUILD_DIR: quantize and transcribe with models of full size and random weights, and check and tabulate each run.
-# Needs 10 GB of disk and of memory; the models stay in models/random-* for the next time.
+# test_full.sh BUILD_DIR: quantize full-size models with random weights and transcribe with them; check and tabulate each run.
+# Needs 10 GB of disk and of memory; the models stay in models/random-* for the next run.
 # The last line is 'N passed, N failed'.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -23,7 +23,7 @@ for size in $SIZES; do
             quantized=$((quantized + 1))
         else
             failed=$((failed + 1))
-            rm -f "$output"     # an older one must not stand in for it
+            rm -f "$output"     # an old file must not be used instead
         fi
     done
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv with the Python packages of tools/requirements.txt, which some tests compare against.
-# Without access to PyPI it says so and succeeds: the tests that need the packages then skip.
+# Make .venv with the Python packages of tools/requirements.txt, for tests that compare with them.
+# Without access to PyPI, prints a message and succeeds; tests that need the packages are then skipped.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -14,7 +14,7 @@ if is_current; then
 fi
 say "installing Python packages for the tests into .venv"
 rm -f "$stamp"
-# a venv whose Python has gone away is made anew
+# recreate a venv whose Python no longer exists
 "$VENV/bin/python3" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv --clear "$VENV" ||
     fail "could not make a virtual environment in '$VENV'; on Debian and Ubuntu install python3-venv"
 if "$VENV/bin/python3" -m pip install --quiet --disable-pip-version-check --retries 2 --only-binary :all: --no-binary srt \
