@@ -37,20 +37,20 @@ static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_
     qasr_error err;
     text_stream stream = { 0 };
     token_ids ids = { 0 };
-    buf whole, download;
+    buf whole, streamed;
     buf_init(&whole, MAX_TEXT);
-    buf_init(&download, MAX_TEXT);
+    buf_init(&streamed, MAX_TEXT);
     for (size_t i = 0; i + 2 <= size; i += 2) {
         int16_t id; /* reaches unused ids and the ends of tokenizers of this size */
         memcpy(&id, data + i, sizeof id);
         FUZZ_CHECK(token_ids_add(&ids, id, &err) == QASR_OK);
-        FUZZ_CHECK(text_stream_add(&stream, t, id, &download, &err) == QASR_OK);
+        FUZZ_CHECK(text_stream_add(&stream, t, id, &streamed, &err) == QASR_OK);
     }
-    FUZZ_CHECK(text_stream_end(&stream, &download, &err) == QASR_OK);
+    FUZZ_CHECK(text_stream_end(&stream, &streamed, &err) == QASR_OK);
     FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, true, &whole, &err) == QASR_OK);
-    FUZZ_CHECK(whole.len == download.len && memcmp(buf_str(&whole), buf_str(&download), whole.len) == 0);
+    FUZZ_CHECK(whole.len == streamed.len && memcmp(buf_str(&whole), buf_str(&streamed), whole.len) == 0);
     buf_free(&whole);
-    buf_free(&download);
+    buf_free(&streamed);
     token_ids_free(&ids);
 }
 

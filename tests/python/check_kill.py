@@ -99,7 +99,7 @@ def check_details(args, folder, data):
     if done.returncode != 0:
         complain("eval --details", f"not resumed: {done.stderr.decode(errors='replace').strip()}")
     elif json.loads(done.stdout) != json.loads(good.stdout):
-        complain("eval --details", "other figures after interruptions")
+        complain("eval --details", "different metrics after interruptions")
     print(f"# eval --details: {n_killed} killed")
 
 

@@ -459,14 +459,14 @@ static void test_hf_names(void **state)
 
 /* ---- dry runs -------------------------------------------------------------------------------- */
 
-typedef struct active {
+typedef struct tensor_log {
     size_t n, n_calls_left; /* calls_left 0: cancels */
     uint64_t bytes;
-} active;
+} tensor_log;
 
-static int hear_tensor(void *user, const qasr_quantize_tensor *t)
+static int log_tensor(void *user, const qasr_quantize_tensor *t)
 {
-    active *h = user;
+    tensor_log *h = user;
     assert_true(t->n_dims >= 1 && t->n_values > 0 && t->name[0] && t->kind[0] && t->source_type[0]);
     assert_true((strcmp(t->type, "skipped") == 0) == (t->bytes_after == 0) &&
                 (t->output_name[0] == 0) == (t->bytes_after == 0));
@@ -479,22 +479,22 @@ static int hear_tensor(void *user, const qasr_quantize_tensor *t)
 static void check_dry_run(qasr_quantize_options opt)
 {
     qasr_quantize_report dry = { 0 }, made = { 0 };
-    active dry_heard = { .n_calls_left = SIZE_MAX }, made_heard = dry_heard;
+    tensor_log dry_log = { .n_calls_left = SIZE_MAX }, made_log = dry_log;
     struct stat st;
-    opt.on_tensor = hear_tensor;
-    opt.user = &dry_heard;
+    opt.on_tensor = log_tensor;
+    opt.user = &dry_log;
     opt.dry_run = 1;
     size_t n_files = count_files();
     run(&opt, &dry);
     assert_int_equal(count_files(), n_files);
     opt.dry_run = 0;
     opt.overwrite = 1;
-    opt.user = &made_heard;
+    opt.user = &made_log;
     run(&opt, &made);
     assert_int_equal(stat(output, &st), 0);
     assert_int_equal(dry.file_bytes, st.st_size);
     assert_int_equal(made.file_bytes, st.st_size);
-    assert_true(dry_heard.n == made_heard.n && dry_heard.bytes == made_heard.bytes);
+    assert_true(dry_log.n == made_log.n && dry_log.bytes == made_log.bytes);
     assert_int_equal(dry.n_rows, made.n_rows);
     uint64_t bytes = 0;
     for (size_t i = 0; i < dry.n_rows; i++) {
@@ -506,7 +506,7 @@ static void check_dry_run(qasr_quantize_options opt)
         assert_true(a->n_fallback == b->n_fallback && a->max_error == 0 && a->rms_error == 0);
         bytes += a->bytes_after;
     }
-    assert_int_equal(bytes, dry_heard.bytes);
+    assert_int_equal(bytes, dry_log.bytes);
     mem_free(dry.rows);
     mem_free(made.rows);
 }
@@ -535,9 +535,9 @@ static void test_dry_run(void **state)
 static void test_tensor_callback_cancels(void **state)
 {
     (void)state;
-    active h = { .n_calls_left = 3 };
+    tensor_log h = { .n_calls_left = 3 };
     qasr_quantize_options opt = options(MODEL_DIR, "q8_0");
-    opt.on_tensor = hear_tensor;
+    opt.on_tensor = log_tensor;
     opt.user = &h;
     run_fails(&opt, QASR_E_CANCELLED, "cancelled", 0);
     assert_int_equal(h.n, 4);

@@ -535,7 +535,7 @@ static void run_again(bench *b, const void *arg)
 {
     for (int round = 0; round < 3; round++) {
         dmat x = random_mat(b, 8, 64, 1), w = random_mat(b, 1, 64, 1), y = random_mat(b, 8, 64, 1);
-        for (int rope = 0; rope < 3; rope++) {
+        for (int run = 0; run < 3; run++) {
             float *fresh = random_host(8 * 64, 2);
             assert_int_equal(device_write(b->d, x, fresh, NULL), QASR_OK);
             free(fresh);

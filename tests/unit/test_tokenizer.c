@@ -510,7 +510,7 @@ static void long_text_takes_no_quadratic_time(void **state)
 
 /* ---- malformed UTF-8 ---------------------------------------------------------------------- */
 
-/* What Python's bytes.decode(errors="replace") gives. */
+/* The results of Python's bytes.decode(errors="replace"). */
 static const struct {
     const char *bytes, *text;
 } malformed[] = {

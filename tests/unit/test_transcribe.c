@@ -54,10 +54,10 @@ static const char *const model_files[] = { "config.json",
 static const char *in_dir(const char *name)
 {
     static char path[2][256];
-    static int rope;
-    rope = !rope;
-    snprintf(path[rope], sizeof path[rope], "%s/%s", dir, name);
-    return path[rope];
+    static int next;
+    next = !next;
+    snprintf(path[next], sizeof path[next], "%s/%s", dir, name);
+    return path[next];
 }
 
 static int make_dir(void **state)
