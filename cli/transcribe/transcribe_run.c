@@ -214,10 +214,9 @@ static int show_segment(void *user, const qasr_segment *segment)
     return stream_is_lost(s) || progress_interrupted();
 }
 
-static int check_interrupt(void *user, const char *text)
+static int check_interrupt(void *user)
 {
     (void)user;
-    (void)text;
     return progress_interrupted();
 }
 
@@ -255,7 +254,7 @@ static void detect_languages(run *s)
     options.max_new_tokens = DETECTION_TOKENS;
     options.no_retry = 1;
     options.dump_tensors = NULL;
-    options.on_text = check_interrupt;
+    options.on_poll = check_interrupt;
     qasr_transcribe_many(s->session, &options, give_beginning, keep_language, s, NULL);
     s->next = 0;
 }
@@ -276,7 +275,7 @@ static void transcribe_files(run *s)
 {
     qasr_transcribe_options options = s->a->options;
     qasr_error err;
-    options.on_text = check_interrupt;
+    options.on_poll = check_interrupt;
     options.on_segment = show_segment;
     options.user = s;
     qasr_status status = qasr_transcribe_many(s->session, &options, give_file, finish_file, s, &err);

@@ -95,6 +95,9 @@ typedef enum qasr_status {
     QASR_E_CANCELLED    /* a callback cancelled the call */
 } qasr_status;
 
+/* "ok", "nomem", "io", ... */
+QASR_API const char *qasr_status_name(qasr_status status);
+
 /* Lives on your stack; there is nothing to free. message is one line without a final stop. */
 typedef struct qasr_error {
     qasr_status status;
@@ -358,9 +361,9 @@ QASR_API void qasr_result_free(qasr_result *result);
 
 /* ---- transcription ----------------------------------------------------------------------- */
 
-/* Receives text while it is decoded, in whole characters and in the order of the audio. Of segments decoded together,
- * the first unfinished one shows its text as it comes, later ones when it is their turn. A segment whose answer may
- * still be retried shows its text once that is final. */
+/* Receives text in whole characters and in the order of the audio: by default segment by segment, once it is final;
+ * with no_retry while it is decoded. Of segments decoded together, the first unfinished one shows its text as it comes,
+ * later ones when it is their turn. */
 typedef int (*qasr_text_fn)(void *user, const char *text);
 /* Receives each segment of a clip, in order, once it is final; valid until the callback returns. All segments of a clip
  * come before its result, and before those of the next clip. */
@@ -368,6 +371,10 @@ typedef int (*qasr_segment_fn)(void *user, const qasr_segment *segment);
 /* Receives the progress of the current clip whenever it grows: seconds transcribed from its beginning, and its
  * duration. */
 typedef int (*qasr_seconds_fn)(void *user, double done_s, double total_s);
+
+/* Called before each segment is encoded and before each token is decoded, to cancel at once: the other callbacks may
+ * come as seldom as segments are finished. */
+typedef int (*qasr_poll_fn)(void *user);
 
 typedef enum qasr_encoder_attention {
     QASR_ENCODER_WINDOWS = 0, /* windows of 104 vectors (8 s), as in training */
@@ -388,7 +395,8 @@ typedef struct qasr_transcribe_options {
     qasr_text_fn on_text;        /* NULL: none */
     qasr_segment_fn on_segment;  /* NULL: none */
     qasr_seconds_fn on_progress; /* NULL: none */
-    void *user;                  /* passed to the callbacks */
+    qasr_poll_fn on_poll;        /* NULL: none */
+    void *user;                  /* passed to the callbacks above */
     qasr_encoder_attention encoder_attention;
     int ignore_eos;           /* non-zero: decode exactly max_new_tokens tokens, for measurements */
     const char *dump_tensors; /* safetensors file to write with mel, audio_embeds and first_logits of the first segment;
@@ -421,9 +429,10 @@ typedef int (*qasr_clip_done_fn)(void *user, const qasr_clip *clip, qasr_result 
 
 /* Transcribes any number of clips; segments of different clips are decoded together. Holds at most 2 * batch clips at a
  * time. A clip that fails does not stop the others. Segments and text of a clip arrive before its result, and before
- * those of the next clip. When a callback cancels or the call itself fails, done still gets every clip that next
- * provided, with that error, and its return value is ignored. A dump is of the first segment of the first clip. Errors:
- * INVALID (unknown language), NOMEM, CANCELLED. */
+ * those of the next clip: they are for the first clip that done has not received. next and done get user, the callbacks
+ * of opt get opt->user. A cancelled clip has no result. When a callback cancels or the call itself fails, done still
+ * gets every clip that next provided, with that error, and its return value is ignored. A dump is of the first segment
+ * of the first clip. Errors: INVALID (unknown language), NOMEM, CANCELLED. */
 QASR_API qasr_status qasr_transcribe_many(qasr_session *session, const qasr_transcribe_options *opt,
                                           qasr_next_clip_fn next, qasr_clip_done_fn done, void *user, qasr_error *err);
 

@@ -24,6 +24,19 @@
 const char *qasr_version(void) { return QASR_VERSION_STRING; }
 const char *qasr_cpu_level(void) { return cpu_level_name(kernels_get(cpu_detect())->level); }
 
+const char *qasr_status_name(qasr_status status)
+{
+    static const char *const names[] = { [QASR_OK] = "ok",
+                                         [QASR_E_NOMEM] = "nomem",
+                                         [QASR_E_IO] = "io",
+                                         [QASR_E_FORMAT] = "format",
+                                         [QASR_E_UNSUPPORTED] = "unsupported",
+                                         [QASR_E_INVALID] = "invalid",
+                                         [QASR_E_DEVICE] = "device",
+                                         [QASR_E_CANCELLED] = "cancelled" };
+    return (size_t)status < ARRAY_LEN(names) ? names[status] : "unknown";
+}
+
 const char *qasr_cpu_level_name(size_t index)
 {
     return index < CPU_LEVEL_COUNT ? cpu_level_name((cpu_level)index) : NULL;

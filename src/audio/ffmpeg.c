@@ -282,7 +282,7 @@ static void last_error(const ffmpeg *f, char *text, size_t size)
         const bool no_sound = strstr(m.text, no_stream) != NULL;
         if (strncmp(m.text, input, sizeof input - 1) == 0)
             m.text += sizeof input - 1;
-        snprintf(text, size, "%s", no_sound ? "there is no sound in it" : m.text);
+        snprintf(text, size, "%s", no_sound ? "it has no audio" : m.text);
         if (no_sound)
             return;
     }

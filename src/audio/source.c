@@ -47,7 +47,7 @@ struct source {
     char reason[READER_TEXT]; /* why the first link could not be decoded */
 };
 
-static const char no_sound[] = "it gives no sound";
+static const char no_sound[] = "it gives no audio";
 
 /* ---- damage -------------------------------------------------------------------------------- */
 
@@ -381,7 +381,7 @@ static qasr_status find_links(source *s, qasr_error *err)
     bool has_sound;
     TRY(links_find(&s->links, &s->in, &has_sound, err));
     if (!has_sound)
-        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': there is no sound in it", s->in.name);
+        return error_set(err, QASR_E_FORMAT, "cannot decode '%s': it has no audio", s->in.name);
     if (s->links.n > 0)
         return QASR_OK;
     if (looks_like_mpeg(s)) {

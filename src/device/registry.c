@@ -44,6 +44,8 @@ qasr_status device_open(device **out, const char *name, unsigned n_threads, devi
     name = name ? name : "cpu";
     qasr_error own;
     const char *packages = packages_for(name);
+    if (packages && !ggml_device_version())
+        packages = "install ggml and one of its back ends, then build qasr again";
     qasr_status status = QASR_E_UNSUPPORTED;
     for (size_t i = 0; i < ARRAY_LEN(drivers) && status == QASR_E_UNSUPPORTED; i++)
         status = drivers[i]->open(out, name, n_threads, precision, &own);

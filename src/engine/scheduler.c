@@ -178,9 +178,20 @@ static void start_segment(scheduler *s, job *j)
         s->active[s->n_active++] = (__typeof__(s->active[0])){ j, segment };
 }
 
+/* Lets every job that wants to stop do so. Comes before anything that takes long: a segment's encoder, a pass. */
+static void poll_jobs(scheduler *s)
+{
+    for (job *j = s->first; j; j = j->next) {
+        const qasr_transcribe_options *opt = &j->options.opt;
+        if (opt->on_poll && !clip_is_finished(&j->clip) && opt->on_poll(opt->user))
+            cancel(s, j);
+    }
+}
+
 bool scheduler_fill(scheduler *s)
 {
     while (decoder_free_slots(s->session->decoder) > 0) {
+        poll_jobs(s);
         job *j = find_next(s);
         if (!j)
             return true;
@@ -279,6 +290,7 @@ bool scheduler_step(scheduler *s)
     assert(!s->is_stepping);
     s->is_stepping = true;
     scheduler_fill(s);
+    poll_jobs(s);
     if (s->n_active)
         run_pass(s);
     deliver(s);

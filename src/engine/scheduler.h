@@ -13,7 +13,8 @@
  * Memory. A clip is opened when its turn comes and is read segment by segment as slots become free. A job holds the
  * window of its file that the next cut depends on, the samples of segments that may be retried, and its result so far.
  *
- * Threads. One thread drives a scheduler. Callbacks run on it, only in scheduler_step and scheduler_close. They may
+ * Threads. One thread drives a scheduler. Callbacks run on it, in scheduler_step and scheduler_close; on_poll
+ * also in scheduler_fill. They may
  * submit and cancel jobs, including their own, but not step, fill or close. */
 #ifndef QASR_ENGINE_SCHEDULER_H
 #define QASR_ENGINE_SCHEDULER_H
@@ -57,7 +58,7 @@ void scheduler_cancel(scheduler *s, uint64_t id);
 void scheduler_cancel_all(scheduler *s);
 
 /* Starts segments until slots or memory run out (returns false) or nothing is left to start (true: there is room for
- * another job). Also part of scheduler_step. Calls no callback. */
+ * another job). Also part of scheduler_step. Of the callbacks, only on_poll comes. */
 bool scheduler_fill(scheduler *s);
 /* Fills the slots, decodes one token of every segment in a single pass, and calls the callbacks for the outcome. False
  * if no job is left. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "model/config.h"
 #include "quant/mix.h"
+#include "weights/gguf_format.h"
 #include "weights/gguf_read.h"
 
 #define MMPROJ_PATTERN "mmproj*.gguf"
@@ -232,6 +233,10 @@ static qasr_status open_mmproj(weights **out, const char *path, qasr_error *err)
 static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err)
 {
     const char *path = weights_file_path(w, 0);
+    if (strcmp(weights_meta_string(w, "general.type"), GGUF_TYPE_IMATRIX) == 0)
+        return error_set(err, QASR_E_UNSUPPORTED,
+                         "'%s' has calibration statistics, not weights; use it with 'qasr quantize --calibration'",
+                         path);
     if (kind == GGUF_DECODER)
         return error_set(err, QASR_E_UNSUPPORTED,
                          "'%s' has no configuration: it is a decoder for a model directory; pass "

@@ -189,7 +189,7 @@ def write_refs(folder, demo):
 
 
 def write_options(folder):
-    lines = {"transcribe": (0, "--model m -f json --batch 4 --threads=2 --max-piece-seconds 12.5 a.wav -- -b.wav"),
+    lines = {"transcribe": (0, "--model m -f json --batch 4 --threads=2 --segment 12.5 a.wav -- -b.wav"),
              "quantize": (1, "--input m --output o.gguf --qtype q4_k --tensor-type a=q8_0 --tensor-type b=f16 --dry-run"),
              "calibrate": (2, "-m m --covariance -o c.gguf list.tsv"), "info": (3, "m --tensors --format json"),
              "bench": (4, "--model m --variants fp,q8_0 --repeat 3"), "eval": (5, "--model m --data d --exclude *-long-* --limit 3"),

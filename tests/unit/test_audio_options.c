@@ -406,9 +406,9 @@ static void test_program_fails(void **state)
     opt = with_program("echo 'file:/dev/stdin: Invalid data' >&2; exit 1");
     expect_error(path, &opt, QASR_E_FORMAT, "decoder.sh: Invalid data");
     opt = with_program("exit 0");
-    expect_error(path, &opt, QASR_E_FORMAT, "it gives no sound");
+    expect_error(path, &opt, QASR_E_FORMAT, "it gives no audio");
     opt = with_program("yes garbage"); /* more than a pipe holds */
-    expect_error(path, &opt, QASR_E_FORMAT, "it gives no sound");
+    expect_error(path, &opt, QASR_E_FORMAT, "it gives no audio");
     opt = with_program("tail -c +8 | head -c 24; echo late >&2; exit 1"); /* a header, then nothing */
     expect_error(path, &opt, QASR_E_FORMAT, "late");
     opt.ffmpeg = "no-such-program-anywhere";

@@ -58,6 +58,7 @@ typedef struct client {
     struct client *other; /* for both functions */
     int answer;           /* of on_text */
     size_t n_texts, n_segments, n_done;
+    size_t n_polls, max_polls; /* cancels at this one */
     char text[4000];
     qasr_result *result;
     qasr_error error;
@@ -503,6 +504,34 @@ static void submit_other(client *c)
     c->other = NULL;
 }
 
+static int count_polls(void *user)
+{
+    client *c = user;
+    return ++c->n_polls == c->max_polls;
+}
+
+static void polls_cancel_in_the_middle_of_a_segment(void **state)
+{
+    static const size_t limits[] = { 1, 2, 5 }; /* before it is opened, before it is encoded, while it is decoded */
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        test t;
+        client c[2];
+        test_open(&t, 2, 1, SCHEDULER_AS_READY);
+        client_init(&c[A], &t, 'A', LONG);
+        client_init(&c[B], &t, 'B', ENGLISH);
+        c[A].opt.on_poll = c[B].opt.on_poll = count_polls;
+        c[A].max_polls = limits[i];
+        submit_all(c, ARRAY_LEN(c));
+        run(&t);
+        assert_int_equal(c[A].error.status, QASR_E_CANCELLED);
+        assert_int_equal(c[A].n_polls, limits[i]);
+        assert_int_equal(c[A].n_segments, 0);
+        assert_true(c[B].n_polls > qasr_result_segment(c[B].result, 0)->n_tokens);
+        qasr_result_free(c[B].result);
+        test_close(&t);
+    }
+}
+
 static void callbacks_submit(void **state)
 {
     test t;
@@ -634,6 +663,7 @@ int main(void)
         cmocka_unit_test(cancelled_jobs_free_their_memory),
         cmocka_unit_test(callbacks_cancel),
         cmocka_unit_test(what_has_failed_keeps_its_error),
+        cmocka_unit_test(polls_cancel_in_the_middle_of_a_segment),
         cmocka_unit_test(callbacks_submit),
         cmocka_unit_test(closing_completes_all_jobs),
         cmocka_unit_test(the_session_is_busy_meanwhile),

@@ -10,7 +10,7 @@ assert {"f32", "bf16", "q8_0", "q4_0", "q6_k"} <= set(cpu["types"]), cpu
 assert len({d["name"].lower() for d in devices}) == len(devices), devices
 PY
 must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device abacus | sed 's/ not found;.*/ not found/'
-must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device metal:77 | sed 's/not found;.*;/not found; ...;/'
+must_fail 1 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device metal:77 | sed 's/not found;.* (docs/not found; ... (docs/'
 "$QASR" transcribe --model "$DEMO" "$DEMO"/samples/en.flac --device CPU --format json | python3 -c 'import json, sys; r = json.load(sys.stdin); print(r["device"], r["device_mb"])'
 
 # auto: falls back to the CPU if a GPU does not work
