@@ -124,6 +124,8 @@ static qasr_status add_dir_config(qasr_inspect *in, const char *dir, bool *found
     *found = file_exists(path);
     if (*found && json_file_read(&root, &text, path, &why) == QASR_OK)
         status = facts_add_config(&in->facts, root, err);
+    else if (*found && why.status == QASR_E_IO) /* what it says is not known at all */
+        status = error_set(err, QASR_E_IO, "%s", why.message);
     else if (*found)
         status = facts_add_unreadable(&in->facts, "config", &why, err);
     json_decref(root);
