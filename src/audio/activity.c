@@ -1,7 +1,7 @@
-/* Where something is to be heard: log-mel features [MEL_BINS, n_frames] in, one verdict per frame of 10 ms out. It
- * looks at eight bands of the spectrum, as speech stands out in some band even where the noise in others is louder: a
- * frame is heard when one of its bands is well above what that band sinks to between words. No model is involved, so
- * music and other sounds that change are heard too; steady noise and hum are not. */
+/* Log-mel features [MEL_BINS, n_frames] in, one decision per frame of 10 ms out. Speech stands out in some band even
+ * where noise is louder in others, so eight bands are tracked: a frame is active if one of its bands is well above the
+ * level that the band sinks to between words. This is not a speech model: music and other changing sounds are active
+ * too, steady noise and hum are not. */
 #include "audio/activity.h"
 
 #include <math.h>
@@ -14,13 +14,13 @@ enum {
     BANDS = 8,
     BAND_BINS = MEL_BINS / BANDS,
     SMOOTH = 2,    /* frames on either side */
-    GAP_MAX = 6,   /* shorter pauses are inside a sound: stops before a plosive */
-    CLICK_MAX = 8, /* what is heard for so few frames, four of which come of smoothing, is a click */
-    FIRST_BIN = 3  /* those below hold what an offset of the samples leaks */
+    GAP_MAX = 6,   /* shorter gaps are part of speech: the closure before a plosive */
+    CLICK_MAX = 8, /* activity this short, four frames of which come from smoothing, is a click */
+    FIRST_BIN = 3  /* bins below contain leakage from a DC offset */
 };
-/* In dB. Levels are of mel bins, white noise of -70 dB below full scale has -66. */
+/* In dB. Levels of mel bins: white noise at -70 dBFS has -66. */
 static const float ACTIVE_DB = 9, INAUDIBLE = -66, SILENT = -34;
-static const double FLOOR_SHARE = 0.1; /* of the frames that are no louder than the floor of a band */
+static const double FLOOR_SHARE = 0.1; /* share of the frames that are at or below the floor of a band */
 
 /* Features are (log10 + 4) / 4. */
 static float decibels(float feature) { return 40 * feature - 40; }
@@ -39,7 +39,7 @@ static void measure_bands(float *level, const float *features, size_t n)
     }
 }
 
-/* out[t]: mean of x over t - reach .. t + reach, as far as there are frames. */
+/* out[t]: mean of x over t - reach .. t + reach, clipped to the existing frames. */
 static void smooth(float *out, const float *x, size_t n, size_t reach)
 {
     for (size_t t = 0; t < n; t++) {
@@ -57,7 +57,7 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What a band sinks to; never below what cannot be heard. sorted: scratch [n]. */
+/* The floor of a band: the level it sinks to, never below the threshold of hearing. sorted: scratch [n]. */
 static float find_floor(float *sorted, const float *level, size_t n)
 {
     memcpy(sorted, level, n * sizeof *sorted);
@@ -66,7 +66,7 @@ static float find_floor(float *sorted, const float *level, size_t n)
     return low > INAUDIBLE - ACTIVE_DB ? low : INAUDIBLE - ACTIVE_DB;
 }
 
-/* Runs of a value that are at most max frames long and lie between others take the other value. */
+/* Flips runs of value that are at most max frames long and have neighbours on both sides. */
 static void drop_short_runs(bool *active, size_t n, bool value, size_t max)
 {
     for (size_t t = 0, end; t < n; t = end) {

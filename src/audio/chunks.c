@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 enum {
-    MAX_PIECES = 64,    /* chunks of samples in a file */
+    MAX_RANGES = 64,    /* chunks of samples in a file */
     MAX_HEAD = 1 << 16, /* bytes before the samples that a decoder is given */
     PLACEHOLDER = 4096, /* how near a length is to one of the numbers that programs put in for "unknown" */
     TAG_PCM = 1,
@@ -43,10 +43,10 @@ static const family families[] = {
     { "caff\0\1", NULL, 6, 8, 4, 8, 12, true, false, 1, "desc", "data", 4 },
 };
 
-typedef struct piece {
+typedef struct range {
     uint64_t begin, end; /* of the samples */
     uint64_t n_missing;  /* bytes that the header announces beyond the end */
-} piece;
+} range;
 
 typedef struct walk {
     window *w;
@@ -58,7 +58,7 @@ typedef struct walk {
     sample_format format;
     int rate, channels;
     size_t block; /* bytes of a frame, or of a block of a codec */
-    piece pieces[MAX_PIECES];
+    range ranges[MAX_RANGES];
     size_t n_pieces;
 } walk;
 
@@ -269,7 +269,7 @@ static bool is_shorter_than_stated(const walk *k, const chunk *c, uint64_t size,
 }
 
 /* Where the samples of a chunk are. */
-static piece find_samples(const walk *k, const chunk *c)
+static range find_samples(const walk *k, const chunk *c)
 {
     const uint64_t end = k->w->end;
     uint64_t offset = k->family->sound_offset, size = k->sound_size ? k->sound_size : c->size;
@@ -277,7 +277,7 @@ static piece find_samples(const walk *k, const chunk *c)
     if (offset == 8 && p) /* of SSND: bytes of alignment */
         offset += read_big_endian(p, 4) < size ? read_big_endian(p, 4) : 0;
     size = size > offset ? size - offset : 0;
-    piece found = { .begin = offset < end - c->body ? c->body + offset : end, .end = end };
+    range found = { .begin = offset < end - c->body ? c->body + offset : end, .end = end };
     const uint64_t left = end - found.begin;
     if (is_shorter_than_stated(k, c, size, left)) {
         found.n_missing = size - left;
@@ -297,9 +297,9 @@ static piece find_samples(const walk *k, const chunk *c)
 
 static void add_piece(walk *k, const chunk *c)
 {
-    const piece found = find_samples(k, c);
-    if (k->n_pieces < MAX_PIECES)
-        k->pieces[k->n_pieces++] = found;
+    const range found = find_samples(k, c);
+    if (k->n_pieces < MAX_RANGES)
+        k->ranges[k->n_pieces++] = found;
     k->at = found.end;
     if ((k->at - k->begin) % k->family->align && !links_begin_at(k->w, k->at))
         k->at += k->family->align - (k->at - k->begin) % k->family->align;
@@ -327,7 +327,7 @@ static void walk_chunks(walk *k)
 
 /* ---- links --------------------------------------------------------------------------------- */
 
-static qasr_status add_samples(links *l, const walk *k, const piece *p, qasr_error *err)
+static qasr_status add_samples(links *l, const walk *k, const range *p, qasr_error *err)
 {
     audio_link *new;
     const uint64_t n = (p->end - p->begin) / k->block;
@@ -350,7 +350,7 @@ static void put_little_endian(char *to, uint64_t value, size_t n)
 }
 
 /* For a codec of libsndfile's: what is before the samples, with the lengths that were found. */
-static qasr_status add_corrected_head(links *l, const walk *k, const piece *p, qasr_error *err)
+static qasr_status add_corrected_head(links *l, const walk *k, const range *p, qasr_error *err)
 {
     const size_t n = (size_t)(p->begin - k->begin), n_size = k->family->n_size;
     const uint64_t size = p->end - p->begin, own = k->family->size_has_header ? k->family->header_size : 0;
@@ -366,7 +366,7 @@ static qasr_status add_corrected_head(links *l, const walk *k, const piece *p, q
     return status;
 }
 
-static qasr_status add_encoded(links *l, const walk *k, const piece *p, qasr_error *err)
+static qasr_status add_encoded(links *l, const walk *k, const range *p, qasr_error *err)
 {
     audio_link *new;
     const bool can_correct = !k->family->big_endian && !k->sound_size && p->begin - k->begin <= MAX_HEAD;
@@ -382,7 +382,7 @@ static qasr_status add_links(links *l, const walk *k, qasr_error *err)
 {
     bool found;
     for (size_t i = 0; i < k->n_pieces; i++) {
-        const piece *p = &k->pieces[i];
+        const range *p = &k->ranges[i];
         if (k->tag == TAG_MP3 || k->tag == TAG_MPEG) {
             TRY(mpeg_find_in(l, k->w, p->begin, p->end, &found, err));
             if (found && p->n_missing)

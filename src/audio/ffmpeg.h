@@ -12,7 +12,7 @@ enum { FFMPEG_MAX_TRACKS = 64, FFMPEG_MAX_CODECS = 8 };
 
 /* The tracks of its input, from its messages. */
 typedef struct ffmpeg_tracks {
-    size_t n; /* tracks with sound; 0: it did not say */
+    size_t n; /* audio tracks; 0: it did not say */
     struct {
         char language[8]; /* as in the file, of ISO 639; "": unknown */
         bool is_default;

@@ -1,7 +1,6 @@
-/* See split.h. What is heard and what is not comes from activity.c; a cut goes into a pause, and there to the place
- * with the least energy and change. A long pause is worth more than being near the wanted length; without any pause the
- * quietest place of the range is taken. Long silence ends a segment and becomes one of its own, so that it need not be
- * transcribed. */
+/* See split.h. activity.c marks active frames. A cut goes into a pause, at the point with the least energy and change.
+ * A long pause outweighs a length close to the preferred one; without any pause, the quietest point in range is taken.
+ * Long silence ends a segment and becomes a separate one, which is not transcribed. */
 #include "audio/split.h"
 
 #include <assert.h>
@@ -10,8 +9,8 @@
 #include "audio/activity.h"
 #include "base/mem.h"
 
-/* Models that have not heard long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and short segments
- * leave room for more of them in a batch. */
+/* Models not trained on long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and more short segments
+ * fit in a batch. */
 enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 16, AHEAD_S = 12, LEEWAY_S = 5 };
 
 enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
@@ -20,13 +19,13 @@ enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
 enum {
     PAUSE_MIN = FRAMES_PER_S / 10,        /* shorter ones may be inside a word */
     PAUSE_ENOUGH = 6 * FRAMES_PER_S / 10, /* longer ones are no better */
-    EDGE = 3,                             /* of a pause, where no cut goes */
-    REACH = 8,                            /* what is around a cut counts on either side */
-    MARGIN = 3 * FRAMES_PER_S / 10,       /* of silence that stays with the speech before and behind it */
-    SKIP_MIN = 2 * FRAMES_PER_S,          /* silence at the beginning that is worth a segment of its own */
-    GAP_MIN = 4 * FRAMES_PER_S            /* the same behind speech */
+    EDGE = 3,                             /* of a pause, not used for cuts */
+    REACH = 8,                            /* frames on either side of a cut that count */
+    MARGIN = 3 * FRAMES_PER_S / 10,       /* silence that stays with the speech around it */
+    SKIP_MIN = 2 * FRAMES_PER_S,          /* leading silence from this length on becomes a segment */
+    GAP_MIN = 4 * FRAMES_PER_S            /* the same after speech */
 };
-static const float FAINT = 3e-4f; /* samples that are not larger are silence: 10 steps of 16 bits */
+static const float FAINT = 3e-4f; /* samples up to this are silence: 10 steps of 16 bits */
 static const double PREFERENCE =
     10.0 / AUTO_AIM_S;              /* leaving the aim by this share of it costs as much as the best pause gains */
 static const float DISTANCE_DB = 6; /* the same where there is no pause, against energy and change */
@@ -57,7 +56,7 @@ split_rule split_rule_make(double max_s)
 
 /* ---- the place of a cut ------------------------------------------------------------------------------- */
 
-/* Frames that a cut may be at, [first, end), and the best. */
+/* Candidate frames for a cut, [first, end), and the preferred one. */
 typedef struct range {
     size_t first, end, aim;
 } range;
@@ -69,7 +68,7 @@ static double distance(const range *r, size_t t)
     return away / (scale > 1 ? scale : 1);
 }
 
-/* How much is going on around a cut at frame t, in dB: energy, and what stands out and changes. */
+/* Activity around a cut at frame t, in dB: energy, salience and change. */
 static float noise_at(const activity *a, size_t t)
 {
     size_t first = t > REACH ? t - REACH : 0, end = a->n_frames - t > REACH ? t + REACH : a->n_frames;
@@ -79,7 +78,7 @@ static float noise_at(const activity *a, size_t t)
     return sum / (float)(end - first);
 }
 
-/* The quietest frame of [first, end); among equals, which digital silence has, the one in their middle. */
+/* The quietest frame of [first, end); the middle one of equals, as in digital silence. */
 static size_t quietest(const activity *a, size_t first, size_t end)
 {
     size_t begin = first, last = first;
@@ -96,7 +95,7 @@ static size_t quietest(const activity *a, size_t first, size_t end)
     return (begin + last) / 2;
 }
 
-/* The best pause that reaches into the range; false if there is none. */
+/* The best pause that overlaps the range; false if there is none. */
 static bool cut_in_pause(size_t *cut, const activity *a, const range *r)
 {
     double best = -INFINITY;
@@ -151,7 +150,7 @@ static size_t silence_from(const activity *a, size_t t)
     return end - t;
 }
 
-/* Where the first long silence behind a sound begins; n_frames if there is none. */
+/* Start of the first long silence after active frames; n_frames if there is none. */
 static size_t find_gap(const activity *a)
 {
     for (size_t t = 0, n; t < a->n_frames; t += n ? n : 1) {
@@ -162,7 +161,7 @@ static size_t find_gap(const activity *a)
     return a->n_frames;
 }
 
-/* Length of silence that the sound behind it leaves, of n samples that are silent: some stays with that. */
+/* Length of n silent samples without the margin that stays with the following speech. */
 static size_t without_margin(size_t n) { return n - MARGIN * MEL_HOP; }
 
 /* Samples before the first that is not faint. */
@@ -194,7 +193,7 @@ done:
     return status;
 }
 
-/* Silence that the audio begins with: true if it is to be a segment. more: it goes on behind the frames. */
+/* Leading silence: true if it becomes a segment. more: the audio continues after the frames. */
 static bool take_silence(split_segment *out, size_t n_silent, size_t n_samples, bool more)
 {
     if (n_silent < SKIP_MIN * MEL_HOP)
