@@ -59,7 +59,7 @@ typedef struct walk {
     int rate, channels;
     size_t block; /* bytes of a frame, or of a block of a codec */
     range ranges[MAX_RANGES];
-    size_t n_pieces;
+    size_t n_ranges;
 } walk;
 
 static uint64_t number(const walk *k, const unsigned char *p, size_t n)
@@ -298,8 +298,8 @@ static range find_samples(const walk *k, const chunk *c)
 static void add_piece(walk *k, const chunk *c)
 {
     const range found = find_samples(k, c);
-    if (k->n_pieces < MAX_RANGES)
-        k->ranges[k->n_pieces++] = found;
+    if (k->n_ranges < MAX_RANGES)
+        k->ranges[k->n_ranges++] = found;
     k->at = found.end;
     if ((k->at - k->begin) % k->family->align && !links_begin_at(k->w, k->at))
         k->at += k->family->align - (k->at - k->begin) % k->family->align;
@@ -381,7 +381,7 @@ static qasr_status add_encoded(links *l, const walk *k, const range *p, qasr_err
 static qasr_status add_links(links *l, const walk *k, qasr_error *err)
 {
     bool found;
-    for (size_t i = 0; i < k->n_pieces; i++) {
+    for (size_t i = 0; i < k->n_ranges; i++) {
         const range *p = &k->ranges[i];
         if (k->tag == TAG_MP3 || k->tag == TAG_MPEG) {
             TRY(mpeg_find_in(l, k->w, p->begin, p->end, &found, err));
@@ -409,7 +409,7 @@ qasr_status chunks_find(links *l, window *w, uint64_t *at, qasr_error *err)
     if (!k.family)
         return QASR_OK;
     walk_chunks(&k);
-    if (!k.has_format || k.n_pieces == 0)
+    if (!k.has_format || k.n_ranges == 0)
         return QASR_OK;
     TRY(add_links(l, &k, err));
     *at = k.at;
