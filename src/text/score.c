@@ -49,15 +49,9 @@ static char_class class_of(int32_t cp)
 {
     if (utf8_is_space((uint32_t)cp))
         return CLASS_SPACE;
+    if (utf8_is_letter_or_number((uint32_t)cp))
+        return CLASS_LETTER;
     switch (utf8proc_category(cp)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return CLASS_LETTER;
     case UTF8PROC_CATEGORY_MN:
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME: return CLASS_COMBINING;

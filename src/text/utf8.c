@@ -2,6 +2,8 @@
  * reported as one unit, so replacing each by U+FFFD matches Python's errors="replace". */
 #include "text/utf8.h"
 
+#include <utf8proc.h>
+
 enum { REPLACEMENT = 0xFFFD };
 
 /* Properties of a lead byte: length, payload bits, and the range of the second byte, which is narrower than 80..BF
@@ -73,6 +75,21 @@ bool utf8_is_space(uint32_t cp)
     return (cp >= 0x09 && cp <= 0x0D) || (cp >= 0x1C && cp <= 0x20) || cp == 0x85 || cp == 0xA0 || cp == 0x1680 ||
            (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
            cp == 0x3000;
+}
+
+bool utf8_is_letter_or_number(uint32_t cp)
+{
+    switch (utf8proc_category((utf8proc_int32_t)cp)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return true;
+    default: return false;
+    }
 }
 
 bool utf8_is_cjk(uint32_t cp)

@@ -24,6 +24,8 @@ qasr_status utf8_add(buf *out, uint32_t cp, qasr_error *err);
 
 /* White space as defined by Python's str.strip: Unicode White_Space and U+001C..U+001F. */
 bool utf8_is_space(uint32_t cp);
+/* Unicode categories L* and N*: what a word consists of, besides marks and punctuation. */
+bool utf8_is_letter_or_number(uint32_t cp);
 /* Scripts written without spaces, with their punctuation: Han, Kana, Bopomofo, CJK symbols, full-width forms. Not
  * Hangul, since Korean uses spaces. */
 bool utf8_is_cjk(uint32_t cp);
