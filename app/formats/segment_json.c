@@ -19,6 +19,8 @@ static json_t *words_of(const qasr_segment *p)
     for (size_t i = 0; i < p->n_words; i++) {
         const qasr_word *word = qasr_segment_word(p, i);
         json_t *o = json_object();
+        if (p->omitted_s > 0)
+            json_object_set_new(o, "omitted", json_number(p->omitted_s, 3));
         json_object_set_new(o, "text", json_text(word->text));
         json_object_set_new(o, "confidence", json_number((double)word->confidence, 4));
         json_array_append_new(list, o);

@@ -56,6 +56,7 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
     const clip_channel channel = clip_name_channel(in->channel);
     size_t n = 0;
+    double omitted_s = 0;
     for (size_t i = 0; i < qasr_result_segment_count(r); i++) {
         const qasr_segment *p = qasr_result_segment(r, i);
         const char *warning = (size_t)p->status < sizeof warnings / sizeof *warnings ? warnings[p->status] : NULL;
@@ -65,7 +66,11 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
             message_warn("'%s'%s from %.1f to %.1f s: the text began with the context%s", in->path, channel.text,
                          p->start_s, p->end_s, s->a->options.no_retry ? "" : ", transcribed again without it");
         n += warning && p->status != QASR_SEGMENT_SILENT;
+        omitted_s += p->omitted_s;
     }
+    if (omitted_s > 0)
+        message_warn("'%s'%s: long pauses were shortened by %.1f s of silence or steady noise", in->path, channel.text,
+                     omitted_s);
     if (qasr_result_segment_count(r) == 0) {
         message_warn("'%s'%s has no samples%s, nothing to transcribe", in->path, channel.text,
                      s->a->audio.start_s > 0 ? " after --start" : "");

@@ -197,6 +197,9 @@ QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const q
                                      qasr_error *err);
 QASR_API void qasr_model_close(qasr_model *model); /* close its sessions first */
 
+/* The length of segments that suits the model best, in seconds: qasr.segment_seconds in its generation_config.json or
+ * GGUF metadata, else 30, which is right for the published models. */
+QASR_API double qasr_model_segment_seconds(const qasr_model *model);
 /* File that the decoder's weights come from, and the type of most of them ("q8_0", "bf16"). */
 QASR_API const char *qasr_model_decoder_path(const qasr_model *model);
 QASR_API const char *qasr_model_decoder_type(const qasr_model *model);
@@ -304,6 +307,8 @@ typedef struct qasr_segment {
     qasr_segment_status status;
     qasr_stop_reason stop;
     int no_speech;      /* non-zero: there is no text, and that is not suspect */
+    double omitted_s;   /* seconds left out of pauses: silence or steady noise of more than two seconds is shortened to
+                           two, since models invent text for it. Times are those of the unshortened audio */
     int context_echoed; /* non-zero: the first answer began with the context (its first 40 letters, or all of a context
                            of 8 to 40), so this one was made without it, unless no_retry was set */
     size_t n_prompt_tokens, n_audio_tokens;
@@ -386,9 +391,9 @@ typedef struct qasr_transcribe_options {
     const char *language;        /* English name or ISO code; NULL: detect */
     const char *context;         /* words or text to expect; NULL: none. Costs time for each segment; the published
                                     models support about 10000 tokens of it */
-    double max_segment_s;        /* longer audio is cut in pauses. 0: audio over 16 s is cut into segments of about 14 s
-                                    (at most 28), which suits models trained on short audio. Otherwise segments are
-                                    nearly this long; the published models support up to 1200 */
+    double max_segment_s;        /* longer audio is cut in pauses. 0: into segments of about qasr_model_segment_seconds,
+                                    up to 4/3 of it where there is no pause. Otherwise segments are nearly this long;
+                                    from QASR_LONGEST_SEGMENT_S on their pauses are not shortened */
     int max_new_tokens;          /* per segment; 0: derived from the duration */
     int no_retry;                /* non-zero: only mark suspect answers (qasr_segment_status) */
     int token_scores;            /* non-zero: give token scores and words. Slower, same tokens */

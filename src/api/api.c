@@ -94,6 +94,7 @@ qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model
 }
 
 void qasr_model_close(qasr_model *m) { engine_model_close(m); }
+double qasr_model_segment_seconds(const qasr_model *m) { return model_segment_seconds(m->checkpoint); }
 const char *qasr_model_decoder_path(const qasr_model *m) { return model_decoder_path(m->checkpoint); }
 const char *qasr_model_decoder_type(const qasr_model *m) { return model_decoder_type(m->checkpoint); }
 

@@ -1,7 +1,11 @@
 /* Log-mel features [MEL_BINS, n_frames] in, one decision per frame of 10 ms out. Speech stands out in some band even
  * where noise is louder in others, so eight bands are tracked: a frame is active if one of its bands is well above the
  * level that the band sinks to between words. This is not a speech model: music and other changing sounds are active
- * too, steady noise and hum are not. */
+ * too, steady noise and hum are not.
+ *
+ * That level is one for the whole audio, so a pause whose noise is louder than the rest counts as active. Therefore
+ * steady noise is also found by itself: speech changes the level of some band by far more than a few decibels within
+ * two seconds, noise of a constant level does not. */
 #include "audio/activity.h"
 
 #include <math.h>
@@ -16,10 +20,16 @@ enum {
     SMOOTH = 2,    /* frames on either side */
     GAP_MAX = 6,   /* shorter gaps are part of speech: the closure before a plosive */
     CLICK_MAX = 8, /* activity this short, four frames of which come from smoothing, is a click */
-    FIRST_BIN = 3  /* bins below contain leakage from a DC offset */
+    FIRST_BIN = 3, /* bins below contain leakage from a DC offset */
+    BLOCK = 25,    /* frames; steady stretches are found in steps of this length */
+    STEADY_BLOCKS = 8
 };
 /* In dB. Levels of mel bins: white noise at -70 dBFS has -66. */
 static const float ACTIVE_DB = 9, INAUDIBLE = -66, SILENT = -34;
+/* Over two seconds, the smoothed levels of white, pink and brown noise range over 6 dB in the band that varies most,
+ * and seldom over more than 8; those of speech over at least 11 if it is as loud as the noise, and 16 if 5 dB louder.
+ */
+static const float STEADY_DB = 9;
 static const double FLOOR_SHARE = 0.1; /* share of the frames that are at or below the floor of a band */
 
 /* Features are (log10 + 4) / 4. */
@@ -89,6 +99,51 @@ static void add_band(activity *a, const float *raw, const float *level, float fl
     }
 }
 
+/* Range of a band's levels in a block of frames, with inaudible levels taken as equal. */
+typedef struct level_range {
+    float low, high;
+} level_range;
+
+static level_range join(level_range a, level_range b)
+{
+    return (level_range){ .low = a.low < b.low ? a.low : b.low, .high = a.high > b.high ? a.high : b.high };
+}
+
+static level_range range_of_block(const float *level, size_t n)
+{
+    const float least = INAUDIBLE - ACTIVE_DB;
+    level_range all = { .low = INFINITY, .high = least };
+    for (size_t t = 0; t < n; t++) {
+        float x = level[t] > least ? level[t] : least;
+        all = join(all, (level_range){ x, x });
+    }
+    return all;
+}
+
+/* Clears the flags of stretches in which a smoothed level [n] changes: still[b] is that of the one from block b on.
+ * ranges: scratch [n_blocks]. */
+static void clear_changing(bool *still, level_range *ranges, size_t n_blocks, const float *level, size_t n)
+{
+    for (size_t b = 0; b < n_blocks; b++)
+        ranges[b] = range_of_block(level + b * BLOCK, b + 1 == n_blocks ? n - b * BLOCK : BLOCK);
+    for (size_t b = 0; b + STEADY_BLOCKS <= n_blocks; b++) {
+        level_range all = ranges[b];
+        for (size_t i = 1; i < STEADY_BLOCKS; i++)
+            all = join(all, ranges[b + i]);
+        still[b] = still[b] && all.high - all.low <= STEADY_DB;
+    }
+}
+
+/* Marks the frames of all stretches that are steady in every band; the last block takes the frames that are left. */
+static void mark_steady(activity *a, const bool *still, size_t n_blocks)
+{
+    for (size_t b = 0; b + STEADY_BLOCKS <= n_blocks; b++) {
+        size_t last = b + STEADY_BLOCKS, end = last == n_blocks ? a->n_frames : last * BLOCK;
+        for (size_t t = b * BLOCK; still[b] && t < end; t++)
+            a->steady[t] = true;
+    }
+}
+
 /* The loudest bin of each frame: a tone has only one or two. */
 static void measure_frames(activity *a, const float *features)
 {
@@ -104,21 +159,33 @@ static void measure_frames(activity *a, const float *features)
 static qasr_status fill(activity *a, const float *features, qasr_error *err)
 {
     const size_t n = a->n_frames;
+    const size_t n_blocks = n > BLOCK ? n / BLOCK : 1;
     float *raw = NULL, *level = NULL;
+    level_range *ranges = NULL;
+    bool *still = NULL;
     qasr_status status;
     TRY_GOTO(MEM_ALLOC(&raw, BANDS * n, err));
     TRY_GOTO(MEM_ALLOC(&level, 2 * n, err));
+    TRY_GOTO(MEM_ALLOC(&ranges, n_blocks, err));
+    TRY_GOTO(MEM_ALLOC(&still, n_blocks, err));
     measure_bands(raw, features, n);
     measure_frames(a, features);
+    memset(still, true, n_blocks * sizeof *still);
     for (size_t b = 0; b < BANDS; b++) {
         smooth(level, raw + b * n, n, SMOOTH);
         add_band(a, raw + b * n, level, find_floor(level + n, level, n));
+        clear_changing(still, ranges, n_blocks, level, n);
     }
+    smooth(level, a->loud, n, SMOOTH); /* tones hardly change the mean of a band */
+    clear_changing(still, ranges, n_blocks, level, n);
+    mark_steady(a, still, n_blocks);
     drop_short_runs(a->active, n, false, GAP_MAX);
     drop_short_runs(a->active, n, true, CLICK_MAX);
 done:
     mem_free(raw);
     mem_free(level);
+    mem_free(ranges);
+    mem_free(still);
     return status;
 }
 
@@ -130,6 +197,7 @@ qasr_status activity_find(activity *a, const float *features, size_t n_frames, q
     TRY_GOTO(MEM_CALLOC(&a->flux, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->active, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->loud, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->steady, n_frames, err));
     TRY_GOTO(fill(a, features, err));
 done:
     if (status != QASR_OK)
@@ -143,6 +211,7 @@ void activity_free(activity *a)
     mem_free(a->flux);
     mem_free(a->active);
     mem_free(a->loud);
+    mem_free(a->steady);
     *a = (activity){ 0 };
 }
 
@@ -161,3 +230,5 @@ size_t activity_edges(const activity *a, size_t *first, size_t *end)
 }
 
 bool activity_is_silent(const activity *a, size_t t) { return !a->active[t] && a->loud[t] < SILENT; }
+
+bool activity_is_still(const activity *a, size_t t) { return a->steady[t] || activity_is_silent(a, t); }

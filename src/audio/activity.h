@@ -13,8 +13,11 @@ typedef struct activity {
     float *flux;  /* mean rise of the bands since the previous frame, in dB */
     float *loud;  /* dB of the loudest bin */
     bool *active;
+    bool *steady; /* in a stretch of two seconds in which no band changes its level: silence or constant noise */
 } activity;
 
+/* Frames of nothing but silence or steady noise, which no speech can be heard in. */
+bool activity_is_still(const activity *a, size_t t);
 /* features [MEL_BINS, n_frames] of mel_compute, n_frames at least 1. Error: NOMEM. */
 qasr_status activity_find(activity *a, const float *features, size_t n_frames, qasr_error *err);
 /* Not active, and so faint that nothing is lost by skipping it: at most steady noise of about -50 dBFS. */

@@ -1,6 +1,7 @@
 /* See split.h. activity.c marks active frames. A cut goes into a pause, at the point with the least energy and change.
  * A long pause outweighs a length close to the preferred one; without any pause, the quietest point in range is taken.
- * Long silence ends a segment and becomes a separate one, which is not transcribed. */
+ * Long silence ends a segment and becomes a separate one, which is not transcribed. Other pauses are shortened: models
+ * of this kind invent text for long stretches without speech. */
 #include "audio/split.h"
 
 #include <assert.h>
@@ -9,9 +10,7 @@
 #include "audio/activity.h"
 #include "base/mem.h"
 
-/* Models not trained on long audio begin to skip sentences beyond 16 s (docs/evaluation.md), and more short segments
- * fit in a batch. */
-enum { AUTO_MAX_S = 28, AUTO_AIM_S = 14, AUTO_REST_S = 16, AHEAD_S = 12, LEEWAY_S = 5 };
+enum { AHEAD_S = 12, LEEWAY_S = 5 };
 
 enum { FRAMES_PER_S = AUDIO_RATE / MEL_HOP };
 
@@ -23,11 +22,10 @@ enum {
     REACH = 8,                            /* frames on either side of a cut that count */
     MARGIN = 3 * FRAMES_PER_S / 10,       /* silence that stays with the speech around it */
     SKIP_MIN = 2 * FRAMES_PER_S,          /* leading silence from this length on becomes a segment */
-    GAP_MIN = 4 * FRAMES_PER_S            /* the same after speech */
+    GAP_MIN = 4 * FRAMES_PER_S,           /* the same after speech */
+    PAUSE_MAX = 2 * FRAMES_PER_S          /* longer ones are shortened to this length, half at either end */
 };
-static const float FAINT = 3e-4f; /* samples up to this are silence: 10 steps of 16 bits */
-static const double PREFERENCE =
-    10.0 / AUTO_AIM_S;              /* leaving the aim by this share of it costs as much as the best pause gains */
+static const float FAINT = 3e-4f;   /* samples up to this are silence: 10 steps of 16 bits */
 static const float DISTANCE_DB = 6; /* the same where there is no pause, against energy and change */
 
 static size_t samples_of(double seconds)
@@ -35,37 +33,42 @@ static size_t samples_of(double seconds)
     return seconds < 1e12 / AUDIO_RATE ? (size_t)(seconds * AUDIO_RATE) : (size_t)1e12;
 }
 
-split_rule split_rule_make(double max_s)
+split_rule split_rule_make(double max_s, double usual_s)
 {
     const size_t ahead = AHEAD_S * AUDIO_RATE;
-    if (max_s == 0)
-        return (split_rule){ .max = AUTO_MAX_S * AUDIO_RATE,
-                             .aim = AUTO_AIM_S * AUDIO_RATE,
-                             .whole = AUTO_REST_S * AUDIO_RATE,
-                             .rest = AUTO_REST_S * AUDIO_RATE,
-                             .window = AUTO_MAX_S * AUDIO_RATE + ahead,
-                             .skip = true };
-    size_t max = samples_of(max_s), leeway = LEEWAY_S * AUDIO_RATE;
-    max = audio_padded_samples(max); /* one segment holds at least what the features need */
+    if (max_s == 0) {
+        const size_t longer = samples_of(usual_s * 16 / 15); /* 32 s for 30 s */
+        return (split_rule){ .max = samples_of(usual_s * 4 / 3),
+                             .max_pause = longer,
+                             .aim = samples_of(usual_s),
+                             .tolerance = samples_of(usual_s / 5),
+                             .whole = longer,
+                             .rest = longer,
+                             .window = 2 * longer };
+    }
+    const size_t max = audio_padded_samples(samples_of(max_s)); /* holds at least what the features need */
+    const size_t leeway = LEEWAY_S * AUDIO_RATE < max / 4 ? LEEWAY_S * AUDIO_RATE : max / 4;
     return (split_rule){ .max = max,
-                         .aim = max - (leeway < max / 4 ? leeway : max / 4),
+                         .max_pause = max,
+                         .aim = max - leeway,
+                         .tolerance = 2 * leeway,
                          .whole = max,
                          .rest = max,
-                         .window = max + (ahead < max ? ahead : max) };
+                         .window = max + (ahead < max ? ahead : max),
+                         .verbatim = max_s >= QASR_LONGEST_SEGMENT_S };
 }
 
 /* ---- the place of a cut ------------------------------------------------------------------------------- */
 
-/* Candidate frames for a cut, [first, end), and the preferred one. */
+/* Candidate frames for a cut, [first, end), and the preferred one; see split_rule. */
 typedef struct range {
-    size_t first, end, aim;
+    size_t first, end, aim, tolerance;
 } range;
 
-/* From 0 at the aim to 1. */
+/* 0 at the aim, 1 at the tolerance. */
 static double distance(const range *r, size_t t)
 {
-    double away = fabs((double)t - (double)r->aim), scale = PREFERENCE * (double)r->aim;
-    return away / (scale > 1 ? scale : 1);
+    return fabs((double)t - (double)r->aim) / (double)(r->tolerance > 1 ? r->tolerance : 1);
 }
 
 /* Activity around a cut at frame t, in dB: energy, salience and change. */
@@ -133,32 +136,55 @@ static size_t cut_anywhere(const activity *a, const range *r)
     return best;
 }
 
-static size_t find_cut(const activity *a, const range *r)
+/* Frames up to max_pause are preferred if they contain a pause. */
+static size_t find_cut(const activity *a, const range *r, size_t max_pause)
 {
+    range near = *r, far = *r;
     size_t cut;
-    return cut_in_pause(&cut, a, r) ? cut : cut_anywhere(a, r);
+    near.end = r->end < max_pause ? r->end : max_pause;
+    far.first = near.end;
+    if (near.first < near.end && cut_in_pause(&cut, a, &near))
+        return cut;
+    return far.first < far.end && cut_in_pause(&cut, a, &far) ? cut : cut_anywhere(a, r);
 }
 
 /* ---- silence ------------------------------------------------------------------------------------------ */
 
-/* Frames of silence from t on. */
-static size_t silence_from(const activity *a, size_t t)
+/* Length of the run of frames from t on for which `is` holds. */
+static size_t run_from(const activity *a, size_t t, bool (*is)(const activity *, size_t))
 {
     size_t end = t;
-    while (end < a->n_frames && activity_is_silent(a, end))
+    while (end < a->n_frames && is(a, end))
         end++;
     return end - t;
 }
 
-/* Start of the first long silence after active frames; n_frames if there is none. */
-static size_t find_gap(const activity *a)
+/* Start of the first long silence after other frames; n_frames if there is none. at_end: the audio ends with them. */
+static size_t find_gap(const activity *a, bool at_end)
 {
     for (size_t t = 0, n; t < a->n_frames; t += n ? n : 1) {
-        n = silence_from(a, t);
-        if (t > 0 && n >= GAP_MIN)
+        n = run_from(a, t, activity_is_silent);
+        size_t min = at_end && t + n == a->n_frames ? SKIP_MIN : GAP_MIN;
+        if (t > 0 && n >= min)
             return t;
     }
     return a->n_frames;
+}
+
+/* Shortens the pauses of a segment: its frames are [0, n_frames) of a. */
+static qasr_status shorten_pauses(timeline *out, const activity *a, size_t n_frames, qasr_error *err)
+{
+    size_t n_omitted = 0;
+    for (size_t t = 0, n; t < n_frames; t += n ? n : 1) {
+        n = run_from(a, t, activity_is_still);
+        n = t + n < n_frames ? n : n_frames - t;
+        if (n <= PAUSE_MAX)
+            continue;
+        const size_t omit = (n - PAUSE_MAX) * MEL_HOP;
+        TRY(timeline_omit(out, (t + PAUSE_MAX / 2) * MEL_HOP - n_omitted, omit, err));
+        n_omitted += omit;
+    }
+    return QASR_OK;
 }
 
 /* Length of n silent samples without the margin that stays with the following speech. */
@@ -203,17 +229,21 @@ static bool take_silence(split_segment *out, size_t n_silent, size_t n_samples, 
     return true;
 }
 
-static void take_sound(split_segment *out, const split_rule *rule, const activity *a, size_t n_samples, bool more)
+/* Length of a segment that begins with sound. */
+static size_t measure_sound(const split_rule *rule, const activity *a, size_t n_samples, bool more)
 {
     size_t n = n_samples;
     if (more || n > rule->rest) {
         bool two = !more && n <= 2 * rule->rest;
         size_t aim = (two ? n / 2 : rule->aim) / MEL_HOP, max = (n < rule->max ? n : rule->max) / MEL_HOP;
-        range r = { .first = aim / 2 > 0 ? aim / 2 : 1, .end = max, .aim = aim };
-        n = (r.first < r.end ? find_cut(a, &r) : max) * MEL_HOP;
+        range r = { .first = aim / 2 > 0 ? aim / 2 : 1,
+                    .end = max,
+                    .aim = aim,
+                    .tolerance = two ? aim / 2 : rule->tolerance / MEL_HOP };
+        n = (r.first < r.end ? find_cut(a, &r, rule->max_pause / MEL_HOP) : max) * MEL_HOP;
     }
-    size_t gap = (find_gap(a) + MARGIN) * MEL_HOP;
-    *out = (split_segment){ .n_samples = gap < n ? gap : n };
+    size_t gap = (find_gap(a, !more) + MARGIN) * MEL_HOP;
+    return gap < n ? gap : n;
 }
 
 qasr_status split_next(split_segment *out, log_mel *logs, const split_rule *rule, const float *pcm, size_t n_samples,
@@ -222,24 +252,27 @@ qasr_status split_next(split_segment *out, log_mel *logs, const split_rule *rule
     assert(n_samples > 0);
     const bool more = n_samples >= rule->window;
     const size_t n = more ? rule->window : n_samples;
+    const bool is_only = is_first && n <= rule->whole;
     *out = (split_segment){ .n_samples = n };
     *logs = (log_mel){ 0 };
-    if (is_first && n <= rule->whole) {
-        out->silent = rule->skip && n >= SKIP_MIN * MEL_HOP && count_faint(pcm, n) == n;
-        return QASR_OK;
-    }
-    if (n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more))
+    if ((is_only && rule->verbatim) || n < AUDIO_MIN_SAMPLES || take_silence(out, count_faint(pcm, n), n, more) ||
+        (is_only && n < SKIP_MIN * MEL_HOP))
         return QASR_OK;
     activity a;
     const size_t n_look = more ? rule->max : n; /* what is behind that matters only if it is the end */
     TRY(look(&a, logs, pcm, n_look, m, p, err));
-    size_t silent = silence_from(&a, 0), n_silent = silent == a.n_frames ? n_look : silent * MEL_HOP;
-    if (take_silence(out, n_silent, n_look, more))
+    size_t silent = run_from(&a, 0, activity_is_silent);
+    size_t n_silent = silent < a.n_frames ? silent * MEL_HOP : is_only ? 0 : n_look; /* faint speech, maybe */
+    qasr_status status = QASR_OK;
+    if (!take_silence(out, n_silent, n_look, more)) {
+        out->n_samples = measure_sound(rule, &a, n_look, more);
+        if (!rule->verbatim)
+            status = shorten_pauses(&out->shortened, &a, out->n_samples / MEL_HOP, err);
+    }
+    if (status != QASR_OK || out->silent || out->shortened.n > 0)
         log_mel_free(logs);
-    else
-        take_sound(out, rule, &a, n_look, more);
     activity_free(&a);
-    return QASR_OK;
+    return status;
 }
 
 qasr_status split_halves(size_t *at, const float *pcm, size_t n_samples, const mel *m, pool *p, qasr_error *err)
@@ -249,8 +282,10 @@ qasr_status split_halves(size_t *at, const float *pcm, size_t n_samples, const m
     assert(n_samples >= 2 * AUDIO_RATE);
     TRY(look(&a, &logs, pcm, n_samples, m, p, err));
     log_mel_free(&logs);
-    range r = { .first = a.n_frames / 4, .end = 3 * a.n_frames / 4, .aim = a.n_frames / 2 };
-    *at = find_cut(&a, &r) * MEL_HOP;
+    range r = {
+        .first = a.n_frames / 4, .end = 3 * a.n_frames / 4, .aim = a.n_frames / 2, .tolerance = a.n_frames / 4
+    };
+    *at = find_cut(&a, &r, r.end) * MEL_HOP;
     activity_free(&a);
     return QASR_OK;
 }

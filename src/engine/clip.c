@@ -43,6 +43,7 @@ static void free_job(segment_job *j)
     generate_end(&j->seq);
     segment_free_answer(&j->segment);
     log_mel_free(&j->logs);
+    timeline_free(&j->shortened);
     mem_free(j->own_pcm);
     mem_free(j);
 }
@@ -111,8 +112,9 @@ static qasr_status open_sound(clip *c, qasr_error *err)
     TRY(audio_read_options(&audio, g->audio, err));
     c->offset_s = audio.start_s;
     TRY(MEM_CALLOC(&c->result, 1, err));
-    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, c->options->opt.max_segment_s,
-                            err));
+    const split_rule rule =
+        split_rule_make(c->options->opt.max_segment_s, model_segment_seconds(c->options->session->model->checkpoint));
+    TRY(segment_reader_open(&c->segment_reader, g->path, &audio, g->pcm, g->n_samples, rule, err));
     TRY(clip_check_samples(g->pcm, g->n_samples, err));
     return find_segment(c, err);
 }
@@ -135,24 +137,33 @@ void clip_open(clip *c)
         segment_reader_close(&c->segment_reader);
 }
 
+/* Samples of the segment found by the reader, less what its pauses are shortened by. */
+static size_t kept_samples(const segment_reader *r)
+{
+    return r->segment.n_samples - timeline_omitted(&r->segment.shortened);
+}
+
 size_t clip_next_samples(const clip *c)
 {
-    return c->waiting ? c->waiting->n_samples : c->segment_reader.segment.n_samples;
+    return c->waiting ? c->waiting->n_samples : kept_samples(&c->segment_reader);
 }
 
 bool clip_wants_room(const clip *c) { return c->status == QASR_OK && (!c->is_open || clip_next_samples(c) > 0); }
 
-/* Samples of a file are copied, since the window moves on. */
+/* Samples of a file are copied, since the window moves on, and so are those of shortened pauses' surroundings. */
 static qasr_status take_samples(clip *c, segment_job *j, qasr_error *err)
 {
-    j->n_samples = c->segment_reader.segment.n_samples;
-    j->pcm = c->segment_reader.ready;
-    j->logs = c->segment_reader.logs;
-    c->segment_reader.logs = (log_mel){ 0 };
-    if (!c->segment_reader.window)
+    segment_reader *from = &c->segment_reader;
+    j->n_samples = kept_samples(from);
+    j->pcm = from->ready;
+    j->logs = from->logs;
+    j->shortened = from->segment.shortened;
+    from->logs = (log_mel){ 0 };
+    from->segment.shortened = (timeline){ 0 };
+    if (!from->window && j->shortened.n == 0)
         return QASR_OK;
     TRY(MEM_ALLOC(&j->own_pcm, j->n_samples, err));
-    memcpy(j->own_pcm, j->pcm, j->n_samples * sizeof *j->pcm);
+    timeline_copy_kept(&j->shortened, j->own_pcm, j->n_samples, j->pcm);
     j->pcm = j->own_pcm;
     return QASR_OK;
 }

@@ -24,16 +24,10 @@ static bool is_worth_it(const job_options *o, const segment_job *j)
            o->opt.max_new_tokens == 0; /* a limit set by the caller is not a failure */
 }
 
-static size_t samples_until(double s, double start_s)
-{
-    return s > start_s ? (size_t)((s - start_s) * AUDIO_RATE + 0.5) : 0;
-}
-
 /* Trims silence, so that the segment aligns differently with the encoder's windows. False if there is none to trim. */
 static bool trim(segment_job *j)
 {
-    size_t first = samples_until(j->segment.speech_start_s, j->segment.start_s),
-           end = samples_until(j->segment.speech_end_s, j->segment.start_s);
+    const size_t first = j->speech_begin, end = j->speech_end;
     if (j->n_tries > 0 || j->depth > 0 || end <= first || first < PAD + MIN_TRIM)
         return false;
     j->trim_begin = first - PAD;
@@ -45,28 +39,32 @@ static bool trim(segment_job *j)
 static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_error *err)
 {
     segment_job *half;
+    float *own_pcm = NULL;
+    qasr_status status;
     TRY(MEM_CALLOC(&half, 1, err));
     half->n_samples = j->n_samples - at;
     half->pcm = j->pcm + at;
     if (j->own_pcm) {
-        qasr_status status = MEM_ALLOC(&half->own_pcm, half->n_samples, err);
-        if (status != QASR_OK) {
-            mem_free(half);
-            return status;
-        }
-        memcpy(half->own_pcm, half->pcm, half->n_samples * sizeof *half->pcm);
-        half->pcm = half->own_pcm;
+        TRY_GOTO(MEM_ALLOC(&own_pcm, half->n_samples, err));
+        memcpy(own_pcm, half->pcm, half->n_samples * sizeof *own_pcm);
+        half->pcm = half->own_pcm = own_pcm;
     }
+    half->segment.start_s = segment_seconds(j, at);
+    TRY_GOTO(timeline_cut(&j->shortened, &half->shortened, at, err));
     half->timings = j->timings;
     half->n_tries = j->n_tries + 1;
     half->depth = j->depth + 1;
     half->audio.depth = j->audio.depth;
     half->without_context = j->without_context;
     half->segment.context_echoed = j->segment.context_echoed;
-    half->segment.start_s = j->segment.start_s + (double)at / AUDIO_RATE;
     half->segment.end_s = j->segment.end_s;
     *out = half;
-    return QASR_OK;
+done:
+    if (status != QASR_OK) {
+        mem_free(own_pcm);
+        mem_free(half);
+    }
+    return status;
 }
 
 /* If an answer was too short, at least one of the halves must contain its share of the missing text. A half must not

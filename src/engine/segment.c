@@ -59,6 +59,11 @@ static qasr_status compute_features(const job_options *o, const log_mel *known, 
     return status;
 }
 
+double segment_seconds(const segment_job *j, size_t sample)
+{
+    return j->segment.start_s + (double)timeline_original(&j->shortened, sample) / AUDIO_RATE;
+}
+
 static double level_of(const float *pcm, size_t n)
 {
     double sum = 0;
@@ -70,15 +75,18 @@ static double level_of(const float *pcm, size_t n)
 /* Measures a segment's audio for answer_check and finds the edges of its speech. */
 static qasr_status look_at_sound(segment_job *j, const float *features, size_t n_frames, qasr_error *err)
 {
-    const double frame_s = (double)MEL_HOP / AUDIO_RATE, length_s = (double)j->n_samples / AUDIO_RATE;
     activity a;
     size_t first, end;
     TRY(activity_find(&a, features, n_frames, err));
-    j->audio.active_s = frame_s * (double)activity_edges(&a, &first, &end);
-    j->audio.length_s = length_s;
+    j->audio.active_s = (double)(activity_edges(&a, &first, &end) * MEL_HOP) / AUDIO_RATE;
+    j->audio.length_s = (double)j->n_samples / AUDIO_RATE;
     j->audio.level = level_of(j->pcm, j->n_samples);
-    j->segment.speech_start_s = j->segment.start_s + fmin(frame_s * (double)first, length_s);
-    j->segment.speech_end_s = j->segment.start_s + fmin(frame_s * (double)end, length_s);
+    j->speech_begin = first * MEL_HOP < j->n_samples ? first * MEL_HOP : j->n_samples;
+    j->speech_end = end * MEL_HOP < j->n_samples ? end * MEL_HOP : j->n_samples;
+    j->segment.speech_start_s = segment_seconds(j, j->speech_begin);
+    j->segment.speech_end_s = j->speech_end > j->speech_begin ? segment_seconds(j, j->speech_end - 1) + 1.0 / AUDIO_RATE
+                                                              : j->segment.speech_start_s;
+    j->segment.omitted_s = (double)timeline_omitted(&j->shortened) / AUDIO_RATE;
     activity_free(&a);
     return QASR_OK;
 }

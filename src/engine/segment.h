@@ -3,6 +3,7 @@
 #ifndef QASR_ENGINE_SEGMENT_H
 #define QASR_ENGINE_SEGMENT_H
 
+#include "audio/timeline.h"
 #include "engine/answer_check.h"
 #include "engine/job_options.h"
 
@@ -11,20 +12,24 @@ typedef struct segment_job {
     struct segment_job *next_waiting; /* in the list of retries */
     const float *pcm;                 /* [n_samples], valid until the segment is finished */
     size_t n_samples;
-    float *own_pcm;              /* pcm if the job owns it, else NULL */
-    log_mel logs;                /* log-mel of audio that starts with pcm [n_samples]; the first try reuses it */
-    size_t trim_begin, trim_end; /* samples that this try skips at the edges */
-    unsigned n_tries;            /* failed tries so far */
-    bool without_context;        /* an answer repeated the context: run without it */
-    unsigned depth;              /* times it was halved */
-    qasr_segment segment;        /* the job owns its strings and ids until they are taken */
-    qasr_timings *timings;       /* the clip's; mel, encode and prefill times are added */
-    sequence seq;                /* zeroed before the start */
+    timeline shortened;              /* what pcm leaves out of the clip's samples, which begin at segment.start_s */
+    size_t speech_begin, speech_end; /* samples of pcm, [begin, end): equal if there is no speech */
+    float *own_pcm;                  /* pcm if the job owns it, else NULL */
+    log_mel logs;                    /* log-mel of audio that starts with pcm [n_samples]; the first try reuses it */
+    size_t trim_begin, trim_end;     /* samples that this try skips at the edges */
+    unsigned n_tries;                /* failed tries so far */
+    bool without_context;            /* an answer repeated the context: run without it */
+    unsigned depth;                  /* times it was halved */
+    qasr_segment segment;            /* the job owns its strings and ids until they are taken */
+    qasr_timings *timings;           /* the clip's; mel, encode and prefill times are added */
+    sequence seq;                    /* zeroed before the start */
     answer_audio audio;
     float *first_logits; /* [n_vocab], receives the logits after the prompt; NULL: not wanted. Excludes dump */
     const char *dump;    /* file for the tensors of the first try; NULL: none */
 } segment_job;
 
+/* Time of a sample of the job's pcm, in seconds of the clip. */
+double segment_seconds(const segment_job *j, size_t sample);
 /* Estimated cache positions for n samples: audio and answer, without the text of the prompt. */
 size_t segment_positions(const job_options *o, size_t n_samples);
 /* Starts the job on its samples. After an error there is nothing to end. Errors: NOMEM, INVALID, DEVICE, IO (dump). */

@@ -6,9 +6,9 @@
 #include "base/mem.h"
 
 qasr_status segment_reader_open(segment_reader *s, const char *path, const qasr_audio_options *audio, const float *pcm,
-                                size_t n_samples, double max_segment_s, qasr_error *err)
+                                size_t n_samples, split_rule rule, qasr_error *err)
 {
-    s->rule = split_rule_make(max_segment_s);
+    s->rule = rule;
     if (!path) {
         s->pcm = pcm;
         s->n_samples = n_samples;
@@ -60,11 +60,17 @@ static qasr_status fill_window(segment_reader *s, qasr_error *err)
     return QASR_OK;
 }
 
+static void drop_segment(segment_reader *s)
+{
+    timeline_free(&s->segment.shortened);
+    s->segment = (split_segment){ 0 };
+}
+
 qasr_status segment_reader_next(segment_reader *s, const mel *m, pool *p, qasr_error *err)
 {
     TRY(fill_window(s, err));
     size_t n = s->pcm ? s->n_samples - s->n_passed : s->n_window;
-    s->segment = (split_segment){ 0 };
+    drop_segment(s);
     if (n == 0) {
         segment_reader_close(s);
         return QASR_OK;
@@ -82,7 +88,7 @@ void segment_reader_pass(segment_reader *s)
         memmove(s->window, s->window + n, (s->n_window - n) * sizeof *s->window);
         s->n_window -= n;
     }
-    s->segment = (split_segment){ 0 };
+    drop_segment(s);
 }
 
 void segment_reader_close(segment_reader *s)
@@ -94,5 +100,5 @@ void segment_reader_close(segment_reader *s)
     s->n_window = s->max_window = 0;
     s->ready = NULL;
     log_mel_free(&s->logs);
-    s->segment = (split_segment){ 0 };
+    drop_segment(s);
 }

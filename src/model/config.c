@@ -238,11 +238,21 @@ static qasr_status parse_config(model_config *c, const json_t *root, const char 
     return parse(c, &r);
 }
 
+static qasr_status parse_segment_seconds(double *out, const reader *r)
+{
+    const json_t *v = json_object_get(r->root, CONFIG_SEGMENT_SECONDS);
+    *out = 0;
+    return v ? get_number(r, v, CONFIG_SEGMENT_SECONDS, CONFIG_SEGMENT_SECONDS_MIN, QASR_LONGEST_SEGMENT_S, out)
+             : QASR_OK;
+}
+
 static qasr_status parse_generation(model_config *c, const json_t *root, const char *path, qasr_error *err)
 {
     reader r = { .root = root, .path = path, .section = "", .err = err };
     const json_t *v = json_object_get(root, "eos_token_id");
-    return v ? parse_eos(c, &r, v) : QASR_OK;
+    if (v)
+        TRY(parse_eos(c, &r, v));
+    return parse_segment_seconds(&c->segment_seconds, &r);
 }
 
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err)
@@ -263,29 +273,53 @@ qasr_status config_parse_generation(model_config *c, const char *text, size_t le
     return status;
 }
 
+/* Reads one of a directory's files. *root, released with json_decref, is NULL if an optional file is missing. */
+static qasr_status read_json(json_t **root, char **path, const char *dir, const char *name, bool required,
+                             qasr_error *err)
+{
+    buf text;
+    *root = NULL;
+    TRY(file_path_join(path, dir, name, err));
+    buf_init(&text, CONFIG_MAX_BYTES);
+    qasr_status status = QASR_OK;
+    if (required || file_exists(*path))
+        status = json_file_read(root, &text, *path, err);
+    buf_free(&text);
+    return status;
+}
+
+static const char generation_config[] = "generation_config.json";
+
 qasr_status config_read_dir(model_config *c, const char *dir, qasr_error *err)
 {
     const struct {
         const char *name;
         bool required;
         qasr_status (*parse)(model_config *, const json_t *, const char *, qasr_error *);
-    } files[] = { { "config.json", true, parse_config }, { "generation_config.json", false, parse_generation } };
+    } files[] = { { "config.json", true, parse_config }, { generation_config, false, parse_generation } };
     qasr_status status = QASR_OK;
     for (size_t i = 0; i < ARRAY_LEN(files) && status == QASR_OK; i++) {
-        char *path;
-        json_t *root = NULL;
-        buf text;
-        TRY(file_path_join(&path, dir, files[i].name, err));
-        buf_init(&text, CONFIG_MAX_BYTES);
-        if (files[i].required || file_exists(path)) {
-            status = json_file_read(&root, &text, path, err);
-            if (status == QASR_OK)
-                status = files[i].parse(c, root, path, err);
-        }
+        char *path = NULL;
+        json_t *root;
+        status = read_json(&root, &path, dir, files[i].name, files[i].required, err);
+        if (status == QASR_OK && root)
+            status = files[i].parse(c, root, path, err);
         json_decref(root);
-        buf_free(&text);
         mem_free(path);
     }
+    return status;
+}
+
+qasr_status config_read_segment_seconds(double *out, const char *dir, qasr_error *err)
+{
+    char *path = NULL;
+    json_t *root;
+    *out = 0;
+    qasr_status status = read_json(&root, &path, dir, generation_config, false, err);
+    if (status == QASR_OK && root)
+        status = parse_segment_seconds(out, &(reader){ .root = root, .path = path, .section = "", .err = err });
+    json_decref(root);
+    mem_free(path);
     return status;
 }
 

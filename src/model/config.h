@@ -13,6 +13,9 @@
 
 struct json_t; /* jansson.h */
 
+/* Key of generation_config.json and of GGUF metadata: the length of segments that suits the model best. */
+#define CONFIG_SEGMENT_SECONDS "qasr.segment_seconds"
+
 enum {
     CONFIG_MAX_EOS = 8,
     CONFIG_MAX_BYTES = 16 << 20 /* size limit of config.json and its companion files */
@@ -34,7 +37,8 @@ typedef struct model_config {
     int32_t eos[CONFIG_MAX_EOS];
     size_t n_eos;
     bool hf_layout;
-    bool usual_eos; /* <|im_end|> and <|endoftext|> also end the text: a GGUF file can name only one */
+    double segment_seconds; /* CONFIG_SEGMENT_SECONDS; 0: not in the configuration */
+    bool usual_eos;         /* <|im_end|> and <|endoftext|> also end the text: a GGUF file can name only one */
 } model_config;
 
 /* The sizes in model_config. */
@@ -65,8 +69,13 @@ qasr_status config_read_dir(model_config *c, const char *dir, qasr_error *err);
  * not). Errors: FORMAT (not JSON, key missing, value out of range), UNSUPPORTED (forced aligner, other activations),
  * NOMEM. */
 qasr_status config_parse(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
-/* Reads eos_token_id (a number or a list) from generation_config.json into c. */
+/* Reads eos_token_id (a number or a list) and CONFIG_SEGMENT_SECONDS from generation_config.json into c. */
 qasr_status config_parse_generation(model_config *c, const char *text, size_t len, const char *path, qasr_error *err);
+
+/* CONFIG_SEGMENT_SECONDS of generation_config.json in a model directory, or of a GGUF file's metadata; *out is 0 if
+ * there is none. Errors: IO, FORMAT (not a number, out of range), NOMEM. */
+qasr_status config_read_segment_seconds(double *out, const char *dir, qasr_error *err);
+qasr_status config_gguf_segment_seconds(double *out, const weights *w, qasr_error *err);
 
 /* Finds a key of a parsed config.json in either layout: in a section ("text_config"; NULL: none) of thinker_config or
  * of the top level, else in thinker_config or the top level itself. NULL if missing or null. root may be NULL. */
@@ -94,6 +103,7 @@ qasr_status config_read_gguf(model_config *c, const weights *encoder, const weig
 bool config_gguf_size(const weights *w, config_size size, uint64_t *out);
 
 /* ---- for the readers ---- */
+enum { CONFIG_SEGMENT_SECONDS_MIN = 2 }; /* at most QASR_LONGEST_SEGMENT_S */
 typedef struct config_range {
     size_t min, max, offset;
 } config_range; /* offset of a size_t in model_config */

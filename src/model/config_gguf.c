@@ -212,6 +212,14 @@ static qasr_status read_number(double *out, const weights *w, const char *key, d
     return QASR_OK;
 }
 
+qasr_status config_gguf_segment_seconds(double *out, const weights *w, qasr_error *err)
+{
+    *out = 0;
+    return weights_meta_find(w, CONFIG_SEGMENT_SECONDS)
+               ? read_number(out, w, CONFIG_SEGMENT_SECONDS, CONFIG_SEGMENT_SECONDS_MIN, QASR_LONGEST_SEGMENT_S, err)
+               : QASR_OK;
+}
+
 /* Reads a token id if the key is present. */
 static qasr_status read_id(int32_t *out, bool *found, const weights *w, const char *key, size_t n_vocab,
                            qasr_error *err)

@@ -325,6 +325,8 @@ static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error 
     bool is_dir_model;
     TRY(has_config(&is_dir_model, m->path, err));
     TRY(is_dir_model ? open_dir(m, opt, err) : open_gguf(m, opt, err));
+    if (m->config.segment_seconds == 0)
+        TRY(config_gguf_segment_seconds(&m->config.segment_seconds, m->decoder, err));
     TRY(bind_all(m, err));
     return place_weights(m, opt, err);
 }
@@ -355,6 +357,14 @@ void model_close(model *m)
     mem_free(m->dec);
     mem_free(m->path);
     mem_free(m);
+}
+
+double model_segment_seconds(const model *m)
+{
+    /* The published models transcribe best with segments of this length: shorter ones lack context, and the caches and
+     * the latency of longer ones grow without a gain (docs/transcribe.md). */
+    static const double usual = 30;
+    return m->config.segment_seconds > 0 ? m->config.segment_seconds : usual;
 }
 
 const char *model_decoder_path(const model *m) { return weights_file_path(m->decoder, 0); }

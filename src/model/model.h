@@ -81,6 +81,8 @@ typedef struct model {
 /* opt must be complete. Errors as qasr_model_open. */
 qasr_status model_open(model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
 void model_close(model *m); /* NULL is fine */
+/* The length of segments that suits the model: its own, or that of the published models. */
+double model_segment_seconds(const model *m);
 /* File with the decoder's weights (the first shard of safetensors), and the type with the most bytes in its layers. */
 const char *model_decoder_path(const model *m);
 const char *model_decoder_type(const model *m);

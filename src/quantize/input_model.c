@@ -131,6 +131,8 @@ qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr
     TRY(input_dir(&in->dir, path, err));
     TRY(whole ? open_bundle(in, err) : open_weights(in, err));
     TRY(find_config(in, err));
+    TRY(is_gguf(in) ? config_gguf_segment_seconds(&in->segment_seconds, in->sources[in->n_sources - 1], err)
+                    : config_read_segment_seconds(&in->segment_seconds, in->dir, err));
     TRY(find_name(in, err));
     in->tied = config_tied(in->config_root, false);
     if (whole) {

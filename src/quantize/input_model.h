@@ -17,6 +17,7 @@ typedef struct input_model {
     char *name;                 /* of the model: from the GGUF file, else of the directory */
     char *config;               /* text of the config.json next to the input or embedded in a GGUF file; NULL: none */
     struct json_t *config_root; /* the same, parsed */
+    double segment_seconds;     /* CONFIG_SEGMENT_SECONDS of the model; 0: none */
     bool tied;                  /* the head is the embedding */
     weights *own;               /* the source, unless it belongs to model */
     qasr_model *model;          /* the complete model if one was requested, else NULL */

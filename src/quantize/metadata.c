@@ -2,6 +2,7 @@
 #include "quantize/metadata.h"
 
 #include "base/mem.h"
+#include "model/config.h"
 #include "weights/gguf_write.h"
 
 static qasr_status add_source(gguf_writer *g, const input_model *in, qasr_error *err)
@@ -25,5 +26,7 @@ qasr_status metadata_add(gguf_writer *g, const input_model *in, const plan_rules
     TRY(gguf_writer_meta_str(g, "qasr.version", QASR_VERSION_STRING, err));
     TRY(gguf_writer_meta_str(g, "qasr.scope", rules->scope, err));
     TRY(gguf_writer_meta_str(g, "qasr.qtype", rules->decoder.name, err));
+    if (in->segment_seconds > 0)
+        TRY(gguf_writer_meta_f32(g, CONFIG_SEGMENT_SECONDS, (float)in->segment_seconds, err));
     return in->config ? gguf_writer_meta_str(g, "qasr.config", in->config, err) : QASR_OK;
 }

@@ -79,6 +79,7 @@ enum { MAX_SEGMENTS = 500 };
 typedef struct segments {
     size_t n, begin[MAX_SEGMENTS], end[MAX_SEGMENTS];
     bool silent[MAX_SEGMENTS];
+    size_t omitted[MAX_SEGMENTS]; /* samples left out of its pauses */
 } segments;
 
 /* The log-mel values that a cut leaves behind give the features of its segment, which starts at x. */
@@ -103,7 +104,7 @@ static void assert_known_logs(const log_mel *logs, const split_segment *segment,
  * samples. */
 static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
 {
-    const split_rule rule = split_rule_make(max_s);
+    const split_rule rule = split_rule_make(max_s, 30);
     to->n = 0;
     for (size_t start = 0; start < n;) {
         size_t left = n - start, seen = left < rule.window ? left : rule.window;
@@ -120,6 +121,11 @@ static void split(segments *to, const float *x, size_t n, double max_s, pool *p)
         mem_free(window);
         assert_int_equal(part.n_samples, all.n_samples);
         assert_int_equal(part.silent, all.silent);
+        to->omitted[to->n] = timeline_omitted(&part.shortened);
+        assert_int_equal(to->omitted[to->n], timeline_omitted(&all.shortened));
+        assert_true(to->omitted[to->n] < part.n_samples && !(part.silent && to->omitted[to->n]));
+        timeline_free(&part.shortened);
+        timeline_free(&all.shortened);
         assert_true(part.n_samples > 0 && part.n_samples <= left);
         assert_true(part.silent || part.n_samples <= rule.max);
         assert_true(to->n < MAX_SEGMENTS);
@@ -139,28 +145,34 @@ static void assert_quiet_cut(const float *x, size_t cut, float size)
 
 static void rules_follow_the_seconds(void **state)
 {
-    split_rule r = split_rule_make(0);
-    assert_int_equal(r.max, 28 * SECOND);
+    split_rule r = split_rule_make(0, 30);
+    assert_int_equal(r.max, 40 * SECOND);
+    assert_int_equal(r.max_pause, 32 * SECOND);
     assert_int_equal(r.whole, r.rest); /* audio too short to be cut at the end of a clip is not cut alone either */
     assert_true(r.aim < r.rest && r.rest < r.max && r.window >= 2 * r.rest);
-    r = split_rule_make(20);
+    assert_false(r.verbatim);
+    r = split_rule_make(0, 15); /* a model for shorter segments */
+    assert_true(r.max == 20 * SECOND && r.aim == 15 * SECOND && r.whole == 16 * SECOND);
+    r = split_rule_make(20, 30);
     assert_int_equal(r.max, 20 * SECOND);
     assert_int_equal(r.aim, 15 * SECOND);
     assert_true(r.whole == r.max && r.rest == r.max);
-    r = split_rule_make(1200);
+    assert_false(r.verbatim);
+    r = split_rule_make(1200, 30);
     assert_int_equal(r.aim, 1195 * SECOND);
-    r = split_rule_make(1e-9);
+    assert_true(r.verbatim);
+    r = split_rule_make(1e-9, 30);
     assert_int_equal(r.max, AUDIO_MIN_SAMPLES);
     assert_true(r.aim > 0 && r.aim < r.max);
-    r = split_rule_make(1e300);
+    r = split_rule_make(1e300, 30);
     assert_true(r.window > r.max && r.max > (size_t)3600 * 24 * SECOND);
 }
 
 static void short_audio_is_one_segment(void **state)
 {
     segments p;
-    float *x = silence(29 * SECOND);
-    static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 16 * SECOND + 1, 28 * SECOND + 1 },
+    float *x = silence(50 * SECOND);
+    static const size_t silent[] = { 2 * SECOND, 16 * SECOND, 32 * SECOND, 32 * SECOND + 1, 40 * SECOND + 1 },
                         short_ones[] = { 1, 2 * SECOND - 1 };
     for (size_t i = 0; i < ARRAY_LEN(silent); i++) {
         split(&p, x, silent[i], 0, NULL);
@@ -172,15 +184,16 @@ static void short_audio_is_one_segment(void **state)
         assert_int_equal(p.n, 1);
         assert_false(p.silent[0]);
     }
-    split(&p, x, 20 * SECOND, 28, NULL); /* one segment if the limit allows it, even if it is empty */
+    split(&p, x, 20 * SECOND, 1200, NULL); /* verbatim, even if it is empty */
     assert_int_equal(p.n, 1);
     assert_false(p.silent[0]);
-    add_sentences(x, 29 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
-    split(&p, x, 16 * SECOND, 0, NULL);
+    add_sentences(x, 50 * SECOND, 3 * SECOND, SECOND / 2, 0.3f);
+    split(&p, x, 32 * SECOND, 0, NULL);
     assert_int_equal(p.n, 1);
-    split(&p, x, 17 * SECOND, 0, NULL);
+    split(&p, x, 33 * SECOND, 0, NULL);
     assert_int_equal(p.n, 2);
-    split(&p, x, 28 * SECOND, 0, NULL);
+    assert_in_range(p.end[0], 10 * SECOND, 22 * SECOND); /* halved, rather than cut into a long and a tiny segment */
+    split(&p, x, 50 * SECOND, 0, NULL);
     assert_int_equal(p.n, 2);
     split(&p, x, 28 * SECOND, 27, NULL);
     assert_int_equal(p.n, 2);
@@ -245,8 +258,12 @@ static void a_long_pause_near_the_aim_is_preferred(void **state)
 
 static void a_pause_within_reach_spares_the_word(void **state)
 {
-    static const pause pauses[] = { { 9000, 150 }, { 31000, 150 } }; /* the first segment can only end in the first */
-    assert_in_range(first_cut(40000, pauses, 2), 9000, 9150);
+    static const pause early[] = { { 17000, 150 }, { 45000, 150 } }; /* the first segment can only end in the first */
+    assert_in_range(first_cut(70000, early, 2), 17000, 17150);
+    static const pause late[] = { { 38000, 150 } }; /* a longer segment rather than a cut in a word */
+    assert_in_range(first_cut(70000, late, 1), 38000, 38150);
+    static const pause both[] = { { 22000, 600 }, { 29000, 300 }, { 36000, 600 } };
+    assert_in_range(first_cut(100000, both, 3), 29000, 29300);
 }
 
 static void without_pauses_the_quietest_place_is_taken(void **state)
@@ -255,11 +272,11 @@ static void without_pauses_the_quietest_place_is_taken(void **state)
     segments p;
     float *x = silence(n);
     for (size_t i = 0; i < n; i++) { /* a continuous hum that fades for a tenth of a second */
-        double away = fabs((double)i / SECOND - 13.05) / 0.05;
+        double away = fabs((double)i / SECOND - 28.05) / 0.05;
         x[i] = 0.3f * (float)(sin((double)i * 0.2) * (away < 1 ? 0.5 - 0.48 * cos(M_PI * away) : 1));
     }
     split(&p, x, n, 0, NULL);
-    assert_in_range(p.end[0], 13 * SECOND, 13 * SECOND + 100 * MS);
+    assert_in_range(p.end[0], 28 * SECOND, 28 * SECOND + 100 * MS);
     mem_free(x);
     x = silence(n);
     add_words(x, 0, n, 0.3f);
@@ -348,6 +365,87 @@ static void one_word_in_long_silence_is_found(void **state)
     }
     assert_int_equal(n_files, 1);
     mem_free(x);
+}
+
+/* ---- shortened pauses ---- */
+
+/* Two stretches of words of 4 s with a pause between, noise all over or in the pause alone. */
+static void split_around_pause(segments *p, double pause_s, float noise_size, bool all_over)
+{
+    const size_t words = 4 * SECOND, gap = (size_t)(pause_s * SECOND), n = 2 * words + gap;
+    float *x = silence(n);
+    add_noise(x, all_over ? 0 : words, all_over ? n : words + gap, noise_size);
+    add_words(x, 0, words, 0.3f);
+    add_words(x, words + gap, n, 0.3f);
+    split(p, x, n, 0, NULL);
+    mem_free(x);
+}
+
+static void pauses_are_shortened_to_two_seconds(void **state)
+{
+    static const struct {
+        double pause_s;
+        float noise;
+        bool all_over;
+    } cases[] = { { 2.6, 0, true },      { 3.8, 0, true },    { 3.8, 0.001f, true }, { 3.8, 0.03f, true },
+                  { 3.8, 0.03f, false }, { 12, 0.03f, true }, { 20, 0.03f, false },  { 20, 0.1f, true } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        segments p;
+        split_around_pause(&p, cases[i].pause_s, cases[i].noise, cases[i].all_over);
+        assert_int_equal(p.n, 1);
+        const double omitted = (double)p.omitted[0] / SECOND; /* found in steps of a quarter of a second */
+        assert_true(omitted <= cases[i].pause_s - 1.7 && omitted >= cases[i].pause_s - 2.8);
+    }
+    segments p;
+    split_around_pause(&p, 1.9, 0, true);
+    assert_true(p.n == 1 && p.omitted[0] == 0);
+}
+
+static void a_changing_sound_is_not_shortened(void **state)
+{
+    const size_t n = 28 * SECOND;
+    segments p;
+    float *x = silence(n);
+    add_noise(x, 0, n, 0.03f);
+    add_words(x, 0, 4 * SECOND, 0.3f);
+    add_words(x, 24 * SECOND, n, 0.3f);
+    for (size_t at = 5 * SECOND; at < 23 * SECOND; at += 1500 * MS)
+        add_words(x, at, at + 300 * MS, 0.1f); /* faint words in the noise, and never two seconds without */
+    split(&p, x, n, 0, NULL);
+    assert_int_equal(p.n, 1);
+    assert_int_equal(p.omitted[0], 0);
+    mem_free(x);
+    x = silence(n); /* a fading tone, which falls by 60 dB */
+    for (size_t i = 0; i < n; i++)
+        x[i] = 0.5f * (float)(sin((double)i * 0.3) * pow(10, -3.0 * (double)(i % (8 * SECOND)) / (8 * SECOND)));
+    split(&p, x, n, 0, NULL);
+    assert_int_equal(p.omitted[0], 0);
+    mem_free(x);
+}
+
+static void times_survive_shortening(void **state)
+{
+    timeline t = { 0 }, rest;
+    float pcm[20], kept[13];
+    for (size_t i = 0; i < 20; i++)
+        pcm[i] = (float)i;
+    assert_int_equal(timeline_original(&t, 7), 7);
+    assert_int_equal(timeline_omit(&t, 3, 4, NULL), QASR_OK); /* 3 to 6 are left out, */
+    assert_int_equal(timeline_omit(&t, 8, 3, NULL), QASR_OK); /* and 12 to 14 */
+    assert_int_equal(timeline_omitted(&t), 7);
+    timeline_copy_kept(&t, kept, 13, pcm);
+    for (size_t i = 0; i < 13; i++)
+        assert_int_equal((size_t)kept[i], timeline_original(&t, i));
+    assert_int_equal(kept[3], 7);
+    assert_int_equal(kept[8], 15);
+    assert_int_equal(timeline_cut(&t, &rest, 5, NULL), QASR_OK);
+    assert_true(t.n == 1 && rest.n == 1);
+    for (size_t i = 5; i < 13; i++)
+        assert_int_equal(timeline_original(&rest, i - 5) + 9, (size_t)kept[i]); /* sample 5 was 9 */
+    timeline_free(&rest);
+    assert_int_equal(timeline_cut(&t, &rest, 3, NULL), QASR_OK); /* an omission at the cut belongs to the part before */
+    assert_true(t.n == 1 && rest.n == 0);
+    timeline_free(&t);
 }
 
 /* ---- all segments together ---- */
@@ -440,6 +538,9 @@ int main(void)
         cmocka_unit_test(long_silence_is_a_segment_of_its_own),
         cmocka_unit_test(nothing_that_might_be_speech_is_silence),
         cmocka_unit_test(one_word_in_long_silence_is_found),
+        cmocka_unit_test(pauses_are_shortened_to_two_seconds),
+        cmocka_unit_test(a_changing_sound_is_not_shortened),
+        cmocka_unit_test(times_survive_shortening),
         cmocka_unit_test(segments_are_the_whole_for_any_rule),
         cmocka_unit_test(halves_are_cut_in_the_middle),
         cmocka_unit_test(edges_are_those_of_the_words),
