@@ -57,7 +57,7 @@ static const opt opts[] = {
     { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
       offsetof(args, options.language) },
     { "translate-warning", 0, NULL,
-      "detect the language of the first 28 s of each file, and warn if it is not --language: the text may then be a "
+      "detect the language of the first 30 s of each file, and warn if it is not --language: the text may then be a "
       "translation",
       OPT_FLAG, offsetof(args, translate_warning) },
     { "context", 'c', "TEXT", "words or text to expect, at most 32768 bytes", OPT_STRING,

@@ -228,7 +228,7 @@ static int check_interrupt(void *user)
 /* ---- language detection before the run ---------------------------------------------------------------- */
 
 enum { DETECTION_TOKENS = 12 };       /* "language English<asr_text>" and a few more */
-static const double DETECTION_S = 28; /* the longest audio in the models' training */
+static const double DETECTION_S = 30; /* a segment of usual length */
 
 static int give_beginning(void *user, qasr_clip *clip)
 {

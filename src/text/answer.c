@@ -195,7 +195,9 @@ qasr_status answer_parse(buf *lang, buf *text, const char *raw, const char *forc
 
 /* ---- loops while generating --------------------------------------------------------------- */
 
-enum { LOOP_MIN = 128, LOOP_WINDOW = 96, LOOP_DISTINCT = 6, LOOP_COPIES = 6, LOOP_PERIOD_MAX = 16 };
+/* People repeat words ("no, no, no"), speakers count and choirs sing refrains, so a pattern must fill what is at least
+ * ten seconds of normal speech, 96 ids, or be there six times. */
+enum { LOOP_MIN = 128, LOOP_WINDOW = 96, LOOP_DISTINCT = 6, LOOP_COPIES = 6, LOOP_PERIOD_MAX = 64 };
 
 static bool few_different(const int32_t *ids, size_t n, size_t max)
 {
@@ -222,8 +224,8 @@ bool answer_is_loop(const int32_t *ids, size_t n)
     if (few_different(end - LOOP_WINDOW, LOOP_WINDOW, LOOP_DISTINCT))
         return true;
     for (size_t p = 1; p <= LOOP_PERIOD_MAX; p++) {
-        size_t n_same = (LOOP_COPIES - 1) * p; /* ids equal to the one p places later */
-        if (memcmp(end - LOOP_COPIES * p, end - n_same, n_same * sizeof *ids) == 0)
+        size_t length = LOOP_COPIES * p > LOOP_WINDOW ? LOOP_COPIES * p : LOOP_WINDOW;
+        if (length <= n && memcmp(end - length, end - length + p, (length - p) * sizeof *ids) == 0)
             return true;
     }
     return false;

@@ -113,8 +113,8 @@ qasr_status answer_fix_repetitions(buf *out, const char *text, size_t len, qasr_
 /* The reference's parse_asr_output: raw decoded text (special tokens skipped) -> language ("" if none) and text, both
  * appended to empty bufs. forced: canonical language name, or NULL. */
 qasr_status answer_parse(buf *lang, buf *text, const char *raw, const char *forced, qasr_error *err);
-/* True if the generated ids are in a loop: there are at least 128, and the last 96 have at most 6 different ids or the
- * last 6 p are 6 copies of a pattern of length p = 1..16. */
+/* True if the generated ids are in a loop: there are at least 128, and the last 96 have at most 6 different ids, or are
+ * copies of a pattern of up to 16, or the last 6 p are 6 copies of a longer pattern, p = 17..64. */
 bool answer_is_loop(const int32_t *ids, size_t n);
 /* Appends a segment's text to the joined text, with one space between if both neighbours are non-space and not both
  * CJK; or a segment's language to the joined list ("Chinese,English", no consecutive repeats). */
@@ -127,6 +127,9 @@ qasr_status answer_join_language(buf *joined, const char *segment, qasr_error *e
  * punctuation after it. */
 bool text_next_word(const char *text, size_t len, size_t *begin, size_t *end);
 size_t text_count_words(const char *text);
+/* Syllables that it takes to say the text, estimated alike for all languages: one for each character of Han, Kana,
+ * Hangul, and for each digit, and 0.4 for any other letter. */
+double text_estimate_syllables(const char *text);
 
 /* ---- scoring ---------------------------------------------------------------------------------------- */
 /* Implements qasr_score_text. out->struct_size is not touched; out changes on success only. */

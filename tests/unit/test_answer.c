@@ -247,19 +247,22 @@ static void every_failed_allocation_is_reported(void **state)
 
 static void loops_are_noticed(void **state)
 {
-    int32_t ids[200];
-    for (int i = 0; i < 200; i++)
+    enum { N = 600 };
+    int32_t ids[N];
+    for (int i = 0; i < N; i++)
         ids[i] = i;
-    assert_false(answer_is_loop(ids, 200));
+    assert_false(answer_is_loop(ids, N));
     assert_false(answer_is_loop(NULL, 0));
-    for (size_t p = 1; p <= 17; p++) { /* 6 copies at the end, 5 copies, one id too few */
-        for (size_t i = 0; i < 200; i++)
-            ids[i] = (int32_t)(i >= 200 - 6 * p ? 1000 + i % p : i);
-        assert_int_equal(answer_is_loop(ids, 200), p <= 16);
-        assert_int_equal(answer_is_loop(ids + 72, 128), p <= 16);
-        assert_false(answer_is_loop(ids + 73, 127));
-        ids[200 - 6 * p] = -1;
-        assert_false(answer_is_loop(ids, 200));
+    for (size_t p = 1; p <= 65; p++) { /* just enough copies at the end, one id too few */
+        const size_t length = p <= 16 ? 96 : 6 * p;
+        for (size_t i = 0; i < N; i++)
+            ids[i] = (int32_t)(i >= N - length ? 1000 + i % p : i);
+        assert_int_equal(answer_is_loop(ids, N), p <= 64);
+        assert_int_equal(answer_is_loop(ids + N - 128, 128), length <= 128 && p <= 64);
+        assert_false(answer_is_loop(ids + N - 127, 127));
+        ids[N - length] = -1;
+        if (p > 6) /* otherwise few ids are different */
+            assert_false(answer_is_loop(ids, N));
     }
     for (int different = 5; different <= 8; different++) { /* few distinct ids without a period */
         for (int i = 0; i < 200; i++)

@@ -47,15 +47,23 @@ static void suspect_answers_are_told_from_others(void **state)
         { "", QASR_STOP_EOS, 0, QASR_SEGMENT_OK },
         { "", QASR_STOP_EOS, 1.9, QASR_SEGMENT_OK },
         { "", QASR_STOP_EOS, 2.1, QASR_SEGMENT_SUSPECT_EMPTY },
-        { "one two three", QASR_STOP_EOS, 9.9, QASR_SEGMENT_OK },
-        { "one two three", QASR_STOP_EOS, 10.1, QASR_SEGMENT_SUSPECT_RATE },
+        { "one two three", QASR_STOP_EOS, 8.7, QASR_SEGMENT_OK }, /* 11 letters are 4.4 syllables */
+        { "one two three", QASR_STOP_EOS, 8.9, QASR_SEGMENT_SUSPECT_RATE },
         { "one", QASR_STOP_EOS, 5.9, QASR_SEGMENT_OK }, /* too short to tell */
-        { "a b c d e f g h i j k l m n o p q r", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
-        { "a b c d e f g h i j k l m n o p q r s", QASR_STOP_EOS, 1, QASR_SEGMENT_SUSPECT_RATE },
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16,
-          QASR_SEGMENT_OK }, /* five words */
-        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 17,
+        { "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmno", QASR_STOP_EOS, 1, QASR_SEGMENT_OK },
+        { "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz abcdefghijklmnop", QASR_STOP_EOS, 1,
           QASR_SEGMENT_SUSPECT_RATE },
+        { "12 345 678", QASR_STOP_EOS, 16, QASR_SEGMENT_OK },
+        /* Thai has no spaces between words */
+        { "\xE0\xB9\x80\xE0\xB8\x8A\xE0\xB9\x89\xE0\xB8\xB2\xE0\xB8\x99\xE0\xB8\xB5\xE0\xB9\x89\xE0\xB8\xAD"
+          "\xE0\xB8\xB2\xE0\xB8\x81\xE0\xB8\xB2\xE0\xB8\xA8\xE0\xB8\x94\xE0\xB8\xB5\xE0\xB8\xA1\xE0\xB8\xB2\xE0\xB8"
+          "\x81",
+          QASR_STOP_EOS, 8, QASR_SEGMENT_OK },
+        { "\xEC\x98\xA4\xEB\x8A\x98 \xEC\x95\x84\xEC\xB9\xA8", QASR_STOP_EOS, 8, QASR_SEGMENT_OK }, /* Korean */
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 16,
+          QASR_SEGMENT_SUSPECT_RATE },
+        { "\xE6\x88\x91\xE4\xBB\xAC\xE5\x9C\xA8\xE8\xBF\x99\xE9\x87\x8C\xE3\x80\x82", QASR_STOP_EOS, 9.9,
+          QASR_SEGMENT_OK }, /* five characters */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         qasr_segment p = { .text = cases[i].text, .stop = cases[i].stop };
@@ -73,8 +81,8 @@ static void suspect_answers_are_told_from_others(void **state)
         { "", { 1.1, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_EMPTY },
         { "", { 0.9, 7, 0.01, 1 }, QASR_SEGMENT_OK },
         { "", { 0.6, 4, 0.01, 2 }, QASR_SEGMENT_SUSPECT_EMPTY },
-        { "one", { 4, 7, 0.01, 0 }, QASR_SEGMENT_OK },
-        { "one", { 4, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_RATE },
+        { "a", { 4, 7, 0.01, 0 }, QASR_SEGMENT_OK },
+        { "a", { 4, 7, 0.01, 1 }, QASR_SEGMENT_SUSPECT_RATE },
         { "", { 0, 7, 0.03, 0 }, QASR_SEGMENT_SUSPECT_EMPTY },
         { "", { 0, 1, 0.03, 0 }, QASR_SEGMENT_OK }, /* steady, loud noise */
         { "one", { 0, 7, 0.03, 0 }, QASR_SEGMENT_OK },
@@ -117,8 +125,8 @@ static segment_job suspect(qasr_segment_status status)
     assert_int_equal(mem_strdup((char **)(uintptr_t)&j.segment.language, "English", NULL), QASR_OK);
     j.segment.start_s = 100;
     j.segment.end_s = 140;
-    j.segment.speech_start_s = 101.5;
-    j.segment.speech_end_s = 139;
+    j.speech_begin = 3 * SECOND / 2;
+    j.speech_end = 39 * SECOND;
     j.segment.status = status;
     return j;
 }
