@@ -87,7 +87,8 @@ extern const char *const precision_names[];       /* in the order of qasr_precis
 #define SEGMENT_OPT(field)                                                                                             \
     {                                                                                                                  \
         "segment", 0, "N",                                                                                             \
-            "cut long audio at pauses: into segments of at most N seconds, auto (default): about 14 and at most 28, "  \
+            "cut long audio at pauses: into segments of at most N seconds, auto (default): about 30, as suits the "    \
+            "model, "                                                                                                  \
             "or off",                                                                                                  \
             OPT_STRING, field                                                                                          \
     }

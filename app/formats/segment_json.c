@@ -19,8 +19,6 @@ static json_t *words_of(const qasr_segment *p)
     for (size_t i = 0; i < p->n_words; i++) {
         const qasr_word *word = qasr_segment_word(p, i);
         json_t *o = json_object();
-        if (p->omitted_s > 0)
-            json_object_set_new(o, "omitted", json_number(p->omitted_s, 3));
         json_object_set_new(o, "text", json_text(word->text));
         json_object_set_new(o, "confidence", json_number((double)word->confidence, 4));
         json_array_append_new(list, o);
@@ -53,6 +51,8 @@ void segment_json_add(json_t *o, const qasr_segment *p)
     if (p->context_echoed)
         json_object_set_new(o, "context_echoed", json_true());
     json_object_set_new(o, "no_speech", json_boolean(p->no_speech));
+    if (p->omitted_s > 0)
+        json_object_set_new(o, "omitted", json_number(p->omitted_s, 3));
     json_object_set_new(o, "text", json_text(p->text));
     json_object_set_new(o, "language", json_text(p->language));
     json_object_set_new(o, "tokens", segment_json_tokens(p->tokens, p->n_tokens));

@@ -193,13 +193,20 @@ static bool force_clip(runner *r, eval_clip *c, const float *pcm, size_t n_sampl
     return good;
 }
 
+/* The model heard all of the clip at once. */
+static bool is_whole(const qasr_result *r)
+{
+    const qasr_segment *p = qasr_result_segment(r, 0);
+    return p && qasr_result_segment_count(r) == 1 && p->omitted_s == 0;
+}
+
 /* Only if both transcribed the audio as one segment. */
 static bool force(runner *r, eval_clip *c, const qasr_result *result, const qasr_result *baseline)
 {
     qasr_error err;
     float *pcm;
     size_t n_samples;
-    if (qasr_result_segment_count(result) != 1 || qasr_result_segment_count(baseline) != 1)
+    if (!is_whole(result) || !is_whole(baseline))
         return true;
     if (qasr_audio_load(&pcm, &n_samples, c->path, &err) != QASR_OK)
         return message_fail("%s", err.message);

@@ -159,6 +159,16 @@ static qasr_status add_dir_tokenizer(qasr_inspect *in, const char *dir, qasr_err
     return status;
 }
 
+/* The model's own length of segments, if it has one. */
+static qasr_status add_dir_segment_seconds(qasr_inspect *in, const char *dir, qasr_error *err)
+{
+    qasr_error why = { .status = QASR_OK };
+    double seconds;
+    if (config_read_segment_seconds(&seconds, dir, &why) != QASR_OK)
+        return facts_add_unreadable(&in->facts, "segment_seconds", &why, err);
+    return seconds > 0 ? facts_add(&in->facts, err, "segment_seconds", "%g", seconds) : QASR_OK;
+}
+
 /* ---- a path ---------------------------------------------------------------------------------- */
 
 static qasr_status look_at_dir(qasr_inspect *in, const char *dir, qasr_error *err)
@@ -177,6 +187,8 @@ static qasr_status look_at_dir(qasr_inspect *in, const char *dir, qasr_error *er
     TRY(add_dir_config(in, dir, &has_config, err));
     if (in->n_files == 0 && !has_config)
         return error_set(err, why.status, "%s", why.message);
+    if (has_config)
+        TRY(add_dir_segment_seconds(in, dir, err));
     return opened == QASR_OK || has_config || !has_gguf_model(in) ? add_dir_tokenizer(in, dir, err) : QASR_OK;
 }
 

@@ -186,19 +186,28 @@ static void end_tokens_are_a_number_or_a_list(void **state)
         const char *text;
         qasr_status status;
         size_t n;
+        double segment_seconds;
     } cases[] = {
-        { "{\"eos_token_id\": 7}", QASR_OK, 1 },
-        { "{\"eos_token_id\": [7, 9]}", QASR_OK, 2 },
-        { "{}", QASR_OK, 2 },
-        { "{\"eos_token_id\": 100}", QASR_E_FORMAT, 0 },
-        { "{\"eos_token_id\": [\"x\"]}", QASR_E_FORMAT, 0 },
-        { "{\"eos_token_id\": -1}", QASR_E_FORMAT, 0 },
-        { "{\"eos_token_id\": [1,1,1,1,1,1,1,1,1]}", QASR_E_FORMAT, 8 },
+        { "{\"eos_token_id\": 7}", QASR_OK, 1, 0 },
+        { "{\"eos_token_id\": [7, 9]}", QASR_OK, 2, 0 },
+        { "{}", QASR_OK, 2, 0 },
+        { "{\"qasr.segment_seconds\": 12.5}", QASR_OK, 2, 12.5 },
+        { "{\"qasr.segment_seconds\": 1200}", QASR_OK, 2, 1200 },
+        { "{\"qasr.segment_seconds\": 1201}", QASR_E_FORMAT, 2, 0 },
+        { "{\"qasr.segment_seconds\": 1.9}", QASR_E_FORMAT, 2, 0 },
+        { "{\"qasr.segment_seconds\": \"30\"}", QASR_E_FORMAT, 2, 0 },
+        { "{\"qasr.segment_seconds\": null}", QASR_E_FORMAT, 2, 0 },
+        { "{\"eos_token_id\": 100}", QASR_E_FORMAT, 0, 0 },
+        { "{\"eos_token_id\": [\"x\"]}", QASR_E_FORMAT, 0, 0 },
+        { "{\"eos_token_id\": -1}", QASR_E_FORMAT, 0, 0 },
+        { "{\"eos_token_id\": [1,1,1,1,1,1,1,1,1]}", QASR_E_FORMAT, 8, 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(config_parse_generation(&c, cases[i].text, strlen(cases[i].text), "g.json", &err),
                          cases[i].status);
         assert_int_equal(c.n_eos, cases[i].n);
+        if (cases[i].status == QASR_OK)
+            assert_true(c.segment_seconds == cases[i].segment_seconds);
     }
 }
 

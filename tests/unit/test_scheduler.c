@@ -114,6 +114,7 @@ static void take_end(void *user, const qasr_clip *clip, qasr_result *result, con
 static void client_init(client *c, test *t, char name, size_t sound)
 {
     *c = (client){ .name = name, .test = t, .opt = QASR_TRANSCRIBE_OPTIONS_INIT };
+    c->opt.max_segment_s = 16; /* several segments per long clip */
     c->opt.on_segment = take_segment;
     c->opt.user = c;
     c->job = (scheduler_job){ .clip = { .pcm = sounds[sound].pcm, .n_samples = sounds[sound].n, .user = c },

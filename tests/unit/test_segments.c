@@ -192,7 +192,7 @@ static void what_is_not_tried_again(void **state)
         o.opt.ignore_eos = i == 2;
         if (i == 3) { /* too short to halve or trim */
             j.n_samples = 7 * SECOND;
-            j.segment.speech_start_s = 100.1;
+            j.speech_begin = SECOND / 10;
         }
         qasr_segment_status before = j.segment.status;
         must(retry_decide(&plan, &half, &o, &j, &err), &err);
