@@ -2,7 +2,7 @@
 """Reads the program's subtitles with the packages srt and webvtt-py: both have the same cues, no text is lost, and the limits are kept.
 Python's own csv and json read the other formats.
 
-    check_subtitles.py --qasr PROGRAM --model DIR --audio FILE
+    check_subtitles.py --qasr PROGRAM --model DIR --audio FILE...
 
 Exit code 77: no Python has the packages.
 """
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,23 +34,28 @@ def clock(time):
     return srt.timedelta_to_srt_timestamp(time).replace(",", ".")
 
 
-def check(width, lines, seconds, folder, args):
-    subprocess.run([args.qasr, "transcribe", "--quiet", "--model", args.model, args.audio, "--format", ",".join(FORMATS), "--output-dir",
+def columns(line):
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
+
+
+def check(audio, width, lines, seconds, folder, args):
+    subprocess.run([args.qasr, "transcribe", "--quiet", "--model", args.model, audio, "--format", ",".join(FORMATS), "--output-dir",
                     folder, "--segment", "14", "--max-line-width", str(width), "--max-lines", str(lines), "--max-line-seconds",
                     str(seconds)], check=True)
-    at = {name: Path(folder) / f"{Path(args.audio).stem}.{name}" for name in FORMATS}
+    at = {name: Path(folder) / f"{Path(audio).stem}.{name}" for name in FORMATS}
     cues = list(srt.parse(at["srt"].read_text(encoding="utf-8")))
-    assert len(cues) >= 6, cues
+    assert len(cues) >= 3, cues
     assert srt.compose(cues, reindex=False) == at["srt"].read_text(encoding="utf-8"), "the parser would write something else"
     assert [cue.index for cue in cues] == list(range(1, len(cues) + 1))
     for cue, after in zip(cues, cues[1:] + [None]):
         assert timedelta(0) < cue.end - cue.start <= timedelta(seconds=seconds, milliseconds=1), cue
         assert after is None or cue.end <= after.start, (cue, after)
-        assert len(cue.content.split("\n")) <= lines and all(len(line) <= width for line in cue.content.split("\n")), cue
+        assert len(cue.content.split("\n")) <= lines and all(columns(line) <= width for line in cue.content.split("\n")), cue
     assert vtt_cues(at["vtt"]) == [(clock(cue.start), clock(cue.end), cue.content) for cue in cues]
     whole = json.loads(at["json"].read_text(encoding="utf-8"))
     text = at["txt"].read_text(encoding="utf-8").strip()
-    assert text == whole["text"] == " ".join(cue.content.replace("\n", " ") for cue in cues)
+    space = "" if whole["language"] == "Chinese" else " "
+    assert text == whole["text"] == space.join(cue.content.replace("\n", space) for cue in cues)
     with open(at["csv"], newline="", encoding="utf-8") as f:
         by_csv = list(csv.DictReader(f))
     with open(at["tsv"], newline="", encoding="utf-8") as f:
@@ -60,18 +66,21 @@ def check(width, lines, seconds, folder, args):
     assert [float(row["start"]) for row in by_csv] == [segment["start"] for segment in segments]
     assert records[-1]["type"] == "file" and records[-1]["text"] == text
     lyrics = [line.split("]", 1)[1] for line in at["lrc"].read_text(encoding="utf-8").splitlines()]
-    assert " ".join(lyrics) == text
+    assert space.join(lyrics) == text
     return len(cues)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("qasr", "model", "audio"):
+    for name in ("qasr", "model"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--audio", required=True, nargs="+")
     args = parser.parse_args()
-    for width, lines, seconds in ((42, 2, 7), (20, 1, 2), (80, 3, 60)):
-        with tempfile.TemporaryDirectory() as folder:
-            print(f"{width} columns, {lines} lines, {seconds} s: {check(width, lines, seconds, folder, args)} subtitles agree")
+    for audio in args.audio:
+        for width, lines, seconds in ((42, 2, 7), (20, 1, 2), (80, 3, 60)):
+            with tempfile.TemporaryDirectory() as folder:
+                n = check(audio, width, lines, seconds, folder, args)
+                print(f"{audio}, {width} columns, {lines} lines, {seconds} s: {n} subtitles agree")
 
 
 if __name__ == "__main__":

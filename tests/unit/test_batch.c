@@ -21,7 +21,7 @@ static const char *const files[] = {
     TEST_DATA "/golden/clips/silence-1s.flac",
     MODEL_DIR "/samples/ru.flac",
     TEST_DATA "/golden/clips/en-001.flac",
-    TEST_DATA "/golden/clips/ru-long-31s.flac",
+    MODEL_DIR "/eval/long/ru-long-31s.flac",
     TEST_DATA "/golden/clips/short-200ms.flac",
     TEST_DATA "/golden/clips/en-000.flac",
     TEST_DATA "/golden/clips/ru-000.flac",
@@ -29,7 +29,7 @@ static const char *const files[] = {
     TEST_DATA "/audio/jfk.wav",
 };
 enum { N_FILES = ARRAY_LEN(files), MAX_CLIPS = 32 };
-static const char long_file[] = TEST_DATA "/golden/clips/en-long-61s.flac";
+static const char long_file[] = MODEL_DIR "/eval/long/en-long-45s.flac";
 
 /* ---- audio and sessions ---- */
 
@@ -261,7 +261,7 @@ static void segments_of_a_clip_are_decoded_together(void **state)
         caller_init(&c, 0);
         qasr_session *s = open_session(batches[i], 2, NULL);
         qasr_transcribe_options opt = QASR_TRANSCRIBE_OPTIONS_INIT;
-        opt.max_segment_s = 8;
+        opt.max_segment_s = 6;
         opt.on_text = hear;
         opt.user = &c;
         must(qasr_transcribe(&results[i], s, long_sound.pcm, long_sound.n, &opt, &err), &err);

@@ -199,11 +199,12 @@ static void keys_say_what_the_configuration_says(void **state)
     assert_int_equal(type, 3);
     memcpy(&type, types->elems + 4 * 17, 4);
     assert_int_equal(type, 1);
+    static const char *const codes[] = { "en", "ru", "de", "zh" };
     uint64_t pos = 0;
     const char *s;
     size_t len;
-    assert_true(wmeta_next_string(languages, &pos, &s, &len) && len == 2 && memcmp(s, "en", 2) == 0);
-    assert_true(wmeta_next_string(languages, &pos, &s, &len) && len == 2 && memcmp(s, "ru", 2) == 0);
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        assert_true(wmeta_next_string(languages, &pos, &s, &len) && len == 2 && memcmp(s, codes[i], 2) == 0);
     weights_close(w);
 }
 
@@ -371,6 +372,13 @@ static void failed_allocations_are_reported(void **state)
 
 /* ---- transcripts --------------------------------------------------------------------------- */
 
+/* In the folder of the golden clips, or in the evaluation set that shares the clip. False if it is not in dir. */
+static bool find_clip(char path[300], const char *dir, const char *name)
+{
+    snprintf(path, 300, "%s/%.*s.flac", dir, (int)strcspn(name, "."), name);
+    return access(path, R_OK) == 0;
+}
+
 static void check_clip(qasr_session *s, const char *name, const json_t *clip)
 {
     char path[300];
@@ -378,7 +386,8 @@ static void check_clip(qasr_session *s, const char *name, const json_t *clip)
     size_t n;
     qasr_error err;
     qasr_result *result;
-    snprintf(path, sizeof path, TEST_DATA "/golden/clips/%.*s.flac", (int)strcspn(name, "."), name);
+    assert_true(find_clip(path, TEST_DATA "/golden/clips", name) || find_clip(path, MODEL_DIR "/eval/long", name) ||
+                find_clip(path, MODEL_DIR "/eval/multi", name));
     assert_int_equal(qasr_audio_load(&pcm, &n, path, &err), QASR_OK);
     qasr_transcribe_options whole = QASR_TRANSCRIBE_OPTIONS_INIT;
     whole.max_segment_s = 1200; /* as in the reference */
@@ -416,7 +425,7 @@ static void check_golden(const char *qtype, double min_margin)
         check_clip(s, name, clip);
         n_clips++;
     }
-    assert_true(n_clips >= 5);
+    assert_true(n_clips >= 10);
     json_decref(golden);
     qasr_session_close(s);
     qasr_model_close(m);

@@ -95,7 +95,7 @@ static void test_model_directory(void **state)
         { "decoder.layers", "6" },
         { "decoder.kv_heads", "1" },
         { "decoder.tied_head", "yes" },
-        { "languages", "English, Russian" },
+        { "languages", "English, Russian, German, Chinese" },
         { "tokenizer", "1023 tokens, 760 merges" },
     };
     qasr_inspect *in = look(MODEL_DIR);

@@ -57,8 +57,8 @@ static void same_products(const char *name, const layerwise_moments *a, const fl
 
 static void exact_version_is_what_calibration_sees(void **state)
 {
-    static const char *const audio[] = { CLIP("ru-002"), CLIP("en-long-12s"), CLIP("ru-long-31s"),
-                                         CLIP("short-200ms") };
+    static const char *const audio[] = { CLIP("ru-002"), MODEL_DIR "/eval/long/en-long-12s.flac",
+                                         MODEL_DIR "/eval/long/ru-long-31s.flac", CLIP("short-200ms") };
     qasr_error err;
     qasr_calibrate_options opt = QASR_CALIBRATE_OPTIONS_INIT;
     calibration *c;

@@ -16,7 +16,7 @@ static const char *const files[N_SOUNDS] = {
     [ENGLISH] = TEST_DATA "/golden/clips/en-000.flac",
     [RUSSIAN] = TEST_DATA "/golden/clips/ru-000.flac",
     [SHORT] = TEST_DATA "/golden/clips/short-200ms.flac",
-    [LONG] = TEST_DATA "/golden/clips/en-long-61s.flac",
+    [LONG] = MODEL_DIR "/eval/long/ru-long-31s.flac",
 };
 static struct sound {
     float *pcm;
@@ -114,7 +114,7 @@ static void take_end(void *user, const qasr_clip *clip, qasr_result *result, con
 static void client_init(client *c, test *t, char name, size_t sound)
 {
     *c = (client){ .name = name, .test = t, .opt = QASR_TRANSCRIBE_OPTIONS_INIT };
-    c->opt.max_segment_s = 16; /* several segments per long clip */
+    c->opt.max_segment_s = 8; /* of the long clip: 6 segments */
     c->opt.on_segment = take_segment;
     c->opt.user = c;
     c->job = (scheduler_job){ .clip = { .pcm = sounds[sound].pcm, .n_samples = sounds[sound].n, .user = c },

@@ -6,14 +6,12 @@ eval_demo() { "$QASR" eval --model "$DEMO" --data "$data" --format json "$@"; }
 eval_demo --limit 3 --baseline "$DEMO" --threads 1 >same.json
 tool keys <same.json
 eval_demo --limit 3 --baseline "$DEMO" --threads 2 --batch 1 | cmp - same.json
-"$QASR" eval --model "$DEMO" --decoder-gguf "$PWD/q4_0.gguf" --baseline "$DEMO" --data "$DEMO/eval/hard/refs.tsv" --limit 5 --format json --output q4.json \
+"$QASR" eval --model "$DEMO" --decoder-gguf "$PWD/q4_0.gguf" --baseline "$DEMO" --data "$DEMO/eval/hard/refs.tsv" --limit 7 --format json --output q4.json \
     --threads 2 --details q4.jsonl
-"$QASR" eval --model "$DEMO" --decoder-gguf "$PWD/q4_0.gguf" --baseline "$DEMO" --data "$DEMO/eval/hard" --limit 5 --format json --threads 1 --batch 2 | cmp - q4.json
-head -n 1 "$data/refs.tsv" >long.tsv
-grep '^en-long-12s' "$data/refs.tsv" >>long.tsv
-data=long.tsv
-eval_demo --audio-root "$DEMO/eval/clean" --segment 8 --baseline "$DEMO" >segments.json
-eval_demo --audio-root "$DEMO/eval/clean" --exclude 'ru-*' >alone.json
+"$QASR" eval --model "$DEMO" --decoder-gguf "$PWD/q4_0.gguf" --baseline "$DEMO" --data "$DEMO/eval/hard" --limit 7 --format json --threads 1 --batch 2 | cmp - q4.json
+data="$DEMO/eval/long"
+eval_demo --limit 1 --segment 8 --baseline "$DEMO" >segments.json
+eval_demo --limit 1 >alone.json
 python3 - <<'PY'
 import json
 same, q4, segments, alone = (json.load(open(f"{name}.json")) for name in ("same", "q4", "segments", "alone"))
@@ -24,7 +22,7 @@ assert same["decoder_type"] == same["baseline_decoder_type"] == "bf16" and q4["d
 assert 0 < q4["kl_mean"] < 0.05 and q4["kl_mean"] < q4["kl_p95"] <= q4["kl_max"], q4
 assert 0.9 < q4["perplexity_ratio"] < 1.2 and q4["perplexity_ratio"] != 1 and 0.9 <= q4["top1_agreement"] <= 1, q4
 lines = [json.loads(line) for line in open("q4.jsonl")]
-assert lines[0]["qasr_eval"]["decoder_type"] == "q4_0" and len(lines) == 6, lines[0]
+assert lines[0]["qasr_eval"]["decoder_type"] == "q4_0" and len(lines) == 8, lines[0]
 kl = [x for line in lines[1:] for x in line["baseline"]["forced"]["kl"]]
 assert len(kl) == q4["positions"] == sum(len(p["tokens"]) + 1 for line in lines[1:] for p in line["baseline"]["segments"]), q4
 assert abs(sum(kl) / len(kl) / q4["kl_mean"] - 1) < 1e-12 and abs(max(kl) / q4["kl_max"] - 1) < 1e-12, q4

@@ -4,7 +4,7 @@ list() { # SIBLINGS [COMMIT]: JSON
     printf '{"sha": "%s", "siblings": [%s]}' "${2-0123456789abcdef0123456789abcdef01234567}" "$1" >list.json
     must_fail 1 "$QASR" pull 0.6b
 }
-good='{"rfilename": "config.json", "size": 1779}, {"rfilename": "model.safetensors", "size": 100, "lfs": {"sha256": "'$(printf %064d 1)'", "size": 100}}'
+good='{"rfilename": "config.json", "size": '$(wc -c <"$DEMO/config.json")'}, {"rfilename": "model.safetensors", "size": 100, "lfs": {"sha256": "'$(printf %064d 1)'", "size": 100}}'
 hub --listing list.json
 for name in ../x ../../x /etc/passwd a/../../x a//b ./x .. a/ 'a\\b' 'a\u0001b' ''; do
     list "$good, {\"rfilename\": \"$name\", \"size\": 1}"
@@ -17,7 +17,7 @@ done
 list "${good//\"size\": 100/\"size\": 281474976710655}" | sed -E 's/[0-9.]+ MB left/N MB left/'
 list "${good//0001/00xy}"
 list "${good//0001/001}"
-list "$good, {\"rfilename\": \"config.json\", \"size\": 1779}"
+list "$good, {\"rfilename\": \"config.json\", \"size\": $(wc -c <"$DEMO/config.json")}"
 list "$good" main
 list ""
 list '{"rfilename": "config.json", "size": 1}'

@@ -9,7 +9,7 @@ cat >bin/ffmpeg <<'SH'
 SH
 chmod +x bin/ffmpeg
 clips=$DATA/golden/clips
-"$CONVERT" "$clips/en-long-61s.flac" talk.wav
+"$CONVERT" "$DEMO/eval/long/en-long-45s.flac" talk.wav
 "$CONVERT" "$clips/en-000.flac" "$clips/ru-000.flac" call.wav
 "$CONVERT" "$clips/ru-000.flac" talks/a.wav
 "$CONVERT" "$clips/en-000.flac" talks/b.wav

@@ -20,7 +20,7 @@ t a.s16be.raw --raw s16be:16000:1
 t - --raw f32le:16000:1 <a.f32le.raw
 t a.wav --raw s16be:16000:2 --duration 1 >/dev/null # the header is read as samples: noise, but not an error
 echo "--- parts: times count from the start of the file"
-t "$DATA/golden/clips/en-long-61s.flac" --start 20.5 --duration 11 --format jsonl
+t "$DEMO/eval/long/en-long-45s.flac" --start 20.5 --duration 11 --format jsonl
 t "$clip" --start 1000
 echo "status $?"
 echo "--- channels"

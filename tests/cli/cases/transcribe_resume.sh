@@ -1,24 +1,22 @@
 # Resuming from JSON lines truncated anywhere gives the same file; an interrupted run leaves complete lines of finished files.
-cd "$DATA/golden/clips"
+ln -s "$DATA/golden/clips" "$DEMO/eval/long" .
 t() { "$QASR" transcribe --quiet --model "$DEMO" --segment 14 "$@"; }
-clips="en-000.flac en-long-61s.flac missing.wav ru-000.flac"
-W=$OLDPWD
-t $clips --output "$W/whole.jsonl" 2>&1
+clips="clips/en-000.flac long/en-long-45s.flac missing.wav clips/ru-000.flac"
+t $clips --output whole.jsonl 2>&1
 echo "status $?"
-cut -c 1-60 "$W/whole.jsonl"
-size=$(wc -c <"$W/whole.jsonl")
+cut -c 1-60 whole.jsonl
+size=$(wc -c <whole.jsonl)
 for cut in 0 20 300 900 $((size / 2)) $((size - 1)) "$size"; do
-    head -c "$cut" "$W/whole.jsonl" >"$W/part.jsonl"
-    t $clips --output "$W/part.jsonl" --resume 2>/dev/null
+    head -c "$cut" whole.jsonl >part.jsonl
+    t $clips --output part.jsonl --resume 2>/dev/null
     # failed files are tried again; their new lines, at the end, replace the old ones
-    python3 - "$W/whole.jsonl" "$W/part.jsonl" <<'PY' || echo "WRONG: cut at $cut"
+    python3 - whole.jsonl part.jsonl <<'PY' || echo "WRONG: cut at $cut"
 import json, sys
 whole, part = ([json.loads(line) for line in open(path, encoding="utf-8")] for path in sys.argv[1:])
 done = lambda lines: sorted(json.dumps(line) for line in lines)
 assert done(whole) == done(part), (whole, part)
 PY
 done
-cd "$W"
 must_fail 1 t "$DATA/golden/clips/en-000.flac" --output part.jsonl
 must_fail 1 t "$DATA/golden/clips/en-000.flac" --output list.jsonl --model missing
 [ ! -s list.jsonl ] || echo "WRONG: something was written"
@@ -29,7 +27,7 @@ for line in '{' '[]' '{"type": 7}' '{"file": "a"}' '{"type": "segment"}'; do
 done
 t "$DATA/golden/clips/en-000.flac" --output /dev/stdout --format jsonl | wc -l
 must_fail 1 t "$DATA/golden/clips/en-000.flac" --output /dev/full --format jsonl
-{ echo "file	text"; echo "ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
+{ echo "file	text"; echo "clips/ru-000.flac	Медленно семь вернуть четверг будильник проверить воду Сергей."; } >refs.tsv
 sed -i '1s/.*/file	language	text/; 2s/	/	Russian	/' refs.tsv
 "$QASR" score --ref refs.tsv --hyp whole.jsonl --format json 2>/dev/null | grep '"wer"' | head -n 1
 echo "--- other names of the same files, also names stored with question marks"
@@ -53,7 +51,7 @@ echo "--- lines of older versions"
 sed -E 's/"(speech_start|speech_end|no_speech|n_prompt_tokens|n_audio_tokens)":[^,]*,//g; s/"tokens":\[[^]]*\],//; s/"language":("[^"]*"),"stop_reason":"eos"\}/"language":\1}/' whole.jsonl >older.jsonl
 grep -c tokens older.jsonl
 cp older.jsonl older.whole
-(cd "$DATA/golden/clips" && t $clips --output "$W/older.jsonl" --resume 2>/dev/null)
+t $clips --output older.jsonl --resume 2>/dev/null
 diff older.jsonl older.whole | cut -c 1-60 # the failing file comes last
 echo "--- interrupted in the middle of a file: tables have the rows of finished files"
 tool hours hour.wav 3600 "$DATA/audio/jfk.wav" 12

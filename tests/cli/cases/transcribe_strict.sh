@@ -12,7 +12,7 @@ t zero.wav
 t zero.wav --strict --output out.txt
 cat out.txt
 echo "--- a truncated file, and a damaged one"
-head -c 40000 "$DATA/golden/clips/en-long-12s.flac" >cut.flac
+head -c 40000 "$DEMO/eval/long/en-long-12s.flac" >cut.flac
 t cut.flac --strict --format json -o cut.json 2>&1
 grep audio_damaged cut.json
 t "$DATA/golden/clips/en-000.flac" --strict --format json | grep -c audio_damaged
@@ -66,7 +66,7 @@ t "$clips/en-000.flac" --strict --resume -o both.jsonl
 cmp both.jsonl 60.jsonl
 t cut.flac -o cut.jsonl 2>/dev/null # a truncated file may be complete now
 t cut.flac -o cut.jsonl --strict --resume 2>/dev/null
-"$CONVERT" "$clips/en-long-12s.flac" whole.flac
+"$CONVERT" "$DEMO/eval/long/en-long-12s.flac" whole.flac
 cp whole.flac cut.flac
 t cut.flac -o cut.jsonl --strict --resume
 grep -c '"type":"file"' cut.jsonl
