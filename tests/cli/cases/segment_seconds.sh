@@ -11,7 +11,7 @@ longest_in() { # MIN MAX: reads segments
 quantize() { "$QASR" quantize --quiet "$@"; }
 demo_links short
 own short/generation_config.json
-tool sub short/generation_config.json '"do_sample"' '"qasr.segment_seconds": 9, "do_sample"'
+tool sub short/generation_config.json '"qasr.segment_seconds": 30' '"qasr.segment_seconds": 9'
 wanted=$(segments short)
 echo "$wanted" | longest_in 7 12
 segments "$DEMO" | longest_in 20 40
@@ -29,7 +29,7 @@ segments short | longest_in 20 40
 [ "$(segments short --decoder-gguf "$PWD/decoder.gguf")" = "$wanted" ] || echo "WRONG: the length in the decoder's file"
 # an option beats the model
 segments whole.gguf --segment 30 | longest_in 15 30
-tool sub short/generation_config.json '"do_sample"' '"qasr.segment_seconds": 0, "do_sample"'
+tool sub short/generation_config.json '"qasr.segment_seconds": 30' '"qasr.segment_seconds": 0'
 must_fail 1 "$QASR" transcribe --model short "$long"
 must_fail 1 "$QASR" quantize --input short --output bad.gguf --qtype q8_0
 "$QASR" info short | grep '^segment_seconds'
