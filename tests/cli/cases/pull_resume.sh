@@ -26,7 +26,7 @@ fetching() { # SIGNAL N ARGUMENT...: a pull that is ended some time after N rang
 }
 hub --cdn --rate 2000000
 for n in 0 2 4; do fetching KILL $n; done
-fetching INT 6
+fetching TERM 6
 cat out err | sed -n '$p'
 fetching KILL 8
 cat ends
