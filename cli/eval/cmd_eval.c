@@ -162,15 +162,11 @@ static bool run_clips(args *a, const char *table)
 /* Fails early if an output cannot be written or would overwrite an input. */
 static bool check_output(const args *a, const char *table)
 {
-    out o;
-    if (out_is_input(a->output, table) || (a->details && out_is_input(a->output, a->details)))
+    if (out_is_same(a->output, table) || out_is_same(a->output, a->details))
         return message_fail("--output '%s' is also the references or --details file", a->output);
-    if (a->details && out_is_input(a->details, table))
+    if (out_is_same(a->details, table))
         return message_fail("--details '%s' is also the references file", a->details);
-    if (!out_open(&o, a->output))
-        return false;
-    out_abort(&o);
-    return true;
+    return out_check(a->output) && (!a->details || out_check(a->details));
 }
 
 static bool evaluate(args *a)

@@ -132,7 +132,7 @@ static int run(int argc, char **argv)
         return opt_usage_error(&cmd_score, "option '--ref FILE' is missing");
     if (!a.hypothesis)
         return opt_usage_error(&cmd_score, "option '--hyp FILE' is missing");
-    if (out_is_input(a.output, a.reference) || out_is_input(a.output, a.hypothesis))
+    if (out_is_same(a.output, a.reference) || out_is_same(a.output, a.hypothesis))
         return opt_usage_error(&cmd_score, "--output '%s' is also an input file", a.output);
     return score(&a) ? EXIT_DONE : EXIT_FAILED;
 }

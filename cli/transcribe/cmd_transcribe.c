@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "app/formats/formats.h"
 #include "app/languages.h"
 #include "app/message.h"
 #include "app/models.h"
 #include "app/out.h"
+#include "app/protect.h"
 #include "cli/cmd.h"
 #include "cli/shared_opts.h"
 #include "cli/transcribe/transcribe.h"
@@ -139,25 +139,14 @@ static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
 
 static bool is_dash(const char *name) { return name && strcmp(name, "-") == 0; }
 
-/* True for standard output, "-" included. */
-static bool is_stream(const char *output) { return !output || is_dash(output); }
-
 /* The format named by a file's extension, as a set; 0: none. */
 static unsigned format_of(const char *path)
 {
-    const char *dot = is_stream(path) ? NULL : strrchr(path, '.');
+    const char *dot = out_is_stdout(path) ? NULL : strrchr(path, '.');
     for (int i = 0; dot && i < FORMAT_COUNT; i++)
         if (strcasecmp(dot + 1, format_name((size_t)i)) == 0)
             return 1U << i;
     return 0;
-}
-
-/* True for the name of an existing or possible recording: writing text there is a mistake, and could destroy the
- * recording. */
-static bool looks_like_audio(const char *output)
-{
-    struct stat st;
-    return !is_stream(output) && inputs_is_audio_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
 }
 
 /* How often standard input would be read, not counting names in lists. */
@@ -178,7 +167,7 @@ static int fail_on_stdin(void)
 static int check_options(args *a)
 {
     const command *c = &cmd_transcribe;
-    const bool is_lines = a->formats == 1U << FORMAT_JSONL && !is_stream(a->output);
+    const bool is_lines = a->formats == 1U << FORMAT_JSONL && !out_is_stdout(a->output);
     if (a->files.n == 0 && !a->list)
         return opt_usage_error(c, "no audio file given");
     if (a->model_options.decoder_gguf && a->model_options.decoder_weights == QASR_DECODER_SAFETENSORS)
@@ -193,11 +182,16 @@ static int check_options(args *a)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
-    if (looks_like_audio(a->output))
+    if (!out_is_stdout(a->output) && protect_is_audio_name(a->output))
         return opt_usage_error(c,
                                "--output '%s' has the extension of an audio or video file, expected one of a text file "
                                "such as .txt or .srt",
                                a->output);
+    if (a->options.dump_tensors && protect_is_audio_name(a->options.dump_tensors))
+        return opt_usage_error(c,
+                               "--dump-tensors '%s' has the extension of an audio or video file, expected one such as "
+                               ".safetensors",
+                               a->options.dump_tensors);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->skip_existing && !a->output_dir)
@@ -303,13 +297,13 @@ static void interpret_words(args *a)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* True if writing to path would overwrite an input file. */
-static bool is_audio_file(const inputs *in, const char *path)
+/* True if writing to path would overwrite a file that is read. */
+static bool is_input(const args *a, const inputs *in, const char *path)
 {
+    bool is = out_is_same(path, a->list) || out_is_same(path, a->context_file);
     for (size_t i = 0; i < in->n; i++)
-        if (out_is_input(path, in->items[i].path))
-            return true;
-    return false;
+        is = is || out_is_same(path, in->items[i].path);
+    return is;
 }
 
 static int check_files(const args *a, const inputs *in)
@@ -330,11 +324,16 @@ static int check_files(const args *a, const inputs *in)
         return opt_usage_error(c, "--dump-tensors takes one audio file, got %zu", in->n);
     if (!a->output_dir && in->n > 1 && !format_all[__builtin_ctz(a->formats)]->holds_many)
         return opt_usage_error(c, "--format %s takes a single file, got %zu; use --output-dir", format, in->n);
-    if (is_audio_file(in, a->output))
+    if (is_input(a, in, a->output))
         return opt_usage_error(c, "--output '%s' is also an input file", a->output);
-    if (is_audio_file(in, a->options.dump_tensors))
+    if (is_input(a, in, a->options.dump_tensors))
         return opt_usage_error(c, "--dump-tensors '%s' is also an input file", a->options.dump_tensors);
-    return EXIT_DONE;
+    if (out_is_same(a->output, a->options.dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' is also --output", a->options.dump_tensors);
+    if (a->options.dump_tensors && !protect_allows_dump(a->options.dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' exists and is not an earlier dump; choose another name",
+                               a->options.dump_tensors);
+    return out_can_write(a->options.dump_tensors) ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int transcribe(args *a, inputs *in)

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
+#include "app/audio_name.h"
 #include "app/lines.h"
 #include "app/message.h"
 
@@ -88,16 +88,6 @@ typedef struct search {
     bool recursive;
 } search;
 
-bool inputs_is_audio_name(const char *path)
-{
-    const char *name = base_name(path), *dot = strrchr(name, '.');
-    const char *extension;
-    for (size_t i = 0; dot && dot > name && (extension = qasr_audio_extension(i)); i++)
-        if (strcasecmp(dot + 1, extension) == 0)
-            return true;
-    return false;
-}
-
 static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
@@ -113,7 +103,7 @@ static bool search_entry(const search *s, char *path)
         return false;
     if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
         good = !s->recursive || search_folder(s, path, false);
-    else if (inputs_is_audio_name(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+    else if (audio_name_is(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
         return add(s->in, path, s->recursive ? s->root_length : (size_t)(base_name(path) - path)) != NULL;
     free(path);
     return good;

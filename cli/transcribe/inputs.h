@@ -34,8 +34,6 @@ void inputs_set_audio(inputs *in, const qasr_audio_options *audio);
  * with an error. False without memory (printed). */
 bool inputs_split_channels(inputs *in);
 bool inputs_have_stdin(const inputs *in);
-/* True if the file name has the extension of an audio or video file. */
-bool inputs_is_audio_name(const char *path);
 void inputs_free(inputs *in);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/clip_name.h"
+#include "app/file_lock.h"
 #include "app/formats/formats.h"
 #include "app/languages.h"
 #include "app/message.h"
@@ -29,6 +30,7 @@ typedef struct run {
     outputs files;               /* with an output folder */
     const format_writer *format; /* without a folder: format of the stream */
     out stream;
+    int lock;           /* of the stream, if it is a file that grows; else negative */
     resume resume;      /* existing content of the output file */
     size_t n_in_stream; /* files whose results it has */
     size_t next;        /* next input for the library */
@@ -326,21 +328,31 @@ static bool transcribe_all(run *s)
     return true;
 }
 
+/* Opens a file of JSON lines, alone: of two runs that resume it at once, one would lose its lines. */
+static bool open_lines(run *s)
+{
+    const transcribe_args *a = s->a;
+    if (!out_check(a->output) ||
+        (!out_is_special(a->output) && !file_lock_take(&s->lock, a->output, "qasr transcribe", a->output)))
+        return false;
+    if (a->resume && !resume_read(&s->resume, a->output, s->in, a->strict))
+        return false;
+    if (!a->resume && out_has_content(a->output))
+        return message_fail("'%s' exists; continue it with --resume, or remove it first", a->output);
+    return out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+}
+
 /* Opens the output, and finds the results that exist already. False on error (printed). */
 static bool open_output(run *s)
 {
     const transcribe_args *a = s->a;
     bool good;
-    s->files = (outputs){ a->output_dir, a->formats };
+    s->files = (outputs){ a->output_dir, a->formats, { a->list, a->context_file } };
     s->format = format_all[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
-    else if (s->format == &format_jsonl && a->output && strcmp(a->output, "-") != 0)
-        good =
-            (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
-                       : !out_has_content(a->output) ||
-                             message_fail("'%s' exists; continue it with --resume, or remove it first", a->output)) &&
-            out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+    else if (s->format == &format_jsonl && !out_is_stdout(a->output))
+        good = open_lines(s);
     else
         good = out_open(&s->stream, a->output);
     for (size_t i = 0; i < s->in->n; i++)
@@ -359,11 +371,12 @@ static int exit_status(const run *s, bool good)
 
 int transcribe_run(const transcribe_args *a, inputs *in)
 {
-    run s = { .a = a, .in = in };
+    run s = { .a = a, .in = in, .lock = -1 };
     qasr_error err;
     bool good = false;
     if (!open_output(&s)) {
         resume_free(&s.resume);
+        file_lock_release(&s.lock);
         return EXIT_FAILED;
     }
     progress_catch_signals();
@@ -380,6 +393,7 @@ int transcribe_run(const transcribe_args *a, inputs *in)
     }
     good = good && resume_finish(&s.resume, a->output);
     resume_free(&s.resume);
+    file_lock_release(&s.lock);
     qasr_session_close(s.session);
     qasr_model_close(s.model);
     return exit_status(&s, good);
