@@ -24,10 +24,17 @@ bool format_put_result(FILE *f, const format_writer *format, const format_item *
     return good || message_fail("out of memory");
 }
 
+void format_begin(FILE *f, const format_writer *format, size_t n_files, bool csv_bom)
+{
+    if (csv_bom && format == &format_csv)
+        fputs("\xEF\xBB\xBF", f);
+    if (format->begin)
+        format->begin(f, n_files);
+}
+
 bool format_put_whole(FILE *f, const format_writer *format, const format_item *item)
 {
-    if (format->begin)
-        format->begin(f, 1);
+    format_begin(f, format, 1, item->csv_bom);
     bool good = format_put_result(f, format, item, true);
     if (format->end)
         format->end(f, 1);

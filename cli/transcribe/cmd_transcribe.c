@@ -35,6 +35,8 @@ static const opt opts[] = {
       offsetof(args, files) },
     { "list", 0, "FILE", "file with one audio file name per line; '-': standard input", OPT_ONCE,
       offsetof(args, list) },
+    { "list0", 0, "FILE", "the same, with a zero byte after each name, as 'find -print0' writes", OPT_ONCE,
+      offsetof(args, list0) },
     { "recursive", 'r', NULL, "search folders recursively", OPT_FLAG, offsetof(args, recursive) },
     { "start", 0, "SECONDS", "skip the audio before this time", OPT_NUMBER, offsetof(args, audio.start_s), NULL, 0,
       1e9 },
@@ -67,6 +69,8 @@ static const opt opts[] = {
     { "format", 'f', "FORMAT,...",
       "output formats; more than one needs --output-dir (default: the extension of --output, else txt)", OPT_SET,
       offsetof(args, formats), .choice = format_name },
+    { "csv-bom", 0, NULL, "csv: begin with a byte order mark, so that Excel reads it as UTF-8", OPT_FLAG,
+      offsetof(args, csv_bom) },
     OUTPUT_OPT(offsetof(args, output)),
     { "output-dir", 0, "DIR", "write one file per audio file and format to DIR", OPT_STRING,
       offsetof(args, output_dir) },
@@ -168,6 +172,8 @@ static int check_options(args *a)
 {
     const command *c = &cmd_transcribe;
     const bool is_lines = a->formats == 1U << FORMAT_JSONL && !out_is_stdout(a->output);
+    if (a->list0 && a->list != a->list0)
+        return opt_usage_error(c, "--list contradicts --list0");
     if (a->files.n == 0 && !a->list)
         return opt_usage_error(c, "no audio file given");
     if (a->model_options.decoder_gguf && a->model_options.decoder_weights == QASR_DECODER_SAFETENSORS)
@@ -194,6 +200,8 @@ static int check_options(args *a)
                                a->options.dump_tensors);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
+    if (a->csv_bom && !(a->formats >> FORMAT_CSV & 1))
+        return opt_usage_error(c, "--csv-bom needs --format csv");
     if (a->skip_existing && !a->output_dir)
         return opt_usage_error(c, "--skip-existing needs --output-dir");
     if (a->resume && !a->output_dir && !is_lines)
@@ -289,6 +297,9 @@ static void interpret_words(args *a)
         a->options.language = NULL;
     if (strcasecmp(a->audio.ffmpeg, "none") == 0)
         a->audio.ffmpeg = NULL;
+    a->list_by_zero = a->list0 != NULL;
+    if (!a->list)
+        a->list = a->list0;
     if (!a->formats)
         a->formats = format_of(a->output);
     if (!a->formats)
@@ -338,7 +349,7 @@ static int check_files(const args *a, const inputs *in)
 
 static int transcribe(args *a, inputs *in)
 {
-    if (!inputs_collect(in, &a->files, a->list, a->recursive != 0))
+    if (!inputs_collect(in, &a->files, a->list, a->list_by_zero, a->recursive != 0))
         return EXIT_FAILED;
     inputs_set_audio(in, &a->audio);
     int status = check_files(a, in);

@@ -167,11 +167,12 @@ static bool add_name(inputs *in, const char *name, bool recursive)
     return add_file(in, name);
 }
 
-static bool add_list(inputs *in, const char *list, bool recursive)
+static bool add_list(inputs *in, const char *list, bool by_zero, bool recursive)
 {
     lines l;
     bool good = lines_open(&l, list);
     l.any_bytes = true; /* file names may be any bytes */
+    l.by_zero = by_zero;
     while (good && lines_next(&l))
         good = !*l.text || add_name(in, l.text, recursive);
     good = good && !l.failed;
@@ -179,13 +180,13 @@ static bool add_list(inputs *in, const char *list, bool recursive)
     return good;
 }
 
-bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool recursive)
+bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool by_zero, bool recursive)
 {
     bool good = true;
     for (size_t i = 0; good && i < names->n; i++)
         good = *names->names[i] ? add_name(in, names->names[i], recursive)
                                 : add_failed(in, "", "the name of an audio file is empty");
-    return good && (!list || add_list(in, list, recursive));
+    return good && (!list || add_list(in, list, by_zero, recursive));
 }
 
 void inputs_set_audio(inputs *in, const qasr_audio_options *audio)

@@ -24,10 +24,11 @@ typedef struct inputs {
 } inputs;
 
 /* Collects inputs in the order of names, then those of list (NULL: none; "-": standard input), which has one name per
- * line. A folder stands for its regular audio files, with recursive also those of its subfolders, sorted; a pattern
+ * line, or with by_zero names that end with a zero byte. A folder stands for its regular audio files, with recursive
+ * also those of its subfolders, sorted; a pattern
  * (*?[) that is not a file, for its matches, sorted. A name that matches nothing becomes an input with an error. False
  * if the list cannot be read or memory runs out (printed). in starts zeroed; call inputs_free in any case. */
-bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool recursive);
+bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool by_zero, bool recursive);
 /* Sets how all inputs are read. */
 void inputs_set_audio(inputs *in, const qasr_audio_options *audio);
 /* After inputs_set_audio: replaces each file by one input per channel. A file that cannot be opened becomes an input

@@ -115,7 +115,8 @@ static format_item item_of(const run *s, const input *in, const qasr_result *res
                           .error = error ? error->message : NULL,
                           .load_s = s->load_s,
                           .index = s->n_in_stream,
-                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped,
+                          .csv_bom = s->a->csv_bom };
 }
 
 /* False if a result is lost. A failed file has an entry only in a stream. */
@@ -314,8 +315,8 @@ static bool transcribe_all(run *s)
     transcribe_progress_begin(&s->progress, s->in, s->a->quiet);
     s->current = next_to_read(s, 0);
     const size_t n_files = s->in->n - s->n_skipped;
-    if (!s->files.folder && s->format->begin)
-        s->format->begin(s->stream.f, n_files);
+    if (!s->files.folder)
+        format_begin(s->stream.f, s->format, n_files, s->a->csv_bom);
     transcribe_files(s);
     transcribe_progress_end(&s->progress);
     if (s->files.folder)
