@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#include "app/formats/subtitle.h"
+#include "app/formats/cues.h"
 #include "app/message.h"
 
 const format_writer *const format_all[FORMAT_COUNT] = {
@@ -50,9 +50,17 @@ static bool put_subtitles(const qasr_segment *p, const subtitle_limits *limits, 
 
 bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
+    cues all = { 0 };
     bool good = true;
-    for (size_t i = 0; good && item->result && i < qasr_result_segment_count(item->result); i++)
-        good = put_subtitles(qasr_result_segment(item->result, i), limits, show, user);
+    const size_t n = item->result ? qasr_result_segment_count(item->result) : 0;
+    for (size_t i = 0; good && i < n; i++)
+        good = put_subtitles(qasr_result_segment(item->result, i), limits, cues_add, &all) && !all.no_memory;
+    if (n > 0)
+        cues_stretch(&all, limits->min_s, qasr_result_segment(item->result, 0)->start_s,
+                     qasr_result_segment(item->result, n - 1)->end_s);
+    for (size_t i = 0; good && i < all.n; i++)
+        show(user, all.list[i].start_s, all.list[i].end_s, all.list[i].lines);
+    cues_free(&all);
     return good;
 }
 

@@ -62,7 +62,7 @@ void format_begin(FILE *f, const format_writer *format, size_t n_files, bool csv
 bool format_put_result(FILE *f, const format_writer *format, const format_item *item, bool with_segments);
 bool format_put_whole(FILE *f, const format_writer *format, const format_item *item);
 
-/* Subtitles of a result; those of a segment span its speech. False without memory. */
+/* Subtitles of a result; those of a segment span its speech, and short ones more. False without memory. */
 bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user);
 /* "00:00:01,500 --> 00:00:02,000" and a newline, with the given decimal mark; lasts at least a millisecond. */
 void format_put_times(FILE *f, double start_s, double end_s, char mark);

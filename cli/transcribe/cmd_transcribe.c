@@ -22,6 +22,8 @@ typedef transcribe_args args;
 
 enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10,000 tokens of English, the limit of the published models */
 
+static const double DEFAULT_MIN_S = 1, MIN_S_UNSET = -1; /* of a subtitle */
+
 /* In the order of qasr_encoder_attention. */
 static const char *const attentions[] = { "windows", "full", NULL };
 
@@ -87,6 +89,9 @@ static const opt opts[] = {
     { "max-lines", 0, "N", "lines per subtitle (default 2)", OPT_INT, offsetof(args, limits.max_lines), NULL, 1, 20 },
     { "max-line-seconds", 0, "S", "longest duration of a subtitle (default 7)", OPT_NUMBER,
       offsetof(args, limits.max_s), NULL, 0.5, 600 },
+    { "min-cue-seconds", 0, "S",
+      "shortest duration of a subtitle, unless its neighbours or the audio leave less room (default 1)", OPT_NUMBER,
+      offsetof(args, limits.min_s), NULL, 0, 60 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
     QUIET_OPT(offsetof(args, quiet)),
     THREADS_OPT(offsetof(args, session_options.n_threads)),
@@ -202,6 +207,9 @@ static int check_options(args *a)
         return opt_usage_error(c, "several formats need --output-dir");
     if (a->csv_bom && !(a->formats >> FORMAT_CSV & 1))
         return opt_usage_error(c, "--csv-bom needs --format csv");
+    if (a->limits.min_s > a->limits.max_s)
+        return opt_usage_error(c, "--min-cue-seconds %g is more than --max-line-seconds %g", a->limits.min_s,
+                               a->limits.max_s);
     if (a->skip_existing && !a->output_dir)
         return opt_usage_error(c, "--skip-existing needs --output-dir");
     if (a->resume && !a->output_dir && !is_lines)
@@ -285,7 +293,7 @@ static args default_args(void)
                .session_options = QASR_SESSION_OPTIONS_INIT,
                .options = QASR_TRANSCRIBE_OPTIONS_INIT,
                .audio = QASR_AUDIO_OPTIONS_INIT,
-               .limits = { .max_width = 42, .max_lines = 2, .max_s = 7 } };
+               .limits = { .max_width = 42, .max_lines = 2, .max_s = 7, .min_s = MIN_S_UNSET } };
     a.audio.ffmpeg = "ffmpeg";
     return a;
 }
@@ -297,6 +305,8 @@ static void interpret_words(args *a)
         a->options.language = NULL;
     if (strcasecmp(a->audio.ffmpeg, "none") == 0)
         a->audio.ffmpeg = NULL;
+    if (a->limits.min_s < 0)
+        a->limits.min_s = a->limits.max_s < DEFAULT_MIN_S ? a->limits.max_s : DEFAULT_MIN_S;
     a->list_by_zero = a->list0 != NULL;
     if (!a->list)
         a->list = a->list0;

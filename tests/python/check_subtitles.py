@@ -33,10 +33,10 @@ def clock(time):
     return srt.timedelta_to_srt_timestamp(time).replace(",", ".")
 
 
-def check(width, lines, seconds, folder, args):
+def check(width, lines, seconds, shortest, folder, args):
     subprocess.run([args.qasr, "transcribe", "--quiet", "--model", args.model, args.audio, "--format", ",".join(FORMATS), "--output-dir",
                     folder, "--segment", "14", "--max-line-width", str(width), "--max-lines", str(lines), "--max-line-seconds",
-                    str(seconds)], check=True)
+                    str(seconds), "--min-cue-seconds", str(shortest)], check=True)
     at = {name: Path(folder) / f"{Path(args.audio).stem}.{name}" for name in FORMATS}
     cues = list(srt.parse(at["srt"].read_text(encoding="utf-8")))
     assert len(cues) >= 6, cues
@@ -46,8 +46,13 @@ def check(width, lines, seconds, folder, args):
         assert timedelta(0) < cue.end - cue.start <= timedelta(seconds=seconds, milliseconds=1), cue
         assert after is None or cue.end <= after.start, (cue, after)
         assert len(cue.content.split("\n")) <= lines and all(len(line) <= width for line in cue.content.split("\n")), cue
-    assert vtt_cues(at["vtt"]) == [(clock(cue.start), clock(cue.end), cue.content) for cue in cues]
     whole = json.loads(at["json"].read_text(encoding="utf-8"))
+    ends = [timedelta(0)] + [cue.end for cue in cues[:-1]]
+    starts = [cue.start for cue in cues[1:]] + [timedelta(seconds=whole["duration"])]
+    for cue, earliest, latest in zip(cues, ends, starts):
+        assert cue.end - cue.start >= min(timedelta(seconds=shortest), latest - earliest) - timedelta(milliseconds=1), cue
+        assert cue.end <= latest + timedelta(milliseconds=1), cue
+    assert vtt_cues(at["vtt"]) == [(clock(cue.start), clock(cue.end), cue.content) for cue in cues]
     text = at["txt"].read_text(encoding="utf-8").strip()
     assert text == whole["text"] == " ".join(cue.content.replace("\n", " ") for cue in cues)
     with open(at["csv"], newline="", encoding="utf-8") as f:
@@ -69,9 +74,9 @@ def main():
     for name in ("qasr", "model", "audio"):
         parser.add_argument(f"--{name}", required=True)
     args = parser.parse_args()
-    for width, lines, seconds in ((42, 2, 7), (20, 1, 2), (80, 3, 60)):
+    for width, lines, seconds, shortest in ((42, 2, 7, 1), (20, 1, 2, 2), (80, 3, 60, 0)):
         with tempfile.TemporaryDirectory() as folder:
-            print(f"{width} columns, {lines} lines, {seconds} s: {check(width, lines, seconds, folder, args)} subtitles agree")
+            print(f"{width} columns, {lines} lines, {seconds} s: {check(width, lines, seconds, shortest, folder, args)} subtitles agree")
 
 
 if __name__ == "__main__":
