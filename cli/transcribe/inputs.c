@@ -88,7 +88,8 @@ typedef struct search {
     bool recursive;
 } search;
 
-static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
+/* Hidden files with the names of recordings are counted. */
+static int is_considered(const struct dirent *e) { return e->d_name[0] != '.' || audio_name_is(e->d_name); }
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 static bool search_folder(const search *s, const char *folder, bool is_root);
@@ -97,14 +98,27 @@ static bool search_folder(const search *s, const char *folder, bool is_root);
  * path. */
 static bool search_entry(const search *s, char *path)
 {
-    struct stat st;
-    bool good = path || no_memory();
-    if (!good)
-        return false;
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        good = !s->recursive || search_folder(s, path, false);
-    else if (audio_name_is(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-        return add(s->in, path, s->recursive ? s->root_length : (size_t)(base_name(path) - path)) != NULL;
+    struct stat link, st;
+    left_out *left = &s->in->left_out;
+    bool good = true;
+    if (!path)
+        return no_memory();
+    const char *name = base_name(path);
+    const bool exists = stat(path, &st) == 0, is_folder = exists && S_ISDIR(st.st_mode);
+    if (*name == '.')
+        left_out_kind(left, "hidden");
+    else if (is_folder && lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
+        left->n_links++;
+    else if (is_folder && !s->recursive)
+        left->n_subfolders++;
+    else if (is_folder)
+        good = search_folder(s, path, false);
+    else if (!audio_name_is(path))
+        left_out_file(left, name);
+    else if (!exists || !S_ISREG(st.st_mode))
+        left_out_kind(left, exists ? "not a regular file" : "broken link");
+    else
+        return add(s->in, path, s->recursive ? s->root_length : (size_t)(name - path)) != NULL;
     free(path);
     return good;
 }
@@ -114,7 +128,7 @@ static bool search_folder(const search *s, const char *folder, bool is_root)
     struct dirent **entries;
     const size_t first = s->in->n, length = strlen(folder);
     const char *slash = length && folder[length - 1] == '/' ? "" : "/";
-    int n = scandir(folder, &entries, not_hidden, by_name);
+    int n = scandir(folder, &entries, is_considered, by_name);
     if (n < 0)
         return add_failed(s->in, folder, "cannot list '%s': %s", folder, strerror(errno));
     bool good = true;
@@ -222,6 +236,7 @@ bool inputs_split_channels(inputs *in)
     bool good = true;
     for (size_t i = 0; good && i < in->n; i++)
         good = add_channels(&split, &in->items[i]);
+    split.left_out = in->left_out;
     inputs_free(in);
     *in = split;
     return good;

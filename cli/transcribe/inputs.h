@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "app/opt.h"
+#include "cli/transcribe/left_out.h"
 #include "qasr/qasr.h"
 
 typedef struct input {
@@ -21,6 +22,7 @@ typedef struct input {
 typedef struct inputs {
     input *items;
     size_t n, capacity;
+    left_out left_out; /* by the search of folders */
 } inputs;
 
 /* Collects inputs in the order of names, then those of list (NULL: none; "-": standard input), which has one name per

@@ -305,6 +305,8 @@ static void print_summary(const run *s)
     else if (n > 1 && !s->a->quiet)
         fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s,
                 elapsed_s, elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+    if (!s->a->quiet)
+        left_out_print(&s->in->left_out);
 }
 
 /* False if results are lost. */
