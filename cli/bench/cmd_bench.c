@@ -542,11 +542,15 @@ const command cmd_bench = {
     "bench",
     "measure speed and memory against the limits of the machine",
     "[--model MODEL] [OPTIONS] | --limits [--threads N]",
+    "Transcribes the same audio with the decoder stored in several ways, and compares times with what the machine "
+    "can do. Each run is a separate process; the variants take turns. CER and WER compare the texts with that of fp, "
+    "not with a reference.\n"
     "A variant TYPE uses model-TYPE.gguf in the model directory (TYPE+emb: model-TYPE+emb.gguf); without such a file, "
-    "the\n"
-    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Each run is a separate\n"
-    "process; the variants take turns. CER and WER compare the texts with that of fp, not with a reference.\n",
+    "the decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){ { "Compare the original weights with 8 bits", "qasr bench -m model --variants fp,q8_0" },
+                           { "Measure the limits of the machine", "qasr bench --limits" },
+                           { NULL, NULL } }
 };

@@ -228,9 +228,16 @@ const command cmd_eval = {
     "eval",
     "measure quality: error rates, and differences from another model",
     "[--model MODEL] --data PATH [OPTIONS]",
-    "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n"
-    "docs/evaluation.md defines every metric and the normalization of texts.\n",
+    "Transcribes the audio of a table of references and counts errors; with a baseline, also compares texts, tokens "
+    "and next-token distributions of two models. docs/evaluation.md defines every metric and the normalization of "
+    "texts.\n"
+    "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){
+        { "Measure the error rates of a model", "qasr eval -m model -d talks/refs.tsv" },
+        { "Compare a quantized model with the original, and keep the results of each clip",
+          "qasr eval -m small.gguf --baseline model -d talks --details details.jsonl -f json -o eval.json" },
+        { NULL, NULL } }
 };

@@ -397,23 +397,24 @@ static int run(int argc, char **argv)
     return status;
 }
 
-/* Exit statuses, CPU levels, and the languages in lines of at most 96 columns. */
-static const char *more_notes(void)
+static const char *list_languages_in_help(void)
 {
-    static char text[1600];
+    static char text[1200] = "languages: ";
+    const size_t n = strlen("languages: ");
+    list_languages(text + n, sizeof text - n - 1);
+    strcat(text, "\n");
+    return text;
+}
+
+/* Exit statuses and CPU levels. */
+static const char *exit_and_levels(void)
+{
+    static char text[400];
     size_t n = (size_t)snprintf(text, sizeof text, "%sQASR_CPU=LEVEL limits the CPU level:", cmd_exit_status_line());
     for (size_t i = 0; qasr_cpu_level_name(i) && n < sizeof text; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s %s", i ? "," : "", qasr_cpu_level_name(i));
-    size_t column = strlen("languages:");
-    n += (size_t)snprintf(text + n, sizeof text - n, "\n\nlanguages:");
-    for (size_t i = 0; i < qasr_language_count() && n < sizeof text; i++) {
-        char word[64];
-        size_t length = (size_t)snprintf(word, sizeof word, " %s (%s)%s", qasr_language_name(i), qasr_language_code(i),
-                                         i + 1 < qasr_language_count() ? "," : "\n");
-        const bool fits = column + length <= 96;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", fits ? "" : "\n ", word);
-        column = fits ? column + length : length + 1;
-    }
+    if (n + 1 < sizeof text)
+        strcpy(text + n, "\n");
     return text;
 }
 
@@ -421,9 +422,20 @@ const command cmd_transcribe = {
     "transcribe",
     "turn speech into text",
     "[--model MODEL] FILE... [OPTIONS]",
-    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n",
+    "Transcribes recordings of any length and format, one after another. Text goes to standard output, one line per "
+    "file (with several files: 'FILE: TEXT').\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,
-    more_notes
+    (const opt_example[]){
+        { "Transcribe a recording", "qasr transcribe talk.wav" },
+        { "Write subtitles", "qasr transcribe talk.wav -o talk.srt" },
+        { "Transcribe a folder and its subfolders, as text and subtitles; the same again resumes",
+          "qasr transcribe talks -r --output-dir texts -f txt,srt --resume" },
+        { "Transcribe files with any names to JSON lines",
+          "find talks -name '*.wav' -print0 | qasr transcribe --list0 - -o talks.jsonl" },
+        { "Set the language, and give names to expect", "qasr transcribe talk.wav -l English -c 'Sophia, Helsinki'" },
+        { NULL, NULL } },
+    list_languages_in_help,
+    exit_and_levels
 };
