@@ -94,7 +94,9 @@ static int run(int argc, char **argv)
     else
         status = check_args(&a);
     if (parsed == OPT_PARSED && status == EXIT_DONE)
-        status = models_resolve(&cmd_calibrate, &model, a.options.model);
+        status = overwrite_check(a.options.output, a.options.overwrite)
+                     ? models_resolve(&cmd_calibrate, &model, a.options.model)
+                     : EXIT_FAILED;
     a.options.model = model;
     if (parsed == OPT_PARSED && status == EXIT_DONE)
         status = calibrate(&a);

@@ -184,6 +184,8 @@ static int run_parsed(args *a)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
     if (a->options.auto_mix > 0 && !a->options.calibration)
         return opt_usage_error(&cmd_quantize, "--auto-mix needs a calibration: give one with --calibration FILE");
+    if (!a->options.dry_run && !overwrite_check(a->options.output, a->options.overwrite))
+        return EXIT_FAILED;
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = models_resolve(&cmd_quantize, &input, a->options.input);

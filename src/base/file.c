@@ -270,7 +270,7 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, q
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "directory" : "special file");
     if (!overwrite && exists)
-        return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
+        return error_set(err, QASR_E_INVALID, "'%s' exists", path);
     qasr_status status = QASR_OK;
     TRY_GOTO(resolve_link(&w->path, path, err)); /* keep a link and replace its target */
     w->fd = temp_file_create(&w->tmp_path, w->path);

@@ -66,7 +66,7 @@ typedef struct file_writer {
     char *path, *tmp_path; /* tmp_path from temp_file_create */
 } file_writer;
 
-/* An existing target is an error unless overwrite is set (INVALID, "... exists; use --force to replace it"). A target
+/* An existing target is an error unless overwrite is set (INVALID, "... exists"). A target
  * that is not a regular file is always an error (INVALID): the rename would replace it instead of writing to it. A
  * replaced file keeps its mode and owner. Other errors: IO, NOMEM. Finish the writer with commit or abort. */
 qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err);

@@ -150,7 +150,7 @@ static void output_appears_whole_or_not_at_all(void **state)
     assert_memory_equal(m.data, "abcdef", 6);
     file_map_close(&m);
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_INVALID);
-    assert_non_null(strstr(err.message, "--force"));
+    assert_non_null(strstr(err.message, "' exists"));
     assert_int_equal(file_writer_open(&w, path, true, &err), QASR_OK);
     assert_int_equal(file_writer_put(&w, 0, "zzz", 3, &err), QASR_OK);
     file_writer_abort(&w);
