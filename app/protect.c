@@ -47,10 +47,17 @@ static bool is_vocabulary(json_t *o)
 
 static bool is_model_json(const char *path)
 {
-    static const char *const keys[] = {
-        "architectures",          "model_type",   "transformers_version", "processor_class", "tokenizer_class",
-        "feature_extractor_type", "added_tokens", "weight_map",           "chat_template",   "additional_special_tokens"
-    };
+    static const char *const keys[] = { "architectures",
+                                        "model_type",
+                                        "transformers_version",
+                                        "processor_class",
+                                        "tokenizer_class",
+                                        "feature_extractor_type",
+                                        "added_tokens",
+                                        "weight_map",
+                                        "chat_template",
+                                        "additional_special_tokens",
+                                        "eos_token" };
     json_t *o = json_load_file(path, 0, NULL);
     bool is = json_is_object(o) && is_vocabulary(o);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -59,18 +66,23 @@ static bool is_model_json(const char *path)
     return is;
 }
 
+static bool begins_with(const unsigned char *head, size_t n, const char *word)
+{
+    return n >= strlen(word) && memcmp(head, word, strlen(word)) == 0;
+}
+
 const char *protect_content(const char *path)
 {
     static unsigned char head[HEAD_BYTES];
-    static const char merges[] = "#version: ";
+    static const char merges[] = "#version: ", chat_template[] = "{%";
     const size_t n = read_head(head, path);
     if (n == 0)
         return NULL;
     if (!is_text(head, n))
         return "a recording, or another file that is not text";
-    if ((n > sizeof merges && memcmp(head, merges, sizeof merges - 1) == 0) || (head[0] == '{' && is_model_json(path)))
-        return "a file of a model";
-    return NULL;
+    const bool is_model =
+        begins_with(head, n, merges) || begins_with(head, n, chat_template) || (head[0] == '{' && is_model_json(path));
+    return is_model ? "a file of a model" : NULL;
 }
 
 bool protect_is_audio_name(const char *path)

@@ -12,10 +12,12 @@ for f in config.json generation_config.json preprocessor_config.json tokenizer_c
     own m/$f
     cp m/$f "${f%.*}.copy" # the content decides
 done
+echo '{%- for message in messages %}' >template.copy
+echo '{"eos_token": "<|im_end|>"}' >special_tokens_map.copy
 cp "$LAYOUTS"/llama/Demo*.gguf model.txt
 printf 'file\tlanguage\ttext\nclip.flac\tEnglish\tCarried\n' >refs.tsv
 echo clip.flac >list.txt
-find . -type f -exec sha256sum {} + | sort >before
+find . -type f ! -name before -exec sha256sum {} + | sort >before
 echo "-- transcribe"
 for f in recording.txt notes hard.txt soft.txt model.txt m/model-00001-of-00002.safetensors ./*.copy; do t -o $f; done
 t -o recording.txt --format jsonl --resume
