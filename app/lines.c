@@ -48,16 +48,19 @@ static bool is_utf8(const char *text)
 bool lines_next(lines *l)
 {
     errno = 0;
-    ssize_t n = l->failed ? -1 : getline(&l->text, &l->capacity, l->f);
+    const char end = l->by_zero ? 0 : '\n';
+    ssize_t n = l->failed ? -1 : getdelim(&l->text, &l->capacity, end, l->f);
     if (n < 0) {
         if (!l->failed && (ferror(l->f) || errno))
             l->failed = !message_fail("cannot read '%s': %s", l->path, strerror(errno));
         return false;
     }
-    if (l->drop_torn && l->text[n - 1] != '\n')
+    if (l->drop_torn && l->text[n - 1] != end)
         return false;
     l->number++;
     l->end_bytes += (size_t)n;
+    if (l->by_zero)
+        return l->any_bytes || is_utf8(l->text) || lines_fail(l, "not UTF-8");
     if (strlen(l->text) != (size_t)n)
         return lines_fail(l, "a zero byte, expected text");
     while (n > 0 && (l->text[n - 1] == '\n' || l->text[n - 1] == '\r'))

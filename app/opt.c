@@ -94,25 +94,30 @@ const char *opt_choice(const opt *o, size_t i) { return o->choice ? o->choice(i)
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
-/* Prints text in the right column, broken at spaces; the cursor is in column `at`. */
-static void print_wrapped(const char *text, int at)
+/* Prints text [n] from the given column on, where the cursor is, broken at spaces. */
+static void print_wrapped(const char *text, size_t n, int column)
 {
-    if (at >= HELP_COLUMN - 1) {
-        printf("\n");
-        at = 0;
-    }
-    printf("%*s", HELP_COLUMN - at, "");
-    size_t width = HELP_WIDTH - HELP_COLUMN;
-    while (strlen(text) > width) {
+    const size_t width = HELP_WIDTH - (size_t)column;
+    while (n > width) {
         size_t cut = width;
         while (cut > 0 && text[cut] != ' ')
             cut--;
         if (cut == 0)
             cut = width;
-        printf("%.*s\n%*s", (int)cut, text, HELP_COLUMN, "");
-        text += cut + (text[cut] == ' ');
+        printf("%.*s\n%*s", (int)cut, text, column, "");
+        const size_t taken = cut + (text[cut] == ' ');
+        text += taken;
+        n -= taken;
     }
-    printf("%s\n", text);
+    printf("%.*s\n", (int)n, text);
+}
+
+static void print_paragraphs(const char *text)
+{
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        print_wrapped(text, n, 0);
+    }
 }
 
 const opt opt_help = { .name = "help", .letter = 'h', .help = "show this text" };
@@ -130,7 +135,13 @@ static void print_option(const opt *o)
 {
     char text[OPT_HELP_MAX], letter[] = { '-', o->letter, ',', ' ', 0 };
     int at = printf("  %s--%s%s%s", o->letter ? letter : "    ", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-    print_wrapped(opt_help_text(o, text, sizeof text), at);
+    if (at >= HELP_COLUMN - 1) {
+        printf("\n");
+        at = 0;
+    }
+    printf("%*s", HELP_COLUMN - at, "");
+    opt_help_text(o, text, sizeof text);
+    print_wrapped(text, strlen(text), HELP_COLUMN);
 }
 
 void opt_print_help(const command *cmd)
@@ -139,10 +150,12 @@ void opt_print_help(const command *cmd)
     for (size_t i = 0; i < cmd->n_opts; i++)
         print_option(&cmd->opts[i]);
     print_option(&opt_help);
-    if (cmd->notes)
-        printf("\n%s", cmd->notes);
-    if (cmd->more)
-        printf("\n%s", cmd->more());
+    const char *const texts[] = { cmd->notes, cmd->more ? cmd->more() : NULL, cmd->help_end ? cmd->help_end() : NULL };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i]) {
+            printf("\n");
+            print_paragraphs(texts[i]);
+        }
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */

@@ -35,15 +35,23 @@ typedef struct opt_files {
     size_t n;
 } opt_files;
 
+typedef struct opt_example {
+    const char *purpose; /* "Write subtitles"; NULL ends a list */
+    const char *line;    /* for a shell; tests run it */
+} opt_example;
+
+/* Texts are paragraphs of any length, each with a newline at its end; they are wrapped when printed. */
 typedef struct command {
     const char *name;
     const char *summary; /* half a line */
     const char *usage;   /* synopsis after the name */
-    const char *notes;   /* after the options; NULL: none */
+    const char *notes;   /* after the options, and the description in the manual */
     const opt *opts;
     size_t n_opts;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+    const opt_example *examples;       /* for the manual */
     const char *(*more)(void);         /* more notes, generated at run time; NULL: none */
+    const char *(*help_end)(void); /* what --help shows last, and the manual in sections of its own; NULL: nothing */
 } command;
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include <unistd.h>
 
 #include "app/message.h"
+#include "app/protect.h"
+#include "base/temp_file.h"
 
 static bool fail(const char *path) { return message_fail("cannot write '%s': %s", path, strerror(errno)); }
 
@@ -37,39 +38,82 @@ bool out_flush_stdout(void)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* The directory part of a path, "." if there is none; at most size bytes. */
-static bool parent_of(char *dir, size_t size, const char *path)
+/* Preserves errno. */
+static void close_and_remove(int fd, const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    size_t n = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    if (n >= size) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    memcpy(dir, slash ? path : ".", n);
-    dir[n] = 0;
-    return true;
+    int code = errno;
+    if (fd >= 0)
+        close(fd);
+    unlink(path);
+    errno = code;
 }
 
-/* Detects errors before the work starts that would otherwise occur after it. */
+/* Detects errors before the work starts that would otherwise occur after it. Permissions do not tell whether a file
+ * can be created, so one is. */
 static bool writable(const char *path)
 {
-    char dir[PATH_MAX];
     struct stat st;
     if (stat(path, &st) == 0) {
         errno = S_ISDIR(st.st_mode) ? EISDIR : 0;
         return errno == 0 && access(path, W_OK) == 0;
     }
-    if (errno != ENOENT || !parent_of(dir, sizeof dir, path))
-        return false;
-    return access(dir, W_OK | X_OK) == 0;
+    char *target = errno == ENOENT ? temp_file_target(path) : NULL, *tmp = NULL;
+    int fd = target ? temp_file_create(&tmp, target) : -1;
+    if (fd >= 0)
+        close_and_remove(fd, tmp);
+    const int code = errno;
+    free(tmp);
+    free(target);
+    errno = code;
+    return fd >= 0;
 }
 
-bool out_is_input(const char *path, const char *input)
+bool out_can_write(const char *path) { return out_is_stdout(path) || writable(path) || fail(path); }
+
+bool out_check(const char *path)
 {
-    struct stat target, in;
-    return path && stat(path, &target) == 0 && S_ISREG(target.st_mode) && stat(input, &in) == 0 &&
-           in.st_dev == target.st_dev && in.st_ino == target.st_ino;
+    if (out_is_stdout(path))
+        return true;
+    if (!out_can_write(path))
+        return false;
+    if (protect_is_audio_name(path))
+        return message_fail("cannot write '%s': its extension is that of an audio or video file; choose one of a text "
+                            "file, such as .txt or .json",
+                            path);
+    const char *kept = protect_content(path);
+    return !kept || message_fail("cannot write '%s': it is %s; choose another name", path, kept);
+}
+
+bool out_is_stdout(const char *path) { return !path || strcmp(path, "-") == 0; }
+
+bool out_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+/* True if a and b exist and are one file. */
+static bool is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool out_is_same(const char *path, const char *other)
+{
+    if (out_is_stdout(path) || out_is_stdout(other) || out_is_special(path))
+        return false;
+    const char *name = strrchr(path, '/'), *other_name = strrchr(other, '/');
+    if (is_same(path, other) || strcmp(path, other) == 0)
+        return true;
+    if (strcmp(name ? name + 1 : path, other_name ? other_name + 1 : other) != 0)
+        return false;
+    char *folder = name ? strndup(path, (size_t)(name + 1 - path)) : strdup(".");
+    char *other_folder = other_name ? strndup(other, (size_t)(other_name + 1 - other)) : strdup(".");
+    const bool same = folder && other_folder && is_same(folder, other_folder);
+    free(folder);
+    free(other_folder);
+    return same;
 }
 
 bool out_has_content(const char *path)
@@ -81,12 +125,12 @@ bool out_has_content(const char *path)
 bool out_open(out *o, const char *path)
 {
     *o = (out){ 0 };
-    if (!path || strcmp(path, "-") == 0) {
+    if (!out_check(path))
+        return false;
+    if (out_is_stdout(path)) {
         o->f = stdout;
         return true;
     }
-    if (!writable(path))
-        return fail(path);
     o->path = path;
     o->f = open_memstream(&o->text, &o->size);
     return o->f ? true : fail(path);
@@ -95,8 +139,6 @@ bool out_open(out *o, const char *path)
 bool out_open_lines(out *o, const char *path, size_t keep_bytes)
 {
     *o = (out){ .path = path, .as_it_comes = true };
-    if (!writable(path))
-        return fail(path);
     o->f = fopen(path, keep_bytes ? "r+" : "w");
     if (o->f && keep_bytes && (ftruncate(fileno(o->f), (off_t)keep_bytes) != 0 || fseek(o->f, 0, SEEK_END) != 0)) {
         int code = errno;
@@ -139,39 +181,29 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-/* Preserves errno. */
-static void close_and_remove(int fd, const char *path)
+static bool replace_file(const out *o)
 {
-    int code = errno;
-    if (fd >= 0)
-        close(fd);
-    unlink(path);
-    errno = code;
-}
-
-static bool replace_file(const out *o, const char *target)
-{
-    char tmp[PATH_MAX + 16];
-    snprintf(tmp, sizeof tmp, "%s.XXXXXX", target);
-    int fd = mkstemp(tmp);
-    if (fd < 0)
-        return false;
-    mode_t mask = umask(0);
-    umask(mask);
-    if (!write_all(fd, o->text, o->size) || fchmod(fd, 0666 & ~mask) != 0 || fsync(fd) != 0) {
+    char *target = temp_file_target(o->path), *tmp = NULL;
+    int fd = target ? temp_file_create(&tmp, target) : -1;
+    bool good = fd >= 0 && write_all(fd, o->text, o->size) && fsync(fd) == 0;
+    if (good) {
+        good = close(fd) == 0 && rename(tmp, target) == 0;
+        fd = -1;
+    }
+    if (tmp && !good)
         close_and_remove(fd, tmp);
-        return false;
-    }
-    if (close(fd) != 0 || rename(tmp, target) != 0) {
-        close_and_remove(-1, tmp);
-        return false;
-    }
-    return true;
+    const int code = errno;
+    free(tmp);
+    free(target);
+    errno = code;
+    return good;
 }
 
-static bool write_special(const out *o)
+/* Devices and pipes; and files that the system does not let us replace, though we may write to them: in a folder that
+ * is not ours, or mounted on their own. */
+static bool write_in_place(const out *o)
 {
-    int fd = open(o->path, O_WRONLY | O_CLOEXEC);
+    int fd = open(o->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     if (fd < 0)
         return false;
     bool written = write_all(fd, o->text, o->size);
@@ -181,6 +213,8 @@ static bool write_special(const out *o)
         errno = code;
     return written && closed;
 }
+
+static bool cannot_replace(int code) { return code == EACCES || code == EPERM || code == EBUSY || code == EXDEV; }
 
 bool out_commit(out *o)
 {
@@ -193,18 +227,13 @@ bool out_commit(out *o)
     o->f = NULL;
     if (!whole)
         errno = ENOMEM;
-    struct stat st;
-    char *target = NULL; /* the target of a link, so that the link survives */
-    bool exists = stat(o->path, &st) == 0;
-    if (whole && exists && !S_ISREG(st.st_mode))
-        whole = write_special(o);
-    else if (whole && exists && (target = realpath(o->path, NULL)))
-        whole = replace_file(o, target);
+    const bool is_special = out_is_special(o->path);
+    if (whole && !is_special)
+        whole = replace_file(o) || (cannot_replace(errno) && write_in_place(o));
     else if (whole)
-        whole = replace_file(o, o->path);
+        whole = write_in_place(o);
     if (!whole)
         fail(o->path);
-    free(target);
     out_abort(o);
     return whole;
 }

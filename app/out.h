@@ -16,20 +16,29 @@ typedef struct out {
     size_t size;
 } out;
 
-/* path NULL or "-": standard output. Reports at once if the file cannot be written. False on error (printed). */
+/* True for NULL and "-". */
+bool out_is_stdout(const char *path);
+/* Before any work: true if a file can be written to path. False: not (printed). */
+bool out_can_write(const char *path);
+/* The same, and that text may be written there: it replaces no recording and no file of a model (protect.h). */
+bool out_check(const char *path);
+/* path NULL or "-": standard output. Includes out_check. False on error (printed). */
 bool out_open(out *o, const char *path);
-/* A file that is written as results come, whole lines at a time, after its first keep_bytes bytes. False on
- * error (printed). */
+/* A file that is written as results come, whole lines at a time, after its first keep_bytes bytes. To be called after
+ * out_check and file_lock_take. False on error (printed). */
 bool out_open_lines(out *o, const char *path, size_t keep_bytes);
 /* Writes the file (temporary name, fsync, rename; devices and pipes directly) or flushes standard output, or closes
- * lines. False on error (printed). */
+ * lines. A replaced file keeps its mode and owner, and a link to it stays. False on error (printed). */
 bool out_commit(out *o);
 void out_abort(out *o);
 
-/* True if writing to path (NULL: standard output) would overwrite the input file. */
-bool out_is_input(const char *path, const char *input);
+/* True if writing to path (NULL: standard output) would overwrite the other file, or would write to the same place if
+ * neither exists yet; under whatever names and links. */
+bool out_is_same(const char *path, const char *other);
 /* True if path is a regular file that is not empty. */
 bool out_has_content(const char *path);
+/* True for a device or a pipe. */
+bool out_is_special(const char *path);
 
 /* Flushes what was written so far, unless it is held back until out_commit. False if anything was lost (printed). */
 bool out_show(out *o);

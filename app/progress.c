@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/signals.h"
+
 enum { BAR_WIDTH = 28 };
 static const double bar_every_s = 0.1, line_every_s = 10;
 
@@ -114,12 +116,6 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-void progress_catch_signals(void)
-{
-    struct sigaction cancel = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-    sigaction(SIGINT, &cancel, NULL);
-    sigaction(SIGTERM, &cancel, NULL);
-    sigaction(SIGHUP, &cancel, NULL);
-}
+void progress_catch_signals(void) { signals_catch(on_signal, SA_RESETHAND); }
 
 bool progress_interrupted(void) { return interrupted != 0; }

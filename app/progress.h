@@ -36,8 +36,8 @@ void progress_draw(const progress *p, double part, double left_s, const char *te
 /* Monotonic time in seconds. */
 double progress_now_s(void);
 
-/* From now on the first SIGINT, SIGTERM or SIGHUP only sets progress_interrupted, so that long work can stop cleanly; a
- * second one kills. */
+/* From now on the first SIGINT, SIGTERM or SIGHUP that is not ignored only sets progress_interrupted, so that long work
+ * can stop cleanly; a second one kills. */
 void progress_catch_signals(void);
 bool progress_interrupted(void);
 

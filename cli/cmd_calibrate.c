@@ -94,7 +94,9 @@ static int run(int argc, char **argv)
     else
         status = check_args(&a);
     if (parsed == OPT_PARSED && status == EXIT_DONE)
-        status = models_resolve(&cmd_calibrate, &model, a.options.model);
+        status = overwrite_check(a.options.output, a.options.overwrite)
+                     ? models_resolve(&cmd_calibrate, &model, a.options.model)
+                     : EXIT_FAILED;
     a.options.model = model;
     if (parsed == OPT_PARSED && status == EXIT_DONE)
         status = calibrate(&a);
@@ -107,10 +109,15 @@ const command cmd_calibrate = {
     "calibrate",
     "collect activation statistics for better quantization",
     "[--model MODEL] --output FILE AUDIO... [OPTIONS]",
-    "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with\n"
-    "the header 'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments\n"
-    "of 30 s. The output has the format of llama.cpp's imatrix files (docs/format.md).\n",
+    "Transcribes recordings with an unquantized model and writes statistics of the inputs of each matrix, which 'qasr "
+    "quantize --calibration' uses to reduce the effect of rounding errors. The output has the format of llama.cpp's "
+    "imatrix files (docs/format.md).\n"
+    "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with the header "
+    "'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments of 30 s.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){
+        { "Collect statistics from a folder of recordings", "qasr calibrate -m model talks -o stats.gguf" },
+        { NULL, NULL } }
 };

@@ -91,10 +91,12 @@ const command cmd_devices = {
     "devices",
     "list the devices that --device takes",
     "[OPTIONS]",
+    "Shows the devices on which models can run, with their memory. Besides the names listed, --device takes:\n"
     "auto: the first GPU with enough memory for the model and its KV cache, else the CPU.\n" DEVICE_KINDS
     ": the first device of that kind; with ':1' appended, the "
     "second.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){ { "List the devices", "qasr devices" }, { NULL, NULL } }
 };

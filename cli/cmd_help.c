@@ -59,8 +59,14 @@ static int run(int argc, char **argv)
 const command cmd_help = { "help",
                            "show help texts, manual pages or shell completions",
                            "[COMMAND] [--man] | --completion SHELL",
+                           "Shows what a command does and all its options, as text or as a manual page, or a script "
+                           "that completes commands and options in a shell.\n"
                            "Completion for this shell: eval \"$(qasr help --completion bash)\", or zsh; fish: qasr "
                            "help --completion fish | source\n",
                            opts,
                            sizeof opts / sizeof opts[0],
-                           run };
+                           run,
+                           (const opt_example[]){
+                               { "Describe a command", "qasr help transcribe" },
+                               { "Complete commands and options in bash", "eval \"$(qasr help --completion bash)\"" },
+                               { NULL, NULL } } };

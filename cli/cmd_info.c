@@ -112,7 +112,11 @@ static int run(int argc, char **argv)
 const command cmd_info = { "info",
                            "show the contents of a model directory, .safetensors or .gguf file",
                            "PATH [OPTIONS]",
-                           NULL,
+                           "Describes a model without loading it: configuration, tokenizer, types and sizes of its "
+                           "weights. Damaged or incomplete files are errors.\n",
                            opts,
                            sizeof opts / sizeof opts[0],
-                           run };
+                           run,
+                           (const opt_example[]){ { "Describe a model", "qasr info model" },
+                                                  { "List its tensors", "qasr info model --tensors" },
+                                                  { NULL, NULL } } };

@@ -184,6 +184,8 @@ static int run_parsed(args *a)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
     if (a->options.auto_mix > 0 && !a->options.calibration)
         return opt_usage_error(&cmd_quantize, "--auto-mix needs a calibration: give one with --calibration FILE");
+    if (!a->options.dry_run && !overwrite_check(a->options.output, a->options.overwrite))
+        return EXIT_FAILED;
     int status = split_rules(&l, &a->tensor_types);
     if (status == EXIT_DONE)
         status = models_resolve(&cmd_quantize, &input, a->options.input);
@@ -212,15 +214,20 @@ const command cmd_quantize = {
     "quantize",
     "convert weights to a smaller GGUF file",
     "--input PATH --output FILE [OPTIONS] | --input PATH --dry-run [OPTIONS]",
+    "Stores the weights of a model in fewer bits, as a decoder for the model directory, or as a complete model in one "
+    "file (--scope all).\n"
     "q4_k_m and q5_k_m: q8_0 for attention output projections, q6_k for quantized embeddings, q4_k or q5_k for all "
-    "other\n"
-    "matrices. Rows that do not fit blocks of 256 (896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, q5_k "
-    "q5_0,\n"
-    "q6_k and mixes q8_0.\n"
+    "other matrices. Rows that do not fit blocks of 256 (896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, "
+    "q5_k q5_0, q6_k and mixes q8_0.\n"
     "'qasr transcribe' uses the first model-TYPE.gguf in the model directory, in the order of --qtype's list above "
-    "(also\n"
-    "model-q6k.gguf), else model.gguf.\n",
+    "(also model-q6k.gguf), else model.gguf.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){
+        { "Make a complete model in one file", "qasr quantize -i model -o small.gguf --scope all --qtype q8_0" },
+        { "Add a decoder of 4 bits, rounded with statistics from calibrate, to a model directory",
+          "qasr quantize -i model -o model/model-q4_k.gguf --qtype q4_k --calibration stats.gguf" },
+        { "Show the types and sizes that a file would have", "qasr quantize -i model --qtype q6_k --dry-run" },
+        { NULL, NULL } }
 };

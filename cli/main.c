@@ -10,6 +10,7 @@
 
 #include "app/out.h"
 #include "app/progress.h"
+#include "app/signals.h"
 #include "cli/cmd.h"
 #include "cli/pull/pull.h"
 #include "qasr/qasr_tools.h"
@@ -97,6 +98,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* turns a closed pipe and a file size limit into ordinary failed writes */
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGBUS, exit_on_lost_mapping);
+    signals_keep_children();
     qasr_log_set(print_log, NULL);
     int status = dispatch(argc, argv);
     if (!out_flush_stdout() && status == EXIT_DONE)

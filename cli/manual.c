@@ -75,6 +75,28 @@ static void print_option(FILE *f, const opt *o)
     fputc('\n', f);
 }
 
+static void print_paragraphs(FILE *f, const char *text)
+{
+    for (size_t n; *text; text += n + (text[n] == '\n')) {
+        n = strcspn(text, "\n");
+        fputs(".PP\n", f);
+        print_n(f, text, n);
+        fputc('\n', f);
+    }
+}
+
+static void print_examples(FILE *f, const opt_example *examples)
+{
+    fputs(".SH EXAMPLES\n", f);
+    for (; examples->purpose; examples++) {
+        fputs(".TP\n", f);
+        print_text(f, examples->purpose);
+        fputs(":\n.nf\n\\fB", f);
+        print_text(f, examples->line);
+        fputs("\\fR\n.fi\n", f);
+    }
+}
+
 static void end_page(FILE *f)
 {
     fputs(".SH EXIT STATUS\n", f);
@@ -97,20 +119,18 @@ void manual_print_command(FILE *f, const command *cmd)
     snprintf(name, sizeof name, "qasr-%s", cmd->name);
     begin_page(f, name, cmd->summary);
     print_usage(f, cmd);
+    fputs(".SH DESCRIPTION\n", f);
+    print_paragraphs(f, cmd->notes);
     fputs(".SH OPTIONS\n", f);
     for (size_t i = 0; i < cmd->n_opts; i++)
         print_option(f, &cmd->opts[i]);
     print_option(f, &opt_help);
-    if (cmd->notes) {
-        fputs(".SH NOTES\n.nf\n", f);
-        print_text(f, cmd->notes);
-        if (cmd->more) {
-            fputc('\n', f);
-            print_text(f, cmd->more());
-        }
-        fputs(".fi\n", f);
+    if (cmd->more) {
+        fputs(".SH NOTES\n", f);
+        print_paragraphs(f, cmd->more());
     }
     end_page(f);
+    print_examples(f, cmd->examples);
     fputs(".SH SEE ALSO\n.BR qasr (1)\n", f);
 }
 
@@ -127,6 +147,7 @@ void manual_print_overview(FILE *f)
         fputc('\n', f);
     }
     end_page(f);
+    print_examples(f, cmd_transcribe.examples);
     fputs(".SH SEE ALSO\n", f);
     for (size_t i = 0; i < cmd_count; i++)
         fprintf(f, ".BR qasr\\-%s (1)%s\n", cmd_all[i]->name, i + 1 < cmd_count ? "," : "");

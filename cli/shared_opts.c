@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "app/message.h"
+#include "app/out.h"
 
 const char *const decoder_weights_names[] = { "auto", "safetensors", "gguf", NULL };
 const char *const precision_names[] = { "auto", "f32", NULL };
@@ -13,6 +17,12 @@ const char *const report_md_json[] = { "md", "json", NULL };
 _Static_assert(sizeof(qasr_decoder_weights) == sizeof(int), "option values are stored as int");
 _Static_assert(sizeof(qasr_precision) == sizeof(int), "option values are stored as int");
 _Static_assert(sizeof(qasr_encoder_attention) == sizeof(int), "option values are stored as int");
+
+bool overwrite_check(const char *output, int overwrite)
+{
+    return overwrite || out_is_special(output) || access(output, F_OK) != 0 ||
+           message_fail("'%s' exists; use --force to replace it", output);
+}
 
 static const double MIN_S = 1, MAX_S = QASR_LONGEST_SEGMENT_S; /* of the published models */
 

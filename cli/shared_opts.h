@@ -123,6 +123,8 @@ extern const char *const report_txt_json[], *const report_md_json[]; /* in that 
     {                                                                                                                  \
         "force", 'f', NULL, "replace an existing output file", OPT_FLAG, field                                         \
     }
+/* Before any work: false if a file is there that must not be replaced (printed). */
+bool overwrite_check(const char *output, int overwrite);
 #define QUIET_OPT(field)                                                                                               \
     {                                                                                                                  \
         "quiet", 'q', NULL, "no progress, no summary", OPT_FLAG, field                                                 \

@@ -14,6 +14,7 @@ sentence with a test clip. The same seed, programs and --exclude files give the 
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -263,6 +264,7 @@ def make_clip(rng, index, taken, folder):
 
 
 def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, failures of children would go unnoticed
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("output", help="directory for the clips and refs.tsv")
     parser.add_argument("--exclude", nargs="+", default=[], metavar="TSV", help="files whose sentences are not used")

@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -212,6 +213,7 @@ def decoder_ways():
 
 
 def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, failures of children would go unnoticed
     qasr, output = sys.argv[1:]
     q8_encoder = [w for t in TYPES for w in each(t, ["--scope", "all", "--qtype", t])]
     same_encoder = [w for t in TYPES for w in each(t, ["--scope", "all", "--qtype", t, "--encoder-qtype", t]) if t != "q8_0"]

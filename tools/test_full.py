@@ -8,6 +8,7 @@ import argparse
 import itertools
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def check_run(qasr, model, qtype, seconds, clip):
 
 
 def main():
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, failures of children would go unnoticed
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--qasr", required=True)
     parser.add_argument("--sizes", nargs="+", required=True)

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#include "app/formats/subtitle.h"
+#include "app/formats/cues.h"
 #include "app/message.h"
 
 const format_writer *const format_all[FORMAT_COUNT] = {
@@ -24,10 +24,17 @@ bool format_put_result(FILE *f, const format_writer *format, const format_item *
     return good || message_fail("out of memory");
 }
 
+void format_begin(FILE *f, const format_writer *format, size_t n_files, bool csv_bom)
+{
+    if (csv_bom && format == &format_csv)
+        fputs("\xEF\xBB\xBF", f);
+    if (format->begin)
+        format->begin(f, n_files);
+}
+
 bool format_put_whole(FILE *f, const format_writer *format, const format_item *item)
 {
-    if (format->begin)
-        format->begin(f, 1);
+    format_begin(f, format, 1, item->csv_bom);
     bool good = format_put_result(f, format, item, true);
     if (format->end)
         format->end(f, 1);
@@ -43,9 +50,17 @@ static bool put_subtitles(const qasr_segment *p, const subtitle_limits *limits, 
 
 bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user)
 {
+    cues all = { 0 };
     bool good = true;
-    for (size_t i = 0; good && item->result && i < qasr_result_segment_count(item->result); i++)
-        good = put_subtitles(qasr_result_segment(item->result, i), limits, show, user);
+    const size_t n = item->result ? qasr_result_segment_count(item->result) : 0;
+    for (size_t i = 0; good && i < n; i++)
+        good = put_subtitles(qasr_result_segment(item->result, i), limits, cues_add, &all) && !all.no_memory;
+    if (n > 0)
+        cues_stretch(&all, limits->min_s, qasr_result_segment(item->result, 0)->start_s,
+                     qasr_result_segment(item->result, n - 1)->end_s);
+    for (size_t i = 0; good && i < all.n; i++)
+        show(user, all.list[i].start_s, all.list[i].end_s, all.list[i].lines);
+    cues_free(&all);
     return good;
 }
 

@@ -21,6 +21,7 @@ typedef struct format_item {
     const char *error;         /* then its message */
     double load_s;
     size_t index, n_files; /* position and number of files */
+    bool csv_bom;          /* CSV begins with a byte order mark */
 } format_item;
 
 /* A stream is begin, then for each file its segments and item, then end; a NULL function writes nothing. False: out of
@@ -54,12 +55,14 @@ enum {
 extern const format_writer *const format_all[FORMAT_COUNT];
 const char *format_name(size_t i); /* NULL after the last */
 
+/* Begins a stream; csv_bom: CSV with a byte order mark, without which Excel does not take it for UTF-8. */
+void format_begin(FILE *f, const format_writer *format, size_t n_files, bool csv_bom);
 /* Writes the segments of a result, then the result; format_put_whole writes a whole stream with one result. False
  * without memory (printed). */
 bool format_put_result(FILE *f, const format_writer *format, const format_item *item, bool with_segments);
 bool format_put_whole(FILE *f, const format_writer *format, const format_item *item);
 
-/* Subtitles of a result; those of a segment span its speech. False without memory. */
+/* Subtitles of a result; those of a segment span its speech, and short ones more. False without memory. */
 bool format_subtitles(const format_item *item, const subtitle_limits *limits, subtitle_fn show, void *user);
 /* "00:00:01,500 --> 00:00:02,000" and a newline, with the given decimal mark; lasts at least a millisecond. */
 void format_put_times(FILE *f, double start_s, double end_s, char mark);

@@ -15,6 +15,7 @@ static bool item(FILE *f, const format_item *it)
 {
     subtitle_limits limits = *it->limits;
     limits.max_lines = 1;
+    limits.min_s = 0; /* a line is shown until the next one */
     return format_subtitles(it, &limits, show, f);
 }
 

@@ -9,6 +9,7 @@ typedef struct subtitle_limits {
     int max_width; /* columns of a line, as a terminal counts them: 2 for a Chinese character */
     int max_lines; /* of a subtitle */
     double max_s;  /* longest duration of a subtitle */
+    double min_s;  /* shortest, as far as there is room (cues.h); subtitle_break ignores it */
 } subtitle_limits;
 
 /* lines: one or more, separated by '\n', none blank. */

@@ -1,21 +1,16 @@
-/* Transcripts as tables, a row for each segment with text: tab-separated (TSV), and comma-separated (CSV as in RFC
- * 4180, but with LF line endings). */
+/* Transcripts as tables, a row for each segment with text: tab-separated (TSV, which has no escapes: separators
+ * become spaces), and comma-separated (CSV as in RFC 4180, but with LF line endings). */
 #include "app/formats/formats.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "app/one_line.h"
+
 static const char *const columns[] = { "file", "channel", "start", "end", "language", "text" };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef void (*cell_fn)(FILE *f, const char *text);
-
-/* Separators become spaces: the format has no escapes. */
-static void put_tsv(FILE *f, const char *text)
-{
-    for (; *text; text++)
-        fputc(strchr("\t\r\n", *text) ? ' ' : *text, f);
-}
 
 static void put_csv(FILE *f, const char *text)
 {
@@ -58,7 +53,7 @@ static bool put_segment(FILE *f, const format_item *it, const qasr_segment *p, c
 static void begin_tsv(FILE *f, size_t n_files)
 {
     (void)n_files;
-    put_row(f, columns, '\t', put_tsv);
+    put_row(f, columns, '\t', one_line_put);
 }
 
 static void begin_csv(FILE *f, size_t n_files)
@@ -69,7 +64,7 @@ static void begin_csv(FILE *f, size_t n_files)
 
 static bool segment_tsv(FILE *f, const format_item *it, const qasr_segment *p)
 {
-    return put_segment(f, it, p, '\t', put_tsv);
+    return put_segment(f, it, p, '\t', one_line_put);
 }
 static bool segment_csv(FILE *f, const format_item *it, const qasr_segment *p)
 {

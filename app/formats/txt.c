@@ -1,6 +1,7 @@
 /* Transcripts as plain text: one line per file, which starts with the file's name if there are several. */
 #include "app/clip_name.h"
 #include "app/formats/formats.h"
+#include "app/one_line.h"
 
 static bool item(FILE *f, const format_item *it)
 {
@@ -10,7 +11,8 @@ static bool item(FILE *f, const format_item *it)
         clip_name_put(f, it->file, it->channel);
         fputs(": ", f);
     }
-    fprintf(f, "%s\n", qasr_result_text(it->result));
+    one_line_put(f, qasr_result_text(it->result));
+    fputc('\n', f);
     return true;
 }
 

@@ -9,12 +9,10 @@
 #include <unistd.h>
 
 #include "app/message.h"
+#include "app/signals.h"
 
 static volatile sig_atomic_t interrupted;
 static volatile pid_t running; /* 0: none; changed only while the signals are blocked */
-
-static const int caught[] = { SIGINT, SIGTERM, SIGHUP };
-enum { N_CAUGHT = sizeof caught / sizeof caught[0] };
 
 static void on_signal(int number)
 {
@@ -26,29 +24,21 @@ static void on_signal(int number)
     errno = code;
 }
 
-static void set_handlers(void (*handler)(int))
-{
-    struct sigaction action = { .sa_handler = handler }, old;
-    for (int i = 0; i < N_CAUGHT; i++)
-        if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup, background jobs */
-            sigaction(caught[i], &action, NULL);
-}
-
-void child_catch_signals(void) { set_handlers(on_signal); }
+void child_catch_signals(void) { signals_catch(on_signal, 0); }
 bool child_interrupted(void) { return interrupted != 0; }
 
 static void block_signals(int how)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (int i = 0; i < N_CAUGHT; i++)
-        sigaddset(&set, caught[i]);
+    for (int i = 0; i < SIGNALS_N_ENDING; i++)
+        sigaddset(&set, signals_ending[i]);
     sigprocmask(how, &set, NULL);
 }
 
 static _Noreturn void run_child(child_fn fn, const void *arg, int fd)
 {
-    set_handlers(SIG_DFL);
+    signals_catch(SIG_DFL, 0);
     block_signals(SIG_UNBLOCK);
     FILE *f = fdopen(fd, "wb");
     bool good = f && fn(arg, f);

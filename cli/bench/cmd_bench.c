@@ -187,7 +187,7 @@ static int check_args(const args *a)
     if (j->audio && strcmp(j->audio, "-") == 0)
         return opt_usage_error(&cmd_bench,
                                "--audio '-': every run reads the audio, and standard input can be read only once");
-    if (j->audio && out_is_input(a->output, j->audio))
+    if (j->audio && out_is_same(a->output, j->audio))
         return opt_usage_error(&cmd_bench, "--output '%s' is also the --audio file", a->output);
     return EXIT_DONE;
 }
@@ -476,12 +476,8 @@ static void release(bench *b)
 /* Fails early if the output cannot be written, or the model or the audio cannot be read. */
 static bool check_places(const bench *b)
 {
-    out o;
-    if (!out_open(&o, b->a->output))
-        return false;
-    out_abort(&o);
     bench_job job = job_of(b, NULL);
-    return run_without_result(bench_check, &job);
+    return out_check(b->a->output) && run_without_result(bench_check, &job);
 }
 
 static bool bench_variants(bench *b)
@@ -546,11 +542,15 @@ const command cmd_bench = {
     "bench",
     "measure speed and memory against the limits of the machine",
     "[--model MODEL] [OPTIONS] | --limits [--threads N]",
+    "Transcribes the same audio with the decoder stored in several ways, and compares times with what the machine "
+    "can do. Each run is a separate process; the variants take turns. CER and WER compare the texts with that of fp, "
+    "not with a reference.\n"
     "A variant TYPE uses model-TYPE.gguf in the model directory (TYPE+emb: model-TYPE+emb.gguf); without such a file, "
-    "the\n"
-    "decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. Each run is a separate\n"
-    "process; the variants take turns. CER and WER compare the texts with that of fp, not with a reference.\n",
+    "the decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){ { "Compare the original weights with 8 bits", "qasr bench -m model --variants fp,q8_0" },
+                           { "Measure the limits of the machine", "qasr bench --limits" },
+                           { NULL, NULL } }
 };

@@ -162,15 +162,11 @@ static bool run_clips(args *a, const char *table)
 /* Fails early if an output cannot be written or would overwrite an input. */
 static bool check_output(const args *a, const char *table)
 {
-    out o;
-    if (out_is_input(a->output, table) || (a->details && out_is_input(a->output, a->details)))
+    if (out_is_same(a->output, table) || out_is_same(a->output, a->details))
         return message_fail("--output '%s' is also the references or --details file", a->output);
-    if (a->details && out_is_input(a->details, table))
+    if (out_is_same(a->details, table))
         return message_fail("--details '%s' is also the references file", a->details);
-    if (!out_open(&o, a->output))
-        return false;
-    out_abort(&o);
-    return true;
+    return out_check(a->output) && (!a->details || out_check(a->details));
 }
 
 static bool evaluate(args *a)
@@ -232,9 +228,16 @@ const command cmd_eval = {
     "eval",
     "measure quality: error rates, and differences from another model",
     "[--model MODEL] --data PATH [OPTIONS]",
-    "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n"
-    "docs/evaluation.md defines every metric and the normalization of texts.\n",
+    "Transcribes the audio of a table of references and counts errors; with a baseline, also compares texts, tokens "
+    "and next-token distributions of two models. docs/evaluation.md defines every metric and the normalization of "
+    "texts.\n"
+    "The table's first line is 'file<TAB>language<TAB>text'. Rates in JSON are fractions: 0.0178 is 1.78 %.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){
+        { "Measure the error rates of a model", "qasr eval -m model -d talks/refs.tsv" },
+        { "Compare a quantized model with the original, and keep the results of each clip",
+          "qasr eval -m small.gguf --baseline model -d talks --details details.jsonl -f json -o eval.json" },
+        { NULL, NULL } }
 };

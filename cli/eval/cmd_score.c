@@ -132,7 +132,7 @@ static int run(int argc, char **argv)
         return opt_usage_error(&cmd_score, "option '--ref FILE' is missing");
     if (!a.hypothesis)
         return opt_usage_error(&cmd_score, "option '--hyp FILE' is missing");
-    if (out_is_input(a.output, a.reference) || out_is_input(a.output, a.hypothesis))
+    if (out_is_same(a.output, a.reference) || out_is_same(a.output, a.hypothesis))
         return opt_usage_error(&cmd_score, "--output '%s' is also an input file", a.output);
     return score(&a) ? EXIT_DONE : EXIT_FAILED;
 }
@@ -140,7 +140,11 @@ static int run(int argc, char **argv)
 const command cmd_score = { "score",
                             "score transcripts against references",
                             "--ref FILE --hyp FILE [OPTIONS]",
-                            "Rates in JSON are fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every metric.\n",
+                            "Counts the errors of transcripts that exist already, of any program. Rates in JSON are "
+                            "fractions: 0.0178 is 1.78 %. docs/evaluation.md defines every metric.\n",
                             opts,
                             sizeof opts / sizeof opts[0],
-                            run };
+                            run,
+                            (const opt_example[]){ { "Score transcripts from JSON lines",
+                                                     "qasr score --ref talks/refs.tsv --hyp talks.jsonl" },
+                                                   { NULL, NULL } } };

@@ -92,7 +92,8 @@ bool eval_summarize(eval_report *report, const eval_set *set, const eval_setting
 /* ---- eval_details.c ---- */
 
 /* Opens the details file: one JSON object per line, the first with the settings. With resume, clips of the set that are
- * already in it get their answers and are done; a truncated last line is removed. NULL on error (printed). */
+ * already in it get their answers and are done; a truncated last line is removed. No other run can use the file until
+ * it is closed. NULL on error (printed). */
 FILE *details_open(const char *path, bool resume, const eval_settings *settings, eval_set *set);
 /* Writes a finished clip; token ids come from the results (NULL: none). False on error (printed). */
 bool details_write(FILE *f, const char *path, const eval_clip *clip, const qasr_result *result,

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/file_lock.h"
 #include "app/json_util.h"
 #include "app/lines.h"
 #include "app/message.h"
+#include "app/out.h"
 #include "cli/eval/eval.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -260,19 +262,21 @@ static bool load(const char *path, const eval_settings *settings, const eval_set
 
 FILE *details_open(const char *path, bool resume, const eval_settings *settings, eval_set *set)
 {
+    int fd;
     size_t keep = 0;
-    bool exists = access(path, F_OK) == 0;
-    if (exists && !resume) {
+    if (!file_lock_take(&fd, path, "qasr eval", path))
+        return NULL;
+    const bool has_content = out_has_content(path);
+    if (has_content && !resume)
         message_fail("'%s' exists; continue it with --resume, or remove it first", path);
+    if (has_content && (!resume || !load(path, settings, set, &keep))) {
+        file_lock_release(&fd);
         return NULL;
     }
-    if (exists && !load(path, settings, set, &keep))
-        return NULL;
-    FILE *f = fopen(path, "a");
-    if (!f || ftruncate(fileno(f), (off_t)keep) != 0) {
+    FILE *f = ftruncate(fd, (off_t)keep) == 0 ? fdopen(fd, "a") : NULL;
+    if (!f) {
         message_fail("cannot write '%s': %s", path, strerror(errno));
-        if (f)
-            fclose(f);
+        file_lock_release(&fd);
         return NULL;
     }
     if (keep == 0) {

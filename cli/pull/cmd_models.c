@@ -116,10 +116,12 @@ const command cmd_models = {
     "models",
     "list pulled models",
     "[OPTIONS]",
-    "Each model is a directory in XDG_CACHE_HOME/qasr/models (~/.cache/qasr/models); remove it to delete the model.\n"
+    "Shows the models that 'qasr pull' has fetched. Each is a directory in XDG_CACHE_HOME/qasr/models "
+    "(~/.cache/qasr/models); remove it to delete the model.\n"
     "Commands take models by name: --model 0.6b. Without --model they use QASR_MODEL, else the most recently pulled "
     "one.\n",
     opts,
     sizeof opts / sizeof opts[0],
-    run
+    run,
+    (const opt_example[]){ { "List the models", "qasr models" }, { NULL, NULL } }
 };

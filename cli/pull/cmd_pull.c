@@ -203,15 +203,20 @@ static const char *list_models(void)
     return text;
 }
 
-const command cmd_pull = { "pull",
-                           "download a model from the Hugging Face hub",
-                           "NAME|REPO[@REVISION] [OPTIONS]",
-                           "Interrupted downloads resume where they stopped. Hashes of all files are checked before "
-                           "the directory appears.\n"
-                           "Proxies come from the environment (https_proxy, no_proxy). The token is HF_TOKEN, or, for "
-                           "the public hub, the one\n"
-                           "stored by its own tools.\n",
-                           opts,
-                           sizeof opts / sizeof opts[0],
-                           run,
-                           list_models };
+const command cmd_pull = {
+    "pull",
+    "download a model from the Hugging Face hub",
+    "NAME|REPO[@REVISION] [OPTIONS]",
+    "Fetches the files of a model into a directory that other commands find by its name. "
+    "Interrupted downloads resume where they stopped. Hashes of all files are checked before "
+    "the directory appears.\n"
+    "Proxies come from the environment (https_proxy, no_proxy). The token is HF_TOKEN, or, for "
+    "the public hub, the one stored by its own tools.\n",
+    opts,
+    sizeof opts / sizeof opts[0],
+    run,
+    (const opt_example[]){ { "Fetch a model, and add a decoder of 8 bits", "qasr pull 0.6b --quantize q8_0" },
+                           { "Fetch a repository into a directory", "qasr pull Qwen/Qwen3-ASR-1.7B --dir model-1.7b" },
+                           { NULL, NULL } },
+    list_models
+};

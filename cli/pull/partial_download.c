@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/file_lock.h"
 #include "app/message.h"
 #include "cli/pull/hash.h"
 
@@ -192,15 +192,9 @@ static bool lock_state(download *d)
     char *path = join(d->dir, STATE_NAME, "");
     if (!path)
         return false;
-    d->state_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    const bool good = file_lock_take(&d->state_fd, path, "qasr pull", d->dir);
     free(path);
-    if (d->state_fd < 0)
-        return fail_on("write", d->dir, STATE_NAME);
-    if (flock(d->state_fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    if (errno == EWOULDBLOCK)
-        return message_fail("another qasr pull is using '%s'; wait until it finishes", d->dir);
-    return fail_on("lock", d->dir, STATE_NAME);
+    return good;
 }
 
 /* Files that no longer belong to the model. */

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "app/formats/formats.h"
 #include "app/languages.h"
 #include "app/message.h"
 #include "app/models.h"
 #include "app/out.h"
+#include "app/protect.h"
 #include "cli/cmd.h"
 #include "cli/shared_opts.h"
 #include "cli/transcribe/transcribe.h"
@@ -21,6 +21,8 @@
 typedef transcribe_args args;
 
 enum { MAX_CONTEXT_BYTES = 32768 }; /* about 10,000 tokens of English, the limit of the published models */
+
+static const double DEFAULT_MIN_S = 1, MIN_S_UNSET = -1; /* of a subtitle */
 
 /* In the order of qasr_encoder_attention. */
 static const char *const attentions[] = { "windows", "full", NULL };
@@ -35,6 +37,8 @@ static const opt opts[] = {
       offsetof(args, files) },
     { "list", 0, "FILE", "file with one audio file name per line; '-': standard input", OPT_ONCE,
       offsetof(args, list) },
+    { "list0", 0, "FILE", "the same, with a zero byte after each name, as 'find -print0' writes", OPT_ONCE,
+      offsetof(args, list0) },
     { "recursive", 'r', NULL, "search folders recursively", OPT_FLAG, offsetof(args, recursive) },
     { "start", 0, "SECONDS", "skip the audio before this time", OPT_NUMBER, offsetof(args, audio.start_s), NULL, 0,
       1e9 },
@@ -67,6 +71,8 @@ static const opt opts[] = {
     { "format", 'f', "FORMAT,...",
       "output formats; more than one needs --output-dir (default: the extension of --output, else txt)", OPT_SET,
       offsetof(args, formats), .choice = format_name },
+    { "csv-bom", 0, NULL, "csv: begin with a byte order mark, so that Excel reads it as UTF-8", OPT_FLAG,
+      offsetof(args, csv_bom) },
     OUTPUT_OPT(offsetof(args, output)),
     { "output-dir", 0, "DIR", "write one file per audio file and format to DIR", OPT_STRING,
       offsetof(args, output_dir) },
@@ -83,6 +89,9 @@ static const opt opts[] = {
     { "max-lines", 0, "N", "lines per subtitle (default 2)", OPT_INT, offsetof(args, limits.max_lines), NULL, 1, 20 },
     { "max-line-seconds", 0, "S", "longest duration of a subtitle (default 7)", OPT_NUMBER,
       offsetof(args, limits.max_s), NULL, 0.5, 600 },
+    { "min-cue-seconds", 0, "S",
+      "shortest duration of a subtitle, unless its neighbours or the audio leave less room (default 1)", OPT_NUMBER,
+      offsetof(args, limits.min_s), NULL, 0, 60 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
     QUIET_OPT(offsetof(args, quiet)),
     THREADS_OPT(offsetof(args, session_options.n_threads)),
@@ -139,25 +148,14 @@ static bool has_several(unsigned set) { return (set & (set - 1)) != 0; }
 
 static bool is_dash(const char *name) { return name && strcmp(name, "-") == 0; }
 
-/* True for standard output, "-" included. */
-static bool is_stream(const char *output) { return !output || is_dash(output); }
-
 /* The format named by a file's extension, as a set; 0: none. */
 static unsigned format_of(const char *path)
 {
-    const char *dot = is_stream(path) ? NULL : strrchr(path, '.');
+    const char *dot = out_is_stdout(path) ? NULL : strrchr(path, '.');
     for (int i = 0; dot && i < FORMAT_COUNT; i++)
         if (strcasecmp(dot + 1, format_name((size_t)i)) == 0)
             return 1U << i;
     return 0;
-}
-
-/* True for the name of an existing or possible recording: writing text there is a mistake, and could destroy the
- * recording. */
-static bool looks_like_audio(const char *output)
-{
-    struct stat st;
-    return !is_stream(output) && inputs_is_audio_name(output) && (stat(output, &st) != 0 || S_ISREG(st.st_mode));
 }
 
 /* How often standard input would be read, not counting names in lists. */
@@ -178,7 +176,9 @@ static int fail_on_stdin(void)
 static int check_options(args *a)
 {
     const command *c = &cmd_transcribe;
-    const bool is_lines = a->formats == 1U << FORMAT_JSONL && !is_stream(a->output);
+    const bool is_lines = a->formats == 1U << FORMAT_JSONL && !out_is_stdout(a->output);
+    if (a->list0 && a->list != a->list0)
+        return opt_usage_error(c, "--list contradicts --list0");
     if (a->files.n == 0 && !a->list)
         return opt_usage_error(c, "no audio file given");
     if (a->model_options.decoder_gguf && a->model_options.decoder_weights == QASR_DECODER_SAFETENSORS)
@@ -193,13 +193,23 @@ static int check_options(args *a)
         return opt_usage_error(c, "--output contradicts --output-dir");
     if (a->output_dir && !*a->output_dir)
         return opt_usage_error(c, "the name of --output-dir is empty");
-    if (looks_like_audio(a->output))
+    if (!out_is_stdout(a->output) && protect_is_audio_name(a->output))
         return opt_usage_error(c,
                                "--output '%s' has the extension of an audio or video file, expected one of a text file "
                                "such as .txt or .srt",
                                a->output);
+    if (a->options.dump_tensors && protect_is_audio_name(a->options.dump_tensors))
+        return opt_usage_error(c,
+                               "--dump-tensors '%s' has the extension of an audio or video file, expected one such as "
+                               ".safetensors",
+                               a->options.dump_tensors);
     if (has_several(a->formats) && !a->output_dir)
         return opt_usage_error(c, "several formats need --output-dir");
+    if (a->csv_bom && !(a->formats >> FORMAT_CSV & 1))
+        return opt_usage_error(c, "--csv-bom needs --format csv");
+    if (a->limits.min_s > a->limits.max_s)
+        return opt_usage_error(c, "--min-cue-seconds %g is more than --max-line-seconds %g", a->limits.min_s,
+                               a->limits.max_s);
     if (a->skip_existing && !a->output_dir)
         return opt_usage_error(c, "--skip-existing needs --output-dir");
     if (a->resume && !a->output_dir && !is_lines)
@@ -283,7 +293,7 @@ static args default_args(void)
                .session_options = QASR_SESSION_OPTIONS_INIT,
                .options = QASR_TRANSCRIBE_OPTIONS_INIT,
                .audio = QASR_AUDIO_OPTIONS_INIT,
-               .limits = { .max_width = 42, .max_lines = 2, .max_s = 7 } };
+               .limits = { .max_width = 42, .max_lines = 2, .max_s = 7, .min_s = MIN_S_UNSET } };
     a.audio.ffmpeg = "ffmpeg";
     return a;
 }
@@ -295,6 +305,11 @@ static void interpret_words(args *a)
         a->options.language = NULL;
     if (strcasecmp(a->audio.ffmpeg, "none") == 0)
         a->audio.ffmpeg = NULL;
+    if (a->limits.min_s < 0)
+        a->limits.min_s = a->limits.max_s < DEFAULT_MIN_S ? a->limits.max_s : DEFAULT_MIN_S;
+    a->list_by_zero = a->list0 != NULL;
+    if (!a->list)
+        a->list = a->list0;
     if (!a->formats)
         a->formats = format_of(a->output);
     if (!a->formats)
@@ -303,13 +318,13 @@ static void interpret_words(args *a)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* True if writing to path would overwrite an input file. */
-static bool is_audio_file(const inputs *in, const char *path)
+/* True if writing to path would overwrite a file that is read. */
+static bool is_input(const args *a, const inputs *in, const char *path)
 {
+    bool is = out_is_same(path, a->list) || out_is_same(path, a->context_file);
     for (size_t i = 0; i < in->n; i++)
-        if (out_is_input(path, in->items[i].path))
-            return true;
-    return false;
+        is = is || out_is_same(path, in->items[i].path);
+    return is;
 }
 
 static int check_files(const args *a, const inputs *in)
@@ -330,16 +345,21 @@ static int check_files(const args *a, const inputs *in)
         return opt_usage_error(c, "--dump-tensors takes one audio file, got %zu", in->n);
     if (!a->output_dir && in->n > 1 && !format_all[__builtin_ctz(a->formats)]->holds_many)
         return opt_usage_error(c, "--format %s takes a single file, got %zu; use --output-dir", format, in->n);
-    if (is_audio_file(in, a->output))
+    if (is_input(a, in, a->output))
         return opt_usage_error(c, "--output '%s' is also an input file", a->output);
-    if (is_audio_file(in, a->options.dump_tensors))
+    if (is_input(a, in, a->options.dump_tensors))
         return opt_usage_error(c, "--dump-tensors '%s' is also an input file", a->options.dump_tensors);
-    return EXIT_DONE;
+    if (out_is_same(a->output, a->options.dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' is also --output", a->options.dump_tensors);
+    if (a->options.dump_tensors && !protect_allows_dump(a->options.dump_tensors))
+        return opt_usage_error(c, "--dump-tensors '%s' exists and is not an earlier dump; choose another name",
+                               a->options.dump_tensors);
+    return out_can_write(a->options.dump_tensors) ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int transcribe(args *a, inputs *in)
 {
-    if (!inputs_collect(in, &a->files, a->list, a->recursive != 0))
+    if (!inputs_collect(in, &a->files, a->list, a->list_by_zero, a->recursive != 0))
         return EXIT_FAILED;
     inputs_set_audio(in, &a->audio);
     int status = check_files(a, in);
@@ -377,23 +397,24 @@ static int run(int argc, char **argv)
     return status;
 }
 
-/* Exit statuses, CPU levels, and the languages in lines of at most 96 columns. */
-static const char *more_notes(void)
+static const char *list_languages_in_help(void)
 {
-    static char text[1600];
+    static char text[1200] = "languages: ";
+    const size_t n = strlen("languages: ");
+    list_languages(text + n, sizeof text - n - 1);
+    strcat(text, "\n");
+    return text;
+}
+
+/* Exit statuses and CPU levels. */
+static const char *exit_and_levels(void)
+{
+    static char text[400];
     size_t n = (size_t)snprintf(text, sizeof text, "%sQASR_CPU=LEVEL limits the CPU level:", cmd_exit_status_line());
     for (size_t i = 0; qasr_cpu_level_name(i) && n < sizeof text; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s %s", i ? "," : "", qasr_cpu_level_name(i));
-    size_t column = strlen("languages:");
-    n += (size_t)snprintf(text + n, sizeof text - n, "\n\nlanguages:");
-    for (size_t i = 0; i < qasr_language_count() && n < sizeof text; i++) {
-        char word[64];
-        size_t length = (size_t)snprintf(word, sizeof word, " %s (%s)%s", qasr_language_name(i), qasr_language_code(i),
-                                         i + 1 < qasr_language_count() ? "," : "\n");
-        const bool fits = column + length <= 96;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", fits ? "" : "\n ", word);
-        column = fits ? column + length : length + 1;
-    }
+    if (n + 1 < sizeof text)
+        strcpy(text + n, "\n");
     return text;
 }
 
@@ -401,9 +422,20 @@ const command cmd_transcribe = {
     "transcribe",
     "turn speech into text",
     "[--model MODEL] FILE... [OPTIONS]",
-    "Text goes to standard output, one line per file (with several files: 'FILE: TEXT').\n",
+    "Transcribes recordings of any length and format, one after another. Text goes to standard output, one line per "
+    "file (with several files: 'FILE: TEXT').\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,
-    more_notes
+    (const opt_example[]){
+        { "Transcribe a recording", "qasr transcribe talk.wav" },
+        { "Write subtitles", "qasr transcribe talk.wav -o talk.srt" },
+        { "Transcribe a folder and its subfolders, as text and subtitles; the same again resumes",
+          "qasr transcribe talks -r --output-dir texts -f txt,srt --resume" },
+        { "Transcribe files with any names to JSON lines",
+          "find talks -name '*.wav' -print0 | qasr transcribe --list0 - -o talks.jsonl" },
+        { "Set the language, and give names to expect", "qasr transcribe talk.wav -l English -c 'Sophia, Helsinki'" },
+        { NULL, NULL } },
+    list_languages_in_help,
+    exit_and_levels
 };

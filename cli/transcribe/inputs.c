@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
+#include "app/audio_name.h"
 #include "app/lines.h"
 #include "app/message.h"
 
@@ -88,17 +88,8 @@ typedef struct search {
     bool recursive;
 } search;
 
-bool inputs_is_audio_name(const char *path)
-{
-    const char *name = base_name(path), *dot = strrchr(name, '.');
-    const char *extension;
-    for (size_t i = 0; dot && dot > name && (extension = qasr_audio_extension(i)); i++)
-        if (strcasecmp(dot + 1, extension) == 0)
-            return true;
-    return false;
-}
-
-static int not_hidden(const struct dirent *e) { return e->d_name[0] != '.'; }
+/* Hidden files with the names of recordings are counted. */
+static int is_considered(const struct dirent *e) { return e->d_name[0] != '.' || audio_name_is(e->d_name); }
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 static bool search_folder(const search *s, const char *folder, bool is_root);
@@ -107,14 +98,27 @@ static bool search_folder(const search *s, const char *folder, bool is_root);
  * path. */
 static bool search_entry(const search *s, char *path)
 {
-    struct stat st;
-    bool good = path || no_memory();
-    if (!good)
-        return false;
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        good = !s->recursive || search_folder(s, path, false);
-    else if (inputs_is_audio_name(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
-        return add(s->in, path, s->recursive ? s->root_length : (size_t)(base_name(path) - path)) != NULL;
+    struct stat link, st;
+    left_out *left = &s->in->left_out;
+    bool good = true;
+    if (!path)
+        return no_memory();
+    const char *name = base_name(path);
+    const bool exists = stat(path, &st) == 0, is_folder = exists && S_ISDIR(st.st_mode);
+    if (*name == '.')
+        left_out_kind(left, "hidden");
+    else if (is_folder && lstat(path, &link) == 0 && S_ISLNK(link.st_mode))
+        left->n_links++;
+    else if (is_folder && !s->recursive)
+        left->n_subfolders++;
+    else if (is_folder)
+        good = search_folder(s, path, false);
+    else if (!audio_name_is(path))
+        left_out_file(left, name);
+    else if (!exists || !S_ISREG(st.st_mode))
+        left_out_kind(left, exists ? "not a regular file" : "broken link");
+    else
+        return add(s->in, path, s->recursive ? s->root_length : (size_t)(name - path)) != NULL;
     free(path);
     return good;
 }
@@ -124,7 +128,7 @@ static bool search_folder(const search *s, const char *folder, bool is_root)
     struct dirent **entries;
     const size_t first = s->in->n, length = strlen(folder);
     const char *slash = length && folder[length - 1] == '/' ? "" : "/";
-    int n = scandir(folder, &entries, not_hidden, by_name);
+    int n = scandir(folder, &entries, is_considered, by_name);
     if (n < 0)
         return add_failed(s->in, folder, "cannot list '%s': %s", folder, strerror(errno));
     bool good = true;
@@ -177,11 +181,12 @@ static bool add_name(inputs *in, const char *name, bool recursive)
     return add_file(in, name);
 }
 
-static bool add_list(inputs *in, const char *list, bool recursive)
+static bool add_list(inputs *in, const char *list, bool by_zero, bool recursive)
 {
     lines l;
     bool good = lines_open(&l, list);
     l.any_bytes = true; /* file names may be any bytes */
+    l.by_zero = by_zero;
     while (good && lines_next(&l))
         good = !*l.text || add_name(in, l.text, recursive);
     good = good && !l.failed;
@@ -189,13 +194,13 @@ static bool add_list(inputs *in, const char *list, bool recursive)
     return good;
 }
 
-bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool recursive)
+bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool by_zero, bool recursive)
 {
     bool good = true;
     for (size_t i = 0; good && i < names->n; i++)
         good = *names->names[i] ? add_name(in, names->names[i], recursive)
                                 : add_failed(in, "", "the name of an audio file is empty");
-    return good && (!list || add_list(in, list, recursive));
+    return good && (!list || add_list(in, list, by_zero, recursive));
 }
 
 void inputs_set_audio(inputs *in, const qasr_audio_options *audio)
@@ -231,6 +236,7 @@ bool inputs_split_channels(inputs *in)
     bool good = true;
     for (size_t i = 0; good && i < in->n; i++)
         good = add_channels(&split, &in->items[i]);
+    split.left_out = in->left_out;
     inputs_free(in);
     *in = split;
     return good;

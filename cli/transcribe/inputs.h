@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "app/opt.h"
+#include "cli/transcribe/left_out.h"
 #include "qasr/qasr.h"
 
 typedef struct input {
@@ -21,21 +22,21 @@ typedef struct input {
 typedef struct inputs {
     input *items;
     size_t n, capacity;
+    left_out left_out; /* by the search of folders */
 } inputs;
 
 /* Collects inputs in the order of names, then those of list (NULL: none; "-": standard input), which has one name per
- * line. A folder stands for its regular audio files, with recursive also those of its subfolders, sorted; a pattern
+ * line, or with by_zero names that end with a zero byte. A folder stands for its regular audio files, with recursive
+ * also those of its subfolders, sorted; a pattern
  * (*?[) that is not a file, for its matches, sorted. A name that matches nothing becomes an input with an error. False
  * if the list cannot be read or memory runs out (printed). in starts zeroed; call inputs_free in any case. */
-bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool recursive);
+bool inputs_collect(inputs *in, const opt_files *names, const char *list, bool by_zero, bool recursive);
 /* Sets how all inputs are read. */
 void inputs_set_audio(inputs *in, const qasr_audio_options *audio);
 /* After inputs_set_audio: replaces each file by one input per channel. A file that cannot be opened becomes an input
  * with an error. False without memory (printed). */
 bool inputs_split_channels(inputs *in);
 bool inputs_have_stdin(const inputs *in);
-/* True if the file name has the extension of an audio or video file. */
-bool inputs_is_audio_name(const char *path);
 void inputs_free(inputs *in);
 
 #endif

@@ -97,7 +97,15 @@ static bool make_folders(char *path, size_t from)
     return true;
 }
 
-/* The number of results that exist; negative if one is the input itself or memory runs out (printed). */
+static bool is_read(const outputs *o, const place *p, const char *path)
+{
+    bool is = out_is_same(path, p->in->path);
+    for (size_t i = 0; i < sizeof o->texts / sizeof *o->texts; i++)
+        is = is || out_is_same(path, o->texts[i]);
+    return is;
+}
+
+/* The number of results that exist; negative if one is a file that is read or memory runs out (printed). */
 static int count_existing(const outputs *o, const place *p)
 {
     int n = 0;
@@ -105,14 +113,29 @@ static int count_existing(const outputs *o, const place *p)
         char *path = o->formats >> i & 1 ? path_of(p->stem, format_all[i]) : NULL;
         if (!(o->formats >> i & 1))
             continue;
-        if (!path ||
-            (out_is_input(path, p->in->path) && !message_fail("'%s' is an input file and would be overwritten", path)))
+        if (!path || (is_read(o, p, path) && !message_fail("'%s' is an input file and would be overwritten", path)))
             n = -1;
         else
             n += access(path, F_OK) == 0;
         free(path);
     }
     return n;
+}
+
+/* *created: a stem in whose folder files can be created, which is tried once per folder; NULL: none yet. */
+static bool can_write(const outputs *o, const place *p, const char **created)
+{
+    bool good = true;
+    for (int i = 0; i < FORMAT_COUNT && good; i++) {
+        char *path = o->formats >> i & 1 ? path_of(p->stem, format_all[i]) : NULL;
+        if (!(o->formats >> i & 1))
+            continue;
+        const bool is_new = path && access(path, F_OK) != 0 && errno == ENOENT;
+        good = path && ((is_new && *created && in_same_folder(*created, p->stem)) || out_check(path));
+        *created = is_new ? p->stem : *created;
+        free(path);
+    }
+    return good;
 }
 
 bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
@@ -125,6 +148,7 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
             places[n] = (place){ stem_of(o, &in->items[i]), &in->items[i] };
             good = places[n++].stem != NULL;
         }
+    const char *created = NULL;
     good = good && all_differ(o, places, n);
     for (size_t i = 0; good && i < n; i++) {
         int existing = count_existing(o, &places[i]);
@@ -132,7 +156,7 @@ bool outputs_prepare(const outputs *o, inputs *in, bool skip_existing)
         good = existing >= 0;
     }
     for (size_t i = 0; good && i < n; i++) /* last, so that a refused run leaves no folders behind */
-        good = make_folders(places[i].stem, 1);
+        good = make_folders(places[i].stem, 1) && (places[i].in->skip || can_write(o, &places[i], &created));
     for (size_t i = 0; i < n; i++)
         free(places[i].stem);
     free(places);

@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/json_util.h"
 #include "app/lines.h"
@@ -209,7 +208,7 @@ static bool read_line(reader *rd)
 bool resume_read(resume *r, const char *path, inputs *in, bool strict)
 {
     reader rd = { .r = r, .strict = strict };
-    if (access(path, F_OK) != 0)
+    if (!out_has_content(path))
         return true;
     bool good = names_of(&rd.by, in) && lines_open(&rd.in, path);
     rd.in.drop_torn = true;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/clip_name.h"
+#include "app/file_lock.h"
 #include "app/formats/formats.h"
 #include "app/languages.h"
 #include "app/message.h"
@@ -29,6 +30,7 @@ typedef struct run {
     outputs files;               /* with an output folder */
     const format_writer *format; /* without a folder: format of the stream */
     out stream;
+    int lock;           /* of the stream, if it is a file that grows; else negative */
     resume resume;      /* existing content of the output file */
     size_t n_in_stream; /* files whose results it has */
     size_t next;        /* next input for the library */
@@ -118,7 +120,8 @@ static format_item item_of(const run *s, const input *in, const qasr_result *res
                           .error = error ? error->message : NULL,
                           .load_s = s->load_s,
                           .index = s->n_in_stream,
-                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped };
+                          .n_files = s->files.folder ? 1 : s->in->n - s->n_skipped,
+                          .csv_bom = s->a->csv_bom };
 }
 
 /* False if a result is lost. A failed file has an entry only in a stream. */
@@ -307,6 +310,8 @@ static void print_summary(const run *s)
     else if (n > 1 && !s->a->quiet)
         fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s,
                 elapsed_s, elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+    if (!s->a->quiet)
+        left_out_print(&s->in->left_out);
 }
 
 /* False if results are lost. */
@@ -317,8 +322,8 @@ static bool transcribe_all(run *s)
     transcribe_progress_begin(&s->progress, s->in, s->a->quiet);
     s->current = next_to_read(s, 0);
     const size_t n_files = s->in->n - s->n_skipped;
-    if (!s->files.folder && s->format->begin)
-        s->format->begin(s->stream.f, n_files);
+    if (!s->files.folder)
+        format_begin(s->stream.f, s->format, n_files, s->a->csv_bom);
     transcribe_files(s);
     transcribe_progress_end(&s->progress);
     if (s->files.folder)
@@ -331,21 +336,31 @@ static bool transcribe_all(run *s)
     return true;
 }
 
+/* Opens a file of JSON lines, alone: of two runs that resume it at once, one would lose its lines. */
+static bool open_lines(run *s)
+{
+    const transcribe_args *a = s->a;
+    if (!out_check(a->output) ||
+        (!out_is_special(a->output) && !file_lock_take(&s->lock, a->output, "qasr transcribe", a->output)))
+        return false;
+    if (a->resume && !resume_read(&s->resume, a->output, s->in, a->strict))
+        return false;
+    if (!a->resume && out_has_content(a->output))
+        return message_fail("'%s' exists; continue it with --resume, or remove it first", a->output);
+    return out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+}
+
 /* Opens the output, and finds the results that exist already. False on error (printed). */
 static bool open_output(run *s)
 {
     const transcribe_args *a = s->a;
     bool good;
-    s->files = (outputs){ a->output_dir, a->formats };
+    s->files = (outputs){ a->output_dir, a->formats, { a->list, a->context_file } };
     s->format = format_all[__builtin_ctz(a->formats)];
     if (a->output_dir)
         good = outputs_prepare(&s->files, s->in, a->skip_existing || a->resume);
-    else if (s->format == &format_jsonl && a->output && strcmp(a->output, "-") != 0)
-        good =
-            (a->resume ? resume_read(&s->resume, a->output, s->in, a->strict)
-                       : !out_has_content(a->output) ||
-                             message_fail("'%s' exists; continue it with --resume, or remove it first", a->output)) &&
-            out_open_lines(&s->stream, a->output, s->resume.keep_bytes);
+    else if (s->format == &format_jsonl && !out_is_stdout(a->output))
+        good = open_lines(s);
     else
         good = out_open(&s->stream, a->output);
     for (size_t i = 0; i < s->in->n; i++)
@@ -364,11 +379,12 @@ static int exit_status(const run *s, bool good)
 
 int transcribe_run(const transcribe_args *a, inputs *in)
 {
-    run s = { .a = a, .in = in };
+    run s = { .a = a, .in = in, .lock = -1 };
     qasr_error err;
     bool good = false;
     if (!open_output(&s)) {
         resume_free(&s.resume);
+        file_lock_release(&s.lock);
         return EXIT_FAILED;
     }
     progress_catch_signals();
@@ -385,6 +401,7 @@ int transcribe_run(const transcribe_args *a, inputs *in)
     }
     good = good && resume_finish(&s.resume, a->output);
     resume_free(&s.resume);
+    file_lock_release(&s.lock);
     qasr_session_close(s.session);
     qasr_model_close(s.model);
     return exit_status(&s, good);

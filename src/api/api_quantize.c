@@ -32,8 +32,7 @@ static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *e
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", opt->auto_mix);
     if (opt->auto_mix > 0 && !opt->calibration)
         return error_set(err, QASR_E_INVALID,
-                         "an automatic mix of types needs calibration statistics; make them with: qasr "
-                         "calibrate --covariance");
+                         "an automatic mix of types needs calibration statistics, with covariances");
     return QASR_OK;
 }
 

@@ -66,6 +66,7 @@ static int spawn(pid_t *pid, const char *program, size_t track, int in, int out,
     sigemptyset(&usual);
     sigaddset(&usual, SIGPIPE);
     sigaddset(&usual, SIGXFSZ);
+    sigaddset(&usual, SIGCHLD);
     code = posix_spawnattr_setsigdefault(&attributes, &usual);
     if (code == 0)
         code = posix_spawnattr_setpgroup(&attributes, 0);
@@ -288,6 +289,7 @@ static void last_error(const ffmpeg *f, char *text, size_t size)
     }
 }
 
+/* Waits for the child. False if its status is lost: the caller ignores SIGCHLD, or waits for all of its children. */
 static bool wait_for(pid_t pid, int *how)
 {
     pid_t answer;
@@ -301,10 +303,12 @@ bool ffmpeg_finish(ffmpeg *f, char *text, size_t size)
 {
     int how = 0;
     close_output(f);
-    bool good = f->pid > 0 && wait_for(f->pid, &how) && WIFEXITED(how) && WEXITSTATUS(how) == 0;
+    const bool was_started = f->pid > 0, has_status = was_started && wait_for(f->pid, &how);
     f->pid = 0;
     last_error(f, text, size);
-    return good;
+    if (!has_status)
+        return was_started && !*text; /* a failure has a message */
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
 }
 
 void ffmpeg_end(ffmpeg *f)

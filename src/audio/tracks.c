@@ -93,7 +93,9 @@ qasr_status tracks_choose(size_t *chosen, const ffmpeg_tracks *t, const char *tr
             break;
         }
     if (t->n > 1 && !track)
-        log_warning("'%s' has %zu audio tracks: %s; using track %zu, --track selects another", name, t->n, list, i + 1);
+        log_warning("'%s' has %zu audio tracks: %s; using track %zu; another can be selected by number or "
+                    "language",
+                    name, t->n, list, i + 1);
     *chosen = i;
     return QASR_OK;
 }

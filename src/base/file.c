@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/temp_file.h"
 
 static qasr_status open_regular(int *fd, struct stat *st, const char *path, qasr_error *err)
 {
@@ -252,10 +253,7 @@ qasr_status file_resolved_name(char **out, const char *path, qasr_error *err)
 /* Copy of path, or of its target if it is a symbolic link. */
 static qasr_status resolve_link(char **out, const char *path, qasr_error *err)
 {
-    struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode))
-        return mem_strdup(out, path, err);
-    char *target = realpath(path, NULL);
+    char *target = temp_file_target(path);
     if (!target)
         return error_set_errno(err, "cannot follow the link '%s'", path);
     qasr_status status = mem_strdup(out, target, err);
@@ -272,26 +270,15 @@ qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, q
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "directory" : "special file");
     if (!overwrite && exists)
-        return error_set(err, QASR_E_INVALID, "'%s' exists; use --force to replace it", path);
+        return error_set(err, QASR_E_INVALID, "'%s' exists", path);
     qasr_status status = QASR_OK;
     TRY_GOTO(resolve_link(&w->path, path, err)); /* keep a link and replace its target */
-    size_t n = strlen(w->path) + sizeof ".XXXXXX.tmp";
-    TRY_GOTO(mem_alloc((void **)&w->tmp_path, n, 1, err));
-    snprintf(w->tmp_path, n, "%s.XXXXXX.tmp", w->path);
-    w->fd = mkostemps(w->tmp_path, 4, O_CLOEXEC);
-    if (w->fd < 0) {
+    w->fd = temp_file_create(&w->tmp_path, w->path);
+    if (w->fd < 0)
         status = error_set_errno(err, "cannot create '%s'", path);
-        goto done;
-    }
-    mode_t mask = umask(0); /* mkostemps creates files with mode 0600; use the usual mode instead */
-    umask(mask);
-    fchmod(w->fd, 0666 & ~mask);
 done:
-    if (status != QASR_OK) {
-        mem_free(w->tmp_path); /* no file was created, so there is nothing to unlink */
-        w->tmp_path = NULL;
+    if (status != QASR_OK)
         file_writer_abort(w);
-    }
     return status;
 }
 
@@ -337,7 +324,7 @@ qasr_status file_writer_commit(file_writer *w, qasr_error *err)
     else if (rename(w->tmp_path, w->path) != 0)
         status = error_set_errno(err, "cannot rename the finished file to '%s'", w->path);
     if (status == QASR_OK) {
-        mem_free(w->tmp_path);
+        free(w->tmp_path);
         w->tmp_path = NULL;
         sync_parent(w->path);
     }
@@ -351,7 +338,7 @@ void file_writer_abort(file_writer *w)
         close(w->fd);
     if (w->tmp_path)
         unlink(w->tmp_path);
-    mem_free(w->tmp_path);
+    free(w->tmp_path);
     mem_free(w->path);
     *w = (file_writer){ .fd = -1 };
 }

@@ -63,12 +63,12 @@ qasr_status file_resolved_name(char **out, const char *path, qasr_error *err);
 /* Atomic output: writes go to a temporary file beside the target; commit does fsync and rename. */
 typedef struct file_writer {
     int fd;
-    char *path, *tmp_path;
+    char *path, *tmp_path; /* tmp_path from temp_file_create */
 } file_writer;
 
-/* An existing target is an error unless overwrite is set (INVALID, "... exists; use --force to replace it"). A target
- * that is not a regular file is always an error (INVALID): the rename would replace it instead of writing to it. Other
- * errors: IO, NOMEM. Finish the writer with commit or abort. */
+/* An existing target is an error unless overwrite is set (INVALID, "... exists"). A target
+ * that is not a regular file is always an error (INVALID): the rename would replace it instead of writing to it. A
+ * replaced file keeps its mode and owner. Other errors: IO, NOMEM. Finish the writer with commit or abort. */
 qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err);
 /* Writes n bytes at an offset; several threads may call it at once. */
 qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, size_t n, qasr_error *err);

@@ -182,17 +182,17 @@ static qasr_status judge_mates(const search *s, const char *path, qasr_error *er
     if (s->n == 0 && text)
         return error_set(err, QASR_E_IO,
                          "'%s' holds only the encoder, and there is no text model (architecture qwen3vl) next to it; "
-                         "pass the text model as the model and this file with --mmproj",
+                         "pass the text model as the model and this file as its mmproj",
                          path);
     if (s->n == 0)
         return error_set(err, QASR_E_IO,
                          "'%s' holds only the text model, and there is no " MMPROJ_PATTERN
                          " with the encoder next to it; "
-                         "pass it with --mmproj",
+                         "pass it as the mmproj",
                          path);
     if (s->n_best > 1)
         return error_set(err, QASR_E_INVALID, "'%.150s' matches several files: %s; %s", path, s->names,
-                         text ? "pass one of them as the model and this file with --mmproj" : "pass one with --mmproj");
+                         text ? "pass one of them as the model and this file as its mmproj" : "pass one as the mmproj");
     return QASR_OK;
 }
 
@@ -235,12 +235,11 @@ static qasr_status refuse_kind(const weights *w, gguf_kind kind, qasr_error *err
     const char *path = weights_file_path(w, 0);
     if (strcmp(weights_meta_string(w, "general.type"), GGUF_TYPE_IMATRIX) == 0)
         return error_set(err, QASR_E_UNSUPPORTED,
-                         "'%s' has calibration statistics, not weights; use it with 'qasr quantize --calibration'",
-                         path);
+                         "'%s' has calibration statistics, not weights; it is for the quantizer", path);
     if (kind == GGUF_DECODER)
         return error_set(err, QASR_E_UNSUPPORTED,
                          "'%s' has no configuration: it is a decoder for a model directory; pass "
-                         "the directory as the model and this file with --decoder-gguf",
+                         "the directory as the model and this file as its decoder GGUF",
                          path);
     return error_set(err, QASR_E_UNSUPPORTED,
                      "'%s' has architecture '%.40s', expected 'qwen3_asr' (transcribe.cpp), 'qwen3asr' "

@@ -89,7 +89,7 @@ static qasr_status count_passes(job *j, qasr_error *err)
         size_t end = find_group_end(j, first);
         if (end == first)
             return error_set(
-                err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d; raise --max-memory",
+                err, QASR_E_INVALID, "the statistics of '%s' need %" PRIu64 " MB, the limit is %d; allow more memory",
                 j->inputs[first].stage.refs[0]->tensor->canonical, (input_bytes(j, &j->inputs[first]) >> 20) + 1,
                 j->opt->max_memory_mb ? j->opt->max_memory_mb : DEFAULT_MEMORY_MB);
         first = end;

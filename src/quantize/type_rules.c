@@ -137,9 +137,8 @@ qasr_status type_rules_check_used(const type_rules *r, qasr_error *err)
 {
     for (size_t i = 0; r && i < r->n; i++)
         if (!r->rules[i].used)
-            return error_set(
-                err, QASR_E_INVALID,
-                "pattern '%s' matches no tensor that is written; 'qasr quantize --dry-run' lists the names",
-                r->rules[i].pattern);
+            return error_set(err, QASR_E_INVALID,
+                             "pattern '%s' matches no tensor that is written; a dry run lists the names",
+                             r->rules[i].pattern);
     return QASR_OK;
 }

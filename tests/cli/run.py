@@ -17,6 +17,7 @@ run.py --check-list NAME...                                         fail if thes
 --update rewrites the .exit and .exact files with the current output.
 """
 import argparse
+import difflib
 import fnmatch
 import os
 import re
@@ -62,18 +63,25 @@ def lines_match(lines, patterns):
     return bool(lines) and fnmatch.fnmatchcase(lines[0], patterns[0]) and lines_match(lines[1:], patterns[1:])
 
 
+def lines_of(data):
+    """For a comparison: bytes that are not UTF-8 stay different, and a missing last line end is visible."""
+    return [line if line.endswith("\n") else line + "(no line end)" for line in data.decode(errors="backslashreplace").splitlines(True)]
+
+
 def check_stream(script, stream, got):
-    """None if the output is right, else a complaint."""
+    """None if the output is right, else a complaint: a diff. In one of patterns, lines that match are not shown as different."""
     exact, glob = (script.with_suffix(f".{stream}.{kind}") for kind in ("exact", "glob"))
-    if glob.exists():
-        good = lines_match(got.decode(errors="replace").splitlines(), glob.read_text().splitlines())
-        wanted = glob.read_bytes()
-    else:
-        wanted = exact.read_bytes() if exact.exists() else b""
-        good = got == wanted
-    if good:
+    place = glob if glob.exists() else exact
+    wanted = place.read_bytes() if place.exists() else b""
+    got_lines, wanted_lines = lines_of(got), lines_of(wanted)
+    if place == glob:
+        if lines_match(got.decode(errors="replace").splitlines(), wanted.decode().splitlines()):
+            return None
+        got_lines = [next((p for p in wanted_lines if p != "...\n" and fnmatch.fnmatchcase(line, p)), line) for line in got_lines]
+    elif got == wanted:
         return None
-    return f"{stream} is\n{got.decode(errors='replace')}\nexpected\n{wanted.decode(errors='replace')}"
+    diff = difflib.unified_diff(wanted_lines, got_lines, place.name, "output", n=2)
+    return f"{stream} is not as expected\n" + "".join(line.rstrip("\n") + "\n" for line in diff)
 
 
 def update(script, done):

@@ -38,10 +38,10 @@ def columns(line):
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
 
 
-def check(audio, width, lines, seconds, folder, args):
+def check(audio, width, lines, seconds, shortest, folder, args):
     subprocess.run([args.qasr, "transcribe", "--quiet", "--model", args.model, audio, "--format", ",".join(FORMATS), "--output-dir",
                     folder, "--segment", "14", "--max-line-width", str(width), "--max-lines", str(lines), "--max-line-seconds",
-                    str(seconds)], check=True)
+                    str(seconds), "--min-cue-seconds", str(shortest)], check=True)
     at = {name: Path(folder) / f"{Path(audio).stem}.{name}" for name in FORMATS}
     cues = list(srt.parse(at["srt"].read_text(encoding="utf-8")))
     assert len(cues) >= 3, cues
@@ -51,8 +51,13 @@ def check(audio, width, lines, seconds, folder, args):
         assert timedelta(0) < cue.end - cue.start <= timedelta(seconds=seconds, milliseconds=1), cue
         assert after is None or cue.end <= after.start, (cue, after)
         assert len(cue.content.split("\n")) <= lines and all(columns(line) <= width for line in cue.content.split("\n")), cue
-    assert vtt_cues(at["vtt"]) == [(clock(cue.start), clock(cue.end), cue.content) for cue in cues]
     whole = json.loads(at["json"].read_text(encoding="utf-8"))
+    ends = [timedelta(0)] + [cue.end for cue in cues[:-1]]
+    starts = [cue.start for cue in cues[1:]] + [timedelta(seconds=whole["duration"])]
+    for cue, earliest, latest in zip(cues, ends, starts):
+        assert cue.end - cue.start >= min(timedelta(seconds=shortest), latest - earliest) - timedelta(milliseconds=1), cue
+        assert cue.end <= latest + timedelta(milliseconds=1), cue
+    assert vtt_cues(at["vtt"]) == [(clock(cue.start), clock(cue.end), cue.content) for cue in cues]
     text = at["txt"].read_text(encoding="utf-8").strip()
     space = "" if whole["language"] == "Chinese" else " "
     assert text == whole["text"] == space.join(cue.content.replace("\n", space) for cue in cues)
@@ -77,9 +82,9 @@ def main():
     parser.add_argument("--audio", required=True, nargs="+")
     args = parser.parse_args()
     for audio in args.audio:
-        for width, lines, seconds in ((42, 2, 7), (20, 1, 2), (80, 3, 60)):
+        for width, lines, seconds, shortest in ((42, 2, 7, 1), (20, 1, 2, 2), (80, 3, 60, 0)):
             with tempfile.TemporaryDirectory() as folder:
-                n = check(audio, width, lines, seconds, folder, args)
+                n = check(audio, width, lines, seconds, shortest, folder, args)
                 print(f"{audio}, {width} columns, {lines} lines, {seconds} s: {n} subtitles agree")
 
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <sndfile.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -432,6 +433,21 @@ static void test_program_fails(void **state)
     no_child_is_left();
 }
 
+/* The caller ignores SIGCHLD, as some services do: no exit statuses, the messages decide. */
+static void test_program_without_status(void **state)
+{
+    void (*usual)(int) = signal(SIGCHLD, SIG_IGN);
+    qasr_audio_options opt = with_program(unpack);
+    expect_same(stereo_wav(), NULL, strange_file("status.m4a"), &opt);
+    assert_string_equal(warning, "");
+    opt = with_program("tail -c +8; echo '[error] a broken packet' >&2; exit 1");
+    expect_same(stereo_wav(), NULL, path_of("status.m4a"), &opt);
+    assert_non_null(strstr(warning, "a broken packet"));
+    warning[0] = 0;
+    signal(SIGCHLD, usual);
+    no_child_is_left();
+}
+
 /* Files that libsndfile reads are not passed to the program. */
 static void test_program_is_not_needed(void **state)
 {
@@ -478,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_program),
         cmocka_unit_test(test_program_on_a_pipe),
         cmocka_unit_test(test_program_fails),
+        cmocka_unit_test(test_program_without_status),
         cmocka_unit_test(test_program_is_not_needed),
         cmocka_unit_test(test_no_memory),
     };

@@ -150,7 +150,7 @@ static void output_appears_whole_or_not_at_all(void **state)
     assert_memory_equal(m.data, "abcdef", 6);
     file_map_close(&m);
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_INVALID);
-    assert_non_null(strstr(err.message, "--force"));
+    assert_non_null(strstr(err.message, "' exists"));
     assert_int_equal(file_writer_open(&w, path, true, &err), QASR_OK);
     assert_int_equal(file_writer_put(&w, 0, "zzz", 3, &err), QASR_OK);
     file_writer_abort(&w);
@@ -173,6 +173,36 @@ static void output_appears_whole_or_not_at_all(void **state)
     unlink(path);
     assert_int_equal(rmdir(dir), 0);                                      /* empty: no temporary file is left */
     assert_int_equal(file_writer_open(&w, path, false, &err), QASR_E_IO); /* no such directory */
+    mem_free(path);
+}
+
+/* Names of any length; a replaced file keeps its mode, and a link stays. */
+static void output_replaces_a_file_in_its_place(void **state)
+{
+    qasr_error err;
+    struct stat st;
+    file_writer w;
+    char dir[] = "/tmp/qasr-test-XXXXXX", name[256], *path, *link;
+    assert_non_null(mkdtemp(dir));
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    assert_int_equal(file_path_join(&path, dir, name, &err), QASR_OK);
+    assert_int_equal(file_path_join(&link, dir, "link", &err), QASR_OK);
+    assert_int_equal(symlink(name, link), 0);
+    for (int i = 0; i < 2; i++) { /* a link to nothing yet, then to a file */
+        assert_int_equal(file_writer_open(&w, link, i > 0, &err), QASR_OK);
+        assert_int_equal(file_writer_put(&w, 0, "abc", 3, &err), QASR_OK);
+        assert_int_equal(file_writer_commit(&w, &err), QASR_OK);
+        assert_true(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+        assert_true(lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 3);
+        if (i > 0)
+            assert_int_equal(st.st_mode & 0777, 0604);
+        assert_int_equal(chmod(path, 0604), 0);
+    }
+    unlink(link);
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);
+    mem_free(link);
     mem_free(path);
 }
 
@@ -297,11 +327,17 @@ static void cpu_level_can_be_masked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_text_is_one_clean_line),       cmocka_unit_test(log_lines_are_clean_too),
-        cmocka_unit_test(memory_sizes_are_checked),           cmocka_unit_test(buffers_have_a_maximum),
-        cmocka_unit_test(output_appears_whole_or_not_at_all), cmocka_unit_test(reading_to_the_end_has_a_maximum),
-        cmocka_unit_test(directories_are_listed_in_order),    cmocka_unit_test(parents_are_directories),
-        cmocka_unit_test(pool_runs_every_task_once),          cmocka_unit_test(cpu_level_can_be_masked),
+        cmocka_unit_test(error_text_is_one_clean_line),
+        cmocka_unit_test(log_lines_are_clean_too),
+        cmocka_unit_test(memory_sizes_are_checked),
+        cmocka_unit_test(buffers_have_a_maximum),
+        cmocka_unit_test(output_appears_whole_or_not_at_all),
+        cmocka_unit_test(output_replaces_a_file_in_its_place),
+        cmocka_unit_test(reading_to_the_end_has_a_maximum),
+        cmocka_unit_test(directories_are_listed_in_order),
+        cmocka_unit_test(parents_are_directories),
+        cmocka_unit_test(pool_runs_every_task_once),
+        cmocka_unit_test(cpu_level_can_be_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

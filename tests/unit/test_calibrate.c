@@ -392,7 +392,7 @@ static void what_cannot_be_done_leaves_no_file(void **state)
     calibrate_fails(&opt, QASR_E_IO, "missing.wav");
     opt.limit = 1; /* the missing file is not reached */
     assert_int_equal(calibrate(&opt).n_clips, 1);
-    calibrate_fails(&opt, QASR_E_INVALID, "use --force");
+    calibrate_fails(&opt, QASR_E_INVALID, "' exists");
     opt.overwrite = 1;
     calibrate(&opt);
     opt = options("d.gguf");

@@ -723,7 +723,7 @@ static void test_output_refused(void **state)
     write_matrix(Q_PROJ, 4, 64);
     qasr_quantize_options opt = options(input, "q8_0");
     write_text("out.gguf", "precious");
-    run_fails(&opt, QASR_E_INVALID, "exists; use --force", 2);
+    run_fails(&opt, QASR_E_INVALID, "exists", 2);
     opt.overwrite = 1;
     opt.output = input;
     run_fails(&opt, QASR_E_INVALID, "is one of the input files", 2);

@@ -13,26 +13,26 @@
 
 #include <cmocka.h>
 
-#include "app/formats/subtitle.h"
+#include "app/formats/cues.h"
 
 enum { MAX_CUES = 400 };
 
-typedef struct cues {
+typedef struct shown {
     size_t n;
     double start_s[MAX_CUES], end_s[MAX_CUES];
     char lines[MAX_CUES][2000];
-} cues;
+} shown;
 
 static void keep(void *user, double start_s, double end_s, const char *lines)
 {
-    cues *c = user;
+    shown *c = user;
     assert_true(c->n < MAX_CUES && strlen(lines) < sizeof c->lines[0]);
     c->start_s[c->n] = start_s;
     c->end_s[c->n] = end_s;
     strcpy(c->lines[c->n++], lines);
 }
 
-static cues found;
+static shown found;
 
 static void break_text(const char *text, double seconds, int width, int lines, double max_s)
 {
@@ -99,6 +99,41 @@ static void test_times(void **state)
     assert_true(found.n == 1 && found.start_s[0] == 10 && found.end_s[0] == 10);
 }
 
+/* Short subtitles grow into the room around them, first behind, and nothing else changes. */
+static void test_stretching(void **state)
+{
+    static const struct {
+        double start_s, end_s, wanted_start_s, wanted_end_s;
+    } rows[] = {
+        { 2.0, 2.1, 2.0, 3.0 },      /* room behind */
+        { 4.5, 4.6, 4.0, 5.0 },      /* the next one is near: all there is, and the rest in front */
+        { 5.0, 5.1, 5.0, 5.25 },     /* no room in front */
+        { 5.25, 7.5, 5.25, 7.5 },    /* long enough */
+        { 9.0, 9.0, 9.0, 10.0 },     /* no duration of its own */
+        { 11.4, 11.5, 10.95, 11.95 } /* the end of the audio */
+    };
+    const double begin_s = 1.5, end_s = 11.95;
+    cues c = { 0 };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cues_add(&c, rows[i].start_s, rows[i].end_s, "text");
+    assert_false(c.no_memory);
+    cues_stretch(&c, 0, begin_s, end_s);
+    for (size_t i = 0; i < c.n; i++)
+        assert_true(c.list[i].start_s == rows[i].start_s && c.list[i].end_s == rows[i].end_s);
+    cues_stretch(&c, 1, begin_s, end_s);
+    assert_int_equal(c.n, sizeof rows / sizeof *rows);
+    for (size_t i = 0; i < c.n; i++) {
+        assert_true(fabs(c.list[i].start_s - rows[i].wanted_start_s) < 1e-9);
+        assert_true(fabs(c.list[i].end_s - rows[i].wanted_end_s) < 1e-9);
+        assert_string_equal(c.list[i].lines, "text");
+    }
+    cues_free(&c);
+    cues_add(&c, 1.6, 1.7, "alone");
+    cues_stretch(&c, 1, 1.5, 2.0);
+    assert_true(c.list[0].start_s == 1.5 && c.list[0].end_s == 2.0);
+    cues_free(&c);
+}
+
 /* Columns of a line, counted independently of the code under test: by code point, except for joined emoji. */
 static int columns(const char *line, size_t n)
 {
@@ -159,6 +194,7 @@ static void test_limits_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_sentences), cmocka_unit_test(test_scripts),
-                                        cmocka_unit_test(test_times), cmocka_unit_test(test_limits_hold) };
+                                        cmocka_unit_test(test_times), cmocka_unit_test(test_stretching),
+                                        cmocka_unit_test(test_limits_hold) };
     return cmocka_run_group_tests_name("subtitle", tests, NULL, NULL);
 }

@@ -398,7 +398,7 @@ static void refuse_statistics(device *d)
     ggml_device *g = ggml_dev(d);
     if (g->status == QASR_OK)
         g->status = error_set(&g->error, QASR_E_UNSUPPORTED,
-                              "device '%s' does not support activation statistics: use '--device cpu'", d->name);
+                              "device '%s' does not support activation statistics: use the CPU", d->name);
 }
 
 static void ggml_dev_add_squares(device *d, const dmat *sums, const dmat *x) { refuse_statistics(d); }

@@ -523,7 +523,7 @@ static qasr_status check_support(const graph *g, const graph_target *t, qasr_err
     for (int i = 0; i < ggml_graph_n_nodes(g->nodes); i++) {
         const tensor *node = ggml_graph_node(g->nodes, i);
         if (!quirks_supports(t->device, node))
-            return error_set(err, QASR_E_UNSUPPORTED, "device '%s' cannot compute %s of %s and %s: use '--device cpu'",
+            return error_set(err, QASR_E_UNSUPPORTED, "device '%s' cannot compute %s of %s and %s: use the CPU",
                              ggml_backend_dev_name(t->device), ggml_op_desc(node),
                              node->src[0] ? ggml_type_name(node->src[0]->type) : "-",
                              node->src[1] ? ggml_type_name(node->src[1]->type) : "-");
@@ -554,7 +554,7 @@ static qasr_status create(graph *g, const graph_target *t, const recording *r, b
     if (!ggml_gallocr_alloc_graph(t->temporaries, g->nodes))
         return error_set(err, QASR_E_NOMEM,
                          "device '%s' has no memory left for temporaries: use a smaller batch, shorter segments, a "
-                         "smaller model or '--device cpu'",
+                         "smaller model or the CPU",
                          ggml_backend_dev_name(t->device));
     *moved = ggml_gallocr_get_buffer_size(t->temporaries, 0) != before;
     return QASR_OK;

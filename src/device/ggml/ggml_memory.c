@@ -27,7 +27,7 @@ qasr_status memory_new_buffer(ggml_memory *m, ggml_backend_buffer_t *out, size_t
     if (!buffer)
         return error_set(err, QASR_E_NOMEM,
                          "device '%s' has less than %.1f MB of memory left: use a smaller batch, shorter segments, a "
-                         "smaller model or '--device cpu'",
+                         "smaller model or the CPU",
                          ggml_backend_dev_name(m->device), (double)bytes / 1e6);
     *out = buffer;
     count(m, ggml_backend_buffer_get_size(buffer));

@@ -26,7 +26,7 @@ fetching() { # SIGNAL N ARGUMENT...: a pull that is ended some time after N rang
 }
 hub --cdn --rate 2000000
 for n in 0 2 4; do fetching KILL $n; done
-fetching INT 6
+fetching TERM 6
 cat out err | sed -n '$p'
 fetching KILL 8
 cat ends
@@ -72,7 +72,7 @@ pull 0.6b --dir full | sed 's/, [0-9.]* MB already here/, some MB already here/'
 same_as_demo full
 echo "-- the suggested command resumes"
 hub --rate 2000000
-dest='my model' partial='.my model.partial' fetching INT 2 --dir 'my model' --endpoint "$HF_ENDPOINT"
+dest='my model' partial='.my model.partial' fetching TERM 2 --dir 'my model' --endpoint "$HF_ENDPOINT"
 unset HF_ENDPOINT
 again=$(sed -n 's/^qasr: interrupted; resume with: qasr //p' err)
 sed 's/[0-9]*$/PORT/' <<<"$again"

@@ -18,6 +18,9 @@ cp "$DATA/golden/clips/en-000.flac" 'in/a "b", c/x	y.flac'
 t in --recursive --format csv,tsv,srt,vtt,lrc,json,jsonl,txt --output-dir out
 (cd out && find . -type f | LC_ALL=C sort)
 cat out/*/*.csv out/*/*.tsv out/*/*.txt
+echo "--- a short sentence in noise is shown for a second"
+t "$DEMO/eval/hard/en-hard-002.flac" --format srt |
+    "$PYTHON" -c 'import re, sys; begin, end = re.findall(r"\d\d,\d{3}", sys.stdin.read())[:2]; print(int(end.replace(",", "")) - int(begin.replace(",", "")))'
 echo "--- format from the extension"
 t "$DATA/golden/clips/en-000.flac" --output a.SRT
 head -n 2 a.SRT

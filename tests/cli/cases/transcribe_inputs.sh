@@ -6,7 +6,8 @@ mkdir -p in/below/deep
 cp "$clips/en-000.flac" in/b.flac
 cp "$clips/ru-000.flac" in/a.flac
 cp "$clips/ru-001.flac" in/below/deep/c.flac
-touch in/notes.txt in/.hidden.wav
+touch in/notes.txt in/README in/cover.JPG in/old.txt in/.hidden.wav in/.hidden in/...wav
+ln -s gone.wav in/broken.ogg
 mkfifo in/pipe.ogg # must not block
 ln -s pipe.ogg in/to-pipe.ogg
 ln -s ../below in/below/deep/loop # must not be followed endlessly

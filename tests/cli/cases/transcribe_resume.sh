@@ -62,7 +62,7 @@ for format in csv tsv; do
         grep -qs ETA err && break # a tenth of it is done
         sleep 0.05
     done
-    kill -INT $pid
+    kill -TERM $pid
     wait $pid
     echo "status $?, $(tail -n 1 err)"
     sed 's/^.*ru-000/ru-000/' rows.$format
@@ -78,7 +78,7 @@ interrupt() {
         grep -qs . out.jsonl out/* && break
         sleep 0.05
     done
-    kill -INT $pid
+    kill -TERM $pid
     wait $pid
     echo "status $?"
     sed -E 's/[0-9]+ of 90/N of 90/' err
