@@ -32,6 +32,15 @@ const char *languages_find(const char *text)
     return NULL;
 }
 
+bool languages_by_character(const char *text)
+{
+    static const char *const codes[] = { "zh", "yue", "ja", "th" };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (languages_same(text, codes[i]))
+            return true;
+    return false;
+}
+
 bool languages_same(const char *a, const char *b)
 {
     const char *name_a = languages_find(a), *name_b = languages_find(b);

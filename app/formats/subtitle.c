@@ -81,28 +81,35 @@ static bool contains(const utf8proc_int32_t *set, utf8proc_int32_t cp)
     return *set != 0;
 }
 
-/* Must not begin a line: closing punctuation, prolonged sound and iteration marks, small kana. */
+/* Must not begin a line: closing punctuation, prolonged sound and iteration marks, small kana, units after a number. */
 static bool sticks_to_previous(utf8proc_int32_t cp)
 {
-    static const utf8proc_int32_t small_kana[] = { 0x3041, 0x3043, 0x3045, 0x3047, 0x3049, 0x3063, 0x3083,
-                                                   0x3085, 0x3087, 0x308E, 0x3095, 0x3096, 0x30A1, 0x30A3,
-                                                   0x30A5, 0x30A7, 0x30A9, 0x30C3, 0x30E3, 0x30E5, 0x30E7,
-                                                   0x30EE, 0x30F5, 0x30F6, 0 };
+    static const utf8proc_int32_t others[] = { '~',    0xB0,   0x2103, 0xFF5E, 0xFFE0, 0x3041, 0x3043, 0x3045,
+                                               0x3047, 0x3049, 0x3063, 0x3083, 0x3085, 0x3087, 0x308E, 0x3095,
+                                               0x3096, 0x30A1, 0x30A3, 0x30A5, 0x30A7, 0x30A9, 0x30C3, 0x30E3,
+                                               0x30E5, 0x30E7, 0x30EE, 0x30F5, 0x30F6, 0x309B, 0x309C, 0 };
+    if ((cp >= 0x31F0 && cp <= 0x31FF) || (cp >= 0xFF67 && cp <= 0xFF6F)) /* small Katakana */
+        return true;
     switch (utf8proc_category(cp)) {
     case UTF8PROC_CATEGORY_PE:
     case UTF8PROC_CATEGORY_PF:
     case UTF8PROC_CATEGORY_PO:
     case UTF8PROC_CATEGORY_PD:
-    case UTF8PROC_CATEGORY_LM: return true;
-    default: return contains(small_kana, cp);
+    case UTF8PROC_CATEGORY_LM: return true; /* straight quotes too, which sticks_to_next keeps as well */
+    default: return contains(others, cp);
     }
 }
 
-/* Must not end a line. */
+/* Must not end a line: opening punctuation, straight quotes, which may be opening, signs before a number. */
 static bool sticks_to_next(utf8proc_int32_t cp)
 {
-    utf8proc_category_t kind = utf8proc_category(cp);
-    return kind == UTF8PROC_CATEGORY_PS || kind == UTF8PROC_CATEGORY_PI;
+    static const utf8proc_int32_t others[] = { '"', '\'', '#', 0xBF, 0xA1, 0x2116, 0xFF03, 0 };
+    switch (utf8proc_category(cp)) {
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_SC: return true;
+    default: return contains(others, cp);
+    }
 }
 
 static bool may_break(utf8proc_int32_t before, utf8proc_int32_t after)

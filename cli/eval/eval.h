@@ -65,9 +65,14 @@ void eval_free(eval_set *set);
 /* Scores a clip whose answers are known, and marks it as done. False on error (printed). */
 bool eval_score(eval_clip *clip);
 
+/* What the error rate of some clips counts: words, or for some languages characters. */
+typedef enum eval_unit { EVAL_WORD, EVAL_CHARACTER, EVAL_MIXED } eval_unit;
+
 /* Shares are from 0 to 1 (error rates may be above); NAN: unknown. */
 typedef struct eval_metrics {
     uint64_t clips;
+    eval_unit error_unit;
+    double error_rate, error_rate_ci[2];
     double wer, wer_ci[2], cer, cer_ci[2], cer_normalized, language_accuracy, punctuation_f1, casing_accuracy, exact;
     uint64_t empty, looped, truncated;
     uint64_t changed, forced_clips, positions;

@@ -7,7 +7,7 @@
 #include "app/out.h"
 #include "cli/eval/eval.h"
 
-typedef enum field_kind { FIELD_COUNT, FIELD_SHARE, FIELD_INTERVAL, FIELD_NATS, FIELD_RATIO } field_kind;
+typedef enum field_kind { FIELD_COUNT, FIELD_UNIT, FIELD_SHARE, FIELD_INTERVAL, FIELD_NATS, FIELD_RATIO } field_kind;
 typedef enum field_needs { NEEDS_TEXT, NEEDS_MODEL, NEEDS_BASELINE } field_needs;
 
 static const struct field {
@@ -17,6 +17,9 @@ static const struct field {
     size_t offset;
 } fields[] = {
     { "clips", "clips", FIELD_COUNT, NEEDS_TEXT, offsetof(eval_metrics, clips) },
+    { "error_rate", "error rate %", FIELD_SHARE, NEEDS_TEXT, offsetof(eval_metrics, error_rate) },
+    { "error_rate_ci", "95 % interval", FIELD_INTERVAL, NEEDS_TEXT, offsetof(eval_metrics, error_rate_ci) },
+    { "error_unit", "of", FIELD_UNIT, NEEDS_TEXT, offsetof(eval_metrics, error_unit) },
     { "wer", "WER %", FIELD_SHARE, NEEDS_TEXT, offsetof(eval_metrics, wer) },
     { "wer_ci", "95 % interval", FIELD_INTERVAL, NEEDS_TEXT, offsetof(eval_metrics, wer_ci) },
     { "cer", "CER %", FIELD_SHARE, NEEDS_TEXT, offsetof(eval_metrics, cer) },
@@ -43,6 +46,10 @@ static const struct field {
 };
 enum { N_FIELDS = sizeof fields / sizeof fields[0] };
 
+static const char *const unit_names[] = {
+    [EVAL_WORD] = "words", [EVAL_CHARACTER] = "characters", [EVAL_MIXED] = "mixed"
+};
+
 static const void *value_of(const eval_metrics *m, const struct field *f) { return (const char *)m + f->offset; }
 
 /* ---- Markdown -------------------------------------------------------------------------------- */
@@ -60,6 +67,8 @@ static void print_value(FILE *f, const struct field *field, const eval_metrics *
     const double *x = value_of(m, field);
     if (field->kind == FIELD_COUNT) {
         fprintf(f, "%llu", (unsigned long long)*(const uint64_t *)value_of(m, field));
+    } else if (field->kind == FIELD_UNIT) {
+        fputs(unit_names[*(const eval_unit *)value_of(m, field)], f);
     } else if (field->kind == FIELD_SHARE) {
         print_percent(f, x[0]);
     } else if (isnan(x[0])) {
@@ -119,6 +128,8 @@ static json_t *value_json(const struct field *field, const eval_metrics *m)
     const double *x = value_of(m, field);
     if (field->kind == FIELD_COUNT)
         return json_integer((json_int_t) * (const uint64_t *)value_of(m, field));
+    if (field->kind == FIELD_UNIT)
+        return json_string(unit_names[*(const eval_unit *)value_of(m, field)]);
     if (field->kind != FIELD_INTERVAL)
         return number(x[0]);
     if (isnan(x[0]))

@@ -74,6 +74,8 @@ static stats_ratio normalized_of(const eval_clip *c)
 {
     return (stats_ratio){ c->score.normalized_errors, c->score.normalized_characters };
 }
+static bool counts_characters(const eval_clip *c) { return languages_by_character(c->reference->language); }
+static stats_ratio error_of(const eval_clip *c) { return counts_characters(c) ? normalized_of(c) : wer_of(c); }
 static stats_ratio casing_of(const eval_clip *c) { return (stats_ratio){ c->score.cased_right, c->score.cased_words }; }
 static stats_ratio exact_of(const eval_clip *c) { return (stats_ratio){ c->score.exact, 1 }; }
 static stats_ratio wer_to_baseline_of(const eval_clip *c)
@@ -108,6 +110,7 @@ static const struct {
     size_t value, interval;
 } ratios[] = {
     /* interval 0: none */
+    { error_of, offsetof(eval_metrics, error_rate), offsetof(eval_metrics, error_rate_ci) },
     { wer_of, offsetof(eval_metrics, wer), offsetof(eval_metrics, wer_ci) },
     { cer_of, offsetof(eval_metrics, cer), offsetof(eval_metrics, cer_ci) },
     { normalized_of, offsetof(eval_metrics, cer_normalized), 0 },
@@ -139,6 +142,14 @@ static void measure_ratios(eval_metrics *m, const eval_clip *const *clips, size_
 
 /* ---- other metrics --------------------------------------------------------------------------- */
 
+static eval_unit unit_of(const eval_clip *const *clips, size_t n)
+{
+    size_t n_characters = 0;
+    for (size_t i = 0; i < n; i++)
+        n_characters += counts_characters(clips[i]);
+    return n_characters == 0 ? EVAL_WORD : n_characters == n ? EVAL_CHARACTER : EVAL_MIXED;
+}
+
 static void count_flags(eval_metrics *m, const eval_clip *c)
 {
     m->clips++;
@@ -169,7 +180,7 @@ static void measure_teacher_forcing(eval_metrics *m, const eval_clip *const *cli
 
 static bool measure(eval_metrics *m, const eval_clip *const *clips, size_t n)
 {
-    *m = (eval_metrics){ 0 };
+    *m = (eval_metrics){ .error_unit = unit_of(clips, n) };
     for (size_t i = 0; i < n; i++)
         count_flags(m, clips[i]);
     stats_ratio *items = malloc((n + 1) * sizeof *items);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/columns.h"
 #include "app/json_util.h"
 #include "app/message.h"
 #include "app/models.h"
@@ -24,7 +25,8 @@ static const opt opts[] = {
 
 static void print_entry(const model_entry *e, int width)
 {
-    printf("%-*s %10.1f  ", width, e->name, (double)e->bytes / 1e6);
+    columns_pad(e->name, width);
+    printf(" %10.1f  ", (double)e->bytes / 1e6);
     if (e->partial)
         printf("%-8s  incomplete; pull it again to resume\n", "");
     else
@@ -43,16 +45,16 @@ static void print_default(const model_list *l)
 
 static void print_txt(const model_list *l, const char *cache_dir)
 {
-    size_t width = strlen("model");
+    int width = columns_of("model");
     for (size_t i = 0; i < l->n; i++)
-        width = strlen(l->list[i].name) > width ? strlen(l->list[i].name) : width;
+        width = columns_of(l->list[i].name) > width ? columns_of(l->list[i].name) : width;
     if (l->n == 0) {
         printf("no models in '%s'; get one with: qasr pull 0.6b\n", cache_dir);
         return;
     }
-    printf("models in '%s':\n\n%-*s %10s  %-8s  %s\n", cache_dir, (int)width, "model", "MB", "commit", "from");
+    printf("models in '%s':\n\n%-*s %10s  %-8s  %s\n", cache_dir, width, "model", "MB", "commit", "from");
     for (size_t i = 0; i < l->n; i++)
-        print_entry(&l->list[i], (int)width);
+        print_entry(&l->list[i], width);
     printf("\n");
     print_default(l);
 }

@@ -321,7 +321,7 @@ typedef struct qasr_segment {
 } qasr_segment;
 
 /* A word: characters between spaces, including punctuation; in Chinese, Japanese and similar scripts each character
- * with the punctuation after it. */
+ * with closing punctuation after it and opening punctuation before it. */
 typedef struct qasr_word {
     const char *text;
     double start_s, end_s; /* NaN: unknown, as in all words of this version */

@@ -323,14 +323,14 @@ void clip_close(clip *c)
 
 /* ---- text and progress as they come ------------------------------------------------------------------ */
 
-/* Keeps the last character shown, which decides whether a space follows. */
+/* Keeps the last bytes shown, which decide whether a space follows. */
 static void keep_tail(clip *c, const char *text, size_t n)
 {
-    size_t at = n - 1;
-    while (at > 0 && n - at < sizeof c->tail - 1 && ((unsigned char)text[at] & 0xC0) == 0x80)
-        at--;
-    memcpy(c->tail, text + at, n - at);
-    c->tail[n - at] = 0;
+    const size_t n_new = n < ANSWER_TAIL_BYTES ? n : ANSWER_TAIL_BYTES, n_have = strlen(c->tail),
+                 n_old = n_have < ANSWER_TAIL_BYTES - n_new ? n_have : ANSWER_TAIL_BYTES - n_new;
+    memmove(c->tail, c->tail + n_have - n_old, n_old);
+    memcpy(c->tail + n_old, text + n - n_new, n_new);
+    c->tail[n_old + n_new] = 0;
 }
 
 /* Shows text; the first text of a segment is preceded by the separator from the segment before. */
@@ -397,7 +397,7 @@ static qasr_status show_text(clip *c, buf *text, qasr_error *err)
         if (!finished)
             return QASR_OK;
         buf_clear(text);
-        TRY(text_stream_end(&c->stream_text, text, err)); /* a character truncated by the token limit */
+        TRY(text_stream_end(&c->stream_text, j->segment.stop != QASR_STOP_EOS, text, err));
         TRY(show(c, text, err));
         c->shown_whole = true;
     }

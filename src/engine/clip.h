@@ -24,12 +24,12 @@ typedef struct clip {
     segment_job *shown; /* the segment whose text is shown; NULL: none yet */
     size_t n_shown;     /* ids of that segment already shown */
     text_stream stream_text;
-    bool in_text;                /* the tag before the text has passed */
-    bool shown_whole;            /* that segment is complete */
-    bool segment_has_text;       /* some of it has been shown */
-    char tail[5];                /* the last character that has been shown */
-    const segment_job *handed;   /* the last segment that on_segment got; NULL: none yet */
-    const segment_job *reported; /* the last segment that on_progress knows of; NULL: none yet */
+    bool in_text;                     /* the tag before the text has passed */
+    bool shown_whole;                 /* that segment is complete */
+    bool segment_has_text;            /* some of it has been shown */
+    char tail[ANSWER_TAIL_BYTES + 1]; /* the end of the text that has been shown */
+    const segment_job *handed;        /* the last segment that on_segment got; NULL: none yet */
+    const segment_job *reported;      /* the last segment that on_progress knows of; NULL: none yet */
 } clip;
 
 /* Writes the error of a cancelled clip and returns its status. */

@@ -42,7 +42,7 @@ static qasr_status write_tokens(written *w, const job_options *o, const qasr_seg
         first = w->text.len > from ? (uint32_t)i : first;
     }
     size_t from = w->text.len;
-    TRY(text_stream_end(&s, &w->text, err));
+    TRY(text_stream_end(&s, p->stop != QASR_STOP_EOS, &w->text, err));
     return add_token_ranges(w, from, (token_range){ first, (uint32_t)(p->n_tokens - 1) }, err);
 }
 

@@ -189,6 +189,15 @@ done:
     return status;
 }
 
+/* The text of the ids, as on_text shows it. */
+static qasr_status decode(const job_options *o, buf *raw, const sequence *q, qasr_error *err)
+{
+    text_stream s = { 0 };
+    for (size_t i = 0; i < q->n_ids; i++)
+        TRY(text_stream_add(&s, o->session->model->tokenizer, q->ids[i], raw, err));
+    return text_stream_end(&s, q->stop != QASR_STOP_EOS, raw, err);
+}
+
 /* Decodes the ids into the language and text of the segment. */
 static qasr_status read_answer(const job_options *o, qasr_segment *segment, const sequence *q, qasr_error *err)
 {
@@ -198,7 +207,7 @@ static qasr_status read_answer(const job_options *o, qasr_segment *segment, cons
     buf_init(&raw, TEXT_MAX_BYTES);
     buf_init(&lang, TEXT_MAX_BYTES);
     buf_init(&text, TEXT_MAX_BYTES);
-    TRY_GOTO(tokenizer_decode(o->session->model->tokenizer, q->ids, q->n_ids, true, &raw, err));
+    TRY_GOTO(decode(o, &raw, q, err));
     TRY_GOTO(answer_parse(&lang, &text, buf_str(&raw), o->language ? o->language->name : NULL, err));
     TRY_GOTO(buf_take(&lang, &taken, err));
     segment->language = taken;

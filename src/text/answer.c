@@ -233,24 +233,52 @@ bool answer_is_loop(const int32_t *ids, size_t n)
 
 /* ---- joining segments ----------------------------------------------------------------------- */
 
-static uint32_t last_character(const buf *b)
+/* Marks of both Latin and Chinese text: curly quotes, dashes, ellipsis, straight double quote. */
+static bool is_shared_mark(uint32_t cp)
 {
-    const unsigned char *p = (const unsigned char *)b->data;
-    size_t i = b->len - 1;
-    while (i > 0 && b->len - i < 4 && (p[i] & 0xC0) == 0x80)
+    return (cp >= 0x2013 && cp <= 0x2015) || (cp >= 0x2018 && cp <= 0x201F) || cp == 0x2026 || cp == '"';
+}
+
+/* The last character before *n bytes; *n becomes its position. */
+static uint32_t character_before(const char *text, size_t *n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t i = *n - 1, end = *n;
+    while (i > 0 && end - i < 4 && (p[i] & 0xC0) == 0x80)
         i--;
     uint32_t cp;
-    utf8_read(&cp, p + i, b->len - i);
+    utf8_read(&cp, p + i, end - i);
+    *n = i;
     return cp;
+}
+
+/* The last character that tells the script: shared marks at the end are passed over. */
+static uint32_t last_character(const buf *b)
+{
+    size_t n = b->len;
+    uint32_t cp = character_before(b->data, &n);
+    for (int marks = 0; marks < ANSWER_TAIL_MARKS && n > 0 && is_shared_mark(cp); marks++)
+        cp = character_before(b->data, &n);
+    return cp;
+}
+
+/* Full-width punctuation has its space inside. */
+static bool is_wide_mark(uint32_t cp) { return utf8_is_cjk(cp) && !utf8_is_letter_or_number(cp); }
+
+static bool needs_space(uint32_t before, uint32_t after)
+{
+    if (utf8_is_space(before) || utf8_is_space(after) || is_wide_mark(before) || is_wide_mark(after))
+        return false;
+    return !(utf8_is_cjk(before) && (utf8_is_cjk(after) || is_shared_mark(after)));
 }
 
 qasr_status answer_join_text(buf *joined, const char *segment, qasr_error *err)
 {
     size_t n = strlen(segment);
     if (joined->len > 0 && n > 0) {
-        uint32_t before = last_character(joined), after;
+        uint32_t after;
         utf8_read(&after, (const unsigned char *)segment, n);
-        if (!utf8_is_space(before) && !utf8_is_space(after) && !(utf8_is_cjk(before) && utf8_is_cjk(after)))
+        if (needs_space(last_character(joined), after))
             TRY(buf_add_str(joined, " ", err));
     }
     return buf_add(joined, segment, n, err);

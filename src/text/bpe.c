@@ -251,11 +251,11 @@ qasr_status text_stream_add(text_stream *s, const tokenizer *t, int32_t id, buf 
     return stream_id(s, t, id, true, out, err);
 }
 
-qasr_status text_stream_end(text_stream *s, buf *out, qasr_error *err)
+qasr_status text_stream_end(text_stream *s, bool cut, buf *out, qasr_error *err)
 {
-    bool cut = s->n_tail > 0;
+    const bool malformed = s->n_tail > 0 && !cut;
     s->n_tail = 0;
-    return cut ? utf8_add(out, 0xFFFD, err) : QASR_OK;
+    return malformed ? utf8_add(out, 0xFFFD, err) : QASR_OK;
 }
 
 qasr_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, bool skip_special, buf *out,
@@ -264,5 +264,5 @@ qasr_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, b
     text_stream s = { 0 };
     for (size_t i = 0; i < n; i++)
         TRY(stream_id(&s, t, ids[i], skip_special, out, err));
-    return text_stream_end(&s, out, err);
+    return text_stream_end(&s, false, out, err);
 }

@@ -82,7 +82,9 @@ typedef struct text_stream {
     size_t n_tail;
 } text_stream;
 qasr_status text_stream_add(text_stream *s, const tokenizer *t, int32_t id, buf *out, qasr_error *err);
-qasr_status text_stream_end(text_stream *s, buf *out, qasr_error *err); /* flushes the tail as U+FFFD */
+/* Ends the text. The tail becomes U+FFFD, unless the sequence was stopped in the middle of a character (cut): then the
+ * text ends before it. */
+qasr_status text_stream_end(text_stream *s, bool cut, buf *out, qasr_error *err);
 
 /* ---- languages ---- */
 typedef struct language {
@@ -116,15 +118,18 @@ qasr_status answer_parse(buf *lang, buf *text, const char *raw, const char *forc
 /* True if the generated ids are in a loop: there are at least 128, and the last 96 have at most 6 different ids, or are
  * copies of a pattern of up to 16, or the last 6 p are 6 copies of a longer pattern, p = 17..64. */
 bool answer_is_loop(const int32_t *ids, size_t n);
-/* Appends a segment's text to the joined text, with one space between if both neighbours are non-space and not both
- * CJK; or a segment's language to the joined list ("Chinese,English", no consecutive repeats). */
+/* Appends a segment's text to the joined text, with one space between unless one of the neighbours is a space or
+ * full-width punctuation, or both are CJK; or a segment's language to the joined list ("Chinese,English", no
+ * consecutive repeats). Quotes, dashes and ellipses that CJK shares with Latin count as the character before them: the
+ * decision depends on the last ANSWER_TAIL_BYTES of the joined text and on the first character of the segment. */
+enum { ANSWER_TAIL_MARKS = 3, ANSWER_TAIL_BYTES = 4 * (ANSWER_TAIL_MARKS + 1) };
 qasr_status answer_join_text(buf *joined, const char *segment, qasr_error *err);
 qasr_status answer_join_language(buf *joined, const char *segment, qasr_error *err);
 
 /* ---- words ---- */
 /* Finds the next word at or after *end: [*begin, *end) of text [len]; false at the end of the text. *end starts at 0.
- * Words are separated by white space. Each character of Han, Kana and similar scripts is a word, together with the
- * punctuation after it. */
+ * Words are separated by white space. Each character of Han, Kana and similar scripts is a word, together with
+ * closing punctuation after it and opening punctuation before it. */
 bool text_next_word(const char *text, size_t len, size_t *begin, size_t *end);
 size_t text_count_words(const char *text);
 /* Syllables that it takes to say the text, estimated alike for all languages: one for each character of Han, Kana,

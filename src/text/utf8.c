@@ -92,6 +92,12 @@ bool utf8_is_letter_or_number(uint32_t cp)
     }
 }
 
+bool utf8_is_opening(uint32_t cp)
+{
+    utf8proc_category_t kind = utf8proc_category((utf8proc_int32_t)cp);
+    return kind == UTF8PROC_CATEGORY_PS || kind == UTF8PROC_CATEGORY_PI;
+}
+
 bool utf8_is_cjk(uint32_t cp)
 {
     static const struct {

@@ -26,6 +26,8 @@ qasr_status utf8_add(buf *out, uint32_t cp, qasr_error *err);
 bool utf8_is_space(uint32_t cp);
 /* Unicode categories L* and N*: what a word consists of, besides marks and punctuation. */
 bool utf8_is_letter_or_number(uint32_t cp);
+/* Opening brackets and quotes: Unicode categories Ps and Pi. */
+bool utf8_is_opening(uint32_t cp);
 /* Scripts written without spaces, with their punctuation: Han, Kana, Bopomofo, CJK symbols, full-width forms. Not
  * Hangul, since Korean uses spaces. */
 bool utf8_is_cjk(uint32_t cp);

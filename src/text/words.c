@@ -1,4 +1,4 @@
-/* Splits text into words at white space; in scripts without spaces, into characters with their trailing marks.
+/* Splits text into words at white space; in scripts without spaces, into characters with the punctuation around them.
  * Estimates how long it takes to say it. */
 #include <string.h>
 #include <utf8proc.h>
@@ -23,12 +23,13 @@ bool text_next_word(const char *text, size_t len, size_t *begin, size_t *end)
         at += n;
     }
     *begin = at;
-    while (at < len) {
+    for (bool has_letter = false; at < len;) {
         size_t n = read_at(&cp, text, len, at);
-        bool breaks = utf8_is_space(cp) ||
-                      (at > *begin && utf8_is_letter_or_number(cp) && (utf8_is_cjk(cp) || utf8_is_cjk(before)));
-        if (breaks)
+        bool letter = utf8_is_letter_or_number(cp);
+        bool begins = has_letter && (letter || utf8_is_opening(cp)) && (utf8_is_cjk(cp) || utf8_is_cjk(before));
+        if (utf8_is_space(cp) || begins)
             break;
+        has_letter = has_letter || letter;
         before = cp;
         at += n;
     }

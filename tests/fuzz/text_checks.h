@@ -46,7 +46,7 @@ static inline void check_decoding(const tokenizer *t, const uint8_t *data, size_
         FUZZ_CHECK(token_ids_add(&ids, id, &err) == QASR_OK);
         FUZZ_CHECK(text_stream_add(&stream, t, id, &streamed, &err) == QASR_OK);
     }
-    FUZZ_CHECK(text_stream_end(&stream, &streamed, &err) == QASR_OK);
+    FUZZ_CHECK(text_stream_end(&stream, false, &streamed, &err) == QASR_OK);
     FUZZ_CHECK(tokenizer_decode(t, ids.ids, ids.n, true, &whole, &err) == QASR_OK);
     FUZZ_CHECK(whole.len == streamed.len && memcmp(buf_str(&whole), buf_str(&streamed), whole.len) == 0);
     buf_free(&whole);

@@ -293,6 +293,18 @@ static void texts_are_joined_with_a_space_where_one_is_due(void **state)
         { "世界。", "你好", "世界。你好" },
         { "です", "カタ", "ですカタ" },
         { "世界", "Hi", "世界 Hi" },
+        { "世界。", "Hi", "世界。Hi" }, /* full-width punctuation has its space inside */
+        { "世界！」", "Hi", "世界！」Hi" },
+        { "Hi", "「世界」", "Hi「世界」" },
+        { "“世界。”", "“你好。”", "“世界。”“你好。”" }, /* marks that Chinese and Latin text share */
+        { "“Hi.”", "“你好。”", "“Hi.” “你好。”" },
+        { "世界……", "你好", "世界……你好" },
+        { "世界……", "Hi", "世界…… Hi" },
+        { "世界", "——你好", "世界——你好" },
+        { "他说\"好\"", "你", "他说\"好\"你" },
+        { "Hi…", "Hi", "Hi… Hi" },
+        { "……", "你", "…… 你" },
+        { "สวัสดี", "ครับ", "สวัสดี ครับ" }, /* Thai puts spaces between clauses */
         { "Hi", "世界", "Hi 世界" },
         { "안녕", "하세요", "안녕 하세요" },
         { "мир", "мир", "мир мир" },

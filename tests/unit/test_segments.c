@@ -95,6 +95,28 @@ static void suspect_answers_are_told_from_others(void **state)
     assert_string_equal(qasr_segment_status_name((qasr_segment_status)99), "unknown");
 }
 
+/* Words with '|' between. */
+static void words_of_all_scripts_are_found(void **state)
+{
+    static const char *const cases[][2] = {
+        { "它叫“猫”，对吗？", "它|叫|“猫”，|对|吗？" },
+        { "「你好」と言った。", "「你|好」|と|言|っ|た。" },
+        { "用GPU（显卡）算", "用|GPU|（显|卡）|算" },
+        { "(one) «два» three", "(one)|«два»|three" },
+        { "Größe, über Köln.", "Größe,|über|Köln." },
+        { "안녕 하세요", "안녕|하세요" },
+        { "……好", "……好" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char found[200] = "";
+        size_t begin, end = 0, len = strlen(cases[i][0]);
+        while (text_next_word(cases[i][0], len, &begin, &end))
+            snprintf(found + strlen(found), sizeof found - strlen(found), "%s%.*s", *found ? "|" : "",
+                     (int)(end - begin), cases[i][0] + begin);
+        assert_string_equal(found, cases[i][1]);
+    }
+}
+
 static void words_are_counted_in_all_scripts(void **state)
 {
     static const struct {
@@ -435,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(suspect_answers_are_told_from_others),
+        cmocka_unit_test(words_of_all_scripts_are_found),
         cmocka_unit_test(words_are_counted_in_all_scripts),
         cmocka_unit_test(a_suspect_segment_is_trimmed_then_halved),
         cmocka_unit_test(what_is_not_tried_again),

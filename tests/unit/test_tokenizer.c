@@ -581,7 +581,7 @@ static void streaming_gives_the_text_of_the_whole(void **state)
             assert_true(is_well_formed(&streamed));
             assert_true(s.n_tail <= 3);
         }
-        assert_int_equal(text_stream_end(&s, &streamed, &err), QASR_OK);
+        assert_int_equal(text_stream_end(&s, false, &streamed, &err), QASR_OK);
         assert_int_equal(tokenizer_decode(real, ids, n, true, &whole, &err), QASR_OK);
         assert_int_equal(streamed.len, whole.len);
         assert_memory_equal(buf_str(&streamed), buf_str(&whole), whole.len);
@@ -603,9 +603,14 @@ static void stream_waits_for_the_whole_character(void **state)
         assert_string_equal(buf_str(&text), so_far[i]);
     }
     assert_int_equal(text_stream_add(&s, real, party[0], &text, &err), QASR_OK);
-    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK);
-    assert_int_equal(text_stream_end(&s, &text, &err), QASR_OK); /* a second call adds nothing */
+    assert_int_equal(text_stream_end(&s, false, &text, &err), QASR_OK);
+    assert_int_equal(text_stream_end(&s, false, &text, &err), QASR_OK); /* a second call adds nothing */
     assert_string_equal(buf_str(&text), " 🎉 \uFFFD");
+    buf_clear(&text);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(text_stream_add(&s, real, party[i], &text, &err), QASR_OK);
+    assert_int_equal(text_stream_end(&s, true, &text, &err), QASR_OK); /* stopped there */
+    assert_string_equal(buf_str(&text), " ");
     buf_free(&text);
     buf_init(&text, 1);
     assert_int_equal(tokenizer_decode(real, party, 3, true, &text, &err), QASR_E_NOMEM);

@@ -26,6 +26,7 @@ model 0.6b Qwen/Qwen3-ASR-0.6B 2020-01-01
 model Other--Model Other/Model 2021-01-01
 model aligner Qwen/Qwen3-ForcedAligner-0.6B 2022-01-01
 mkdir -p "$cache/.1.7b.partial" "$cache/by-hand" "$cache/.hidden"
+cp -r "$cache/.1.7b.partial" "$cache/模型" # wide characters take two columns
 touch "$cache/file"
 echo 'no JSON' >"$cache/by-hand/qasr-pull.json"
 "$QASR" models

@@ -18,6 +18,11 @@ cut -f1,2 hyp.tsv | grep -v 'b.wav' | grep -v 'd.wav' >less.tsv
 echo "?	x.wav" >>less.tsv
 score --hyp less.tsv --format json 2>&1 | grep -E '"(wer|empty|exact|language_accuracy|Russian)"|warning'
 score --hyp hyp.tsv --exclude '[ab].*' --limit 1 --format json | grep -E '"(clips|wer)"'
+# Chinese, Japanese, Cantonese and Thai count characters: 1 of 6, 1 of 4, 0 of 2, 1 of 6; Korean words: 1 of 2
+printf 'file\tlanguage\ttext\na\tChinese\t你好，GPU 一。\nb\tja\tこんにち\nc\tyue\t係啊\nd\tThai\tสวัสดี\ne\tko\t안녕 하세요\nf\ten\tOne two.\n' >cjk.tsv
+printf 'file\ttext\na\t您好 GPU一\nb\tこんにた\nc\t係啊！\nd\tสวัสดา\ne\t안녕 하세오\nf\tone two\n' >heard.tsv
+"$QASR" score --ref cjk.tsv --hyp heard.tsv --output - | cut -d '|' -f 2-6
+"$QASR" score --ref cjk.tsv --hyp heard.tsv --format json | grep -c '"error_unit": "\(words\|characters\|mixed\)"'
 # the output of 'qasr eval --details' is such a file
 "$QASR" eval --model "$DEMO" --data "$DEMO/eval/hard" --limit 3 --details d.jsonl --format json --output e.json
 "$QASR" score --ref "$DEMO/eval/hard/refs.tsv" --limit 3 --hyp d.jsonl --format json --output s.json
