@@ -11,9 +11,10 @@
 
 /* A way to store the decoder. */
 typedef struct bench_variant {
-    char name[24];     /* of the type, "+emb" appended if embeddings are quantized */
-    const char *qtype; /* NULL: safetensors */
+    char name[24];     /* of the type, "+emb" appended if embeddings are quantized; else "fp" or "own" */
+    const char *qtype; /* NULL: not quantized for this */
     int quantize_embeddings;
+    int own; /* the weights that 'qasr transcribe' takes; else, if qtype is NULL, safetensors */
 } bench_variant;
 
 /* The input of a run. */
@@ -24,7 +25,7 @@ typedef struct bench_job {
     qasr_model_options model_options;     /* without the decoder, which depends on gguf */
     qasr_session_options session_options; /* batch: copies of the audio to decode together */
     const bench_variant *variant;
-    const char *gguf; /* relative to the model directory or absolute; NULL: safetensors */
+    const char *gguf; /* decoder, relative to the model directory or absolute; NULL: as the variant says */
 } bench_job;
 
 /* The result of a run, or the medians of several. Times and operations are those of all copies of the audio; decode_ms

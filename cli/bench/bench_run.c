@@ -64,7 +64,9 @@ static void free_audio(const bench_job *job, float *pcm)
 static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_error *err)
 {
     qasr_model_options options = job->model_options;
-    options.decoder_weights = job->gguf ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
+    options.decoder_weights = job->gguf           ? QASR_DECODER_GGUF
+                              : job->variant->own ? QASR_DECODER_AUTO
+                                                  : QASR_DECODER_SAFETENSORS;
     options.decoder_gguf = job->gguf;
     return qasr_model_open(model, job->model, &options, err);
 }
