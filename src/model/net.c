@@ -14,6 +14,7 @@ typedef struct binder {
     device *device;
     device_mem *mem;
     size_t used;
+    quant_type conv_type[3];
     qasr_error *err;
 } binder;
 
@@ -73,6 +74,30 @@ static qasr_status bind_positions(binder *b)
     return status;
 }
 
+static bool all_fit_bf16(const wtensor *t)
+{
+    enum { STEP = 256 };
+    const quant_info *q = quant_get(t->type);
+    for (size_t at = 0; at < t->n_values; at += STEP) {
+        size_t n = t->n_values - at < STEP ? (size_t)t->n_values - at : STEP;
+        uint32_t bits[STEP], lost = 0;
+        float x[STEP];
+        q->dequantize(x, (const unsigned char *)t->data + quant_row_bytes(q, at), n);
+        memcpy(bits, x, n * sizeof *x);
+        for (size_t i = 0; i < n; i++)
+            lost |= bits[i] & 0xFFFF;
+        if (lost)
+            return false;
+    }
+    return true;
+}
+
+quant_type net_conv_type(const weight_ref *ref)
+{
+    const wtensor *t = ref->tensor;
+    return (t->type == QUANT_F32 || t->type == QUANT_F16) && all_fit_bf16(t) ? QUANT_BF16 : t->type;
+}
+
 static qasr_status bind_all(binder *b)
 {
     net *n = b->n;
@@ -82,7 +107,7 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        dmat shape = device_conv_packed(b->device, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        dmat shape = device_conv_packed(b->device, b->conv_type[i], c, i == 0 ? 1 : c);
         take(b, &n->conv_packed[i], shape.type, 1, shape.cols);
     }
     return QASR_OK;
@@ -101,7 +126,10 @@ static qasr_status create(net *n, device *d, qasr_error *err)
     TRY(MEM_CALLOC(&n->enc, n->config->enc.n_layers, err));
     TRY(MEM_CALLOC(&n->dec, n->config->dec.n_layers, err));
     TRY(device_weights_create(&n->weights, d, err));
-    binder measure = { .n = n, .device = d, .err = err }, real = measure;
+    binder measure = { .n = n, .device = d, .err = err }, real;
+    for (size_t i = 0; i < ARRAY_LEN(measure.conv_type); i++)
+        measure.conv_type[i] = net_conv_type(&n->model->top[TOP_CONV1_W + 2 * i]);
+    real = measure;
     TRY(bind_all(&measure));
     TRY(device_weights_alloc(n->weights, &real.mem, measure.used, err));
     TRY(bind_all(&real));

@@ -64,6 +64,10 @@ void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear
 /* op_linear_argmax, reported to the watch. */
 void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch);
 
+/* The type that stands for a convolution weight when it is packed: BF16 for float32 and float16 weights that bfloat16
+ * holds exactly, as in files converted from a bfloat16 checkpoint; else its own. Reads the weight. */
+quant_type net_conv_type(const weight_ref *ref);
+
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);
 
