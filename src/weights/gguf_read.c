@@ -102,6 +102,7 @@ static qasr_status read_header(cursor *c, gguf_header *h, qasr_error *err)
 {
     char magic[4];
     snprintf(c->what, sizeof c->what, "the header");
+    TRY(file_refuse_lfs_pointer(c->data, c->size, c->file, err));
     if (c->size < sizeof magic || memcmp(c->data, "GGUF", sizeof magic) != 0)
         return error_set(err, QASR_E_FORMAT, "'%.200s' is not a GGUF file: it does not start with 'GGUF'", c->file);
     TRY(take(c, magic, sizeof magic, err));
