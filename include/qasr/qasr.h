@@ -191,8 +191,9 @@ typedef struct qasr_model_options {
  *   - a GGUF file with a complete model, from transcribe.cpp (architecture qwen3_asr) or CrispASR (qwen3asr);
  *   - a llama.cpp text model (qwen3vl), or the mmproj file (clip, qwen3a) that belongs to it;
  *   - a directory without config.json that holds exactly one of these.
- * The decoder options apply to the first. Weights are mapped, not read, unless no_mmap is set. Errors: IO, FORMAT,
- * UNSUPPORTED, INVALID, NOMEM. */
+ * A GGUF file may be one part of several ("-00001-of-00003.gguf"), which are then all opened. The decoder options apply
+ * to the first. Weights are mapped, not read, unless no_mmap is set. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM.
+ */
 QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt,
                                      qasr_error *err);
 QASR_API void qasr_model_close(qasr_model *model); /* close its sessions first */

@@ -9,6 +9,7 @@ tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's
 tool.py gguf FILE EDIT...                  change a GGUF file: KEY=TYPE:JSON sets a metadata key ("u32:7", "arr/str:[]"),
                                            KEY[I]=JSON one element, -KEY removes one, %TENSOR removes a tensor,
                                            TENSOR:NExNE gives it another shape, fastest dimension first
+tool.py split FILE.gguf STEM COUNT         divide it into STEM-00001-of-0000N.gguf and so on; the first part has most keys
 tool.py sub FILE OLD NEW                   replace text that must occur in the file
 tool.py keys                               paths and types of the JSON on standard input
 tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes, and report where the command does not exit
@@ -93,6 +94,20 @@ def edit_gguf(path, *edits):
     file.write(path)
 
 
+def split_gguf(path, stem, count):
+    whole, count = GgufFile.read(path), int(count)
+    names = list(whole.tensors)
+    for no in range(count):
+        part = GgufFile(whole.version)
+        part.keys = dict(whole.keys) if no == 0 else {}
+        part.set("split.no", "u16", no)
+        part.set("split.count", "u16", count)
+        part.set("split.tensors.count", "i32", len(names))
+        mine = names[no * len(names) // count:(no + 1) * len(names) // count]
+        part.tensors = {name: whole.tensors[name] for name in mine}
+        part.write(f"{stem}-{no + 1:05}-of-{count:05}.gguf")
+
+
 def substitute(path, old, new):
     data = Path(path).read_bytes()
     assert old.encode() in data, f"'{old}' is not in {path}"
@@ -135,7 +150,8 @@ def main():
     elif what == "fuzz":
         fuzz(args[0], args[1], args[2], args[3:])
     else:
-        {"wav": make_wav, "hours": make_hours, "set": set_value, "header": set_header, "gguf": edit_gguf, "sub": substitute}[what](*args)
+        {"wav": make_wav, "hours": make_hours, "set": set_value, "header": set_header, "gguf": edit_gguf, "split": split_gguf,
+         "sub": substitute}[what](*args)
 
 
 if __name__ == "__main__":
