@@ -36,6 +36,7 @@ typedef struct bench_sample {
     double peak_rss_mb, weights_mb, device_mb;                     /* 10^6 bytes */
     double encode_gop, prefill_gop, decode_gb;
     int threads;
+    int kv_widened;  /* non-zero: the KV cache's type was too small, so everything ran twice (qasr_segment) */
     char device[64]; /* the device used */
     char decoder_type[16], embedding_type[16], encode_precision[8], prefill_precision[8];
 } bench_sample;

@@ -484,6 +484,11 @@ static bool report(bench *b)
     for (size_t i = 0; i < b->n; i++) {
         finish_row(b, &b->entries[i], &r.limits, reference, scratch);
         rows[i] = b->entries[i].row;
+        if (rows[i].median.kv_widened)
+            message_warn(
+                "%s: keys or values exceed a KV cache in %s, so everything was computed again with f32: measure "
+                "with '--kv-type f32'",
+                rows[i].variant->name, r.kv_type);
     }
     free(scratch);
     return write_report(b, &r);

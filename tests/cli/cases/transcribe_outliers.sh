@@ -38,6 +38,8 @@ python3 -c 'import json; r = json.load(open("eval.json")); print(r["forced_clips
 "$QASR" transcribe --model m $clips/en-000.flac --dump-tensors m.safetensors >m.txt 2>err
 "$QASR" transcribe --model "$DEMO" --kv-type f32 $clips/en-000.flac --dump-tensors demo.safetensors >demo.txt
 cmp m.safetensors demo.safetensors
+"$QASR" bench --model m --audio $clips/en-000.flac --tokens 5 --repeat 2 --variants fp --format json --output bench.json
+"$QASR" bench --model m --audio $clips/en-000.flac --tokens 5 --repeat 1 --variants fp --kv-type f32 --format json --output bench.json
 echo "keys"
 rm -rf m
 demo_links m
