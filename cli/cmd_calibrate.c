@@ -18,7 +18,8 @@ typedef struct args {
 } args;
 
 static const opt opts[] = {
-    CHECKPOINT_OPT(offsetof(args, options.model)),
+    { "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING,
+      offsetof(args, options.model) },
     { "audio", 'a', "PATH",
       "audio file, folder of audio files, or list of them; may be repeated; --audio may be omitted", OPT_FILE,
       offsetof(args, files) },

@@ -14,12 +14,6 @@
 extern const char *const decoder_weights_names[]; /* in the order of qasr_decoder_weights, ends with NULL */
 extern const char *const precision_names[];       /* in the order of qasr_precision, ends with NULL */
 
-/* const char * */
-#define CHECKPOINT_OPT(field)                                                                                          \
-    {                                                                                                                  \
-        "model", 'm', "DIR", "model directory with safetensors, or the name of a pulled model", OPT_STRING, field      \
-    }
-
 /* Two rows; model: offset of a qasr_model_options. */
 #define DECODER_OPTS(model)                                                                                            \
     { "decoder-weights",                                                                                               \

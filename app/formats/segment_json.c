@@ -50,6 +50,8 @@ void segment_json_add(json_t *o, const qasr_segment *p)
     json_object_set_new(o, "status", json_text(qasr_segment_status_name(p->status)));
     if (p->context_echoed)
         json_object_set_new(o, "context_echoed", json_true());
+    if (p->kv_widened)
+        json_object_set_new(o, "kv_widened", json_true());
     json_object_set_new(o, "no_speech", json_boolean(p->no_speech));
     if (p->omitted_s > 0)
         json_object_set_new(o, "omitted", json_number(p->omitted_s, 3));

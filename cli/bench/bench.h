@@ -11,9 +11,10 @@
 
 /* A way to store the decoder. */
 typedef struct bench_variant {
-    char name[24];     /* of the type, "+emb" appended if embeddings are quantized */
-    const char *qtype; /* NULL: safetensors */
+    char name[24];     /* of the type, "+emb" appended if embeddings are quantized; else "fp" or "own" */
+    const char *qtype; /* NULL: not quantized for this */
     int quantize_embeddings;
+    int own; /* the weights that 'qasr transcribe' takes; else, if qtype is NULL, safetensors */
 } bench_variant;
 
 /* The input of a run. */
@@ -24,7 +25,7 @@ typedef struct bench_job {
     qasr_model_options model_options;     /* without the decoder, which depends on gguf */
     qasr_session_options session_options; /* batch: copies of the audio to decode together */
     const bench_variant *variant;
-    const char *gguf; /* relative to the model directory or absolute; NULL: safetensors */
+    const char *gguf; /* decoder, relative to the model directory or absolute; NULL: as the variant says */
 } bench_job;
 
 /* The result of a run, or the medians of several. Times and operations are those of all copies of the audio; decode_ms
@@ -35,6 +36,7 @@ typedef struct bench_sample {
     double peak_rss_mb, weights_mb, device_mb;                     /* 10^6 bytes */
     double encode_gop, prefill_gop, decode_gb;
     int threads;
+    int kv_widened;  /* non-zero: the KV cache's type was too small, so everything ran twice (qasr_segment) */
     char device[64]; /* the device used */
     char decoder_type[16], embedding_type[16], encode_precision[8], prefill_precision[8];
 } bench_sample;

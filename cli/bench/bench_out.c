@@ -27,9 +27,10 @@ static void print_rates(FILE *f, const bench_row *r)
 
 static const char *origin(const bench_row *r)
 {
-    return !r->variant->qtype ? "safetensors"
-           : r->is_temporary  ? "GGUF made for this run"
-                              : "GGUF of the model directory";
+    return r->variant->own      ? "as stored"
+           : !r->variant->qtype ? "safetensors"
+           : r->is_temporary    ? "GGUF made for this run"
+                                : "GGUF of the model directory";
 }
 
 /* The weights that are quantized. */

@@ -64,7 +64,9 @@ static void free_audio(const bench_job *job, float *pcm)
 static qasr_status open_model(qasr_model **model, const bench_job *job, qasr_error *err)
 {
     qasr_model_options options = job->model_options;
-    options.decoder_weights = job->gguf ? QASR_DECODER_GGUF : QASR_DECODER_SAFETENSORS;
+    options.decoder_weights = job->gguf           ? QASR_DECODER_GGUF
+                              : job->variant->own ? QASR_DECODER_AUTO
+                                                  : QASR_DECODER_SAFETENSORS;
     options.decoder_gguf = job->gguf;
     return qasr_model_open(model, job->model, &options, err);
 }
@@ -188,6 +190,14 @@ static int copy_done(void *user, const qasr_clip *clip, qasr_result *result, con
     return 0;
 }
 
+static int is_widened(const qasr_result *r)
+{
+    for (size_t i = 0; i < qasr_result_segment_count(r); i++)
+        if (qasr_result_segment(r, i)->kv_widened)
+            return 1;
+    return 0;
+}
+
 static void fill_times(bench_sample *s, const qasr_timings *t)
 {
     s->audio_s = t->audio_s;
@@ -229,6 +239,7 @@ static qasr_status measure(const bench_job *job, qasr_session *session, const fl
     }
     if (status == QASR_OK) {
         fill_times(s, &c.sum);
+        s->kv_widened = is_widened(c.first);
         status = qasr_session_cost(session, n, (size_t)job->n_tokens, &work, err);
     }
     if (status == QASR_OK)

@@ -36,10 +36,11 @@ enum {
     MAX_BATCH = 64
 };
 #define DEFAULT_VARIANTS "fp,q8_0,q6_k,q4_0,q8_0+emb,q4_0+emb"
-static const char fp_name[] = "fp", embeddings_suffix[] = "+emb";
+static const char fp_name[] = "fp", own_name[] = "own", embeddings_suffix[] = "+emb";
 
 static const opt opts[] = {
-    CHECKPOINT_OPT(offsetof(args, job.model)),
+    { "model", 'm', "MODEL", "the model to measure: a path or the name of a pulled model", OPT_STRING,
+      offsetof(args, job.model) },
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
       offsetof(args, job.audio) },
     { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, job.seconds), NULL,
@@ -47,8 +48,8 @@ static const opt opts[] = {
     { "tokens", 'n', "N", "decode exactly N tokens (default 100)", OPT_INT, offsetof(args, job.n_tokens), NULL, 2,
       10000 },
     { "variants", 'v', "LIST",
-      "fp (safetensors), and types and mixes of 'qasr quantize', with +emb to quantize "
-      "embeddings too (default " DEFAULT_VARIANTS ")",
+      "fp (safetensors), own (what 'qasr transcribe' takes), and types and mixes of 'qasr quantize', with +emb to "
+      "quantize embeddings too (default " DEFAULT_VARIANTS "; own for a model in GGUF files)",
       OPT_STRING, offsetof(args, variants) },
     { "batch", 'b', "LIST",
       "numbers of copies of the audio to decode together; each variant runs with each number (default 1)", OPT_STRING,
@@ -107,8 +108,13 @@ static bool read_variant(bench_variant *v, const char *text, size_t len)
     for (size_t i = 0; i < qasr_qtype_count() && !v->qtype; i++)
         if (is_word(qasr_qtype_name(i), text, embeddings ? len - n : len))
             v->qtype = qasr_qtype_name(i);
-    snprintf(v->name, sizeof v->name, "%s%s", v->qtype ? v->qtype : fp_name, embeddings ? embeddings_suffix : "");
-    return v->qtype || is_word(fp_name, text, len);
+    v->own = is_word(own_name, text, len);
+    snprintf(v->name, sizeof v->name, "%s%s",
+             v->qtype ? v->qtype
+             : v->own ? own_name
+                      : fp_name,
+             embeddings ? embeddings_suffix : "");
+    return v->qtype || v->own || is_word(fp_name, text, len);
 }
 
 static int unknown_variant(const char *text, size_t len)
@@ -117,8 +123,8 @@ static int unknown_variant(const char *text, size_t len)
     size_t n = 0;
     for (size_t i = 0; i < qasr_qtype_count() && n < sizeof names; i++)
         n += (size_t)snprintf(names + n, sizeof names - n, ", %s", qasr_qtype_name(i));
-    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected %s%s, or any but fp with %s", (int)len, text,
-                           fp_name, names, embeddings_suffix);
+    return opt_usage_error(&cmd_bench, "unknown variant '%.*s', expected %s, %s%s, or a type or mix with %s", (int)len,
+                           text, fp_name, own_name, names, embeddings_suffix);
 }
 
 static int add_variant(bench *b, const char *text, size_t len)
@@ -197,11 +203,41 @@ static void set_defaults(args *a)
     a->job.seconds = a->job.seconds > 0 ? a->job.seconds : DEFAULT_SECONDS;
     a->job.n_tokens = a->job.n_tokens ? a->job.n_tokens : DEFAULT_TOKENS;
     a->repeat = a->repeat ? a->repeat : DEFAULT_REPEAT;
-    a->variants = a->variants ? a->variants : DEFAULT_VARIANTS;
     a->batches = a->batches ? a->batches : "1";
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
+
+/* "DIR/NAME"; NULL without memory (printed). */
+static char *path_in(const char *dir, const char *name)
+{
+    size_t size = strlen(dir) + strlen(name) + sizeof "/";
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/%s", dir, name);
+    else
+        out_of_memory();
+    return path;
+}
+
+/* Other decoders can be combined with directories that have a config.json only: a model in GGUF files is complete. */
+static int choose_variants(bench *b)
+{
+    const char *model = b->a->job.model, *list = b->a->variants;
+    char *config = path_in(model, "config.json");
+    if (!config)
+        return EXIT_FAILED;
+    bool is_checkpoint = access(config, F_OK) == 0 || access(model, F_OK) != 0;
+    free(config);
+    int status = parse_variants(b, list ? list : is_checkpoint ? DEFAULT_VARIANTS : own_name);
+    for (size_t i = 0; i < b->n_variants && status == EXIT_DONE && !is_checkpoint; i++)
+        if (!b->variants[i].own)
+            return opt_usage_error(&cmd_bench,
+                                   "--variants '%s': '%s' has no config.json, so only variant 'own' can run: the "
+                                   "others need a model directory with one",
+                                   b->variants[i].name, model);
+    return status;
+}
 
 static bool make_tmp(bench *b)
 {
@@ -230,23 +266,19 @@ static void remove_tmp(bench *b)
     rmdir(b->tmp);
 }
 
-/* "DIR/model-q8_0.gguf"; NULL without memory (printed). */
+/* "DIR/model-q8_0.gguf", DIR "." if it is NULL; NULL without memory (printed). */
 static char *gguf_path(const char *dir, const bench_variant *v)
 {
-    size_t size = (dir ? strlen(dir) : 0) + strlen(v->name) + sizeof "/model-.gguf";
-    char *path = malloc(size);
-    if (path)
-        snprintf(path, size, "%s%smodel-%s.gguf", dir ? dir : "", dir ? "/" : "", v->name);
-    else
-        out_of_memory();
-    return path;
+    char name[sizeof v->name + sizeof "model-.gguf"];
+    snprintf(name, sizeof name, "model-%s.gguf", v->name);
+    return path_in(dir ? dir : ".", name);
 }
 
 static bench_job job_of(const bench *b, const entry *e)
 {
     bench_job job = b->a->job;
     job.session_options.batch = e ? e->row.batch : 1;
-    job.variant = e ? e->row.variant : NULL;
+    job.variant = e ? e->row.variant : &b->variants[0];
     job.gguf = e ? e->gguf : NULL;
     return job;
 }
@@ -421,6 +453,18 @@ static bool write_report(const bench *b, const bench_report *report)
     return out_commit(&o);
 }
 
+/* The text of fp, else of own; NULL: neither ran. */
+static const char *reference_text(const bench *b)
+{
+    const entry *best = NULL;
+    for (size_t i = 0; i < b->n; i++) {
+        const bench_variant *v = b->entries[i].row.variant;
+        if (!v->qtype && (!best || (best->row.variant->own && !v->own)))
+            best = &b->entries[i];
+    }
+    return best ? best->text : NULL;
+}
+
 static bool report(bench *b)
 {
     bench_row rows[MAX_VARIANTS * MAX_BATCHES];
@@ -436,13 +480,15 @@ static bool report(bench *b)
                        .n_tokens = b->a->job.n_tokens,
                        .kv_type = kv_type ? kv_type : qasr_kv_type_name(0) };
     r.limits = median_limits(b->limits, b->n_limits, scratch);
-    const char *reference = NULL;
-    for (size_t i = 0; i < b->n; i++)
-        if (!b->entries[i].row.variant->qtype && !reference)
-            reference = b->entries[i].text;
+    const char *reference = reference_text(b);
     for (size_t i = 0; i < b->n; i++) {
         finish_row(b, &b->entries[i], &r.limits, reference, scratch);
         rows[i] = b->entries[i].row;
+        if (rows[i].median.kv_widened)
+            message_warn(
+                "%s: keys or values exceed a KV cache in %s, so everything was computed again with f32: measure "
+                "with '--kv-type f32'",
+                rows[i].variant->name, r.kv_type);
     }
     free(scratch);
     return write_report(b, &r);
@@ -517,8 +563,6 @@ static int run(int argc, char **argv)
     if (!a.limits) {
         set_defaults(&a);
         status = parse_batches(&b, a.batches);
-        if (status == EXIT_DONE)
-            status = parse_variants(&b, a.variants);
         if (status != EXIT_DONE)
             return status;
     }
@@ -528,6 +572,11 @@ static int run(int argc, char **argv)
         if (status != EXIT_DONE)
             return status;
         a.job.model = model;
+        status = choose_variants(&b);
+        if (status != EXIT_DONE) {
+            free(model);
+            return status;
+        }
     }
     child_catch_signals();
     bool good = a.limits ? bench_machine(&a) : bench_variants(&b);
@@ -544,9 +593,10 @@ const command cmd_bench = {
     "[--model MODEL] [OPTIONS] | --limits [--threads N]",
     "Transcribes the same audio with the decoder stored in several ways, and compares times with what the machine "
     "can do. Each run is a separate process; the variants take turns. CER and WER compare the texts with that of fp, "
-    "not with a reference.\n"
+    "or own, not with a reference.\n"
     "A variant TYPE uses model-TYPE.gguf in the model directory (TYPE+emb: model-TYPE+emb.gguf); without such a file, "
-    "the decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end.\n",
+    "the decoder is quantized into a temporary directory (in TMPDIR), which is removed at the end. A complete model in "
+    "GGUF files has one variant, own.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,

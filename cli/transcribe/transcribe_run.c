@@ -53,6 +53,19 @@ static const char *const warnings[] = {
     [QASR_SEGMENT_SUSPECT_RATE] = "far too few or too many words for its duration, text is probably missing or wrong",
 };
 
+/* Nothing is lost, but the work was done twice. */
+static void warn_about_cache(const run *s, const input *in, const qasr_result *r)
+{
+    const char *type = s->a->session_options.kv_type;
+    size_t n = 0, n_segments = qasr_result_segment_count(r);
+    for (size_t i = 0; i < n_segments; i++)
+        n += qasr_result_segment(r, i)->kv_widened != 0;
+    if (n)
+        message_warn("'%s'%s: keys or values of %zu of %zu segments exceed %s, decoded again with a KV cache in f32; "
+                     "'--kv-type f32' saves the first try",
+                     in->path, clip_name_channel(in->channel).text, n, n_segments, type ? type : qasr_kv_type_name(0));
+}
+
 /* Prints warnings; returns the number of those that make a file suspect, which silence does not. */
 static size_t warn(const run *s, const input *in, const qasr_result *r)
 {
@@ -73,6 +86,7 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
     if (omitted_s > 0)
         message_warn("'%s'%s: long pauses were shortened by %.1f s of silence or steady noise", in->path, channel.text,
                      omitted_s);
+    warn_about_cache(s, in, r);
     if (qasr_result_segment_count(r) == 0) {
         message_warn("'%s'%s has no samples%s, nothing to transcribe", in->path, channel.text,
                      s->a->audio.start_s > 0 ? " after --start" : "");

@@ -191,8 +191,9 @@ typedef struct qasr_model_options {
  *   - a GGUF file with a complete model, from transcribe.cpp (architecture qwen3_asr) or CrispASR (qwen3asr);
  *   - a llama.cpp text model (qwen3vl), or the mmproj file (clip, qwen3a) that belongs to it;
  *   - a directory without config.json that holds exactly one of these.
- * The decoder options apply to the first. Weights are mapped, not read, unless no_mmap is set. Errors: IO, FORMAT,
- * UNSUPPORTED, INVALID, NOMEM. */
+ * A GGUF file may be one part of several ("-00001-of-00003.gguf"), which are then all opened. The decoder options apply
+ * to the first. Weights are mapped, not read, unless no_mmap is set. Errors: IO, FORMAT, UNSUPPORTED, INVALID, NOMEM.
+ */
 QASR_API qasr_status qasr_model_open(qasr_model **out, const char *path, const qasr_model_options *opt,
                                      qasr_error *err);
 QASR_API void qasr_model_close(qasr_model *model); /* close its sessions first */
@@ -252,7 +253,8 @@ typedef struct qasr_session_options {
                             only their last bits). 0: up to 8 whose KV caches take 2 GiB at most
                             (one alone may take more) */
     const char *kv_type; /* type of the KV cache: "f16" (NULL), "f32", or "q8_0" (half the size of f16; results
-                            may differ slightly) */
+                            may differ slightly). Segments whose keys or values exceed it take "f32"
+                            (qasr_segment.kv_widened) */
 } qasr_session_options;
 #define QASR_SESSION_OPTIONS_INIT QASR_INIT(qasr_session_options)
 
@@ -318,6 +320,8 @@ typedef struct qasr_segment {
     int has_token_scores;       /* non-zero: token_scores was set and the model ran */
     double avg_log_probability; /* of the tokens; NaN without scores or tokens */
     const struct qasr_segment_detail *detail; /* internal: words and scores, see the functions below */
+    int kv_widened; /* non-zero: keys or values exceeded the type of the KV cache, so the segment was decoded again with
+                       f32, which takes more time and memory; the text is right */
 } qasr_segment;
 
 /* A word: characters between spaces, including punctuation; in Chinese, Japanese and similar scripts each character

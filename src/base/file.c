@@ -159,6 +159,15 @@ qasr_status file_read_all(buf *out, const char *path, qasr_error *err)
     return status;
 }
 
+qasr_status file_refuse_lfs_pointer(const void *content, size_t n, const char *path, qasr_error *err)
+{
+    static const char start[] = "version https://git-lfs";
+    if (n < sizeof start - 1 || memcmp(content, start, sizeof start - 1) != 0)
+        return QASR_OK;
+    return error_set(err, QASR_E_FORMAT,
+                     "'%.200s' is a git-lfs pointer, not the file itself; fetch that with 'git lfs pull'", path);
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -41,6 +41,9 @@ void file_map_release(const file_map *m, size_t offset, size_t n);
 qasr_status file_read_to_end(buf *out, int fd, const char *name, const char *advice, qasr_error *err);
 /* Reads a whole file into out. More than out->max bytes is an error (FORMAT). */
 qasr_status file_read_all(buf *out, const char *path, qasr_error *err);
+/* Error FORMAT if the content [n] of a file is a git-lfs pointer, which stands for the file in a clone made without
+ * git-lfs. */
+qasr_status file_refuse_lfs_pointer(const void *content, size_t n, const char *path, qasr_error *err);
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 /* dir + "/" + name; name alone if it is absolute. Free with mem_free. */

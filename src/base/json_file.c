@@ -8,6 +8,8 @@
 qasr_status json_file_parse(json_t **root, const char *text, size_t len, const char *path, qasr_error *err)
 {
     json_error_t where;
+    *root = NULL;
+    TRY(file_refuse_lfs_pointer(text, len, path, err));
     *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
     if (!*root && !*where.text) /* Jansson leaves the text empty when it runs out of memory */
         return error_set(err, QASR_E_NOMEM, "cannot read '%s': out of memory", path);

@@ -80,12 +80,15 @@ enum { DEVICE_MAX_SLOTS = 64 }; /* rows of different sequences in one operation 
 /* The KV cache of one layer, and the slot and position of each row of an operation. A slot holds the cache of one
  * sequence, [n_kv_heads * capacity, head_dim] of F16, F32 or Q8_0, head-major: row head * capacity + position. */
 typedef struct kv_view {
-    const dmat *k, *v; /* [n_slots], all of one type; capacities may differ, slots without a row need no memory */
+    const dmat *k, *v; /* [n_slots]; types and capacities may differ, slots without a row need no memory */
     size_t n_slots;
     dmat slot; /* I32 [n, 1]: slot of each row, all different, n <= DEVICE_MAX_SLOTS. Absent: all rows are in slot 0, at
                 * consecutive positions */
     dmat pos;  /* I32 [n, 1]: position of each row */
+    dmat peak; /* F32 [n, KV_PEAKS]: see op_rope_and_cache. Absent: not wanted */
 } kv_view;
+/* What a row has stored: the largest finite magnitude, and whether there was any that is not finite (0 or 1). */
+enum { KV_PEAK_LARGEST, KV_PEAK_BAD, KV_PEAKS };
 
 /* Images are stored channels-last: row (image * height + y) * width + x, one column per channel. */
 typedef struct conv_shape {
@@ -340,7 +343,8 @@ static inline void op_attention_windows(device *d, dmat out, dmat q, dmat k, dma
 }
 /* Normalizes and rotates queries and keys, and writes keys and values to the cache. Each head_dim-wide part of each row
  * of q (in place) and of k gets the RMS norm, then RoPE (pairs i, i + head_dim / 2) for its position. k itself does not
- * change. */
+ * change. The CPU raises the row's peaks to those of its keys and values, before they are rounded to the type of the
+ * cache; ggml devices leave peaks as they are. */
 static inline void op_rope_and_cache(device *d, dmat q, dmat k, dmat v, const qk_rope *rope, const kv_view *kv)
 {
     d->ops->rope_and_cache(d, &q, &k, &v, rope, kv);

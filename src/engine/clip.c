@@ -148,6 +148,8 @@ size_t clip_next_samples(const clip *c)
     return c->waiting ? c->waiting->n_samples : kept_samples(&c->segment_reader);
 }
 
+bool clip_next_is_wide(const clip *c) { return c->waiting && c->waiting->wide; }
+
 bool clip_wants_room(const clip *c) { return c->status == QASR_OK && (!c->is_open || clip_next_samples(c) > 0); }
 
 /* Samples of a file are copied, since the window moves on, and so are those of shortened pauses' surroundings. */
@@ -197,12 +199,19 @@ segment_job *clip_begin_segment(clip *c)
     return NULL;
 }
 
-static void wait_again(clip *c, segment_job *j)
+void clip_start_again(clip *c, segment_job *j)
 {
     segment_job **link = &c->waiting;
     while (*link)
         link = &(*link)->next_waiting;
     *link = j;
+}
+
+static void drop_samples(segment_job *j)
+{
+    mem_free(j->own_pcm);
+    j->own_pcm = NULL;
+    j->pcm = NULL;
 }
 
 void clip_accept(clip *c, segment_job *j)
@@ -216,22 +225,15 @@ void clip_accept(clip *c, segment_job *j)
         return;
     }
     if (plan == RETRY_NONE) {
-        clip_drop_samples(j);
+        drop_samples(j);
         c->n_finished++;
         return;
     }
-    wait_again(c, j);
+    clip_start_again(c, j);
     if (plan == RETRY_HALVES) {
         add_job(c, j, half);
-        wait_again(c, half);
+        clip_start_again(c, half);
     }
-}
-
-void clip_drop_samples(segment_job *j)
-{
-    mem_free(j->own_pcm);
-    j->own_pcm = NULL;
-    j->pcm = NULL;
 }
 
 void clip_fail(clip *c, qasr_status status, const qasr_error *error)

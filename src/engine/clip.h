@@ -46,10 +46,12 @@ size_t clip_next_samples(const clip *c);
 bool clip_wants_room(const clip *c);
 /* Returns the job of that segment, with its samples, or NULL if there is no memory; then the clip has failed. */
 segment_job *clip_begin_segment(clip *c);
+/* True if that segment needs wide keys and values (segment_widen). */
+bool clip_next_is_wide(const clip *c);
+/* Lists a job to be started again before other segments. */
+void clip_start_again(clip *c, segment_job *j);
 /* Takes the answer of a job: the segment is finished or waits for a retry. An error fails the clip. */
 void clip_accept(clip *c, segment_job *j);
-/* Releases samples that are not needed any more. */
-void clip_drop_samples(segment_job *j);
 /* Fails the clip and ends the sequences of all its segments. The first failure is kept. */
 void clip_fail(clip *c, qasr_status status, const qasr_error *error);
 bool clip_is_finished(const clip *c);

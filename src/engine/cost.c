@@ -3,6 +3,7 @@
 #include "engine/cost.h"
 
 #include "engine/engine.h"
+#include "model/net.h"
 
 static double gop(size_t rows, size_t cols, size_t n) { return 2e-9 * (double)rows * (double)cols * (double)n; }
 
@@ -29,7 +30,7 @@ static void count_convolutions(cost_ops *ops, const model *m, device *d, size_t 
         const weight_ref *w = &m->top[TOP_CONV1_W + 2 * i];
         height = (height + 1) / 2;
         width = (width + 1) / 2;
-        dtype packed = device_conv_packed(d, w->tensor->type, w->rows, w->cols / 9).type;
+        dtype packed = device_conv_packed(d, net_conv_type(w), w->rows, w->cols / 9).type;
         ops->conv[packed == QUANT_BF16 ? COST_BF16 : COST_F32] += gop(w->rows, w->cols, n_segments * height * width);
     }
 }

@@ -56,6 +56,8 @@ static qasr_status make_half(segment_job **out, segment_job *j, size_t at, qasr_
     half->depth = j->depth + 1;
     half->audio.depth = j->audio.depth;
     half->without_context = j->without_context;
+    half->wide = j->wide;
+    half->segment.kv_widened = j->segment.kv_widened;
     half->segment.context_echoed = j->segment.context_echoed;
     half->segment.end_s = j->segment.end_s;
     *out = half;

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/clip.h"
-#include "engine/retry.h"
+#include "engine/fault.h"
 
 typedef struct job {
     struct job *next;
@@ -145,19 +145,30 @@ static bool has_room(const scheduler *s, const job *j)
     if (s->n_active == 0)
         return true;
     uint64_t used = decoder_kv_used(session->decoder);
-    uint64_t more = decoder_kv_more(session->decoder, segment_positions(&j->options, clip_next_samples(&j->clip)));
+    size_t n_positions = segment_positions(&j->options, clip_next_samples(&j->clip));
+    uint64_t more = decoder_kv_more(session->decoder, n_positions, clip_next_is_wide(&j->clip));
     return used <= session->max_kv_bytes && more <= session->max_kv_bytes - used;
 }
 
-/* Handles a decoded segment: keeps its answer, schedules a retry, or fails its job. */
+static void fail_segment(job *j, const segment_job *segment, qasr_status status, qasr_error *error)
+{
+    fault_explain(&j->options, segment, segment->segment.tokens, segment->segment.n_tokens, error);
+    clip_fail(&j->clip, status, error);
+}
+
+/* Handles a decoded segment: keeps its answer, schedules another try, or fails its job. */
 static void finish_segment(job *j, segment_job *segment)
 {
     qasr_error error;
+    if (segment_widen(segment)) {
+        clip_start_again(&j->clip, segment);
+        return;
+    }
     qasr_status status = segment_finish(&j->options, segment, &error);
     if (status == QASR_OK)
         clip_accept(&j->clip, segment);
     else
-        clip_fail(&j->clip, status, &error);
+        fail_segment(j, segment, status, &error);
 }
 
 static void start_segment(scheduler *s, job *j)
@@ -168,10 +179,8 @@ static void start_segment(scheduler *s, job *j)
     if (!segment)
         return;
     qasr_status status = segment_start(&j->options, segment, &error);
-    if (!retry_is_possible(&j->options))
-        clip_drop_samples(segment);
     if (status != QASR_OK)
-        clip_fail(&j->clip, status, &error);
+        fail_segment(j, segment, status, &error);
     else if (segment->seq.done)
         finish_segment(j, segment);
     else

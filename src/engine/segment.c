@@ -30,11 +30,15 @@ size_t segment_positions(const job_options *o, size_t n_samples)
            token_limit(&o->opt, n_samples);
 }
 
-/* Log-mel features of pcm [n], reusing `known` where possible. Short segments are zero-padded to half a second. */
-static qasr_status compute_features(const job_options *o, const log_mel *known, const float *pcm, size_t n, float **out,
-                                    size_t *n_frames, qasr_error *err)
+size_t segment_tried_samples(const segment_job *j) { return j->n_samples - j->trim_begin - j->trim_end; }
+
+/* Short segments are zero-padded to half a second. */
+qasr_status segment_features(const job_options *o, const segment_job *j, float **out, size_t *n_frames, qasr_error *err)
 {
     static const log_mel none = { 0 };
+    const log_mel *known = &j->logs;
+    const float *pcm = j->pcm + j->trim_begin;
+    size_t n = segment_tried_samples(j);
     float *padded = NULL, *features;
     if (n < AUDIO_MIN_SAMPLES) {
         TRY(MEM_CALLOC(&padded, AUDIO_MIN_SAMPLES, err));
@@ -106,23 +110,10 @@ static qasr_status write_dump(const job_options *o, const char *path, const floa
     return status;
 }
 
-/* Called when the decoder's output is not finite. If its input was not finite either, the encoder's weights are to
- * blame. */
-static void blame_encoder(const job_options *o, dmat embeds, qasr_error *err)
+qasr_status segment_prompt(const job_options *o, const segment_job *j, size_t n_audio, prompt *out, qasr_error *err)
 {
-    const weights *w = o->session->model->checkpoint->encoder;
-    size_t n = embeds.rows * embeds.cols;
-    float *host;
-    if (MEM_ALLOC(&host, n, NULL) != QASR_OK)
-        return;
-    if (device_read(o->session->device, host, embeds, NULL) == QASR_OK)
-        for (size_t i = 0; i < n; i++)
-            if (!isfinite(host[i])) {
-                error_write(err, QASR_E_DEVICE, "the audio encoder's output is not finite: damaged weights in '%s'?",
-                            weights_file_path(w, 0));
-                break;
-            }
-    mem_free(host);
+    return prompt_build(out, o->session->model->tokenizer, j->without_context ? NULL : o->opt.context,
+                        o->language ? o->language->name : NULL, n_audio, err);
 }
 
 /* Prefills the prompt with the encoder's output; the sequence then has its first token. */
@@ -132,8 +123,7 @@ static qasr_status start_sequence(const job_options *o, segment_job *j, dmat emb
     const qasr_model *m = o->session->model;
     prompt p = { 0 };
     qasr_status status;
-    TRY_GOTO(prompt_build(&p, m->tokenizer, j->without_context ? NULL : o->opt.context,
-                          o->language ? o->language->name : NULL, embeds.rows, err));
+    TRY_GOTO(segment_prompt(o, j, embeds.rows, &p, err));
     generate_args args = { .prompt = p.ids.ids,
                            .n_prompt = p.ids.n,
                            .audio_begin = p.audio_begin,
@@ -144,12 +134,11 @@ static qasr_status start_sequence(const job_options *o, segment_job *j, dmat emb
                            .ignore_eos = o->opt.ignore_eos != 0,
                            .is_loop = answer_is_loop,
                            .first_logits = logits,
-                           .keep_scores = o->opt.token_scores != 0 };
+                           .keep_scores = o->opt.token_scores != 0,
+                           .wide = j->wide };
     double t0 = clock_now_s();
     status = generate_start(&j->seq, o->session->decoder, &args, err);
     j->timings->prefill_s += clock_now_s() - t0;
-    if (status == QASR_E_DEVICE)
-        blame_encoder(o, embeds, err);
     j->segment.avg_log_probability = NAN;
     j->segment.n_prompt_tokens = p.ids.n;
     j->segment.n_audio_tokens = p.n_audio;
@@ -161,11 +150,10 @@ done:
 qasr_status segment_start(const job_options *o, segment_job *j, qasr_error *err)
 {
     float *features = NULL, *logits = NULL;
-    const float *pcm = j->pcm + j->trim_begin;
-    size_t n_frames, n_samples = j->n_samples - j->trim_begin - j->trim_end;
+    size_t n_frames, n_samples = segment_tried_samples(j);
     qasr_status status;
     double t0 = clock_now_s();
-    TRY_GOTO(compute_features(o, &j->logs, pcm, n_samples, &features, &n_frames, err));
+    TRY_GOTO(segment_features(o, j, &features, &n_frames, err));
     log_mel_free(&j->logs);
     if (n_samples == j->n_samples) /* the first try */
         TRY_GOTO(look_at_sound(j, features, n_frames, err));
@@ -178,9 +166,10 @@ qasr_status segment_start(const job_options *o, segment_job *j, qasr_error *err)
     if (j->dump)
         TRY_GOTO(MEM_ALLOC(&logits, o->session->model->checkpoint->config.dec.n_vocab, err));
     TRY_GOTO(start_sequence(o, j, embeds, n_samples, j->first_logits ? j->first_logits : logits, err));
-    if (j->dump)
+    if (j->dump && !j->seq.kv_overflowed) {
         TRY_GOTO(write_dump(o, j->dump, features, n_frames, embeds, logits, err));
-    j->dump = NULL;
+        j->dump = NULL;
+    }
 done:
     mem_free(features);
     mem_free(logits);
@@ -196,6 +185,30 @@ static qasr_status decode(const job_options *o, buf *raw, const sequence *q, qas
     for (size_t i = 0; i < q->n_ids; i++)
         TRY(text_stream_add(&s, o->session->model->tokenizer, q->ids[i], raw, err));
     return text_stream_end(&s, q->stop != QASR_STOP_EOS, raw, err);
+}
+
+bool segment_widen(segment_job *j)
+{
+    if (!j->seq.kv_overflowed)
+        return false;
+    generate_end(&j->seq);
+    j->seq = (sequence){ 0 };
+    j->wide = true;
+    j->segment.kv_widened = 1;
+    return true;
+}
+
+/* Ends a sequence that has failed. */
+static qasr_status fail(segment_job *j, qasr_error *err)
+{
+    sequence *q = &j->seq;
+    if (err)
+        *err = q->error;
+    j->segment.tokens = q->ids;
+    j->segment.n_tokens = q->n_ids;
+    q->ids = NULL;
+    generate_end(q);
+    return q->status;
 }
 
 /* Decodes the ids into the language and text of the segment. */
@@ -232,11 +245,9 @@ qasr_status segment_finish(const job_options *o, segment_job *j, qasr_error *err
 {
     sequence *q = &j->seq;
     qasr_token_score *scores = NULL;
-    qasr_status status = q->status;
-    if (status != QASR_OK && err)
-        *err = q->error;
-    if (status == QASR_OK)
-        status = read_answer(o, &j->segment, q, err);
+    if (q->status != QASR_OK)
+        return fail(j, err);
+    qasr_status status = read_answer(o, &j->segment, q, err);
     if (status == QASR_OK && o->opt.context && !j->without_context)
         status = find_echo(o, j, err);
     if (status == QASR_OK) {

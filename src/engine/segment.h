@@ -19,6 +19,7 @@ typedef struct segment_job {
     size_t trim_begin, trim_end;     /* samples that this try skips at the edges */
     unsigned n_tries;                /* failed tries so far */
     bool without_context;            /* an answer repeated the context: run without it */
+    bool wide;                       /* keys or values exceeded the type of the cache: it is float32 */
     unsigned depth;                  /* times it was halved */
     qasr_segment segment;            /* the job owns its strings and ids until they are taken */
     qasr_timings *timings;           /* the clip's; mel, encode and prefill times are added */
@@ -32,9 +33,20 @@ typedef struct segment_job {
 double segment_seconds(const segment_job *j, size_t sample);
 /* Estimated cache positions for n samples: audio and answer, without the text of the prompt. */
 size_t segment_positions(const job_options *o, size_t n_samples);
+/* Samples that this try takes. */
+size_t segment_tried_samples(const segment_job *j);
+/* Log-mel features of those samples: *out [MEL_BINS, *n_frames], to be freed with mem_free. Error: NOMEM. */
+qasr_status segment_features(const job_options *o, const segment_job *j, float **out, size_t *n_frames,
+                             qasr_error *err);
+/* The prompt for n_audio vectors, to be freed with prompt_free. Errors as prompt_build. */
+qasr_status segment_prompt(const job_options *o, const segment_job *j, size_t n_audio, prompt *out, qasr_error *err);
 /* Starts the job on its samples. After an error there is nothing to end. Errors: NOMEM, INVALID, DEVICE, IO (dump). */
 qasr_status segment_start(const job_options *o, segment_job *j, qasr_error *err);
-/* Call when the sequence is done: fills in the segment and releases the slot, after an error too. */
+/* Call when the sequence is done. True if it ended because keys or values exceeded the type of the cache: then the slot
+ * is free again, and the job must be started again, now with float32. */
+bool segment_widen(segment_job *j);
+/* Call when the sequence is done, unless it is to be widened: fills in the segment and releases the slot, after an
+ * error too. */
 qasr_status segment_finish(const job_options *o, segment_job *j, qasr_error *err);
 /* Frees the strings and arrays of a segment and clears them. */
 void segment_free_answer(qasr_segment *p);

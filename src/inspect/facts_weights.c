@@ -92,15 +92,16 @@ static qasr_status add_type_facts(facts *f, const weights *w, qasr_error *err)
     return QASR_OK;
 }
 
-/* "safetensors, 2 files" or "GGUF version 3". */
+/* "safetensors, 2 files" or "GGUF version 3", "GGUF version 3, 2 files". */
 static qasr_status add_container_fact(facts *f, const weights *w, qasr_error *err)
 {
+    size_t n = weights_file_count(w);
     if (weights_kind(w) == WEIGHTS_GGUF) { /* the reader has checked the header: magic, then the version */
         uint32_t version;
         memcpy(&version, weights_file_map(w, 0)->data + 4, sizeof version);
-        return facts_add(f, err, "container", "GGUF version %" PRIu32, version);
+        return n > 1 ? facts_add(f, err, "container", "GGUF version %" PRIu32 ", %zu files", version, n)
+                     : facts_add(f, err, "container", "GGUF version %" PRIu32, version);
     }
-    size_t n = weights_file_count(w);
     return facts_add(f, err, "container", "safetensors, %zu file%s", n, n == 1 ? "" : "s");
 }
 

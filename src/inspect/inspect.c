@@ -72,7 +72,16 @@ static qasr_status keep_weights(qasr_inspect *in, weights *w, qasr_error *err)
     return add_tensors(in, w, err);
 }
 
-/* A GGUF file next to other weights, such as "model-q8_0.gguf": one fact, and its tensors. */
+static size_t count_file_bytes(const weights *w)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < weights_file_count(w); i++)
+        bytes += weights_file_map(w, (unsigned)i)->size;
+    return bytes;
+}
+
+/* A GGUF file next to other weights, such as "model-q8_0.gguf": one fact, and its tensors. The first part of a model in
+ * several files stands for all. */
 static qasr_status add_gguf_beside(qasr_inspect *in, const char *dir, const char *name, qasr_error *err)
 {
     qasr_error why = { .status = QASR_OK };
@@ -80,14 +89,17 @@ static qasr_status add_gguf_beside(qasr_inspect *in, const char *dir, const char
     char *path, key[300];
     snprintf(key, sizeof key, "gguf.%s", name);
     TRY(file_path_join(&path, dir, name, err));
-    qasr_status status = weights_open_gguf(&w, path, &why);
+    bool known = gguf_is_later_part(path);
+    qasr_status status = known ? QASR_OK : weights_open_gguf(&w, path, &why);
     mem_free(path);
+    if (known)
+        return QASR_OK;
     if (status != QASR_OK)
         return facts_add_unreadable(&in->facts, key, &why, err);
     TRY(keep_weights(in, w, err));
     size_t n = weights_count(w);
     return facts_add(&in->facts, err, key, "%s layout, %zu tensor%s, %zu bytes", facts_layout(w), n, n == 1 ? "" : "s",
-                     weights_file_map(w, 0)->size);
+                     count_file_bytes(w));
 }
 
 static qasr_status add_dir_ggufs(qasr_inspect *in, const char *dir, qasr_error *err)

@@ -22,8 +22,9 @@ enum { PREFILL_ROWS = 512 };
 
 /* State of the sequence in a slot. */
 typedef struct progress {
-    size_t n_past; /* positions in the cache */
-    int32_t next;  /* the chosen token; negative if the logits were not finite */
+    size_t n_past;        /* positions in the cache */
+    int32_t next;         /* the chosen token; negative if the logits were not finite */
+    float peak[KV_PEAKS]; /* of all positions */
     bool scored;
     qasr_token_score score; /* its score, if scored */
 } progress;
@@ -38,7 +39,8 @@ struct decoder {
     device_mem *angles;
     dmat rope;          /* [positions, head_dim] */
     int32_t *host_rows; /* [PREFILL_ROWS] */
-    dmat ids, pos, slot, next, scores, x, y, q, k, v, hidden, logits;
+    float *host_peaks;  /* [PREFILL_ROWS, KV_PEAKS] */
+    dmat ids, pos, slot, peak, next, scores, x, y, q, k, v, hidden, logits;
 };
 
 static size_t layout_scratch(decoder *dec, device_mem *mem)
@@ -49,6 +51,7 @@ static size_t layout_scratch(decoder *dec, device_mem *mem)
         { &dec->ids, DTYPE_I32, PREFILL_ROWS, 1 },
         { &dec->pos, DTYPE_I32, PREFILL_ROWS, 1 },
         { &dec->slot, DTYPE_I32, dec->n_slots, 1 },
+        { &dec->peak, QUANT_F32, PREFILL_ROWS, KV_PEAKS },
         { &dec->next, DTYPE_I32, dec->n_slots, 1 },
         { &dec->scores, QUANT_F32, dec->n_slots, 2 },
         { &dec->x, QUANT_F32, PREFILL_ROWS, h },
@@ -75,6 +78,8 @@ qasr_status decoder_create(decoder **out, net_context *ctx, quant_type kv_type, 
         status = MEM_CALLOC(&dec->slots, n_slots, err);
     if (status == QASR_OK)
         status = MEM_ALLOC(&dec->host_rows, PREFILL_ROWS, err);
+    if (status == QASR_OK)
+        status = MEM_ALLOC(&dec->host_peaks, PREFILL_ROWS * KV_PEAKS, err);
     if (status != QASR_OK) {
         decoder_free(dec);
         return status;
@@ -91,6 +96,7 @@ void decoder_free(decoder *dec)
     device_mem_free(dec->device, dec->angles);
     mem_free(dec->slots);
     mem_free(dec->host_rows);
+    mem_free(dec->host_peaks);
     mem_free(dec);
 }
 
@@ -143,7 +149,7 @@ static qasr_status reserve_rope(decoder *dec, size_t n, qasr_error *err)
     return QASR_OK;
 }
 
-qasr_status decoder_open_slot(decoder *dec, size_t *out, size_t n_positions, qasr_error *err)
+qasr_status decoder_open_slot(decoder *dec, size_t *out, size_t n_positions, bool wide, qasr_error *err)
 {
     const model_config *c = dec->net->config;
     if (n_positions > c->dec.max_positions)
@@ -153,7 +159,7 @@ qasr_status decoder_open_slot(decoder *dec, size_t *out, size_t n_positions, qas
                          "context or a lower token limit",
                          n_positions, c->dec.max_positions);
     TRY(reserve_rope(dec, n_positions, err));
-    TRY(kv_slots_open(dec->kv, out, n_positions, err));
+    TRY(kv_slots_open(dec->kv, out, n_positions, wide, err));
     dec->slots[*out] = (progress){ .next = -1 };
     return QASR_OK;
 }
@@ -161,7 +167,10 @@ qasr_status decoder_open_slot(decoder *dec, size_t *out, size_t n_positions, qas
 void decoder_close_slot(decoder *dec, size_t index) { kv_slots_close(dec->kv, index); }
 size_t decoder_free_slots(const decoder *dec) { return kv_slots_count_free(dec->kv); }
 uint64_t decoder_kv_used(const decoder *dec) { return kv_slots_bytes(dec->kv); }
-uint64_t decoder_kv_more(const decoder *dec, size_t n_positions) { return kv_slots_more_bytes(dec->kv, n_positions); }
+uint64_t decoder_kv_more(const decoder *dec, size_t n_positions, bool wide)
+{
+    return kv_slots_more_bytes(dec->kv, n_positions, wide);
+}
 
 void decoder_keep_scores(decoder *dec, size_t index) { dec->slots[index].scored = true; }
 
@@ -171,12 +180,47 @@ qasr_token_score decoder_score(const decoder *dec, size_t index)
     return dec->slots[index].score;
 }
 
+/* ---- peaks ---------------------------------------------------------------------------------------- */
+
+/* True if the type holds a finite value of this magnitude. */
+static bool type_holds(quant_type type, float magnitude)
+{
+    const float too_large = 65520; /* the first that float16 rounds to infinity */
+    switch (type) {
+    case QUANT_F16: return magnitude < too_large;
+    case QUANT_Q8_0: return magnitude / 127 < too_large; /* the scale of a block */
+    default: return true;
+    }
+}
+
+static qasr_status clear_peaks(decoder *dec, dmat peak, qasr_error *err)
+{
+    for (size_t i = 0; i < peak.rows * KV_PEAKS; i++)
+        dec->host_peaks[i] = 0;
+    return device_write(dec->device, peak, dec->host_peaks, err);
+}
+
+static void raise_peak(progress *s, const float *row)
+{
+    for (int i = 0; i < KV_PEAKS; i++)
+        s->peak[i] = row[i] > s->peak[i] ? row[i] : s->peak[i];
+}
+
+bool decoder_kv_overflowed(const decoder *dec, size_t index)
+{
+    const progress *s = &dec->slots[index];
+    const quant_type type = kv_slots_type(dec->kv, index);
+    bool reported = s->peak[KV_PEAK_LARGEST] > 0 || s->peak[KV_PEAK_BAD] > 0;
+    return reported ? !type_holds(type, s->peak[KV_PEAK_LARGEST]) : type != QUANT_F32 && s->next < 0;
+}
+
 /* ---- layers --------------------------------------------------------------------------------------- */
 
 /* Rows processed together: from one slot's prompt, or one row from each of several slots. */
 typedef struct batch {
     dmat x;         /* [n, d_model], the residual stream */
     dmat slot, pos; /* I32 [n, 1]; no slot: rows of a prompt */
+    dmat peak;      /* [n, KV_PEAKS] */
     size_t one;     /* slot of a prompt's rows */
     size_t n_kv;    /* no row attends to more keys */
     net_rows rows;  /* their roles */
@@ -215,6 +259,7 @@ static void run_layer(decoder *dec, const batch *b, size_t layer, const stage_ra
     kv_view kv = kv_slots_view(dec->kv, layer, b->one);
     kv.slot = b->slot;
     kv.pos = b->pos;
+    kv.peak = b->peak;
 
     if (stage_runs(range, STAGE_QKV)) {
         net_linear(dec->ctx, stage_input(range, x, &norm1), y, qkv, ARRAY_LEN(qkv), alone);
@@ -232,8 +277,11 @@ static void run_layer(decoder *dec, const batch *b, size_t layer, const stage_ra
 static void run_layers(decoder *dec, const batch *b)
 {
     dec->ctx->rows = b->rows;
-    for (size_t layer = 0; layer < dec->net->config->dec.n_layers; layer++)
+    net_check(dec->ctx, NET_EMBEDDING, 0, b->x);
+    for (size_t layer = 0; layer < dec->net->config->dec.n_layers; layer++) {
         run_layer(dec, b, layer, &(stage_range){ 0, STAGES_PER_LAYER });
+        net_check(dec->ctx, NET_DECODER_LAYER, layer, b->x);
+    }
 }
 
 /* ---- choosing tokens -------------------------------------------------------------------------------- */
@@ -252,6 +300,7 @@ static void choose(decoder *dec, dmat x, unsigned wanted)
     op_rms_norm(d, y, x, dec->net->top[TOP_NORM], dec->net->config->dec.rms_eps);
     if (wanted) {
         net_linear(dec->ctx, (net_input){ .x = y }, none, &(linear_part){ .out = logits, .w = head }, 1, true);
+        net_check(dec->ctx, NET_HEAD, 0, logits);
         op_argmax(d, next, logits);
         if (wanted & TOKEN_SCORES)
             op_token_scores(d, dmat_rows(dec->scores, 0, x.rows), logits, next);
@@ -318,7 +367,12 @@ static void put_audio(decoder *dec, const batch *b, size_t first, size_t audio_b
 /* Makes a batch of rows [first, first + n) of a slot's sequence and writes their positions to the device. */
 static qasr_status make_block(decoder *dec, batch *b, size_t index, size_t first, dmat x, qasr_error *err)
 {
-    *b = (batch){ .x = x, .pos = dmat_rows(dec->pos, 0, x.rows), .one = index, .n_kv = first + x.rows };
+    *b = (batch){ .x = x,
+                  .pos = dmat_rows(dec->pos, 0, x.rows),
+                  .peak = dmat_rows(dec->peak, 0, x.rows),
+                  .one = index,
+                  .n_kv = first + x.rows };
+    TRY(clear_peaks(dec, b->peak, err));
     for (size_t i = 0; i < x.rows; i++)
         dec->host_rows[i] = (int32_t)(first + i);
     return device_write(dec->device, b->pos, dec->host_rows, err);
@@ -344,7 +398,11 @@ static qasr_status prefill_block(decoder *dec, size_t index, const int32_t *ids,
     run_layers(dec, &b);
     if (last)
         choose(dec, dmat_rows(b.x, rows - 1, 1), CHOOSE_LOGITS | wanted_of(dec, &index, 1));
-    return device_end(d, err);
+    TRY(device_end(d, err));
+    TRY(device_read(d, dec->host_peaks, b.peak, err));
+    for (size_t i = 0; i < rows; i++)
+        raise_peak(&dec->slots[index], dec->host_peaks + i * KV_PEAKS);
+    return QASR_OK;
 }
 
 qasr_status decoder_prefill(decoder *dec, size_t index, const int32_t *ids, size_t n, size_t audio_begin, dmat embeds,
@@ -354,9 +412,12 @@ qasr_status decoder_prefill(decoder *dec, size_t index, const int32_t *ids, size
     assert(kv_slots_is_open(dec->kv, index) && n >= 1 && n <= kv_slots_capacity(dec->kv, index));
     assert(audio_begin + embeds.rows <= n);
     TRY(get_scratch(dec, err));
+    s->next = -1;
     for (size_t first = 0; first < n; first += PREFILL_ROWS) {
         size_t rows = n - first < PREFILL_ROWS ? n - first : PREFILL_ROWS;
         TRY(prefill_block(dec, index, ids + first, first, rows, first + rows == n, audio_begin, embeds, err));
+        if (!type_holds(kv_slots_type(dec->kv, index), s->peak[KV_PEAK_LARGEST]))
+            return QASR_OK;
     }
     s->n_past = n;
     return read_choices(dec, &index, 1, err);
@@ -394,20 +455,27 @@ static qasr_status step(decoder *dec, const size_t *in, size_t n, unsigned wante
     assert(n >= 1 && n <= dec->n_slots);
     sort_slots(slots, in, n);
     TRY(get_scratch(dec, err));
-    batch b = { .x = dmat_rows(dec->x, 0, n), .slot = dmat_rows(dec->slot, 0, n), .pos = dmat_rows(dec->pos, 0, n) };
+    batch b = { .x = dmat_rows(dec->x, 0, n),
+                .slot = dmat_rows(dec->slot, 0, n),
+                .pos = dmat_rows(dec->pos, 0, n),
+                .peak = dmat_rows(dec->peak, 0, n) };
     for (size_t i = 0; i < n; i++) {
         const progress *s = &dec->slots[slots[i]];
         assert(kv_slots_is_open(dec->kv, slots[i]) && s->n_past < kv_slots_capacity(dec->kv, slots[i]) && s->next >= 0);
         b.n_kv = s->n_past + 1 > b.n_kv ? s->n_past + 1 : b.n_kv;
     }
     TRY(write_rows(dec, slots, n, err));
+    TRY(clear_peaks(dec, b.peak, err));
     device_begin(d);
     op_embed(d, b.x, dec->net->top[TOP_EMBED], dmat_rows(dec->ids, 0, n));
     run_layers(dec, &b);
     choose(dec, b.x, wanted | wanted_of(dec, slots, n));
     TRY(device_end(d, err));
-    for (size_t i = 0; i < n; i++)
+    TRY(device_read(d, dec->host_peaks, b.peak, err));
+    for (size_t i = 0; i < n; i++) {
+        raise_peak(&dec->slots[slots[i]], dec->host_peaks + i * KV_PEAKS);
         dec->slots[slots[i]].n_past++;
+    }
     return read_choices(dec, slots, n, err);
 }
 
@@ -427,7 +495,7 @@ qasr_status decoder_feed(decoder *dec, size_t index, int32_t id, float *logits, 
 qasr_status decoder_token(const decoder *dec, size_t index, int32_t *id, qasr_error *err)
 {
     const progress *s = &dec->slots[index];
-    if (s->next < 0)
+    if (s->next < 0 || s->peak[KV_PEAK_BAD] > 0)
         return error_set(err, QASR_E_DEVICE,
                          "the model's output is not finite after %zu positions: damaged weights in '%s'?", s->n_past,
                          model_decoder_path(dec->net->model));

@@ -211,11 +211,15 @@ static qasr_status transform(encoder *enc, size_t n_rows, size_t window, dmat ou
     enc->ctx->rows = (net_rows){ 0, n_rows, n_rows };
     device_begin(enc->device);
     enter(enc, x, dmat_rows(enc->flat, 0, n_rows));
-    for (size_t layer = 0; layer < enc->net->config->enc.n_layers; layer++)
+    net_check(enc->ctx, NET_STEM, 0, x);
+    for (size_t layer = 0; layer < enc->net->config->enc.n_layers; layer++) {
         run_layer(enc, layer, x, window, &(stage_range){ 0, STAGES_PER_LAYER });
+        net_check(enc->ctx, NET_ENCODER_LAYER, layer, x);
+    }
     store_norm(enc, y, x, norm_post(enc));
     project_inner(enc, x, y);
     project_out(enc, out, x);
+    net_check(enc->ctx, NET_PROJECTOR, 0, out);
     return device_end(enc->device, err);
 }
 

@@ -14,17 +14,27 @@
 
 /* ---- a GGUF decoder for safetensors ----------------------------------------------------------------- */
 
-/* *out: the path DIR/model-NAME.gguf, or DIR/model.gguf if name is NULL; NULL if the file does not exist. */
+/* *out: the path of DIR/model-NAME.gguf, or of DIR/model.gguf if name is NULL, or of the first part of such a file in
+ * several; NULL if there is none. */
 static qasr_status find_named(char **out, const char *dir, const char *name, qasr_error *err)
 {
-    char file[64];
-    snprintf(file, sizeof file, name ? "model-%s.gguf" : "model.gguf", name);
+    char file[64], parts[sizeof file + sizeof "-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf"];
+    file_names list;
+    snprintf(file, sizeof file, name ? "model-%s" : "model", name);
+    snprintf(parts, sizeof parts, "%s-00001-of-[0-9][0-9][0-9][0-9][0-9].gguf", file);
+    strcat(file, ".gguf");
     TRY(file_path_join(out, dir, file, err));
-    if (!file_exists(*out)) {
-        mem_free(*out);
-        *out = NULL;
-    }
-    return QASR_OK;
+    if (file_exists(*out))
+        return QASR_OK;
+    mem_free(*out);
+    *out = NULL;
+    qasr_status status = file_list(&list, dir, parts, err);
+    if (status == QASR_E_IO) /* files can be opened in a directory that cannot be listed */
+        status = QASR_OK;
+    else if (status == QASR_OK && list.n > 0)
+        status = file_path_join(out, dir, list.names[0], err);
+    file_names_free(&list);
+    return status;
 }
 
 /* Tries the names of all types and mixes in the order of quant/mix.c, then the name without a type. *out NULL: none. */
@@ -148,8 +158,11 @@ static qasr_status look_at(search *s, const char *name, qasr_error *err)
     weights *w = NULL;
     qasr_error why = { .status = QASR_OK };
     TRY(file_path_join(&path, s->dir, name, err));
-    qasr_status status = weights_open_gguf(&w, path, &why);
+    bool known = gguf_is_later_part(path); /* of a candidate */
+    qasr_status status = known ? QASR_OK : weights_open_gguf(&w, path, &why);
     mem_free(path);
+    if (known)
+        return QASR_OK;
     if (status == QASR_E_NOMEM)
         return error_set(err, status, "%s", why.message);
     if (status != QASR_OK)

@@ -22,9 +22,14 @@ static void accept(sequence *q)
 {
     const generate_args *a = &q->args;
     int32_t id;
+    q->kv_overflowed = decoder_kv_overflowed(q->d, q->slot);
+    if (q->kv_overflowed) {
+        q->done = true;
+        return;
+    }
     q->status = decoder_token(q->d, q->slot, &id, &q->error);
     if (q->status != QASR_OK) {
-        q->done = true;
+        q->not_finite = q->done = true;
         return;
     }
     if (is_eos(a, id)) {
@@ -53,7 +58,7 @@ static qasr_status prefill(sequence *q, qasr_error *err)
         decoder_keep_scores(q->d, q->slot);
     }
     TRY(decoder_prefill(q->d, q->slot, a->prompt, a->n_prompt, a->audio_begin, a->embeds, err));
-    if (a->first_logits)
+    if (a->first_logits && !decoder_kv_overflowed(q->d, q->slot))
         TRY(decoder_logits(q->d, a->first_logits, err));
     accept(q);
     if (q->status != QASR_OK && err)
@@ -64,7 +69,7 @@ static qasr_status prefill(sequence *q, qasr_error *err)
 qasr_status generate_start(sequence *q, decoder *d, const generate_args *a, qasr_error *err)
 {
     *q = (sequence){ .args = *a };
-    TRY(decoder_open_slot(d, &q->slot, a->n_prompt + a->max_new_tokens, err));
+    TRY(decoder_open_slot(d, &q->slot, a->n_prompt + a->max_new_tokens, a->wide, err));
     q->d = d;
     qasr_status status = prefill(q, err);
     if (status != QASR_OK)

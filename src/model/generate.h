@@ -18,6 +18,7 @@ typedef struct generate_args {
     generate_loop_fn is_loop;
     float *first_logits; /* [n_vocab] or NULL */
     bool keep_scores;
+    bool wide; /* keys and values are F32 */
 } generate_args;
 
 typedef struct sequence {
@@ -25,7 +26,9 @@ typedef struct sequence {
     size_t n_ids;
     qasr_token_score *scores; /* [n_ids], NULL unless kept; may be taken likewise */
     bool done;
-    qasr_stop_reason stop; /* valid when done and status is OK */
+    bool kv_overflowed;    /* done without an answer: to be started again with args.wide */
+    bool not_finite;       /* why status is an error: the network gave values that are not finite */
+    qasr_stop_reason stop; /* valid when done and status is OK, unless kv_overflowed */
     qasr_status status;    /* valid when done */
     qasr_error error;
     generate_args args; /* this and what follows is set by generate.c; read-only for others */

@@ -13,18 +13,21 @@ _Static_assert(DEVICE_MAX_SLOTS == 1 << (SLOT_GROUPS - 1), "the last slot is in 
 typedef struct kv_block {
     device_mem *mem; /* NULL: none */
     size_t capacity;
+    quant_type type;
 } kv_block;
 
 typedef struct slot {
-    kv_block own;    /* memory of this slot alone */
-    size_t capacity; /* of the memory that caches refers to */
+    kv_block own; /* memory of this slot alone */
+    /* of the memory that caches refers to: */
+    size_t capacity;
+    quant_type type;
     bool used;
 } slot;
 
 struct kv_slots {
     device *device;
     const model_config *config;
-    quant_type type;
+    quant_type type; /* of slots that are not wide, and so of all groups */
     size_t n_slots;
     slot *slots;                  /* [n_slots] */
     kv_block groups[SLOT_GROUPS]; /* shared by slots, if the device has kv_together */
@@ -58,7 +61,7 @@ qasr_status kv_slots_create(kv_slots **out, device *d, const model_config *c, qu
 static void release_block(kv_slots *kv, kv_block *b)
 {
     device_mem_free(kv->device, b->mem);
-    *b = (kv_block){ NULL, 0 };
+    *b = (kv_block){ 0 };
 }
 
 void kv_slots_free(kv_slots *kv)
@@ -82,16 +85,16 @@ static size_t capacity_for(const kv_slots *kv, size_t n_positions)
 }
 
 /* Bytes of the keys or values of one layer. */
-static size_t cache_bytes(const kv_slots *kv, size_t capacity)
+static size_t cache_bytes(const kv_slots *kv, quant_type type, size_t capacity)
 {
     const model_config *c = kv->config;
-    return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes(kv->type, c->dec.head_dim), MEM_ALIGN);
+    return size_round_up(c->dec.n_kv_heads * capacity * dmat_row_bytes(type, c->dec.head_dim), MEM_ALIGN);
 }
 
 /* Bytes of a slot, all layers. */
-static size_t slot_bytes(const kv_slots *kv, size_t capacity)
+static size_t slot_bytes(const kv_slots *kv, quant_type type, size_t capacity)
 {
-    return 2 * kv->config->dec.n_layers * cache_bytes(kv, capacity);
+    return 2 * kv->config->dec.n_layers * cache_bytes(kv, type, capacity);
 }
 
 /* ---- groups -------------------------------------------------------------------------------------- */
@@ -128,6 +131,7 @@ static bool group_is_used(const kv_slots *kv, size_t g)
 /* Memory for a new sequence. */
 typedef struct place {
     size_t index;
+    quant_type type;
     bool shared; /* in the block of its group */
     bool ready;  /* the memory is allocated */
 } place;
@@ -140,25 +144,27 @@ static const kv_block *memory_of(const kv_slots *kv, size_t index, bool *shared)
     return *shared ? &kv->groups[group_of(index)] : own;
 }
 
-/* Finds a free slot whose memory fits: room for n positions, but not much more. Otherwise one that can get memory after
- * all unused memory is released. */
-static place find_place(const kv_slots *kv, size_t n)
+/* Finds a free slot whose memory fits: the type, and room for n positions, but not much more. Otherwise one that can
+ * get memory after all unused memory is released. Groups have no wide slots. */
+static place find_place(const kv_slots *kv, size_t n, bool wide)
 {
-    place best = { .index = kv->n_slots };
+    place best = { .index = kv->n_slots, .type = wide ? QUANT_F32 : kv->type };
+    const bool together = kv->device->kv_together && best.type == kv->type;
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < kv->n_slots; i++) {
         bool shared;
         const kv_block *b = memory_of(kv, i, &shared);
-        if (!kv->slots[i].used && b->capacity >= n && b->capacity <= 2 * capacity_for(kv, n) && b->capacity < least) {
+        if (!kv->slots[i].used && b->type == best.type && b->capacity >= n && b->capacity <= 2 * capacity_for(kv, n) &&
+            b->capacity < least) {
             least = b->capacity;
-            best = (place){ i, shared, true };
+            best = (place){ i, best.type, shared, true };
         }
     }
     if (best.ready)
         return best;
     for (size_t i = 0; i < kv->n_slots; i++) /* the first whose group can be reallocated, else the first */
-        if (!kv->slots[i].used && kv->device->kv_together && !group_is_used(kv, group_of(i)))
-            return (place){ i, true, false };
+        if (!kv->slots[i].used && together && !group_is_used(kv, group_of(i)))
+            return (place){ i, best.type, true, false };
         else if (!kv->slots[i].used && best.index == kv->n_slots)
             best.index = i;
     return best;
@@ -175,10 +181,12 @@ static void release_unused(kv_slots *kv)
             release_block(kv, &kv->groups[g]);
 }
 
-static qasr_status reserve_block(kv_slots *kv, kv_block *b, size_t n_slots, size_t capacity, qasr_error *err)
+static qasr_status reserve_block(kv_slots *kv, kv_block *b, size_t n_slots, quant_type type, size_t capacity,
+                                 qasr_error *err)
 {
-    TRY(device_alloc(kv->device, &b->mem, n_slots * slot_bytes(kv, capacity), err));
+    TRY(device_alloc(kv->device, &b->mem, n_slots * slot_bytes(kv, type, capacity), err));
     b->capacity = capacity;
+    b->type = type;
     return QASR_OK;
 }
 
@@ -189,10 +197,10 @@ static qasr_status reserve_place(kv_slots *kv, place *p, size_t n, qasr_error *e
     if (p->ready)
         return QASR_OK;
     release_unused(kv);
-    if (p->shared && reserve_block(kv, &kv->groups[g], slots_of(kv, g).n, capacity, NULL) == QASR_OK)
+    if (p->shared && reserve_block(kv, &kv->groups[g], slots_of(kv, g).n, p->type, capacity, NULL) == QASR_OK)
         return QASR_OK;
     p->shared = false; /* a single slot may still fit */
-    return reserve_block(kv, own, 1, capacity, err);
+    return reserve_block(kv, own, 1, p->type, capacity, err);
 }
 
 /* Points the caches of a slot at its memory. */
@@ -202,18 +210,19 @@ static void bind_caches(kv_slots *kv, place p)
     size_t g = group_of(p.index);
     slot *s = &kv->slots[p.index];
     const kv_block *b = p.shared ? &kv->groups[g] : &s->own;
-    size_t bytes = cache_bytes(kv, b->capacity),
-           skip = p.shared ? (p.index - slots_of(kv, g).first) * slot_bytes(kv, b->capacity) : 0;
+    size_t bytes = cache_bytes(kv, b->type, b->capacity),
+           skip = p.shared ? (p.index - slots_of(kv, g).first) * slot_bytes(kv, b->type, b->capacity) : 0;
     s->capacity = b->capacity;
+    s->type = b->type;
     for (size_t i = 0; i < 2 * c->dec.n_layers; i++)
         kv->caches[i * kv->n_slots + p.index] =
-            dmat_make(b->mem, skip + i * bytes, kv->type, c->dec.n_kv_heads * b->capacity, c->dec.head_dim);
+            dmat_make(b->mem, skip + i * bytes, b->type, c->dec.n_kv_heads * b->capacity, c->dec.head_dim);
 }
 
-qasr_status kv_slots_open(kv_slots *kv, size_t *out, size_t n_positions, qasr_error *err)
+qasr_status kv_slots_open(kv_slots *kv, size_t *out, size_t n_positions, bool wide, qasr_error *err)
 {
     assert(kv_slots_count_free(kv) > 0);
-    place p = find_place(kv, n_positions);
+    place p = find_place(kv, n_positions, wide);
     TRY(reserve_place(kv, &p, n_positions, err));
     bind_caches(kv, p);
     kv->slots[p.index].used = true;
@@ -221,9 +230,17 @@ qasr_status kv_slots_open(kv_slots *kv, size_t *out, size_t n_positions, qasr_er
     return QASR_OK;
 }
 
-void kv_slots_close(kv_slots *kv, size_t index) { kv->slots[index].used = false; }
+/* Wide slots are rare, and their memory would keep the slot out of its group. */
+void kv_slots_close(kv_slots *kv, size_t index)
+{
+    kv->slots[index].used = false;
+    if (kv->slots[index].type != kv->type)
+        release_block(kv, &kv->slots[index].own);
+}
+
 bool kv_slots_is_open(const kv_slots *kv, size_t index) { return kv->slots[index].used; }
 size_t kv_slots_capacity(const kv_slots *kv, size_t index) { return kv->slots[index].capacity; }
+quant_type kv_slots_type(const kv_slots *kv, size_t index) { return kv->slots[index].type; }
 
 kv_view kv_slots_view(const kv_slots *kv, size_t layer, size_t first)
 {
@@ -244,21 +261,24 @@ size_t kv_slots_count_free(const kv_slots *kv)
 uint64_t kv_slots_bytes(const kv_slots *kv)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < kv->n_slots; i++)
-        bytes += kv->slots[i].used && kv->slots[i].own.mem ? slot_bytes(kv, kv->slots[i].own.capacity) : 0;
-    for (size_t g = 0; g < SLOT_GROUPS; g++)
-        bytes +=
-            kv->groups[g].mem && group_is_used(kv, g) ? slots_of(kv, g).n * slot_bytes(kv, kv->groups[g].capacity) : 0;
+    for (size_t i = 0; i < kv->n_slots; i++) {
+        const kv_block *own = &kv->slots[i].own;
+        bytes += kv->slots[i].used && own->mem ? slot_bytes(kv, own->type, own->capacity) : 0;
+    }
+    for (size_t g = 0; g < SLOT_GROUPS; g++) {
+        const kv_block *b = &kv->groups[g];
+        bytes += b->mem && group_is_used(kv, g) ? slots_of(kv, g).n * slot_bytes(kv, b->type, b->capacity) : 0;
+    }
     return bytes;
 }
 
-uint64_t kv_slots_more_bytes(const kv_slots *kv, size_t n_positions)
+uint64_t kv_slots_more_bytes(const kv_slots *kv, size_t n_positions, bool wide)
 {
-    place p = find_place(kv, n_positions);
+    place p = find_place(kv, n_positions, wide);
     size_t g = group_of(p.index);
     if (p.shared && p.ready && group_is_used(kv, g))
         return 0;
     bool shared;
     size_t capacity = p.ready ? memory_of(kv, p.index, &shared)->capacity : capacity_for(kv, n_positions);
-    return (p.shared ? slots_of(kv, g).n : 1) * (uint64_t)slot_bytes(kv, capacity);
+    return (p.shared ? slots_of(kv, g).n : 1) * (uint64_t)slot_bytes(kv, p.type, capacity);
 }

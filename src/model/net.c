@@ -3,6 +3,7 @@
 #include "model/net.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -14,6 +15,7 @@ typedef struct binder {
     device *device;
     device_mem *mem;
     size_t used;
+    quant_type conv_type[3];
     qasr_error *err;
 } binder;
 
@@ -73,6 +75,30 @@ static qasr_status bind_positions(binder *b)
     return status;
 }
 
+static bool all_fit_bf16(const wtensor *t)
+{
+    enum { STEP = 256 };
+    const quant_info *q = quant_get(t->type);
+    for (size_t at = 0; at < t->n_values; at += STEP) {
+        size_t n = t->n_values - at < STEP ? (size_t)t->n_values - at : STEP;
+        uint32_t bits[STEP], lost = 0;
+        float x[STEP];
+        q->dequantize(x, (const unsigned char *)t->data + quant_row_bytes(q, at), n);
+        memcpy(bits, x, n * sizeof *x);
+        for (size_t i = 0; i < n; i++)
+            lost |= bits[i] & 0xFFFF;
+        if (lost)
+            return false;
+    }
+    return true;
+}
+
+quant_type net_conv_type(const weight_ref *ref)
+{
+    const wtensor *t = ref->tensor;
+    return (t->type == QUANT_F32 || t->type == QUANT_F16) && all_fit_bf16(t) ? QUANT_BF16 : t->type;
+}
+
 static qasr_status bind_all(binder *b)
 {
     net *n = b->n;
@@ -82,7 +108,7 @@ static qasr_status bind_all(binder *b)
     TRY(bind_positions(b));
     for (size_t i = 0; i < ARRAY_LEN(n->conv_packed); i++) {
         size_t c = n->config->enc.conv_channels;
-        dmat shape = device_conv_packed(b->device, n->model->top[TOP_CONV1_W + 2 * i].tensor->type, c, i == 0 ? 1 : c);
+        dmat shape = device_conv_packed(b->device, b->conv_type[i], c, i == 0 ? 1 : c);
         take(b, &n->conv_packed[i], shape.type, 1, shape.cols);
     }
     return QASR_OK;
@@ -101,7 +127,10 @@ static qasr_status create(net *n, device *d, qasr_error *err)
     TRY(MEM_CALLOC(&n->enc, n->config->enc.n_layers, err));
     TRY(MEM_CALLOC(&n->dec, n->config->dec.n_layers, err));
     TRY(device_weights_create(&n->weights, d, err));
-    binder measure = { .n = n, .device = d, .err = err }, real = measure;
+    binder measure = { .n = n, .device = d, .err = err }, real;
+    for (size_t i = 0; i < ARRAY_LEN(measure.conv_type); i++)
+        measure.conv_type[i] = net_conv_type(&n->model->top[TOP_CONV1_W + 2 * i]);
+    real = measure;
     TRY(bind_all(&measure));
     TRY(device_weights_alloc(n->weights, &real.mem, measure.used, err));
     TRY(bind_all(&real));
@@ -173,6 +202,64 @@ void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear
     }
     tell(ctx, in.x, parts[0].w);
     op_norm_linear(ctx->device, in.x, in.norm, parts, n_parts, alone);
+}
+
+/* ---- faults -------------------------------------------------------------------------------------- */
+
+static qasr_status all_finite(bool *finite, device *d, dmat x)
+{
+    float *row;
+    TRY(MEM_ALLOC(&row, x.cols, NULL));
+    qasr_status status = QASR_OK;
+    *finite = true;
+    for (size_t i = 0; i < x.rows && *finite && status == QASR_OK; i++) {
+        status = device_read(d, row, dmat_rows(x, i, 1), NULL);
+        for (size_t c = 0; c < x.cols && status == QASR_OK; c++)
+            *finite = *finite && isfinite(row[c]);
+    }
+    mem_free(row);
+    return status;
+}
+
+void net_check(const net_context *ctx, net_place place, size_t layer, dmat x)
+{
+    net_fault *f = ctx->fault;
+    bool finite = true;
+    if (!f || f->place != NET_NOWHERE || f->status != QASR_OK)
+        return;
+    f->status = device_end(ctx->device, NULL);
+    if (f->status == QASR_OK)
+        f->status = all_finite(&finite, ctx->device, x);
+    if (!finite) {
+        f->place = place;
+        f->layer = layer;
+    }
+    device_begin(ctx->device);
+}
+
+const char *net_fault_place(char *out, size_t size, const net_fault *f)
+{
+    static const char *const names[] = {
+        [NET_NOWHERE] = "the network",           [NET_FEATURES] = "the log-mel features",
+        [NET_STEM] = "the convolution stem",     [NET_ENCODER_LAYER] = "encoder layer",
+        [NET_PROJECTOR] = "the audio projector", [NET_EMBEDDING] = "the embedding",
+        [NET_DECODER_LAYER] = "decoder layer",   [NET_HEAD] = "the output head",
+    };
+    bool is_layer = f->place == NET_ENCODER_LAYER || f->place == NET_DECODER_LAYER;
+    snprintf(out, size, is_layer ? "%s %zu" : "%s", names[f->place], f->layer);
+    return out;
+}
+
+const char *net_fault_file(const net *n, const net_fault *f)
+{
+    const model *m = n->model;
+    const weight_ref *ref = f->place == NET_ENCODER_LAYER   ? &m->enc[f->layer][ENC_Q_W]
+                            : f->place == NET_DECODER_LAYER ? &m->dec[f->layer][DEC_Q]
+                            : f->place == NET_PROJECTOR     ? &m->top[TOP_PROJ1_W]
+                            : f->place == NET_STEM          ? &m->top[TOP_CONV1_W]
+                            : f->place == NET_EMBEDDING     ? &m->top[TOP_EMBED]
+                                                            : &m->top[TOP_HEAD];
+    return weights_file_path(ref->source, ref->tensor->file);
 }
 
 void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch)

@@ -32,6 +32,25 @@ typedef struct net {
 qasr_status net_create(net **out, const model *m, device *d, qasr_error *err);
 void net_free(net *n); /* NULL is fine */
 
+/* Places in the network where values can leave the finite numbers. */
+typedef enum net_place {
+    NET_NOWHERE,
+    NET_FEATURES,
+    NET_STEM,          /* convolutions */
+    NET_ENCODER_LAYER, /* counted from 0, like the decoder's */
+    NET_PROJECTOR,
+    NET_EMBEDDING,
+    NET_DECODER_LAYER,
+    NET_HEAD
+} net_place;
+
+/* The first place that computed a value that is not finite. */
+typedef struct net_fault {
+    net_place place; /* NET_NOWHERE: none yet */
+    size_t layer;
+    qasr_status status; /* of reading values from the device */
+} net_fault;
+
 /* A session's state for running a net, shared by its encoder and decoder. The net is read-only, unless a sole owner
  * exchanges matrices (model/stages.h). */
 typedef struct net_context {
@@ -41,7 +60,8 @@ typedef struct net_context {
     size_t scratch_bytes;
     net_watch_fn watch; /* NULL: none */
     void *watch_user;
-    net_rows rows; /* for the watch: roles of the current rows; all zero: each chooses a token */
+    net_rows rows;    /* for the watch: roles of the current rows; all zero: each chooses a token */
+    net_fault *fault; /* NULL: net_check does nothing */
 } net_context;
 
 /* Frees the context's memory. Call before closing the device. */
@@ -63,6 +83,17 @@ void net_linear(const net_context *ctx, net_input in, dmat scratch, const linear
                 bool alone);
 /* op_linear_argmax, reported to the watch. */
 void net_linear_argmax(const net_context *ctx, dmat ids, dmat x, dmat w, dmat scratch);
+
+/* For finding out what went wrong: if the context has a fault and that has no place yet, runs the operations so far and
+ * sets the place unless all values of x, its output, are finite. Call between device_begin and device_end. */
+void net_check(const net_context *ctx, net_place place, size_t layer, dmat x);
+/* File and description of a fault for messages: "decoder layer 3". out [size]. Returns out. */
+const char *net_fault_place(char *out, size_t size, const net_fault *f);
+const char *net_fault_file(const net *n, const net_fault *f);
+
+/* The type that stands for a convolution weight when it is packed: BF16 for float32 and float16 weights that bfloat16
+ * holds exactly, as in files converted from a bfloat16 checkpoint; else its own. Reads the weight. */
+quant_type net_conv_type(const weight_ref *ref);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */
 void net_sinusoids(float *out, size_t d_model, size_t p);

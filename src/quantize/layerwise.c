@@ -589,7 +589,7 @@ static qasr_status enter_decoder(layerwise *lw, qasr_error *err)
     qasr_status status = QASR_OK;
     for (size_t i = 0; i < lw->n_samples; i++)
         longest = widest(longest, lw->samples[i].n_ids);
-    TRY(decoder_open_slot(lw->session->decoder, &lw->slot, longest, err));
+    TRY(decoder_open_slot(lw->session->decoder, &lw->slot, longest, false, err));
     bool diverged = lw->diverged || lw->embedding.mem;
     if (diverged) {
         swap(table, &lw->embedding);

@@ -49,11 +49,13 @@ __attribute__((format(printf, 3, 4))) static qasr_status scan_error(const scanne
 static qasr_status map_text(file_map *m, scanner *s, const char *path, qasr_error *err)
 {
     TRY(file_map_open(m, path, err));
-    if (m->size > VOCAB_MAX_BYTES) {
-        size_t size = m->size;
+    qasr_status status = file_refuse_lfs_pointer(m->data, m->size, path, err);
+    if (m->size > VOCAB_MAX_BYTES)
+        status = error_set(err, QASR_E_FORMAT, "'%s' is too large: %zu bytes, expected at most %d", path, m->size,
+                           VOCAB_MAX_BYTES);
+    if (status != QASR_OK) {
         file_map_close(m);
-        return error_set(err, QASR_E_FORMAT, "'%s' is too large: %zu bytes, expected at most %d", path, size,
-                         VOCAB_MAX_BYTES);
+        return status;
     }
     *s = (scanner){ .path = path, .begin = m->data, .p = m->data, .end = m->data + m->size };
     return QASR_OK;

@@ -1,4 +1,4 @@
-/* GGUF reader: opens a file of version 2 or 3 as a weights object. Tensor data and arrays stay in the mapping; names,
+/* GGUF reader: adds a file of version 2 or 3 to a weights object. Tensor data and arrays stay in the mapping; names,
  * keys and strings are copied and NUL-terminated.
  *
  * Everything is read through a cursor that knows the file's end. Counts are checked against what the rest of the file
@@ -9,8 +9,8 @@
 
 #include "base/mem.h"
 #include "weights/container.h"
+#include "weights/gguf_file.h"
 #include "weights/gguf_format.h"
-#include "weights/gguf_read.h"
 
 #define MAX_STRING ((uint64_t)1 << 30) /* bytes, as in ggml */
 #define MAX_ARRAY ((uint64_t)1 << 30)  /* elements, as in ggml */
@@ -102,6 +102,7 @@ static qasr_status read_header(cursor *c, gguf_header *h, qasr_error *err)
 {
     char magic[4];
     snprintf(c->what, sizeof c->what, "the header");
+    TRY(file_refuse_lfs_pointer(c->data, c->size, c->file, err));
     if (c->size < sizeof magic || memcmp(c->data, "GGUF", sizeof magic) != 0)
         return error_set(err, QASR_E_FORMAT, "'%.200s' is not a GGUF file: it does not start with 'GGUF'", c->file);
     TRY(take(c, magic, sizeof magic, err));
@@ -234,11 +235,11 @@ static qasr_status read_metadata(cursor *c, weights *w, uint64_t n, qasr_error *
     return QASR_OK;
 }
 
-/* Duplicate keys are refused later, with all other duplicates. */
-static qasr_status find_alignment(uint64_t *out, const weights *w, const char *file, qasr_error *err)
+/* Looks at the file's keys, from first on. Duplicate keys are refused later, with all other duplicates. */
+static qasr_status find_alignment(uint64_t *out, const weights *w, size_t first, const char *file, qasr_error *err)
 {
     *out = GGUF_ALIGNMENT;
-    for (size_t i = 0; i < w->n_meta; i++) {
+    for (size_t i = first; i < w->n_meta; i++) {
         const wmeta *m = &w->meta[i];
         if (strcmp(m->key, GGUF_ALIGNMENT_KEY) != 0)
             continue;
@@ -304,10 +305,10 @@ static qasr_status read_tensor(cursor *c, wtensor *t, uint64_t *offset, weights 
     return QASR_OK;
 }
 
-static qasr_status read_tensors(cursor *c, weights *w, uint64_t n, uint64_t *offsets, qasr_error *err)
+static qasr_status read_tensors(cursor *c, weights *w, unsigned file, uint64_t n, uint64_t *offsets, qasr_error *err)
 {
     for (uint64_t i = 0; i < n; i++) {
-        wtensor t = { 0 };
+        wtensor t = { .file = file };
         snprintf(c->what, sizeof c->what, "the description of tensor %" PRIu64 " of %" PRIu64, i + 1, n);
         TRY(read_tensor(c, &t, &offsets[i], w, err));
         TRY(weights_add_tensor(w, &t, err));
@@ -316,13 +317,13 @@ static qasr_status read_tensors(cursor *c, weights *w, uint64_t n, uint64_t *off
 }
 
 /* Data starts at the next multiple of the alignment; a file without data may end before. */
-static qasr_status place_tensors(const cursor *c, weights *w, const uint64_t *offsets, uint64_t alignment,
-                                 qasr_error *err)
+static qasr_status place_tensors(const cursor *c, wtensor *tensors, size_t n, const uint64_t *offsets,
+                                 uint64_t alignment, qasr_error *err)
 {
     uint64_t padding = (alignment - c->pos % alignment) % alignment, rest = c->size - c->pos;
     size_t start = padding < rest ? c->pos + (size_t)padding : c->size, n_data = c->size - start;
-    for (size_t i = 0; i < w->n_tensors; i++) {
-        wtensor *t = &w->tensors[i];
+    for (size_t i = 0; i < n; i++) {
+        wtensor *t = &tensors[i];
         if (offsets[i] % alignment != 0)
             return error_set(err, QASR_E_FORMAT,
                              "'%.200s': tensor '%s' has offset %" PRIu64 ", expected a multiple of %" PRIu64, c->file,
@@ -339,9 +340,10 @@ static qasr_status place_tensors(const cursor *c, weights *w, const uint64_t *of
 
 /* ---- the whole file ------------------------------------------------------------------------------- */
 
-static qasr_status read_file(weights *w, const char *path, qasr_error *err)
+qasr_status gguf_read_file(weights *w, const char *path, qasr_error *err)
 {
     unsigned file;
+    const size_t first_tensor = w->n_tensors, first_key = w->n_meta;
     TRY(weights_add_file(w, path, &file, err));
     const file_map *map = &w->files[file].map;
     cursor c = { .data = map->data, .size = map->size, .file = file_base_name(path) };
@@ -349,27 +351,12 @@ static qasr_status read_file(weights *w, const char *path, qasr_error *err)
     uint64_t alignment, *offsets = NULL;
     TRY(read_header(&c, &h, err));
     TRY(read_metadata(&c, w, h.n_meta, err));
-    TRY(find_alignment(&alignment, w, c.file, err));
+    TRY(find_alignment(&alignment, w, first_key, c.file, err));
     TRY(check_count(&c, h.n_tensors, MIN_TENSOR_BYTES, "tensors", err));
     TRY(MEM_ALLOC(&offsets, (size_t)h.n_tensors, err));
-    qasr_status status = read_tensors(&c, w, h.n_tensors, offsets, err);
+    qasr_status status = read_tensors(&c, w, file, h.n_tensors, offsets, err);
     if (status == QASR_OK)
-        status = place_tensors(&c, w, offsets, alignment, err);
+        status = place_tensors(&c, w->tensors + first_tensor, (size_t)h.n_tensors, offsets, alignment, err);
     mem_free(offsets);
     return status;
-}
-
-qasr_status weights_open_gguf(weights **out, const char *path, qasr_error *err)
-{
-    weights *w;
-    TRY(weights_create(&w, WEIGHTS_GGUF, err));
-    qasr_status status = read_file(w, path, err);
-    if (status == QASR_OK)
-        status = weights_finish(w, err);
-    if (status != QASR_OK) {
-        weights_close(w);
-        return status;
-    }
-    *out = w;
-    return QASR_OK;
 }

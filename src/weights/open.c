@@ -11,8 +11,9 @@ qasr_status weights_is_gguf(bool *out, const char *path, qasr_error *err)
     file_map m;
     TRY(file_map_open(&m, path, err));
     *out = m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    qasr_status status = file_refuse_lfs_pointer(m.data, m.size, path, err);
     file_map_close(&m);
-    return QASR_OK;
+    return status;
 }
 
 qasr_status weights_open(weights **out, const char *path, qasr_error *err)

@@ -36,8 +36,6 @@ static qasr_status check_magic(const file_map *m, const char *file, qasr_error *
         const char *start, *what;
     } others[] = {
         { "GGUF", "is a GGUF file, expected safetensors" },
-        { "version https://git-lfs",
-          "is a git-lfs pointer, not the weights themselves; fetch them with 'git lfs pull'" },
         { "PK\003\004", "is a zip archive (a PyTorch checkpoint?), expected safetensors" },
     };
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -45,7 +43,7 @@ static qasr_status check_magic(const file_map *m, const char *file, qasr_error *
         if (m->size >= n && memcmp(m->data, others[i].start, n) == 0)
             return error_set(err, QASR_E_FORMAT, "'%.200s' %s", file, others[i].what);
     }
-    return QASR_OK;
+    return file_refuse_lfs_pointer(m->data, m->size, file, err);
 }
 
 /* Parses the header; *data_pos is where the data starts. The caller releases *root with json_decref. */

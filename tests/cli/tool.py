@@ -6,9 +6,12 @@ tool.py hours FILE SECONDS CLIP.wav EVERY  a 16 kHz mono wav file of silence (sp
                                            first after EVERY / 2
 tool.py set FILE.safetensors TENSOR INDEX VALUE   overwrite one bf16 value: nan, inf or a number
 tool.py header FILE.safetensors TENSOR KEY JSON   change one entry of a tensor's header
+tool.py scale FILE.safetensors SUFFIX POWER multiply all bf16 tensors whose names end so by 2^POWER
+tool.py spike DIR TOKEN                    gives the token a value beyond float16 in the first decoder layer, which nothing reads
 tool.py gguf FILE EDIT...                  change a GGUF file: KEY=TYPE:JSON sets a metadata key ("u32:7", "arr/str:[]"),
                                            KEY[I]=JSON one element, -KEY removes one, %TENSOR removes a tensor,
                                            TENSOR:NExNE gives it another shape, fastest dimension first
+tool.py split FILE.gguf STEM COUNT         divide it into STEM-00001-of-0000N.gguf and so on; the first part has most keys
 tool.py sub FILE OLD NEW                   replace text that must occur in the file
 tool.py keys                               paths and types of the JSON on standard input
 tool.py fuzz FILE COUNT SIZE COMMAND...    flip single bits within the first SIZE bytes, and report where the command does not exit
@@ -73,6 +76,66 @@ def set_header(path, tensor, key, value):
     Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
 
 
+def scale_tensors(path, suffix, power):
+    data = bytearray(Path(path).read_bytes())
+    size, = struct.unpack_from("<Q", data)
+    for name, entry in json.loads(data[8:8 + size]).items():
+        if not name.endswith(suffix):
+            continue
+        begin, end = (8 + size + offset for offset in entry["data_offsets"])
+        for at in range(begin, end, 2):
+            bits, = struct.unpack_from("<H", data, at)
+            exponent = bits >> 7 & 0xFF
+            if bits & 0x7FFF:
+                assert 0 < exponent and 0 < exponent + int(power) < 0xFF, name
+                struct.pack_into("<H", data, at, bits + (int(power) << 7))
+    Path(path).write_bytes(data)
+
+
+class Bf16Tensor:
+    """A tensor of a model directory; rows are read and written as numbers."""
+
+    def __init__(self, folder, name):
+        for self.path in sorted(Path(folder).glob("*.safetensors")):
+            data = self.path.read_bytes()
+            size, = struct.unpack_from("<Q", data)
+            entry = json.loads(data[8:8 + size]).get(name)
+            if entry:
+                self.begin, self.columns = 8 + size + entry["data_offsets"][0], entry["shape"][-1]
+                self.rows = entry["shape"][0] if len(entry["shape"]) > 1 else 1
+                return
+        raise KeyError(name)
+
+    def at(self, row):
+        return self.begin + 2 * row * self.columns
+
+    def row(self, row=0, data=None):
+        words = struct.unpack_from(f"<{self.columns}H", data or self.path.read_bytes(), self.at(row))
+        return [struct.unpack("<f", struct.pack("<I", word << 16))[0] for word in words]
+
+    def change(self, edit):
+        """edit(row, numbers) -> numbers, for every row."""
+        data = bytearray(self.path.read_bytes())
+        for row in range(self.rows):
+            numbers = edit(row, self.row(row, data))
+            struct.pack_into(f"<{self.columns}H", data, self.at(row), *[struct.unpack("<I", struct.pack("<f", x))[0] >> 16 for x in numbers])
+        self.path.write_bytes(data)
+
+
+def add_spike(folder, token):
+    text = json.loads(Path(folder, "config.json").read_text())["thinker_config"]["text_config"]
+    layer = "thinker.model.layers.0."
+    row = Bf16Tensor(folder, "thinker.model.embed_tokens.weight").row(int(token))
+    weight = Bf16Tensor(folder, layer + "input_layernorm.weight").row()
+    scale = math.sqrt(sum(x * x for x in row) / len(row))
+    normed = [x / scale * w for x, w in zip(row, weight)]
+    factor = 1.2 * 65520 / sum(x * x for x in normed)  # others have at most a part of it
+    Bf16Tensor(folder, layer + "self_attn.v_proj.weight").change(lambda i, old: [factor * x for x in normed] if i == 0 else old)
+    group = text["num_attention_heads"] // text["num_key_value_heads"]
+    readers = [head * text["head_dim"] for head in range(group)]
+    Bf16Tensor(folder, layer + "self_attn.o_proj.weight").change(lambda i, old: [0 if c in readers else x for c, x in enumerate(old)])
+
+
 def edit_gguf(path, *edits):
     file = GgufFile.read(path)
     for edit in edits:
@@ -91,6 +154,20 @@ def edit_gguf(path, *edits):
             name, shape = edit.split(":")
             file.tensors[name][0] = [int(n) for n in shape.split("x")]
     file.write(path)
+
+
+def split_gguf(path, stem, count):
+    whole, count = GgufFile.read(path), int(count)
+    names = list(whole.tensors)
+    for no in range(count):
+        part = GgufFile(whole.version)
+        part.keys = dict(whole.keys) if no == 0 else {}
+        part.set("split.no", "u16", no)
+        part.set("split.count", "u16", count)
+        part.set("split.tensors.count", "i32", len(names))
+        mine = names[no * len(names) // count:(no + 1) * len(names) // count]
+        part.tensors = {name: whole.tensors[name] for name in mine}
+        part.write(f"{stem}-{no + 1:05}-of-{count:05}.gguf")
 
 
 def substitute(path, old, new):
@@ -135,7 +212,8 @@ def main():
     elif what == "fuzz":
         fuzz(args[0], args[1], args[2], args[3:])
     else:
-        {"wav": make_wav, "hours": make_hours, "set": set_value, "header": set_header, "gguf": edit_gguf, "sub": substitute}[what](*args)
+        {"wav": make_wav, "hours": make_hours, "set": set_value, "header": set_header, "scale": scale_tensors, "spike": add_spike,
+         "gguf": edit_gguf, "split": split_gguf, "sub": substitute}[what](*args)
 
 
 if __name__ == "__main__":

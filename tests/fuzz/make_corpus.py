@@ -117,6 +117,10 @@ def write_gguf(folder, model):
     file.write(folder / "mmproj")
     write_calibration(folder / "calibration")
     write_all_types(folder / "types")
+    file = GgufFile.read(folder / "calibration")
+    for key, value in (("split.no", 1), ("split.count", 2), ("split.tensors.count", 9)):
+        file.set(key, "u16", value)
+    file.write(folder / "part")
 
 
 def slim(model):

@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "device/registry.h"
 #include "engine/engine.h"
 #include "model/decoder.h"
+#include "model/kv_slots.h"
 #include "qasr/qasr_tools.h"
 #include "session_fixture.h"
 
@@ -662,6 +664,40 @@ static void a_net_serves_sessions_of_its_precision(void **state)
     qasr_session_close(exact);
 }
 
+/* Wide slots have memory of their own, also where others share blocks, and give it back. */
+static void wide_slots_count_their_memory(void **state)
+{
+    enum { POSITIONS = 64 };
+    qasr_error err;
+    const model_config config = { .dec = { .head_dim = 64, .n_layers = 2, .n_kv_heads = 2 } };
+    static const quant_type types[] = { QUANT_F16, QUANT_Q8_0 };
+    for (int i = 0; i < 4; i++) {
+        device *d;
+        kv_slots *kv;
+        size_t narrow, wide, again;
+        const quant_type type = types[i / 2];
+        must(device_open(&d, "cpu", 1, DEVICE_FAST, &err), &err);
+        d->kv_together = i % 2;
+        must(kv_slots_create(&kv, d, &config, type, 3, &err), &err);
+        const uint64_t once = kv_slots_more_bytes(kv, POSITIONS, false),
+                       twice = kv_slots_more_bytes(kv, POSITIONS, true);
+        assert_int_equal(once * dmat_row_bytes(QUANT_F32, 64), twice * dmat_row_bytes(type, 64));
+        must(kv_slots_open(kv, &narrow, POSITIONS, false, &err), &err);
+        must(kv_slots_open(kv, &wide, POSITIONS, true, &err), &err);
+        assert_int_equal(kv_slots_bytes(kv), once + twice);
+        assert_int_equal(kv_slots_type(kv, narrow), type);
+        assert_int_equal(kv_slots_type(kv, wide), QUANT_F32);
+        assert_int_equal(kv_slots_view(kv, 1, 0).v[wide].type, QUANT_F32);
+        assert_int_equal(kv_slots_view(kv, 1, 0).v[narrow].type, type);
+        kv_slots_close(kv, wide);
+        assert_int_equal(kv_slots_bytes(kv), once);
+        must(kv_slots_open(kv, &again, POSITIONS, false, &err), &err);
+        assert_int_equal(kv_slots_type(kv, again), type);
+        kv_slots_free(kv);
+        device_close(d);
+    }
+}
+
 static void heads_must_suit_the_type_of_keys(void **state)
 {
     qasr_error err;
@@ -773,6 +809,7 @@ int main(void)
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test(sessions_share_the_weights),
         cmocka_unit_test(a_net_serves_sessions_of_its_precision),
+        cmocka_unit_test(wide_slots_count_their_memory),
         cmocka_unit_test(heads_must_suit_the_type_of_keys),
         cmocka_unit_test(no_part_of_a_character_is_shown),
         cmocka_unit_test(failing_allocations_lose_no_clip),

@@ -550,6 +550,47 @@ static void cached_attention_matches(void **state)
     }
 }
 
+/* Whatever the type of the cache, since the type is what the peak is compared with. Rows keep larger peaks. */
+static void stored_rows_report_their_peak(void **state)
+{
+    enum { KV = 2, HD = 64, N = 9 };
+    static const quant_type types[] = { QUANT_F16, QUANT_F32, QUANT_Q8_0 };
+    for (size_t type = 0; type < ARRAY_LEN(types); type++) {
+        open_device(2);
+        float *k = random_host(N * KV * HD, 1), *v = random_host(N * KV * HD, 1), before[N * KV_PEAKS] = { 0 };
+        v[1 * KV * HD + 70] = -70000;
+        v[2 * KV * HD] = 1e9f;
+        v[3 * KV * HD + 127] = NAN;
+        v[4 * KV * HD + 3] = -INFINITY;
+        k[5 * KV * HD + 100] = NAN;
+        before[6 * KV_PEAKS + KV_PEAK_LARGEST] = 1e6f;
+        before[7 * KV_PEAKS + KV_PEAK_BAD] = 1;
+        dmat mq = new_mat(QUANT_F32, N, KV * HD, k), mk = new_mat(QUANT_F32, N, KV * HD, k),
+             mv = new_mat(QUANT_F32, N, KV * HD, v), peak = new_mat(QUANT_F32, N, KV_PEAKS, before);
+        dmat kc = new_mat(types[type], KV * N, HD, NULL), vc = new_mat(types[type], KV * N, HD, NULL);
+        rope_case t = new_rope(N, HD);
+        int32_t positions[N];
+        for (int i = 0; i < N; i++)
+            positions[i] = i;
+        kv_view kv = { &kc, &vc, 1, .pos = new_mat(DTYPE_I32, N, 1, positions), .peak = peak };
+        device_begin(d);
+        op_rope_and_cache(d, mq, mk, mv, &t.rope, &kv);
+        assert_int_equal(device_end(d, NULL), QASR_OK);
+        float *got = fetch(peak), *rotated = fetch(mq);
+        for (size_t i = 0; i < N; i++) {
+            float want = before[i * KV_PEAKS + KV_PEAK_LARGEST];
+            for (size_t c = 0; c < KV * HD && (i < 3 || i > 5); c++) /* queries equal keys, but for their norm */
+                want = fmaxf(want, fabsf(v[i * KV * HD + c]));
+            bool bad = (i >= 3 && i <= 5) || i == 7;
+            assert_true(got[i * KV_PEAKS + KV_PEAK_BAD] == (float)bad);
+            assert_true(got[i * KV_PEAKS + KV_PEAK_LARGEST] >= want && got[i * KV_PEAKS + KV_PEAK_LARGEST] < want + 50);
+        }
+        free(got), free(rotated), free(k), free(v);
+        free_rope(&t);
+        close_device();
+    }
+}
+
 /* Decoding steps with sequences in several slots, in any order, against a separate cache per slot and steps of one
  * row. */
 static void check_slots(quant_type type, unsigned n_threads)
@@ -861,6 +902,7 @@ int main(void)
         cmocka_unit_test(several_parts_share_their_input),
         cmocka_unit_test(window_attention_matches),
         cmocka_unit_test(cached_attention_matches),
+        cmocka_unit_test(stored_rows_report_their_peak),
         cmocka_unit_test(small_operations_match),
         cmocka_unit_test(moments_match_sums_in_double),
         cmocka_unit_test(gated_pairs_match),

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "model/net.h"
 
 static const char *const files[] = {
     "stt-bf16.gguf", "stt-q8_0.gguf", "crisp-f16.gguf", "llama/Demo-F16.gguf", "llama/mmproj-Demo-F16.gguf", "llama"
@@ -94,11 +95,54 @@ static void every_failed_allocation_is_reported(void **state)
     }
 }
 
+/* The demo's weights are bfloat16; other layouts store convolutions as float32 or float16. */
+static void convolutions_count_as_bfloat16(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        qasr_model *m = open_model(path_of(files[i]));
+        for (size_t conv = 0; conv < 3; conv++) {
+            const weight_ref *w = &m->checkpoint->top[TOP_CONV1_W + 2 * conv];
+            assert_true(w->tensor->type == QUANT_F32 || w->tensor->type == QUANT_F16);
+            assert_int_equal(net_conv_type(w), QUANT_BF16);
+        }
+        qasr_model_close(m);
+    }
+}
+
+/* A single value that bfloat16 would round keeps the whole weight as it is, wherever it is. */
+static void other_convolutions_keep_their_type(void **state)
+{
+    (void)state;
+    enum { N = 700 };
+    float wide[N];
+    uint16_t half[N];
+    for (size_t i = 0; i < N; i++) {
+        wide[i] = 0x1.fep-3f;
+        half[i] = f16_from_f32(wide[i]);
+    }
+    wtensor t32 = { .type = QUANT_F32, .n_values = N, .data = wide };
+    wtensor t16 = { .type = QUANT_F16, .n_values = N, .data = half };
+    weight_ref as_f32 = { .tensor = &t32 }, as_f16 = { .tensor = &t16 };
+    assert_int_equal(net_conv_type(&as_f32), QUANT_BF16);
+    assert_int_equal(net_conv_type(&as_f16), QUANT_BF16);
+    static const size_t places[] = { 0, 255, 256, N - 1 };
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const float was = wide[places[i]];
+        wide[places[i]] = 0x1.ffp-3f; /* one bit more than bfloat16 has */
+        half[places[i]] = f16_from_f32(wide[places[i]]);
+        assert_int_equal(net_conv_type(&as_f32), QUANT_F32);
+        assert_int_equal(net_conv_type(&as_f16), QUANT_F16);
+        wide[places[i]] = was;
+        half[places[i]] = f16_from_f32(was);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(metadata_say_what_config_json_says),
-        cmocka_unit_test(end_tokens_are_found),
+        cmocka_unit_test(metadata_say_what_config_json_says),  cmocka_unit_test(end_tokens_are_found),
+        cmocka_unit_test(convolutions_count_as_bfloat16),      cmocka_unit_test(other_convolutions_keep_their_type),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("layouts", tests, NULL, NULL);

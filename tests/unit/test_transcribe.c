@@ -761,19 +761,19 @@ static void transcribe_damaged(const char *tensor, const char *file, const char 
 static void damaged_weights_do_not_become_text(void **state)
 {
     transcribe_damaged("thinker.model.norm.weight", find_shard("thinker.model.norm.weight"),
-                       "the model's output is not finite");
+                       "the output head gives values that are not finite");
 }
 
 static void a_damaged_embedding_row_is_noticed(void **state)
 {
     transcribe_damaged("thinker.model.embed_tokens.weight", find_shard("thinker.model.embed_tokens.weight"),
-                       "the model's output is not finite");
+                       "the output head gives values that are not finite");
 }
 
 static void a_damaged_encoder_is_named(void **state)
 {
     transcribe_damaged("thinker.audio_tower.proj2.bias", find_shard("thinker.audio_tower.proj2.bias"),
-                       "the audio encoder's output is not finite");
+                       "the audio projector gives values that are not finite");
 }
 
 /* One model, sessions in several threads at once. */

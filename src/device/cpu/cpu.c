@@ -259,6 +259,15 @@ static void rope_head(const rope_job *j, float *out, const float *x, const dmat 
     j->c->k->rope(out, angles, angles + j->head_dim / 2, j->head_dim / 2);
 }
 
+static void raise_peak(const rope_job *j, float *peak, const float *x)
+{
+    float largest = j->c->k->max_abs(x, j->head_dim);
+    if (!isfinite(largest))
+        peak[KV_PEAK_BAD] = 1;
+    else if (largest > peak[KV_PEAK_LARGEST])
+        peak[KV_PEAK_LARGEST] = largest;
+}
+
 static void cache_head(const rope_job *j, const dmat *cache, size_t head, size_t pos, const float *x)
 {
     size_t capacity = cache->rows / (j->k->cols / j->head_dim);
@@ -285,6 +294,7 @@ static void rope_row(void *arg, size_t i)
     const rope_job *j = arg;
     size_t hd = j->head_dim, pos = (size_t)*i32_row(&j->kv->pos, i), slot = slot_of(j->kv, i);
     const float *angles = f32_row(&j->rope->rope, pos), *k = f32_row(j->k, i), *v = f32_row(j->v, i);
+    float unwanted[KV_PEAKS] = { 0 }, *peak = j->kv->peak.mem ? f32_row(&j->kv->peak, i) : unwanted;
     float *q = f32_row(j->q, i), rotated[ATTN_MAX_HEAD_DIM];
     for (size_t h = 0; h * hd < j->q->cols; h++)
         rope_head(j, q + h * hd, q + h * hd, &j->rope->q_norm, angles);
@@ -292,6 +302,8 @@ static void rope_row(void *arg, size_t i)
         rope_head(j, rotated, k + h * hd, &j->rope->k_norm, angles);
         cache_head(j, &j->kv->k[slot], h, pos, rotated);
         cache_head(j, &j->kv->v[slot], h, pos, v + h * hd);
+        raise_peak(j, peak, rotated);
+        raise_peak(j, peak, v + h * hd);
     }
 }
 
@@ -309,6 +321,7 @@ static void cpu_rope_and_cache(device *d, const dmat *q, const dmat *k, const dm
     assert(rope->q_norm.cols == hd && rope->k_norm.cols == hd && kv->pos.rows == q->rows && k->rows == q->rows &&
            v->rows == q->rows);
     assert(!kv->slot.mem || kv->slot.rows == q->rows);
+    assert(!kv->peak.mem || (kv->peak.rows == q->rows && kv->peak.cols == KV_PEAKS));
     for (size_t i = 0; i < (kv->slot.mem ? q->rows : 1); i++) {
         check_cache(&kv->k[slot_of(kv, i)], hd);
         check_cache(&kv->v[slot_of(kv, i)], hd);

@@ -326,12 +326,12 @@ static tensor *compose_attention(builder *b, tensor *q, tensor *k, tensor *v, te
     return ggml_cont(b->c, ggml_permute(b->c, y, 0, 2, 1, 3));
 }
 
-/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. float32 keys and values are
- * converted to float16 if the back end requires that and precision allows it. */
-static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale)
+/* q {hd, n_q, heads, many}, k and v {hd, n_kv, kv heads, many} -> {hd, heads, n_q, many}. With narrow, float32 keys and
+ * values are converted to float16 if the back end requires that and precision allows it. */
+static tensor *attention(builder *b, tensor *q, tensor *k, tensor *v, tensor *mask, float scale, bool narrow)
 {
     for (int half = 0; half < 2; half++) {
-        if (half && (k->type != GGML_TYPE_F32 || b->target->exact))
+        if (half && (!narrow || k->type != GGML_TYPE_F32 || b->target->exact))
             break;
         tensor *hk = half ? ggml_cast(b->c, k, GGML_TYPE_F16) : k, *hv = half ? ggml_cast(b->c, v, GGML_TYPE_F16) : v;
         tensor *t = ggml_flash_attn_ext(b->c, q, hk, hv, mask, scale, 0, 0);
@@ -364,7 +364,7 @@ static void attend_windows(builder *b, const view *v, size_t hd, float scale, si
     tensor *k = windows_of(b, &v[2], hd, first, length, times),
            *values = windows_of(b, &v[3], hd, first, length, times);
     view out = rows_of(&v[0], first, length * times);
-    put(b, &out, attention(b, q, k, values, NULL, scale));
+    put(b, &out, attention(b, q, k, values, NULL, scale, true));
 }
 
 /* v: out, q, k, v; n: head_dim, scale, window. */
@@ -479,7 +479,8 @@ static void build_attention_cached(builder *b, const view *v, size_t n_views, co
                                        (int64_t)each, 1, (int64_t)r.n);
         view out = rows_of(&v[0], i * each, rows);
         put(b, &out,
-            attention(b, queries, caches_of(b, &r, 0, n_kv), caches_of(b, &r, 1, n_kv), mask, record_to_float(n[2])));
+            attention(b, queries, caches_of(b, &r, 0, n_kv), caches_of(b, &r, 1, n_kv), mask, record_to_float(n[2]),
+                      false)); /* a float32 cache may hold more than float16 can */
         i += r.n;
     }
 }

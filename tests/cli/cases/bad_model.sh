@@ -19,5 +19,16 @@ fresh; own $two; tool header $two thinker.model.norm.weight dtype '"I16"'; t
 fresh; rm m/vocab.json; t
 fresh; own m/vocab.json; truncate -s 1000 m/vocab.json; t
 fresh; own m/merges.txt; echo 'nosuch token' >>m/merges.txt; t
+# pointers of git-lfs instead of files
+pointer() { rm $1; printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 5\n' 1 >$1; }
+for file in config.json generation_config.json tokenizer_config.json vocab.json merges.txt model.safetensors.index.json; do
+    fresh; pointer m/$file; t
+done
+fresh; pointer $one; t
+fresh; touch m/model-q8_0.gguf; pointer m/model-q8_0.gguf; t
+mkdir one; touch one/a.gguf; pointer one/a.gguf
+must_fail 1 "$QASR" transcribe --model one $clip
+must_fail 1 "$QASR" transcribe --model one/a.gguf $clip
+must_fail 1 "$QASR" info one/a.gguf
 must_fail 1 "$QASR" transcribe --model $clip $clip
 must_fail 3 "$QASR" transcribe --model "$DEMO" $clip --max-new-tokens 1000000

@@ -20,6 +20,7 @@ must_fail 2 "$QASR" bench --model "$DEMO" --batch 1,2,3,4,5,6,7,8,9
 must_fail 2 "$QASR" bench --model "$DEMO" --batch 99999999999999999999
 must_fail 2 "$QASR" bench --model "$DEMO" --kv-type q4_0
 must_fail 2 "$QASR" bench --limits --batch 8
+must_fail 2 "$QASR" bench --model "$LAYOUTS/stt-q8_0.gguf" --variants own,q4_0
 must_fail 1 "$QASR" bench --model missing
 must_fail 1 "$QASR" bench --model "$DEMO" --audio missing.wav
 must_fail 1 "$QASR" bench --model "$DEMO" --output missing/out.md

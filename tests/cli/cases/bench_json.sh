@@ -7,6 +7,8 @@ tool keys <two.json
 "$QASR" bench --model model --audio "$DEMO/samples/ru.flac" --tokens 5 --repeat 1 --warm-up 2 --variants Q4_0 --format json >one.json
 "$QASR" bench --model model --seconds 2 --tokens 10 --repeat 1 --variants fp,q4_0 --batch 1,3 --kv-type q8_0 --format json >batch.json
 "$QASR" bench --model model --seconds 1 --tokens 2 --repeat 1 --variants iq4_nl,Q4_K_M+emb,f16 --format json >types.json
+"$QASR" bench --model "$LAYOUTS/stt-q8_0.gguf" --seconds 1 --tokens 2 --repeat 1 --format json >whole.json
+"$QASR" bench --model model --seconds 1 --tokens 2 --repeat 1 --variants own,fp --format json >own.json
 "$QASR" bench --limits --threads 1 --format json | tee limits.json | tool keys
 "$QASR" bench --limits --threads 1 | grep -c '^Threads: 1; CPU level: .* GB/s read from memory, '
 python3 - <<'PY'
@@ -40,5 +42,10 @@ assert types == [("iq4_nl", "iq4_nl", "bf16"), ("q4_k_m+emb", "q4_k", "q6_k"), (
 [alone] = json.load(open("one.json"))
 assert alone["warm_up"] == 2 and fp["warm_up"] == 0 and alone["tokens"] == 5, alone
 assert alone["cer"] is None and alone["wer"] is None and alone["variant"] == "q4_0", alone
+[whole] = json.load(open("whole.json")) # a complete model in one file
+assert [whole["variant"], whole["quant_scheme"], whole["embeddings"], whole["notes"]] == ["own", "q8_0", "q8_0", "as stored"], whole
+assert whole["precision"]["encode"] == fp["precision"]["encode"], whole # its float32 convolutions hold bfloat16 values
+own, stored = json.load(open("own.json"))
+assert [own["quant_scheme"], stored["quant_scheme"]] == ["q4_0", "bf16"] and stored["cer"] == 0, own
 assert json.load(open("limits.json"))["threads"] == 1
 PY
