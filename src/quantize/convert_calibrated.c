@@ -213,6 +213,9 @@ static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
         opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j
     };
     layerwise *lw;
+    convert_chunks_check(j);
+    if (atomic_load(&j->stop))
+        return QASR_OK; /* see the job's failure */
     qasr_status status = layerwise_create(&lw, &from, err);
     if (atomic_load(&j->stop))
         return QASR_OK; /* cancelled: see the job's failure */
