@@ -194,6 +194,11 @@ QASR_API uint64_t qasr_quantize_report_file_bytes(const qasr_quantize_report *re
 QASR_API double qasr_quantize_report_seconds(const qasr_quantize_report *report);
 QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
 
+/* Removes the temporary files of calls that are still running: qasr_quantize, qasr_calibrate, tensor dumps. For
+ * handlers of signals that end the process, such as SIGBUS, which a model file raises when it is truncated while in
+ * use. Async-signal-safe. */
+QASR_API void qasr_remove_unfinished_files(void);
+
 /* ---- calibration -------------------------------------------------------------------------- */
 
 typedef struct qasr_calibrate_options {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "base/unfinished.h"
 #include "quant/mix.h"
 #include "quantize/convert.h"
 #include "quantize/convert_report.h"
@@ -76,3 +77,5 @@ void qasr_quantize_report_free(qasr_quantize_report *report)
         mem_free(report->rows);
     mem_free(report);
 }
+
+void qasr_remove_unfinished_files(void) { unfinished_remove_all(); }

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/unfinished.h"
 
 static void error_text_is_one_clean_line(void **state)
 {
@@ -176,6 +177,58 @@ static void output_appears_whole_or_not_at_all(void **state)
     mem_free(path);
 }
 
+/* Two writers find the name free; the second to finish must not replace the file of the first. */
+static void the_first_writer_wins(void **state)
+{
+    (void)state;
+    qasr_error err;
+    char dir[] = "/tmp/qasr-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path;
+    assert_int_equal(file_path_join(&path, dir, "out", &err), QASR_OK);
+    file_writer w[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_writer_open(&w[i], path, false, &err), QASR_OK);
+        assert_int_equal(file_writer_put(&w[i], 0, i ? "second" : "first", 5, &err), QASR_OK);
+    }
+    assert_int_equal(file_writer_commit(&w[0], &err), QASR_OK);
+    assert_int_equal(file_writer_commit(&w[1], &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "exists"));
+    file_map m;
+    assert_int_equal(file_map_open(&m, path, &err), QASR_OK);
+    assert_memory_equal(m.data, "first", 5);
+    file_map_close(&m);
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0); /* both temporary files are gone */
+    mem_free(path);
+}
+
+/* What a signal handler does: temporary files of open writers go, finished files stay. */
+static void unfinished_files_are_removed(void **state)
+{
+    (void)state;
+    qasr_error err;
+    char dir[] = "/tmp/qasr-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path;
+    assert_int_equal(file_path_join(&path, dir, "out", &err), QASR_OK);
+    file_writer w[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(file_writer_open(&w[i], path, true, &err), QASR_OK);
+    assert_int_equal(file_writer_commit(&w[0], &err), QASR_OK);
+    file_writer_abort(&w[1]);
+    char *tmp_path = w[2].tmp_path;
+    assert_true(file_exists(tmp_path));
+    unfinished_remove_all();
+    assert_false(file_exists(tmp_path));
+    assert_true(file_exists(path));
+    file_writer_abort(&w[2]);
+    mem_free(tmp_path); /* the writer leaves it to the handler */
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);
+    mem_free(path);
+}
+
 typedef struct counts {
     atomic_int seen[1000];
     atomic_int bad_thread;
@@ -299,7 +352,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_text_is_one_clean_line),       cmocka_unit_test(log_lines_are_clean_too),
         cmocka_unit_test(memory_sizes_are_checked),           cmocka_unit_test(buffers_have_a_maximum),
-        cmocka_unit_test(output_appears_whole_or_not_at_all), cmocka_unit_test(reading_to_the_end_has_a_maximum),
+        cmocka_unit_test(output_appears_whole_or_not_at_all), cmocka_unit_test(the_first_writer_wins),
+        cmocka_unit_test(unfinished_files_are_removed),       cmocka_unit_test(reading_to_the_end_has_a_maximum),
         cmocka_unit_test(directories_are_listed_in_order),    cmocka_unit_test(parents_are_directories),
         cmocka_unit_test(pool_runs_every_task_once),          cmocka_unit_test(cpu_level_can_be_masked),
     };
