@@ -164,7 +164,7 @@ typedef struct qasr_quantize_options {
     size_t n_calibration_audio;
     double auto_mix; /* average bits per weight of the decoder's matrices, whose types are chosen by the errors that the
                         required calibration predicts. The encoder, matrices missing from the calibration, and those
-                        with a type from tensor_types or embedding_qtype do not take part. 0: off */
+                        with a type from tensor_types or embedding_qtype do not take part. qtype must be NULL. 0: off */
     int dry_run;     /* non-zero: write nothing, only report sizes, without errors */
     int overwrite;   /* non-zero: replace an existing output */
     int n_threads;   /* 0: as many as a session uses */

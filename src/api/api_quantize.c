@@ -31,6 +31,9 @@ static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *e
             return error_set(err, QASR_E_INVALID, "calibration audio %zu has no name", i);
     if (!(opt->auto_mix >= 0))
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", opt->auto_mix);
+    if (opt->auto_mix > 0 && opt->qtype)
+        return error_set(err, QASR_E_INVALID,
+                         "both a type, '%s', and an automatic mix of types are requested: choose one", opt->qtype);
     if (opt->auto_mix > 0 && !opt->calibration)
         return error_set(err, QASR_E_INVALID,
                          "an automatic mix of types needs calibration statistics; make them with: qasr "

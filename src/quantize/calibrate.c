@@ -167,6 +167,15 @@ static int report_progress(job *j)
     return j->opt->on_progress(j->opt->user, j->pass * j->files.n + j->n_done, j->n_passes * j->files.n, what);
 }
 
+/* Non-zero: stop. */
+static int check_cancelled(void *user)
+{
+    job *j = user;
+    if (j->failure.status == QASR_OK && report_progress(j))
+        error_write(&j->failure, QASR_E_CANCELLED, "calibration was cancelled");
+    return j->failure.status != QASR_OK;
+}
+
 static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
     job *j = user;
@@ -182,15 +191,13 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
     if (j->pass == 0)
         count_result(j, result);
     engine_result_free(result);
-    if (report_progress(j))
-        error_write(&j->failure, QASR_E_CANCELLED, "calibration was cancelled");
-    return j->failure.status != QASR_OK;
+    return check_cancelled(j);
 }
 
 static qasr_status run_audio(job *j, qasr_error *err)
 {
     j->n_given = j->n_done = 0;
-    return calibration_session_run(j->session, give_clip, take_result, j, &j->failure, err);
+    return calibration_session_run(j->session, give_clip, take_result, check_cancelled, j, &j->failure, err);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------- */
@@ -301,6 +308,18 @@ static qasr_status run_pass(job *j, qasr_error *err)
     return QASR_OK;
 }
 
+static void warn_few_rows(const job *j, const qasr_calibrate_report *r)
+{
+    net *n = j->session->net;
+    const size_t enc_end = stages_of_encoder(n), dec_end = enc_end + stages_of_decoder(n);
+    const calibration_rows parts[] = {
+        { "encoder", r->encoder_rows, calibration_widest(n, 0, enc_end) },
+        { "decoder", r->decoder_rows, calibration_widest(n, enc_end, dec_end) },
+        { "head", r->answer_rows, calibration_widest(n, dec_end, dec_end + 1) },
+    };
+    calibration_warn_few_rows(parts, ARRAY_LEN(parts));
+}
+
 static void make_report(const job *j, qasr_calibrate_report *r)
 {
     r->n_clips = j->files.n;
@@ -341,6 +360,7 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     for (; j.pass < j.n_passes; j.pass++)
         TRY_GOTO(run_pass(&j, err));
     make_report(&j, &made);
+    warn_few_rows(&j, &made);
     TRY_GOTO(gguf_writer_commit(j.out, &made.file_bytes, err));
     made.seconds = clock_now_s() - start;
     log_info("wrote '%s'", opt->output);
