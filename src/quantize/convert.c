@@ -134,7 +134,7 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
     TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
-    TRY(input_model_open(&j->input_model, j->opt->input, j->is_bundle, err));
+    TRY(input_model_open(&j->input_model, j->opt->input, j->is_bundle, j->opt->scope, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
     j->rules.tied = j->input_model.tied;
