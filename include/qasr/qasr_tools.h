@@ -166,7 +166,7 @@ typedef struct qasr_quantize_options {
                         required calibration predicts. The encoder, matrices missing from the calibration, and those
                         with a type from tensor_types or embedding_qtype do not take part. qtype must be NULL. 0: off */
     int dry_run;     /* non-zero: write nothing, only report sizes, without errors */
-    int overwrite;   /* non-zero: replace an existing output */
+    int overwrite;   /* non-zero: replace an existing output if it is a model in one GGUF file, or empty */
     int n_threads;   /* 0: as many as a session uses */
     qasr_quantize_tensor_fn on_tensor; /* NULL: none */
     qasr_progress_fn on_progress;      /* NULL: none */
@@ -209,7 +209,7 @@ typedef struct qasr_calibrate_options {
     size_t n_audio;
     int limit;                    /* use only so many audio files; 0: all */
     const char *output;           /* .gguf file to write */
-    int overwrite;                /* non-zero: replace an existing output */
+    int overwrite;                /* non-zero: replace an existing output if it holds statistics, or is empty */
     int covariance;               /* non-zero: sum products of pairs of inputs too, for GPTQ; a large file */
     int max_memory_mb;            /* MiB for the sums; if they need more, the audio is transcribed again for each group
                                      of matrices. 0: 2048 */

@@ -19,6 +19,7 @@
 #include "quantize/calibration_file.h"
 #include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
+#include "quantize/output_file.h"
 #include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
@@ -352,6 +353,8 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     qasr_calibrate_report made = { report->struct_size };
     qasr_status status;
     TRY_GOTO(audio_files_find(&j.files, opt->audio, opt->n_audio, (size_t)opt->limit, err));
+    if (opt->overwrite)
+        TRY_GOTO(output_file_check(opt->output, OUTPUT_STATISTICS, err));
     TRY_GOTO(gguf_writer_create(&j.out, opt->output, opt->overwrite != 0, err));
     TRY_GOTO(MEM_ALLOC(&j.host, OUT_FLOATS, err));
     TRY_GOTO(open_model(&j, err));

@@ -15,4 +15,4 @@ printf 'file\tlanguage\ttext\nru-002.flac\tRussian\tx\nen-001.flac\tEnglish\ty\n
 ls
 # Little speech: the warning counts the rows that each part saw, here those of one second.
 "$QASR" calibrate -m "$DEMO" -o few.gguf -q "${clips[2]}" 2>&1 | sed -E 's/decoder [0-9]+ rows/decoder N rows/; s/head [0-9]+ rows/head N rows/'
-"$QASR" quantize -i "$DEMO" -o few.gguf -f -q --qtype q4_0 --calibration-audio "${clips[2]}" 2>&1 | sed -E 's/decoder [0-9]+ rows/decoder N rows/'
+"$QASR" quantize -i "$DEMO" -o few-model.gguf -q --qtype q4_0 --calibration-audio "${clips[2]}" 2>&1 | sed -E 's/decoder [0-9]+ rows/decoder N rows/'
