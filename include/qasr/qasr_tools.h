@@ -214,7 +214,8 @@ typedef struct qasr_calibrate_options {
     int max_memory_mb;            /* MiB for the sums; if they need more, the audio is transcribed again for each group
                                      of matrices. 0: 2048 */
     int n_threads;                /* 0: as many as a session uses */
-    qasr_progress_fn on_progress; /* counts files times passes; what: "pass 1 of 2". NULL: none */
+    qasr_progress_fn on_progress; /* counts files times passes, also called inside a file, to cancel; what: "pass 1 of
+                                     2". NULL: none */
     void *user;                   /* passed to the callback */
 } qasr_calibrate_options;
 #define QASR_CALIBRATE_OPTIONS_INIT QASR_INIT(qasr_calibrate_options)
