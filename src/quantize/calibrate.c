@@ -206,9 +206,10 @@ static qasr_status run_audio(job *j, qasr_error *err)
 static qasr_status declare_tensor(const job *j, const weight_ref *ref, const char *suffix, size_t n, size_t *index,
                                   qasr_error *err)
 {
-    char name[256];
+    char matrix[NAMES_MAX_BYTES], name[NAMES_MAX_BYTES + 16];
     uint64_t shape[] = { n };
-    snprintf(name, sizeof name, "%s%s", ref->tensor->canonical, suffix);
+    snprintf(name, sizeof name, "%s%s", names_shown(matrix, sizeof matrix, ref->tensor->canonical, CALIBRATION_LAYOUT),
+             suffix);
     return gguf_writer_add(j->out, name, QUANT_F32, 1, shape, index, err);
 }
 
