@@ -43,9 +43,9 @@ Such a small model shows how the methods compare, not how much the published mod
 ![Word error rate against file size](quality-wer.svg)
 
 [evaluation.md](evaluation.md) defines the columns. Rates are in %. KL is the mean KL divergence of the next-token
-distribution from that of the unquantized model, in nats, with teacher forcing on the unquantized model's answers; KL
-p95 is its 95th percentile. First 32 is the share of the first 32 tokens of these answers that agree. The arithmetic is
-float32. Bits are per weight of the quantized matrices.
+distribution from that of the unquantized model, in nats, with teacher forcing on the unquantized model's answers; its
+95 % interval is by bootstrap over the clips. KL p95 is the 95th percentile. First 32 is the share of the first 32 tokens
+of these answers that agree. The arithmetic is float32. Bits are per weight of the quantized matrices.
 """
 SPEED_HEAD = """
 ## Size and speed
@@ -59,8 +59,8 @@ the load of the machine. Peak RSS is that of the whole process, not only of the 
 |---|---:|---:|---:|---:|---:|---:|---:|---:|
 """
 TABLE_HEAD = """
-| type | bits | WER en | WER ru | CER en | CER ru | language | punct. F1 | changed | KL | KL p95 | first 32 |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| type | bits | WER en | WER ru | CER en | CER ru | language | punct. F1 | changed | KL | KL 95 % interval | KL p95 | first 32 |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 """
 
 
@@ -134,8 +134,8 @@ def percent(x):
 def quality_row(title, bits, e):
     part = e["per_language"]
     cells = [title, bits] + [percent(part[lang][key]) for key in ("wer", "cer") for lang in ("English", "Russian")]
-    cells += [percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]), f"{e['kl_mean']:.2e}", f"{e['kl_p95']:.2e}",
-              f"{e['first32_agreement']:.3f}"]
+    cells += [percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]), f"{e['kl_mean']:.2e}",
+              "{:.2e} to {:.2e}".format(*e["kl_mean_ci"]), f"{e['kl_p95']:.2e}", f"{e['first32_agreement']:.3f}"]
     return "| " + " | ".join(cells) + " |\n"
 
 
