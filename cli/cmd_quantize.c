@@ -20,6 +20,9 @@ typedef struct args {
     int quiet, format;
 } args;
 
+/* Stands for a --qtype that was not given: NULL is its first choice. */
+static const char no_qtype[] = "";
+
 /* Choices from the library's list. The first is the default, and leaves NULL in the options. */
 static const char *qtype_at(size_t i) { return i == qasr_qtype_count() ? "q6k" : qasr_qtype_name(i); }
 static const char *encoder_qtype_at(size_t i) { return i ? qasr_qtype_name(i - 1) : "default"; }
@@ -56,8 +59,9 @@ static const opt opts[] = {
       "--calibration, and a single step; may be repeated",
       OPT_LIST, offsetof(args, calibration_audio) },
     { "auto-mix", 0, "BITS",
-      "choose a type for each matrix of the decoder by errors measured with the calibration, for an average of BITS "
-      "bits per weight",
+      "instead of --qtype: choose a type for each matrix of the decoder by errors measured with the calibration, for "
+      "an "
+      "average of BITS bits per weight",
       OPT_NUMBER, offsetof(args, options.auto_mix), NULL, 1, 16 },
     { "embedding-qtype", 0, "TYPE", "quantize embeddings, to this type (default: that of the matrices, in mixes q6_k)",
       OPT_NAME, offsetof(args, options.embedding_qtype), .choice = embedding_qtype_at },
@@ -182,6 +186,10 @@ static int run_parsed(args *a)
         return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
     if (!a->options.output && !a->options.dry_run)
         return opt_usage_error(&cmd_quantize, "option '--output FILE' is missing");
+    if (a->options.auto_mix > 0 && a->options.qtype != no_qtype)
+        return opt_usage_error(&cmd_quantize, "--auto-mix chooses the types: give either --auto-mix or --qtype");
+    if (a->options.qtype == no_qtype)
+        a->options.qtype = NULL;
     if (a->options.auto_mix > 0 && !a->options.calibration)
         return opt_usage_error(&cmd_quantize, "--auto-mix needs a calibration: give one with --calibration FILE");
     if (!a->options.dry_run && !overwrite_check(a->options.output, a->options.overwrite))
@@ -203,6 +211,7 @@ static int run_parsed(args *a)
 static int run(int argc, char **argv)
 {
     args a = { .options = QASR_QUANTIZE_OPTIONS_INIT };
+    a.options.qtype = no_qtype;
     opt_result parsed = opt_parse(&cmd_quantize, &a, argc, argv);
     int status = parsed == OPT_PARSED ? run_parsed(&a) : parsed == OPT_WRONG ? EXIT_USAGE : EXIT_DONE;
     opt_files_free(&a.tensor_types);

@@ -40,6 +40,17 @@ static int print_version(int argc, char **argv)
     return EXIT_DONE;
 }
 
+static bool has_option(const command *cmd, const char *name)
+{
+    for (size_t i = 0; i < cmd->n_opts; i++)
+        if (strcmp(cmd->opts[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What to do about a model file that was truncated while in use. */
+static const char *lost_mapping_advice = "; restore the file and start again\n";
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -54,6 +65,8 @@ static int dispatch(int argc, char **argv)
         return EXIT_DONE;
     }
     const command *cmd = cmd_find(word);
+    if (cmd && has_option(cmd, "no-mmap"))
+        lost_mapping_advice = "; --no-mmap reads the weights in advance\n";
     return cmd ? cmd->run(argc - 1, argv + 1) : cmd_unknown(word);
 }
 
@@ -66,18 +79,22 @@ static void print_log(void *user, qasr_log_level level, const char *message)
     fprintf(stderr, "qasr: warning: %s\n", message);
 }
 
+static void write_error(const char *text)
+{
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
+    (void)n;
+}
+
 /* Weights are read from mapped files, where a failed read raises SIGBUS, from which the program cannot recover. */
 static void exit_on_lost_mapping(int number)
 {
-    static const char message[] =
-        "qasr: a model file can no longer be read: it was truncated while in use, or its disk failed; --no-mmap reads "
-        "the weights in advance\n";
     static atomic_flag reported = ATOMIC_FLAG_INIT; /* several threads may get the signal */
     (void)number;
     while (atomic_flag_test_and_set(&reported))
         pause();
-    ssize_t n = write(STDERR_FILENO, message, sizeof message - 1);
-    (void)n;
+    qasr_remove_unfinished_files();
+    write_error("qasr: a model file can no longer be read: it was truncated while in use, or its disk failed");
+    write_error(lost_mapping_advice);
     _exit(EXIT_FAILED);
 }
 

@@ -47,8 +47,8 @@ Such a small model shows how the methods compare, not how much the published mod
 
 [evaluation.md](evaluation.md) defines the columns. Rates are in %; the error rate is that of words, for Chinese of
 normalized characters. KL is the mean KL divergence of the next-token
-distribution from that of the unquantized model, in nats, with teacher forcing on the unquantized model's answers; KL
-p95 is its 95th percentile. First 32 is the share of the first 32 tokens of these answers that agree. The arithmetic is
+distribution from that of the unquantized model, in nats, with teacher forcing on the unquantized model's answers; its 95 % interval is
+by bootstrap over the clips, KL p95 the 95th percentile. First 32 is the share of the first 32 tokens of these answers that agree. The arithmetic is
 float32. Bits are per weight of the quantized matrices.
 """
 SPEED_HEAD = """
@@ -134,13 +134,14 @@ def percent(x):
 
 def quality_head(e):
     titles = ["type", "bits"] + [f"{title} {CODES[lang]}" for title in RATES.values() for lang in e["per_language"]]
-    titles += ["language", "punct. F1", "changed", "KL", "KL p95", "first 32"]
+    titles += ["language", "punct. F1", "changed", "KL", "KL 95 % interval", "KL p95", "first 32"]
     return "\n| " + " | ".join(titles) + " |\n|---" + "|---:" * (len(titles) - 1) + "|\n"
 
 
 def quality_row(title, bits, e):
     cells = [title, bits] + [percent(part[key]) for key in RATES for part in e["per_language"].values()]
-    cells += [percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]), f"{e['kl_mean']:.2e}", f"{e['kl_p95']:.2e}",
+    cells += [percent(e["language_accuracy"]), percent(e["punctuation_f1"]), str(e["changed"]), f"{e['kl_mean']:.2e}",
+              "{:.2e} to {:.2e}".format(*e["kl_mean_ci"]), f"{e['kl_p95']:.2e}",
               f"{e['first32_agreement']:.3f}"]
     return "| " + " | ".join(cells) + " |\n"
 

@@ -76,7 +76,7 @@ typedef struct eval_metrics {
     double wer, wer_ci[2], cer, cer_ci[2], cer_normalized, language_accuracy, punctuation_f1, casing_accuracy, exact;
     uint64_t empty, looped, truncated;
     uint64_t changed, forced_clips, positions;
-    double wer_to_baseline, cer_to_baseline, top1, first, kl_mean, kl_p95, kl_max, perplexity_ratio;
+    double wer_to_baseline, cer_to_baseline, top1, first, kl_mean, kl_mean_ci[2], kl_p95, kl_max, perplexity_ratio;
 } eval_metrics;
 
 typedef struct eval_row {

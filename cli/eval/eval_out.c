@@ -7,7 +7,15 @@
 #include "app/out.h"
 #include "cli/eval/eval.h"
 
-typedef enum field_kind { FIELD_COUNT, FIELD_UNIT, FIELD_SHARE, FIELD_INTERVAL, FIELD_NATS, FIELD_RATIO } field_kind;
+typedef enum field_kind {
+    FIELD_COUNT,
+    FIELD_UNIT,
+    FIELD_SHARE,
+    FIELD_INTERVAL,
+    FIELD_NATS,
+    FIELD_NATS_INTERVAL,
+    FIELD_RATIO
+} field_kind;
 typedef enum field_needs { NEEDS_TEXT, NEEDS_MODEL, NEEDS_BASELINE } field_needs;
 
 static const struct field {
@@ -40,6 +48,7 @@ static const struct field {
     { "positions", "positions", FIELD_COUNT, NEEDS_BASELINE, offsetof(eval_metrics, positions) },
     { "top1_agreement", "top-1 %", FIELD_SHARE, NEEDS_BASELINE, offsetof(eval_metrics, top1) },
     { "kl_mean", "KL mean", FIELD_NATS, NEEDS_BASELINE, offsetof(eval_metrics, kl_mean) },
+    { "kl_mean_ci", "95 % interval", FIELD_NATS_INTERVAL, NEEDS_BASELINE, offsetof(eval_metrics, kl_mean_ci) },
     { "kl_p95", "KL p95", FIELD_NATS, NEEDS_BASELINE, offsetof(eval_metrics, kl_p95) },
     { "kl_max", "KL max", FIELD_NATS, NEEDS_BASELINE, offsetof(eval_metrics, kl_max) },
     { "perplexity_ratio", "perplexity ratio", FIELD_RATIO, NEEDS_BASELINE, offsetof(eval_metrics, perplexity_ratio) },
@@ -77,6 +86,8 @@ static void print_value(FILE *f, const struct field *field, const eval_metrics *
         print_percent(f, x[0]);
         fputs(" to ", f);
         print_percent(f, x[1]);
+    } else if (field->kind == FIELD_NATS_INTERVAL) {
+        fprintf(f, "%.2e to %.2e", x[0], x[1]);
     } else {
         fprintf(f, field->kind == FIELD_NATS ? "%.2e" : "%.6f", x[0]);
     }
@@ -130,7 +141,7 @@ static json_t *value_json(const struct field *field, const eval_metrics *m)
         return json_integer((json_int_t) * (const uint64_t *)value_of(m, field));
     if (field->kind == FIELD_UNIT)
         return json_string(unit_names[*(const eval_unit *)value_of(m, field)]);
-    if (field->kind != FIELD_INTERVAL)
+    if (field->kind != FIELD_INTERVAL && field->kind != FIELD_NATS_INTERVAL)
         return number(x[0]);
     if (isnan(x[0]))
         return json_null();

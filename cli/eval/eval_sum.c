@@ -104,6 +104,14 @@ static stats_ratio language_of(const eval_clip *c)
     return (stats_ratio){ languages_same(wanted, c->answer.language), 1 };
 }
 
+static stats_ratio kl_of(const eval_clip *c)
+{
+    stats_ratio sum = { 0, c->forced.n };
+    for (size_t i = 0; i < c->forced.n; i++)
+        sum.part += c->forced.kl[i];
+    return sum;
+}
+
 typedef stats_ratio (*ratio_fn)(const eval_clip *clip);
 static const struct {
     ratio_fn of;
@@ -122,6 +130,7 @@ static const struct {
     { cer_to_baseline_of, offsetof(eval_metrics, cer_to_baseline), 0 },
     { top1_of, offsetof(eval_metrics, top1), 0 },
     { first_of, offsetof(eval_metrics, first), 0 },
+    { kl_of, offsetof(eval_metrics, kl_mean), offsetof(eval_metrics, kl_mean_ci) },
 };
 
 /* items [n] is scratch. */
@@ -165,14 +174,13 @@ static void count_flags(eval_metrics *m, const eval_clip *c)
 static void measure_teacher_forcing(eval_metrics *m, const eval_clip *const *clips, size_t n_clips, double *kl)
 {
     size_t n = 0;
-    double sum = 0, difference = 0;
+    double difference = 0;
     for (size_t i = 0; i < n_clips; i++) {
         const eval_teacher_forcing *f = &clips[i]->forced;
         for (size_t k = 0; k < f->n; k++)
-            sum += kl[n++] = f->kl[k];
+            kl[n++] = f->kl[k];
         difference += f->nll - f->baseline_nll;
     }
-    m->kl_mean = n ? sum / (double)n : NAN;
     m->perplexity_ratio = n ? exp(difference / (double)n) : NAN;
     m->kl_p95 = stats_quantile(kl, n, 0.95);
     m->kl_max = stats_quantile(kl, n, 1);

@@ -50,7 +50,7 @@ double stats_quantile(double *values, size_t n, double q)
     return values[low] + (at - (double)low) * (values[high] - values[low]);
 }
 
-double stats_ratio_value(stats_ratio r) { return r.whole ? (double)r.part / (double)r.whole : NAN; }
+double stats_ratio_value(stats_ratio r) { return r.whole ? r.part / (double)r.whole : NAN; }
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 static uint64_t next_random(uint64_t *state)

@@ -17,8 +17,10 @@ size_t stats_arg_max(const float *logits, size_t n);
  */
 double stats_quantile(double *values, size_t n, double q);
 
+/* A share, or a mean of whole values with the sum part. Sums of counts below 2^53 are exact. */
 typedef struct stats_ratio {
-    uint64_t part, whole;
+    double part;
+    uint64_t whole;
 } stats_ratio;
 double stats_ratio_value(stats_ratio r); /* NAN if whole is 0 */
 /* The 95 % percentile bootstrap interval of the sum of parts over the sum of wholes: 2000 resamples with replacement.

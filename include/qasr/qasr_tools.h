@@ -164,9 +164,9 @@ typedef struct qasr_quantize_options {
     size_t n_calibration_audio;
     double auto_mix; /* average bits per weight of the decoder's matrices, whose types are chosen by the errors that the
                         required calibration predicts. The encoder, matrices missing from the calibration, and those
-                        with a type from tensor_types or embedding_qtype do not take part. 0: off */
+                        with a type from tensor_types or embedding_qtype do not take part. qtype must be NULL. 0: off */
     int dry_run;     /* non-zero: write nothing, only report sizes, without errors */
-    int overwrite;   /* non-zero: replace an existing output */
+    int overwrite;   /* non-zero: replace an existing output if it is a model in one GGUF file, or empty */
     int n_threads;   /* 0: as many as a session uses */
     qasr_quantize_tensor_fn on_tensor; /* NULL: none */
     qasr_progress_fn on_progress;      /* NULL: none */
@@ -194,6 +194,11 @@ QASR_API uint64_t qasr_quantize_report_file_bytes(const qasr_quantize_report *re
 QASR_API double qasr_quantize_report_seconds(const qasr_quantize_report *report);
 QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
 
+/* Removes the temporary files of calls that are still running: qasr_quantize, qasr_calibrate, tensor dumps. For
+ * handlers of signals that end the process, such as SIGBUS, which a model file raises when it is truncated while in
+ * use. Async-signal-safe. */
+QASR_API void qasr_remove_unfinished_files(void);
+
 /* ---- calibration -------------------------------------------------------------------------- */
 
 typedef struct qasr_calibrate_options {
@@ -204,12 +209,13 @@ typedef struct qasr_calibrate_options {
     size_t n_audio;
     int limit;                    /* use only so many audio files; 0: all */
     const char *output;           /* .gguf file to write */
-    int overwrite;                /* non-zero: replace an existing output */
+    int overwrite;                /* non-zero: replace an existing output if it holds statistics, or is empty */
     int covariance;               /* non-zero: sum products of pairs of inputs too, for GPTQ; a large file */
     int max_memory_mb;            /* MiB for the sums; if they need more, the audio is transcribed again for each group
                                      of matrices. 0: 2048 */
     int n_threads;                /* 0: as many as a session uses */
-    qasr_progress_fn on_progress; /* counts files times passes; what: "pass 1 of 2". NULL: none */
+    qasr_progress_fn on_progress; /* counts files times passes, also called inside a file, to cancel; what: "pass 1 of
+                                     2". NULL: none */
     void *user;                   /* passed to the callback */
 } qasr_calibrate_options;
 #define QASR_CALIBRATE_OPTIONS_INIT QASR_INIT(qasr_calibrate_options)

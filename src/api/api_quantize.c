@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "base/unfinished.h"
 #include "quant/mix.h"
 #include "quantize/convert.h"
 #include "quantize/convert_report.h"
@@ -30,6 +31,9 @@ static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *e
             return error_set(err, QASR_E_INVALID, "calibration audio %zu has no name", i);
     if (!(opt->auto_mix >= 0))
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", opt->auto_mix);
+    if (opt->auto_mix > 0 && opt->qtype)
+        return error_set(err, QASR_E_INVALID,
+                         "both a type, '%s', and an automatic mix of types are requested: choose one", opt->qtype);
     if (opt->auto_mix > 0 && !opt->calibration)
         return error_set(err, QASR_E_INVALID,
                          "an automatic mix of types needs calibration statistics, with covariances");
@@ -75,3 +79,5 @@ void qasr_quantize_report_free(qasr_quantize_report *report)
         mem_free(report->rows);
     mem_free(report);
 }
+
+void qasr_remove_unfinished_files(void) { unfinished_remove_all(); }

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/temp_file.h"
+#include "base/unfinished.h"
 
 static qasr_status open_regular(int *fd, struct stat *st, const char *path, qasr_error *err)
 {
@@ -270,21 +271,28 @@ static qasr_status resolve_link(char **out, const char *path, qasr_error *err)
     return status;
 }
 
+static qasr_status refuse_existing(const char *path, qasr_error *err)
+{
+    return error_set(err, QASR_E_INVALID, "'%s' exists", path);
+}
+
 qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err)
 {
-    *w = (file_writer){ .fd = -1 };
+    *w = (file_writer){ .fd = -1, .slot = -1, .overwrite = overwrite };
     struct stat st;
     const bool exists = stat(path, &st) == 0;
     if (exists && !S_ISREG(st.st_mode)) /* the rename would replace the device or pipe with a file */
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is a %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "directory" : "special file");
     if (!overwrite && exists)
-        return error_set(err, QASR_E_INVALID, "'%s' exists", path);
+        return refuse_existing(path, err);
     qasr_status status = QASR_OK;
     TRY_GOTO(resolve_link(&w->path, path, err)); /* keep a link and replace its target */
     w->fd = temp_file_create(&w->tmp_path, w->path);
     if (w->fd < 0)
         status = error_set_errno(err, "cannot create '%s'", path);
+    else
+        w->slot = unfinished_add(w->tmp_path);
 done:
     if (status != QASR_OK)
         file_writer_abort(w);
@@ -325,16 +333,50 @@ static void sync_parent(const char *path)
     mem_free(dir);
 }
 
+/* Gives a file a name that nothing has yet. Returns 0, or -1 with errno, EEXIST if there is such a file. */
+static int rename_to_new(const char *from, const char *to)
+{
+    if (link(from, to) == 0) {
+        unlink(from);
+        return 0;
+    }
+    if (errno == EEXIST)
+        return -1;
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); /* no hard links here: reserve the name */
+    if (fd < 0)
+        return -1;
+    close(fd);
+    if (rename(from, to) == 0)
+        return 0;
+    int code = errno;
+    unlink(to);
+    errno = code;
+    return -1;
+}
+
+static void drop_tmp_path(file_writer *w)
+{
+    if (w->tmp_path && unfinished_drop(w->slot, w->tmp_path))
+        free(w->tmp_path);
+    w->tmp_path = NULL;
+    w->slot = -1;
+}
+
+static qasr_status put_in_place(file_writer *w, qasr_error *err)
+{
+    if (fsync(w->fd) != 0)
+        return error_set_errno(err, "cannot write '%s'", w->path);
+    if ((w->overwrite ? rename(w->tmp_path, w->path) : rename_to_new(w->tmp_path, w->path)) == 0)
+        return QASR_OK;
+    return errno == EEXIST ? refuse_existing(w->path, err)
+                           : error_set_errno(err, "cannot rename the finished file to '%s'", w->path);
+}
+
 qasr_status file_writer_commit(file_writer *w, qasr_error *err)
 {
-    qasr_status status = QASR_OK;
-    if (fsync(w->fd) != 0)
-        status = error_set_errno(err, "cannot write '%s'", w->path);
-    else if (rename(w->tmp_path, w->path) != 0)
-        status = error_set_errno(err, "cannot rename the finished file to '%s'", w->path);
+    qasr_status status = put_in_place(w, err);
     if (status == QASR_OK) {
-        free(w->tmp_path);
-        w->tmp_path = NULL;
+        drop_tmp_path(w);
         sync_parent(w->path);
     }
     file_writer_abort(w);
@@ -347,7 +389,7 @@ void file_writer_abort(file_writer *w)
         close(w->fd);
     if (w->tmp_path)
         unlink(w->tmp_path);
-    free(w->tmp_path);
+    drop_tmp_path(w);
     mem_free(w->path);
-    *w = (file_writer){ .fd = -1 };
+    *w = (file_writer){ .fd = -1, .slot = -1 };
 }

@@ -67,6 +67,8 @@ qasr_status file_resolved_name(char **out, const char *path, qasr_error *err);
 typedef struct file_writer {
     int fd;
     char *path, *tmp_path; /* tmp_path from temp_file_create */
+    int slot;              /* of tmp_path in the list of unfinished files (unfinished.h) */
+    bool overwrite;
 } file_writer;
 
 /* An existing target is an error unless overwrite is set (INVALID, "... exists"). A target
@@ -75,7 +77,8 @@ typedef struct file_writer {
 qasr_status file_writer_open(file_writer *w, const char *path, bool overwrite, qasr_error *err);
 /* Writes n bytes at an offset; several threads may call it at once. */
 qasr_status file_writer_put(file_writer *w, uint64_t offset, const void *data, size_t n, qasr_error *err);
-/* fsync, rename over the target, fsync of the directory. Removes the temporary file on failure. */
+/* fsync, rename to the target, fsync of the directory. Without overwrite the target must still not exist: of several
+ * writers only one succeeds (others: INVALID, as above). Removes the temporary file on failure. */
 qasr_status file_writer_commit(file_writer *w, qasr_error *err);
 /* Removes the temporary file; harmless after commit or on a zeroed struct. */
 void file_writer_abort(file_writer *w);

@@ -45,8 +45,13 @@ const char *facts_part(const char *canonical)
         { "thinker.model.embed_tokens.", "embedding" },
         { "thinker.lm_head.", "head" },
         { "thinker.audio_tower.", "encoder" },
-        { "a.position_embd.", "encoder" }, /* llama.cpp's copy of what every encoder computes */
         { "thinker.model.", "decoder" },
+        /* llama.cpp's names, which statistics and tables without an original name keep */
+        { "a.", "encoder" },
+        { "mm.a.", "encoder" },
+        { "blk.", "decoder" },
+        { "token_embd.", "embedding" },
+        { "output.", "head" },
     };
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)
         if (strncmp(canonical, rules[i].prefix, strlen(rules[i].prefix)) == 0)

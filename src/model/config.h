@@ -96,8 +96,8 @@ typedef enum gguf_kind {
     GGUF_MMPROJ   /* configuration and encoder: llama.cpp's mmproj file */
 } gguf_kind;
 gguf_kind config_gguf_kind(const weights *w);
-/* Reads the metadata of the GGUF files of encoder and decoder: one file of kind WHOLE, or MMPROJ and TEXT. Errors:
- * FORMAT (as above), UNSUPPORTED. */
+/* Reads the metadata of the GGUF files of encoder and decoder: one file of kind WHOLE, or MMPROJ and TEXT. Either may
+ * be NULL: its part of *c stays 0. Errors: FORMAT (as above), UNSUPPORTED. */
 qasr_status config_read_gguf(model_config *c, const weights *encoder, const weights *decoder, qasr_error *err);
 /* Finds a size in the metadata or tensors of one GGUF file, unchecked; false if neither has it. */
 bool config_gguf_size(const weights *w, config_size size, uint64_t *out);

@@ -329,13 +329,17 @@ qasr_status config_read_gguf(model_config *c, const weights *encoder, const weig
     const weights *files[] = { encoder, decoder };
     *c = (model_config){ 0 };
     for (size_t i = encoder == decoder; i < ARRAY_LEN(files); i++) {
+        if (!files[i])
+            continue;
         TRY(refuse_aligner(files[i], err));
         TRY(check_numbers(files[i], err));
         TRY(check_strings(files[i], err));
     }
-    TRY(read_encoder(c, encoder, err));
-    TRY(read_decoder(c, decoder, err));
-    if (c->enc.d_out == c->dec.d_model)
+    if (encoder)
+        TRY(read_encoder(c, encoder, err));
+    if (decoder)
+        TRY(read_decoder(c, decoder, err));
+    if (!encoder || !decoder || c->enc.d_out == c->dec.d_model)
         return QASR_OK;
     if (encoder == decoder)
         return error_set(err, QASR_E_FORMAT,

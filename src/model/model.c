@@ -16,6 +16,11 @@
 #include "weights/open.h"
 #include "weights/safetensors.h"
 
+#define ENCODER_PREFIX "thinker.audio_tower."
+#define DECODER_PREFIX "thinker.model."
+#define ENCODER_LAYERS ENCODER_PREFIX "layers."
+#define DECODER_LAYERS DECODER_PREFIX "layers."
+
 /* Dimensions of weights. */
 typedef enum dim {
     DIM_VECTOR, /* as rows: a vector of cols elements */
@@ -187,10 +192,58 @@ static qasr_status bind_all(model *m, qasr_error *err)
     }
     TRY(MEM_CALLOC(&m->enc, c->enc.n_layers, err));
     TRY(MEM_CALLOC(&m->dec, c->dec.n_layers, err));
-    TRY(bind_layers(&m->enc[0][0], m, m->encoder, "thinker.audio_tower.layers.", c->enc.n_layers, enc_spec, ENC_WEIGHTS,
-                    err));
-    return bind_layers(&m->dec[0][0], m, m->decoder, "thinker.model.layers.", c->dec.n_layers, dec_spec, DEC_WEIGHTS,
-                       err);
+    TRY(bind_layers(&m->enc[0][0], m, m->encoder, ENCODER_LAYERS, c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
+    return bind_layers(&m->dec[0][0], m, m->decoder, DECODER_LAYERS, c->dec.n_layers, dec_spec, DEC_WEIGHTS, err);
+}
+
+/* ---- one part alone -------------------------------------------------------------------------------- */
+
+/* bind, if the name is in scope. */
+static qasr_status check_in_scope(const model *m, const weights *w, const char *scope, const char *name,
+                                  const weight_spec *spec, qasr_error *err)
+{
+    weight_ref ref;
+    return strncmp(name, scope, strlen(scope)) == 0 ? bind(&ref, m, w, name, spec, err) : QASR_OK;
+}
+
+static qasr_status check_top(const model *m, const weights *w, const char *scope, top_weight first, top_weight last,
+                             qasr_error *err)
+{
+    for (size_t i = first; i <= (size_t)last; i++)
+        TRY(check_in_scope(m, w, scope, top_spec[i].name, &top_spec[i], err));
+    return QASR_OK;
+}
+
+static qasr_status check_layers(const model *m, const weights *w, const char *scope, const char *prefix,
+                                size_t n_layers, const weight_spec *spec, size_t n_spec, qasr_error *err)
+{
+    char name[NAMES_MAX_BYTES];
+    for (size_t i = 0; i < n_layers * n_spec; i++) {
+        snprintf(name, sizeof name, "%s%zu.%s", prefix, i / n_spec, spec[i % n_spec].name);
+        TRY(check_in_scope(m, w, scope, name, &spec[i % n_spec], err));
+    }
+    return QASR_OK;
+}
+
+qasr_status model_check_weights(const weights *w, const model_config *c, bool in_gguf, const char *scope,
+                                qasr_error *err)
+{
+    const model m = { .config = *c, .in_gguf = in_gguf };
+    bool has_encoder = false, has_decoder = false;
+    for (size_t i = 0; i < weights_count(w); i++) {
+        const char *name = weights_at(w, i)->canonical;
+        has_encoder = has_encoder || strncmp(name, ENCODER_PREFIX, strlen(ENCODER_PREFIX)) == 0;
+        has_decoder = has_decoder || strncmp(name, DECODER_PREFIX, strlen(DECODER_PREFIX)) == 0;
+    }
+    if (has_encoder) {
+        TRY(check_top(&m, w, scope, 0, TOP_EMBED - 1, err));
+        TRY(check_layers(&m, w, scope, ENCODER_LAYERS, c->enc.n_layers, enc_spec, ENC_WEIGHTS, err));
+    }
+    if (has_decoder) {
+        TRY(check_top(&m, w, scope, TOP_EMBED, c->dec.tied_head ? TOP_HEAD - 1 : TOP_HEAD, err));
+        TRY(check_layers(&m, w, scope, DECODER_LAYERS, c->dec.n_layers, dec_spec, DEC_WEIGHTS, err));
+    }
+    return QASR_OK;
 }
 
 /* ---- copying and locking ---------------------------------------------------------------------------- */

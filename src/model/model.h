@@ -83,6 +83,11 @@ qasr_status model_open(model **out, const char *path, const qasr_model_options *
 void model_close(model *m); /* NULL is fine */
 /* The length of segments that suits the model: its own, or that of the published models. */
 double model_segment_seconds(const model *m);
+/* Checks that w has the network's weights whose names begin with scope, in shapes and types that the network reads.
+ * Encoder and decoder are checked where w has any of their tensors. in_gguf: the configuration is GGUF metadata (for
+ * messages). Error: FORMAT. */
+qasr_status model_check_weights(const weights *w, const model_config *c, bool in_gguf, const char *scope,
+                                qasr_error *err);
 /* File with the decoder's weights (the first shard of safetensors), and the type with the most bytes in its layers. */
 const char *model_decoder_path(const model *m);
 const char *model_decoder_type(const model *m);

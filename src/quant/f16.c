@@ -111,16 +111,14 @@ float f32_put(void *block, unsigned i, float x)
 
 float f16_put(void *block, unsigned i, float x)
 {
-    const float most = 65504;
-    const uint16_t h = half_from_float(x < most ? x > -most ? x : -most : most);
+    const uint16_t h = half_from_float(x < HALF_MAX ? x > -HALF_MAX ? x : -HALF_MAX : HALF_MAX);
     memcpy(block, &h, sizeof h);
     return float_from_half(h);
 }
 
 float bf16_put(void *block, unsigned i, float x)
 {
-    const float most = 0x1.fep127f;
-    const uint16_t b = bfloat_from_float(x < most ? x > -most ? x : -most : most);
+    const uint16_t b = bfloat_from_float(x < BF16_MAX ? x > -BF16_MAX ? x : -BF16_MAX : BF16_MAX);
     memcpy(block, &b, sizeof b);
     return f32_from_bf16(b);
 }

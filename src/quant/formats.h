@@ -4,9 +4,8 @@
  * This makes their bytes the same on every machine and compiler. So: no fused multiply-add, no -ffast-math, and in
  * vectorized loops each lane computes one whole group of the scalar rule.
  *
- * Callers of a quantizer ensure that inputs are finite (NaN and infinity give an arbitrary block, never an error) and
- * moderate: up to 500000 is safe in all block formats, beyond that a stored scale may be infinite. Subnormals must not
- * be flushed to zero. */
+ * Callers of a quantizer ensure that inputs are finite and not beyond quant_info.largest (others give an arbitrary
+ * block, never an error). Subnormals must not be flushed to zero. */
 #ifndef QASR_QUANT_FORMATS_H
 #define QASR_QUANT_FORMATS_H
 
@@ -14,6 +13,10 @@
 #include <math.h>
 
 #include "quant/quant.h"
+
+/* The largest finite float16, which scales and minima are, and bfloat16. */
+#define HALF_MAX 65504.0f
+#define BF16_MAX 0x1.fep127f
 
 #if FLT_EVAL_METHOD != 0 || defined(__FAST_MATH__)
 #error "the block formats need float arithmetic that rounds after every operation"

@@ -36,6 +36,9 @@ typedef struct quant_info {
     uint32_t file_type; /* general.file_type of a file that is mostly of this type */
     unsigned block;     /* elements per block */
     unsigned bytes;     /* bytes per block */
+    /* Blocks can hold values up to this magnitude, whatever their other values: no stored scale overflows, and errors
+     * keep the bounds of docs/format.md. Larger inputs of a quantizer give an arbitrary block, never an error. */
+    float largest;
     /* n elements (a multiple of block). Inputs must be finite. dequantize is the scalar reference. */
     void (*quantize)(void *out, const float *x, size_t n);
     void (*dequantize)(float *out, const void *blocks, size_t n);

@@ -12,14 +12,17 @@ enum {
  * importance. */
 #define LEAST_IMPORTANCE 0x1p-40f
 
-/* The largest unit for which the plain quantizers are safe (formats.h). */
-#define MODERATE 0x1p17
-
-double group_unit(const float *x, size_t n)
+static float largest_magnitude(const float *x, size_t n)
 {
     float top = 0;
     for (size_t i = 0; i < n; i++)
         top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    return top;
+}
+
+double group_unit(const float *x, size_t n)
+{
+    const float top = largest_magnitude(x, n);
     if (!(top > 0))
         return 1;
     int exponent;
@@ -58,7 +61,7 @@ void group_load(group *g, const float *x, const float *importance, unsigned n, d
 
 uint16_t half_clamped(double v)
 {
-    const double most = 65504;
+    const double most = HALF_MAX;
     return f16_from_f32((float)(v < most ? v > -most ? v : -most : most));
 }
 
@@ -191,9 +194,7 @@ static void scales_neighbours(scale_best *best, const group *g, const grid *poin
  * weights would be clipped, geometrically spaced. Returns the ratio. */
 static float scales_look(starts *found, const group *g, const grid *points)
 {
-    float top = 0;
-    for (unsigned i = 0; i < g->n; i++)
-        top = fabsf(g->x[i]) > top ? fabsf(g->x[i]) : top;
+    const float top = largest_magnitude(g->x, g->n);
     const float bottom = fminf(0.5f * top, 1.2f * sqrtf(g->energy / g->sum_w));
     float ratio = bottom / (1.2f * top);
     for (int i = 1; i < STEPS; i *= 2)
@@ -273,7 +274,7 @@ void quantize_rows_weighted(quant_type type, search_fn search, void *out, const 
         memset(searched, 0, q->bytes);
         search(searched, x, w);
         memcpy(p, searched, q->bytes);
-        if (group_unit(x, q->block) > MODERATE)
+        if (largest_magnitude(x, q->block) > q->largest)
             continue;
         q->quantize(plain, x, q->block);
         if (block_error(q, plain, x, w) < block_error(q, searched, x, w))

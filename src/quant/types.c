@@ -6,22 +6,24 @@
 #include "base/error.h"
 
 #define FUNCTIONS(type) type##_quantize, type##_dequantize, type##_quantize_weighted, type##_put
-#define BLOCK(type) sizeof(block_##type), FUNCTIONS(type), type##_refit
+#define BLOCK(type, largest) sizeof(block_##type), (largest), FUNCTIONS(type), type##_refit
 
+/* The searches of q6_k, q4_k, q5_k and iq4_nl fit scales to the weights, so the stored numbers may be a little beyond
+ * those that the range needs: their limits are powers of two about half as large as the formats'. */
 static const quant_info types[QUANT_TYPE_COUNT] = {
-    [QUANT_F32] = { "f32", 0, 0, 1, 4, FUNCTIONS(f32), NULL },
-    [QUANT_F16] = { "f16", 1, 1, 1, 2, FUNCTIONS(f16), NULL },
-    [QUANT_BF16] = { "bf16", 30, 32, 1, 2, FUNCTIONS(bf16), NULL },
-    [QUANT_Q8_0] = { "q8_0", 8, 7, QK, BLOCK(q8_0) },
-    [QUANT_Q4_0] = { "q4_0", 2, 2, QK, BLOCK(q4_0) },
-    [QUANT_Q4_1] = { "q4_1", 3, 3, QK, BLOCK(q4_1) },
-    [QUANT_Q5_0] = { "q5_0", 6, 8, QK, BLOCK(q5_0) },
-    [QUANT_Q5_1] = { "q5_1", 7, 9, QK, BLOCK(q5_1) },
-    [QUANT_Q6_K] = { "q6_k", 14, 18, QK_K, BLOCK(q6_k) },
+    [QUANT_F32] = { "f32", 0, 0, 1, 4, FLT_MAX, FUNCTIONS(f32), NULL },
+    [QUANT_F16] = { "f16", 1, 1, 1, 2, HALF_MAX, FUNCTIONS(f16), NULL },
+    [QUANT_BF16] = { "bf16", 30, 32, 1, 2, BF16_MAX, FUNCTIONS(bf16), NULL },
+    [QUANT_Q8_0] = { "q8_0", 8, 7, QK, BLOCK(q8_0, 127 * HALF_MAX) },
+    [QUANT_Q4_0] = { "q4_0", 2, 2, QK, BLOCK(q4_0, 8 * HALF_MAX) },
+    [QUANT_Q4_1] = { "q4_1", 3, 3, QK, BLOCK(q4_1, HALF_MAX) },
+    [QUANT_Q5_0] = { "q5_0", 6, 8, QK, BLOCK(q5_0, 16 * HALF_MAX) },
+    [QUANT_Q5_1] = { "q5_1", 7, 9, QK, BLOCK(q5_1, HALF_MAX) },
+    [QUANT_Q6_K] = { "q6_k", 14, 18, QK_K, BLOCK(q6_k, 0x1p27f) },
     /* general.file_type has Q4_K and Q5_K only as mixes; these are the "medium" ones. */
-    [QUANT_Q4_K] = { "q4_k", 12, 15, QK_K, BLOCK(q4_k) },
-    [QUANT_Q5_K] = { "q5_k", 13, 17, QK_K, BLOCK(q5_k) },
-    [QUANT_IQ4_NL] = { "iq4_nl", 20, 25, QK, BLOCK(iq4_nl) },
+    [QUANT_Q4_K] = { "q4_k", 12, 15, QK_K, BLOCK(q4_k, 0x1p21f) },
+    [QUANT_Q5_K] = { "q5_k", 13, 17, QK_K, BLOCK(q5_k, 0x1p21f) },
+    [QUANT_IQ4_NL] = { "iq4_nl", 20, 25, QK, BLOCK(iq4_nl, 0x1p22f) },
 };
 
 /* Every type id that GGUF files may contain. The missing ones were assigned once and withdrawn. */

@@ -19,6 +19,7 @@
 #include "quantize/calibration_file.h"
 #include "quantize/calibration_session.h"
 #include "quantize/input_moments.h"
+#include "quantize/output_file.h"
 #include "weights/gguf_format.h"
 #include "weights/gguf_write.h"
 
@@ -167,6 +168,15 @@ static int report_progress(job *j)
     return j->opt->on_progress(j->opt->user, j->pass * j->files.n + j->n_done, j->n_passes * j->files.n, what);
 }
 
+/* Non-zero: stop. */
+static int check_cancelled(void *user)
+{
+    job *j = user;
+    if (j->failure.status == QASR_OK && report_progress(j))
+        error_write(&j->failure, QASR_E_CANCELLED, "calibration was cancelled");
+    return j->failure.status != QASR_OK;
+}
+
 static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
     job *j = user;
@@ -182,15 +192,13 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
     if (j->pass == 0)
         count_result(j, result);
     engine_result_free(result);
-    if (report_progress(j))
-        error_write(&j->failure, QASR_E_CANCELLED, "calibration was cancelled");
-    return j->failure.status != QASR_OK;
+    return check_cancelled(j);
 }
 
 static qasr_status run_audio(job *j, qasr_error *err)
 {
     j->n_given = j->n_done = 0;
-    return calibration_session_run(j->session, give_clip, take_result, j, &j->failure, err);
+    return calibration_session_run(j->session, give_clip, take_result, check_cancelled, j, &j->failure, err);
 }
 
 /* ---- the file ------------------------------------------------------------------------------------- */
@@ -198,9 +206,10 @@ static qasr_status run_audio(job *j, qasr_error *err)
 static qasr_status declare_tensor(const job *j, const weight_ref *ref, const char *suffix, size_t n, size_t *index,
                                   qasr_error *err)
 {
-    char name[256];
+    char matrix[NAMES_MAX_BYTES], name[NAMES_MAX_BYTES + 16];
     uint64_t shape[] = { n };
-    snprintf(name, sizeof name, "%s%s", ref->tensor->canonical, suffix);
+    snprintf(name, sizeof name, "%s%s", names_shown(matrix, sizeof matrix, ref->tensor->canonical, CALIBRATION_LAYOUT),
+             suffix);
     return gguf_writer_add(j->out, name, QUANT_F32, 1, shape, index, err);
 }
 
@@ -301,6 +310,18 @@ static qasr_status run_pass(job *j, qasr_error *err)
     return QASR_OK;
 }
 
+static void warn_few_rows(const job *j, const qasr_calibrate_report *r)
+{
+    net *n = j->session->net;
+    const size_t enc_end = stages_of_encoder(n), dec_end = enc_end + stages_of_decoder(n);
+    const calibration_rows parts[] = {
+        { "encoder", r->encoder_rows, calibration_widest(n, 0, enc_end) },
+        { "decoder", r->decoder_rows, calibration_widest(n, enc_end, dec_end) },
+        { "head", r->answer_rows, calibration_widest(n, dec_end, dec_end + 1) },
+    };
+    calibration_warn_few_rows(parts, ARRAY_LEN(parts));
+}
+
 static void make_report(const job *j, qasr_calibrate_report *r)
 {
     r->n_clips = j->files.n;
@@ -333,6 +354,8 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     qasr_calibrate_report made = { report->struct_size };
     qasr_status status;
     TRY_GOTO(audio_files_find(&j.files, opt->audio, opt->n_audio, (size_t)opt->limit, err));
+    if (opt->overwrite)
+        TRY_GOTO(output_file_check(opt->output, OUTPUT_STATISTICS, err));
     TRY_GOTO(gguf_writer_create(&j.out, opt->output, opt->overwrite != 0, err));
     TRY_GOTO(MEM_ALLOC(&j.host, OUT_FLOATS, err));
     TRY_GOTO(open_model(&j, err));
@@ -341,6 +364,7 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     for (; j.pass < j.n_passes; j.pass++)
         TRY_GOTO(run_pass(&j, err));
     make_report(&j, &made);
+    warn_few_rows(&j, &made);
     TRY_GOTO(gguf_writer_commit(j.out, &made.file_bytes, err));
     made.seconds = clock_now_s() - start;
     log_info("wrote '%s'", opt->output);

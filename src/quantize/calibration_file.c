@@ -80,7 +80,7 @@ static bool parse_name(part *p, const wtensor *t)
         memcpy(stem, t->name, n - n_end);
         stem[n - n_end] = 0;
         *p = (part){ .kind = (part_kind)kind, .t = t };
-        return names_canonical(p->matrix, sizeof p->matrix, stem, NAMES_LLAMA); /* unknown names are copied */
+        return names_canonical(p->matrix, sizeof p->matrix, stem, CALIBRATION_LAYOUT); /* unknown names are copied */
     }
     return false;
 }

@@ -9,7 +9,11 @@
 #include "base/error.h"
 #include "base/pool.h"
 #include "quantize/gptq.h"
+#include "weights/weights.h"
 
+/* The matrices' names are those of llama.cpp, whose tools look them up ("blk.0.attn_q.weight.in_sum2"). Files of
+ * version 0.1 have original names, which are read too. */
+#define CALIBRATION_LAYOUT NAMES_LLAMA
 /* Endings of the tensor names. */
 #define CALIBRATION_SUMS ".in_sum2"
 #define CALIBRATION_COUNTS ".counts"

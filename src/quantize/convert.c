@@ -16,6 +16,7 @@
 #include "quantize/convert_chunks.h"
 #include "quantize/convert_report.h"
 #include "quantize/metadata.h"
+#include "quantize/output_file.h"
 #include "weights/gguf_write.h"
 
 /* ---- output: checks, header ------------------------------------------------------------------- */
@@ -42,7 +43,7 @@ static qasr_status check_output(const convert_job *j, qasr_error *err)
     if (!S_ISREG(st.st_mode))
         return error_set(err, QASR_E_INVALID, "cannot write '%s': it is %s, expected a file name", path,
                          S_ISDIR(st.st_mode) ? "a directory" : "a special file");
-    return QASR_OK;
+    return j->opt->overwrite ? output_file_check(path, OUTPUT_MODEL, err) : QASR_OK;
 }
 
 static qasr_status add_tensors(convert_job *j, qasr_error *err)
@@ -134,7 +135,7 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
     TRY(pool_create(&j->pool, (unsigned)j->opt->n_threads, err));
-    TRY(input_model_open(&j->input_model, j->opt->input, j->is_bundle, err));
+    TRY(input_model_open(&j->input_model, j->opt->input, j->is_bundle, j->opt->scope, err));
     if (!j->opt->dry_run)
         TRY(check_output(j, err));
     j->rules.tied = j->input_model.tied;

@@ -206,13 +206,34 @@ static int on_clip(void *user, size_t done, size_t total)
     return atomic_load(&j->stop);
 }
 
+static void set_parts(layerwise_options *opt, const convert_job *j)
+{
+    for (size_t i = 0; i < j->plan.n; i++) {
+        const plan_entry *e = &j->plan.entries[i];
+        bool is_head = e->kind == PLAN_EMBEDDING || e->kind == PLAN_HEAD;
+        bool is_encoder = strcmp(plan_part(e), "encoder") == 0;
+        if (e->way != PLAN_CALIBRATED)
+            continue;
+        opt->head |= is_head;
+        opt->encoder |= is_encoder;
+        opt->decoder |= !is_head && !is_encoder;
+    }
+}
+
 static qasr_status convert_by_audio(convert_job *j, qasr_error *err)
 {
     const qasr_quantize_options *opt = j->opt;
-    layerwise_options from = {
-        opt->input, opt->calibration_audio, opt->n_calibration_audio, opt->n_threads, on_clip, j
-    };
+    layerwise_options from = { .model = opt->input,
+                               .audio = opt->calibration_audio,
+                               .n_audio = opt->n_calibration_audio,
+                               .n_threads = opt->n_threads,
+                               .on_clip = on_clip,
+                               .user = j };
+    set_parts(&from, j);
     layerwise *lw;
+    convert_chunks_check(j);
+    if (atomic_load(&j->stop))
+        return QASR_OK; /* see the job's failure */
     qasr_status status = layerwise_create(&lw, &from, err);
     if (atomic_load(&j->stop))
         return QASR_OK; /* cancelled: see the job's failure */

@@ -2,6 +2,7 @@
  * threads. */
 #include "quantize/convert_chunks.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,15 +15,13 @@ enum {
 
 /* ---- a chunk --------------------------------------------------------------------------------- */
 
-static bool all_finite(const float *x, size_t n)
+/* False for NaN. */
+static bool all_up_to(const float *x, size_t n, float largest)
 {
-    unsigned bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bad |= (bits & 0x7F800000u) == 0x7F800000u;
-    }
-    return !bad;
+    unsigned beyond = 0;
+    for (size_t i = 0; i < n; i++)
+        beyond |= !(fabsf(x[i]) <= largest);
+    return !beyond;
 }
 
 static unsigned long long row_of(const plan_entry *e, uint64_t value)
@@ -30,27 +29,30 @@ static unsigned long long row_of(const plan_entry *e, uint64_t value)
     return value / (e->row_values ? e->row_values : 1);
 }
 
-/* Names the first value of x that is not finite; at: index of x[0] in the tensor. */
-static qasr_status report_source(const plan_entry *e, uint64_t at, const float *x, size_t n, qasr_error *err)
+/* Names the first value of x that is not finite, else the largest one. at: index of x[0] in the tensor. */
+static qasr_status refuse_value(const plan_entry *e, uint64_t at, const float *x, size_t n, qasr_error *err)
 {
-    size_t i = 0;
-    while (i + 1 < n && isfinite(x[i]))
-        i++;
-    return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
-                     row_of(e, at + i), isnan(x[i]) ? "NaN" : "an infinite value");
+    const quant_info *q = quant_get(e->type);
+    size_t worst = 0;
+    for (size_t i = 0; i < n && isfinite(x[worst]); i++)
+        if (!(fabsf(x[i]) <= fabsf(x[worst])))
+            worst = i;
+    if (!isfinite(x[worst]))
+        return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
+                         row_of(e, at + worst), isnan(x[worst]) ? "NaN" : "an infinite value");
+    return error_set(err, QASR_E_UNSUPPORTED,
+                     "tensor '%s' row %llu: %g is too large for %s, which holds values up to %g; give this tensor "
+                     "another type, such as bf16",
+                     e->t->name, row_of(e, at + worst), (double)x[worst], q->name, (double)q->largest);
 }
 
-/* y, the stored form of x, is not finite somewhere: names the largest x that does not fit. */
-static qasr_status report_overflow(const plan_entry *e, uint64_t at, const float *x, const float *y, size_t n,
-                                   qasr_error *err)
+/* Reads values [begin, begin + n) of the source, which must be finite and fit the output's type. */
+static qasr_status read_values(float *x, const plan_entry *e, uint64_t begin, size_t n, qasr_error *err)
 {
-    size_t worst = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(y[i]) && (isfinite(y[worst]) || fabsf(x[i]) > fabsf(x[worst])))
-            worst = i;
-    return error_set(err, QASR_E_UNSUPPORTED,
-                     "tensor '%s' row %llu: %g is too large for %s, which stores half-precision numbers", e->t->name,
-                     row_of(e, at + worst), (double)x[worst], quant_get(e->type)->name);
+    plan_read_values(x, e->t, begin, n);
+    if (all_up_to(x, n, e->way == PLAN_COPY ? FLT_MAX : quant_get(e->type)->largest))
+        return QASR_OK;
+    return refuse_value(e, begin, x, n, err);
 }
 
 /* Adds the differences of n values. Separate sums per lane let the compiler use vectors; their order is fixed. */
@@ -85,17 +87,13 @@ static qasr_status convert_values(const plan_entry *e, uint64_t begin, size_t n,
     for (size_t i = 0; i < n; i += BATCH_VALUES) {
         size_t m = n - i < BATCH_VALUES ? n - i : BATCH_VALUES;
         unsigned char *out = s->out + quant_row_bytes(q, i);
-        plan_read_values(s->x, e->t, begin + i, m);
-        if (!all_finite(s->x, m))
-            return report_source(e, begin + i, s->x, m, err);
+        TRY(read_values(s->x, e, begin + i, m, err));
         if (e->way == PLAN_COPY) {
             memcpy(out, (const unsigned char *)e->t->data + (begin + i) / q->block * q->bytes, quant_row_bytes(q, m));
             continue;
         }
         q->quantize(out, s->x, m);
         q->dequantize(s->y, out, m);
-        if (!all_finite(s->y, m))
-            return report_overflow(e, begin + i, s->x, s->y, m, err);
         compare(ce, s->x, s->y, m);
     }
     return QASR_OK;
@@ -120,9 +118,7 @@ static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint6
 {
     const quant_info *q = quant_get(e->type);
     size_t cols = (size_t)e->row_values, n_rows = n / cols;
-    plan_read_values(s->x, e->t, begin, n);
-    if (!all_finite(s->x, n))
-        return report_source(e, begin, s->x, n, err);
+    TRY(read_values(s->x, e, begin, n, err));
     if (j->hessian.factor) {
         gptq_rows(&j->hessian, s->out, e->type, s->x, n_rows, s->rounding);
     } else {
@@ -157,12 +153,20 @@ static size_t find_entry(const convert_job *j, size_t chunk)
     return lo;
 }
 
-static qasr_status do_chunk(convert_job *j, size_t chunk, unsigned thread, qasr_error *err)
+/* The values of entry i in a chunk: *n from the returned one on. */
+static uint64_t find_values(const convert_job *j, size_t i, size_t chunk, size_t *n)
 {
-    size_t i = find_entry(j, chunk);
     const plan_entry *e = &j->plan.entries[i];
     uint64_t size = chunk_values(e), begin = (uint64_t)(chunk - j->first_chunk[i]) * size;
-    size_t n = (size_t)(e->t->n_values - begin < size ? e->t->n_values - begin : size);
+    *n = (size_t)(e->t->n_values - begin < size ? e->t->n_values - begin : size);
+    return begin;
+}
+
+static qasr_status do_chunk(convert_job *j, size_t chunk, unsigned thread, qasr_error *err)
+{
+    size_t n, i = find_entry(j, chunk);
+    const plan_entry *e = &j->plan.entries[i];
+    uint64_t begin = find_values(j, i, chunk, &n);
     const quant_info *q = quant_get(e->type);
     chunk_scratch *s = &j->scratch[thread];
     if (e->way == PLAN_CALIBRATED)
@@ -243,6 +247,22 @@ void convert_chunks_run_entry(convert_job *j, size_t i)
 {
     pool_run(j->pool, entry_task, &(entry_job){ j, j->first_chunk[i] }, j->first_chunk[i + 1] - j->first_chunk[i]);
 }
+
+static void check_task(void *arg, size_t chunk, unsigned thread)
+{
+    convert_job *j = arg;
+    qasr_error e;
+    size_t n, i = find_entry(j, chunk);
+    const plan_entry *entry = &j->plan.entries[i];
+    if (entry->way != PLAN_CALIBRATED || atomic_load(&j->stop))
+        return;
+    uint64_t begin = find_values(j, i, chunk, &n);
+    if (read_values(j->scratch[thread].x, entry, begin, n, &e) != QASR_OK)
+        note_failure(j, chunk, &e);
+    plan_release_values(entry, begin, n);
+}
+
+void convert_chunks_check(convert_job *j) { pool_run(j->pool, check_task, j, j->first_chunk[j->plan.n]); }
 
 qasr_status convert_chunks_put_entry(convert_job *j, size_t i, const void *data, size_t n, qasr_error *err)
 {

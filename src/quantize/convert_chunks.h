@@ -15,6 +15,8 @@ qasr_status convert_chunks_count(convert_job *j, qasr_error *err);
 qasr_status convert_chunks_alloc(convert_job *j, qasr_error *err);
 void convert_chunks_free(convert_job *j); /* fine if the calls above failed or were not made */
 
+/* Reads the calibrated entries: a value that cannot be stored becomes the job's failure before the long calibration. */
+void convert_chunks_check(convert_job *j);
 /* Converts all entries that are not calibrated. */
 void convert_chunks_run(convert_job *j);
 /* Converts one calibrated entry with job.hessian, or with the importance of its inputs, and fills job.copy. */

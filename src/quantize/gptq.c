@@ -219,8 +219,9 @@ typedef struct rounding {
     const quant_info *q;
     const float *w; /* [n_rows, n] */
     size_t n_rows, row_bytes;
-    float *errors;  /* [n_rows, n], w - stored; known to the right of the current column */
-    float *carried; /* [n_rows, MAX_BLOCK], per column j of the current block: (w C U^-1)_j + sum of e_k U_jk */
+    float *errors;          /* [n_rows, n], w - stored; known to the right of the current column */
+    float *carried;         /* [n_rows, MAX_BLOCK], per column j of the current block: (w C U^-1)_j + sum of e_k U_jk */
+    float reach[GPTQ_ROWS]; /* largest magnitude of each row in the current block */
     unsigned char *blocks;
 } rounding;
 
@@ -249,13 +250,26 @@ static void carry_drift(const rounding *r, size_t b)
             r->carried[i * MAX_BLOCK + c] += sums[i * n + c];
 }
 
+static void find_reach(rounding *r, size_t b)
+{
+    for (size_t i = 0; i < r->n_rows; i++)
+        r->reach[i] = r->h->k->max_abs(r->w + i * r->h->n + b, r->q->block);
+}
+
+/* The value that weight w of row i is rounded to, with the errors moved to it. They may move it as far as the largest
+ * weight of its block: the error of a weight of another order of magnitude would not correct it but replace it. */
+static float target(const rounding *r, size_t i, float w, float moved)
+{
+    return w + fmaxf(fminf(moved, r->reach[i]), -r->reach[i]);
+}
+
 /* Chooses the scales of row i's block at b from its values before rounding. */
 static void choose_scales(const rounding *r, size_t b, size_t i)
 {
     float x[MAX_BLOCK], importance[MAX_BLOCK];
     for (size_t c = 0; c < r->q->block; c++) {
         float u = r->h->factor[(b + c) * r->h->n + b + c];
-        x[c] = r->w[i * r->h->n + b + c] + r->carried[i * MAX_BLOCK + c] / u;
+        x[c] = target(r, i, r->w[i * r->h->n + b + c], r->carried[i * MAX_BLOCK + c] / u);
         importance[c] = u * u;
     }
     r->q->quantize_weighted(r->blocks + i * r->row_bytes + quant_row_bytes(r->q, b), x, importance, r->q->block);
@@ -273,7 +287,7 @@ static void round_step(const rounding *r, size_t b, size_t s, size_t i)
         float sum = carried[j - b];
         for (size_t k = j + 1; k < s + STEP; k++)
             sum += errors[k] * u[k];
-        errors[j] = w[j] - r->q->put(block, (unsigned)(j - b), w[j] + sum / u[j]);
+        errors[j] = w[j] - r->q->put(block, (unsigned)(j - b), target(r, i, w[j], sum / u[j]));
     }
 }
 
@@ -297,6 +311,7 @@ void gptq_rows(const hessian *h, void *blocks, quant_type type, const float *w, 
         carry(&r, b, 0, q->block, end, h->n, false);
         if (h->drift)
             carry_drift(&r, b);
+        find_reach(&r, b);
         for (size_t i = 0; i < n_rows; i++)
             choose_scales(&r, b, i);
         for (size_t s = end; s > b;) {

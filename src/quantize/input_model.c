@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json_file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "weights/open.h"
@@ -124,7 +125,36 @@ static qasr_status open_weights(input_model *in, qasr_error *err)
     return QASR_OK;
 }
 
-qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr_error *err)
+/* ---- completeness -------------------------------------------------------------------------------- */
+
+/* The sizes of the network; FORMAT, UNSUPPORTED or INVALID if the input does not tell them. */
+static qasr_status read_sizes(model_config *c, const input_model *in, qasr_error *err)
+{
+    if (in->config)
+        return config_parse(c, in->config, strlen(in->config), in->path, err);
+    gguf_kind kind = is_gguf(in) ? config_gguf_kind(in->own) : GGUF_DECODER;
+    if (kind == GGUF_WHOLE)
+        return config_read_gguf(c, in->own, in->own, err);
+    if (kind == GGUF_TEXT || kind == GGUF_MMPROJ)
+        return config_read_gguf(c, kind == GGUF_MMPROJ ? in->own : NULL, kind == GGUF_TEXT ? in->own : NULL, err);
+    return error_set(err, QASR_E_INVALID, "'%s' has no configuration", in->path);
+}
+
+/* Part of a model would pass for a whole one. */
+static qasr_status check_complete(const input_model *in, const char *scope, qasr_error *err)
+{
+    model_config c;
+    qasr_error reason;
+    qasr_status status = read_sizes(&c, in, &reason);
+    if (status == QASR_OK)
+        return model_check_weights(in->own, &c, is_gguf(in), scope, err);
+    if (status == QASR_E_NOMEM)
+        return error_set(err, status, "%s", reason.message);
+    log_warning("tensors that '%s' may lack are not noticed: %s", in->path, reason.message);
+    return QASR_OK;
+}
+
+qasr_status input_model_open(input_model *in, const char *path, bool whole, const char *scope, qasr_error *err)
 {
     *in = (input_model){ 0 };
     TRY(mem_strdup(&in->path, path, err));
@@ -138,8 +168,9 @@ qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr
     if (whole) {
         const model *m = in->model->checkpoint;
         in->tied = m->config.dec.tied_head || same_bytes(&m->top[TOP_HEAD], &m->top[TOP_EMBED]);
+        return QASR_OK;
     }
-    return QASR_OK;
+    return check_complete(in, scope, err);
 }
 
 void input_model_close(input_model *in)

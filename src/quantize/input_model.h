@@ -24,9 +24,10 @@ typedef struct input_model {
 } input_model;
 
 /* path: a model directory, a safetensors file or index, a GGUF file. whole: open a complete model and check it as
- * for transcription; a safetensors file stands for its directory. Errors: IO, FORMAT, UNSUPPORTED, INVALID,
- * NOMEM. */
-qasr_status input_model_open(input_model *in, const char *path, bool whole, qasr_error *err);
+ * for transcription; a safetensors file stands for its directory. Otherwise the tensors whose names begin with scope
+ * are checked in the same way, if the input has a configuration. Errors: IO, FORMAT (also a tensor that the network
+ * needs is missing, or has a wrong shape or type), UNSUPPORTED, INVALID, NOMEM. */
+qasr_status input_model_open(input_model *in, const char *path, bool whole, const char *scope, qasr_error *err);
 void input_model_close(input_model *in); /* fine after a failure, and on a zeroed struct */
 /* A metadata key of the decoder's GGUF file; NULL if there is no such key or file. */
 const wmeta *input_model_key(const input_model *in, const char *key);

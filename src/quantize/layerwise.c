@@ -140,6 +140,15 @@ done:
     return status;
 }
 
+/* Non-zero: stop. */
+static int check_cancelled(void *user)
+{
+    layerwise *lw = user;
+    if (lw->failure.status == QASR_OK && lw->opt->on_clip && lw->opt->on_clip(lw->opt->user, lw->n_done, lw->files.n))
+        error_write(&lw->failure, QASR_E_CANCELLED, "calibration was cancelled");
+    return lw->failure.status != QASR_OK;
+}
+
 static int take_result(void *user, const qasr_clip *clip, qasr_result *result, const qasr_error *error)
 {
     layerwise *lw = user;
@@ -150,16 +159,32 @@ static int take_result(void *user, const qasr_clip *clip, qasr_result *result, c
             take_answer(lw, &result->segments[i], &lw->failure);
     engine_result_free(result);
     lw->n_done++;
-    if (lw->failure.status == QASR_OK && lw->opt->on_clip && lw->opt->on_clip(lw->opt->user, lw->n_done, lw->files.n))
-        error_write(&lw->failure, QASR_E_CANCELLED, "calibration was cancelled");
-    return lw->failure.status != QASR_OK;
+    return check_cancelled(lw);
+}
+
+static void warn_few_rows(const layerwise *lw)
+{
+    net *n = net_of(lw);
+    const size_t enc_end = stages_of_encoder(n), dec_end = enc_end + stages_of_decoder(n);
+    uint64_t audio = 0, ids = 0;
+    for (size_t i = 0; i < lw->n_samples; i++) {
+        audio += lw->samples[i].n_audio;
+        ids += lw->samples[i].n_ids;
+    }
+    const calibration_rows parts[] = {
+        { "encoder", audio, lw->opt->encoder ? calibration_widest(n, 0, enc_end) : 0 },
+        { "decoder", ids, lw->opt->decoder ? calibration_widest(n, enc_end, dec_end) : 0 },
+        { "head", lw->head.n_rows, lw->opt->head ? calibration_widest(n, dec_end, dec_end + 1) : 0 },
+    };
+    calibration_warn_few_rows(parts, ARRAY_LEN(parts));
 }
 
 static qasr_status transcribe(layerwise *lw, qasr_error *err)
 {
-    TRY(calibration_session_run(lw->session, give_clip, take_result, lw, &lw->failure, err));
+    TRY(calibration_session_run(lw->session, give_clip, take_result, check_cancelled, lw, &lw->failure, err));
     if (lw->n_samples == 0)
-        return error_set(err, QASR_E_INVALID, "the audio has no samples: nothing to calibrate on");
+        return error_set(err, QASR_E_INVALID, "the audio holds no samples, or only silence: nothing to calibrate on");
+    warn_few_rows(lw);
     if (lw->n_given < lw->files.n)
         log_warning("calibration uses the first %zu of %zu audio files: the others do not fit into memory", lw->n_given,
                     lw->files.n);

@@ -16,9 +16,10 @@ typedef struct layerwise_options {
     const char *model;        /* model directory or GGUF file; safetensors take precedence */
     const char *const *audio; /* [n_audio], as in qasr_calibrate_options */
     size_t n_audio;
-    int n_threads; /* 0: default */
+    int n_threads;               /* 0: default */
+    bool encoder, decoder, head; /* parts that will be rounded: a warning says if one saw few rows */
     int (*on_clip)(void *user, size_t done,
-                   size_t total); /* after each clip is transcribed; non-zero cancels; may be NULL */
+                   size_t total); /* while clips are transcribed and after each; non-zero cancels; may be NULL */
     void *user;
 } layerwise_options;
 

@@ -25,8 +25,6 @@ enum {
     RELEASE_MARGIN = 1 << 16  /* bytes; the kernel maps up to this much around a fault */
 };
 
-static const float MAX_HALF = 65504.0f;
-
 const char *plan_kind_name(plan_kind kind)
 {
     static const char *const names[PLAN_KIND_COUNT] = {
@@ -173,9 +171,9 @@ void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n)
 static bool fits_half(const plan_entry *e)
 {
     float x[SCAN_VALUES];
-    float max = 0;
+    float max = 0, largest = quant_get(QUANT_F16)->largest;
     uint64_t n_values = e->t->n_values;
-    for (uint64_t i = 0; i < n_values && max <= MAX_HALF; i += SCAN_VALUES) {
+    for (uint64_t i = 0; i < n_values && max <= largest; i += SCAN_VALUES) {
         size_t n = n_values - i < SCAN_VALUES ? (size_t)(n_values - i) : SCAN_VALUES;
         plan_read_values(x, e->t, i, n);
         for (size_t k = 0; k < n; k++)
@@ -184,7 +182,7 @@ static bool fits_half(const plan_entry *e)
             plan_release_values(e, i + SCAN_VALUES - RELEASE_VALUES, RELEASE_VALUES);
     }
     plan_release_values(e, 0, n_values);
-    return max <= MAX_HALF;
+    return max <= largest;
 }
 
 /* ---- types ----------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/unfinished.h"
 
 static void error_text_is_one_clean_line(void **state)
 {
@@ -206,6 +207,71 @@ static void output_replaces_a_file_in_its_place(void **state)
     mem_free(path);
 }
 
+/* A name in a new folder of its own; free with remove_place. */
+typedef struct place {
+    char dir[32];
+    char *path;
+} place;
+
+static void make_place(place *p)
+{
+    strcpy(p->dir, "/tmp/qasr-test-XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    assert_int_equal(file_path_join(&p->path, p->dir, "out", NULL), QASR_OK);
+}
+
+/* The folder must be empty but for the file: no temporary file is left. */
+static void remove_place(place *p)
+{
+    unlink(p->path);
+    assert_int_equal(rmdir(p->dir), 0);
+    mem_free(p->path);
+}
+
+/* Two writers find the name free; the second to finish must not replace the file of the first. */
+static void the_first_writer_wins(void **state)
+{
+    (void)state;
+    qasr_error err;
+    place p;
+    make_place(&p);
+    file_writer w[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_writer_open(&w[i], p.path, false, &err), QASR_OK);
+        assert_int_equal(file_writer_put(&w[i], 0, i ? "second" : "first", 5, &err), QASR_OK);
+    }
+    assert_int_equal(file_writer_commit(&w[0], &err), QASR_OK);
+    assert_int_equal(file_writer_commit(&w[1], &err), QASR_E_INVALID);
+    assert_non_null(strstr(err.message, "exists"));
+    file_map m;
+    assert_int_equal(file_map_open(&m, p.path, &err), QASR_OK);
+    assert_memory_equal(m.data, "first", 5);
+    file_map_close(&m);
+    remove_place(&p);
+}
+
+/* What a signal handler does: temporary files of open writers go, finished files stay. */
+static void unfinished_files_are_removed(void **state)
+{
+    (void)state;
+    qasr_error err;
+    place p;
+    make_place(&p);
+    file_writer w[3];
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(file_writer_open(&w[i], p.path, true, &err), QASR_OK);
+    assert_int_equal(file_writer_commit(&w[0], &err), QASR_OK);
+    file_writer_abort(&w[1]);
+    char *tmp_path = w[2].tmp_path;
+    assert_true(file_exists(tmp_path));
+    unfinished_remove_all();
+    assert_false(file_exists(tmp_path));
+    assert_true(file_exists(p.path));
+    file_writer_abort(&w[2]);
+    free(tmp_path); /* the writer leaves it to the handler */
+    remove_place(&p);
+}
+
 typedef struct counts {
     atomic_int seen[1000];
     atomic_int bad_thread;
@@ -332,6 +398,8 @@ int main(void)
         cmocka_unit_test(memory_sizes_are_checked),
         cmocka_unit_test(buffers_have_a_maximum),
         cmocka_unit_test(output_appears_whole_or_not_at_all),
+        cmocka_unit_test(the_first_writer_wins),
+        cmocka_unit_test(unfinished_files_are_removed),
         cmocka_unit_test(output_replaces_a_file_in_its_place),
         cmocka_unit_test(reading_to_the_end_has_a_maximum),
         cmocka_unit_test(directories_are_listed_in_order),

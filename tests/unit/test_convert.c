@@ -1,5 +1,6 @@
 /* The quantizer: the bytes of each tensor, and failures that leave no file behind. */
 #include <dirent.h>
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -676,6 +677,44 @@ static void test_bad_weights(void **state)
     run_fails(&opt, QASR_E_FORMAT, "embed_tokens.weight' row 7 holds NaN", 1);
 }
 
+/* Values that a type cannot hold are refused, and what it holds is stored with its neighbours unharmed. */
+static void test_large_weights(void **state)
+{
+    (void)state;
+    static const char *const types[] = { "q8_0", "q6_k", "q5_k",   "q5_1", "q5_0", "q4_k",
+                                         "q4_1", "q4_0", "iq4_nl", "bf16", "f32" };
+    static const float values[] = { 65504, -65504, 1e5f, -5e5f, 1e7f, -1e8f, 1e30f, -1e38f, 3.4e38f, FLT_MAX };
+    for (size_t t = 0; t < ARRAY_LEN(types); t++)
+        for (size_t v = 0; v < ARRAY_LEN(values); v++) {
+            char part[160];
+            const float largest = quant_get((quant_type)quant_from_name(types[t]))->largest;
+            fill(8 * 256);
+            data[3 * 256 + 100] = values[v];
+            write_matrix(Q_PROJ, 8, 256);
+            qasr_quantize_options opt = options(input, "q8_0");
+            opt.tensor_patterns = (const char *const[]){ "q_proj" };
+            opt.tensor_types = &types[t];
+            opt.n_tensor_types = 1;
+            opt.overwrite = 1;
+            if (fabsf(values[v]) > largest) {
+                unlink(output);
+                snprintf(part, sizeof part, "q_proj.weight' row 3: %g is too large for %s, which holds values up to %g",
+                         (double)values[v], types[t], (double)largest);
+                run_fails(&opt, QASR_E_UNSUPPORTED, part, 1);
+                continue;
+            }
+            run(&opt, NULL);
+            weights *w = open_output();
+            const wtensor *to = weights_find(w, Q_PROJ);
+            float y[8 * 256];
+            quant_get(to->type)->dequantize(y, to->data, 8 * 256);
+            for (size_t i = 0; i < 8 * 256; i++)
+                if (!(fabsf(y[i] - data[i]) <= 0.126f * (i / 256 == 3 ? fabsf(values[v]) : 1)))
+                    fail_msg("%s: %g became %g", types[t], (double)data[i], (double)y[i]);
+            weights_close(w);
+        }
+}
+
 static int cancel(void *user, uint64_t done, uint64_t total, const char *what)
 {
     assert_true(done <= total && total > 0 && what && what[0]);
@@ -836,6 +875,7 @@ int main(void)
         TEST(test_gguf_input_is_not_overwritten),
         TEST(test_hf_names),
         TEST(test_bad_weights),
+        TEST(test_large_weights),
         TEST(test_cancel),
         TEST(test_progress),
         TEST(test_output_refused),

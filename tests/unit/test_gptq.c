@@ -172,6 +172,42 @@ static void test_outputs_get_better(void **state)
     mem_free(h);
 }
 
+/* The rounding error of a giant weight must not be moved to ordinary ones: every weight stays within its block's
+ * largest magnitude of where it was, and a rounding error. */
+static void test_giant_weights_stay_alone(void **state)
+{
+    float *h = make_moments(N), *w = malloc(N_ROWS * N * sizeof *w), *stored = malloc(N * sizeof *stored);
+    hessian m;
+    assert_int_equal(hessian_create(&m, NULL, h, N, 0.01, "t", NULL), QASR_OK);
+    for (int t = 0; t < QUANT_TYPE_COUNT; t++) {
+        const quant_info *q = quant_get((quant_type)t);
+        if (q->block == 1)
+            continue;
+        size_t row_bytes = quant_row_bytes(q, N);
+        unsigned char *blocks = malloc(N_ROWS * row_bytes);
+        for (size_t i = 0; i < N_ROWS * N; i++)
+            w[i] = 0.05f * gaussian();
+        for (size_t r = 0; r < N_ROWS; r++)
+            w[r * N + 37 * r % N] = q->largest * (r % 2 ? 0.9f : -1) / (float)(1 + r / 4);
+        compensate(blocks, &m, (quant_type)t, w, GPTQ_ROWS);
+        for (size_t r = 0; r < N_ROWS; r++) {
+            q->dequantize(stored, blocks + r * row_bytes, N);
+            for (size_t b = 0; b < N; b += q->block) {
+                float largest = 0, worst = 0;
+                for (size_t i = b; i < b + q->block; i++) {
+                    largest = fmaxf(largest, fabsf(w[r * N + i]));
+                    worst = fmaxf(worst, fabsf(stored[i] - w[r * N + i]));
+                }
+                if (!(worst < 1.3f * largest))
+                    fail_msg("%s: row %zu, block at %zu of magnitude %g: error %g", q->name, r, b, largest, worst);
+            }
+        }
+        free(blocks);
+    }
+    hessian_free(&m);
+    free(stored), free(w);
+}
+
 /* The inputs y differ from x, the inputs of the exact matrix: stored rows must be near w + w C H^-1, so (stored - w)
  * H is near w C. */
 static void test_drift_is_made_up_for(void **state)
@@ -279,9 +315,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_factor_gives_moments_back), cmocka_unit_test(test_energy),
-        cmocka_unit_test(test_outputs_get_better),        cmocka_unit_test(test_threads_change_nothing),
-        cmocka_unit_test(test_degenerate_moments),        cmocka_unit_test(test_hostile_moments),
-        cmocka_unit_test(test_drift_is_made_up_for),
+        cmocka_unit_test(test_outputs_get_better),        cmocka_unit_test(test_giant_weights_stay_alone),
+        cmocka_unit_test(test_threads_change_nothing),    cmocka_unit_test(test_degenerate_moments),
+        cmocka_unit_test(test_hostile_moments),           cmocka_unit_test(test_drift_is_made_up_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

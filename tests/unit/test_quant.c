@@ -353,50 +353,89 @@ static void check_values(int index, const quant_info *q, const float *x, const u
 
 static void test_values_of_cases(void **state) { for_each_case(check_values); }
 
-/* Largest error relative to the largest magnitude of its block, and RMS error relative to the RMS of the weights, on
- * a Gaussian row. */
+/* Largest error relative to the largest magnitude of its block: for any weights, as docs/format.md promises it, and RMS
+ * error relative to the RMS of the weights, on a Gaussian row. */
+static const struct {
+    quant_type type;
+    float max_error, rms_error;
+} bounds[] = {
+    { QUANT_F16, 0.0005f, 0.0003f }, { QUANT_BF16, 0.004f, 0.0023f }, { QUANT_Q8_0, 0.0045f, 0.008f },
+    { QUANT_Q4_0, 0.126f, 0.1f },    { QUANT_Q5_0, 0.064f, 0.05f },   { QUANT_Q4_K, 0.11f, 0.09f },
+    { QUANT_Q5_K, 0.055f, 0.045f },  { QUANT_Q6_K, 0.05f, 0.025f },   { QUANT_Q4_1, 0.068f, 0.085f },
+    { QUANT_Q5_1, 0.034f, 0.042f },  { QUANT_IQ4_NL, 0.15f, 0.085f },
+};
+
+enum { BOUND_VALUES = 64 * QK_K };
+
+static float noise(uint32_t *seed)
+{
+    float sum = 0;
+    for (int k = 0; k < 6; k++) {
+        *seed = *seed * 1664525u + 1013904223u;
+        sum += (float)(*seed >> 8) / 16777216.0f - 0.5f;
+    }
+    return sum;
+}
+
+/* Quantizes x [BOUND_VALUES], checks the error of each block, and returns the RMS error. */
+static double check_errors(const quant_info *q, const float *x, float max_error)
+{
+    static float y[BOUND_VALUES];
+    static uint8_t stored[BOUND_VALUES * 4];
+    const unsigned block = q->block == 1 ? QK : q->block;
+    double sum_error = 0, sum_x = 0;
+    q->quantize(stored, x, BOUND_VALUES);
+    q->dequantize(y, stored, BOUND_VALUES);
+    for (unsigned b = 0; b < BOUND_VALUES; b += block) {
+        float amax = 0, worst = 0;
+        for (unsigned i = b; i < b + block; i++) {
+            if (!isfinite(y[i]))
+                fail_msg("%s: %g became %g", q->name, x[i], y[i]);
+            amax = fmaxf(amax, fabsf(x[i]));
+            worst = fmaxf(worst, fabsf(x[i] - y[i]));
+            sum_error += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+            sum_x += (double)x[i] * x[i];
+        }
+        if (!(worst <= max_error * amax))
+            fail_msg("%s: error %g of %g", q->name, worst, amax);
+    }
+    return sqrt(sum_error / sum_x);
+}
+
 static void test_error_bounds(void **state)
 {
-    static const struct {
-        quant_type type;
-        float max_error, rms_error;
-    } bounds[] = {
-        { QUANT_F16, 0.0005f, 0.0003f }, { QUANT_BF16, 0.004f, 0.0023f }, { QUANT_Q8_0, 0.0045f, 0.008f },
-        { QUANT_Q4_0, 0.126f, 0.1f },    { QUANT_Q5_0, 0.063f, 0.05f },   { QUANT_Q4_K, 0.11f, 0.09f },
-        { QUANT_Q5_K, 0.055f, 0.045f },  { QUANT_Q6_K, 0.05f, 0.025f },   { QUANT_Q4_1, 0.067f, 0.085f },
-        { QUANT_Q5_1, 0.033f, 0.042f },  { QUANT_IQ4_NL, 0.12f, 0.085f },
-    };
-    enum { N = 64 * QK_K };
-    static float x[N], y[N];
-    static uint8_t stored[N * 2];
+    static float x[BOUND_VALUES];
     uint32_t seed = 7;
-    for (int i = 0; i < N; i++) {
-        x[i] = 0;
-        for (int k = 0; k < 6; k++) {
-            seed = seed * 1664525u + 1013904223u;
-            x[i] += (float)(seed >> 8) / 16777216.0f - 0.5f;
-        }
-    }
+    for (int i = 0; i < BOUND_VALUES; i++)
+        x[i] = noise(&seed);
     for (size_t t = 0; t < ARRAY_LEN(bounds); t++) {
         const quant_info *q = quant_get(bounds[t].type);
-        const unsigned block = q->block == 1 ? QK : q->block;
-        q->quantize(stored, x, N);
-        q->dequantize(y, stored, N);
-        double sum_error = 0, sum_x = 0;
-        for (unsigned b = 0; b < N; b += block) {
-            float amax = 0, worst = 0;
-            for (unsigned i = b; i < b + block; i++) {
-                amax = fmaxf(amax, fabsf(x[i]));
-                worst = fmaxf(worst, fabsf(x[i] - y[i]));
-                sum_error += (double)(x[i] - y[i]) * (x[i] - y[i]);
-                sum_x += (double)x[i] * x[i];
-            }
-            if (!(worst <= bounds[t].max_error * amax))
-                fail_msg("%s: error %g of %g", q->name, worst, amax);
-        }
-        const double rms = sqrt(sum_error / sum_x);
+        const double rms = check_errors(q, x, bounds[t].max_error);
         if (!(rms <= bounds[t].rms_error))
             fail_msg("%s: rms error %g", q->name, rms);
+    }
+}
+
+/* Up to the largest magnitude of a type no scale overflows, whatever else is in the block. */
+static void test_largest_values(void **state)
+{
+    static float x[BOUND_VALUES];
+    uint32_t seed = 11;
+    for (size_t t = 0; t < ARRAY_LEN(bounds); t++) {
+        const quant_info *q = quant_get(bounds[t].type);
+        for (int kind = 0; kind < 6; kind++) {
+            for (int i = 0; i < BOUND_VALUES; i++) {
+                const float n = noise(&seed), sign = n < 0 ? -1 : 1;
+                const bool rare = i % 97 == 5;
+                x[i] = kind == 0   ? rare ? q->largest * sign : 0.02f * n
+                       : kind == 1 ? sign * q->largest
+                       : kind == 2 ? -q->largest
+                       : kind == 3 ? q->largest
+                       : kind == 4 ? q->largest * (fabsf(n) / 3)
+                                   : q->largest * (n / 3);
+            }
+            check_errors(q, x, bounds[t].max_error);
+        }
     }
 }
 
@@ -560,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_bytes_of_cases),
         cmocka_unit_test(test_values_of_cases),
         cmocka_unit_test(test_error_bounds),
+        cmocka_unit_test(test_largest_values),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_values_with_a_minimum),
         cmocka_unit_test(test_table),

@@ -75,6 +75,11 @@ static void intervals(void **state)
     assert_float_equal(a[1], 0.2 + 1.96 * 0.02, 0.004);
     stats_interval(a, items, 1);
     assert_true(a[0] == 1 && a[1] == 1);
+    for (size_t i = 0; i < N; i++) /* means of two values: 0.5e-3 or 0, as many of each */
+        items[i] = (stats_ratio){ i % 2 ? 1e-3 : 0, 2 };
+    stats_interval(a, items, N); /* standard deviation 0.25e-3 / sqrt(N) */
+    assert_float_equal(a[0], 0.25e-3 - 1.96 * 0.0125e-3, 0.003e-3);
+    assert_float_equal(a[1], 0.25e-3 + 1.96 * 0.0125e-3, 0.003e-3);
 }
 
 int main(void)

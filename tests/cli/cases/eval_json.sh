@@ -16,6 +16,7 @@ python3 - <<'PY'
 import json
 same, q4, segments, alone = (json.load(open(f"{name}.json")) for name in ("same", "q4", "segments", "alone"))
 assert same["clips"] == same["forced_clips"] == same["per_language"]["Russian"]["clips"] + 1 == 3, same
+assert same["kl_mean_ci"] == [0, 0] and q4["kl_mean_ci"][0] < q4["kl_mean"] < q4["kl_mean_ci"][1], (same, q4)
 assert same["kl_mean"] == same["kl_p95"] == same["kl_max"] == same["changed"] == same["wer_vs_baseline"] == 0, same
 assert same["top1_agreement"] == same["first32_agreement"] == same["perplexity_ratio"] == same["language_accuracy"] == 1, same
 assert same["decoder_type"] == same["baseline_decoder_type"] == "bf16" and q4["decoder_type"] == "q4_0", q4["decoder_type"]

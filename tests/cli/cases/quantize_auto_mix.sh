@@ -29,4 +29,6 @@ must_fail 1 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 4.25 -o x.gguf
 must_fail 1 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 --scope thinker.audio_tower. -o x.gguf
 must_fail 2 "$QASR" quantize -i "$DEMO" --auto-mix 5 -o x.gguf
 must_fail 2 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 17 -o x.gguf
+must_fail 2 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 --qtype q4_0 -o x.gguf
+must_fail 2 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 --qtype q8_0 -o x.gguf
 ls
