@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 LEFTOVER = re.compile(r"\.[A-Za-z0-9]{6}(\.tmp)?$")  # after the name of the output file
-OLD = b"previous contents"
 complaints = []
 
 
@@ -60,16 +59,17 @@ def check_atomic(name, command, target, args):
     if done.returncode != 0:
         return complain(name, f"status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
     wanted = target.read_bytes()
+    old = wanted + bytes(32)  # of the kind that the command may replace
     n_killed = n_old = n_whole = 0
     for i in range(args.kills):
         target.unlink(missing_ok=True)
         if i % 2:
-            target.write_bytes(OLD)
+            target.write_bytes(old)
         n_killed += kill_after(command, target.parent, duration * (i + 1) / args.kills)
         if not target.exists():
             if i % 2:
                 complain(name, "the old file is gone")
-        elif target.read_bytes() == OLD:
+        elif target.read_bytes() == old:
             n_old += 1
         elif target.read_bytes() == wanted:
             n_whole += 1

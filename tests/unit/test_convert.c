@@ -773,8 +773,13 @@ static void test_output_refused(void **state)
     opt.output = "/nonexistent/out.gguf";
     run_fails(&opt, QASR_E_IO, "cannot create '/nonexistent/out.gguf'", 2);
     opt.output = output;
+    run_fails(&opt, QASR_E_INVALID, "is not a model in one GGUF file", 2);
+    write_text("out.gguf", "");
     run(&opt, NULL);
     assert_int_equal(type_in_output(Q_PROJ), QUANT_Q8_0);
+    opt.qtype = "q4_0";
+    run(&opt, NULL);
+    assert_int_equal(type_in_output(Q_PROJ), QUANT_Q4_0);
 }
 
 static void test_input_refused(void **state)

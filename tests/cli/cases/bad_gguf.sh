@@ -8,5 +8,6 @@ cp good.gguf $g; truncate -s 100 $g; t
 cp good.gguf $g; truncate -s -1000 $g; t
 : >$g; t
 echo "not a model" >$g; t
+rm $g
 "$QASR" quantize -q --force --input m --output $g --scope thinker.model.layers.; t
 "$QASR" quantize -q --force --input m --output $g --scope thinker.audio_tower.; t

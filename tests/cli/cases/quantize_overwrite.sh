@@ -14,7 +14,7 @@ ln "$shard" hard.gguf
 ln -s "$PWD/rec.avi" recording.gguf
 "$QASR" calibrate --model m --output statistics.gguf --quiet "$clip" 2>/dev/null
 "$QASR" quantize --input m --output model.gguf --quiet
-find . -type f | sort | xargs md5sum >before
+find . -type f ! -name before | sort | xargs md5sum >before
 for output in rec.avi rec.gguf recording.gguf mmproj.gguf cut.gguf link.gguf hard.gguf statistics.gguf m/config.json m/vocab.json \
     m/model-00001-of-00002.safetensors; do
     must_fail 1 "$QASR" quantize --input "$shard" --output "$output" --force
