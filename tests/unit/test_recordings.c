@@ -375,7 +375,8 @@ static void tracks_can_be_chosen(void **state)
     static const struct {
         const char *track;
         size_t clip;
-    } cases[] = { { NULL, 0 }, { "1", 1 }, { "2", 0 }, { "fre", 1 }, { "fr", 1 }, { "fra", 1 }, { "EN", 0 } };
+    } cases[] = { { NULL, 0 },  { "1", 1 },  { "2", 0 },        { "fre", 1 },  { "fr", 1 },
+                  { "fra", 1 }, { "EN", 0 }, { "Français", 1 }, { "en-GB", 0 } };
     need_ffmpeg();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         sound want = clean(cases[i].clip), got = read_by_ffmpeg("two-tracks.mkv", cases[i].track);
