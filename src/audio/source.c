@@ -385,7 +385,7 @@ static qasr_status find_links(source *s, qasr_error *err)
     if (s->links.n > 0)
         return QASR_OK;
     if (looks_like_mpeg(s)) {
-        snprintf(s->reason, sizeof s->reason, "Format not recognised");
+        s->links.foreign = sndfile_unknown;
         return QASR_OK;
     }
     TRY(links_add(&l, &s->links, LINK_SNDFILE, err));
@@ -396,8 +396,11 @@ static qasr_status open_any(source *s, const qasr_audio_options *opt, qasr_error
 {
     TRY(input_open(&s->in, s->path, err));
     TRY(opt->raw ? add_raw(s, opt->raw, err) : find_links(s, err));
-    if (s->links.are_several && s->program) {
-        snprintf(s->reason, sizeof s->reason, "it has several tracks");
+    const char *why = s->links.foreign                     ? s->links.foreign
+                      : s->links.are_several && s->program ? "it has several tracks"
+                                                           : NULL;
+    if (why) {
+        snprintf(s->reason, sizeof s->reason, "%s", why);
         return decode_elsewhere(s, err);
     }
     TRY(open_link(s, err));

@@ -11,4 +11,4 @@ place, = one["damage"]
 assert 0 < place["start"] <= place["end"] < one["duration"] and place["what"], place
 PY
 must_fail 3 t --strict "$DATA/field/mp3-600-bad-bytes.mp3" >/dev/null
-t "$DATA/field/joined-cbr.mp3" "$DATA/field/wav-two-data.wav"
+t "$DATA/field/joined-cbr.mp3" "$RECORDINGS/whole/two-data.wav"
