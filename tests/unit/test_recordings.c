@@ -309,6 +309,76 @@ static void what_is_lost_keeps_its_time(void **state)
     }
 }
 
+static uint32_t ogg_checksum(const unsigned char *p, size_t n)
+{
+    uint32_t crc = 0;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= (uint32_t)p[i] << 24;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 0x80000000 ? crc << 1 ^ 0x04C11DB7 : crc << 1;
+    }
+    return crc;
+}
+
+/* Adds to the time stamps of the pages from the first one that begins at `from` or behind. */
+static void shift_time_stamps(unsigned char *bytes, size_t n, size_t from, int64_t shift)
+{
+    for (size_t at = 0, size; at + 27 <= n; at += size) {
+        unsigned char *p = bytes + at;
+        int64_t granule;
+        size = 27 + p[26];
+        for (size_t i = 0; i < p[26]; i++)
+            size += p[27 + i];
+        memcpy(&granule, p + 6, sizeof granule); /* little-endian, as the machines that run this */
+        if (at < from || granule < 0)
+            continue;
+        granule += shift;
+        memcpy(p + 6, &granule, sizeof granule);
+        memset(p + 22, 0, 4);
+        const uint32_t crc = ogg_checksum(p, size);
+        memcpy(p + 22, &crc, sizeof crc);
+    }
+}
+
+/* Where time stamps jump ahead there is silence, as in a player; where they go back the sound goes on, with a word. */
+static void time_stamps_that_jump_make_gaps(void **state)
+{
+    static const struct {
+        const char *name;
+        int format, rate, jump_s;
+    } files[] = { { "a.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000, 2 },
+                  { "b.opus", SF_FORMAT_OGG | SF_FORMAT_OPUS, 48000, -1 },
+                  { "c.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 44100, 2 },
+                  { "d.ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 44100, -3 } };
+    enum { SLACK = 1600 };
+    const qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char path[128];
+        size_t n;
+        snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
+        write_sweep(path, files[i].format, files[i].rate);
+        sound whole = read_sound(path, &opt);
+        unsigned char *bytes = read_file(path, &n);
+        shift_time_stamps(bytes, n, n / 2, (int64_t)files[i].jump_s * files[i].rate);
+        write_file(path, bytes, n);
+        sound got = read_sound(path, &opt);
+        const size_t gap = files[i].jump_s > 0 ? (size_t)files[i].jump_s * AUDIO_RATE : 0;
+        assert_int_equal(got.n_damages, files[i].jump_s < 0);
+        assert_true(got.n + SLACK > whole.n + gap && got.n < whole.n + gap + SLACK);
+        const size_t quarter = whole.n / 4, late = whole.n - quarter;
+        assert_true(correlation(got.x, whole.x, quarter) > 0.999);
+        double best = 0; /* what is lost with the first block behind a jump moves what follows */
+        for (size_t delay = 0; delay < SLACK; delay++)
+            best = fmax(best, correlation(got.x + late + gap - delay, whole.x + late, quarter - SLACK));
+        if (best < 0.9)
+            fail_msg("%s: what is behind the jump is out of time", files[i].name);
+        free(bytes);
+        mem_free(got.x);
+        mem_free(whole.x);
+        unlink(path);
+    }
+}
+
 static void tags_alone_are_no_sound(void **state)
 {
     qasr_error err;
@@ -493,6 +563,7 @@ int main(void)
         cmocka_unit_test(mpeg_frames_are_counted_not_believed),
         cmocka_unit_test(decoding_continues_behind_damage),
         cmocka_unit_test(what_is_lost_keeps_its_time),
+        cmocka_unit_test(time_stamps_that_jump_make_gaps),
         cmocka_unit_test(tags_alone_are_no_sound),
         cmocka_unit_test(a_giant_sample_does_not_blank_the_rest),
         cmocka_unit_test(opposite_channels_do_not_cancel),
