@@ -8,6 +8,7 @@
 enum {
     PAGE_HEAD = 27,
     LAST_SEGMENT = 255,
+    MAX_WRONG = 4, /* times the bytes of the file */
     FLAG_FIRST = 2,
     FLAG_LAST = 4,
     MAX_FIRST_PAGE = 512, /* of a stream, which may be changed */
@@ -36,6 +37,7 @@ typedef struct walk {
     window *w;
     uint32_t crc_table[256];
     uint64_t at;
+    uint64_t n_wrong; /* bytes of pages whose checksum was wrong */
     bool in_first_pages;
     bool has_group, has_skipped; /* skipped: one without sound of a kind that is known */
     stream_kind kind;            /* of the group's stream; NONE: none was found */
@@ -72,9 +74,11 @@ static uint32_t checksum(const uint32_t table[256], const unsigned char *p, size
     return crc;
 }
 
-static bool read_page(const walk *k, uint64_t at, page *out)
+/* The page at `at`, if there is one. *n_wrong: the bytes of one whose checksum is wrong, else 0. */
+static bool read_page(walk *k, uint64_t at, page *out, size_t *n_wrong)
 {
     const unsigned char *p = window_get(k->w, at, PAGE_HEAD);
+    *n_wrong = 0;
     if (!p || memcmp(p, "OggS\0", 5) != 0)
         return false;
     const size_t n_segments = p[26], n_head = PAGE_HEAD + n_segments;
@@ -86,8 +90,12 @@ static bool read_page(const walk *k, uint64_t at, page *out)
         g.n_packets += p[i] < LAST_SEGMENT;
     }
     p = p ? window_get(k->w, at, n_bytes) : NULL;
-    if (!p || checksum(k->crc_table, p, n_bytes) != read_little_endian(p + 22, 4))
+    if (!p)
         return false;
+    if (checksum(k->crc_table, p, n_bytes) != read_little_endian(p + 22, 4)) {
+        *n_wrong = n_bytes;
+        return false;
+    }
     g.n_bytes = n_bytes;
     g.granule = (int64_t)read_little_endian(p + 6, 8);
     g.serial = read_little_endian(p + 14, 4);
@@ -96,15 +104,19 @@ static bool read_page(const walk *k, uint64_t at, page *out)
     return true;
 }
 
-/* The next whole page from `at` on. */
-static bool find_page(const walk *k, uint64_t at, page *out)
+/* The next whole page from `at` on. Pages are also looked for inside of those that are wrong, unless so much is wrong
+ * that the file is made of heads: then every byte is checked once. */
+static bool find_page(walk *k, uint64_t at, page *out)
 {
-    for (;; at++) {
+    for (;;) {
+        size_t n_wrong;
         at = window_find(k->w, at, k->w->end, "OggS", 4);
         if (at == k->w->end)
             return false;
-        if (read_page(k, at, out))
+        if (read_page(k, at, out, &n_wrong))
             return true;
+        k->n_wrong += n_wrong;
+        at += k->n_wrong / MAX_WRONG > k->w->end && n_wrong > 0 ? n_wrong : 1;
     }
 }
 

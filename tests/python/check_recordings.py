@@ -60,6 +60,9 @@ KINDS = {
     "webm": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "ts": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "aac": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
+    "flv": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "aac"), False),
+    "wma": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
+    "tta": ("ffmpeg", lambda s, t: ffmpeg(s, t), True),
     "wv": ("ffmpeg", lambda s, t: ffmpeg(s, t), True),
 }
 
@@ -164,7 +167,7 @@ def check_kind(r, kind, make, lossless, clips, clean):
         r.check(f"{kind} as {name}", wrong, whole, True, may_be_damaged=False)
     other = r.folder / f"other.{kind}"
     other.write_bytes(data + second.read_bytes())
-    ours = kind.split(".")[-1] not in ("m4a", "mp4", "mkv", "webm", "ts", "aac", "wv")
+    ours = kind.split(".")[-1] not in ("m4a", "mp4", "mkv", "webm", "ts", "aac", "flv", "wma", "tta", "wv")
     both = whole + r.decode(second)[0]
     overlaps = kind.startswith(("plain", "pipe.mp3", "mp2", "mp3.wav", "adpcm.w64"))  # the second goes on where the first ended
     r.check(f"{kind} joined", other, both, ours and not overlaps, may_be_damaged=not ours)

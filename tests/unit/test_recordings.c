@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -379,6 +380,27 @@ static void time_stamps_that_jump_make_gaps(void **state)
     }
 }
 
+/* Heads of pages that overlap do not take the square of their number. */
+static void many_wrong_pages_take_no_time(void **state)
+{
+    enum { HEAD = 27, N_HEADS = 600000 };
+    unsigned char head[HEAD] = "OggS", *bytes = malloc((size_t)HEAD * N_HEADS);
+    char path[128];
+    qasr_error err;
+    audio_stream *a = NULL;
+    const qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
+    memset(head + 5, 0xFF, HEAD - 5);
+    for (size_t i = 0; i < N_HEADS; i++)
+        memcpy(bytes + i * HEAD, head, HEAD);
+    snprintf(path, sizeof path, "%s/heads.ogg", dir);
+    write_file(path, bytes, (size_t)HEAD * N_HEADS);
+    const clock_t begin = clock();
+    assert_int_equal(audio_stream_open(&a, path, &opt, &err), QASR_E_FORMAT);
+    assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 20); /* it would be minutes */
+    free(bytes);
+    unlink(path);
+}
+
 static void tags_alone_are_no_sound(void **state)
 {
     qasr_error err;
@@ -564,6 +586,7 @@ int main(void)
         cmocka_unit_test(decoding_continues_behind_damage),
         cmocka_unit_test(what_is_lost_keeps_its_time),
         cmocka_unit_test(time_stamps_that_jump_make_gaps),
+        cmocka_unit_test(many_wrong_pages_take_no_time),
         cmocka_unit_test(tags_alone_are_no_sound),
         cmocka_unit_test(a_giant_sample_does_not_blank_the_rest),
         cmocka_unit_test(opposite_channels_do_not_cancel),
