@@ -347,8 +347,8 @@ QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
  * Always 0 for samples. */
 QASR_API int qasr_result_audio_damaged(const qasr_result *result);
 /* Damaged or missing parts of the file, in order: one line of text, NULL if index is out of range, and the range in
- * seconds of the file, which is silent or left out. *to_s is *from_s if the length is unknown, as where a file was cut
- * off. */
+ * seconds of the file, which is silent, left out or changed. *to_s is *from_s if the length is unknown, as where a file
+ * was cut off. */
 QASR_API const char *qasr_result_damage(const qasr_result *result, size_t index, double *from_s, double *to_s);
 
 /* Wall time of each phase. A decoding pass serves several segments, even of different clips; its time is divided
