@@ -274,6 +274,17 @@ static void write_sweep(const char *path, int format, int rate)
     sf_close(f);
 }
 
+/* A file with the sweep in it: its name to path [size], its samples to *whole; returns its bytes [*n], to be freed. */
+static unsigned char *make_sweep(char *path, size_t size, const char *name, int format, int rate, sound *whole,
+                                 size_t *n)
+{
+    const qasr_audio_options opt = QASR_AUDIO_OPTIONS_INIT;
+    snprintf(path, size, "%s/%s", dir, name);
+    write_sweep(path, format, rate);
+    *whole = read_sound(path, &opt);
+    return read_file(path, n);
+}
+
 /* What is behind damage is where it was: streams with numbers or time stamps lose no time. */
 static void what_is_lost_keeps_its_time(void **state)
 {
@@ -288,10 +299,8 @@ static void what_is_lost_keeps_its_time(void **state)
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char path[128];
         size_t n;
-        snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
-        write_sweep(path, files[i].format, files[i].rate);
-        sound whole = read_sound(path, &opt);
-        unsigned char *bytes = read_file(path, &n);
+        sound whole;
+        unsigned char *bytes = make_sweep(path, sizeof path, files[i].name, files[i].format, files[i].rate, &whole, &n);
         for (size_t k = 0; k < 40; k++)
             bytes[n / 2 + k] ^= 0x5A;
         write_file(path, bytes, n);
@@ -357,10 +366,8 @@ static void time_stamps_that_jump_make_gaps(void **state)
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char path[128];
         size_t n;
-        snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
-        write_sweep(path, files[i].format, files[i].rate);
-        sound whole = read_sound(path, &opt);
-        unsigned char *bytes = read_file(path, &n);
+        sound whole;
+        unsigned char *bytes = make_sweep(path, sizeof path, files[i].name, files[i].format, files[i].rate, &whole, &n);
         shift_time_stamps(bytes, n, n / 2, (int64_t)files[i].jump_s * files[i].rate);
         write_file(path, bytes, n);
         sound got = read_sound(path, &opt);
