@@ -23,15 +23,6 @@ static word trimmed(const char *text)
     return w;
 }
 
-const char *languages_find(const char *text)
-{
-    word w = trimmed(text);
-    for (size_t i = 0; i < qasr_language_count(); i++)
-        if (strcasecmp(w.text, qasr_language_name(i)) == 0 || strcasecmp(w.text, qasr_language_code(i)) == 0)
-            return qasr_language_name(i);
-    return NULL;
-}
-
 bool languages_by_character(const char *text)
 {
     static const char *const codes[] = { "zh", "yue", "ja", "th" };
@@ -43,7 +34,7 @@ bool languages_by_character(const char *text)
 
 bool languages_same(const char *a, const char *b)
 {
-    const char *name_a = languages_find(a), *name_b = languages_find(b);
+    const char *name_a = qasr_language_find(a), *name_b = qasr_language_find(b);
     if (name_a || name_b)
         return name_a == name_b;
     word x = trimmed(a), y = trimmed(b);

@@ -4,10 +4,8 @@
 
 #include <stdbool.h>
 
-/* The English name of a supported language, given its name or ISO code in any case, with or without surrounding white
- * space; NULL if unknown. */
-const char *languages_find(const char *text);
-/* True if both name the same language, by name or code; other languages compare as words. */
+/* True if both name the same language (qasr_language_find); other languages compare as words, without surrounding white
+ * space and case. */
 bool languages_same(const char *a, const char *b);
 /* True for languages whose texts are scored in characters, as they put no spaces between words: Chinese, Cantonese,
  * Japanese, Thai. By name or code. */

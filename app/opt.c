@@ -160,13 +160,59 @@ void opt_print_help(const command *cmd)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static bool set_number(const command *cmd, const opt *o, void *field, const char *text)
+/* All of text is a number. */
+static bool read_number(const char *text, double *value)
 {
     char *end;
     errno = 0;
-    double value = strtod(text, &end);
-    bool whole = o->type == OPT_NUMBER || value == floor(value);
-    if (end == text || *end || errno || !whole || !(value >= o->min && value <= o->max)) {
+    const double number = strtod(text, &end);
+    if (end == text || *end || errno)
+        return false;
+    *value = number;
+    return true;
+}
+
+bool opt_read_time(const char *text, double *seconds)
+{
+    double sum = 0;
+    const char *part = text;
+    for (int n_colons = 0;; n_colons++) {
+        const size_t n = strspn(part, "0123456789");
+        const bool is_last = part[n] != ':';
+        double value;
+        if (n_colons == 0 && is_last)
+            return read_number(text, seconds);
+        if (n == 0 || (n_colons > 0 && (n > 2 || atoi(part) >= 60)) || (!is_last && n_colons == 2))
+            return false;
+        if (is_last) {
+            if ((part[n] && (part[n] != '.' || part[n + 1 + strspn(part + n + 1, "0123456789")])) ||
+                !read_number(part, &value))
+                return false;
+            *seconds = 60 * sum + value;
+            return true;
+        }
+        sum = 60 * sum + strtod(part, NULL);
+        part += n + 1;
+    }
+}
+
+static bool set_time(const command *cmd, const opt *o, double *field, const char *text)
+{
+    double value;
+    if (opt_read_time(text, &value) && value >= o->min && value <= o->max) {
+        *field = value;
+        return true;
+    }
+    opt_usage_error(cmd, "--%s '%s': expected seconds from %.10g to %.10g, also as 1:30 or 1:02:03.5", o->name, text,
+                    o->min, o->max);
+    return false;
+}
+
+static bool set_number(const command *cmd, const opt *o, void *field, const char *text)
+{
+    double value;
+    if (!read_number(text, &value) || (o->type == OPT_INT && value != floor(value)) ||
+        !(value >= o->min && value <= o->max)) {
         opt_usage_error(cmd, "--%s '%s': expected a %snumber from %.10g to %.10g", o->name, text,
                         o->type == OPT_INT ? "whole " : "", o->min, o->max);
         return false;
@@ -265,6 +311,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_FLAG: *(int *)field = 1; return true;
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_ONCE: return set_once(cmd, o, field, text);
+    case OPT_TIME: return set_time(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
     case OPT_NAME: return set_name(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);

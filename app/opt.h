@@ -11,6 +11,7 @@ typedef enum opt_type {
     OPT_ONCE,   /* the same, but giving it twice is an error */
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
+    OPT_TIME,   /* double, seconds from min to max, as opt_read_time reads them */
     OPT_CHOICE, /* int, or an enumeration of its size: index of the choice */
     OPT_NAME,   /* const char *: the choice as listed; NULL for the first, which is the default */
     OPT_SET,    /* unsigned: bits of the choices named, separated by commas */
@@ -26,7 +27,7 @@ typedef struct opt {
     opt_type type;
     size_t field;                    /* offset in the command's struct */
     const char *const *choices;      /* OPT_CHOICE, OPT_NAME, OPT_SET: ends with NULL */
-    double min, max;                 /* OPT_INT, OPT_NUMBER */
+    double min, max;                 /* OPT_INT, OPT_NUMBER, OPT_TIME */
     const char *(*choice)(size_t i); /* instead of choices: the i-th, NULL after the last */
 } opt;
 
@@ -72,6 +73,10 @@ bool opt_has_choices(const opt *o);
 const char *opt_choice(const opt *o, size_t i);
 /* The help text of an option, with its choices; written into text. */
 const char *opt_help_text(const opt *o, char *text, size_t size);
+
+/* Seconds: "90", "1.5", or [HOURS:]MINUTES:SECONDS, in which what follows a colon is below 60 and the seconds may have
+ * a fraction: "1:30", "01:02:03.5". False, and *seconds as it was: text is nothing like that. */
+bool opt_read_time(const char *text, double *seconds);
 
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,6 @@
 /* See shared_opts.h. */
 #include "cli/shared_opts.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,9 +34,8 @@ bool segment_set(const command *cmd, const char *text, qasr_transcribe_options *
         options->no_retry = 1; /* retries would cut the audio */
         return true;
     }
-    char *end;
-    options->max_segment_s = strtod(text, &end);
-    if (end != text && !*end && options->max_segment_s >= MIN_S && options->max_segment_s <= MAX_S)
+    if (opt_read_time(text, &options->max_segment_s) && options->max_segment_s >= MIN_S &&
+        options->max_segment_s <= MAX_S)
         return true;
     opt_usage_error(cmd, "--segment '%s': expected auto, off or a number of seconds from %g to %g", text, MIN_S, MAX_S);
     return false;

@@ -43,7 +43,7 @@ static const opt opts[] = {
       offsetof(args, job.model) },
     { "audio", 'a', "FILE", "audio file to transcribe (default: a generated signal)", OPT_STRING,
       offsetof(args, job.audio) },
-    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_NUMBER, offsetof(args, job.seconds), NULL,
+    { "seconds", 's', "N", "length of the generated signal (default 30)", OPT_TIME, offsetof(args, job.seconds), NULL,
       0.5, QASR_LONGEST_SEGMENT_S },
     { "tokens", 'n', "N", "decode exactly N tokens (default 100)", OPT_INT, offsetof(args, job.n_tokens), NULL, 2,
       10000 },

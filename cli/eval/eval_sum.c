@@ -208,7 +208,7 @@ static bool measure(eval_metrics *m, const eval_clip *const *clips, size_t n)
 /* The name of a clip's language in the report; NULL: the reference has none. */
 static const char *language_name(const eval_clip *c)
 {
-    const char *known = languages_find(c->reference->language);
+    const char *known = qasr_language_find(c->reference->language);
     return known ? known : *c->reference->language ? c->reference->language : NULL;
 }
 

@@ -8,7 +8,6 @@
 #include <strings.h>
 
 #include "app/formats/formats.h"
-#include "app/languages.h"
 #include "app/message.h"
 #include "app/models.h"
 #include "app/out.h"
@@ -40,16 +39,16 @@ static const opt opts[] = {
     { "list0", 0, "FILE", "the same, with a zero byte after each name, as 'find -print0' writes", OPT_ONCE,
       offsetof(args, list0) },
     { "recursive", 'r', NULL, "search folders recursively", OPT_FLAG, offsetof(args, recursive) },
-    { "start", 0, "SECONDS", "skip the audio before this time", OPT_NUMBER, offsetof(args, audio.start_s), NULL, 0,
-      1e9 },
-    { "duration", 0, "SECONDS", "transcribe at most this much audio", OPT_NUMBER, offsetof(args, audio.duration_s),
-      NULL, 0.001, 1e9 },
+    { "start", 0, "TIME", "skip the audio before this time: seconds, or as in 1:30, 1:02:03.5", OPT_TIME,
+      offsetof(args, audio.start_s), NULL, 0, 1e9 },
+    { "duration", 0, "TIME", "transcribe at most this much audio, in the same form", OPT_TIME,
+      offsetof(args, audio.duration_s), NULL, 0.001, 1e9 },
     { "channel", 0, "N|mix|split",
       "which channel to transcribe: one, the mean of all (default), or each one separately", OPT_STRING,
       offsetof(args, channel) },
     { "track", 0, "N|LANG",
-      "which audio track of a file with several: its number, or the code of its language (default: the default track)",
-      OPT_STRING, offsetof(args, audio.track) },
+      "which audio track of a file with several: its number or its language (default: the default track)", OPT_STRING,
+      offsetof(args, audio.track) },
     { "raw", 0, "FORMAT:RATE:CHANNELS",
       "the files are headerless samples, as in s16le:16000:1; also s8, u8, s24, s32, f32, f64 with le or be, ulaw, "
       "alaw",
@@ -58,8 +57,10 @@ static const opt opts[] = {
       "program for formats that qasr itself cannot decode, such as m4a, mp4 and webm (default: ffmpeg, if it is on "
       "PATH); 'none': no program",
       OPT_STRING, offsetof(args, audio.ffmpeg) },
-    { "language", 'l', "LANG", "spoken language, English name or ISO code, below; auto: detected (default)", OPT_STRING,
-      offsetof(args, options.language) },
+    { "language", 'l', "LANG",
+      "spoken language, one of those below: its name, also in that language, or a code such as en, eng or en-US; auto: "
+      "detected (default)",
+      OPT_STRING, offsetof(args, options.language) },
     { "translate-warning", 0, NULL,
       "detect the language of the first 30 s of each file, and warn if it is not --language: the text may then be a "
       "translation",
@@ -87,10 +88,10 @@ static const opt opts[] = {
     { "max-line-width", 0, "N", "columns per subtitle line (default 42)", OPT_INT, offsetof(args, limits.max_width),
       NULL, 8, 500 },
     { "max-lines", 0, "N", "lines per subtitle (default 2)", OPT_INT, offsetof(args, limits.max_lines), NULL, 1, 20 },
-    { "max-line-seconds", 0, "S", "longest duration of a subtitle (default 7)", OPT_NUMBER,
-      offsetof(args, limits.max_s), NULL, 0.5, 600 },
+    { "max-line-seconds", 0, "S", "longest duration of a subtitle (default 7)", OPT_TIME, offsetof(args, limits.max_s),
+      NULL, 0.5, 600 },
     { "min-cue-seconds", 0, "S",
-      "shortest duration of a subtitle, unless its neighbours or the audio leave less room (default 1)", OPT_NUMBER,
+      "shortest duration of a subtitle, unless its neighbours or the audio leave less room (default 1)", OPT_TIME,
       offsetof(args, limits.min_s), NULL, 0, 60 },
     { "timings", 0, NULL, "show times and peak memory on stderr", OPT_FLAG, offsetof(args, timings) },
     QUIET_OPT(offsetof(args, quiet)),
@@ -214,7 +215,7 @@ static int check_options(args *a)
         return opt_usage_error(c, "--skip-existing needs --output-dir");
     if (a->resume && !a->output_dir && !is_lines)
         return opt_usage_error(c, "--resume needs --output-dir, or --output with a file of format jsonl");
-    if (a->options.language && !languages_find(a->options.language))
+    if (a->options.language && !qasr_language_find(a->options.language))
         return unknown_language(a->options.language);
     if (a->translate_warning && !a->options.language)
         return opt_usage_error(c, "--translate-warning needs --language with a language");
@@ -245,7 +246,7 @@ static int check_audio_options(args *a)
     if (!read_channel(a))
         return EXIT_USAGE;
     if (qasr_audio_check(&a->audio, &err) != QASR_OK)
-        return opt_usage_error(&cmd_transcribe, "--raw: %s", err.message);
+        return opt_usage_error(&cmd_transcribe, "%s", err.message);
     return EXIT_DONE;
 }
 

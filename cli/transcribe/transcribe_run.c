@@ -100,7 +100,7 @@ static void warn_about_translation(const run *s, const input *in)
     const char *detected = in->detected, *wanted = s->a->options.language;
     if (detected && *detected && !languages_same(detected, wanted))
         message_warn("'%s'%s sounds like %s, not %s as requested: the text may be a translation", in->path,
-                     clip_name_channel(in->channel).text, detected, languages_find(wanted));
+                     clip_name_channel(in->channel).text, detected, qasr_language_find(wanted));
 }
 
 static void print_timings(const run *s, const input *in, const qasr_timings *t)

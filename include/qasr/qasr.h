@@ -132,8 +132,8 @@ typedef struct qasr_audio_options {
     const char *ffmpeg; /* program that decodes what the library cannot (m4a, mp4, webm): "ffmpeg", looked up in PATH,
                            or a path. It runs without a shell, reads the file from standard input, and is told not to
                            access the network. NULL: never run a program */
-    const char *track;  /* of a file with several audio tracks: its number, from "1", or the code of its language ("en",
-                           "eng"). NULL: the default track, else the first */
+    const char *track;  /* of a file with several audio tracks: its number, from "1", or its language as in
+                           qasr_language_find, or any code of ISO 639. NULL: the default track, else the first */
 } qasr_audio_options;
 #define QASR_AUDIO_OPTIONS_INIT QASR_INIT(qasr_audio_options)
 
@@ -209,6 +209,11 @@ QASR_API const char *qasr_model_decoder_type(const qasr_model *model);
 QASR_API size_t qasr_language_count(void);
 QASR_API const char *qasr_language_name(size_t index);
 QASR_API const char *qasr_language_code(size_t index);
+/* The name of the language that text stands for, or NULL: it is none of those above, or could be one of several.
+ * Understood are, with or without capitals and accents, names in English and in the language itself ("German",
+ * "Deutsch", "русский"), codes of ISO 639 ("de", "deu", "ger"), tags of BCP 47 and locales ("de-AT", "zh-Hant-TW",
+ * "pt_BR"). Chinese of Hong Kong and Macau ("zh-HK") is Cantonese. */
+QASR_API const char *qasr_language_find(const char *text);
 
 /* ---- devices ------------------------------------------------------------------------------ */
 
@@ -351,8 +356,8 @@ QASR_API qasr_stop_reason qasr_result_stop_reason(const qasr_result *result);
  * Always 0 for samples. */
 QASR_API int qasr_result_audio_damaged(const qasr_result *result);
 /* Damaged or missing parts of the file, in order: one line of text, NULL if index is out of range, and the range in
- * seconds of the file, which is silent or left out. *to_s is *from_s if the length is unknown, as where a file was cut
- * off. */
+ * seconds of the file, which is silent, left out or changed. *to_s is *from_s if the length is unknown, as where a file
+ * was cut off. */
 QASR_API const char *qasr_result_damage(const qasr_result *result, size_t index, double *from_s, double *to_s);
 
 /* Wall time of each phase. A decoding pass serves several segments, even of different clips; its time is divided
@@ -392,7 +397,7 @@ typedef enum qasr_encoder_attention {
 
 typedef struct qasr_transcribe_options {
     size_t struct_size;
-    const char *language;        /* English name or ISO code; NULL: detect */
+    const char *language;        /* as in qasr_language_find; NULL: detect */
     const char *context;         /* words or text to expect; NULL: none. Costs time for each segment; the published
                                     models support about 10000 tokens of it */
     double max_segment_s;        /* longer audio is cut in pauses. 0: into segments of about qasr_model_segment_seconds,

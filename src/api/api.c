@@ -101,6 +101,11 @@ const char *qasr_model_decoder_type(const qasr_model *m) { return model_decoder_
 size_t qasr_language_count(void) { return lang_count(); }
 const char *qasr_language_name(size_t index) { return index < lang_count() ? lang_at(index)->name : NULL; }
 const char *qasr_language_code(size_t index) { return index < lang_count() ? lang_at(index)->code : NULL; }
+const char *qasr_language_find(const char *text)
+{
+    const language *found = text ? lang_find(text) : NULL;
+    return found ? found->name : NULL;
+}
 
 /* ---- session ---- */
 

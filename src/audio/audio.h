@@ -44,7 +44,7 @@ qasr_status audio_load(float **pcm, size_t *n_samples, const char *path, const q
 qasr_status audio_probe(qasr_audio_info *info, const char *path, const qasr_audio_options *opt, qasr_error *err);
 
 /* Something that is missing in a file, or damaged: from where to where, in seconds of the file; silence stands there,
- * or nothing. to_s == from_s: how much it is is not known. */
+ * nothing, or what was made of it (levels.h). to_s == from_s: how much it is is not known. */
 enum { AUDIO_DAMAGE_TEXT = 200 };
 typedef struct audio_damage {
     double from_s, to_s;

@@ -55,6 +55,8 @@ typedef struct walk {
     uint64_t sound_size; /* of RF64, from the chunk ds64; 0: none */
     bool has_format;
     unsigned tag; /* of formats with samples: TAG_PCM */
+    bool is_extensible;
+    uint64_t format_at, format_size; /* body of the chunk that says so */
     sample_format format;
     int rate, channels;
     size_t block; /* bytes of a frame, or of a block of a codec */
@@ -93,7 +95,8 @@ static void read_fmt(walk *k, const unsigned char *p, size_t n)
     k->rate = (int)number(k, p + 4, 4);
     k->block = (size_t)number(k, p + 12, 2);
     const size_t bits = (size_t)number(k, p + 14, 2), n_channels = (size_t)k->channels;
-    if (k->tag == TAG_EXTENSIBLE && n >= 26)
+    k->is_extensible = k->tag == TAG_EXTENSIBLE;
+    if (k->is_extensible && n >= 26)
         k->tag = (unsigned)number(k, p + 24, 2);
     size_t n_bytes = (bits + 7) / 8;
     if (k->block && n_channels && k->block % n_channels == 0 && k->block / n_channels >= n_bytes)
@@ -181,6 +184,8 @@ static void read_format(walk *k, uint64_t body, uint64_t n)
     else
         read_desc(k, p);
     k->has_format = true;
+    k->format_at = body;
+    k->format_size = n;
 }
 
 /* ---- chunks -------------------------------------------------------------------------------- */
@@ -213,8 +218,9 @@ static uint64_t end_of_chunk(const walk *k, const chunk *c)
     const uint64_t left = k->w->end - c->body, align = k->family->align;
     if (c->size >= left)
         return k->w->end;
-    const uint64_t end = c->body + c->size, odd = (end - k->begin) % align;
-    return odd ? end + align - odd : end;
+    const uint64_t end = c->body + c->size, odd = (end - k->begin) % align, padded = odd ? end + align - odd : end;
+    chunk next;
+    return odd && !read_chunk(k, padded, &next) && read_chunk(k, end, &next) ? end : padded; /* some do not pad */
 }
 
 /* Programs that do not know yet how long it will be put in the largest number there is, or one near it. */
@@ -349,6 +355,18 @@ static void put_little_endian(char *to, uint64_t value, size_t n)
         to[i] = (char)(value >> 8 * i);
 }
 
+/* The format of a codec without the extension that libsndfile does not expect there: p [n], of the same length. */
+static void remove_extension(char *p, size_t n, unsigned tag)
+{
+    enum { EXTENSION_AT = 18, EXTENSION_BYTES = 22, EXTENSION_END = EXTENSION_AT + EXTENSION_BYTES };
+    if (n < EXTENSION_END)
+        return;
+    put_little_endian(p, tag, 2);
+    put_little_endian(p + EXTENSION_AT - 2, n - EXTENSION_END, 2);
+    memmove(p + EXTENSION_AT, p + EXTENSION_END, n - EXTENSION_END);
+    memset(p + n - EXTENSION_BYTES, 0, EXTENSION_BYTES);
+}
+
 /* For a codec of libsndfile's: what is before the samples, with the lengths that were found. */
 static qasr_status add_corrected_head(links *l, const walk *k, const range *p, qasr_error *err)
 {
@@ -360,6 +378,8 @@ static qasr_status add_corrected_head(links *l, const walk *k, const range *p, q
     if (input_read(k->w->in, k->begin, head, n) == n) {
         put_little_endian(head + k->family->n_file_header - (n_size == 8 ? 24 : 8), n + size - (own ? 0 : 8), n_size);
         put_little_endian(head + n - n_size, size + own, n_size);
+        if (k->is_extensible && k->format_at + k->format_size <= p->begin)
+            remove_extension(head + (k->format_at - k->begin), (size_t)k->format_size, k->tag);
         status = links_add_head(l, head, n, err);
     }
     mem_free(head);
@@ -370,6 +390,8 @@ static qasr_status add_encoded(links *l, const walk *k, const range *p, qasr_err
 {
     audio_link *new;
     const bool can_correct = !k->family->big_endian && !k->sound_size && p->begin - k->begin <= MAX_HEAD;
+    if (k->is_extensible && !can_correct)
+        l->foreign = "it has a codec in an extensible header";
     TRY(links_add(&new, l, LINK_SNDFILE, err));
     if (p->n_missing)
         new->cut = "its header announces more";

@@ -43,6 +43,7 @@ struct audio_stream {
     levels levels;            /* of the first time, which are corrected then: */
     bool is_corrected;
     float max_level;     /* samples beyond it are clipped */
+    float offset;        /* subtracted from all */
     float peak;          /* samples are divided by it if it is above 1 */
     size_t n_read;       /* samples of the resampler's that were handed out */
     double from_s, to_s; /* the part of the file */
@@ -126,7 +127,7 @@ static qasr_status decode_chunk(audio_stream *a, qasr_error *err)
     if (!a->again)
         TRY(levels_add(&a->levels, a->channel ? NULL : a->chunk, a->mono, n, err));
     for (size_t i = 0; a->is_corrected && i < n; i++)
-        a->mono[i] = fmaxf(-a->max_level, fminf(a->max_level, a->mono[i]));
+        a->mono[i] = fmaxf(-a->max_level, fminf(a->max_level, a->mono[i])) - a->offset;
     a->n_frames += n;
     if (a->n_frames > max_frames)
         return error_set(
@@ -280,25 +281,48 @@ static void warn_of_damage(const audio_stream *a)
         log_warning("'%s' is damaged in %zu more places", name, i - MAX_WARNINGS);
 }
 
-/* Decides what is to be corrected, and says so. */
-static void judge_levels(audio_stream *a)
+/* A sound so quiet that what is taken for silence in it may be speech. */
+static bool is_faint(float peak)
+{
+    static const float noise = 1e-4F, quiet = 2e-3F; /* -80 dBFS, three steps of 16 bits; -54 dBFS */
+    return peak > noise && peak < quiet;
+}
+
+/* Decides what is to be corrected, and says so. What replaces sound counts as damage. */
+static qasr_status judge_levels(audio_stream *a, qasr_error *err)
 {
     const char *name = source_name(a->source);
     const double rate = source_rate(a->source);
     uint64_t at, n = 0;
     float peak;
     a->max_level = levels_limit(&a->levels, &at, &peak);
-    if (a->max_level < INFINITY)
+    if (a->max_level < INFINITY) {
+        const double at_s = (double)(a->first + at) / rate;
         log_warning("'%s' has samples of up to %g at %.2f s, far beyond all others; they are clipped to %g", name,
-                    (double)peak, (double)(a->first + at) / rate, (double)a->max_level);
+                    (double)peak, at_s, (double)a->max_level);
+        TRY(source_add_damage(a->source, at_s, at_s, "samples far beyond all others are clipped", err));
+    }
     for (size_t i = 0; i < a->levels.n_ranges; i++)
         n += a->levels.ranges[i].to - a->levels.ranges[i].from;
-    if (n > 0)
+    if (n > 0) {
+        const double from_s = (double)(a->first + a->levels.ranges[0].from) / rate;
+        const double to_s = (double)(a->first + a->levels.ranges[a->levels.n_ranges - 1].to) / rate;
         log_warning(
             "'%s' has channels in opposite phase in %.1f s from %.2f s on, whose mean is silence; the louder one "
-            "is taken there",
-            name, (double)n / rate, (double)(a->first + a->levels.ranges[0].from) / rate);
-    a->is_corrected = a->max_level < INFINITY || n > 0;
+            "is taken there, --channel takes one throughout",
+            name, (double)n / rate, from_s);
+        TRY(source_add_damage(a->source, from_s, to_s, "channels in opposite phase, of which the louder one is taken",
+                              err));
+    }
+    a->offset = n > 0 ? 0 : levels_offset(&a->levels);
+    if (a->offset != 0)
+        log_warning("'%s' has a DC offset of %.3g, which is more than its sound; it is removed", name,
+                    (double)a->offset);
+    if (is_faint(a->peak))
+        log_warning("'%s' is faint, %.0f dBFS at the most: speech in it may be taken for silence; amplify it first",
+                    name, 20 * log10((double)a->peak));
+    a->is_corrected = a->max_level < INFINITY || n > 0 || a->offset != 0;
+    return QASR_OK;
 }
 
 static qasr_status open_stream(audio_stream *a, const char *path, const qasr_audio_options *opt, qasr_error *err)
@@ -312,7 +336,7 @@ static qasr_status open_stream(audio_stream *a, const char *path, const qasr_aud
     levels_init(&a->levels, source_rate(a->source), (size_t)source_channels(a->source));
     TRY(survey(a, &is_long, err));
     warn_of_damage(a);
-    judge_levels(a);
+    TRY(judge_levels(a, err));
     if (a->is_corrected) {
         TRY(begin_again(a, err));
         TRY(survey(a, &is_long, err));

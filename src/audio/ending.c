@@ -12,7 +12,8 @@ enum {
     MAX_PAGE = 27 + 255 + 255 * 255,
     FTYP = 0x66747970, /* names of boxes and elements */
     SEGMENT = 0x18538067,
-    EBML = 0x1A45DFA3
+    EBML = 0x1A45DFA3,
+    FORM = 0x464F524D
 };
 
 static const uint64_t endless = (uint64_t)1 << 62;
@@ -155,6 +156,40 @@ static bool is_transport_stream(window *w, size_t n, size_t sync)
     return p && p[0] == 0x47 && p[n] == 0x47 && p[2 * n] == 0x47;
 }
 
+/* The bytes with which a file of this kind begins stand once more behind its beginning. */
+static bool is_repeated(window *w, const void *first, size_t n) { return window_find(w, n, w->end, first, n) < w->end; }
+
+static bool form_is_followed(window *w)
+{
+    const uint64_t at = 8 + big(w, 4, 4);
+    return big(w, at + at % 2, 4) == FORM;
+}
+
+static bool flv_is_followed(window *w)
+{
+    for (uint64_t at = 1; (at = window_find(w, at, w->end, "FLV\1", 4)) < w->end; at++)
+        if (big(w, at + 5, 4) == 9 && big(w, at + 9, 4) == 0) /* the head's length, no tag before it */
+            return true;
+    return false;
+}
+
+static bool tta_is_followed(window *w)
+{
+    unsigned char head[12]; /* format, channels, bits and rate are likely to be the same */
+    const unsigned char *p = window_get(w, 0, sizeof head);
+    return p && is_repeated(w, memcpy(head, p, sizeof head), sizeof head);
+}
+
+static bool asf_is_followed(window *w)
+{
+    return is_repeated(w, "\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9\x00\xAA\x00\x62\xCE\x6C", 16);
+}
+
+static bool wtv_is_followed(window *w)
+{
+    return is_repeated(w, "\xB7\xD8\x00\x20\x37\x49\xDA\x11\xA6\x4E\x00\x07\xE9\x5E\xAD\x8D", 16);
+}
+
 static const struct {
     size_t at;
     const char *magic;
@@ -162,7 +197,7 @@ static const struct {
     bool (*is_followed)(window *w);
 } kinds[] = {
     { 0, "RIFF", riff_is_cut, NULL },
-    { 0, "FORM", form_is_cut, NULL },
+    { 0, "FORM", form_is_cut, form_is_followed },
     { 0, "riff", w64_is_cut, NULL },
     { 0, "RF64", rf64_is_cut, NULL },
     { 0, "caff", caf_is_cut, NULL },
@@ -170,7 +205,10 @@ static const struct {
     { 4, "styp", mp4_is_cut, mp4_is_followed },
     { 4, "moov", mp4_is_cut, mp4_is_followed },
     { 0, "\x1A\x45\xDF\xA3", matroska_is_cut, matroska_is_followed },
-    { 0, "\x30\x26\xB2\x75", asf_is_cut, NULL },
+    { 0, "\x30\x26\xB2\x75", asf_is_cut, asf_is_followed },
+    { 0, "FLV\1", NULL, flv_is_followed },
+    { 0, "TTA1", NULL, tta_is_followed },
+    { 0, "\xB7\xD8\x00\x20", NULL, wtv_is_followed },
     { 0, "OggS", ogg_is_cut, NULL },
 };
 
@@ -188,7 +226,7 @@ bool ending_is_missing(window *w)
 {
     const size_t kind = find_kind(w);
     if (kind < ARRAY_LEN(kinds))
-        return kinds[kind].is_cut(w);
+        return kinds[kind].is_cut && kinds[kind].is_cut(w);
     return (is_transport_stream(w, 188, 0) && w->end % 188 != 0) ||
            (is_transport_stream(w, 192, 4) && w->end % 192 != 0);
 }

@@ -9,7 +9,8 @@
 /* w covers a whole file. Always false for containers without such information: others than RIFF (AVI, WAV), AIFF,
  * Wave64, RF64, CAF, MP4, Matroska, ASF, transport streams and Ogg. */
 bool ending_is_missing(window *w);
-/* Another file was joined to it: to MP4 or Matroska, which are decoded as far as the first goes. */
+/* Another file was joined to it, and is of a kind that is decoded as far as the first goes: MP4, Matroska, ASF, FLV,
+ * TTA, WTV, IFF. */
 bool ending_is_followed(window *w);
 
 #endif

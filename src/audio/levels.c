@@ -15,6 +15,7 @@ enum {
     MAX_RANGES = 4096
 };
 
+static const double least_offset = 0.01;
 static const double audible = 1e-3;    /* -60 dB: a channel below that has nothing to lose */
 static const double cancelling = 0.01; /* -20 dB: energy of the sum by that of the loudest channel */
 
@@ -93,6 +94,8 @@ qasr_status levels_add(levels *l, const float *frames, const float *mix, size_t 
     for (size_t i = 0; i < n; i++) {
         count_level(l, mix[i], l->n);
         l->n++;
+        l->sum += mix[i];
+        l->energy += (double)mix[i] * mix[i];
         if (frames && l->channels > 1)
             TRY(add_frame(l, frames + i * l->channels, err));
     }
@@ -128,6 +131,14 @@ float levels_limit(const levels *l, uint64_t *at, float *peak)
         found = true;
     }
     return found ? limit : INFINITY;
+}
+
+float levels_offset(const levels *l)
+{
+    const double mean = l->n > 0 ? l->sum / (double)l->n : 0;
+    const double variance = l->n > 0 ? l->energy / (double)l->n - mean * mean : 0;
+    const bool outweighs = fabs(mean) > least_offset && mean * mean > variance;
+    return outweighs ? (float)mean : 0;
 }
 
 const cancelled *levels_cancelled(const levels *l, uint64_t frame)

@@ -1,6 +1,7 @@
-/* Levels of a sound, measured in the first pass over it, to keep two things from blanking it: a few samples far beyond
- * all others, by which the reference would divide the whole, and channels in opposite phase, whose mean is silence.
- * Nothing changes a sound whose samples are all within 4, and whose channels do not cancel. */
+/* Levels of a sound, measured in the first pass over it, to keep three things from blanking it: a few samples far
+ * beyond all others, by which the reference would divide the whole, channels in opposite phase, whose mean is silence,
+ * and a DC offset that is louder than the sound. Nothing changes a sound whose
+ * samples are all within 4, whose channels do not cancel, and whose mean is near 0. */
 #ifndef QASR_AUDIO_LEVELS_H
 #define QASR_AUDIO_LEVELS_H
 
@@ -22,6 +23,7 @@ typedef struct levels {
     uint64_t counts[LEVELS_EXPONENTS];
     float largest[LEVELS_EXPONENTS];
     uint64_t first[LEVELS_EXPONENTS]; /* the first such frame */
+    double sum, energy;               /* of the mix, and of its squares */
     /* The current block: sums of squares of each channel, and of the sum of all. */
     size_t n_block;
     double channel_energy[AUDIO_MAX_CHANNELS], sum_energy;
@@ -38,6 +40,8 @@ qasr_status levels_finish(levels *l, qasr_error *err);
 /* The largest level of the mix that is not an outlier: samples that together last less than 50 ms, above 4, and more
  * than 24 dB above all others. INFINITY: there are none. *at: the first outlier's frame, *peak its level. */
 float levels_limit(const levels *l, uint64_t *at, float *peak);
+/* The mean of the mix if it outweighs the sound: above its deviation, and 0.01. Else 0. */
+float levels_offset(const levels *l);
 /* The range at or behind a frame; NULL: there is none. */
 const cancelled *levels_cancelled(const levels *l, uint64_t frame);
 

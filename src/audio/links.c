@@ -178,7 +178,7 @@ bool links_are_leftovers(window *w, uint64_t at, uint64_t end)
 
 /* ---- an input -------------------------------------------------------------------------------- */
 
-static const link_finder finders[] = { chunks_find, au_find, flac_find, ogg_find, mpeg_find };
+static const link_finder finders[] = { chunks_find, au_find, voc_find, flac_find, ogg_find, mpeg_find };
 
 /* One file, with the tags in front of it. *at stays if there is none. */
 static qasr_status find_file(links *l, window *w, uint64_t *at, qasr_error *err)

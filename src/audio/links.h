@@ -57,7 +57,8 @@ typedef struct links {
     byte_range *ranges;
     size_t n_ranges, ranges_capacity;
     bool last_range_is_closed;
-    bool are_several; /* streams lie side by side, of which the links have one */
+    bool are_several;    /* streams lie side by side, of which the links have one */
+    const char *foreign; /* why none of our decoders should look at the input; NULL: they may */
     buf heads;
 } links;
 
@@ -81,6 +82,7 @@ size_t links_read(const links *l, const audio_link *of, input *in, uint64_t at, 
 typedef qasr_status (*link_finder)(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status chunks_find(links *l, window *w, uint64_t *at, qasr_error *err); /* WAV RF64 W64 AIFF CAF */
 qasr_status au_find(links *l, window *w, uint64_t *at, qasr_error *err);
+qasr_status voc_find(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status flac_find(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status ogg_find(links *l, window *w, uint64_t *at, qasr_error *err);
 qasr_status mpeg_find(links *l, window *w, uint64_t *at, qasr_error *err); /* MPEG audio: MP3, MP2 */

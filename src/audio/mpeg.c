@@ -333,7 +333,7 @@ qasr_status mpeg_find(links *l, window *w, uint64_t *at, qasr_error *err)
 {
     const uint64_t begin = *at + window_count_zeros(w, *at, w->end);
     walk k = { .links = l, .w = w, .end = w->end - begin > MAX_START ? begin + MAX_START : w->end };
-    if (is_container(w, begin))
+    if (is_container(w, *at) || is_container(w, begin))
         return QASR_OK;
     k.at = find_stream(&k, begin);
     if (k.at == k.end)

@@ -102,9 +102,14 @@ static sf_count_t link_read(void *to, sf_count_t n, void *user)
 
 static sf_count_t link_tell(void *user) { return (sf_count_t)((reader *)user)->at; }
 
-void sndfile_text(char *to, size_t size, void *file)
+const char sndfile_unknown[] = "Format not recognised";
+
+/* The last error of an SNDFILE, without a final stop; NULL: of the last one that could not be opened. Bytes that are
+ * nothing else are taken for a file of Sound Designer II whose other half is missing: "Error : bad map offset." */
+static void sndfile_text(char *to, size_t size, void *file)
 {
-    snprintf(to, size, "%s", sf_strerror(file));
+    const char *text = sf_strerror(file);
+    snprintf(to, size, "%s", strncmp(text, "Error : ", 8) == 0 ? sndfile_unknown : text);
     size_t n = strlen(to);
     while (n > 0 && strchr(". \n", to[n - 1]))
         to[--n] = 0;

@@ -51,22 +51,34 @@ static const char no_sound[] = "it gives no audio";
 
 /* ---- damage -------------------------------------------------------------------------------- */
 
-/* The last place that is counted takes in what comes after it. */
-static qasr_status add_damage(source *s, double from_s, double to_s, bool is_end, const char *what, qasr_error *err)
+/* In order of time. The last place that is counted takes in what comes after it. */
+static qasr_status insert_damage(source *s, double from_s, double to_s, bool is_end, const char *what, qasr_error *err)
 {
-    if (s->was_read)
-        return QASR_OK;
     if (!s->damages)
         TRY(MEM_ALLOC(&s->damages, MAX_DAMAGES, err));
     if (s->n_damages == MAX_DAMAGES) {
         s->damages[MAX_DAMAGES - 1].to_s = to_s;
         return QASR_OK;
     }
-    audio_damage *d = &s->damages[s->n_damages++];
+    size_t i = s->n_damages++;
+    for (; i > 0 && s->damages[i - 1].from_s > from_s; i--)
+        s->damages[i] = s->damages[i - 1];
+    audio_damage *d = &s->damages[i];
     *d = (audio_damage){ .from_s = from_s, .to_s = to_s, .is_end = is_end };
     snprintf(d->what, sizeof d->what, "%.*s", AUDIO_DAMAGE_TEXT - 1, what);
     error_clean_line(d->what, sizeof d->what);
     return QASR_OK;
+}
+
+/* Only the first time that the source is read. */
+static qasr_status add_damage(source *s, double from_s, double to_s, bool is_end, const char *what, qasr_error *err)
+{
+    return s->was_read ? QASR_OK : insert_damage(s, from_s, to_s, is_end, what, err);
+}
+
+qasr_status source_add_damage(source *s, double from_s, double to_s, const char *what, qasr_error *err)
+{
+    return insert_damage(s, from_s, to_s, false, what, err);
 }
 
 static double seconds_at(const source *s, uint64_t frame) { return s->rate ? (double)frame / s->rate : 0; }
@@ -385,7 +397,7 @@ static qasr_status find_links(source *s, qasr_error *err)
     if (s->links.n > 0)
         return QASR_OK;
     if (looks_like_mpeg(s)) {
-        snprintf(s->reason, sizeof s->reason, "Format not recognised");
+        s->links.foreign = sndfile_unknown;
         return QASR_OK;
     }
     TRY(links_add(&l, &s->links, LINK_SNDFILE, err));
@@ -396,8 +408,11 @@ static qasr_status open_any(source *s, const qasr_audio_options *opt, qasr_error
 {
     TRY(input_open(&s->in, s->path, err));
     TRY(opt->raw ? add_raw(s, opt->raw, err) : find_links(s, err));
-    if (s->links.are_several && s->program) {
-        snprintf(s->reason, sizeof s->reason, "it has several tracks");
+    const char *why = s->links.foreign                     ? s->links.foreign
+                      : s->links.are_several && s->program ? "it has several tracks"
+                                                           : NULL;
+    if (why) {
+        snprintf(s->reason, sizeof s->reason, "%s", why);
         return decode_elsewhere(s, err);
     }
     TRY(open_link(s, err));

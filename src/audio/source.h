@@ -20,7 +20,9 @@ int64_t source_frames(const source *s);
 /* Up to n frames [n, channels]; *n_read is 0 at the end only. Errors: NOMEM; FORMAT at the end, if nothing was there
  * though there should be. */
 qasr_status source_read(source *s, float *frames, size_t n, size_t *n_read, qasr_error *err);
-/* Damage found while the source was read for the first time; NULL after the last. */
+/* More damage, which its samples have shown. Error: NOMEM. */
+qasr_status source_add_damage(source *s, double from_s, double to_s, const char *what, qasr_error *err);
+/* Damage found while the source was read for the first time, and what was added; NULL after the last. */
 const audio_damage *source_damage(const source *s, size_t i);
 /* Back to the first frame. Errors: as for opening. */
 qasr_status source_rewind(source *s, qasr_error *err);

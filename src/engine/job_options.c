@@ -11,7 +11,7 @@ static qasr_status find_language(const language **out, const char *name, qasr_er
         return error_set(err, QASR_E_INVALID, "unknown language '%s'; did you mean %s (%s)?", name, near->name,
                          near->code);
     return error_set(err, QASR_E_INVALID,
-                     "unknown language '%s'; expected an English name or code such as English, en, Chinese, zh", name);
+                     "unknown language '%s'; expected a name or a code such as English, en, Chinese, zh-CN", name);
 }
 
 qasr_status job_options_init(job_options *o, qasr_session *session, const qasr_transcribe_options *opt, qasr_error *err)

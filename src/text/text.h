@@ -92,8 +92,13 @@ typedef struct language {
 } language;
 size_t lang_count(void);
 const language *lang_at(size_t index);
-/* Finds a language by English name or code, ignoring ASCII case and surrounding white space; NULL if unknown. */
-const language *lang_find(const char *name_or_code);
+/* The language that text stands for, whatever its case, accents and surrounding white space: its name in English or in
+ * the language itself, a code of ISO 639, a tag of BCP 47, a locale. NULL: none of the model's, or not certain. */
+const language *lang_find(const char *text);
+/* Both stand for the same language, which need not be one of the model's. */
+bool lang_same(const char *a, const char *b);
+/* text is a name that lang_find knows, or has the form of a code or tag. */
+bool lang_is_named(const char *text);
 /* The language with the name closest to text (edit distance at most 2); NULL if none is. */
 const language *lang_nearest(const char *text);
 

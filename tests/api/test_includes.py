@@ -9,7 +9,7 @@ import sys
 # What the folders of the library may include besides themselves; subfolders are listed where they differ.
 LIBRARY = {
     "base": [], "quant": ["base"], "kernels": ["base", "quant"], "weights": ["base", "quant"],
-    "audio": ["base", "quant", "kernels"], "text": ["base"],
+    "text": ["base"], "audio": ["base", "quant", "kernels", "text"],
     "device": ["base", "quant", "kernels"],
     "model": ["base", "quant", "device", "weights"],
     "engine": ["base", "quant", "device", "weights", "model", "audio", "text"],

@@ -6,7 +6,7 @@ A case is cases/NAME.sh. It runs under bash in an empty directory, after lib.sh,
   NAME.stdout.exact / .glob       its standard output, byte for byte, or line by line as shell patterns
   NAME.stderr.exact / .glob       the same for standard error
 No file means no output. In patterns a line '...' matches any number of lines. The source folder and the
-empty directory appear as ROOT and WORK, the folder of the layouts as LAYOUTS.
+empty directory appear as ROOT and WORK, those of the layouts and recordings as LAYOUTS and RECORDINGS.
 A case must not use files outside its directory, fixed ports or other cases: Meson runs each as a separate test,
 several in parallel. A line '# Needs OPTION.' skips it in builds with -DOPTION=disabled.
 
@@ -37,7 +37,8 @@ def case_env(build):
     env = {name: value for name, value in os.environ.items()
            if name not in ("QASR_CPU", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
     return dict(env, QASR=str(build / "cli" / "qasr"), DEMO=str(ROOT / "models" / "demo"), DATA=str(ROOT / "tests" / "data"),
-                CASES=str(HERE / "cases"), LAYOUTS=str(build / "tests" / "layouts"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
+                CASES=str(HERE / "cases"), LAYOUTS=str(build / "tests" / "layouts"),
+                RECORDINGS=str(build / "tests" / "recordings"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
                 TOOL=str(HERE / "tool.py"), HUB_SERVER=str(ROOT / "tests" / "tools" / "hub_server.py"), LC_ALL="C.UTF-8",
                 LSAN_OPTIONS=f"suppressions={ROOT / 'tests' / 'lsan.supp'}:print_suppressions=0")
 
@@ -48,7 +49,7 @@ def run_case(script, build):
         env["XDG_CACHE_HOME"] = work + "/cache"
         done = subprocess.run(["bash", "-c", 'set -u; . "$0"; . "$1"', str(HERE / "lib.sh"), str(script)], cwd=work,
                               env=env, stdin=subprocess.DEVNULL, capture_output=True)
-    for place, name in ((work, b"WORK"), (env["LAYOUTS"], b"LAYOUTS"), (str(ROOT), b"ROOT")):  # the same on every machine
+    for place, name in ((work, b"WORK"), (env["LAYOUTS"], b"LAYOUTS"), (env["RECORDINGS"], b"RECORDINGS"), (str(ROOT), b"ROOT")):  # the same on every machine
         done.stdout = done.stdout.replace(os.fsencode(place), name)
         done.stderr = done.stderr.replace(os.fsencode(place), name)
     return done

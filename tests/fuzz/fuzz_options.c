@@ -48,7 +48,7 @@ static void check_values(const command *cmd, const char *args, opt_result result
             FUZZ_CHECK(!*(const char *const *)field || is_choice(o, *(const char *const *)field));
         if (o->type == OPT_FLAG)
             FUZZ_CHECK(number == 0 || number == 1);
-        if (o->type == OPT_NUMBER)
+        if (o->type == OPT_NUMBER || o->type == OPT_TIME)
             FUZZ_CHECK(*(const double *)field == 0 ||
                        (*(const double *)field >= o->min && *(const double *)field <= o->max));
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from gguf_file import BF16, F32, GgufFile  # noqa: E402
 from make_layouts import Model, Tensor, write_crisp, write_llama_mmproj, write_llama_text, write_rust, write_stt  # noqa: E402
+from recordings import FLOAT, PCM, aiff, au, caf, comm, fmt, rf64, ssnd, voc, voc_block, voc_sound, w64, wav  # noqa: E402
 
 # ---- a model of a few kilobytes ---------------------------------------------------------------------
 
@@ -210,44 +211,19 @@ def tone(n, amplitude=8000, period=40):
     return [amplitude if i % period < period // 2 else -amplitude for i in range(n)]
 
 
-def wav(tag, channels, rate, bits, data, data_size=None):
-    form = struct.pack("<HHIIHH", tag, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
-    size = len(data) if data_size is None else data_size
-    return (b"RIFF" + struct.pack("<I", min(36 + size, 0xFFFFFFFF)) + b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" +
-            struct.pack("<I", size) + data)
-
-
-def aiff(rate_bytes, data):
-    comm = struct.pack(">HIH", 1, len(data) // 2, 16) + rate_bytes
-    chunks = b"COMM" + struct.pack(">I", len(comm)) + comm + b"SSND" + struct.pack(">III", len(data) + 8, 0, 0) + data
-    return b"FORM" + struct.pack(">I", len(chunks) + 4) + b"AIFF" + chunks
-
-
-def w64(data):
-    guid = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-    form = struct.pack("<HHIIHH", 3, 1, 16000, 64000, 4, 32)
-    chunks = b"fmt " + guid + struct.pack("<Q", 24 + len(form)) + form + b"data" + guid + struct.pack("<Q", 24 + len(data)) + data
-    return (b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + struct.pack("<Q", 40 + len(chunks)) + b"wave" + guid + chunks)
-
-
-def caf(data):
-    desc = struct.pack(">d4sIIIII", 16000, b"lpcm", 2, 2, 1, 1, 16)
-    return (b"caff\0\1\0\0desc" + struct.pack(">Q", len(desc)) + desc + b"data" + struct.pack(">QI", len(data) + 4, 0) + data)
-
-
 def write_audio(folder, data):
     pcm = struct.pack("<800h", *tone(800))
-    files = {"wav": wav(1, 1, 16000, 16, pcm), "wav_stereo": wav(1, 2, 44100, 16, pcm), "wav_u8": wav(1, 1, 8000, 8, bytes(range(256))),
-             "wav_f32": wav(3, 1, 48000, 32, struct.pack("<300f", *[x / 9e3 for x in tone(300)])),
-             "wav_streamed": wav(1, 1, 16000, 16, pcm[:401], 0xFFFFFFFF), "wav_cut": wav(1, 1, 16000, 16, pcm[:101], 1600),
-             "wav_24": wav(1, 1, 96000, 24, bytes(900)), "wav_ulaw": wav(7, 1, 8000, 8, bytes(range(0, 256, 3))),
-             "aiff": aiff(b"\x40\x0c\xfa\x00\0\0\0\0\0\0", struct.pack(">400h", *tone(400))),
-             "wav_zero": wav(1, 1, 16000, 16, pcm, 0), "wav_joined": wav(1, 1, 16000, 16, pcm) + wav(1, 2, 44100, 16, pcm),
-             "wav_two_data": wav(1, 1, 16000, 16, pcm) + b"data" + struct.pack("<I", 800) + pcm[:800],
-             "rf64": b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 880, 800, 400, 0) + b"fmt " +
-                     struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data\xff\xff\xff\xff" + pcm[:800],
-             "w64": w64(pcm), "caf": caf(pcm), "au_unknown": b".snd" + struct.pack(">IIIII", 24, 0xFFFFFFFF, 27, 8000, 2) + bytes(900),
-             "au": b".snd" + struct.pack(">IIIII", 24, 800, 3, 16000, 1) + struct.pack(">400h", *tone(400))}
+    files = {"wav": wav(pcm), "wav_stereo": wav(pcm, fmt(PCM, 2, 44100)), "wav_u8": wav(bytes(range(256)), fmt(PCM, 1, 8000, 8)),
+             "wav_f32": wav(struct.pack("<300f", *[x / 9e3 for x in tone(300)]), fmt(FLOAT, 1, 48000, 32)),
+             "wav_streamed": wav(pcm[:401], size=0xFFFFFFFF), "wav_cut": wav(pcm[:101], size=1600),
+             "wav_24": wav(bytes(900), fmt(PCM, 1, 96000, 24)), "wav_ulaw": wav(bytes(range(0, 256, 3)), fmt(7, 1, 8000, 8)),
+             "aiff": aiff(comm(400), ssnd(struct.pack(">400h", *tone(400)))),
+             "wav_zero": wav(pcm, size=0), "wav_joined": wav(pcm) + wav(pcm, fmt(PCM, 2, 44100)),
+             "wav_two_data": wav(pcm) + b"data" + struct.pack("<I", 800) + pcm[:800],
+             "rf64": rf64(pcm[:800]), "w64": w64(pcm, fmt(FLOAT, 1, 16000, 32)), "caf": caf(pcm, 2),
+             "au_unknown": au(bytes(900), 27, 0xFFFFFFFF, channels=2, rate=8000),
+             "voc": voc(voc_sound(pcm[:800]), voc_block(3, bytes(3)), voc_block(8, bytes(4)), voc_block(1, bytes(100))),
+             "au": au(struct.pack(">400h", *tone(400)))}
     for name, content in files.items():
         (folder / name).write_bytes(content)
     flac = (data / "golden" / "clips" / "short-200ms.flac").read_bytes()
@@ -261,7 +237,7 @@ def write_audio(folder, data):
         (folder / f"{name}_joined").write_bytes(content + content)
         (folder / f"{name}_damaged").write_bytes(content[:middle] + bytes(60) + content[middle + 100:])
     mp3 = (corpus / "mp3").read_bytes()
-    (folder / "wav_mp3").write_bytes(wav(0x55, 1, 16000, 0, mp3))
+    (folder / "wav_mp3").write_bytes(wav(mp3, fmt(0x55, 1, 16000, 0)))
     (folder / "id3").write_bytes(b"ID3\4\0\0\0\0\0\x14" + bytes(20) + mp3 + b"TAG" + bytes(125))
 
 

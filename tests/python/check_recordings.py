@@ -38,6 +38,9 @@ KINDS = {
     "sox.aiff": ("sox", lambda s, t: run("sox", s, t), True),
     "au": ("ffmpeg", lambda s, t: ffmpeg(s, t), True),
     "caf": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "pcm_s16be"), True),
+    "voc": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "pcm_s16le"), True),
+    "ulaw.voc": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "pcm_mulaw"), False),
+    "adpcm.w64": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "adpcm_ms", "-ar", "96000"), False),
     "flac": ("flac", lambda s, t: run("flac", "-s", "-f", s, "-o", t), True),
     "pipe.flac": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-seekable", "0"), True),
     "ogg": ("oggenc", lambda s, t: run("oggenc", "-Q", s, "-o", t), False),
@@ -52,10 +55,14 @@ KINDS = {
     "mp2": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "m4a": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "mp4": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-movflags", "+faststart"), False),
+    "mp3.mp4": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "libmp3lame"), False),
     "mkv": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "webm": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "ts": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
     "aac": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
+    "flv": ("ffmpeg", lambda s, t: ffmpeg(s, t, "-c:a", "aac"), False),
+    "wma": ("ffmpeg", lambda s, t: ffmpeg(s, t), False),
+    "tta": ("ffmpeg", lambda s, t: ffmpeg(s, t), True),
     "wv": ("ffmpeg", lambda s, t: ffmpeg(s, t), True),
 }
 
@@ -160,9 +167,9 @@ def check_kind(r, kind, make, lossless, clips, clean):
         r.check(f"{kind} as {name}", wrong, whole, True, may_be_damaged=False)
     other = r.folder / f"other.{kind}"
     other.write_bytes(data + second.read_bytes())
-    ours = kind.split(".")[-1] not in ("m4a", "mp4", "mkv", "webm", "ts", "aac", "wv")
+    ours = kind.split(".")[-1] not in ("m4a", "mp4", "mkv", "webm", "ts", "aac", "flv", "wma", "tta", "wv")
     both = whole + r.decode(second)[0]
-    overlaps = kind.startswith(("plain", "pipe.mp3", "mp2", "mp3.wav"))  # the second goes on where the first ended
+    overlaps = kind.startswith(("plain", "pipe.mp3", "mp2", "mp3.wav", "adpcm.w64"))  # the second goes on where the first ended
     r.check(f"{kind} joined", other, both, ours and not overlaps, may_be_damaged=not ours)
     for what, size in (("too small", 16000), ("zero", 0), ("unknown", None)):
         patched = with_size(kind, data, size)

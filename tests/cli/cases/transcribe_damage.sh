@@ -11,4 +11,9 @@ place, = one["damage"]
 assert 0 < place["start"] <= place["end"] < one["duration"] and place["what"], place
 PY
 must_fail 3 t --strict "$DATA/field/mp3-600-bad-bytes.mp3" >/dev/null
-t "$DATA/field/joined-cbr.mp3" "$DATA/field/wav-two-data.wav"
+t "$DATA/field/joined-cbr.mp3" "$RECORDINGS/whole/two-data.wav"
+# What replaces sound on a guess counts, too.
+for name in opposite-phase one-sample-1e4; do
+    t --format json "$RECORDINGS/$name.wav" 2>/dev/null | grep -c '"audio_damaged": true'
+    must_fail 3 t --strict --output out.txt "$RECORDINGS/$name.wav" 2>&1 | grep -c 'warning'
+done
