@@ -316,7 +316,7 @@ static qasr_status judge_levels(audio_stream *a, qasr_error *err)
     }
     a->offset = n > 0 ? 0 : levels_offset(&a->levels);
     if (a->offset != 0)
-        log_warning("'%s' has a DC offset of %.3g, which is more than its sound; it is removed", name,
+        log_warning("'%s' has a DC offset of %.3g, far above the level of its sound; it is removed", name,
                     (double)a->offset);
     if (is_faint(a->peak))
         log_warning("'%s' is faint, %.0f dBFS at the most: speech in it may be taken for silence; amplify it first",

@@ -15,8 +15,9 @@ enum {
     MAX_RANGES = 4096
 };
 
-static const double least_offset = 0.01;
-static const double audible = 1e-3;    /* -60 dB: a channel below that has nothing to lose */
+static const double outweighing = 16;                        /* 12 dB: energy of an offset by that of the sound */
+static const double least_offset = 0.01, least_sound = 1e-9; /* -90 dB */
+static const double audible = 1e-3;                          /* -60 dB: a channel below that has nothing to lose */
 static const double cancelling = 0.01; /* -20 dB: energy of the sum by that of the loudest channel */
 
 void levels_init(levels *l, int rate, size_t channels) { *l = (levels){ .rate = rate, .channels = channels }; }
@@ -137,8 +138,8 @@ float levels_offset(const levels *l)
 {
     const double mean = l->n > 0 ? l->sum / (double)l->n : 0;
     const double variance = l->n > 0 ? l->energy / (double)l->n - mean * mean : 0;
-    const bool outweighs = fabs(mean) > least_offset && mean * mean > variance;
-    return outweighs ? (float)mean : 0;
+    const bool is_sound = l->n * 2 >= (uint64_t)l->rate && variance > least_sound;
+    return is_sound && fabs(mean) > least_offset && mean * mean > outweighing * variance ? (float)mean : 0;
 }
 
 const cancelled *levels_cancelled(const levels *l, uint64_t frame)

@@ -40,7 +40,8 @@ qasr_status levels_finish(levels *l, qasr_error *err);
 /* The largest level of the mix that is not an outlier: samples that together last less than 50 ms, above 4, and more
  * than 24 dB above all others. INFINITY: there are none. *at: the first outlier's frame, *peak its level. */
 float levels_limit(const levels *l, uint64_t *at, float *peak);
-/* The mean of the mix if it outweighs the sound: above its deviation, and 0.01. Else 0. */
+/* The mean of the mix if it outweighs the sound: 12 dB above its deviation, and above 0.01. Else 0, as for less than
+ * half a second. */
 float levels_offset(const levels *l);
 /* The range at or behind a frame; NULL: there is none. */
 const cancelled *levels_cancelled(const levels *l, uint64_t frame);
