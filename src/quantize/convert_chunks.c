@@ -41,9 +41,10 @@ static qasr_status refuse_value(const plan_entry *e, uint64_t at, const float *x
         return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
                          row_of(e, at + worst), isnan(x[worst]) ? "NaN" : "an infinite value");
     return error_set(err, QASR_E_UNSUPPORTED,
-                     "tensor '%s' row %llu: %g is too large for %s, which holds values up to %g; give this tensor "
-                     "another type, such as bf16",
-                     e->t->name, row_of(e, at + worst), (double)x[worst], q->name, (double)q->largest);
+                     "tensor '%s' row %llu: %.9g is too large for %s, which holds values up to %.9g; give this tensor "
+                     "another type, such as %s",
+                     e->t->name, row_of(e, at + worst), (double)x[worst], q->name, (double)q->largest,
+                     e->type == QUANT_BF16 ? "f32" : "bf16");
 }
 
 /* Reads values [begin, begin + n) of the source, which must be finite and fit the output's type. */

@@ -661,7 +661,7 @@ static void test_bad_weights(void **state)
     } cases[] = {
         { NAN, QASR_E_FORMAT, "q_proj.weight' row 5 holds NaN" },
         { -INFINITY, QASR_E_FORMAT, "q_proj.weight' row 5 holds an infinite value" },
-        { 1e8f, QASR_E_UNSUPPORTED, "q_proj.weight' row 5: 1e+08 is too large for q8_0" },
+        { 1e8f, QASR_E_UNSUPPORTED, "q_proj.weight' row 5: 100000000 is too large for q8_0" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         fill(8 * 64);
@@ -686,7 +686,7 @@ static void test_large_weights(void **state)
     static const float values[] = { 65504, -65504, 1e5f, -5e5f, 1e7f, -1e8f, 1e30f, -1e38f, 3.4e38f, FLT_MAX };
     for (size_t t = 0; t < ARRAY_LEN(types); t++)
         for (size_t v = 0; v < ARRAY_LEN(values); v++) {
-            char part[160];
+            char part[240];
             const float largest = quant_get((quant_type)quant_from_name(types[t]))->largest;
             fill(8 * 256);
             data[3 * 256 + 100] = values[v];
@@ -698,8 +698,10 @@ static void test_large_weights(void **state)
             opt.overwrite = 1;
             if (fabsf(values[v]) > largest) {
                 unlink(output);
-                snprintf(part, sizeof part, "q_proj.weight' row 3: %g is too large for %s, which holds values up to %g",
-                         (double)values[v], types[t], (double)largest);
+                snprintf(part, sizeof part,
+                         "q_proj.weight' row 3: %.9g is too large for %s, which holds values up to %.9g; give this "
+                         "tensor another type, such as %s",
+                         (double)values[v], types[t], (double)largest, strcmp(types[t], "bf16") ? "bf16" : "f32");
                 run_fails(&opt, QASR_E_UNSUPPORTED, part, 1);
                 continue;
             }
