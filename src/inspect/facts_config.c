@@ -1,9 +1,19 @@
 /* See facts.h: sizes of the network, languages and tokenizer, from config.json or from GGUF metadata. */
 #include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
 #include "inspect/facts.h"
 #include "model/config.h"
+
+/* A bundle has its sizes in its metadata and again in the config.json that it holds; the metadata counts. */
+static bool known(const facts *f, const char *key)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (strcmp(f->list[i].key, key) == 0)
+            return true;
+    return false;
+}
 
 static qasr_status add_json_fact(facts *f, const char *key, const json_t *value, qasr_error *err)
 {
@@ -77,7 +87,7 @@ qasr_status facts_add_config(facts *f, const json_t *root, qasr_error *err)
 {
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         const json_t *value = config_find(root, numbers[i].section, numbers[i].key);
-        if (value)
+        if (value && !known(f, numbers[i].fact))
             TRY(add_json_fact(f, numbers[i].fact, value, err));
     }
     return add_languages(f, root, err);

@@ -5,6 +5,7 @@ mkdir alone
 cp "$DEMO"/samples/*.flac alone
 (cd alone && "$QASR" transcribe --quiet --model demo.gguf en.flac ru.flac && "$QASR" transcribe --model . en.flac | cmp - <("$QASR" transcribe --model demo.gguf en.flac) && ls)
 "$QASR" info alone/demo.gguf | grep -E '^(layout|tensors|type|tokenizer|model|languages|meta.(general|stt.variant|qasr.(scope|qtype)))'
+echo "named twice: $("$QASR" info alone/demo.gguf | cut -d' ' -f1 | sort | uniq -d | wc -l)"
 # A separate type for the encoder.
 "$QASR" quantize --input alone/demo.gguf --dry-run --scope thinker. --qtype q4_0 --encoder-qtype q5_k_m --embedding-qtype q8_0 | sed -n '/^kind/,$p'
 # An untied output matrix is kept.
