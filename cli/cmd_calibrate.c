@@ -114,7 +114,7 @@ const command cmd_calibrate = {
     "quantize --calibration' uses to reduce the effect of rounding errors. The output has the format of llama.cpp's "
     "imatrix files (docs/format.md).\n"
     "AUDIO is an audio file, a folder, or a list: a .txt file with one path per line, or a .tsv file with the header "
-    "'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments of 30 s.\n",
+    "'file', 'language', 'text' and paths relative to its folder. Long audio is cut into segments of at most 30 s.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,

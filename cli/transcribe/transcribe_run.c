@@ -84,7 +84,7 @@ static size_t warn(const run *s, const input *in, const qasr_result *r)
         omitted_s += p->omitted_s;
     }
     if (omitted_s > 0)
-        message_warn("'%s'%s: long pauses were shortened by %.1f s of silence or steady noise", in->path, channel.text,
+        message_warn("'%s'%s: %.1f s of silence or steady noise left out of long pauses", in->path, channel.text,
                      omitted_s);
     warn_about_cache(s, in, r);
     if (qasr_result_segment_count(r) == 0) {
@@ -306,11 +306,20 @@ static void transcribe_files(run *s)
         report(s, &s->in->items[s->current], NULL, &err); /* inputs not reached */
 }
 
+static void print_done(const run *s, const char *more)
+{
+    const double elapsed_s = transcribe_progress_elapsed(&s->progress);
+    fprintf(stderr, "%zu of %zu files done%s", s->n_done, s->in->n, more);
+    if (s->audio_s > 0)
+        fprintf(stderr, ": %.1f s of audio in %.1f s, %.1fx", s->audio_s, elapsed_s,
+                elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+    fputc('\n', stderr);
+}
+
 static void print_summary(const run *s)
 {
     char more[96] = "";
     const size_t n = s->in->n;
-    const double elapsed_s = transcribe_progress_elapsed(&s->progress);
     size_t used = 0;
     const struct {
         size_t n;
@@ -322,8 +331,7 @@ static void print_summary(const run *s)
     if (progress_interrupted())
         message_fail("interrupted: %zu of %zu files done%s", s->n_done, n, more);
     else if (n > 1 && !s->a->quiet)
-        fprintf(stderr, "%zu of %zu files done%s: %.1f s of audio in %.1f s, %.1fx\n", s->n_done, n, more, s->audio_s,
-                elapsed_s, elapsed_s > 0 ? s->audio_s / elapsed_s : 0);
+        print_done(s, more);
     if (!s->a->quiet)
         left_out_print(&s->in->left_out);
 }
