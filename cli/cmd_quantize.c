@@ -38,6 +38,8 @@ static const char *embedding_qtype_at(size_t i)
     return qasr_qtype_name(at);
 }
 
+static const char *const equalize_names[] = { "auto", "on", "off", NULL };
+
 static const opt opts[] = {
     { "input", 'i', "PATH",
       "model directory, .safetensors file, .safetensors.index.json or .gguf file, or the name of a pulled model",
@@ -63,6 +65,10 @@ static const opt opts[] = {
       "an "
       "average of BITS bits per weight",
       OPT_NUMBER, offsetof(args, options.auto_mix), NULL, 1, 16 },
+    { "equalize", 0, "KIND",
+      "before rounding, move powers of two between matrices, so that channels of very different size do not share a "
+      "scale; the network computes the same (default auto: with a calibration)",
+      OPT_CHOICE, offsetof(args, options.equalize), equalize_names },
     { "embedding-qtype", 0, "TYPE", "quantize embeddings, to this type (default: that of the matrices, in mixes q6_k)",
       OPT_NAME, offsetof(args, options.embedding_qtype), .choice = embedding_qtype_at },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default: that of the others, but at least 8 bits)",

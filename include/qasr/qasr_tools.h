@@ -137,6 +137,14 @@ typedef struct qasr_quantize_tensor {
 /* Receives each tensor, in the order of the file, before anything is written. */
 typedef int (*qasr_quantize_tensor_fn)(void *user, const qasr_quantize_tensor *tensor);
 
+/* Moving powers of two between matrices before rounding, so that channels of very different size do not share a scale.
+ * The network computes the same, to the bit in float32. */
+typedef enum qasr_equalize {
+    QASR_EQUALIZE_AUTO = 0, /* with a calibration; else matrices stay as other converters write them */
+    QASR_EQUALIZE_ON,
+    QASR_EQUALIZE_OFF
+} qasr_equalize;
+
 typedef struct qasr_quantize_options {
     size_t struct_size;
     const char *input;  /* model directory, .safetensors file, .safetensors.index.json or .gguf file */
@@ -165,9 +173,10 @@ typedef struct qasr_quantize_options {
     double auto_mix; /* average bits per weight of the decoder's matrices, whose types are chosen by the errors that the
                         required calibration predicts. The encoder, matrices missing from the calibration, and those
                         with a type from tensor_types or embedding_qtype do not take part. qtype must be NULL. 0: off */
-    int dry_run;     /* non-zero: write nothing, only report sizes, without errors */
-    int overwrite;   /* non-zero: replace an existing output if it is a model in one GGUF file, or empty */
-    int n_threads;   /* 0: as many as a session uses */
+    qasr_equalize equalize;
+    int dry_run;   /* non-zero: write nothing, only report sizes, without errors */
+    int overwrite; /* non-zero: replace an existing output if it is a model in one GGUF file, or empty */
+    int n_threads; /* 0: as many as a session uses */
     qasr_quantize_tensor_fn on_tensor; /* NULL: none */
     qasr_progress_fn on_progress;      /* NULL: none */
     void *user;                        /* passed to the callbacks */

@@ -43,7 +43,7 @@ typedef struct job {
     double *energies;    /* [SAMPLE_BATCHES, QUANT_TYPE_COUNT], of the current matrix */
     const plan_entry *e; /* the current matrix; its inputs: */
     hessian hessian;     /* factor NULL: mean squares only */
-    const float *importance;
+    float *importance;   /* [longest row] */
 } job;
 
 /* ---- which matrices ---------------------------------------------------------------------------------- */
@@ -90,6 +90,7 @@ static qasr_status alloc_scratch(job *j, qasr_error *err)
     for (size_t i = 0; i < j->n; i++)
         cols = j->entries[i]->row_values > cols ? (size_t)j->entries[i]->row_values : cols;
     TRY(MEM_ALLOC(&j->energies, (size_t)SAMPLE_BATCHES * QUANT_TYPE_COUNT, err));
+    TRY(MEM_ALLOC(&j->importance, cols, err));
     TRY(MEM_CALLOC(&j->scratch, pool_threads(j->mix->pool), err));
     for (unsigned i = 0; i < pool_threads(j->mix->pool); i++) {
         scratch *s = &j->scratch[i];
@@ -147,7 +148,7 @@ static void batch_task(void *arg, size_t task, unsigned thread)
     size_t batch = task / QUANT_TYPE_COUNT, cols = (size_t)e->row_values;
     uint64_t all = (e->n_rows + GPTQ_ROWS - 1) / GPTQ_ROWS, first = batch * all / n_batches(e) * GPTQ_ROWS;
     size_t n_rows = e->n_rows - first < GPTQ_ROWS ? (size_t)(e->n_rows - first) : GPTQ_ROWS;
-    plan_read_values(s->x, e->t, first * cols, n_rows * cols);
+    plan_read_scaled(s->x, e, first * cols, n_rows * cols);
     double *to = &j->energies[task];
     *to = 0;
     for (size_t i = 0; i < n_rows * cols; i++)
@@ -200,8 +201,11 @@ static qasr_status measure_group(job *j, size_t i, qasr_error *err)
     const plan_entry *e = j->entries[i];
     size_t cols = (size_t)e->row_values;
     calibration_source(source, sizeof source, e->t->canonical); /* fits: calibrated matrices were checked */
-    TRY(calibration_importance(j->mix->calibration, e->t->canonical, cols, &j->importance, NULL, err));
-    TRY(calibration_hessian(j->mix->calibration, e->t->canonical, cols, &j->hessian, j->mix->pool, err));
+    const float *squares;
+    TRY(calibration_importance(j->mix->calibration, e->t->canonical, cols, &squares, NULL, err));
+    plan_scale_squares(j->importance, e, squares);
+    TRY(calibration_hessian(j->mix->calibration, e->t->canonical, cols, e->column_scale, &j->hessian, j->mix->pool,
+                            err));
     qasr_status status = QASR_OK;
     for (size_t k = i; k < j->n && status == QASR_OK; k++) {
         if (j->done[k] || !calibration_source(other, sizeof other, j->entries[k]->t->canonical) ||
@@ -254,6 +258,7 @@ static void job_free(job *j)
         mem_free(j->scratch[i].blocks);
     }
     mem_free(j->scratch);
+    mem_free(j->importance);
     mem_free(j->energies);
     mem_free(j->done);
     mem_free(j->items);

@@ -259,8 +259,8 @@ qasr_status calibration_covariance(const calibration *c, const char *canonical, 
     return QASR_OK;
 }
 
-qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p,
-                                qasr_error *err)
+qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, const float *scale,
+                                hessian *out, pool *p, qasr_error *err)
 {
     float *moments;
     bool found = false;
@@ -271,5 +271,7 @@ qasr_status calibration_hessian(const calibration *c, const char *canonical, siz
         mem_free(moments);
         return status;
     }
+    if (scale)
+        hessian_scale_products(moments, cols, scale);
     return hessian_create(out, p, moments, cols, CALIBRATION_DAMPING, canonical, err);
 }

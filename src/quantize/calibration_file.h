@@ -43,9 +43,10 @@ qasr_status calibration_importance(const calibration *c, const char *canonical, 
 qasr_status calibration_covariance(const calibration *c, const char *canonical, size_t cols, float *out, bool *found,
                                    qasr_error *err);
 
-/* The damped and factored mean products for GPTQ; factor NULL: the file has no products for that input. Errors as
- * above, NOMEM. Free with hessian_free. */
-qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, hessian *out, pool *p,
-                                qasr_error *err);
+/* The damped and factored mean products for GPTQ; factor NULL: the file has no products for that input. scale [cols]:
+ * what the matrix's columns were multiplied with, so that its inputs are divided by it; NULL: 1. Errors as above,
+ * NOMEM. Free with hessian_free. */
+qasr_status calibration_hessian(const calibration *c, const char *canonical, size_t cols, const float *scale,
+                                hessian *out, pool *p, qasr_error *err);
 
 #endif

@@ -83,6 +83,8 @@ static qasr_status open_output(convert_job *j, qasr_error *err)
         TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits_wanted", (float)j->opt->auto_mix, err));
         TRY(gguf_writer_meta_f32(j->out, "qasr.auto_mix.bits", (float)j->auto_mix_bits, err));
     }
+    if (j->equalizer)
+        TRY(gguf_writer_meta_u32(j->out, "qasr.equalized", (uint32_t)equalizer_changed(j->equalizer), err));
     if (j->is_bundle)
         TRY(bundle_add_metadata(j->out, &j->input_model, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -131,6 +133,23 @@ static qasr_status mix_types(convert_job *j, qasr_error *err)
     return QASR_OK;
 }
 
+static bool wants_equalizer(const qasr_quantize_options *opt)
+{
+    const bool has_statistics = opt->calibration || opt->n_calibration_audio > 0;
+    return opt->equalize == QASR_EQUALIZE_ON || (opt->equalize == QASR_EQUALIZE_AUTO && has_statistics);
+}
+
+static qasr_status equalize(convert_job *j, qasr_error *err)
+{
+    const equalize_options opt = { .calibration = j->calibration, .tied = j->rules.tied };
+    if (!wants_equalizer(j->opt) || (j->opt->dry_run && j->opt->auto_mix <= 0))
+        return QASR_OK;
+    TRY(equalizer_create(&j->equalizer, &j->plan, &opt, j->pool, err));
+    log_info("equalized %zu of %zu groups of channels", equalizer_changed(j->equalizer),
+             equalizer_groups(j->equalizer));
+    return QASR_OK;
+}
+
 static qasr_status make_plan(convert_job *j, qasr_error *err)
 {
     TRY(set_rules(j, err));
@@ -145,6 +164,7 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
     }
     TRY(plan_build(&j->plan, j->input_model.sources, j->input_model.n_sources, &j->rules, err));
     TRY(convert_choose_calibrated(j, err));
+    TRY(equalize(j, err));
     if (j->opt->auto_mix > 0)
         TRY(mix_types(j, err));
     if (j->opt->calibration && j->opt->n_calibration_audio)
@@ -190,6 +210,7 @@ static void job_free(convert_job *j)
     pool_free(j->pool);
     mem_free(j->index);
     plan_free(&j->plan);
+    equalizer_free(j->equalizer);
     calibration_close(j->calibration);
     type_rules_free(j->rules.types);
     bundle_free(j->bundle);

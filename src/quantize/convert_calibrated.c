@@ -47,7 +47,8 @@ static qasr_status convert_by_file(convert_job *j, qasr_error *err)
         if (done[i] || e->skipped || e->way != PLAN_CALIBRATED)
             continue;
         calibration_source(source, sizeof source, e->t->canonical); /* fits: can_be_calibrated checked it */
-        status = calibration_hessian(j->calibration, e->t->canonical, (size_t)e->row_values, &j->hessian, j->pool, err);
+        status = calibration_hessian(j->calibration, e->t->canonical, (size_t)e->row_values, e->column_scale,
+                                     &j->hessian, j->pool, err);
         if (status == QASR_OK)
             convert_with_source(j, i, source, done);
         hessian_free(&j->hessian);
@@ -68,9 +69,23 @@ static size_t find_calibrated(const convert_job *j, const char *canonical)
     return i;
 }
 
+/* The moments of the exact model's inputs become those of the inputs of scaled columns. */
+static void scale_moments(layerwise_moments *m, const float *scale)
+{
+    hessian_scale_products(m->products, m->n, scale);
+    if (m->drift)
+        hessian_scale_products(m->drift, m->n, scale);
+    for (size_t i = 0; m->mean && i < m->n; i++) {
+        m->mean[i] /= (double)scale[i];
+        m->exact_mean[i] /= (double)scale[i];
+    }
+}
+
 /* Makes the moments the Hessian of the matrices converted next; takes products and drift. */
 static qasr_status set_hessian(convert_job *j, layerwise_moments *m, const plan_entry *e, qasr_error *err)
 {
+    if (e->column_scale)
+        scale_moments(m, e->column_scale);
     float *products = m->products, strength = (float)(1 / (1 + DRIFT_NOISE * (double)m->n / m->n_rows));
     m->products = NULL;
     TRY(hessian_create(&j->hessian, j->pool, products, m->n, CALIBRATION_DAMPING, e->t->canonical, err));
@@ -119,13 +134,35 @@ static qasr_status convert_bias(convert_job *j, layerwise *lw, size_t k, const w
     if (entry == j->plan.n)
         return QASR_OK;
     TRY(MEM_ALLOC(&bias, n, err));
-    plan_read_values(bias, ref->tensor, 0, n);
+    const plan_entry *e = &j->plan.entries[entry];
+    plan_read_scaled(bias, e, 0, n);
     for (size_t i = 0; i < n; i++)
         bias[i] = (float)((double)bias[i] + shift[i]);
-    qasr_status status = layerwise_put_bias(lw, k, bias, err);
-    if (status == QASR_OK)
-        status = convert_chunks_put_entry(j, entry, bias, n * sizeof *bias, err);
+    qasr_status status = convert_chunks_put_entry(j, entry, bias, n * sizeof *bias, err);
+    if (status == QASR_OK) {
+        for (size_t i = 0; e->column_scale && i < n; i++)
+            bias[i] /= e->column_scale[i];
+        status = layerwise_put_bias(lw, k, bias, err);
+    }
     mem_free(bias);
+    return status;
+}
+
+/* Puts a rounded matrix into the layerwise pass, which runs the network without scales. */
+static qasr_status put_matrix(layerwise *lw, size_t k, const plan_entry *e, const unsigned char *blocks,
+                              qasr_error *err)
+{
+    const size_t cols = (size_t)e->row_values, n = (size_t)e->t->n_values;
+    float *x;
+    if (!e->row_scale && !e->column_scale)
+        return layerwise_put(lw, k, e->type, blocks, err);
+    TRY(MEM_ALLOC(&x, n, err));
+    quant_get(e->type)->dequantize(x, blocks, n);
+    for (size_t r = 0; r < e->n_rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            x[r * cols + c] /= (e->row_scale ? e->row_scale[r] : 1) * (e->column_scale ? e->column_scale[c] : 1);
+    qasr_status status = layerwise_put(lw, k, QUANT_F32, x, err);
+    mem_free(x);
     return status;
 }
 
@@ -138,7 +175,7 @@ static qasr_status convert_matrix(convert_job *j, layerwise *lw, const stage *s,
     if (entry == j->plan.n)
         return QASR_OK;
     TRY_GOTO(convert_copied(j, entry, &copy, m, err));
-    TRY_GOTO(layerwise_put(lw, k, j->plan.entries[entry].type, copy.blocks, err));
+    TRY_GOTO(put_matrix(lw, k, &j->plan.entries[entry], copy.blocks, err));
     if (s->bias_refs[k])
         TRY_GOTO(convert_bias(j, lw, k, s->bias_refs[k], copy.shift, err));
 done:

@@ -50,7 +50,7 @@ static qasr_status refuse_value(const plan_entry *e, uint64_t at, const float *x
 /* Reads values [begin, begin + n) of the source, which must be finite and fit the output's type. */
 static qasr_status read_values(float *x, const plan_entry *e, uint64_t begin, size_t n, qasr_error *err)
 {
-    plan_read_values(x, e->t, begin, n);
+    plan_read_scaled(x, e, begin, n);
     if (all_up_to(x, n, e->way == PLAN_COPY ? FLT_MAX : quant_get(e->type)->largest))
         return QASR_OK;
     return refuse_value(e, begin, x, n, err);
@@ -123,8 +123,10 @@ static qasr_status convert_rows(const convert_job *j, const plan_entry *e, uint6
     if (j->hessian.factor) {
         gptq_rows(&j->hessian, s->out, e->type, s->x, n_rows, s->rounding);
     } else {
-        const float *importance;
-        TRY(calibration_importance(j->calibration, e->t->canonical, cols, &importance, NULL, err));
+        const float *squares;
+        float *importance = s->rounding;
+        TRY(calibration_importance(j->calibration, e->t->canonical, cols, &squares, NULL, err));
+        plan_scale_squares(importance, e, squares);
         for (size_t r = 0; r < n_rows; r++)
             q->quantize_weighted(s->out + r * quant_row_bytes(q, cols), s->x + r * cols, importance, cols);
     }

@@ -10,6 +10,7 @@
 #include "qasr/qasr_tools.h"
 #include "quantize/bundle.h"
 #include "quantize/calibration_file.h"
+#include "quantize/equalize.h"
 #include "quantize/gptq.h"
 #include "quantize/input_model.h"
 #include "quantize/plan.h"
@@ -42,6 +43,7 @@ typedef struct convert_job {
     bundle *bundle; /* tables of the front end for such a file; else NULL */
     plan_rules rules;
     plan plan;
+    equalizer *equalizer; /* scales of the plan; NULL: none */
     double auto_mix_bits; /* bits per weight that the automatic mix reached */
     pool *pool;
     gguf_writer *out;

@@ -205,6 +205,13 @@ double hessian_energy(const hessian *h, const float *x, size_t n_rows)
     return energy;
 }
 
+void hessian_scale_products(float *products, size_t n, const float *scale)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            products[i * n + k] /= scale[i] * scale[k];
+}
+
 void hessian_free(hessian *h)
 {
     mem_free(h->factor);

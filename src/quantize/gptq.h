@@ -41,6 +41,8 @@ void hessian_set_drift(hessian *h, pool *p, float *cross);
 /* Sum over rows x [n_rows, n], n_rows <= GPTQ_ROWS, of the mean squares of their outputs, under the factored moments,
  * damping included. */
 double hessian_energy(const hessian *h, const float *x, size_t n_rows);
+/* Turns products [n, n] of inputs x into those of inputs x / scale. */
+void hessian_scale_products(float *products, size_t n, const float *scale);
 void hessian_free(hessian *h); /* frees the moments and the drift too */
 
 enum { GPTQ_ROWS = 16 }; /* rows at a time, which share each read of the factor */

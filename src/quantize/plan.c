@@ -153,6 +153,25 @@ void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n)
     q->dequantize(out, (const unsigned char *)t->data + begin / q->block * q->bytes, n);
 }
 
+void plan_read_scaled(float *out, const plan_entry *e, uint64_t begin, size_t n)
+{
+    plan_read_values(out, e->t, begin, n);
+    for (size_t i = 0; (e->row_scale || e->column_scale) && i < n;) {
+        const uint64_t row = (begin + i) / e->row_values, first = (begin + i) % e->row_values;
+        const size_t m = n - i < e->row_values - first ? n - i : (size_t)(e->row_values - first);
+        const float scale = e->row_scale ? e->row_scale[row] : 1;
+        for (size_t k = 0; k < m; k++)
+            out[i + k] *= e->column_scale ? scale * e->column_scale[first + k] : scale;
+        i += m;
+    }
+}
+
+void plan_scale_squares(float *out, const plan_entry *e, const float *squares)
+{
+    for (size_t i = 0; i < e->row_values; i++)
+        out[i] = e->column_scale ? squares[i] / (e->column_scale[i] * e->column_scale[i]) : squares[i];
+}
+
 void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n)
 {
     const wtensor *t = e->t;
@@ -287,7 +306,8 @@ static qasr_status set_type(plan_entry *e, const plan_rules *rules, qasr_error *
 static void set_output(plan_entry *e)
 {
     const quant_info *q = quant_get(e->type);
-    e->way = e->type == e->t->type ? PLAN_COPY : PLAN_CONVERT;
+    const bool is_scaled = e->row_scale || e->column_scale;
+    e->way = e->type == e->t->type && !is_scaled ? PLAN_COPY : PLAN_CONVERT;
     e->bytes = e->t->n_values / q->block * q->bytes;
 }
 

@@ -63,6 +63,8 @@ typedef struct plan_entry {
     bool skipped;                /* the tied head: not written */
     bool by_name;                /* the user gave the type, by a pattern */
     bool mixed;                  /* an automatic mix chose the type */
+    const float *row_scale;      /* [n_rows], powers of two that the source's rows are multiplied with; NULL: 1 */
+    const float *column_scale;   /* [row_values], the same for its columns */
     double sensitivity;          /* sensitivity of the tensor in that type (auto_mix.h) */
 } plan_entry;
 
@@ -83,6 +85,10 @@ const char *plan_part(const plan_entry *e); /* "encoder", "decoder", "other" */
 
 /* Values [begin, begin + n) of a tensor as float: whole blocks of its type. */
 void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n);
+/* The same for an entry's tensor, times its scales. */
+void plan_read_scaled(float *out, const plan_entry *e, uint64_t begin, size_t n);
+/* Mean squares of a matrix's inputs [row_values], where its columns are scaled: out = squares / column_scale^2. */
+void plan_scale_squares(float *out, const plan_entry *e, const float *squares);
 /* Releases the mapped pages of these values, with a margin, as page faults map neighbours too. Harmless to concurrent
  * readers. */
 void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n);
