@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "device/registry.h"
 #include "model/model.h"
 #include "model/published.h"
@@ -248,6 +249,25 @@ static void wrong_options(void **state)
     assert_null(qasr_published_model_name(2));
 }
 
+/* Each allocation fails once: an error without a leak (with AddressSanitizer), and then the usual result. */
+static void without_memory(void **state)
+{
+    qasr_error err;
+    qasr_estimate_options options = QASR_ESTIMATE_OPTIONS_INIT;
+    qasr_estimate e = QASR_ESTIMATE_INIT;
+    options.published = "0.6b";
+    options.qtype = "q8_0";
+    qasr_status status = QASR_E_NOMEM;
+    size_t n = 0;
+    for (; status != QASR_OK && n < 1000; n++) {
+        mem_fail_after(n);
+        status = qasr_estimate_transcription(&options, &e, &err);
+        mem_fail_after(SIZE_MAX);
+        assert_true(status == QASR_OK || (status == QASR_E_NOMEM && e.weights_bytes == 0));
+    }
+    assert_true(status == QASR_OK && n > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +280,7 @@ int main(void)
         cmocka_unit_test(times_are_near_the_measured),
         cmocka_unit_test(times_follow_the_rates),
         cmocka_unit_test(wrong_options),
+        cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
