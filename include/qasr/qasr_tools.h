@@ -105,9 +105,9 @@ typedef struct qasr_estimate {
 } qasr_estimate;
 #define QASR_ESTIMATE_INIT QASR_INIT(qasr_estimate)
 
-/* Reads headers and configuration of the model only. Start out from QASR_ESTIMATE_INIT. Errors: as qasr_model_open;
- * INVALID (both models or none, unknown name or type, batch); UNSUPPORTED (a qtype, but the library was built without
- * quantization). */
+/* Reads headers and configuration of the model, and for times the weights of its convolutions. Start out from
+ * QASR_ESTIMATE_INIT. Errors: as qasr_model_open; INVALID (both models or none, unknown name or type, batch);
+ * UNSUPPORTED (a qtype, but the library was built without quantization). */
 QASR_API qasr_status qasr_estimate_transcription(const qasr_estimate_options *opt, qasr_estimate *out, qasr_error *err);
 
 /* ---- scoring ------------------------------------------------------------------------------ */
