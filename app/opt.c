@@ -1,6 +1,7 @@
 /* Options: fills a command's struct from its table and argv. */
 #include "app/opt.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -208,6 +209,39 @@ static bool set_time(const command *cmd, const opt *o, double *field, const char
     return false;
 }
 
+bool opt_read_size(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "kmgt";
+    char number[32];
+    const size_t n = strcspn(text, "kmgtKMGT");
+    double value;
+    if (n == 0 || n >= sizeof number || !text[n])
+        return false;
+    memcpy(number, text, n);
+    number[n] = 0;
+    const char *unit = strchr(units, tolower((unsigned char)text[n])), *rest = text + n + 1;
+    const bool is_binary = strcasecmp(rest, "ib") == 0;
+    if ((!is_binary && *rest && strcasecmp(rest, "b") != 0) || !read_number(number, &value) || !(value >= 0))
+        return false;
+    value *= pow(is_binary ? 1024 : 1000, (double)(unit - units + 1));
+    if (value >= 0x1p63)
+        return false;
+    *bytes = (uint64_t)value;
+    return true;
+}
+
+static bool set_size(const command *cmd, const opt *o, uint64_t *field, const char *text)
+{
+    uint64_t value;
+    if (opt_read_size(text, &value) && (double)value >= o->min && (double)value <= o->max) {
+        *field = value;
+        return true;
+    }
+    opt_usage_error(cmd, "--%s '%s': expected a size from %.10g to %.10g GB with its unit, as in 4G, 1.5GB or 512MiB",
+                    o->name, text, o->min / 1e9, o->max / 1e9);
+    return false;
+}
+
 static bool set_number(const command *cmd, const opt *o, void *field, const char *text)
 {
     double value;
@@ -312,6 +346,7 @@ static bool set_value(const command *cmd, const opt *o, void *into, const char *
     case OPT_STRING: *(const char **)field = text; return true;
     case OPT_ONCE: return set_once(cmd, o, field, text);
     case OPT_TIME: return set_time(cmd, o, field, text);
+    case OPT_SIZE: return set_size(cmd, o, field, text);
     case OPT_CHOICE: return set_choice(cmd, o, field, text);
     case OPT_NAME: return set_name(cmd, o, field, text);
     case OPT_SET: return set_set(cmd, o, field, text);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum opt_type {
     OPT_FLAG,   /* int: 1 when given */
@@ -12,6 +13,7 @@ typedef enum opt_type {
     OPT_INT,    /* int, from min to max */
     OPT_NUMBER, /* double, from min to max */
     OPT_TIME,   /* double, seconds from min to max, as opt_read_time reads them */
+    OPT_SIZE,   /* uint64_t, bytes from min to max, as opt_read_size reads them */
     OPT_CHOICE, /* int, or an enumeration of its size: index of the choice */
     OPT_NAME,   /* const char *: the choice as listed; NULL for the first, which is the default */
     OPT_SET,    /* unsigned: bits of the choices named, separated by commas */
@@ -27,7 +29,7 @@ typedef struct opt {
     opt_type type;
     size_t field;                    /* offset in the command's struct */
     const char *const *choices;      /* OPT_CHOICE, OPT_NAME, OPT_SET: ends with NULL */
-    double min, max;                 /* OPT_INT, OPT_NUMBER, OPT_TIME */
+    double min, max;                 /* OPT_INT, OPT_NUMBER, OPT_TIME, OPT_SIZE */
     const char *(*choice)(size_t i); /* instead of choices: the i-th, NULL after the last */
 } opt;
 
@@ -77,6 +79,10 @@ const char *opt_help_text(const opt *o, char *text, size_t size);
 /* Seconds: "90", "1.5", or [HOURS:]MINUTES:SECONDS, in which what follows a colon is below 60 and the seconds may have
  * a fraction: "1:30", "01:02:03.5". False, and *seconds as it was: text is nothing like that. */
 bool opt_read_time(const char *text, double *seconds);
+
+/* A number with a unit: "4G" or "1.5GB" (10^9 bytes), "512MiB" (2^20); K, M, G or T in either case. False, and *bytes
+ * as it was: text is nothing like that. */
+bool opt_read_size(const char *text, uint64_t *bytes);
 
 /* Prints "qasr CMD: MESSAGE; see 'qasr help CMD'" and returns EXIT_USAGE. */
 int opt_usage_error(const command *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

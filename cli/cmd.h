@@ -9,8 +9,8 @@
 
 enum { EXIT_ALL_FAILED = 3 }; /* beside those of opt.h */
 
-extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_info, cmd_devices, cmd_bench, cmd_eval, cmd_score,
-    cmd_pull, cmd_models, cmd_help;
+extern const command cmd_transcribe, cmd_quantize, cmd_calibrate, cmd_advise, cmd_info, cmd_devices, cmd_bench,
+    cmd_eval, cmd_score, cmd_pull, cmd_models, cmd_help;
 extern const command *const cmd_all[]; /* [cmd_count] */
 extern const size_t cmd_count;
 const command *cmd_find(const char *name); /* NULL if unknown */

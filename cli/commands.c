@@ -4,9 +4,9 @@
 #include "cli/cmd.h"
 #include "qasr/qasr_tools.h"
 
-const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_info,
-                                   &cmd_devices,    &cmd_bench,    &cmd_eval,      &cmd_score,
-                                   &cmd_pull,       &cmd_models,   &cmd_help };
+const command *const cmd_all[] = { &cmd_transcribe, &cmd_quantize, &cmd_calibrate, &cmd_advise,
+                                   &cmd_info,       &cmd_devices,  &cmd_bench,     &cmd_eval,
+                                   &cmd_score,      &cmd_pull,     &cmd_models,    &cmd_help };
 const size_t cmd_count = sizeof cmd_all / sizeof cmd_all[0];
 
 const cmd_status cmd_exit_statuses[] = { { EXIT_DONE, "done" },

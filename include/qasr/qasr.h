@@ -224,7 +224,7 @@ typedef struct qasr_device_info {
     char description[128];            /* of the hardware */
     char backend[32];                 /* what drives it: "qasr", or ggml's "Vulkan", "CUDA", ... */
     char kind[8];                     /* "cpu", "gpu", "igpu" (shares the memory of the host) */
-    uint64_t free_bytes, total_bytes; /* of memory; 0: unknown */
+    uint64_t free_bytes, total_bytes; /* of memory, within the limits of the container (CPU); 0: unknown */
     int flash_attention;              /* non-zero: never holds attention scores in memory */
     int maps_files;                   /* non-zero: reads aligned weights directly from the mapped file */
     char types[128]; /* weight types that it multiplies directly, "f32 f16 q8_0"; a session converts others when it

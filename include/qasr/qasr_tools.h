@@ -72,6 +72,44 @@ typedef struct qasr_cost {
 QASR_API qasr_status qasr_session_cost(const qasr_session *session, size_t n_samples, size_t n_tokens, qasr_cost *out,
                                        qasr_error *err);
 
+/* ---- estimates ---------------------------------------------------------------------------- */
+
+/* The published speech recognition models whose sizes the library knows, from the smallest: "0.6b", "1.7b"; NULL after
+ * the last. */
+QASR_API const char *qasr_published_model_name(size_t index);
+
+typedef struct qasr_estimate_options {
+    size_t struct_size;
+    const char *model;     /* path, as in qasr_model_open; or else published must be set */
+    const char *published; /* a name of qasr_published_model_name: no files are needed */
+    const char *qtype;     /* as if qasr_quantize had written the whole model (scope "all") in this type. NULL: as the
+                              files are; a published model is bfloat16 */
+    const char *kv_type;   /* as in qasr_session_options */
+    int batch;             /* the same; 0: what a session chooses */
+    const qasr_limits *limits; /* of the machine, from qasr_measure_limits; NULL: estimate no times */
+} qasr_estimate_options;
+#define QASR_ESTIMATE_OPTIONS_INIT QASR_INIT(qasr_estimate_options)
+
+/* What transcribing a long recording is expected to take: segments of the model's own length and 200 tokens a minute.
+ * The work is counted exactly; the times take it at the shares of the limits that 'qasr bench' measured
+ * (docs/results.md, with 2 threads; with many threads a smaller share is usual). */
+typedef struct qasr_estimate {
+    size_t struct_size;
+    uint64_t weights_bytes;   /* of the encoder and decoder in their files */
+    uint64_t kv_bytes;        /* keys and values of the batch, with answers of the usual length */
+    uint64_t peak_bytes;      /* resident memory of a process that transcribes on the CPU, mapped weights included */
+    uint64_t device_bytes;    /* memory on a GPU that keeps all weights there; caches for the longest allowed answers */
+    int batch;                /* segments decoded together */
+    const char *decoder_type; /* that most of the decoder has, "q8_0" */
+    double encode_s, prefill_s, decode_s; /* per minute of audio on the CPU; 0 without limits */
+} qasr_estimate;
+#define QASR_ESTIMATE_INIT QASR_INIT(qasr_estimate)
+
+/* Reads headers and configuration of the model, and for times the weights of its convolutions. Start out from
+ * QASR_ESTIMATE_INIT. Errors: as qasr_model_open; INVALID (both models or none, unknown name or type, batch);
+ * UNSUPPORTED (a qtype, but the library was built without quantization). */
+QASR_API qasr_status qasr_estimate_transcription(const qasr_estimate_options *opt, qasr_estimate *out, qasr_error *err);
+
 /* ---- scoring ------------------------------------------------------------------------------ */
 
 /* How far a text is from its reference, as counts that can be added over texts. docs/evaluation.md defines words and

@@ -80,6 +80,16 @@ uint64_t cost_step_bytes(const model *m)
            sum_bytes(&m->top[TOP_HEAD], 1) + quant_row_bytes(quant_get(embed->tensor->type), embed->cols);
 }
 
+double cost_step_gop(const model *m)
+{
+    const weight_ref *head = &m->top[TOP_HEAD], *refs = &m->dec[0][0];
+    double sum = gop(head->rows, head->cols, 1);
+    for (size_t i = 0; i < m->config.dec.n_layers * DEC_WEIGHTS; i++)
+        if (!refs[i].is_vector)
+            sum += gop(refs[i].rows, refs[i].cols, 1);
+    return sum;
+}
+
 uint64_t cost_kv_bytes(const model_config *c, quant_type kv_type)
 {
     return 2 * (uint64_t)c->dec.n_layers * c->dec.n_kv_heads * quant_row_bytes(quant_get(kv_type), c->dec.head_dim);

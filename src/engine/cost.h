@@ -21,6 +21,8 @@ void cost_count_ops(cost_ops *ops, const model *m, device *d, size_t n_frames, s
 /* Bytes of weights that a decoding step reads: the decoder's layers, the final norm, the head, one row of the
  * embedding. */
 uint64_t cost_step_bytes(const model *m);
+/* Operations in 10^9 with the same weights, for one row. */
+double cost_step_gop(const model *m);
 /* Bytes of keys and values per cache position. */
 uint64_t cost_kv_bytes(const model_config *c, quant_type kv_type);
 /* Bytes of all weights of the network, shared ones counted once. */

@@ -20,6 +20,10 @@ struct qasr_model {
     size_t n_eos;
 };
 
+/* For sessions that do not set a batch. */
+enum { ENGINE_AUTO_BATCH = 8 };
+#define ENGINE_AUTO_KV_BYTES ((uint64_t)2 << 30)
+
 struct qasr_session {
     const qasr_model *model;
     device *device;
@@ -42,6 +46,9 @@ struct qasr_result {
     size_t n_damages;
     qasr_timings timings;
 };
+
+/* Finds the type of keys and values; name NULL: the default. Error: INVALID (no such type), with the list. */
+qasr_status engine_find_kv_type(quant_type *type, const char *name, qasr_error *err);
 
 /* Options are complete (defaults filled in). */
 qasr_status engine_model_open(qasr_model **out, const char *path, const qasr_model_options *opt, qasr_error *err);

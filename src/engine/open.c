@@ -132,13 +132,10 @@ void engine_model_close(qasr_model *m)
 
 /* ---- sessions ---------------------------------------------------------------------------------------- */
 
-/* For sessions that do not set a batch. */
-enum { AUTO_BATCH = 8 };
-#define AUTO_KV_BYTES ((uint64_t)2 << 30)
 /* Activations and the backend's own memory: more than ever observed with segments of 20 minutes. */
 #define SCRATCH_BYTES ((uint64_t)512 << 20)
 
-static qasr_status find_kv_type(quant_type *type, const char *name, qasr_error *err)
+qasr_status engine_find_kv_type(quant_type *type, const char *name, qasr_error *err)
 {
     char choices[64] = "";
     for (size_t i = 0; i < DECODER_KV_TYPES; i++) {
@@ -181,7 +178,7 @@ static qasr_status open_on_best(qasr_session *s, const qasr_session_options *opt
 {
     char name[DEVICE_NAME_BYTES];
     qasr_error error;
-    uint64_t kv_bytes = s->max_kv_bytes < AUTO_KV_BYTES ? s->max_kv_bytes : AUTO_KV_BYTES;
+    uint64_t kv_bytes = s->max_kv_bytes < ENGINE_AUTO_KV_BYTES ? s->max_kv_bytes : ENGINE_AUTO_KV_BYTES;
     device_choose(name, cost_weights_bytes(s->model->checkpoint) + kv_bytes + SCRATCH_BYTES);
     if (strcmp(name, "cpu") == 0)
         return open_on(s, name, opt, err);
@@ -197,9 +194,9 @@ static qasr_status open_session(qasr_session *s, const qasr_session_options *opt
     const char *level = cpu_env_invalid();
     if (level)
         log_warning("QASR_CPU='%s' is ignored, expected %s", level, cpu_level_choices());
-    TRY(find_kv_type(&s->kv_type, opt->kv_type, err));
-    s->batch = opt->batch ? (size_t)opt->batch : AUTO_BATCH;
-    s->max_kv_bytes = opt->batch ? UINT64_MAX : AUTO_KV_BYTES;
+    TRY(engine_find_kv_type(&s->kv_type, opt->kv_type, err));
+    s->batch = opt->batch ? (size_t)opt->batch : ENGINE_AUTO_BATCH;
+    s->max_kv_bytes = opt->batch ? UINT64_MAX : ENGINE_AUTO_KV_BYTES;
     bool best = opt->device && strcasecmp(opt->device, "auto") == 0;
     return best ? open_on_best(s, opt, err) : open_on(s, opt->device, opt, err);
 }

@@ -16,12 +16,15 @@
  * most languages, 2.2 in Greek and 2.6 in Hindi; nobody speaks more than 9 syllables per second for long. */
 enum { TOKENS_PER_SECOND = 24, TOKENS_EXTRA = 64, TOKENS_MIN = 256 };
 
-static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
+size_t segment_token_limit(size_t n_samples)
 {
-    if (opt->max_new_tokens > 0)
-        return (size_t)opt->max_new_tokens;
     size_t n = (size_t)ceil(TOKENS_PER_SECOND * (double)n_samples / AUDIO_RATE) + TOKENS_EXTRA;
     return n < TOKENS_MIN ? TOKENS_MIN : n;
+}
+
+static size_t token_limit(const qasr_transcribe_options *opt, size_t n_samples)
+{
+    return opt->max_new_tokens > 0 ? (size_t)opt->max_new_tokens : segment_token_limit(n_samples);
 }
 
 size_t segment_positions(const job_options *o, size_t n_samples)

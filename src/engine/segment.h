@@ -33,6 +33,8 @@ typedef struct segment_job {
 double segment_seconds(const segment_job *j, size_t sample);
 /* Estimated cache positions for n samples: audio and answer, without the text of the prompt. */
 size_t segment_positions(const job_options *o, size_t n_samples);
+/* The token limit of n samples, if the options set none. */
+size_t segment_token_limit(size_t n_samples);
 /* Samples that this try takes. */
 size_t segment_tried_samples(const segment_job *j);
 /* Log-mel features of those samples: *out [MEL_BINS, *n_frames], to be freed with mem_free. Error: NOMEM. */

@@ -14,6 +14,7 @@
 #include "model/files.h"
 #include "weights/gguf_read.h"
 #include "weights/open.h"
+#include "weights/outline.h"
 #include "weights/safetensors.h"
 
 #define ENCODER_PREFIX "thinker.audio_tower."
@@ -244,6 +245,89 @@ qasr_status model_check_weights(const weights *w, const model_config *c, bool in
         TRY(check_layers(&m, w, scope, DECODER_LAYERS, c->dec.n_layers, dec_spec, DEC_WEIGHTS, err));
     }
     return QASR_OK;
+}
+
+/* ---- outlines --------------------------------------------------------------------------------------- */
+
+typedef struct outline {
+    wtensor *tensors; /* [n] */
+    char (*names)[NAMES_MAX_BYTES];
+    size_t n;
+} outline;
+
+static bool is_convolution(const weight_spec *spec) { return spec->cols == DIM_CONV1_IN || spec->cols == DIM_CONV_IN; }
+
+/* name: prefix, the layer unless it is negative, and the name in spec. */
+static void add_to_outline(outline *o, const model_config *c, const char *prefix, long layer, const weight_spec *spec)
+{
+    char *name = o->names[o->n];
+    wtensor *t = &o->tensors[o->n++];
+    if (layer < 0)
+        snprintf(name, NAMES_MAX_BYTES, "%s", spec->name);
+    else
+        snprintf(name, NAMES_MAX_BYTES, "%s%ld.%s", prefix, layer, spec->name);
+    *t = (wtensor){ .name = name, .type = QUANT_BF16, .shape = { dim_size(c, spec->rows), dim_size(c, spec->cols) } };
+    t->n_dims = 2;
+    if (is_convolution(spec)) {
+        t->n_dims = 4;
+        t->shape[1] /= 9;
+        t->shape[2] = t->shape[3] = 3;
+    } else if (spec->rows == DIM_VECTOR) {
+        t->n_dims = 1;
+        t->shape[0] = t->shape[1];
+    }
+}
+
+static void fill_outline(outline *o, const model_config *c)
+{
+    for (int i = 0; i < (c->dec.tied_head ? TOP_HEAD : TOP_WEIGHTS); i++)
+        add_to_outline(o, c, "", -1, &top_spec[i]);
+    for (size_t i = 0; i < c->enc.n_layers * ENC_WEIGHTS; i++)
+        add_to_outline(o, c, ENCODER_LAYERS, (long)(i / ENC_WEIGHTS), &enc_spec[i % ENC_WEIGHTS]);
+    for (size_t i = 0; i < c->dec.n_layers * DEC_WEIGHTS; i++)
+        add_to_outline(o, c, DECODER_LAYERS, (long)(i / DEC_WEIGHTS), &dec_spec[i % DEC_WEIGHTS]);
+}
+
+static qasr_status create_outline(weights **out, const model_config *c, qasr_error *err)
+{
+    outline o = { 0 };
+    size_t n = TOP_WEIGHTS + c->enc.n_layers * ENC_WEIGHTS + c->dec.n_layers * DEC_WEIGHTS;
+    qasr_status status = MEM_ALLOC(&o.tensors, n, err);
+    if (status == QASR_OK)
+        status = MEM_ALLOC(&o.names, n, err);
+    if (status == QASR_OK) {
+        fill_outline(&o, c);
+        status = weights_create_outline(out, o.tensors, o.n, err);
+    }
+    mem_free(o.names);
+    mem_free(o.tensors);
+    return status;
+}
+
+qasr_status model_create_from_outline(model **out, const model_config *c, weights *w, qasr_error *err)
+{
+    model *m;
+    TRY(MEM_CALLOC(&m, 1, err));
+    m->config = *c;
+    m->encoder = m->decoder = w;
+    qasr_status status = bind_all(m, err);
+    if (status != QASR_OK) {
+        m->encoder = m->decoder = NULL;
+        model_close(m);
+        return status;
+    }
+    *out = m;
+    return QASR_OK;
+}
+
+qasr_status model_create_outline(model **out, const model_config *c, qasr_error *err)
+{
+    weights *w;
+    TRY(create_outline(&w, c, err));
+    qasr_status status = model_create_from_outline(out, c, w, err);
+    if (status != QASR_OK)
+        weights_close(w);
+    return status;
 }
 
 /* ---- copying and locking ---------------------------------------------------------------------------- */

@@ -80,6 +80,12 @@ typedef struct model {
 
 /* opt must be complete. Errors as qasr_model_open. */
 qasr_status model_open(model **out, const char *path, const qasr_model_options *opt, qasr_error *err);
+/* A model of the shapes that a configuration implies, with bfloat16 tensors, as in a published checkpoint, and without
+ * data: for calculations only. Errors: FORMAT (sizes that overflow), NOMEM. */
+qasr_status model_create_outline(model **out, const model_config *c, qasr_error *err);
+/* The same with other types: w has the network's tensors without data (weights/outline.h). It belongs to the model,
+ * after a failure to the caller. Errors: FORMAT, NOMEM. */
+qasr_status model_create_from_outline(model **out, const model_config *c, weights *w, qasr_error *err);
 void model_close(model *m); /* NULL is fine */
 /* The length of segments that suits the model: its own, or that of the published models. */
 double model_segment_seconds(const model *m);

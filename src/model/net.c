@@ -96,7 +96,8 @@ static bool all_fit_bf16(const wtensor *t)
 quant_type net_conv_type(const weight_ref *ref)
 {
     const wtensor *t = ref->tensor;
-    return (t->type == QUANT_F32 || t->type == QUANT_F16) && all_fit_bf16(t) ? QUANT_BF16 : t->type;
+    bool is_wider = t->type == QUANT_F32 || t->type == QUANT_F16;
+    return is_wider && (!t->data || all_fit_bf16(t)) ? QUANT_BF16 : t->type; /* outlines are of bfloat16 checkpoints */
 }
 
 static qasr_status bind_all(binder *b)

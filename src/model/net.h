@@ -92,7 +92,7 @@ const char *net_fault_place(char *out, size_t size, const net_fault *f);
 const char *net_fault_file(const net *n, const net_fault *f);
 
 /* The type that stands for a convolution weight when it is packed: BF16 for float32 and float16 weights that bfloat16
- * holds exactly, as in files converted from a bfloat16 checkpoint; else its own. Reads the weight. */
+ * holds exactly, as in files converted from a bfloat16 checkpoint; else its own. Reads the weight, if it has data. */
 quant_type net_conv_type(const weight_ref *ref);
 
 /* Row p of the encoder's position table, d values: sines, then cosines. */

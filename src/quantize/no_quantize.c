@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "quantize/calibrate.h"
 #include "quantize/convert.h"
+#include "quantize/planned_model.h"
 
 static qasr_status is_missing(const char *what, qasr_error *err)
 {
@@ -23,4 +24,12 @@ qasr_status calibrate_run(const qasr_calibrate_options *opt, qasr_calibrate_repo
     (void)opt;
     (void)report;
     return is_missing("calibrate", err);
+}
+
+qasr_status planned_model_create(model **out, const model_config *c, const char *qtype, qasr_error *err)
+{
+    (void)out;
+    (void)c;
+    (void)qtype;
+    return is_missing("plan a quantization", err);
 }

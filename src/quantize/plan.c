@@ -218,7 +218,11 @@ static quant_type next_type(quant_type type, bool is_mix)
     }
 }
 
-static void set_half(plan_entry *e) { e->type = e->t->type == QUANT_F16 || fits_half(e) ? QUANT_F16 : QUANT_F32; }
+/* A tensor without data, in an outline, is taken to fit. */
+static void set_half(plan_entry *e)
+{
+    e->type = e->t->type == QUANT_F16 || !e->t->data || fits_half(e) ? QUANT_F16 : QUANT_F32;
+}
 
 /* Sets the type, or its substitute where rows do not fit the blocks or values are too large. */
 static void set_fitting(plan_entry *e, quant_type type, bool is_mix)

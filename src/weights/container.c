@@ -141,6 +141,8 @@ static qasr_status index_tensors(weights *w, qasr_error *err)
     if (!twice)
         return QASR_OK;
     const wtensor *a = &w->tensors[twice[0].index], *b = &w->tensors[twice[1].index];
+    if (w->n_files == 0)
+        return error_set(err, QASR_E_FORMAT, "tensor '%.100s' occurs twice", a->name);
     const char *file_a = file_base_name(w->files[a->file].path), *file_b = file_base_name(w->files[b->file].path);
     if (strcmp(a->name, b->name) == 0)
         return error_set(err, QASR_E_FORMAT, "tensor '%.100s' occurs twice, in '%.100s' and in '%.100s'", a->name,

@@ -22,7 +22,7 @@ PROGRAMS = {"app": [], "cli": ["app"]}
 # Headers of the library that programs may include: helpers on top of POSIX that know nothing about speech.
 SHARED = {"base/temp_file.h"}
 # Folders that must not see their sibling folders: device drivers, groups of commands.
-APART = {"device/cpu", "device/ggml", "cli/bench", "cli/eval", "cli/pull", "cli/transcribe"}
+APART = {"device/cpu", "device/ggml", "cli/advise", "cli/bench", "cli/eval", "cli/pull", "cli/transcribe"}
 
 THIRD_PARTY = {"ggml.h", "ggml-alloc.h", "ggml-backend.h", "sndfile.h", "mpg123.h", "FLAC/stream_decoder.h", "soxr.h", "jansson.h", "utf8proc.h", "pcre2.h"}
 PROGRAM_THIRD_PARTY = {"curl": "fetch.c", "openssl": "hash.c"}  # folder of headers: the only file that includes them

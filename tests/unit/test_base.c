@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/ram.h"
 #include "base/unfinished.h"
 
 static void error_text_is_one_clean_line(void **state)
@@ -390,6 +391,108 @@ static void cpu_level_can_be_masked(void **state)
     unsetenv("QASR_CPU");
 }
 
+/* ---- memory of the machine ---- */
+
+typedef struct fake_file {
+    const char *path, *content;
+} fake_file;
+
+/* With the directories that they need. */
+static void write_files(const char *root, const fake_file *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", root, files[i].path);
+        for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+            *slash = 0;
+            mkdir(path, 0700);
+            *slash = '/';
+        }
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(files[i].content, f);
+        fclose(f);
+    }
+}
+
+/* With their directories, and root. */
+static void remove_files(const char *root, const fake_file *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", root, files[i].path);
+        unlink(path);
+        for (char *slash; (slash = strrchr(path, '/')) > path + strlen(root);) {
+            *slash = 0;
+            rmdir(path);
+        }
+    }
+    rmdir(root);
+}
+
+static ram_info read_fake(uint64_t total_bytes, const fake_file *files, size_t n)
+{
+    char root[] = "/tmp/qasr-test-XXXXXX", proc[64], cgroup[64];
+    assert_non_null(mkdtemp(root));
+    write_files(root, files, n);
+    snprintf(proc, sizeof proc, "%s/proc", root);
+    snprintf(cgroup, sizeof cgroup, "%s/cgroup", root);
+    ram_info ram = ram_read(total_bytes, proc, cgroup);
+    remove_files(root, files, n);
+    return ram;
+}
+
+#define MEMINFO "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n"
+static const uint64_t gb = 1000000000, physical = UINT64_C(16000000) * 1024, available = UINT64_C(8000000) * 1024;
+
+static void memory_is_that_of_the_container(void **state)
+{
+    const fake_file bare[] = { { "proc/meminfo", MEMINFO }, { "proc/self/cgroup", "0::/user.slice\n" } };
+    ram_info ram = read_fake(physical, bare, ARRAY_LEN(bare));
+    assert_int_equal(ram.total_bytes, physical);
+    assert_int_equal(ram.available_bytes, available);
+
+    const fake_file none[] = { { "proc/other", "" } }; /* not Linux */
+    ram = read_fake(physical, none, ARRAY_LEN(none));
+    assert_int_equal(ram.total_bytes, physical);
+    assert_int_equal(ram.available_bytes, 0);
+
+    /* version 2: the tightest group on the way to the root counts; inactive pages of files can be given up */
+    const fake_file second[] = { { "proc/meminfo", MEMINFO },
+                                 { "proc/self/cgroup", "0::/a/b\n" },
+                                 { "cgroup/a/b/memory.max", "max\n" },
+                                 { "cgroup/a/memory.max", "4000000000\n" },
+                                 { "cgroup/a/memory.current", "3000000000\n" },
+                                 { "cgroup/a/memory.stat", "anon 5\ninactive_file 1500000000\n" } };
+    ram = read_fake(physical, second, ARRAY_LEN(second));
+    assert_int_equal(ram.total_bytes, 4 * gb);
+    assert_int_equal(ram.available_bytes, 2.5 * (double)gb);
+
+    /* version 1 in a container: the group's path in /proc does not exist, the root has the limit */
+    const fake_file first[] = { { "proc/meminfo", MEMINFO },
+                                { "proc/self/cgroup", "5:cpu,cpuacct:/x\n4:freezer,memory:/docker/0123\n0::/\n" },
+                                { "cgroup/memory/memory.limit_in_bytes", "2000000000\n" },
+                                { "cgroup/memory/memory.usage_in_bytes", "2000000001\n" },
+                                { "cgroup/memory/memory.stat", "total_inactive_file 0\n" } };
+    ram = read_fake(physical, first, ARRAY_LEN(first));
+    assert_int_equal(ram.total_bytes, 2 * gb);
+    assert_int_equal(ram.available_bytes, 1); /* nothing, but known */
+
+    const fake_file unlimited[] = { { "proc/meminfo", MEMINFO },
+                                    { "proc/self/cgroup", "4:memory:/\n" },
+                                    { "cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n" } };
+    ram = read_fake(0, unlimited, ARRAY_LEN(unlimited));
+    assert_int_equal(ram.total_bytes, 0);
+    assert_int_equal(ram.available_bytes, available);
+}
+
+static void memory_of_this_machine(void **state)
+{
+    const ram_info ram = ram_detect();
+    assert_true(ram.total_bytes > 64 << 20);
+    assert_true(ram.available_bytes <= ram.total_bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +509,8 @@ int main(void)
         cmocka_unit_test(parents_are_directories),
         cmocka_unit_test(pool_runs_every_task_once),
         cmocka_unit_test(cpu_level_can_be_masked),
+        cmocka_unit_test(memory_is_that_of_the_container),
+        cmocka_unit_test(memory_of_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "base/ram.h"
 #include "device/cpu/cpu_weights.h"
 #include "device/cpu/gemm.h"
 #include "device/cpu/moments.h"
@@ -755,8 +755,9 @@ static bool cpu_list(device_info *out, size_t i)
         (device_info){ .name = "cpu", .backend = "qasr", .kind = "cpu", .flash_attention = true, .maps_files = true };
     snprintf(out->description, sizeof out->description, "CPU level %s",
              cpu_level_name(kernels_get(cpu_detect())->level));
-    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    out->total_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    const ram_info ram = ram_detect();
+    out->total_bytes = ram.total_bytes;
+    out->free_bytes = ram.available_bytes;
     for (int t = 0; t < QUANT_TYPE_COUNT; t++)
         out->reads[t] = true;
     return true;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/ram.h"
 #include "kernels/kernels.h"
 
 enum {
@@ -63,10 +64,9 @@ static size_t read_buffer_bytes(void)
     if (cache > 0 && (size_t)cache > bytes / CACHES_READ)
         bytes = (size_t)cache * CACHES_READ;
 #endif
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t memory;
-    if (pages > 0 && page > 0 && size_mul((size_t)pages, (size_t)page, &memory) && bytes > memory / 4)
-        bytes = memory / 4;
+    const uint64_t memory = ram_detect().total_bytes;
+    if (memory && bytes > memory / 4)
+        bytes = (size_t)(memory / 4);
     return bytes / READ_TASK_BYTES * READ_TASK_BYTES;
 }
 

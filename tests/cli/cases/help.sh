@@ -7,3 +7,4 @@
 "$QASR" help eval
 "$QASR" help score
 "$QASR" help devices
+"$QASR" help advise

@@ -1,6 +1,6 @@
 # Pages have every option, and groff, if installed, prints no warnings.
 "$QASR" help --man info | sed 's/^\(highest CPU level.*:\) .*/\1 .../' # the levels are those of the architecture
-for command in '' transcribe quantize calibrate info devices bench eval score pull models help; do
+for command in '' transcribe quantize calibrate advise info devices bench eval score pull models help; do
     "$QASR" help --man $command >page
     if command -v groff >/dev/null; then groff -man -ww -z -Tutf8 page 2>&1; fi
     [ -z "$command" ] && continue

@@ -9,7 +9,7 @@ cp "$DEMO/samples/en.flac" talk.flac
 cp talk.wav talks/b.wav
 printf 'file\tlanguage\ttext\na.wav\tRussian\tслова\nb.wav\tEnglish\twords\n' >talks/refs.tsv
 export PATH=$PWD/bin:$PATH QASR_MODEL=$PWD/model
-for command in calibrate transcribe quantize info devices bench eval score models help; do
+for command in calibrate transcribe quantize advise info devices bench eval score models help; do
     qasr help --man $command | sed -n '/^\.SH EXAMPLES/,/^\.SH SEE/s/^\\fB\(.*\)\\fR$/\1/p' | sed 's/\\-/-/g; s/\\e/\\/g' >jobs
     while IFS= read -r job; do
         echo "\$ $job"
