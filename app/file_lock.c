@@ -30,7 +30,7 @@ bool file_lock_take(int *fd, const char *path, const char *command, const char *
         while (answer != 0 && errno == EINTR);
         if (answer != 0 && errno == EWOULDBLOCK) {
             file_lock_release(fd);
-            return message_fail("another %s is using '%s'; wait until it finishes", command, name);
+            return message_fail("another run of qasr is using '%s'; wait until it finishes", name);
         }
         if (answer != 0)
             message_warn("cannot lock '%s' (%s): do not start another %s that uses it", name, strerror(errno), command);

@@ -14,6 +14,7 @@
 #include "audio/resampler.h"
 #include "audio/sndfile_reader.h"
 #include "audio/tracks.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -404,9 +405,16 @@ static qasr_status find_links(source *s, qasr_error *err)
     return links_add_range(&s->links, 0, s->in.size, err);
 }
 
+static qasr_status refuse_lfs_pointer(source *s, qasr_error *err)
+{
+    char start[64];
+    return file_refuse_lfs_pointer(start, input_read(&s->in, 0, start, sizeof start), s->in.name, err);
+}
+
 static qasr_status open_any(source *s, const qasr_audio_options *opt, qasr_error *err)
 {
     TRY(input_open(&s->in, s->path, err));
+    TRY(refuse_lfs_pointer(s, err));
     TRY(opt->raw ? add_raw(s, opt->raw, err) : find_links(s, err));
     const char *why = s->links.foreign                     ? s->links.foreign
                       : s->links.are_several && s->program ? "it has several tracks"

@@ -316,11 +316,15 @@ static qasr_status choose_by_file(convert_job *j, qasr_error *err)
             n_unknown++;
         }
     }
+    if (n_known == 0 && !unknown)
+        return error_set(err, QASR_E_INVALID,
+                         "calibration '%s' has no effect on these types: choose others, or leave it out",
+                         j->opt->calibration);
     if (n_known == 0)
-        return error_set(
-            err, QASR_E_INVALID,
-            "calibration '%s' covers none of the matrices that are quantized%s%s%s: is it for another model?",
-            j->opt->calibration, unknown ? ", such as '" : "", unknown ? unknown : "", unknown ? "'" : "");
+        return error_set(err, QASR_E_INVALID,
+                         "calibration '%s' covers none of the matrices that are quantized, such as '%s': is it for "
+                         "another model, or made from audio without speech?",
+                         j->opt->calibration, unknown);
     if (n_unknown)
         log_warning("calibration '%s' lacks %zu of %zu matrices, such as '%s'; these are quantized without it",
                     j->opt->calibration, n_unknown, n_known + n_unknown, unknown);

@@ -3,6 +3,7 @@ t missing.wav
 mkdir folder; t folder
 : >empty.wav; t empty.wav
 echo hello >text.wav; t text.wav
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n' >pointer.wav; t pointer.wav
 tool wav good.wav 16000
 head -c 30 good.wav >cut.wav; t cut.wav
 t "$DEMO/config.json"

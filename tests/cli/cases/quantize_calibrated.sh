@@ -21,4 +21,7 @@ for wrong in plain.gguf missing.gguf; do
     echo "exit $?"
 done
 "$QASR" quantize -i "$DEMO" -o x.gguf --qtype f16 -c full.gguf 2>&1
+"$PYTHON" -c 'import wave; w = wave.open("silence.wav", "wb"); w.setparams((1, 2, 16000, 0, "NONE", "")); w.writeframes(bytes(80000))'
+"$QASR" calibrate -m "$DEMO" -o silence.gguf -q silence.wav
+"$QASR" quantize -i "$DEMO" -o x.gguf --qtype q4_0 -c silence.gguf 2>&1
 [ -e x.gguf ] || echo "no file is left"
