@@ -156,6 +156,19 @@ static void measure_frames(activity *a, const float *features)
         a->loud[t] = decibels(a->loud[t]);
 }
 
+/* Steady stretches are silent or not as a whole, by their mean level: single frames of noise differ by several dB. */
+static void mark_silent(activity *a)
+{
+    for (size_t t = 0, end; t < a->n_frames; t = end) {
+        double sum = a->loud[t];
+        for (end = t + 1; end < a->n_frames && a->steady[t] && a->steady[end]; end++)
+            sum += a->loud[end];
+        const bool is_faint = sum / (double)(end - t) < (double)SILENT;
+        for (size_t i = t; i < end; i++)
+            a->silent[i] = is_faint && !a->active[i];
+    }
+}
+
 static qasr_status fill(activity *a, const float *features, qasr_error *err)
 {
     const size_t n = a->n_frames;
@@ -181,6 +194,7 @@ static qasr_status fill(activity *a, const float *features, qasr_error *err)
     mark_steady(a, still, n_blocks);
     drop_short_runs(a->active, n, false, GAP_MAX);
     drop_short_runs(a->active, n, true, CLICK_MAX);
+    mark_silent(a);
 done:
     mem_free(raw);
     mem_free(level);
@@ -198,6 +212,7 @@ qasr_status activity_find(activity *a, const float *features, size_t n_frames, q
     TRY_GOTO(MEM_CALLOC(&a->active, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->loud, n_frames, err));
     TRY_GOTO(MEM_CALLOC(&a->steady, n_frames, err));
+    TRY_GOTO(MEM_CALLOC(&a->silent, n_frames, err));
     TRY_GOTO(fill(a, features, err));
 done:
     if (status != QASR_OK)
@@ -212,6 +227,7 @@ void activity_free(activity *a)
     mem_free(a->active);
     mem_free(a->loud);
     mem_free(a->steady);
+    mem_free(a->silent);
     *a = (activity){ 0 };
 }
 
@@ -229,6 +245,6 @@ size_t activity_edges(const activity *a, size_t *first, size_t *end)
     return n_active_frames;
 }
 
-bool activity_is_silent(const activity *a, size_t t) { return !a->active[t] && a->loud[t] < SILENT; }
+bool activity_is_silent(const activity *a, size_t t) { return a->silent[t]; }
 
 bool activity_is_still(const activity *a, size_t t) { return a->steady[t] || activity_is_silent(a, t); }

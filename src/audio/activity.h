@@ -13,6 +13,7 @@ typedef struct activity {
     float *flux;  /* mean rise of the bands since the previous frame, in dB */
     float *loud;  /* dB of the loudest bin */
     bool *active;
+    bool *silent; /* see activity_is_silent */
     bool *steady; /* in a stretch of two seconds in which no band changes its level: silence or constant noise */
 } activity;
 

@@ -317,6 +317,24 @@ static void long_silence_is_a_segment_of_its_own(void **state)
     }
 }
 
+/* Noise near the level up to which it is silence is silence as a whole, or not: its frames differ by a few dB. */
+static void steady_noise_is_not_cut_into_slivers(void **state)
+{
+    size_t n_silent = 0, n_sound = 0;
+    for (float noise_size = 0.005f; noise_size < 0.011f; noise_size += 0.0004f) {
+        segments p;
+        split_around_words(&p, noise_size, 0, 0.3f);
+        if (p.silent[0]) { /* silence, words, silence */
+            assert_true(p.n == 3 && !p.silent[1] && p.silent[2]);
+            n_silent++;
+        } else { /* noise and words in two segments of usual length */
+            assert_true(p.n == 2 && !p.silent[1]);
+            n_sound++;
+        }
+    }
+    assert_true(n_silent > 2 && n_sound > 2);
+}
+
 static void nothing_that_might_be_speech_is_silence(void **state)
 {
     static const struct {
@@ -536,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_pause_within_reach_spares_the_word),
         cmocka_unit_test(without_pauses_the_quietest_place_is_taken),
         cmocka_unit_test(long_silence_is_a_segment_of_its_own),
+        cmocka_unit_test(steady_noise_is_not_cut_into_slivers),
         cmocka_unit_test(nothing_that_might_be_speech_is_silence),
         cmocka_unit_test(one_word_in_long_silence_is_found),
         cmocka_unit_test(pauses_are_shortened_to_two_seconds),
