@@ -432,9 +432,9 @@ static qasr_status find_gguf(model *m, const char *mmproj, qasr_error *err)
     return files_open_gguf(&m->encoder, &m->decoder, m->path, mmproj, err);
 }
 
-static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error *err)
+/* The files are open. */
+static qasr_status use_gguf(model *m, const qasr_model_options *opt, qasr_error *err)
 {
-    TRY(find_gguf(m, opt->mmproj, err));
     m->in_gguf = true;
     if (m->encoder != m->decoder)
         log_info("encoder from '%s', decoder from '%s'", weights_file_path(m->encoder, 0),
@@ -447,7 +447,12 @@ static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error
     return config_read_gguf(&m->config, m->encoder, m->decoder, err);
 }
 
-/* A directory with config.json is a checkpoint, whatever else it contains. */
+static qasr_status open_gguf(model *m, const qasr_model_options *opt, qasr_error *err)
+{
+    TRY(find_gguf(m, opt->mmproj, err));
+    return use_gguf(m, opt, err);
+}
+
 static qasr_status has_config(bool *out, const char *path, qasr_error *err)
 {
     char *config;
@@ -457,11 +462,25 @@ static qasr_status has_config(bool *out, const char *path, qasr_error *err)
     return QASR_OK;
 }
 
+/* A directory with config.json is a checkpoint, whatever else it contains. Without safetensors it may be what came with
+ * a complete GGUF file. */
+static qasr_status open_dir_with_config(model *m, const qasr_model_options *opt, qasr_error *err)
+{
+    bool found = false;
+    qasr_error why = { .status = QASR_OK };
+    qasr_status status = open_dir(m, opt, &why);
+    if (status == QASR_E_IO && !m->encoder && !m->decoder)
+        TRY(files_open_gguf_dir(&m->encoder, &m->decoder, &found, m->path, opt->mmproj, err));
+    if (found)
+        return use_gguf(m, opt, err);
+    return status == QASR_OK ? QASR_OK : error_set(err, status, "%s", why.message);
+}
+
 static qasr_status open_all(model *m, const qasr_model_options *opt, qasr_error *err)
 {
-    bool is_dir_model;
-    TRY(has_config(&is_dir_model, m->path, err));
-    TRY(is_dir_model ? open_dir(m, opt, err) : open_gguf(m, opt, err));
+    bool with_config;
+    TRY(has_config(&with_config, m->path, err));
+    TRY(with_config ? open_dir_with_config(m, opt, err) : open_gguf(m, opt, err));
     if (m->config.segment_seconds == 0)
         TRY(config_gguf_segment_seconds(&m->config.segment_seconds, m->decoder, err));
     TRY(bind_all(m, err));

@@ -66,3 +66,10 @@ cp "$LAYOUTS/stt-q8_0.gguf" joined.gguf
 tool gguf joined.gguf split.no=u16:0 split.count=u16:0 split.tensors.count=i32:7
 want=$(text --model "$LAYOUTS/stt-q8_0.gguf")
 same --model joined.gguf
+# What comes with a complete model in GGUF files, such as config.json, does not make a checkpoint of its folder.
+mkdir repository
+cp "$DEMO"/*.json "$DEMO/merges.txt" repository
+rm repository/model.safetensors.index.json
+must_fail 1 "$QASR" transcribe --model repository "$DATA/golden/clips/en-000.flac"
+"$QASR" quantize --quiet --input "$DEMO" --output repository/whole.gguf --scope all
+"$QASR" transcribe --model repository "$DATA/golden/clips/en-000.flac"
