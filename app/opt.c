@@ -161,11 +161,13 @@ void opt_print_help(const command *cmd)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* All of text is a number. */
+/* All of text is a number in decimal. */
 static bool read_number(const char *text, double *value)
 {
     char *end;
     errno = 0;
+    if (text[strspn(text, " \t+-.0123456789eE")]) /* strtod also takes hexadecimal, inf and nan */
+        return false;
     const double number = strtod(text, &end);
     if (end == text || *end || errno)
         return false;

@@ -5,10 +5,12 @@
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "app/audio_name.h"
+#include "base/temp_file.h"
 
 enum { HEAD_BYTES = 65536, MIN_VOCABULARY = 100 };
 
@@ -88,7 +90,10 @@ const char *protect_content(const char *path)
 bool protect_is_audio_name(const char *path)
 {
     struct stat st;
-    return audio_name_is(path) && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
+    char *target = temp_file_target(path); /* of a link, which may lead to nothing yet */
+    const bool is_name = audio_name_is(path) || (target && audio_name_is(target));
+    free(target);
+    return is_name && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
 }
 
 /* The header of a safetensors file: the length of a JSON object, the object. */
