@@ -90,10 +90,12 @@ const char *protect_content(const char *path)
 bool protect_is_audio_name(const char *path)
 {
     struct stat st;
-    char *target = temp_file_target(path); /* of a link, which may lead to nothing yet */
+    if (stat(path, &st) == 0)
+        return audio_name_is(path) && S_ISREG(st.st_mode);
+    char *target = temp_file_target(path); /* of a link that leads to nothing yet */
     const bool is_name = audio_name_is(path) || (target && audio_name_is(target));
     free(target);
-    return is_name && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
+    return is_name;
 }
 
 /* The header of a safetensors file: the length of a JSON object, the object. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/data_path.h"
 #include "app/message.h"
 #include "app/models.h"
 #include "app/progress.h"
@@ -17,6 +18,7 @@ typedef struct args {
     qasr_quantize_options options;
     opt_files tensor_types; /* "REGEX=TYPE" */
     opt_files calibration_audio;
+    const char *verify; /* NULL: auto */
     int quiet, format;
 } args;
 
@@ -69,6 +71,12 @@ static const opt opts[] = {
       "before rounding, move powers of two between matrices, so that channels of very different size do not share a "
       "scale; the network computes the same (default auto: with a calibration)",
       OPT_CHOICE, offsetof(args, options.equalize), equalize_names },
+    { "verify", 0, "KIND",
+      "before the file is put in place, compare it with the original on speech: on the clips that come with qasr (on), "
+      "on an audio file, folder or list of audio files (its path), or not at all (off). Default auto: on if the "
+      "encoder "
+      "gets fewer than 8 bits, or --auto-mix chooses the types",
+      OPT_STRING, offsetof(args, verify) },
     { "embedding-qtype", 0, "TYPE", "quantize embeddings, to this type (default: that of the matrices, in mixes q6_k)",
       OPT_NAME, offsetof(args, options.embedding_qtype), .choice = embedding_qtype_at },
     { "encoder-qtype", 0, "TYPE", "type of the encoder's matrices (default: that of the others, but at least 8 bits)",
@@ -152,6 +160,27 @@ static int on_tensor(void *user, const qasr_quantize_tensor *t)
     return progress_interrupted();
 }
 
+/* Sets what the file is verified on. *audio: its path, to be freed; NULL: none. False on error (printed). */
+static bool choose_verify(args *a, char **audio)
+{
+    qasr_quantize_options *o = &a->options;
+    const bool is_auto = !a->verify || strcmp(a->verify, "auto") == 0, is_on = !is_auto && strcmp(a->verify, "on") == 0;
+    const bool is_off = !is_auto && strcmp(a->verify, "off") == 0;
+    o->verify = is_auto ? QASR_VERIFY_AUTO : is_off ? QASR_VERIFY_OFF : QASR_VERIFY_ON;
+    o->keep_failed = o->overwrite;
+    if (is_off)
+        return true;
+    *audio = is_auto || is_on ? data_path("verify") : strdup(a->verify);
+    if (!*audio && is_on)
+        return message_fail("--verify on: the clips that come with qasr are not installed; name some audio instead");
+    if (!*audio && !is_auto)
+        return message_fail("out of memory");
+    a->verify = *audio;
+    o->verify_audio = &a->verify;
+    o->n_verify_audio = *audio != NULL;
+    return true;
+}
+
 static qasr_status run_library(args *a, show *s, qasr_quantize_report **report, qasr_error *err)
 {
     a->options.calibration_audio = a->calibration_audio.names;
@@ -187,7 +216,7 @@ static int quantize(args *a)
 static int run_parsed(args *a)
 {
     rule_list l = { 0 };
-    char *input = NULL;
+    char *input = NULL, *audio = NULL;
     if (!a->options.input)
         return opt_usage_error(&cmd_quantize, "option '--input PATH' is missing");
     if (!a->options.output && !a->options.dry_run)
@@ -207,8 +236,11 @@ static int run_parsed(args *a)
     a->options.tensor_patterns = l.patterns;
     a->options.tensor_types = l.types;
     a->options.n_tensor_types = a->tensor_types.n;
+    if (status == EXIT_DONE && !choose_verify(a, &audio))
+        status = EXIT_FAILED;
     if (status == EXIT_DONE)
         status = quantize(a);
+    free(audio);
     free(input);
     free_rules(&l);
     return status;
@@ -235,7 +267,10 @@ const command cmd_quantize = {
     "other matrices. Rows that do not fit blocks of 256 (896 in the encoder of the 0.6B model): q4_k becomes iq4_nl, "
     "q5_k q5_0, q6_k and mixes q8_0.\n"
     "'qasr transcribe' uses the first model-TYPE.gguf in the model directory, in the order of --qtype's list above "
-    "(also model-q6k.gguf), else model.gguf.\n",
+    "(also model-q6k.gguf), else model.gguf.\n"
+    "A file that --verify finds worse than the original is not put in place without --force: the lowest cosine of the "
+    "encoder's output in a segment is below 0.98, the mean KL divergence of next tokens above 0.02 nats, or a text is "
+    "lost.\n",
     opts,
     sizeof opts / sizeof opts[0],
     run,
@@ -243,6 +278,8 @@ const command cmd_quantize = {
         { "Make a complete model in one file", "qasr quantize -i model -o small.gguf --scope all --qtype q8_0" },
         { "Add a decoder of 4 bits, rounded with statistics from calibrate, to a model directory",
           "qasr quantize -i model -o model/model-q4_k.gguf --qtype q4_k --calibration stats.gguf" },
+        { "Prove that the file transcribes as the original does",
+          "qasr quantize -i model -o proven.gguf --scope all --qtype q4_k_m --verify on" },
         { "Show the types and sizes that a file would have", "qasr quantize -i model --qtype q6_k --dry-run" },
         { NULL, NULL } }
 };

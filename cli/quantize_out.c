@@ -52,6 +52,16 @@ static void print_row(const qasr_quantize_row *r, bool with_errors)
     printf("\n");
 }
 
+static void print_verification(const qasr_verification *v)
+{
+    printf("verified on %zu segments (%.1f s)%s: KL %.2e", v->n_segments, v->audio_s,
+           v->passed ? "" : ", beyond the limits", v->kl_mean);
+    if (v->with_encoder)
+        printf(", encoder cosine %.5f (lowest segment %.5f, vector %.5f)", v->cosine_mean, v->cosine_lowest,
+               v->cosine_lowest_vector);
+    printf(", %zu texts changed, %zu lost\n", v->n_changed, v->n_lost);
+}
+
 static void print_text(const quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
@@ -65,6 +75,8 @@ static void print_text(const quantize_out *o, const qasr_quantize_report *report
         print_row(qasr_quantize_report_row(report, i), !dry);
     if (o->n_mixed)
         print_mix(o);
+    if (qasr_quantize_report_verification(report))
+        print_verification(qasr_quantize_report_verification(report));
     if (dry)
         printf("the file would have %" PRIu64 " bytes (%.1f MB), %.3f bits per weight\n", file_bytes,
                (double)file_bytes / 1e6, bits(file_bytes, count_weights(report)));
@@ -122,6 +134,26 @@ static json_t *mix_object(const quantize_out *o)
     return mix;
 }
 
+static json_t *verification_object(const qasr_verification *v)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "passed", json_boolean(v->passed));
+    json_object_set_new(o, "segments", json_count(v->n_segments));
+    json_object_set_new(o, "audio_seconds", json_number(v->audio_s, 6));
+    json_object_set_new(o, "positions", json_count(v->n_positions));
+    json_object_set_new(o, "kl_mean", json_number(v->kl_mean, 6));
+    json_object_set_new(o, "kl_max", json_number(v->kl_max, 6));
+    if (v->with_encoder) {
+        json_object_set_new(o, "vectors", json_count(v->n_vectors));
+        json_object_set_new(o, "encoder_cosine", json_number(v->cosine_mean, 9));
+        json_object_set_new(o, "encoder_cosine_lowest", json_number(v->cosine_lowest, 9));
+        json_object_set_new(o, "encoder_cosine_lowest_vector", json_number(v->cosine_lowest_vector, 9));
+    }
+    json_object_set_new(o, "changed_texts", json_count(v->n_changed));
+    json_object_set_new(o, "lost_texts", json_count(v->n_lost));
+    return o;
+}
+
 static void print_object(quantize_out *o, const qasr_quantize_report *report)
 {
     bool dry = o->options->dry_run != 0;
@@ -137,6 +169,8 @@ static void print_object(quantize_out *o, const qasr_quantize_report *report)
     json_object_set_new(root, "totals", totals);
     if (o->n_mixed)
         json_object_set_new(root, "auto_mix", mix_object(o));
+    if (qasr_quantize_report_verification(report))
+        json_object_set_new(root, "verification", verification_object(qasr_quantize_report_verification(report)));
     json_object_set_new(root, "weights", json_count(n_weights));
     json_object_set_new(root, "file_bytes", json_count(file_bytes));
     json_object_set_new(root, "bits_per_weight", json_number(bits(file_bytes, n_weights), 4));

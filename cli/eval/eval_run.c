@@ -6,8 +6,8 @@
 
 #include "app/message.h"
 #include "app/progress.h"
+#include "base/distribution.h"
 #include "cli/eval/eval.h"
-#include "cli/eval/stats.h"
 
 enum { DEFAULT_BATCH = 8, MAX_GROUP = 2 * 64, END_ID = -1 };
 
@@ -150,11 +150,11 @@ static void compare_position(eval_teacher_forcing *f, const qasr_teacher_forcing
 {
     size_t n = qasr_teacher_forcing_vocabulary(baseline);
     const float *p = qasr_teacher_forcing_logits(baseline), *q = qasr_teacher_forcing_logits(model);
-    size_t best = stats_arg_max(p, n), wanted = token < 0 ? best : (size_t)token;
-    f->kl[f->n++] = stats_kl(p, q, n);
-    f->n_same += stats_arg_max(q, n) == best;
-    f->nll -= stats_log_prob(q, n, wanted);
-    f->baseline_nll -= stats_log_prob(p, n, wanted);
+    size_t best = distribution_arg_max(p, n), wanted = token < 0 ? best : (size_t)token;
+    f->kl[f->n++] = distribution_kl(p, q, n);
+    f->n_same += distribution_arg_max(q, n) == best;
+    f->nll -= distribution_log_prob(q, n, wanted);
+    f->baseline_nll -= distribution_log_prob(p, n, wanted);
 }
 
 static bool walk(eval_teacher_forcing *f, qasr_teacher_forcing *model, qasr_teacher_forcing *baseline,

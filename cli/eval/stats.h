@@ -1,17 +1,9 @@
-/* Statistics of an evaluation: distances of next-token distributions, quantiles, bootstrap intervals. */
+/* Statistics of an evaluation: quantiles, bootstrap intervals. */
 #ifndef QASR_CLI_EVAL_STATS_H
 #define QASR_CLI_EVAL_STATS_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* Kullback-Leibler divergence KL(p || q) in nats between the distributions of two rows of finite logits [n], n > 0,
- * computed in double. Never negative; exactly 0 for equal rows. */
-double stats_kl(const float *p, const float *q, size_t n);
-/* Natural logarithm of the probability of one index. */
-double stats_log_prob(const float *logits, size_t n, size_t index);
-/* The lowest index of the maximum. */
-size_t stats_arg_max(const float *logits, size_t n);
 
 /* Quantile of values [n], which get sorted: q = 0 is the smallest, 1 the largest, linear in between. NAN if n is 0.
  */

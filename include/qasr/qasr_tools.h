@@ -183,6 +183,18 @@ typedef enum qasr_equalize {
     QASR_EQUALIZE_OFF
 } qasr_equalize;
 
+/* A check of the new file before it is put in place: it and the original transcribe the same audio, in float32. */
+typedef enum qasr_verify {
+    QASR_VERIFY_AUTO = 0, /* with verify_audio, if the encoder gets a type below 8 bits, or auto_mix chooses the types,
+                             and the input is a complete model */
+    QASR_VERIFY_ON,
+    QASR_VERIFY_OFF
+} qasr_verify;
+
+/* A file beyond these limits, or which loses all of a segment's text, fails verification. */
+#define QASR_VERIFY_MIN_COSINE 0.98 /* of the encoder's output with the original's, in every segment */
+#define QASR_VERIFY_MAX_KL 0.02     /* nats per token, mean */
+
 typedef struct qasr_quantize_options {
     size_t struct_size;
     const char *input;  /* model directory, .safetensors file, .safetensors.index.json or .gguf file */
@@ -218,6 +230,11 @@ typedef struct qasr_quantize_options {
     qasr_quantize_tensor_fn on_tensor; /* NULL: none */
     qasr_progress_fn on_progress;      /* NULL: none */
     void *user;                        /* passed to the callbacks */
+    qasr_verify verify;
+    const char *const *verify_audio; /* [n_verify_audio], as audio in qasr_calibrate_options: some clips of speech. A
+                                        decoder is verified with the encoder of the input's directory */
+    size_t n_verify_audio;
+    int keep_failed; /* non-zero: a file that fails verification is put in place, with a warning */
 } qasr_quantize_options;
 #define QASR_QUANTIZE_OPTIONS_INIT QASR_INIT(qasr_quantize_options)
 
@@ -230,6 +247,20 @@ typedef struct qasr_quantize_row {
     double max_error, rms_error;
 } qasr_quantize_row;
 
+/* The differences between the new file and the original. Audio is cut into segments of up to 40 s in pauses. */
+typedef struct qasr_verification {
+    size_t n_segments, n_vectors, n_positions; /* compared: segments, vectors of the encoder, next tokens */
+    double audio_s;
+    int with_encoder;     /* zero: the file is a decoder, the cosines are 1 */
+    double cosine_mean;   /* of the vectors that the encoder hands to the decoder */
+    double cosine_lowest; /* lowest mean of a segment */
+    double cosine_lowest_vector;
+    double kl_mean, kl_max; /* divergence of next-token distributions from the original's along its answers, in nats */
+    size_t n_changed;       /* segments whose text differs */
+    size_t n_lost;          /* of them, those that lost all text */
+    int passed;             /* non-zero: within the limits */
+} qasr_verification;
+
 typedef struct qasr_quantize_report qasr_quantize_report;
 
 /* Converts safetensors or GGUF to GGUF. The output appears complete or not at all. If the input is already quantized,
@@ -239,6 +270,8 @@ QASR_API size_t qasr_quantize_report_row_count(const qasr_quantize_report *repor
 QASR_API const qasr_quantize_row *qasr_quantize_report_row(const qasr_quantize_report *report, size_t index);
 QASR_API uint64_t qasr_quantize_report_file_bytes(const qasr_quantize_report *report);
 QASR_API double qasr_quantize_report_seconds(const qasr_quantize_report *report);
+/* NULL if the file was not verified. Valid until the report is freed. */
+QASR_API const qasr_verification *qasr_quantize_report_verification(const qasr_quantize_report *report);
 QASR_API void qasr_quantize_report_free(qasr_quantize_report *report);
 
 /* Removes the temporary files of calls that are still running: qasr_quantize, qasr_calibrate, tensor dumps. For

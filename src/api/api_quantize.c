@@ -29,6 +29,9 @@ static qasr_status check_options(const qasr_quantize_options *opt, qasr_error *e
     for (size_t i = 0; i < opt->n_calibration_audio; i++)
         if (!opt->calibration_audio || !opt->calibration_audio[i])
             return error_set(err, QASR_E_INVALID, "calibration audio %zu has no name", i);
+    for (size_t i = 0; i < opt->n_verify_audio; i++)
+        if (!opt->verify_audio || !opt->verify_audio[i])
+            return error_set(err, QASR_E_INVALID, "audio %zu for verification has no name", i);
     if (!(opt->auto_mix >= 0))
         return error_set(err, QASR_E_INVALID, "auto_mix is %g, expected bits per weight, or 0", opt->auto_mix);
     if (opt->auto_mix > 0 && opt->qtype)
@@ -49,7 +52,7 @@ qasr_status qasr_quantize(const qasr_quantize_options *opt, qasr_quantize_report
     if (!own.qtype)
         own.qtype = "q8_0";
     if (!own.scope)
-        own.scope = "thinker.model.";
+        own.scope = DECODER_SCOPE;
     if (strcmp(own.scope, "all") == 0)
         own.scope = "thinker.";
     if (!report)
@@ -72,6 +75,11 @@ const qasr_quantize_row *qasr_quantize_report_row(const qasr_quantize_report *re
 
 uint64_t qasr_quantize_report_file_bytes(const qasr_quantize_report *report) { return report->file_bytes; }
 double qasr_quantize_report_seconds(const qasr_quantize_report *report) { return report->seconds; }
+
+const qasr_verification *qasr_quantize_report_verification(const qasr_quantize_report *report)
+{
+    return report->verified ? &report->verification : NULL;
+}
 
 void qasr_quantize_report_free(qasr_quantize_report *report)
 {

@@ -12,19 +12,24 @@
 enum { SEGMENT_SECONDS = 30 };
 #define MAX_KV_BYTES ((uint64_t)512 << 20)
 
+qasr_status calibration_session_of(qasr_session **s, const qasr_model *m, int n_threads, qasr_error *err)
+{
+    qasr_session_options opt = QASR_SESSION_OPTIONS_INIT;
+    opt.n_threads = n_threads;
+    opt.precision = QASR_PRECISION_F32;
+    opt.kv_type = "f32";
+    TRY(engine_session_open(s, m, &opt, err));
+    (*s)->max_kv_bytes = MAX_KV_BYTES;
+    return QASR_OK;
+}
+
 qasr_status calibration_session_open(qasr_model **m, qasr_session **s, const char *path, qasr_decoder_weights from,
                                      int n_threads, qasr_error *err)
 {
     qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
-    qasr_session_options session = QASR_SESSION_OPTIONS_INIT;
     opt.decoder_weights = from;
-    session.n_threads = n_threads;
-    session.precision = QASR_PRECISION_F32;
-    session.kv_type = "f32";
     TRY(engine_model_open(m, path, &opt, err));
-    TRY(engine_session_open(s, *m, &session, err));
-    (*s)->max_kv_bytes = MAX_KV_BYTES;
-    return QASR_OK;
+    return calibration_session_of(s, *m, n_threads, err);
 }
 
 qasr_status calibration_session_run(qasr_session *s, qasr_next_clip_fn next, qasr_clip_done_fn done, qasr_poll_fn poll,

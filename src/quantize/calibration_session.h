@@ -5,6 +5,8 @@
 #include "engine/engine.h"
 #include "model/net.h"
 
+/* Opens such a session. Errors: those of engine_session_open. */
+qasr_status calibration_session_of(qasr_session **s, const qasr_model *m, int n_threads, qasr_error *err);
 /* Opens a model and a session for it; the caller closes both, after an error too. Errors: those of engine_model_open
  * and engine_session_open. */
 qasr_status calibration_session_open(qasr_model **m, qasr_session **s, const char *path, qasr_decoder_weights from,

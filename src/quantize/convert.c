@@ -15,6 +15,7 @@
 #include "quantize/convert_calibrated.h"
 #include "quantize/convert_chunks.h"
 #include "quantize/convert_report.h"
+#include "quantize/convert_verify.h"
 #include "quantize/metadata.h"
 #include "quantize/output_file.h"
 #include "weights/gguf_write.h"
@@ -85,6 +86,7 @@ static qasr_status open_output(convert_job *j, qasr_error *err)
     }
     if (j->equalizer)
         TRY(gguf_writer_meta_u32(j->out, "qasr.equalized", (uint32_t)equalizer_changed(j->equalizer), err));
+    TRY(convert_verify_add_keys(j, err));
     if (j->is_bundle)
         TRY(bundle_add_metadata(j->out, &j->input_model, &j->plan, err));
     TRY(add_tensors(j, err));
@@ -163,6 +165,7 @@ static qasr_status make_plan(convert_job *j, qasr_error *err)
         j->rules.extra = bundle_tensors(j->bundle, &j->rules.n_extra);
     }
     TRY(plan_build(&j->plan, j->input_model.sources, j->input_model.n_sources, &j->rules, err));
+    TRY(convert_verify_prepare(j, err));
     TRY(convert_choose_calibrated(j, err));
     TRY(equalize(j, err));
     if (j->opt->auto_mix > 0)
@@ -197,6 +200,10 @@ static qasr_status convert(convert_job *j, qasr_quantize_report *made, qasr_erro
     }
     TRY(convert_all(j, err));
     TRY(convert_report_rows(made, j, err));
+    if (j->verifier) {
+        TRY(convert_verify(j, &made->verification, err));
+        made->verified = true;
+    }
     TRY(gguf_writer_commit(j->out, &made->file_bytes, err));
     log_info("wrote '%s'", j->opt->output);
     return QASR_OK;
@@ -204,6 +211,7 @@ static qasr_status convert(convert_job *j, qasr_quantize_report *made, qasr_erro
 
 static void job_free(convert_job *j)
 {
+    verifier_free(j->verifier);
     gguf_writer_free(j->out);
     convert_chunks_free(j);
     hessian_free(&j->hessian);

@@ -205,10 +205,15 @@ void convert_chunks_progress(convert_job *j, size_t chunk)
     if (!opt->on_progress)
         return;
     const char *what = j->plan.entries[find_entry(j, chunk)].t->canonical;
-    uint64_t done = atomic_load(&j->bytes_done), total = j->bytes_total;
-    if (opt->n_calibration_audio) { /* transcribing it counts as much as the conversion */
-        done += (uint64_t)(j->transcribed * (double)total);
-        total *= 2;
+    const uint64_t bytes = j->bytes_total;
+    uint64_t done = atomic_load(&j->bytes_done), total = bytes;
+    if (opt->n_calibration_audio) { /* transcribing audio counts as much as the conversion */
+        done += (uint64_t)(j->transcribed * (double)bytes);
+        total += bytes;
+    }
+    if (j->verifier) {
+        done += (uint64_t)(j->verified * (double)bytes);
+        total += bytes;
     }
     if (opt->on_progress(opt->user, done, total, what) != 0) {
         error_set(&e, QASR_E_CANCELLED, "quantization was cancelled; '%s' was not written", opt->output);

@@ -14,6 +14,7 @@
 #include "quantize/gptq.h"
 #include "quantize/input_model.h"
 #include "quantize/plan.h"
+#include "quantize/verify.h"
 #include "weights/gguf_write.h"
 
 /* Buffers of one thread. */
@@ -53,6 +54,9 @@ typedef struct convert_job {
     hessian hessian;    /* for the input of the matrices being converted; factor NULL: only mean squares are known */
     convert_copy *copy; /* requested for the matrix being converted; NULL: none */
     double transcribed; /* share of the calibration audio that was transcribed, 0 to 1 */
+
+    verifier *verifier; /* NULL: the file is not verified */
+    double verified;    /* share of the audio, 0 to 1 */
 
     /* convert_chunks.c */
     size_t *first_chunk;        /* [plan.n + 1] */

@@ -10,6 +10,8 @@ struct qasr_quantize_report {
     size_t n_rows;
     uint64_t file_bytes;
     double seconds;
+    bool verified;
+    qasr_verification verification; /* if verified */
 };
 
 /* Calls on_tensor for each planned tensor, in order. Error: CANCELLED. */

@@ -101,17 +101,24 @@ static qasr_status check_file(bool *gguf, const char *path, qasr_error *err)
     return QASR_OK;
 }
 
-static qasr_status open_bundle(input_model *in, qasr_error *err)
+qasr_status input_model_open_whole(input_model *in, qasr_error *err)
 {
     qasr_model_options opt = QASR_MODEL_OPTIONS_INIT;
     bool gguf = false;
     char *config;
+    if (in->model)
+        return QASR_OK;
     if (!file_is_dir(in->path))
         TRY(check_file(&gguf, in->path, err));
     TRY(file_path_join(&config, in->dir, "config.json", err));
     opt.decoder_weights = !gguf && file_exists(config) ? QASR_DECODER_SAFETENSORS : QASR_DECODER_AUTO;
     mem_free(config);
-    TRY(engine_model_open(&in->model, gguf ? in->path : in->dir, &opt, err));
+    return engine_model_open(&in->model, gguf ? in->path : in->dir, &opt, err);
+}
+
+static qasr_status open_bundle(input_model *in, qasr_error *err)
+{
+    TRY(input_model_open_whole(in, err));
     const model *m = in->model->checkpoint;
     add_source(in, m->encoder);
     add_source(in, m->decoder);

@@ -20,7 +20,7 @@ typedef struct input_model {
     double segment_seconds;     /* CONFIG_SEGMENT_SECONDS of the model; 0: none */
     bool tied;                  /* the head is the embedding */
     weights *own;               /* the source, unless it belongs to model */
-    qasr_model *model;          /* the complete model if one was requested, else NULL */
+    qasr_model *model;          /* the complete model that the input is, or is part of; NULL: not opened */
 } input_model;
 
 /* path: a model directory, a safetensors file or index, a GGUF file. whole: open a complete model and check it as
@@ -28,6 +28,8 @@ typedef struct input_model {
  * are checked in the same way, if the input has a configuration. Errors: IO, FORMAT (also a tensor that the network
  * needs is missing, or has a wrong shape or type), UNSUPPORTED, INVALID, NOMEM. */
 qasr_status input_model_open(input_model *in, const char *path, bool whole, const char *scope, qasr_error *err);
+/* Opens the complete model of an input that was opened without it. Errors: as above; INVALID (a decoder alone). */
+qasr_status input_model_open_whole(input_model *in, qasr_error *err);
 void input_model_close(input_model *in); /* fine after a failure, and on a zeroed struct */
 /* A metadata key of the decoder's GGUF file; NULL if there is no such key or file. */
 const wmeta *input_model_key(const input_model *in, const char *key);

@@ -9,6 +9,8 @@
 #include "quantize/type_rules.h"
 #include "weights/weights.h"
 
+#define DECODER_SCOPE "thinker.model." /* prefix of the decoder's tensors */
+
 typedef enum plan_kind {
     PLAN_ATTENTION,  /* q, k, v, o / out projections */
     PLAN_MLP,        /* gate, up, down; fc1, fc2 */

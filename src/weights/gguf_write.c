@@ -3,6 +3,7 @@
  *
  * Tensors are stored in the order of declaration, each padded with zeros to the alignment, including the last one.
  * Every offset is the sum of the padded sizes before it: the one layout that all readers accept. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -25,13 +26,17 @@ struct gguf_writer {
     uint64_t n_meta;
     size_t strings_left; /* strings missing from the current array */
     buf keys;            /* the keys, each with its NUL, to find duplicates */
+    buf values;          /* [n_meta] where in meta the key's value is, uint64_t */
     out_tensor *tensors;
     size_t n_tensors, cap_tensors;
     uint64_t data_start, n_data; /* bytes; set by begin_data */
     bool begun;
 };
 
-enum { MAX_META_BYTES = 1 << 30 };
+enum {
+    MAX_META_BYTES = 1 << 30,
+    META_START = 24 /* bytes before the metadata: magic, version, two counts */
+};
 
 static const char magic[4] = { 'G', 'G', 'U', 'F' };
 
@@ -52,6 +57,7 @@ qasr_status gguf_writer_create(gguf_writer **out, const char *path, bool overwri
     TRY(MEM_CALLOC(&g, 1, err));
     buf_init(&g->meta, MAX_META_BYTES);
     buf_init(&g->keys, MAX_META_BYTES);
+    buf_init(&g->values, MAX_META_BYTES);
     qasr_status status = path ? file_writer_open(&g->file, path, overwrite, err) : QASR_OK;
     if (status != QASR_OK) {
         gguf_writer_free(g);
@@ -68,18 +74,21 @@ void gguf_writer_free(gguf_writer *g)
     file_writer_abort(&g->file);
     buf_free(&g->meta);
     buf_free(&g->keys);
+    buf_free(&g->values);
     mem_free(g->tensors);
     mem_free(g);
 }
 
 /* ---- metadata --------------------------------------------------------------------------------- */
 
-static bool has_key(const gguf_writer *g, const char *key)
+/* The number of a key, or n_meta. */
+static uint64_t find_key(const gguf_writer *g, const char *key)
 {
-    for (size_t pos = 0; pos < g->keys.len; pos += strlen(g->keys.data + pos) + 1)
+    uint64_t i = 0;
+    for (size_t pos = 0; pos < g->keys.len; pos += strlen(g->keys.data + pos) + 1, i++)
         if (strcmp(g->keys.data + pos, key) == 0)
-            return true;
-    return false;
+            break;
+    return i;
 }
 
 static qasr_status too_late(const char *what, const char *name, qasr_error *err)
@@ -101,12 +110,14 @@ static qasr_status add_key(gguf_writer *g, const char *key, wmeta_type type, qas
     if (g->begun)
         return too_late("metadata key", key, err);
     TRY(check_strings(g, err));
-    if (!*key || has_key(g, key))
+    if (!*key || find_key(g, key) < g->n_meta)
         return error_set(err, QASR_E_INVALID, "metadata key '%.100s' %s", key, *key ? "occurs twice" : "is empty");
     uint32_t id = type;
     TRY(buf_add(&g->keys, key, strlen(key) + 1, err));
     TRY(put_string(&g->meta, key, err));
     TRY(buf_add(&g->meta, &id, sizeof id, err));
+    const uint64_t value = g->meta.len;
+    TRY(buf_add(&g->values, &value, sizeof value, err));
     g->n_meta++;
     return QASR_OK;
 }
@@ -199,6 +210,40 @@ qasr_status gguf_writer_meta_copy(gguf_writer *g, const wmeta *m, qasr_error *er
     return buf_add(&g->meta, value, narrow(value, m), err);
 }
 
+/* Writes the n bytes of a value of fixed size over that of a key in the file. */
+static qasr_status replace(gguf_writer *g, const char *key, wmeta_type type, const void *value, size_t n,
+                           qasr_error *err)
+{
+    const uint64_t i = find_key(g, key);
+    uint64_t at;
+    uint32_t id;
+    if (!g->begun || i == g->n_meta)
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' is replaced %s", key,
+                         g->begun ? "but was not added" : "before the header was written");
+    memcpy(&at, g->values.data + i * sizeof at, sizeof at);
+    memcpy(&id, g->meta.data + at - sizeof id, sizeof id);
+    if (id != (uint32_t)type)
+        return error_set(err, QASR_E_INVALID, "metadata key '%.100s' has type %" PRIu32 ", its new value %d", key, id,
+                         (int)type);
+    return file_writer_put(&g->file, META_START + at, value, n, err);
+}
+
+qasr_status gguf_writer_replace_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err)
+{
+    return replace(g, key, WMETA_U32, &value, sizeof value, err);
+}
+
+qasr_status gguf_writer_replace_f32(gguf_writer *g, const char *key, float value, qasr_error *err)
+{
+    return replace(g, key, WMETA_F32, &value, sizeof value, err);
+}
+
+qasr_status gguf_writer_replace_bool(gguf_writer *g, const char *key, bool value, qasr_error *err)
+{
+    unsigned char byte = value;
+    return replace(g, key, WMETA_BOOL, &byte, sizeof byte, err);
+}
+
 /* ---- tensors ------------------------------------------------------------------------------------ */
 
 static qasr_status grow_tensors(gguf_writer *g, qasr_error *err)
@@ -281,6 +326,7 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
     TRY(buf_add(b, &version, sizeof version, err));
     TRY(buf_add(b, &n_tensors, sizeof n_tensors, err));
     TRY(buf_add(b, &g->n_meta, sizeof g->n_meta, err));
+    assert(b->len == META_START);
     TRY(buf_add(b, g->meta.data, g->meta.len, err));
     for (size_t i = 0; i < g->n_tensors; i++) {
         const out_tensor *o = &g->tensors[i];
@@ -296,8 +342,8 @@ static qasr_status build_head(const gguf_writer *g, buf *b, qasr_error *err)
 static const unsigned char zeros[GGUF_ALIGNMENT];
 
 /* Writes the header, its padding, and the padding after every tensor, which gives the file its final size. The magic is
- * left out until commit, so the temporary file of a killed process is not a GGUF file, and zeros are not mistaken for
- * weights. */
+ * left out until the data is complete, so the temporary file of a killed process is not a GGUF file, and zeros are not
+ * mistaken for weights. */
 static qasr_status put_head(gguf_writer *g, const buf *head, qasr_error *err)
 {
     TRY(file_writer_put(&g->file, sizeof magic, head->data + sizeof magic, head->len - sizeof magic, err));
@@ -366,10 +412,17 @@ static qasr_status check_complete(gguf_writer *g, qasr_error *err)
     return QASR_OK;
 }
 
-qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err)
+qasr_status gguf_writer_finish(gguf_writer *g, const char **path, qasr_error *err)
 {
     TRY(check_complete(g, err));
-    TRY(file_writer_put(&g->file, 0, magic, sizeof magic, err));
+    *path = g->file.tmp_path;
+    return file_writer_put(&g->file, 0, magic, sizeof magic, err);
+}
+
+qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err)
+{
+    const char *path;
+    TRY(gguf_writer_finish(g, &path, err));
     TRY(file_writer_commit(&g->file, err));
     if (file_bytes)
         *file_bytes = g->data_start + g->n_data;

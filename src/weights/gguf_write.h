@@ -29,7 +29,14 @@ qasr_status gguf_writer_measure(const gguf_writer *g, uint64_t *file_bytes, qasr
 qasr_status gguf_writer_begin_data(gguf_writer *g, qasr_error *err);
 /* Writes bytes [offset, offset + n) of a tensor's data; safe from several threads at once. */
 qasr_status gguf_writer_put(gguf_writer *g, size_t index, uint64_t offset, const void *data, size_t n, qasr_error *err);
-/* Pads the last tensor, commits the file (fsync, rename). *file_bytes may be NULL. */
+/* Gives a key another value after the header was written, of the type it has. Errors: INVALID, IO. */
+qasr_status gguf_writer_replace_u32(gguf_writer *g, const char *key, uint32_t value, qasr_error *err);
+qasr_status gguf_writer_replace_f32(gguf_writer *g, const char *key, float value, qasr_error *err);
+qasr_status gguf_writer_replace_bool(gguf_writer *g, const char *key, bool value, qasr_error *err);
+/* After the data of all tensors: makes the temporary file a complete one, to be looked at before it gets its name.
+ * *path: the temporary file, the writer's. Keys can still be replaced. Errors: INVALID (data is missing), IO. */
+qasr_status gguf_writer_finish(gguf_writer *g, const char **path, qasr_error *err);
+/* Finishes and commits the file (fsync, rename). *file_bytes may be NULL. */
 qasr_status gguf_writer_commit(gguf_writer *g, uint64_t *file_bytes, qasr_error *err);
 void gguf_writer_free(gguf_writer *g); /* before commit: removes the temporary file; NULL is fine */
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# install.sh BUILD_DIR SOURCE_DIR: installs into an empty folder, builds the example program with pkg-config alone, against the
+# install.sh BUILD_DIR SOURCE_DIR CAN_QUANTIZE: installs into an empty folder, builds the example program with pkg-config alone, against the
 # shared and against the static library, and transcribes a sample with both and with the installed qasr.
 set -euo pipefail
-build=$1 source=$2
+build=$1 source=$2 can_quantize=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 meson install -C "$build" --no-rebuild --destdir "$dir" >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
@@ -27,3 +27,7 @@ for run in "$dir/transcribe $source/models/demo" "$dir/transcribe_static $source
     *) echo "unexpected text: $got"; exit 1 ;;
     esac
 done
+# the installed program finds its clips
+if [ "$can_quantize" = true ]; then
+    "$dir$prefix/bin/qasr" quantize -i "$source/models/demo" -o "$dir/q8_0.gguf" --verify on | grep '^verified on 16 segments'
+fi

@@ -19,8 +19,8 @@ LIBRARY = {
 }
 # The same for programs, which include public headers, app/ and their own files.
 PROGRAMS = {"app": [], "cli": ["app"]}
-# Headers of the library that programs may include: helpers on top of POSIX that know nothing about speech.
-SHARED = {"base/temp_file.h"}
+# Headers of the library that programs may include: small helpers that know nothing about speech.
+SHARED = {"base/distribution.h", "base/temp_file.h"}
 # Folders that must not see their sibling folders: device drivers, groups of commands.
 APART = {"device/cpu", "device/ggml", "cli/advise", "cli/bench", "cli/eval", "cli/pull", "cli/transcribe"}
 

@@ -1,5 +1,6 @@
 # Sourced before every case. QASR: the program. DEMO: the demo model. CASES: the folder of the cases. LAYOUTS: a folder with the demo model in other programs'
 # layouts. RECORDINGS: those of tests/tools/recordings.py. DATA: the test data. PYTHON: Python 3. TOOL: tool.py. CONVERT: convert_audio. HUB_SERVER: the server for qasr pull.
+# MAKE_OUTLIERS: make_outliers.py.
 # Pulled models go to cache/.
 
 # must_fail STATUS COMMAND...: the command must exit with STATUS (may be a pattern such as [13]), print nothing on standard output

@@ -35,11 +35,11 @@ ROOT = HERE.parent.parent
 def case_env(build):
     """The variables described in lib.sh, without the user's settings."""
     env = {name: value for name, value in os.environ.items()
-           if name not in ("QASR_CPU", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
+           if name not in ("QASR_CPU", "QASR_DATA_DIR", "QASR_MODEL") and not name.startswith("HF_") and not name.lower().endswith("_proxy")}
     return dict(env, QASR=str(build / "cli" / "qasr"), DEMO=str(ROOT / "models" / "demo"), DATA=str(ROOT / "tests" / "data"),
                 CASES=str(HERE / "cases"), LAYOUTS=str(build / "tests" / "layouts"),
                 RECORDINGS=str(build / "tests" / "recordings"), CONVERT=str(build / "tests" / "convert_audio"), PYTHON=sys.executable,
-                TOOL=str(HERE / "tool.py"), HUB_SERVER=str(ROOT / "tests" / "tools" / "hub_server.py"), LC_ALL="C.UTF-8",
+                TOOL=str(HERE / "tool.py"), HUB_SERVER=str(ROOT / "tests" / "tools" / "hub_server.py"), MAKE_OUTLIERS=str(ROOT / "tests" / "tools" / "make_outliers.py"), LC_ALL="C.UTF-8",
                 LSAN_OPTIONS=f"suppressions={ROOT / 'tests' / 'lsan.supp'}:print_suppressions=0")
 
 

@@ -682,6 +682,41 @@ static void test_writer_refuses(void **state)
     assert_int_equal(scratch_list(false), 0);
 }
 
+/* Values that are known only when the file has been looked at. */
+static void test_writer_replaces_values(void **state)
+{
+    (void)state;
+    const char *path = scratch_path("out.gguf"), *unfinished = NULL;
+    const uint64_t shape[4] = { 2 };
+    gguf_writer *g = create(path, false);
+    assert_int_equal(gguf_writer_meta_str(g, "text", "x", NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_f32(g, "share", 0, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_bool(g, "good", false, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_meta_u32(g, "count", 0, NULL), QASR_OK);
+    REFUSES(gguf_writer_replace_u32(g, "count", 1, &err_), "'count' is replaced before the header was written");
+    declare(g, "x", QUANT_F32, 1, shape);
+    assert_int_equal(gguf_writer_begin_data(g, NULL), QASR_OK);
+    REFUSES(gguf_writer_finish(g, &unfinished, &err_), "tensor 'x' got 0 bytes of data, expected 8");
+    assert_int_equal(gguf_writer_put(g, 0, 0, shape, 8, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_finish(g, &unfinished, NULL), QASR_OK);
+    assert_true(access(path, F_OK) != 0);
+    weights_close(assert_opens(unfinished));
+
+    REFUSES(gguf_writer_replace_u32(g, "other", 1, &err_), "'other' is replaced but was not added");
+    REFUSES(gguf_writer_replace_u32(g, "share", 1, &err_), "'share' has type 6, its new value 4");
+    assert_int_equal(gguf_writer_replace_f32(g, "share", 0.25F, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_replace_bool(g, "good", true, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_replace_u32(g, "count", 7, NULL), QASR_OK);
+    assert_int_equal(gguf_writer_commit(g, NULL, NULL), QASR_OK);
+    gguf_writer_free(g);
+    weights *w = assert_opens(path);
+    assert_string_equal(weights_meta_find(w, "text")->str, "x");
+    assert_true(weights_meta_find(w, "share")->as.f == 0.25);
+    assert_true(weights_meta_find(w, "good")->as.b);
+    assert_int_equal(weights_meta_find(w, "count")->as.u, 7);
+    weights_close(w);
+}
+
 static void test_writer_keeps_existing_files(void **state)
 {
     (void)state;
@@ -879,6 +914,7 @@ int main(void)
         CASE(test_writes_all_types),
         CASE(test_writes_shapes),
         CASE(test_writer_refuses),
+        CASE(test_writer_replaces_values),
         CASE(test_writer_keeps_existing_files),
         CASE(test_writes_arrays_and_copies),
         CASE(test_writer_counts_strings),

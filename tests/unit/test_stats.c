@@ -7,20 +7,21 @@
 
 #include <cmocka.h>
 
+#include "base/distribution.h"
 #include "cli/eval/stats.h"
 
 static void divergence(void **state)
 {
     const float even[2] = { 5, 5 }, odd[2] = { (float)log(3), 0 }; /* 1/2, 1/2 and 3/4, 1/4 */
-    assert_float_equal(stats_kl(even, odd, 2), 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25), 1e-7);
-    assert_float_equal(stats_kl(odd, even, 2), 0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5), 1e-7);
-    assert_true(stats_kl(odd, odd, 2) == 0);
-    assert_float_equal(stats_log_prob(odd, 2, 1), log(0.25), 1e-7);
+    assert_float_equal(distribution_kl(even, odd, 2), 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25), 1e-7);
+    assert_float_equal(distribution_kl(odd, even, 2), 0.75 * log(0.75 / 0.5) + 0.25 * log(0.25 / 0.5), 1e-7);
+    assert_true(distribution_kl(odd, odd, 2) == 0);
+    assert_float_equal(distribution_log_prob(odd, 2, 1), log(0.25), 1e-7);
     const float wide[3] = { 1000, -1000, 0 }, shifted[3] = { 2000, 0, 1000 }; /* no overflow; a shift changes nothing */
-    assert_true(stats_kl(wide, shifted, 3) == 0);
-    assert_true(stats_log_prob(wide, 3, 0) == 0);
-    assert_float_equal(stats_log_prob(wide, 3, 1), -2000, 1e-6);
-    assert_int_equal(stats_arg_max((float[]){ 1, 3, 3, 2 }, 4), 1);
+    assert_true(distribution_kl(wide, shifted, 3) == 0);
+    assert_true(distribution_log_prob(wide, 3, 0) == 0);
+    assert_float_equal(distribution_log_prob(wide, 3, 1), -2000, 1e-6);
+    assert_int_equal(distribution_arg_max((float[]){ 1, 3, 3, 2 }, 4), 1);
 }
 
 /* A small change of a large row: the second-order term, sum p d^2 / 2 - (sum p d)^2 / 2, which is far below float
@@ -42,7 +43,7 @@ static void small_divergence(void **state)
     }
     double expected = 0.5 * (second / sum - first / sum * first / sum);
     assert_true(expected > 1e-10 && expected < 1e-8);
-    assert_float_equal(stats_kl(p, q, N) / expected, 1, 1e-3);
+    assert_float_equal(distribution_kl(p, q, N) / expected, 1, 1e-3);
 }
 
 static void quantiles(void **state)

@@ -22,6 +22,9 @@ echo "-- transcribe"
 for f in recording.txt notes hard.txt soft.txt model.txt m/model-00001-of-00002.safetensors ./*.copy; do t -o $f; done
 t -o recording.txt --format jsonl --resume
 t -o new.avi
+ln -s new.wav later.txt
+t -o later.txt
+rm later.txt
 t --dump-tensors new.TS
 t --dump-tensors recording.txt
 t --dump-tensors m/model-00001-of-00002.safetensors

@@ -23,7 +23,7 @@ PY
     "$QASR" info one.gguf | grep -E '^meta.(qasr.qtype|qasr.auto_mix.bits_wanted|qasr.calibration)'
     rm one.gguf two.gguf
 done
-"$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 -o mixed.gguf | tail -n 2 | head -n 1
+"$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 -o mixed.gguf | grep -E '^(auto mix|verified)' | sed 's/KL.*//'
 "$QASR" transcribe -m "$DEMO" --decoder-gguf "$PWD/mixed.gguf" "$DEMO/samples/en.flac"
 must_fail 1 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 4.25 -o x.gguf
 must_fail 1 "$QASR" quantize -i "$DEMO" -c full.gguf --auto-mix 5 --scope thinker.audio_tower. -o x.gguf
