@@ -41,7 +41,7 @@ must_fail 2 "$QASR" transcribe --model m a.wav --max-lines 0
 must_fail 2 "$QASR" transcribe --model m a.wav --max-line-seconds 0
 must_fail 2 "$QASR" transcribe --model m a.wav --start -1
 must_fail 2 "$QASR" transcribe --model m a.wav --duration 0
-for time in '' : 1: :30 1:75 1:60:00 1:2:3:4 1:030 -1:00 +1:00 1:-5 1:3e1 1:30,5 1.5:00 ' 1:30' 1:30s 300000:00:00; do
+for time in '' : 1: :30 1:75 1:60:00 1:2:3:4 1:030 -1:00 +1:00 1:-5 1:3e1 1:30,5 1.5:00 ' 1:30' 1:30s 300000:00:00 0x10 inf nan; do
     must_fail 2 "$QASR" transcribe --model m a.wav --start "$time"
 done
 must_fail 2 "$QASR" transcribe --model m a.wav --segment 20:01
