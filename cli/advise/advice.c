@@ -4,8 +4,8 @@
 /* KL: docs/quality.md, "Bundle, encoder q8_0: hard clips", without calibration. What 4 bits cost a published model is
  * not known from that, so they come last. q4_0 is as large as iq4_nl, and loses more. */
 const advice_type advice_types[] = {
-    { "q8_0", ADVICE_FIRST, 3.73e-05 },  { "q6_k", ADVICE_FIRST, 1.68e-04 },  { "q5_k_m", ADVICE_FIRST, 4.72e-04 },
-    { "q4_k_m", ADVICE_LAST, 1.81e-03 }, { "iq4_nl", ADVICE_LAST, 2.14e-03 },
+    { "q8_0", ADVICE_FIRST, 7.58e-05 },  { "q6_k", ADVICE_FIRST, 3.30e-04 },  { "q5_k_m", ADVICE_FIRST, 7.60e-04 },
+    { "q4_k_m", ADVICE_LAST, 3.43e-03 }, { "iq4_nl", ADVICE_LAST, 4.51e-03 },
 };
 const size_t advice_n_types = sizeof advice_types / sizeof advice_types[0];
 
