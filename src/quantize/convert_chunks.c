@@ -38,8 +38,7 @@ static qasr_status refuse_value(const plan_entry *e, uint64_t at, const float *x
         if (!(fabsf(x[i]) <= fabsf(x[worst])))
             worst = i;
     if (!isfinite(x[worst]))
-        return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
-                         row_of(e, at + worst), isnan(x[worst]) ? "NaN" : "an infinite value");
+        return plan_refuse_not_finite(e, row_of(e, at + worst), x[worst], err);
     return error_set(err, QASR_E_UNSUPPORTED,
                      "tensor '%s' row %llu: %.9g is too large for %s, which holds values up to %.9g; give this tensor "
                      "another type, such as %s",

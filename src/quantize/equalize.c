@@ -224,8 +224,7 @@ static qasr_status read_row(float *x, const plan_entry *e, uint64_t row, qasr_er
     plan_read_values(x, e->t, row * n, n);
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
-            return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
-                             (unsigned long long)row, isnan(x[i]) ? "NaN" : "an infinite value");
+            return plan_refuse_not_finite(e, row, x[i], err);
     return QASR_OK;
 }
 
@@ -411,6 +410,14 @@ static int clamp_exponent(const channels *of, size_t c, int e)
     return exact ? e : 0;
 }
 
+static bool is_used(const channels *of, size_t c) { return of->values[c] > 0 && of->columns[c] > 0; }
+
+/* Binary logarithm of a^t / k^(1 - t). */
+static double log_factor(const channels *of, size_t c, double t)
+{
+    return (t * log2(of->values[c]) - (1 - t) * log2(of->columns[c])) / 2;
+}
+
 /* s = a^t / k^(1 - t), relative to the median: channels of ordinary size keep theirs. Unused channels too. Exponents
  * smaller than `least` become 0. */
 static void make_candidate(search *s, double t, int least)
@@ -418,14 +425,14 @@ static void make_candidate(search *s, double t, int least)
     const size_t n = s->g->n;
     size_t n_used = 0;
     for (size_t c = 0; c < n; c++)
-        if (s->of.values[c] > 0 && s->of.columns[c] > 0)
-            s->sorted[n_used++] = (t * log2(s->of.values[c]) - (1 - t) * log2(s->of.columns[c])) / 2;
+        if (is_used(&s->of, c))
+            s->sorted[n_used++] = log_factor(&s->of, c, t);
     qsort(s->sorted, n_used, sizeof *s->sorted, compare_doubles);
     const double median = n_used ? s->sorted[n_used / 2] : 0;
     for (size_t c = 0; c < n; c++) {
         s->exponents[c] = 0;
-        if (s->of.values[c] > 0 && s->of.columns[c] > 0) {
-            double x = (t * log2(s->of.values[c]) - (1 - t) * log2(s->of.columns[c])) / 2 - median;
+        if (is_used(&s->of, c)) {
+            double x = log_factor(&s->of, c, t) - median;
             int e = clamp_exponent(&s->of, c, (int)lround(fmax(-1000, fmin(1000, x))));
             s->exponents[c] = abs(e) >= least ? e : 0;
         }

@@ -166,6 +166,12 @@ void plan_read_scaled(float *out, const plan_entry *e, uint64_t begin, size_t n)
     }
 }
 
+qasr_status plan_refuse_not_finite(const plan_entry *e, uint64_t row, float x, qasr_error *err)
+{
+    return error_set(err, QASR_E_FORMAT, "tensor '%s' row %llu holds %s, expected finite weights", e->t->name,
+                     (unsigned long long)row, isnan(x) ? "NaN" : "an infinite value");
+}
+
 void plan_scale_squares(float *out, const plan_entry *e, const float *squares)
 {
     for (size_t i = 0; i < e->row_values; i++)

@@ -91,6 +91,8 @@ void plan_read_values(float *out, const wtensor *t, uint64_t begin, size_t n);
 void plan_read_scaled(float *out, const plan_entry *e, uint64_t begin, size_t n);
 /* Mean squares of a matrix's inputs [row_values], where its columns are scaled: out = squares / column_scale^2. */
 void plan_scale_squares(float *out, const plan_entry *e, const float *squares);
+/* The error of a value of a row that is not finite. Returns its status, FORMAT. */
+qasr_status plan_refuse_not_finite(const plan_entry *e, uint64_t row, float x, qasr_error *err);
 /* Releases the mapped pages of these values, with a margin, as page faults map neighbours too. Harmless to concurrent
  * readers. */
 void plan_release_values(const plan_entry *e, uint64_t begin, uint64_t n);

@@ -1,9 +1,9 @@
 /* equalize: outlier variants of the demo model (tests/tools/make_outliers.py) compute the same, and equalized they are
  * rounded as well as the model itself. */
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/distribution.h"
 #include "qasr/qasr_tools.h"
 #include "weights_fixture.h"
 
@@ -90,28 +90,14 @@ static output run(const char *path)
     return o;
 }
 
-static double kl_of_row(const float *p, const float *q, size_t n)
-{
-    double sum_p = 0, sum_q = 0, kl = 0;
-    for (size_t i = 0; i < n; i++) {
-        sum_p += exp((double)p[i]);
-        sum_q += exp((double)q[i]);
-    }
-    for (size_t i = 0; i < n; i++) {
-        double log_p = (double)p[i] - log(sum_p), log_q = (double)q[i] - log(sum_q);
-        kl += exp(log_p) * (log_p - log_q);
-    }
-    return kl;
-}
-
 /* Mean KL divergence of the next-token distributions. */
 static double divergence(const output *exact, const output *other)
 {
     double sum = 0;
     assert_int_equal(exact->n_rows, other->n_rows);
     for (size_t i = 0; i < exact->n_rows; i++)
-        sum +=
-            kl_of_row(exact->logits + i * exact->vocabulary, other->logits + i * exact->vocabulary, exact->vocabulary);
+        sum += distribution_kl(exact->logits + i * exact->vocabulary, other->logits + i * exact->vocabulary,
+                               exact->vocabulary);
     return sum / (double)exact->n_rows;
 }
 
